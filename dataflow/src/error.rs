@@ -1,0 +1,29 @@
+//! What can go wrong between a caller and the engine; bad rows are data (see `scalar`), not errors.
+
+use crate::ViewId;
+
+/// Failure of a call to the engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DataflowError {
+    /// A broken invariant stopped the engine; every later call gives the same reason.
+    #[error("the engine stopped: {reason}")]
+    Stopped {
+        /// The first reason.
+        reason: String,
+    },
+    /// The engine was shut down by its owner.
+    #[error("the engine is shut down")]
+    ShutDown,
+    /// No such view is installed.
+    #[error("view {0:?} is not installed")]
+    UnknownView(ViewId),
+    /// The view keeps no state to read (it is linear over relations).
+    #[error("view {0:?} keeps no rows")]
+    Stateless(ViewId),
+    /// A plan that cannot be rendered; says which node and why.
+    #[error("plan is not well formed: {0}")]
+    MalformedPlan(String),
+    /// A wait ran into its time limit.
+    #[error("timed out")]
+    TimedOut,
+}

@@ -1,0 +1,41 @@
+//! Incremental view maintenance over Arrow data: a plan goes in, changes and snapshots come out.
+//!
+//! The nouns, used in this sense everywhere:
+//!
+//! * an **update** is (row, time, diff): at `time` the multiplicity of `row` changes by `diff`;
+//! * a **time** is a `u64`, one per commit, totally ordered; it is *closed* once no update of it can come any more;
+//! * the **frontier** of a stream is its least time that is not closed;
+//! * an **arrangement** is the indexed, compacted history of a collection, shared by all who read it.
+//!
+//! Nothing here knows SQL, DataFusion or Python: expressions come in as [`Scalar`]s.
+
+pub mod error;
+pub mod plan;
+pub mod scalar;
+pub mod update;
+
+pub use error::DataflowError;
+pub use scalar::{Evaluated, RowError, Scalar};
+pub use update::{Diffs, UpdateBatch};
+
+/// Logical time: one per commit, from 1; 0 is before everything.
+pub type Time = u64;
+/// Change of a row's multiplicity.
+pub type Diff = i64;
+
+/// Identifies a base relation (source or table).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelationId(pub u64);
+
+/// Identifies a maintained view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ViewId(pub u64);
+
+/// What a dataflow can read: the changes of a relation, or those of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CollectionId {
+    /// A base relation; its contents are held by the caller.
+    Relation(RelationId),
+    /// A view maintained by this engine.
+    View(ViewId),
+}

@@ -1,0 +1,165 @@
+//! The text of a plan: what EXPLAIN shows, and what plan tests compare.
+
+use std::fmt;
+
+use crate::CollectionId;
+use crate::plan::{Aggregate, DataflowPlan, NodeId, Operator, Output, OutputState, Step};
+
+impl DataflowPlan {
+    /// Indented text, the output first; `name` gives the names of relations and views.
+    pub fn explain(&self, name: &dyn Fn(CollectionId) -> String) -> String {
+        let mut text = String::new();
+        self.explain_output(&mut text).expect("writing to a string");
+        self.explain_node(self.output.node, 1, name, &mut text).expect("writing to a string");
+        text
+    }
+
+    fn explain_output(&self, out: &mut String) -> fmt::Result {
+        use fmt::Write;
+        let Output { node, unique_key, state } = &self.output;
+        let names = |columns: &[usize]| self.column_names(*node, columns);
+        write!(out, "Output")?;
+        if let Some(key) = unique_key {
+            write!(out, " unique_key=[{}]", names(key))?;
+        }
+        match state {
+            OutputState::Nothing => writeln!(out, " keeps=nothing"),
+            OutputState::Arrangement { key } => writeln!(out, " keeps=arrangement by [{}]", names(key)),
+            OutputState::Reduce(_) => writeln!(out, " keeps=the aggregate's own state"),
+        }
+    }
+
+    fn column_names(&self, node: NodeId, columns: &[usize]) -> String {
+        let schema = &self.node(node).schema;
+        columns.iter().map(|c| schema.field(*c).name().as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn explain_node(
+        &self,
+        id: NodeId,
+        depth: usize,
+        name: &dyn Fn(CollectionId) -> String,
+        out: &mut String,
+    ) -> fmt::Result {
+        use fmt::Write;
+        write!(out, "{:indent$}", "", indent = 2 * depth)?;
+        let mut inputs = Vec::new();
+        match &self.node(id).operator {
+            Operator::Input(collection) => writeln!(out, "Input {}", name(*collection))?,
+            Operator::Constant(rows) => writeln!(out, "Constant rows={}", rows.num_rows())?,
+            Operator::Linear { input, steps } => {
+                for (position, step) in steps.iter().rev().enumerate() {
+                    if position > 0 {
+                        write!(out, "{:indent$}", "", indent = 2 * depth)?;
+                    }
+                    writeln!(out, "{step}")?;
+                }
+                inputs.push(*input);
+            }
+            Operator::Union(all) => {
+                writeln!(out, "Union")?;
+                inputs.extend(all);
+            }
+            Operator::Join(join) => {
+                let (left, right) = (&self.arrangements[join.left.0], &self.arrangements[join.right.0]);
+                let kind = if left.key.is_empty() { "CrossJoin" } else { "Join" };
+                write!(
+                    out,
+                    "{kind} on [{}] = [{}]",
+                    self.column_names(left.input, &left.key),
+                    self.column_names(right.input, &right.key)
+                )?;
+                match &join.residual {
+                    Some(residual) => writeln!(out, " where {}", residual.text())?,
+                    None => writeln!(out)?,
+                }
+                inputs.extend([left.input, right.input]);
+            }
+            Operator::SemiJoin(semi) => {
+                let left = &self.arrangements[semi.left.0];
+                writeln!(
+                    out,
+                    "{:?}Join on [{}] = [{}]",
+                    semi.kind,
+                    self.column_names(left.input, &left.key),
+                    self.column_names(semi.right, &semi.right_key)
+                )?;
+                inputs.extend([left.input, semi.right]);
+            }
+            Operator::Reduce(reduce) => {
+                let key = self.column_names(reduce.input, &reduce.key);
+                if reduce.aggregates.is_empty() {
+                    writeln!(out, "Distinct [{key}]")?;
+                } else {
+                    let aggregates: Vec<String> =
+                        reduce.aggregates.iter().map(|a| self.aggregate_text(reduce.input, a)).collect();
+                    let append_only = if reduce.monotonic { " append_only" } else { "" };
+                    writeln!(out, "Reduce by [{key}] [{}]{append_only}", aggregates.join(", "))?;
+                }
+                inputs.push(reduce.input);
+            }
+            Operator::Set(set) => {
+                writeln!(out, "{:?}", set.operator)?;
+                inputs.extend([set.left, set.right]);
+            }
+            Operator::TopK(top_k) => {
+                let order: Vec<String> = top_k
+                    .order
+                    .iter()
+                    .map(|key| {
+                        let direction = if key.descending { " desc" } else { "" };
+                        let nulls = if key.nulls_first { " nulls first" } else { "" };
+                        format!("{}{direction}{nulls}", self.column_names(top_k.input, &[key.column]))
+                    })
+                    .collect();
+                write!(out, "TopK by [{}] order [{}]", self.column_names(top_k.input, &top_k.group), order.join(", "))?;
+                if let Some(limit) = top_k.limit {
+                    write!(out, " limit {limit}")?;
+                }
+                if top_k.offset > 0 {
+                    write!(out, " offset {}", top_k.offset)?;
+                }
+                writeln!(out)?;
+                inputs.push(top_k.input);
+            }
+        }
+        for input in inputs {
+            self.explain_node(input, depth + 1, name, out)?;
+        }
+        Ok(())
+    }
+
+    fn aggregate_text(&self, input: NodeId, aggregate: &Aggregate) -> String {
+        let function = format!("{:?}", aggregate.function).to_lowercase();
+        let distinct = if aggregate.distinct { "distinct " } else { "" };
+        let argument = match aggregate.argument {
+            Some(column) => self.column_names(input, &[column]),
+            None => "*".to_owned(),
+        };
+        let filter = match aggregate.filter {
+            Some(column) => format!(" filter {}", self.column_names(input, &[column])),
+            None => String::new(),
+        };
+        format!("{function}({distinct}{argument}){filter}")
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Filter(predicate) => write!(f, "Filter {}", predicate.text()),
+            Step::Project { columns, schema } => {
+                write!(f, "Project [")?;
+                for (position, (column, field)) in columns.iter().zip(schema.fields()).enumerate() {
+                    let comma = if position > 0 { ", " } else { "" };
+                    if column.text() == field.name() {
+                        write!(f, "{comma}{}", field.name())?;
+                    } else {
+                        write!(f, "{comma}{} as {}", column.text(), field.name())?;
+                    }
+                }
+                write!(f, "]")
+            }
+        }
+    }
+}

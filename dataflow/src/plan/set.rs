@@ -1,0 +1,27 @@
+//! EXCEPT and INTERSECT on whole rows.
+
+use crate::plan::NodeId;
+
+/// How the multiplicities l and r of a row in the two inputs make its multiplicity in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SetOperator {
+    /// 1 if l > 0 and r = 0.
+    Except,
+    /// max(l - r, 0).
+    ExceptAll,
+    /// 1 if l > 0 and r > 0.
+    Intersect,
+    /// min(l, r).
+    IntersectAll,
+}
+
+/// Two inputs with the node's schema, compared row by row; NULLs are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetOperation {
+    /// Left input.
+    pub left: NodeId,
+    /// Right input.
+    pub right: NodeId,
+    /// What to do with the multiplicities.
+    pub operator: SetOperator,
+}
