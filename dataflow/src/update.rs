@@ -1,8 +1,13 @@
 //! `UpdateBatch`: rows in columns with their times and diffs; the container on every edge of a dataflow.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use timely::bytes::arc::Bytes;
+use timely::dataflow::channels::ContainerBytes;
 
 use crate::{Diff, Time};
 
@@ -32,6 +37,34 @@ impl<X: Copy + PartialEq> PerRow<X> {
         match values.first() {
             Some(first) if values.iter().all(|x| x == first) => PerRow::Same(*first),
             _ => PerRow::Each(values.into()),
+        }
+    }
+}
+
+impl<X: Copy> PerRow<X> {
+    /// The values of `rows`, in that order.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        match self {
+            PerRow::Same(x) => PerRow::Same(*x),
+            PerRow::Each(xs) => PerRow::Each(rows.iter().map(|row| xs[*row as usize]).collect()),
+        }
+    }
+
+    /// The values of rows `offset .. offset + len`.
+    pub fn slice(&self, offset: usize, len: usize) -> Self {
+        match self {
+            PerRow::Same(x) => PerRow::Same(*x),
+            PerRow::Each(xs) => PerRow::Each(xs[offset..offset + len].into()),
+        }
+    }
+
+    /// The values of the rows where `keep` is true (NULL is not).
+    pub fn filter(&self, keep: &BooleanArray) -> Self {
+        match self {
+            PerRow::Same(x) => PerRow::Same(*x),
+            PerRow::Each(xs) => {
+                PerRow::Each(xs.iter().zip(keep.iter()).filter(|(_, k)| *k == Some(true)).map(|(x, _)| *x).collect())
+            }
         }
     }
 }
@@ -66,5 +99,63 @@ impl UpdateBatch {
     /// Whether there is no update.
     pub fn is_empty(&self) -> bool {
         self.rows.num_rows() == 0
+    }
+
+    /// The updates at positions `rows`, in that order.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        let indices = UInt32Array::from(rows.to_vec());
+        UpdateBatch {
+            rows: take_record_batch(&self.rows, &indices).expect("positions are in range"),
+            times: self.times.take(rows),
+            diffs: self.diffs.take(rows),
+        }
+    }
+
+    /// The updates `offset .. offset + len`, without copying rows.
+    pub fn slice(&self, offset: usize, len: usize) -> Self {
+        UpdateBatch {
+            rows: self.rows.slice(offset, len),
+            times: self.times.slice(offset, len),
+            diffs: self.diffs.slice(offset, len),
+        }
+    }
+
+    /// The updates where `keep` is true (NULL is not).
+    pub fn filter(&self, keep: &BooleanArray) -> Self {
+        UpdateBatch {
+            rows: filter_record_batch(&self.rows, keep).expect("the mask has the batch's length"),
+            times: self.times.filter(keep),
+            diffs: self.diffs.filter(keep),
+        }
+    }
+}
+
+static NO_COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));
+
+/// What timely leaves behind when it moves a batch out of an edge; never sent.
+impl Default for UpdateBatch {
+    fn default() -> Self {
+        UpdateBatch::insert(RecordBatch::new_empty(Arc::clone(&NO_COLUMNS)), 0)
+    }
+}
+
+impl timely::Accountable for UpdateBatch {
+    fn record_count(&self) -> i64 {
+        i64::try_from(self.len()).expect("a batch is smaller than memory")
+    }
+}
+
+/// Asked for by the exchange between workers, called only between processes; all workers are threads of one process.
+impl ContainerBytes for UpdateBatch {
+    fn from_bytes(_: Bytes) -> Self {
+        unreachable!("workers are threads of one process")
+    }
+
+    fn length_in_bytes(&self) -> usize {
+        unreachable!("workers are threads of one process")
+    }
+
+    fn into_bytes<W: Write>(&self, _: &mut W) {
+        unreachable!("workers are threads of one process")
     }
 }
