@@ -1,1 +1,20 @@
-//! placeholder
+//! SQL text to statements, statements to plans; pure functions, no I/O.
+//!
+//! ```text
+//! text --parse--> Statement --bind--> LogicalPlan --decorrelate, rewrite--> LogicalPlan --lower--> DataflowPlan
+//! ```
+//!
+//! DataFusion serves as a set of parts: the binder, the coercion rules, the function catalogue, chosen rewrite rules
+//! and vectorised expressions. Its types end here, but for the ad-hoc executor of the bridge.
+
+pub mod bind;
+pub mod catalog;
+pub mod error;
+pub mod function;
+pub mod scalar;
+pub mod stack;
+pub mod statement;
+
+pub use bind::{BoundQuery, Params};
+pub use catalog::{Catalog, CatalogSource, Definition, RelationInfo, RelationKind};
+pub use error::PlanError;

@@ -1,0 +1,343 @@
+//! CREATE and DROP: our own grammar.
+
+use sqlparser::ast::{self, BinaryOperator, ColumnOption, Expr, TableConstraint};
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::parser::{Read, StatementParser, is_word};
+use super::{
+    ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, Statement, WatermarkDefinition,
+    sql_type,
+};
+use crate::catalog::{RelationKind, find_name};
+use crate::error::PlanError;
+
+/// What stands between CREATE and the name.
+struct Head {
+    kind: RelationKind,
+    or_replace: bool,
+    if_not_exists: bool,
+    name: Name,
+}
+
+/// What stands between the parentheses of CREATE SOURCE or TABLE.
+#[derive(Default)]
+struct Elements {
+    columns: Vec<ColumnDefinition>,
+    keys: Vec<Vec<Name>>,
+    watermark: Option<(Name, Option<Expr>)>,
+}
+
+impl StatementParser<'_> {
+    /// A name of one part.
+    pub(super) fn name(&mut self) -> Read<Name> {
+        let ident = self.read(Parser::parse_identifier)?;
+        if self.parser.peek_token_ref().token == Token::Period {
+            return Err(PlanError::invalid(format!("{ident} is not known: names have no schema or catalog")).into());
+        }
+        if ident.value.is_empty() {
+            return Err(PlanError::schema("a name cannot be empty").into());
+        }
+        Ok(Name::of(&ident))
+    }
+
+    pub(super) fn create(&mut self) -> Read<Statement> {
+        self.parser.advance_token();
+        let or_replace = self.eat_all(&["OR", "REPLACE"]);
+        for words in [&["SINK"][..], &["LOOKUP", "TABLE"]] {
+            if self.eat_all(words) {
+                let message = format!("CREATE {} needs a connector; there are none", words.join(" "));
+                return Err(PlanError::Connector { message }.into());
+            }
+        }
+        let Some(kind) = self.relation_kind() else { return self.other_create() };
+        let if_not_exists = self.eat_all(&["IF", "NOT", "EXISTS"]);
+        if or_replace && if_not_exists {
+            return Err(PlanError::invalid("OR REPLACE and IF NOT EXISTS exclude each other").into());
+        }
+        let name = self.name()?;
+        let head = Head { kind, or_replace, if_not_exists, name };
+        if kind.is_view() { self.create_view(head) } else { self.create_relation(head) }
+    }
+
+    /// Refuses what else can be created elsewhere.
+    fn other_create(&self) -> Read<Statement> {
+        match &self.parser.peek_token_ref().token {
+            Token::Word(word) if word.quote_style.is_none() => {
+                Err(PlanError::invalid(format!("CREATE {} is not supported", word.value.to_uppercase())).into())
+            }
+            _ => self.expected("SOURCE, TABLE, VIEW, STREAM or MATERIALIZED VIEW"),
+        }
+    }
+
+    fn relation_kind(&mut self) -> Option<RelationKind> {
+        let kinds: [(&[&str], RelationKind); 5] = [
+            (&["SOURCE"], RelationKind::Source),
+            (&["TABLE"], RelationKind::Table),
+            (&["VIEW"], RelationKind::View),
+            (&["STREAM"], RelationKind::Stream),
+            (&["MATERIALIZED", "VIEW"], RelationKind::MaterializedView),
+        ];
+        kinds.into_iter().find(|(words, _)| self.eat_all(words)).map(|(_, kind)| kind)
+    }
+
+    pub(super) fn drop_relation(&mut self) -> Read<Statement> {
+        self.parser.advance_token();
+        if self.eat("SINK") {
+            return Err(
+                PlanError::Connector { message: "DROP SINK needs a connector; there are none".to_owned() }.into()
+            );
+        }
+        let Some(kind) = self.relation_kind() else {
+            let what = self.parser.peek_token_ref().token.to_string().to_uppercase();
+            return Err(PlanError::invalid(format!("DROP {what} is not supported")).into());
+        };
+        let if_exists = self.eat_all(&["IF", "EXISTS"]);
+        let name = self.name()?;
+        let cascade = self.eat("CASCADE");
+        if !cascade {
+            self.eat("RESTRICT");
+        }
+        Ok(Statement::Drop(Drop { kind, name, if_exists, cascade }))
+    }
+
+    fn create_view(&mut self, head: Head) -> Read<Statement> {
+        let mut columns = Vec::new();
+        if self.parser.consume_token(&Token::LParen) {
+            let idents = self.read(|parser| parser.parse_comma_separated(Parser::parse_identifier))?;
+            columns = idents.iter().map(Name::of).collect();
+            self.read(|parser| parser.expect_token(&Token::RParen))?;
+        }
+        if is_word(&self.parser.peek_token_ref().token, "WITH") || is_word(&self.parser.peek_token_ref().token, "FROM")
+        {
+            return self.refuse_connector(&head);
+        }
+        self.expect("AS")?;
+        let on_error = match self.cut_options() {
+            Some(options) => self.view_options(&options, &head)?,
+            None => OnError::default(),
+        };
+        let first = self.position();
+        let query = self.query()?;
+        let query_text = self.text_from(first).to_owned();
+        let Head { kind, or_replace, if_not_exists, name } = head;
+        Ok(Statement::CreateView(CreateView {
+            name,
+            kind,
+            columns,
+            query,
+            query_text,
+            or_replace,
+            if_not_exists,
+            on_error,
+        }))
+    }
+
+    /// Takes `WITH ('key' = 'value', ...)` off the end of the statement; gives what is between the parentheses.
+    ///
+    /// It is taken off before the query is read, because the query's own grammar would take it for table hints.
+    fn cut_options(&mut self) -> Option<Vec<TokenWithSpan>> {
+        let rest = self.rest();
+        let open = rest.iter().rposition(|token| token.token == Token::LParen)?;
+        let is_options = rest.last()?.token == Token::RParen
+            && open >= 1
+            && is_word(&rest[open - 1].token, "WITH")
+            && matches!(rest.get(open + 1)?.token, Token::SingleQuotedString(_) | Token::Word(_))
+            && rest.get(open + 2)?.token == Token::Eq;
+        if !is_options {
+            return None;
+        }
+        let start = self.position() + open - 1;
+        let cut = self.cut(start);
+        Some(cut[2..cut.len() - 1].to_vec())
+    }
+
+    fn view_options(&self, tokens: &[TokenWithSpan], head: &Head) -> Read<OnError> {
+        let mut on_error = OnError::default();
+        for option in tokens.split(|token| token.token == Token::Comma) {
+            let [key, eq, value] = option else { return Err(bad_options().into()) };
+            let (Some(key), Token::Eq, Some(value)) = (word(&key.token), &eq.token, word(&value.token)) else {
+                return Err(bad_options().into());
+            };
+            match (key.to_lowercase().as_str(), value.to_lowercase().as_str()) {
+                ("connector", _) => return self.refuse_connector(head),
+                ("on_error", "fail") => on_error = OnError::Fail,
+                ("on_error", "skip") => on_error = OnError::Skip,
+                ("on_error", other) => {
+                    return Err(PlanError::invalid(format!("on_error is 'fail' or 'skip', not '{other}'")).into());
+                }
+                (other, _) => return Err(PlanError::invalid(format!("unknown option '{other}'")).into()),
+            }
+        }
+        if head.kind == RelationKind::View {
+            return Err(PlanError::invalid("a VIEW takes no options: it is not maintained").into());
+        }
+        Ok(on_error)
+    }
+
+    fn refuse_connector<T>(&self, head: &Head) -> Read<T> {
+        let message = format!("{} {} needs a connector; there are none", head.kind.keyword(), head.name);
+        Err(PlanError::Connector { message }.into())
+    }
+
+    fn create_relation(&mut self, head: Head) -> Read<Statement> {
+        if self.eat("AS") {
+            return self.create_table_as(head);
+        }
+        if is_word(&self.parser.peek_token_ref().token, "FROM") {
+            return self.refuse_connector(&head);
+        }
+        if !self.parser.consume_token(&Token::LParen) {
+            return self.expected("( or AS");
+        }
+        let elements = self.elements()?;
+        if ["WITH", "FROM"].iter().any(|word| is_word(&self.parser.peek_token_ref().token, word)) {
+            return self.refuse_connector(&head);
+        }
+        Ok(Statement::CreateRelation(relation_of(head, elements)?))
+    }
+
+    fn create_table_as(&mut self, head: Head) -> Read<Statement> {
+        let Head { kind, or_replace, if_not_exists, name } = head;
+        if kind != RelationKind::Table {
+            return Err(PlanError::invalid("CREATE SOURCE takes columns, not a query").into());
+        }
+        let first = self.position();
+        let query = self.query()?;
+        let query_text = self.text_from(first).to_owned();
+        Ok(Statement::CreateTableAs(CreateTableAs { name, query, query_text, or_replace, if_not_exists }))
+    }
+
+    /// Columns, keys and the watermark, up to the closing parenthesis.
+    fn elements(&mut self) -> Read<Elements> {
+        let mut elements = Elements::default();
+        loop {
+            if self.parser.peek_token_ref().token == Token::RParen && elements.columns.is_empty() {
+                break;
+            }
+            if self.eat_all(&["WATERMARK", "FOR"]) {
+                self.watermark(&mut elements)?;
+            } else if let Some(constraint) = self.read(Parser::parse_optional_table_constraint)? {
+                elements.keys.push(key_of(constraint)?);
+            } else {
+                let column = self.read(Parser::parse_column_def)?;
+                column_of(column, &mut elements)?;
+            }
+            if !self.parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        if self.parser.consume_token(&Token::RParen) { Ok(elements) } else { self.expected(", or )") }
+    }
+
+    fn watermark(&mut self, elements: &mut Elements) -> Read<()> {
+        if elements.watermark.is_some() {
+            return Err(PlanError::invalid("only one WATERMARK is possible").into());
+        }
+        let column = self.name()?;
+        let delay = if self.eat("AS") { self.watermark_delay(&column)? } else { None };
+        elements.watermark = Some((column, delay));
+        Ok(())
+    }
+
+    /// `column` or `column - delay`.
+    fn watermark_delay(&mut self, column: &Name) -> Read<Option<Expr>> {
+        let is_column = |expr: &Expr| matches!(expr, Expr::Identifier(ident) if Name::of(ident) == *column);
+        match self.read(Parser::parse_expr)? {
+            expr if is_column(&expr) => Ok(None),
+            Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if is_column(&left) => Ok(Some(*right)),
+            _ => Err(PlanError::invalid(format!("WATERMARK FOR {column} AS takes {column} - <constant>")).into()),
+        }
+    }
+}
+
+fn bad_options() -> PlanError {
+    PlanError::invalid("options are written WITH ('name' = 'value', ...)")
+}
+
+fn word(token: &Token) -> Option<&str> {
+    match token {
+        Token::SingleQuotedString(text) => Some(text),
+        Token::Word(word) => Some(&word.value),
+        _ => None,
+    }
+}
+
+fn key_of(constraint: TableConstraint) -> Result<Vec<Name>, PlanError> {
+    match constraint {
+        TableConstraint::PrimaryKey(key) => key.columns.iter().map(key_column).collect(),
+        other => Err(PlanError::invalid(format!("constraint {other} is not supported"))),
+    }
+}
+
+fn key_column(column: &ast::IndexColumn) -> Result<Name, PlanError> {
+    match &column.column.expr {
+        Expr::Identifier(ident) => Ok(Name::of(ident)),
+        other => Err(PlanError::schema(format!("PRIMARY KEY takes columns, not {other}"))),
+    }
+}
+
+fn column_of(column: ast::ColumnDef, elements: &mut Elements) -> Result<(), PlanError> {
+    let name = Name::of(&column.name);
+    if name.value.is_empty() {
+        return Err(PlanError::schema("a column name cannot be empty"));
+    }
+    let data_type =
+        sql_type(&column.data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
+    let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
+    for option in column.options {
+        match option.option {
+            ColumnOption::Null => definition.nullable = true,
+            ColumnOption::NotNull => definition.nullable = false,
+            ColumnOption::Default(expr) => definition.default = Some(expr),
+            ColumnOption::PrimaryKey(_) => elements.keys.push(vec![name.clone()]),
+            other => return Err(PlanError::invalid(format!("column option {other} of {name} is not supported"))),
+        }
+    }
+    elements.columns.push(definition);
+    Ok(())
+}
+
+fn relation_of(head: Head, elements: Elements) -> Result<CreateRelation, PlanError> {
+    let Head { kind, or_replace, if_not_exists, name } = head;
+    let Elements { mut columns, keys, watermark } = elements;
+    if columns.is_empty() {
+        return Err(PlanError::schema(format!("{} {name} needs at least one column", kind.keyword())));
+    }
+    for (idx, column) in columns.iter().enumerate() {
+        if columns[..idx].iter().any(|other| other.name == column.name) {
+            return Err(PlanError::schema(format!("column {} is there twice", column.name)));
+        }
+    }
+    if keys.len() > 1 {
+        return Err(PlanError::schema(format!("{name} has more than one PRIMARY KEY")));
+    }
+    if kind == RelationKind::Source && !keys.is_empty() {
+        return Err(PlanError::schema(format!("SOURCE {name} cannot have a PRIMARY KEY; use CREATE TABLE")));
+    }
+    let mut primary_key = Vec::new();
+    for key in keys.into_iter().flatten() {
+        let idx = column_named(&columns, &key, "PRIMARY KEY")?;
+        if primary_key.contains(&columns[idx].name) {
+            return Err(PlanError::schema(format!("PRIMARY KEY names column {key} twice")));
+        }
+        columns[idx].nullable = false;
+        primary_key.push(columns[idx].name.clone());
+    }
+    let watermark = match watermark {
+        Some((column, delay)) => {
+            let idx = column_named(&columns, &column, "WATERMARK")?;
+            Some(WatermarkDefinition { column: columns[idx].name.clone(), delay })
+        }
+        None => None,
+    };
+    Ok(CreateRelation { name, kind, columns, primary_key, watermark, or_replace, if_not_exists })
+}
+
+fn column_named(columns: &[ColumnDefinition], name: &Name, of: &str) -> Result<usize, PlanError> {
+    match find_name(columns.iter().map(|column| column.name.as_str()), &name.value, name.quoted) {
+        Ok(Some(idx)) => Ok(idx),
+        Ok(None) => Err(PlanError::schema(format!("{of} names unknown column {name}"))),
+        Err(_) => Err(PlanError::schema(format!("{of} names ambiguous column {name}"))),
+    }
+}

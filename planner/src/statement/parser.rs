@@ -1,0 +1,353 @@
+//! The grammar: tokens are cut at semicolons, each statement is read by its first word.
+
+use sqlparser::ast;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+
+use super::dialect::LaminarDialect;
+use super::position::Lines;
+use super::{Parsed, RestoreFrom, ShowKind, Statement};
+use crate::error::PlanError;
+use crate::stack;
+
+/// How deep a statement may nest on the caller's stack, and on a big one.
+const SHALLOW: usize = 50;
+const DEEP: usize = 300;
+
+/// Words that begin a statement of SQL that we do not have.
+const UNSUPPORTED: &[&str] = &[
+    "ALTER",
+    "ANALYZE",
+    "ATTACH",
+    "CALL",
+    "COMMENT",
+    "COPY",
+    "DEALLOCATE",
+    "DECLARE",
+    "DETACH",
+    "DO",
+    "EXECUTE",
+    "EXPORT",
+    "FETCH",
+    "FLUSH",
+    "GRANT",
+    "IMPORT",
+    "INSTALL",
+    "KILL",
+    "LISTEN",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "NOTIFY",
+    "OPTIMIZE",
+    "PIVOT",
+    "PRAGMA",
+    "PREPARE",
+    "REFRESH",
+    "REINDEX",
+    "RELEASE",
+    "RENAME",
+    "RESET",
+    "REVOKE",
+    "SAVEPOINT",
+    "SET",
+    "SUBSCRIBE",
+    "SUMMARIZE",
+    "UNLISTEN",
+    "UNPIVOT",
+    "UNLOAD",
+    "USE",
+    "VACUUM",
+];
+
+/// Parses all statements of `sql`; none is an error. Positions in errors are those in `sql`.
+pub fn parse(sql: &str) -> Result<Vec<Parsed>, PlanError> {
+    let lines = Lines::of(sql);
+    let mut tokens = Tokenizer::new(&LaminarDialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| syntax(error.message, error.location))?;
+    number_placeholders(&mut tokens);
+    let mut statements = Vec::new();
+    for part in tokens.split(|token| token.token == Token::SemiColon) {
+        if part.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)) {
+            statements.push(parse_one(part, &lines)?);
+        }
+    }
+    if statements.is_empty() {
+        return Err(PlanError::invalid("Empty SQL statement"));
+    }
+    Ok(statements)
+}
+
+fn syntax(message: impl Into<String>, location: Location) -> PlanError {
+    PlanError::Syntax { message: message.into(), line: location.line.max(1), column: location.column.max(1) }
+}
+
+/// The i-th `?` of the text is `$i`.
+fn number_placeholders(tokens: &mut [TokenWithSpan]) {
+    let mut count = 0;
+    for token in tokens {
+        if let Token::Placeholder(name) = &mut token.token
+            && name == "?"
+        {
+            count += 1;
+            *name = format!("${count}");
+        }
+    }
+}
+
+fn parse_one(tokens: &[TokenWithSpan], lines: &Lines<'_>) -> Result<Parsed, PlanError> {
+    match StatementParser::new(tokens, lines, SHALLOW).parsed() {
+        Err(Failure::TooDeep) => stack::on_big_stack(|| StatementParser::new(tokens, lines, DEEP).parsed()),
+        result => result,
+    }
+    .map_err(|failure| match failure {
+        Failure::Plan(error) => error,
+        Failure::TooDeep => PlanError::invalid(format!("the statement is nested too deeply (limit {DEEP})")),
+    })
+}
+
+/// Why a statement was not read.
+pub(super) enum Failure {
+    /// What the caller is told.
+    Plan(PlanError),
+    /// The parser's depth limit.
+    TooDeep,
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Failure::Plan(error)
+    }
+}
+
+/// Result of reading a part of a statement.
+pub(super) type Read<T> = Result<T, Failure>;
+
+/// Reads one statement.
+pub(super) struct StatementParser<'a> {
+    pub(super) parser: Parser<'a>,
+    lines: &'a Lines<'a>,
+    tokens: Vec<TokenWithSpan>,
+    depth: usize,
+}
+
+impl<'a> StatementParser<'a> {
+    fn new(tokens: &[TokenWithSpan], lines: &'a Lines<'a>, depth: usize) -> Self {
+        let tokens: Vec<_> =
+            tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)).cloned().collect();
+        let parser =
+            Parser::new(&LaminarDialect).with_tokens_with_locations(tokens.clone()).with_recursion_limit(depth);
+        StatementParser { parser, lines, tokens, depth }
+    }
+
+    fn parsed(mut self) -> Read<Parsed> {
+        let statement = self.statement()?;
+        if self.parser.peek_token_ref().token != Token::EOF {
+            return self.expected("end of statement");
+        }
+        Ok(Parsed { statement, text: self.text_from(0).to_owned() })
+    }
+
+    /// The text from token `first` to the last one.
+    pub(super) fn text_from(&self, first: usize) -> &'a str {
+        let last = self.tokens.last().map_or(Span::empty(), |token| token.span);
+        self.tokens.get(first).map_or("", |token| self.lines.text(token.span, last))
+    }
+
+    /// The next token's position among the tokens; the parser's own count is of the same list.
+    pub(super) fn position(&self) -> usize {
+        self.parser.index()
+    }
+
+    /// Takes the end of the statement away from the parser: tokens from `start` on are not seen by it.
+    pub(super) fn cut(&mut self, start: usize) -> Vec<TokenWithSpan> {
+        let read = self.position();
+        let rest = self.tokens.split_off(start);
+        self.parser = Parser::new(&LaminarDialect)
+            .with_tokens_with_locations(self.tokens.clone())
+            .with_recursion_limit(self.depth);
+        for _ in 0..read {
+            self.parser.advance_token();
+        }
+        rest
+    }
+
+    /// The tokens not read yet.
+    pub(super) fn rest(&self) -> &[TokenWithSpan] {
+        &self.tokens[self.position().min(self.tokens.len())..]
+    }
+
+    /// Where the next token is, or the end of the text.
+    fn location(&self) -> Location {
+        let here = self.tokens.get(self.position()).map(|token| token.span.start);
+        here.or_else(|| self.tokens.last().map(|token| token.span.end)).unwrap_or(Location { line: 1, column: 1 })
+    }
+
+    /// Fails at the next token.
+    pub(super) fn expected<T>(&self, what: &str) -> Read<T> {
+        let found = &self.parser.peek_token_ref().token;
+        let found = if *found == Token::EOF { "end of statement".to_owned() } else { found.to_string() };
+        Err(syntax(format!("expected {what}, found {found}"), self.location()).into())
+    }
+
+    /// Turns a parser's result into ours, with its position.
+    pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Parser<'a>) -> Result<T, ParserError>) -> Read<T> {
+        read(&mut self.parser).map_err(|error| match error {
+            ParserError::RecursionLimitExceeded => Failure::TooDeep,
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => self.located(&message).into(),
+        })
+    }
+
+    /// Takes the position out of a message of the parser.
+    fn located(&self, message: &str) -> PlanError {
+        let (message, location) = match message.rsplit_once(" at Line: ") {
+            Some((message, position)) => {
+                let mut numbers = position.split(", Column: ").map(str::parse);
+                match (numbers.next(), numbers.next()) {
+                    (Some(Ok(line)), Some(Ok(column))) => (message, Location { line, column }),
+                    _ => (message, self.location()),
+                }
+            }
+            None => (message, self.tokens.last().map_or(self.location(), |token| token.span.end)),
+        };
+        let message =
+            message.replacen("Expected: ", "expected ", 1).replacen(", found: EOF", ", found end of statement", 1);
+        syntax(message.replacen(", found: ", ", found ", 1), location)
+    }
+
+    /// Takes the word `word` (upper case) if it is next.
+    pub(super) fn eat(&mut self, word: &str) -> bool {
+        let next = is_word(&self.parser.peek_token_ref().token, word);
+        if next {
+            self.parser.advance_token();
+        }
+        next
+    }
+
+    /// Takes the words if all are next, else none.
+    pub(super) fn eat_all(&mut self, words: &[&str]) -> bool {
+        let next = words.iter().enumerate().all(|(n, word)| is_word(&self.parser.peek_nth_token_ref(n).token, word));
+        if next {
+            for _ in words {
+                self.parser.advance_token();
+            }
+        }
+        next
+    }
+
+    /// Takes the word or fails.
+    pub(super) fn expect(&mut self, word: &str) -> Read<()> {
+        if self.eat(word) { Ok(()) } else { self.expected(word) }
+    }
+
+    fn next_is_query(&self) -> bool {
+        let token = &self.parser.peek_token_ref().token;
+        *token == Token::LParen || ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| is_word(token, word))
+    }
+
+    /// A query that ends the statement.
+    pub(super) fn query(&mut self) -> Read<Box<ast::Query>> {
+        if !self.next_is_query() {
+            return self.expected("a query");
+        }
+        self.read(Parser::parse_query)
+    }
+
+    fn statement(&mut self) -> Read<Statement> {
+        if self.next_is_query() {
+            return Ok(Statement::Query(self.query()?));
+        }
+        let Token::Word(word) = &self.parser.peek_token_ref().token else { return self.expected("a statement") };
+        if word.quote_style.is_some() {
+            return self.expected("a statement");
+        }
+        match word.value.to_uppercase().as_str() {
+            "CREATE" => self.create(),
+            "DROP" => self.drop_relation(),
+            "INSERT" => self.insert(),
+            "UPDATE" => self.update(),
+            "DELETE" => self.delete(),
+            "TRUNCATE" => self.truncate(),
+            "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => self.transaction(),
+            "EXPLAIN" => self.explain(),
+            "DESCRIBE" | "DESC" => {
+                self.parser.advance_token();
+                self.eat("TABLE");
+                Ok(Statement::Describe(self.name()?))
+            }
+            "SHOW" => self.show(),
+            "CHECKPOINT" => {
+                self.parser.advance_token();
+                Ok(Statement::Checkpoint)
+            }
+            "RESTORE" => self.restore(),
+            word if UNSUPPORTED.contains(&word) => Err(PlanError::invalid(format!("{word} is not supported")).into()),
+            _ => self.expected("a statement"),
+        }
+    }
+
+    fn transaction(&mut self) -> Read<Statement> {
+        let word = self.parser.next_token().token.to_string().to_uppercase();
+        if word == "START" {
+            self.expect("TRANSACTION")?;
+        } else if !self.eat("TRANSACTION") {
+            self.eat("WORK");
+        }
+        Ok(match word.as_str() {
+            "BEGIN" | "START" => Statement::Begin,
+            "COMMIT" | "END" => Statement::Commit,
+            _ => Statement::Rollback,
+        })
+    }
+
+    fn explain(&mut self) -> Read<Statement> {
+        self.parser.advance_token();
+        let first = self.position();
+        for word in ["ANALYZE", "VERBOSE"] {
+            if is_word(&self.parser.peek_token_ref().token, word) {
+                return Err(PlanError::invalid(format!("EXPLAIN {word} is not supported")).into());
+            }
+        }
+        let statement = self.statement()?;
+        Ok(Statement::Explain(Box::new(Parsed { statement, text: self.text_from(first).to_owned() })))
+    }
+
+    fn show(&mut self) -> Read<Statement> {
+        self.parser.advance_token();
+        let kinds: [(&[&str], ShowKind); 7] = [
+            (&["SOURCES"], ShowKind::Sources),
+            (&["TABLES"], ShowKind::Tables),
+            (&["STREAMS"], ShowKind::Streams),
+            (&["MATERIALIZED", "VIEWS"], ShowKind::MaterializedViews),
+            (&["VIEWS"], ShowKind::Views),
+            (&["QUERIES"], ShowKind::Queries),
+            (&["SINKS"], ShowKind::Sinks),
+        ];
+        match kinds.into_iter().find(|(words, _)| self.eat_all(words)) {
+            Some((_, kind)) => Ok(Statement::Show(kind)),
+            None => {
+                let what = self.parser.peek_token_ref().token.to_string();
+                Err(PlanError::invalid(format!("SHOW {what} is not supported")).into())
+            }
+        }
+    }
+
+    fn restore(&mut self) -> Read<Statement> {
+        self.parser.advance_token();
+        self.expect("FROM")?;
+        self.expect("CHECKPOINT")?;
+        if self.eat("LATEST") {
+            return Ok(Statement::Restore(RestoreFrom::Latest));
+        }
+        if !matches!(self.parser.peek_token_ref().token, Token::Number(..)) {
+            return self.expected("a checkpoint number or LATEST");
+        }
+        Ok(Statement::Restore(RestoreFrom::Checkpoint(self.read(Parser::parse_literal_uint)?)))
+    }
+}
+
+/// Whether `token` is the unquoted word `word` (upper case).
+pub(super) fn is_word(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,1 @@
+//! Statements, and errors at their positions.
