@@ -9,8 +9,10 @@
 //!
 //! Nothing here knows SQL, DataFusion or Python: expressions come in as [`Scalar`]s.
 
+pub mod arrangement;
 pub mod error;
 pub mod plan;
+pub mod row_bytes;
 pub mod scalar;
 pub mod update;
 

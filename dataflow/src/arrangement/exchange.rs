@@ -1,0 +1,68 @@
+//! Sends each update to the worker that has its key.
+
+use std::sync::Arc;
+
+use timely::communication::Push;
+use timely::dataflow::channels::Message;
+use timely::dataflow::channels::pact::DistributorPact;
+use timely::dataflow::channels::pushers::exchange::Distributor;
+use timely::progress::Stamp;
+
+use crate::UpdateBatch;
+use crate::row_bytes::{KeyCodec, hash_bytes};
+
+/// The pact of operators whose state is by key.
+pub type KeyExchange = DistributorPact<Box<dyn FnOnce(usize) -> KeyDistributor>>;
+
+/// Brings all updates with one key to one worker, the same for every stream exchanged by keys of these types.
+pub fn exchange_by(key: Arc<KeyCodec>) -> KeyExchange {
+    DistributorPact(Box::new(move |_| KeyDistributor { key, rows: Vec::new() }))
+}
+
+/// Splits batches by the hash of their keys.
+pub struct KeyDistributor {
+    key: Arc<KeyCodec>,
+    /// Rows of the batch in hand for each worker; kept for its allocations.
+    rows: Vec<Vec<u32>>,
+}
+
+/// The worker of a hash. Neither the top bits, by which chunks are sorted, nor the lowest, which pick a hash table's
+/// bucket, are used up by it.
+#[inline]
+fn worker_of(hash: u64, workers: usize) -> usize {
+    (((hash & 0xffff_ffff) * workers as u64) >> 32) as usize
+}
+
+impl KeyDistributor {
+    fn assign(&mut self, batch: &UpdateBatch, workers: usize) {
+        self.rows.resize_with(workers, Vec::new);
+        let keys = self.key.encode(&batch.rows);
+        for row in 0..keys.len() {
+            let hash = hash_bytes(keys.row(row));
+            let row = u32::try_from(row).expect("batches have less than 2^32 rows");
+            self.rows[worker_of(hash, workers)].push(row);
+        }
+    }
+}
+
+impl Distributor<UpdateBatch> for KeyDistributor {
+    fn partition<T: Clone, P: Push<Message<T, UpdateBatch>>>(
+        &mut self,
+        batch: &mut UpdateBatch,
+        stamp: &Stamp<T>,
+        pushers: &mut [P],
+    ) {
+        let batch = std::mem::take(batch);
+        self.assign(&batch, pushers.len());
+        for (rows, pusher) in self.rows.iter_mut().zip(pushers) {
+            if rows.len() == batch.len() {
+                Message::push_at(&mut batch.clone(), stamp.clone(), pusher);
+            } else if !rows.is_empty() {
+                Message::push_at(&mut batch.take(rows), stamp.clone(), pusher);
+            }
+            rows.clear();
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, UpdateBatch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}

@@ -1,0 +1,319 @@
+//! Columns as order-preserving row bytes and back, and the hash of such bytes.
+//!
+//! Two rows have equal bytes exactly when they are equal in SQL's grouping sense: NULLs are equal, all NaNs are one
+//! value, -0.0 is 0.0. Byte order is SQL order (NULLs first, NaN the greatest float). The bytes of a row are those of
+//! its first columns followed by those of the rest, each column delimiting itself, so that a prefix of columns is a
+//! prefix of bytes.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait,
+    PrimitiveArray, RecordBatch, StructArray, new_null_array,
+};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
+use arrow_row::{RowConverter, RowParser, Rows, SortField};
+
+use crate::DataflowError;
+
+/// Translates columns of fixed types to row bytes and back.
+#[derive(Debug)]
+pub struct RowCodec {
+    converter: RowConverter,
+    parser: RowParser,
+    types: Vec<DataType>,
+    /// Bytes of every row, when the types alone decide it.
+    width: Option<usize>,
+}
+
+impl RowCodec {
+    /// A codec for columns of these types; an error for types outside the engine's physical types.
+    pub fn new(types: Vec<DataType>) -> Result<Self, DataflowError> {
+        if let Some(unsupported) = types.iter().find(|t| !is_physical(t)) {
+            return Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")));
+        }
+        let fields = types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
+        let parser = converter.parser();
+        let mut codec = RowCodec { converter, parser, types, width: None };
+        codec.width = codec.fixed_width();
+        Ok(codec)
+    }
+
+    /// The bytes of every row, when the types alone decide it.
+    pub fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// The types of the columns.
+    pub fn types(&self) -> &[DataType] {
+        &self.types
+    }
+
+    /// No rows yet, with room for some.
+    pub fn buffer(&self, rows: usize, bytes: usize) -> EncodedRows {
+        let encoded = (!self.types.is_empty()).then(|| self.converter.empty_rows(rows, bytes));
+        EncodedRows { encoded, rows: 0 }
+    }
+
+    /// Appends `rows` rows of `columns`, which must have the codec's types.
+    pub fn append(&self, to: &mut EncodedRows, columns: &[ArrayRef], rows: usize) {
+        to.rows += rows;
+        let Some(encoded) = &mut to.encoded else { return };
+        let columns: Vec<ArrayRef> = columns.iter().map(normalise).collect();
+        self.converter.append(encoded, &columns).expect("columns have the codec's types");
+    }
+
+    /// The rows of `columns`, which must have the codec's types.
+    pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> EncodedRows {
+        let mut encoded = self.buffer(rows, 0);
+        self.append(&mut encoded, columns, rows);
+        encoded
+    }
+
+    /// The columns of rows that a codec of the same types encoded.
+    pub fn decode<'a>(&self, rows: impl IntoIterator<Item = &'a [u8]>) -> Vec<ArrayRef> {
+        if self.types.is_empty() {
+            return Vec::new();
+        }
+        let rows = rows.into_iter().map(|row| self.parser.parse(row));
+        self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types")
+    }
+
+    fn fixed_width(&self) -> Option<usize> {
+        let fixed = |t: &DataType| t.is_primitive() || matches!(t, DataType::Boolean | DataType::FixedSizeBinary(_));
+        if !self.types.iter().all(fixed) {
+            return None;
+        }
+        let nulls: Vec<ArrayRef> = self.types.iter().map(|t| new_null_array(t, 1)).collect();
+        Some(self.encode(&nulls, 1).row(0).len())
+    }
+}
+
+/// Rows as bytes, in the order they were appended.
+#[derive(Debug)]
+pub struct EncodedRows {
+    /// `None` for rows of no columns.
+    encoded: Option<Rows>,
+    rows: usize,
+}
+
+impl EncodedRows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Bytes of row `row`, which must be in range.
+    #[inline]
+    pub fn row(&self, row: usize) -> &[u8] {
+        match &self.encoded {
+            Some(rows) => rows.row(row).data(),
+            None => &[],
+        }
+    }
+
+    /// Hash of each row.
+    pub fn hashes(&self) -> Vec<u64> {
+        (0..self.rows).map(|row| hash_bytes(self.row(row))).collect()
+    }
+
+    /// Bytes of all rows together.
+    pub fn byte_len(&self) -> usize {
+        self.encoded.as_ref().map_or(0, |rows| rows.lengths().sum())
+    }
+}
+
+/// Encodes chosen columns of record batches of one schema: a key.
+#[derive(Debug)]
+pub struct KeyCodec {
+    columns: Vec<usize>,
+    codec: RowCodec,
+}
+
+impl KeyCodec {
+    /// A codec for these columns of `schema`, all of which must exist.
+    pub fn new(schema: &Schema, columns: &[usize]) -> Result<Self, DataflowError> {
+        let types = columns.iter().map(|c| column_type(schema, *c)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(interval) = types.iter().find(|t| matches!(t, DataType::Interval(_))) {
+            return Err(DataflowError::MalformedPlan(format!("type {interval} cannot be a key")));
+        }
+        Ok(KeyCodec { columns: columns.to_vec(), codec: RowCodec::new(types)? })
+    }
+
+    /// The codec of the key's types.
+    pub fn codec(&self) -> &RowCodec {
+        &self.codec
+    }
+
+    /// The key columns of `batch`.
+    pub fn select(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.columns.iter().map(|c| Arc::clone(batch.column(*c))).collect()
+    }
+
+    /// The keys of `batch`.
+    pub fn encode(&self, batch: &RecordBatch) -> EncodedRows {
+        self.codec.encode(&self.select(batch), batch.num_rows())
+    }
+
+    /// Hashes of the keys of `batch`; equal keys have equal hashes whatever batch, schema or process they are in.
+    pub fn hashes(&self, batch: &RecordBatch) -> Vec<u64> {
+        self.encode(batch).hashes()
+    }
+}
+
+/// The type of a column, or an error naming what is missing.
+pub(crate) fn column_type(schema: &Schema, column: usize) -> Result<DataType, DataflowError> {
+    match schema.fields().get(column) {
+        Some(field) => Ok(field.data_type().clone()),
+        None => {
+            let columns = schema.fields().len();
+            Err(DataflowError::MalformedPlan(format!("column {column} of {columns} columns")))
+        }
+    }
+}
+
+/// Whether rows may have columns of this type: one physical type per logical one, or equal values would differ.
+fn is_physical(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => is_physical(f.data_type()),
+        DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| is_physical(f.data_type())),
+        DataType::Null | DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 => true,
+        DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) => true,
+        other => other.is_primitive(),
+    }
+}
+
+/// The same values with one NaN and one zero.
+fn normalise(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float16 => normalise_floats::<Float16Type>(
+            array,
+            |x| x.is_nan() || x.to_bits() == 1 << 15,
+            |x| {
+                if x.is_nan() { F16::NAN } else { F16::ZERO }
+            },
+        ),
+        DataType::Float32 => normalise_floats::<Float32Type>(
+            array,
+            |x| x.is_nan() || x.to_bits() == 1 << 31,
+            |x| {
+                if x.is_nan() { f32::NAN } else { 0.0 }
+            },
+        ),
+        DataType::Float64 => normalise_floats::<Float64Type>(
+            array,
+            |x| x.is_nan() || x.to_bits() == 1 << 63,
+            |x| {
+                if x.is_nan() { f64::NAN } else { 0.0 }
+            },
+        ),
+        DataType::List(_) => normalise_list::<i32>(array),
+        DataType::LargeList(_) => normalise_list::<i64>(array),
+        DataType::FixedSizeList(field, size) => {
+            let list = array.as_fixed_size_list();
+            let values = normalise(list.values());
+            Arc::new(FixedSizeListArray::new(Arc::clone(field), *size, values, list.nulls().cloned()))
+        }
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns().iter().map(normalise).collect();
+            Arc::new(StructArray::new(fields.clone(), columns, array.nulls().cloned()))
+        }
+        _ => Arc::clone(array),
+    }
+}
+
+type F16 = <Float16Type as ArrowPrimitiveType>::Native;
+
+fn normalise_floats<F: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    odd: impl Fn(F::Native) -> bool,
+    canonical: impl Fn(F::Native) -> F::Native,
+) -> ArrayRef {
+    let floats = array.as_primitive::<F>();
+    if !floats.values().iter().any(|x| odd(*x)) {
+        return Arc::clone(array);
+    }
+    let floats: PrimitiveArray<F> = floats.unary(|x| if odd(x) { canonical(x) } else { x });
+    Arc::new(floats)
+}
+
+fn normalise_list<O: OffsetSizeTrait>(array: &ArrayRef) -> ArrayRef {
+    let (field, offsets, values, nulls) = array.as_list::<O>().clone().into_parts();
+    Arc::new(GenericListArray::<O>::new(field, offsets, normalise(&values), nulls))
+}
+
+/// Hash of row bytes: a function of the bytes alone, the same in every process and on every machine, since it decides
+/// which worker has a key. All 64 bits are well distributed.
+#[inline]
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
+    collide(wyhash(bytes))
+}
+
+/// In this crate's tests a quarter of all keys share eight hashes, so that every test meets collisions.
+#[inline]
+fn collide(hash: u64) -> u64 {
+    if cfg!(test) && hash & 3 == 0 { hash & (7 << 61) } else { hash }
+}
+
+const SECRETS: [u64; 4] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
+
+/// Folded multiplication over blocks of 16 bytes, after wyhash.
+#[inline]
+fn wyhash(bytes: &[u8]) -> u64 {
+    let mut state = SECRETS[0];
+    let (a, b) = if bytes.len() <= 16 { short_words(bytes) } else { long_words(bytes, &mut state) };
+    fold(SECRETS[1] ^ bytes.len() as u64, fold(a ^ SECRETS[1], b ^ state))
+}
+
+/// The two words that hold all bytes of at most 16.
+#[inline]
+fn short_words(bytes: &[u8]) -> (u64, u64) {
+    let n = bytes.len();
+    if n >= 8 {
+        (word(bytes, 0), word(bytes, n - 8))
+    } else if n >= 4 {
+        (half_word(bytes, 0), half_word(bytes, n - 4))
+    } else if n > 0 {
+        (u64::from(bytes[0]) << 16 | u64::from(bytes[n / 2]) << 8 | u64::from(bytes[n - 1]), 0)
+    } else {
+        (0, 0)
+    }
+}
+
+/// Folds all blocks but the last into the state and gives the last 16 bytes.
+#[inline]
+fn long_words(bytes: &[u8], state: &mut u64) -> (u64, u64) {
+    let n = bytes.len();
+    let mut at = 0;
+    while at + 16 < n {
+        *state = fold(word(bytes, at) ^ SECRETS[2], word(bytes, at + 8) ^ *state);
+        at += 16;
+    }
+    *state ^= SECRETS[3];
+    (word(bytes, n - 16), word(bytes, n - 8))
+}
+
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+#[inline]
+fn half_word(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")))
+}
+
+#[cfg(test)]
+mod tests;
