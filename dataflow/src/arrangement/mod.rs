@@ -1,10 +1,57 @@
 //! The shared index of a collection: its history by key, sorted, consolidated, compacted.
 //!
 //! ```text
-//! UpdateBatch --exchange by key hash--> Batcher --seal--> batch of chunks --> spine (merges, compacts)
-//!                                                                  \--> stream of batches
+//! UpdateBatch --exchange by key hash--> UpdateBatcher --seal--> batch of chunks --> spine (merges, compacts)
+//!                                                                          \--> stream of batches
 //! ```
+//!
+//! All use of differential's young `Chunk` interface is in this directory.
 
+mod advance;
+mod batcher;
+pub mod chunk;
+mod column;
+pub mod cursor;
 pub mod exchange;
+mod layout;
+mod merge;
+pub mod read;
+mod sort;
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use differential_dataflow::operators::arrange::TraceAgent;
+use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
+use differential_dataflow::trace::chunk::{ChunkBatch, ChunkSpine};
+use timely::dataflow::Stream;
+
+use crate::{Time, UpdateBatch};
+
+pub use batcher::UpdateBatcher;
+pub use chunk::Chunk;
+pub use cursor::Cursor;
 pub use exchange::{KeyExchange, exchange_by};
+pub use layout::Layout;
+pub use read::{ArrangementSize, lookup, size, snapshot};
+
+/// An immutable part of an arrangement's history.
+pub type Batch = Rc<ChunkBatch<Chunk>>;
+/// A handle to an arrangement's history; it holds back compaction at its own two frontiers until it is dropped.
+pub type Trace = TraceAgent<ChunkSpine<Chunk>>;
+
+/// Indexes a collection by the layout's key, each key on one worker.
+///
+/// The trace of the result holds back compaction: whoever keeps it must advance both of its frontiers as time goes
+/// on, or drop it.
+pub fn arrange<'scope>(
+    stream: Stream<'scope, Time, UpdateBatch>,
+    layout: &Arc<Layout>,
+    name: &str,
+) -> Arranged<'scope, Trace> {
+    let batcher = UpdateBatcher::new(Arc::clone(layout));
+    arrange_core(stream, exchange_by(Arc::clone(layout.key())), name, |_, _| batcher)
+}
+
+#[cfg(test)]
+mod tests;

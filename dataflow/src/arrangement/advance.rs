@@ -1,0 +1,122 @@
+//! Advances the times of a sorted run to a frontier and adds up what then is at one time.
+//!
+//! Times are totally ordered, so the updates of a row stay in order when they are advanced, and those that come to
+//! agree are neighbours: one pass suffices.
+
+use std::collections::VecDeque;
+
+use differential_dataflow::trace::chunk::Chunk as _;
+
+use super::chunk::{Chunk, Updates, push_chunk};
+use crate::Time;
+
+/// Moves the times before `frontier` to it. Unless `done`, the last update stays in `input`: the next may add to it.
+pub(super) fn advance(input: &mut VecDeque<Chunk>, frontier: Option<Time>, done: bool, out: &mut VecDeque<Chunk>) {
+    let Some(first) = input.front() else { return };
+    let ready = Updates::with_capacity(Chunk::TARGET + 1, &first.updates);
+    let mut advancer = Advancer { frontier, ready, last_time: 0, out };
+    for chunk in input.drain(..) {
+        advancer.chunk(&chunk);
+    }
+    advancer.finish(done, input);
+}
+
+struct Advancer<'a> {
+    frontier: Option<Time>,
+    /// Consolidated updates, but that the next may add to the last.
+    ready: Updates,
+    /// The last update's time as it came in.
+    last_time: Time,
+    out: &'a mut VecDeque<Chunk>,
+}
+
+impl Advancer<'_> {
+    fn chunk(&mut self, chunk: &Chunk) {
+        let updates = &*chunk.updates;
+        let mut row = chunk.start;
+        while row < chunk.end {
+            if self.adds_to_last(updates, row) {
+                let last = self.ready.len() - 1;
+                self.ready.diffs.set(last, self.ready.diff(last) + updates.diff(row));
+                self.last_time = updates.time(row);
+                row += 1;
+            } else {
+                self.drop_zero();
+                let most = Chunk::TARGET + 1 - self.ready.len();
+                let end = self.distinct_end(updates, row, chunk.end.min(row + most));
+                self.copy(updates, row, end);
+                row = end;
+            }
+        }
+    }
+
+    #[inline]
+    fn advanced(&self, time: Time) -> Time {
+        self.frontier.map_or(time, |f| f.max(time))
+    }
+
+    fn adds_to_last(&self, updates: &Updates, row: usize) -> bool {
+        self.ready.len().checked_sub(1).is_some_and(|last| {
+            self.ready.times.at(last) == self.advanced(updates.time(row)) && self.ready.same_row(last, updates, row)
+        })
+    }
+
+    /// The end, at most `end`, of the rows from `start` none of which adds to the one before it.
+    #[inline]
+    fn distinct_end(&self, updates: &Updates, start: usize, end: usize) -> usize {
+        let mut row = start + 1;
+        while row < end
+            && !(updates.same_row(row - 1, updates, row)
+                && self.advanced(updates.time(row - 1)) == self.advanced(updates.time(row)))
+        {
+            row += 1;
+        }
+        row
+    }
+
+    fn copy(&mut self, updates: &Updates, start: usize, end: usize) {
+        self.ready.extend_data(updates, start, end);
+        match updates.times.constant() {
+            Some(time) => self.ready.times.push_many(self.advanced(time), end - start),
+            None => {
+                for row in start..end {
+                    self.ready.times.push(self.advanced(updates.time(row)));
+                }
+            }
+        }
+        self.last_time = updates.time(end - 1);
+        if self.ready.len() > Chunk::TARGET {
+            let last = self.take_last();
+            let full = std::mem::replace(&mut self.ready, Updates::with_capacity(Chunk::TARGET + 1, updates));
+            self.ready.extend(&last, 0, 1);
+            push_chunk(full, self.out);
+        }
+    }
+
+    fn take_last(&mut self) -> Updates {
+        let last = self.ready.len() - 1;
+        let taken = self.ready.copy(last, last + 1);
+        self.ready.pop();
+        taken
+    }
+
+    /// Forgets the last update if it came to nothing, now that no other adds to it.
+    fn drop_zero(&mut self) {
+        if let Some(last) = self.ready.len().checked_sub(1)
+            && self.ready.diff(last) == 0
+        {
+            self.ready.pop();
+        }
+    }
+
+    fn finish(mut self, done: bool, input: &mut VecDeque<Chunk>) {
+        self.drop_zero();
+        if !done && self.ready.len() > 0 {
+            let mut last = self.take_last();
+            // Its own time keeps the queue in order; it is advanced again with what follows.
+            last.times.set(0, self.last_time);
+            input.push_back(Chunk::new(last));
+        }
+        push_chunk(self.ready, self.out);
+    }
+}

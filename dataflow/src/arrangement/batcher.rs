@@ -1,0 +1,117 @@
+//! `Batcher`: gathers the updates of open times and sorts them when their time closes.
+//!
+//! Small steps are sorted once, when they are sealed. Of large ones a run is encoded and sorted as soon as enough rows
+//! are there, so that the work is spread over the arrivals; a seal merges all runs at once, one range of hashes after
+//! the other, and each run gives back its memory as it is used up.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use differential_dataflow::batcher::{Batcher, Extract};
+use differential_dataflow::trace::chunk::{ChunkBatch, settle_all};
+use timely::progress::Antichain;
+use timely::progress::frontier::AntichainRef;
+
+use super::Batch;
+use super::chunk::{Chunk, extract_chunk};
+use super::layout::Layout;
+use super::sort::{merge_runs, sort};
+use crate::update::PerRow;
+use crate::{Time, UpdateBatch};
+
+/// Rows that make a run. Small in tests, so that they meet several.
+const RUN: usize = if cfg!(test) { 300 } else { 1 << 17 };
+
+/// The updates of an arrangement whose times are not closed.
+pub struct UpdateBatcher {
+    layout: Arc<Layout>,
+    /// Not yet encoded, with the least time of each.
+    pending: Vec<(Time, UpdateBatch)>,
+    pending_rows: usize,
+    /// Sorted runs and the least time of each.
+    runs: Vec<(Time, VecDeque<Chunk>)>,
+    /// The least time held, if any.
+    least: Antichain<Time>,
+}
+
+impl UpdateBatcher {
+    /// A batcher of an arrangement of this layout.
+    pub fn new(layout: Arc<Layout>) -> Self {
+        UpdateBatcher { layout, pending: Vec::new(), pending_rows: 0, runs: Vec::new(), least: Antichain::new() }
+    }
+
+    /// Encodes and sorts the pending batches that have a time before `upper`.
+    fn sort_pending(&mut self, upper: Option<Time>) {
+        let ready = |time: &Time| upper.is_none_or(|u| *time < u);
+        let (sorting, waiting): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|(least, _)| ready(least));
+        self.pending_rows = waiting.iter().map(|(_, batch)| batch.len()).sum();
+        self.pending = waiting;
+        if let Some(least) = sorting.iter().map(|(least, _)| *least).min() {
+            let batches: Vec<UpdateBatch> = sorting.into_iter().map(|(_, batch)| batch).collect();
+            let run = sort(&self.layout, &batches);
+            if !run.is_empty() {
+                self.runs.push((least, run));
+            }
+        }
+    }
+
+    /// Takes what is before `upper` out of the runs.
+    fn extract_runs(&mut self, upper: Option<Time>) -> Vec<VecDeque<Chunk>> {
+        let mut shipped = Vec::new();
+        for (least, run) in std::mem::take(&mut self.runs) {
+            if upper.is_some_and(|u| u <= least) {
+                self.runs.push((least, run));
+                continue;
+            }
+            let (mut keep, mut ship) = (VecDeque::new(), VecDeque::new());
+            let kept = run.into_iter().filter_map(|chunk| extract_chunk(chunk, upper, &mut keep, &mut ship)).min();
+            if let Some(least) = kept {
+                self.runs.push((least, keep));
+            }
+            if !ship.is_empty() {
+                shipped.push(ship);
+            }
+        }
+        shipped
+    }
+
+    fn update_least(&mut self) {
+        let times = self.pending.iter().map(|(least, _)| *least).chain(self.runs.iter().map(|(least, _)| *least));
+        self.least = times.min().map(Antichain::from_elem).unwrap_or_default();
+    }
+}
+
+impl Extract for UpdateBatcher {
+    type Time = Time;
+    type Output = Batch;
+
+    fn extract<'a>(&'a mut self, upper: AntichainRef<'_, Time>) -> (Option<Batch>, AntichainRef<'a, Time>) {
+        let upper = upper.first().copied();
+        self.sort_pending(upper);
+        let runs = self.extract_runs(upper);
+        let chunks = settle_all(merge_runs(runs));
+        self.update_least();
+        let batch = (!chunks.is_empty()).then(|| Rc::new(ChunkBatch::new(chunks)));
+        (batch, self.least.borrow())
+    }
+}
+
+impl Batcher<UpdateBatch> for UpdateBatcher {
+    fn insert(&mut self, batch: &mut UpdateBatch) {
+        let batch = std::mem::take(batch);
+        if batch.is_empty() {
+            return;
+        }
+        let least = match &batch.times {
+            PerRow::Same(time) => *time,
+            PerRow::Each(times) => times.iter().copied().min().expect("the batch is not empty"),
+        };
+        self.least.insert(least);
+        self.pending_rows += batch.len();
+        self.pending.push((least, batch));
+        if self.pending_rows >= RUN {
+            self.sort_pending(None);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! `Chunk`: a sorted, consolidated run of updates in columns, cut into slices without copying.
+//!
+//! Updates are ordered by (hash of the key bytes, key bytes, value bytes, time). The key bytes precede the value bytes
+//! in one string per row, and both delimit themselves, so one comparison of bytes orders both. Updates of one key are
+//! together; their values are in SQL order.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use differential_dataflow::trace::chunk::{self, pack};
+use timely::progress::Antichain;
+use timely::progress::frontier::AntichainRef;
+
+use super::column::{Column, Slab, shrink};
+use super::{advance, merge};
+use crate::{Diff, Time};
+
+/// Updates in columns.
+#[derive(Clone, Debug, Default)]
+pub struct Updates {
+    pub(super) hashes: Vec<u64>,
+    /// Key bytes followed by value bytes.
+    pub(super) rows: Slab,
+    pub(super) key_lengths: Column<u32>,
+    pub(super) times: Column<Time>,
+    pub(super) diffs: Column<Diff>,
+}
+
+impl Updates {
+    /// Room for `rows` updates of the average size of those of `model`.
+    pub(super) fn with_capacity(rows: usize, model: &Updates) -> Self {
+        let mut updates = Updates { hashes: Vec::with_capacity(rows), ..Updates::default() };
+        if let Some(average) = model.rows.byte_len().checked_div(model.len()) {
+            updates.rows.reserve((average + 1) * rows);
+        }
+        updates
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    pub(super) fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: Time, diff: Diff) {
+        self.hashes.push(hash);
+        self.rows.push(row);
+        self.key_lengths.push(key_length);
+        self.times.push(time);
+        self.diffs.push(diff);
+    }
+
+    /// Appends updates `start..end` of `other` with their times as they are.
+    pub(super) fn extend(&mut self, other: &Updates, start: usize, end: usize) {
+        self.extend_data(other, start, end);
+        self.times.extend(&other.times, start, end);
+    }
+
+    /// As `extend`, but for the times, which the caller must append.
+    pub(super) fn extend_data(&mut self, other: &Updates, start: usize, end: usize) {
+        self.hashes.extend_from_slice(&other.hashes[start..end]);
+        self.rows.extend(&other.rows, start, end);
+        self.key_lengths.extend(&other.key_lengths, start, end);
+        self.diffs.extend(&other.diffs, start, end);
+    }
+
+    /// Removes the last update.
+    pub(super) fn pop(&mut self) {
+        self.hashes.pop();
+        self.rows.pop();
+        self.key_lengths.pop();
+        self.times.pop();
+        self.diffs.pop();
+    }
+
+    /// The updates `start..end` on their own.
+    pub(super) fn copy(&self, start: usize, end: usize) -> Updates {
+        let mut copy = Updates::with_capacity(end - start, self);
+        copy.extend(self, start, end);
+        copy
+    }
+
+    /// Whether two updates are of the same key and value.
+    #[inline]
+    pub(super) fn same_row(&self, row: usize, other: &Updates, other_row: usize) -> bool {
+        self.hashes[row] == other.hashes[other_row] && self.rows.at(row) == other.rows.at(other_row)
+    }
+
+    #[inline]
+    pub(super) fn compare(&self, row: usize, other: &Updates, other_row: usize) -> Ordering {
+        let hashes = self.hashes[row].cmp(&other.hashes[other_row]);
+        hashes
+            .then_with(|| self.rows.at(row).cmp(other.rows.at(other_row)))
+            .then_with(|| self.times.at(row).cmp(&other.times.at(other_row)))
+    }
+
+    /// Key and value bytes of update `row`.
+    #[inline]
+    pub fn row(&self, row: usize) -> &[u8] {
+        self.rows.at(row)
+    }
+
+    /// Key bytes of update `row`.
+    #[inline]
+    pub fn key(&self, row: usize) -> &[u8] {
+        &self.rows.at(row)[..self.key_lengths.at(row) as usize]
+    }
+
+    /// Value bytes of update `row`.
+    #[inline]
+    pub fn value(&self, row: usize) -> &[u8] {
+        &self.rows.at(row)[self.key_lengths.at(row) as usize..]
+    }
+
+    /// Time of update `row`.
+    #[inline]
+    pub fn time(&self, row: usize) -> Time {
+        self.times.at(row)
+    }
+
+    /// Diff of update `row`.
+    #[inline]
+    pub fn diff(&self, row: usize) -> Diff {
+        self.diffs.at(row)
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        let columns = self.key_lengths.bytes() + self.times.bytes() + self.diffs.bytes();
+        self.hashes.capacity() * size_of::<u64>() + self.rows.held_bytes() + columns
+    }
+
+    fn shrink(&mut self) {
+        shrink(&mut self.hashes);
+        self.rows.shrink();
+        self.key_lengths.shrink();
+        self.times.shrink();
+        self.diffs.shrink();
+    }
+}
+
+/// A range of shared updates; never empty. `Default` is the one exception, which nothing holds on to.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    pub(super) updates: Rc<Updates>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// The last hash of the range, here to skip chunks without touching them.
+    pub(super) last_hash: u64,
+}
+
+impl Chunk {
+    /// All of `updates`, which must be sorted, consolidated and not empty.
+    pub(super) fn new(updates: Updates) -> Self {
+        let end = updates.len();
+        Chunk { last_hash: updates.hashes[end - 1], updates: Rc::new(updates), start: 0, end }
+    }
+
+    /// A part of the range, not empty.
+    pub(super) fn slice(&self, start: usize, end: usize) -> Self {
+        Chunk { last_hash: self.updates.hashes[end - 1], updates: Rc::clone(&self.updates), start, end }
+    }
+
+    /// The updates, of which only those at [`Chunk::range`] are the chunk's.
+    pub fn updates(&self) -> &Updates {
+        &self.updates
+    }
+
+    /// Positions of the chunk's updates.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+
+    /// The updates on their own, without spare capacity.
+    fn settled(mut self) -> Self {
+        if self.range().len() < self.updates.len() {
+            self = Chunk::new(self.updates.copy(self.start, self.end));
+        }
+        if let Some(updates) = Rc::get_mut(&mut self.updates) {
+            updates.shrink();
+        }
+        self
+    }
+
+    fn concatenated(chunks: Vec<Chunk>) -> Self {
+        let rows = chunks.iter().map(|c| c.range().len()).sum();
+        let mut updates = Updates::with_capacity(rows, &chunks[0].updates);
+        for chunk in &chunks {
+            updates.extend(&chunk.updates, chunk.start, chunk.end);
+        }
+        Chunk::new(updates)
+    }
+
+    fn split(self, rows: usize) -> (Self, Self) {
+        let middle = self.start + rows;
+        (self.slice(self.start, middle), self.slice(middle, self.end))
+    }
+}
+
+/// Pushes the updates as a chunk if there are any.
+pub(super) fn push_chunk(updates: Updates, out: &mut VecDeque<Chunk>) {
+    if updates.len() > 0 {
+        out.push_back(Chunk::new(updates));
+    }
+}
+
+impl chunk::Chunk for Chunk {
+    type Time = Time;
+
+    /// Small in tests, so that they meet the borders of chunks.
+    const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn merge(left: &mut VecDeque<Self>, right: &mut VecDeque<Self>, out: &mut VecDeque<Self>) {
+        merge::merge(left, right, out);
+    }
+
+    fn extract(
+        input: &mut VecDeque<Self>,
+        frontier: AntichainRef<Time>,
+        residual: &mut Antichain<Time>,
+        keep: &mut VecDeque<Self>,
+        ship: &mut VecDeque<Self>,
+    ) {
+        if let Some(chunk) = input.pop_front() {
+            let frontier = frontier.first().copied();
+            if let Some(least) = extract_chunk(chunk, frontier, keep, ship) {
+                residual.insert(least);
+            }
+        }
+    }
+
+    fn advance(input: &mut VecDeque<Self>, frontier: AntichainRef<Time>, done: bool, out: &mut VecDeque<Self>) {
+        advance::advance(input, frontier.first().copied(), done, out);
+    }
+
+    fn settle(input: &mut VecDeque<Self>, done: bool, out: &mut VecDeque<Self>) {
+        pack(input, done, out, Chunk::concatenated, Chunk::split, Chunk::settled);
+    }
+}
+
+/// Parts the updates at or after `frontier` from those before; gives the least time kept.
+pub(super) fn extract_chunk(
+    chunk: Chunk,
+    frontier: Option<Time>,
+    keep: &mut VecDeque<Chunk>,
+    ship: &mut VecDeque<Chunk>,
+) -> Option<Time> {
+    let kept = |time: Time| frontier.is_some_and(|f| f <= time);
+    if let Some(time) = chunk.updates.times.constant() {
+        if kept(time) {
+            keep.push_back(chunk);
+            return Some(time);
+        }
+        ship.push_back(chunk);
+        return None;
+    }
+    let (mut keeping, mut shipping) = (Updates::default(), Updates::default());
+    let mut least = None;
+    let updates = &chunk.updates;
+    let mut row = chunk.start;
+    while row < chunk.end {
+        let start = row;
+        let keeps = kept(updates.time(row));
+        while row < chunk.end && kept(updates.time(row)) == keeps {
+            if keeps {
+                least = Some(least.map_or(updates.time(row), |l: Time| l.min(updates.time(row))));
+            }
+            row += 1;
+        }
+        if keeps { &mut keeping } else { &mut shipping }.extend(updates, start, row);
+    }
+    push_chunk(keeping, keep);
+    push_chunk(shipping, ship);
+    least
+}

@@ -1,0 +1,94 @@
+//! `Layout`: which columns of a collection an arrangement holds, and how they become bytes.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+
+use crate::DataflowError;
+use crate::row_bytes::{EncodedRows, KeyCodec, RowCodec, column_type};
+
+/// The key columns and then the value columns of an arrangement.
+#[derive(Debug)]
+pub struct Layout {
+    /// Columns of the input: key, then value.
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    key: Arc<KeyCodec>,
+    value: RowCodec,
+    row: RowCodec,
+}
+
+impl Layout {
+    /// The arrangement of a collection of this schema by its columns `key`, holding also `value`.
+    pub fn new(schema: &Schema, key: &[usize], value: &[usize]) -> Result<Arc<Self>, DataflowError> {
+        let columns: Vec<usize> = key.iter().chain(value).copied().collect();
+        let types = |columns: &[usize]| columns.iter().map(|c| column_type(schema, *c)).collect::<Result<Vec<_>, _>>();
+        let fields: Vec<_> =
+            types(&columns)?.iter().zip(&columns).map(|(_, c)| Arc::clone(&schema.fields()[*c])).collect();
+        Ok(Arc::new(Layout {
+            key: Arc::new(KeyCodec::new(schema, key)?),
+            value: RowCodec::new(types(value)?)?,
+            row: RowCodec::new(types(&columns)?)?,
+            schema: Arc::new(Schema::new(fields)),
+            columns,
+        }))
+    }
+
+    /// The columns held: key, then value.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The key's place in the input.
+    pub fn key(&self) -> &Arc<KeyCodec> {
+        &self.key
+    }
+
+    /// The codec of the value columns.
+    pub fn value(&self) -> &RowCodec {
+        &self.value
+    }
+
+    /// The codec of all columns held.
+    pub fn row(&self) -> &RowCodec {
+        &self.row
+    }
+
+    /// Number of key columns.
+    pub fn key_width(&self) -> usize {
+        self.key.codec().types().len()
+    }
+
+    /// The rows held of `batch`, a batch of the input, appended to `rows`.
+    pub(super) fn append(&self, rows: &mut EncodedRows, batch: &RecordBatch) {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|c| Arc::clone(batch.column(*c))).collect();
+        self.row.append(rows, &columns, batch.num_rows());
+    }
+
+    /// Lengths of the key bytes of the rows of `batch`, pushed in order; `rows` are its rows.
+    pub(super) fn key_lengths(&self, batch: &RecordBatch, rows: &EncodedRows, first: usize, lengths: &mut Vec<u32>) {
+        let count = batch.num_rows();
+        if let Some(width) = self.key.codec().width() {
+            lengths.resize(lengths.len() + count, length(width));
+        } else if let Some(width) = self.value.width() {
+            lengths.extend((first..first + count).map(|row| length(rows.row(row).len() - width)));
+        } else {
+            let keys = self.key.encode(batch);
+            lengths.extend((0..count).map(|row| length(keys.row(row).len())));
+        }
+    }
+
+    /// A batch of the columns held, of these rows.
+    pub fn decode<'a>(&self, rows: impl IntoIterator<Item = &'a [u8]> + Clone) -> RecordBatch {
+        let count = if self.columns.is_empty() { rows.clone().into_iter().count() } else { 0 };
+        let columns = self.row.decode(rows);
+        let options = RecordBatchOptions::new().with_row_count(columns.first().map_or(Some(count), |c| Some(c.len())));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .expect("rows of the layout have its columns")
+    }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a row has less than 4 GiB")
+}

@@ -1,0 +1,162 @@
+//! Merges two sorted runs of chunks: first which rows come from where, then one column at a time.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use differential_dataflow::trace::chunk::Chunk as _;
+
+use super::chunk::{Chunk, Updates, push_chunk};
+use super::column::Column;
+use crate::Diff;
+
+/// Merges up to the end of the shorter run; what is left of the other stays in its queue.
+pub(super) fn merge(left: &mut VecDeque<Chunk>, right: &mut VecDeque<Chunk>, out: &mut VecDeque<Chunk>) {
+    let mut gather = Gather::default();
+    let mut current = (left.pop_front(), right.pop_front());
+    while let (Some(a), Some(b)) = (&mut current.0, &mut current.1) {
+        merge_chunks(a, b, &mut gather, out);
+        if a.start == a.end {
+            current.0 = left.pop_front();
+        }
+        if b.start == b.end {
+            current.1 = right.pop_front();
+        }
+    }
+    gather.build(out);
+    for (rest, queue) in [(current.0, left), (current.1, right)] {
+        if let Some(chunk) = rest {
+            queue.push_front(chunk);
+        }
+    }
+}
+
+/// Merges until one of the chunks is used up; moves their starts.
+fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut VecDeque<Chunk>) {
+    let (mut from_a, mut from_b) = (gather.source(a), gather.source(b));
+    let (x, y) = (Rc::clone(&a.updates), Rc::clone(&b.updates));
+    while a.start < a.end && b.start < b.end {
+        match x.compare(a.start, &y, b.start) {
+            Ordering::Less => {
+                let start = a.start;
+                a.start = run_end(&x, a, y.hashes[b.start]);
+                gather.run(from_a, start, a.start);
+            }
+            Ordering::Greater => {
+                let start = b.start;
+                b.start = run_end(&y, b, x.hashes[a.start]);
+                gather.run(from_b, start, b.start);
+            }
+            Ordering::Equal => {
+                gather.sum(from_a, a.start, x.diff(a.start) + y.diff(b.start));
+                a.start += 1;
+                b.start += 1;
+            }
+        }
+        if gather.rows >= Chunk::TARGET {
+            gather.build(out);
+            (from_a, from_b) = (gather.source(a), gather.source(b));
+        }
+    }
+}
+
+/// The end of the run that starts at the chunk's first row and is before `hash`.
+#[inline]
+fn run_end(updates: &Updates, chunk: &Chunk, hash: u64) -> usize {
+    let mut end = chunk.start + 1;
+    while end < chunk.end && updates.hashes[end] < hash {
+        end += 1;
+    }
+    end
+}
+
+/// Rows of a source.
+struct Run {
+    source: usize,
+    start: usize,
+    end: usize,
+}
+
+/// Updates to be gathered from several sources.
+#[derive(Default)]
+struct Gather {
+    sources: Vec<Rc<Updates>>,
+    runs: Vec<Run>,
+    rows: usize,
+    /// Diffs of gathered rows that stand for two.
+    sums: Vec<(usize, Diff)>,
+}
+
+impl Gather {
+    fn source(&mut self, chunk: &Chunk) -> usize {
+        self.sources.push(Rc::clone(&chunk.updates));
+        self.sources.len() - 1
+    }
+
+    #[inline]
+    fn run(&mut self, source: usize, start: usize, end: usize) {
+        self.rows += end - start;
+        match self.runs.last_mut() {
+            Some(last) if last.source == source && last.end == start => last.end = end,
+            _ => self.runs.push(Run { source, start, end }),
+        }
+    }
+
+    /// A row with another diff, left out if that is 0.
+    fn sum(&mut self, source: usize, row: usize, diff: Diff) {
+        if diff != 0 {
+            self.sums.push((self.rows, diff));
+            self.run(source, row, row + 1);
+        }
+    }
+
+    fn build(&mut self, out: &mut VecDeque<Chunk>) {
+        if let Some(first) = self.runs.first() {
+            let mut updates = Updates::with_capacity(self.rows, &self.sources[first.source]);
+            self.gather_hashes(&mut updates.hashes);
+            for run in &self.runs {
+                updates.rows.extend(&self.sources[run.source].rows, run.start, run.end);
+            }
+            self.gather_column(&mut updates.key_lengths, |u| &u.key_lengths);
+            self.gather_column(&mut updates.times, |u| &u.times);
+            self.gather_column(&mut updates.diffs, |u| &u.diffs);
+            for (row, diff) in &self.sums {
+                updates.diffs.set(*row, *diff);
+            }
+            push_chunk(updates, out);
+        }
+        self.sources.clear();
+        self.runs.clear();
+        self.sums.clear();
+        self.rows = 0;
+    }
+
+    fn gather_hashes(&self, hashes: &mut Vec<u64>) {
+        for run in &self.runs {
+            let source = &self.sources[run.source].hashes;
+            if run.end - run.start == 1 {
+                hashes.push(source[run.start]);
+            } else {
+                hashes.extend_from_slice(&source[run.start..run.end]);
+            }
+        }
+    }
+
+    fn gather_column<X: Copy + PartialEq + Default>(
+        &self,
+        to: &mut Column<X>,
+        column: impl Fn(&Updates) -> &Column<X>,
+    ) {
+        let source = |run: &Run| column(&self.sources[run.source]);
+        let first = source(&self.runs[0]).constant();
+        if let Some(value) = first
+            && self.runs.iter().all(|run| source(run).constant() == first)
+        {
+            to.push_many(value, self.rows);
+        } else {
+            for run in &self.runs {
+                to.extend(source(run), run.start, run.end);
+            }
+        }
+    }
+}

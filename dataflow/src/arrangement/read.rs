@@ -1,0 +1,176 @@
+//! Reads of an arrangement without a dataflow: its rows at a time, those of one key, its size.
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+use differential_dataflow::trace::TraceReader;
+use differential_dataflow::trace::chunk::Chunk as _;
+use timely::progress::frontier::AntichainRef;
+
+use super::chunk::{Chunk, extract_chunk};
+use super::cursor::Cursor;
+use super::layout::Layout;
+use super::sort::merge_runs;
+use super::{Batch, Trace, advance};
+use crate::row_bytes::hash_bytes;
+use crate::update::{Diffs, PerRow};
+use crate::{Diff, Time};
+
+/// Row bytes decoded at once, so that the offsets of a column of strings do not overflow.
+const DECODED_BYTES: usize = 1 << 30;
+
+/// Rows and bytes an arrangement holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArrangementSize {
+    /// Updates held; as many as rows when all history is compacted.
+    pub updates: usize,
+    /// Bytes allocated for them.
+    pub bytes: usize,
+    /// Batches they are in.
+    pub batches: usize,
+}
+
+/// All batches of the trace.
+fn batches(trace: &mut Trace) -> Vec<Batch> {
+    trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches")
+}
+
+/// What the arrangement holds.
+pub fn size(trace: &Trace) -> ArrangementSize {
+    let mut size = ArrangementSize::default();
+    trace.map_spans(|span| {
+        if let Some(batch) = &span.inner {
+            size.batches += 1;
+            size.updates += batch.chunks.iter().map(|chunk| chunk.range().len()).sum::<usize>();
+            size.bytes += batch.chunks.iter().map(|chunk| chunk.updates().held_bytes()).sum::<usize>();
+        }
+    });
+    size
+}
+
+/// The rows at `time` with their multiplicities, each row once, in hash order. Times before the trace's compaction
+/// frontier cannot be told apart any more; not checked here, because the caller holds that frontier.
+pub fn snapshot(trace: &mut Trace, layout: &Layout, time: Time) -> Vec<(RecordBatch, Diffs)> {
+    let runs: Vec<_> = batches(trace).iter().map(|batch| through(batch, time)).filter(|run| !run.is_empty()).collect();
+    let at_one_time = match &runs[..] {
+        [run] => run.iter().all(|c| c.updates().times.constant().is_some_and(|t| t == run[0].updates().time(0))),
+        _ => false,
+    };
+    let mut merged = merge_runs(runs);
+    if !at_one_time {
+        let mut netted = VecDeque::new();
+        advance::advance(&mut merged, Some(time), true, &mut netted);
+        merged = netted;
+    }
+    merged.iter().flat_map(|chunk| decode_chunk(layout, chunk)).collect()
+}
+
+/// The updates of a batch up to `time`.
+fn through(batch: &Batch, time: Time) -> VecDeque<Chunk> {
+    let (mut later, mut run) = (VecDeque::new(), VecDeque::new());
+    for chunk in &batch.chunks {
+        extract_chunk(chunk.clone(), time.checked_add(1), &mut later, &mut run);
+    }
+    run
+}
+
+fn decode_chunk(layout: &Layout, chunk: &Chunk) -> Vec<(RecordBatch, Diffs)> {
+    let updates = chunk.updates();
+    let rows: Vec<&[u8]> = chunk.range().map(|row| updates.row(row)).collect();
+    let mut start = chunk.start;
+    let decode = |block: &[&[u8]]| {
+        let range = start..start + block.len();
+        start = range.end;
+        (layout.decode(block.iter().copied()), diffs_of(range.map(|row| updates.diff(row))))
+    };
+    blocks(&rows).map(decode).collect()
+}
+
+fn diffs_of(diffs: impl Iterator<Item = Diff>) -> Diffs {
+    PerRow::from_vec(diffs.collect())
+}
+
+/// Cuts rows into blocks that can be decoded at once.
+pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [&'a [u8]]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(Chunk::TARGET).take_while(|row| {
+            bytes += row.len();
+            bytes <= DECODED_BYTES
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (block, after) = rest.split_at(count);
+        rest = after;
+        (!block.is_empty()).then_some(block)
+    })
+}
+
+/// The rows at `time` whose key is among `keys`, with their multiplicities. `keys` has the layout's key columns.
+pub fn lookup(trace: &mut Trace, layout: &Layout, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)> {
+    let encoded = layout.key().codec().encode(keys.columns(), keys.num_rows());
+    let mut wanted: Vec<(u64, &[u8])> =
+        (0..encoded.len()).map(|i| (hash_bytes(encoded.row(i)), encoded.row(i))).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let batches = batches(trace);
+    let mut reader = KeyReader::new(&batches);
+    let mut found = Vec::new();
+    for (hash, key) in wanted {
+        reader.rows(hash, key, time, &mut found);
+    }
+    let rows: Vec<&[u8]> = found.iter().map(|(row, _)| *row).collect();
+    let mut diffs = found.iter().map(|(_, diff)| *diff);
+    let decode = |block: &[&[u8]]| (layout.decode(block.iter().copied()), diffs_of(diffs.by_ref().take(block.len())));
+    blocks(&rows).map(decode).collect()
+}
+
+/// Reads the rows of one key after another, in order of their hashes.
+pub(crate) struct KeyReader<'a> {
+    cursors: Vec<Cursor<'a>>,
+}
+
+impl<'a> KeyReader<'a> {
+    pub(crate) fn new(batches: &'a [Batch]) -> Self {
+        KeyReader { cursors: batches.iter().map(Cursor::new).collect() }
+    }
+
+    /// Appends the rows of `key` at `time`, each once, in value order; hashes must not decrease from call to call.
+    pub(crate) fn rows(&mut self, hash: u64, key: &[u8], time: Time, found: &mut Vec<(&'a [u8], Diff)>) {
+        let first = found.len();
+        for cursor in &mut self.cursors {
+            cursor.seek(hash);
+            // Another key may share the hash, so the cursor itself stays.
+            let mut ahead = cursor.clone();
+            while ahead.hash() == Some(hash) {
+                let (updates, row) = ahead.get().expect("there is a hash");
+                if updates.time(row) <= time && updates.key(row) == key {
+                    found.push((updates.row(row), updates.diff(row)));
+                }
+                ahead.step();
+            }
+        }
+        net(found, first);
+    }
+}
+
+/// Adds up equal rows from position `first` on and drops those that come to nothing.
+fn net(rows: &mut Vec<(&[u8], Diff)>, first: usize) {
+    rows[first..].sort_unstable_by_key(|(row, _)| *row);
+    let mut kept = first;
+    for at in first..rows.len() {
+        if kept > first && rows[kept - 1].0 == rows[at].0 {
+            rows[kept - 1].1 += rows[at].1;
+            continue;
+        }
+        if kept > first && rows[kept - 1].1 == 0 {
+            kept -= 1;
+        }
+        rows[kept] = rows[at];
+        kept += 1;
+    }
+    if kept > first && rows[kept - 1].1 == 0 {
+        kept -= 1;
+    }
+    rows.truncate(kept);
+}

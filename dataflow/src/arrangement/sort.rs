@@ -1,0 +1,234 @@
+//! Sorts batches into a run of chunks, and several runs into one.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use differential_dataflow::trace::chunk::Chunk as _;
+
+use super::chunk::{Chunk, Updates, push_chunk};
+use super::layout::Layout;
+use crate::row_bytes::{EncodedRows, hash_bytes};
+use crate::update::PerRow;
+use crate::{Diff, Time, UpdateBatch};
+
+/// Below this many rows one sort is faster than partitioning first.
+const PARTITION: usize = 64;
+
+/// The updates of `batches`, sorted and consolidated.
+pub(super) fn sort(layout: &Layout, batches: &[UpdateBatch]) -> VecDeque<Chunk> {
+    let unsorted = Unsorted::encode(layout, batches);
+    let mut order = unsorted.partitioned();
+    let bits = unsorted.partition_bits();
+    let bucket = |hash: u64| hash.checked_shr(64 - bits).unwrap_or(0);
+    for bucket in order.chunk_by_mut(|a, b| bucket(a.0) == bucket(b.0)) {
+        bucket.sort_unstable_by(|a, b| unsorted.compare(*a, *b));
+    }
+    unsorted.consolidate(&order)
+}
+
+/// Encoded updates in order of arrival.
+struct Unsorted {
+    rows: EncodedRows,
+    hashes: Vec<u64>,
+    key_lengths: Vec<u32>,
+    times: PerRow<Time>,
+    diffs: PerRow<Diff>,
+}
+
+impl Unsorted {
+    fn encode(layout: &Layout, batches: &[UpdateBatch]) -> Self {
+        let count = batches.iter().map(UpdateBatch::len).sum();
+        let mut rows = layout.row().buffer(count, count * layout.row().width().unwrap_or(0));
+        let (mut hashes, mut key_lengths) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for batch in batches {
+            let first = rows.len();
+            layout.append(&mut rows, &batch.rows);
+            layout.key_lengths(&batch.rows, &rows, first, &mut key_lengths);
+        }
+        hashes.extend((0..count).map(|row| hash_bytes(&rows.row(row)[..key_lengths[row] as usize])));
+        let times = concatenated(batches, |b| (&b.times, b.len()));
+        let diffs = concatenated(batches, |b| (&b.diffs, b.len()));
+        Unsorted { rows, hashes, key_lengths, times, diffs }
+    }
+
+    /// How many top bits of the hash part the rows into buckets of a few.
+    fn partition_bits(&self) -> u32 {
+        let rows = self.hashes.len();
+        if rows < PARTITION { 0 } else { (usize::BITS - rows.leading_zeros()).saturating_sub(2).clamp(1, 16) }
+    }
+
+    /// Hashes and positions of the rows, those with equal top bits together and in order of these.
+    fn partitioned(&self) -> Vec<(u64, u32)> {
+        let bits = self.partition_bits();
+        if bits == 0 {
+            return self.hashes.iter().enumerate().map(|(row, hash)| (*hash, position(row))).collect();
+        }
+        let bucket = |hash: u64| (hash >> (64 - bits)) as usize;
+        let mut next = vec![0_u32; (1 << bits) + 1];
+        for hash in &self.hashes {
+            next[bucket(*hash) + 1] += 1;
+        }
+        for i in 1..next.len() {
+            next[i] += next[i - 1];
+        }
+        let mut order = vec![(0, 0); self.hashes.len()];
+        for (row, hash) in self.hashes.iter().enumerate() {
+            let slot = &mut next[bucket(*hash)];
+            order[*slot as usize] = (*hash, position(row));
+            *slot += 1;
+        }
+        order
+    }
+
+    #[inline]
+    fn compare(&self, a: (u64, u32), b: (u64, u32)) -> Ordering {
+        let (i, j) = (a.1 as usize, b.1 as usize);
+        a.0.cmp(&b.0)
+            .then_with(|| self.rows.row(i).cmp(self.rows.row(j)))
+            .then_with(|| self.times.at(i).cmp(&self.times.at(j)))
+    }
+
+    /// Chunks of the rows in this order, equal ones added up.
+    fn consolidate(&self, order: &[(u64, u32)]) -> VecDeque<Chunk> {
+        let mut run = RunBuilder::new(order.len(), self.rows.byte_len() / order.len().max(1));
+        let mut at = 0;
+        while at < order.len() {
+            let row = order[at].1 as usize;
+            let mut diff = self.diffs.at(row);
+            at += 1;
+            while at < order.len() && self.compare(order[at - 1], order[at]).is_eq() {
+                diff += self.diffs.at(order[at].1 as usize);
+                at += 1;
+            }
+            run.push(order[at - 1].0, self.rows.row(row), self.key_lengths[row], self.times.at(row), diff);
+        }
+        run.finish()
+    }
+}
+
+/// Cuts sorted updates into chunks of the target size.
+struct RunBuilder {
+    chunks: VecDeque<Chunk>,
+    updates: Updates,
+    /// At most how many updates are still to come.
+    coming: usize,
+    /// Average bytes of a row.
+    row_bytes: usize,
+}
+
+impl RunBuilder {
+    fn new(coming: usize, row_bytes: usize) -> Self {
+        RunBuilder { chunks: VecDeque::new(), updates: Updates::default(), coming, row_bytes }
+    }
+
+    /// Adds an update, which must be after the one before; one that changes nothing is left out.
+    #[inline]
+    fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: Time, diff: Diff) {
+        if diff != 0 {
+            if self.updates.len() == 0 {
+                self.reserve();
+            }
+            self.updates.push(hash, row, key_length, time, diff);
+            if self.updates.len() == Chunk::TARGET {
+                push_chunk(std::mem::take(&mut self.updates), &mut self.chunks);
+            }
+        }
+    }
+
+    fn reserve(&mut self) {
+        let taken = self.chunks.len() * Chunk::TARGET;
+        let rows = self.coming.saturating_sub(taken).clamp(1, Chunk::TARGET);
+        self.updates.hashes.reserve(rows);
+        self.updates.rows.reserve((self.row_bytes + 1) * rows);
+    }
+
+    fn finish(mut self) -> VecDeque<Chunk> {
+        push_chunk(self.updates, &mut self.chunks);
+        self.chunks
+    }
+}
+
+fn concatenated<X: Copy + PartialEq>(
+    batches: &[UpdateBatch],
+    column: impl Fn(&UpdateBatch) -> (&PerRow<X>, usize),
+) -> PerRow<X> {
+    if let PerRow::Same(first) = column(&batches[0]).0
+        && batches.iter().all(|b| matches!(column(b).0, PerRow::Same(x) if x == first))
+    {
+        return PerRow::Same(*first);
+    }
+    let values = batches.iter().flat_map(|batch| {
+        let (values, rows) = column(batch);
+        (0..rows).map(move |row| values.at(row))
+    });
+    PerRow::from_vec(values.collect())
+}
+
+/// One run of several: takes from all of them one range of hashes at a time.
+pub(super) fn merge_runs(mut runs: Vec<VecDeque<Chunk>>) -> VecDeque<Chunk> {
+    if runs.len() <= 1 {
+        return runs.pop().unwrap_or_default();
+    }
+    let rows = runs.iter().flatten().map(|chunk| chunk.range().len()).sum();
+    let bytes: usize = runs.iter().flatten().map(|chunk| chunk.updates().rows.byte_len()).sum();
+    let mut merged = RunBuilder::new(rows, bytes / rows.max(1));
+    while let Some(last) = next_range(&runs) {
+        let range: Vec<Chunk> = runs.iter_mut().flat_map(|run| take_through(run, last)).collect();
+        merge_range(&range, &mut merged);
+        runs.retain(|run| !run.is_empty());
+    }
+    merged.finish()
+}
+
+/// The last hash of a range of about a chunk's rows from the front of all runs; `None` when no run is left.
+fn next_range(runs: &[VecDeque<Chunk>]) -> Option<u64> {
+    let share = Chunk::TARGET / runs.len().max(1);
+    let fronts = runs.iter().filter_map(|run| run.front());
+    fronts.map(|chunk| chunk.updates().hashes[(chunk.start + share).min(chunk.end - 1)]).min()
+}
+
+/// Removes the updates with hashes up to `last` from the front of a run.
+fn take_through(run: &mut VecDeque<Chunk>, last: u64) -> Vec<Chunk> {
+    let mut taken = Vec::new();
+    while let Some(chunk) = run.pop_front() {
+        let hashes = &chunk.updates().hashes[chunk.range()];
+        let end = chunk.start + hashes.partition_point(|hash| *hash <= last);
+        if end == chunk.end {
+            taken.push(chunk);
+            continue;
+        }
+        if end > chunk.start {
+            taken.push(chunk.slice(chunk.start, end));
+        }
+        run.push_front(chunk.slice(end, chunk.end));
+        break;
+    }
+    taken
+}
+
+/// Sorts the updates of several chunks together.
+fn merge_range(chunks: &[Chunk], merged: &mut RunBuilder) {
+    let rows = chunks.iter().map(|chunk| chunk.range().len()).sum();
+    let mut order: Vec<(u64, u32, u32)> = Vec::with_capacity(rows);
+    for (source, chunk) in chunks.iter().enumerate() {
+        let source = position(source);
+        order.extend(chunk.range().map(|row| (chunk.updates().hashes[row], source, position(row))));
+    }
+    let at = |entry: &(u64, u32, u32)| (chunks[entry.1 as usize].updates(), entry.2 as usize);
+    let compare = |a: &(u64, u32, u32), b: &(u64, u32, u32)| {
+        a.0.cmp(&b.0).then_with(|| {
+            let ((x, i), (y, j)) = (at(a), at(b));
+            x.compare(i, y, j)
+        })
+    };
+    order.sort_unstable_by(compare);
+    for equal in order.chunk_by(|a, b| compare(a, b).is_eq()) {
+        let (updates, row) = at(&equal[0]);
+        let diff = equal.iter().map(|entry| at(entry).0.diff(entry.2 as usize)).sum();
+        merged.push(equal[0].0, updates.row(row), updates.key_lengths.at(row), updates.time(row), diff);
+    }
+}
+
+fn position(row: usize) -> u32 {
+    u32::try_from(row).expect("a run has less than 2^32 rows")
+}
