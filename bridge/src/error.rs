@@ -1,0 +1,204 @@
+//! What a call of the embedding API can fail with: one variant per code, stable numbers, names and texts.
+//!
+//! `Display` prints the detail alone; [`Error::message`] adds the name and the code in the shape users see.
+
+use laminardb_dataflow::DataflowError;
+
+/// Failure of a call. The codes are part of the API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// 100: the database cannot be opened.
+    #[error("{0}")]
+    ConnectionFailed(String),
+    /// 101: the session was closed.
+    #[error("Connection is closed")]
+    ConnectionClosed,
+    /// 102: the database is held by somebody else.
+    #[error("{0}")]
+    ConnectionInUse(String),
+    /// 200: a call names a relation that is not there; holds the name.
+    #[error("Table not found: {0}")]
+    TableNotFound(String),
+    /// 201: the name is taken; holds the name.
+    #[error("Table already exists: {0}")]
+    TableExists(String),
+    /// 202: the relation is not of a kind that allows the call.
+    #[error("{0}")]
+    SchemaMismatch(String),
+    /// 203: a relation cannot have this schema.
+    #[error("{0}")]
+    InvalidSchema(String),
+    /// 300: the data cannot be taken.
+    #[error("{0}")]
+    IngestionFailed(String),
+    /// 301: the writer was closed.
+    #[error("Writer is closed")]
+    WriterClosed,
+    /// 302: the data does not fit the relation's columns.
+    #[error("{0}")]
+    BatchSchemaMismatch(String),
+    /// 400: the statement is wrong or failed.
+    #[error("{0}")]
+    QueryFailed(String),
+    /// 401: the text is not SQL.
+    #[error("{message} at line {line}, column {column}")]
+    SqlParse {
+        /// What was expected.
+        message: String,
+        /// 1-based line of the place.
+        line: u64,
+        /// 1-based column of the place.
+        column: u64,
+    },
+    /// 402: the query was cancelled.
+    #[error("{0}")]
+    QueryCancelled(String),
+    /// 500: the subscription cannot be made.
+    #[error("{0}")]
+    SubscriptionFailed(String),
+    /// 501: the subscription was closed.
+    #[error("{0}")]
+    SubscriptionClosed(String),
+    /// 502: nothing arrived in time.
+    #[error("{0}")]
+    SubscriptionTimeout(String),
+    /// 503: the subscriber was too slow and its queue overflowed.
+    #[error("{0}")]
+    SubscriptionLagged(String),
+    /// 600: the query cannot be maintained, or a maintained view has failing rows.
+    #[error("{0}")]
+    StreamFailed(String),
+    /// 700: a checkpoint cannot be taken or restored.
+    #[error("{0}")]
+    CheckpointFailed(String),
+    /// 800: an external connector is needed, and this build has none.
+    #[error("{0}")]
+    ConnectorFailed(String),
+    /// 900: a broken invariant stopped the engine.
+    #[error("{0}")]
+    Internal(String),
+    /// 901: the database was shut down.
+    #[error("Database is shut down")]
+    Shutdown,
+    /// 902: a wait ran into its time limit.
+    #[error("{0}")]
+    Timeout(String),
+    /// No code of its own: the caller's interruption callback ended a wait. Nothing was changed.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The stable number.
+    pub fn code(&self) -> u16 {
+        match self {
+            Error::ConnectionFailed(_) => 100,
+            Error::ConnectionClosed => 101,
+            Error::ConnectionInUse(_) => 102,
+            Error::TableNotFound(_) => 200,
+            Error::TableExists(_) => 201,
+            Error::SchemaMismatch(_) => 202,
+            Error::InvalidSchema(_) => 203,
+            Error::IngestionFailed(_) => 300,
+            Error::WriterClosed => 301,
+            Error::BatchSchemaMismatch(_) => 302,
+            Error::QueryFailed(_) => 400,
+            Error::SqlParse { .. } => 401,
+            Error::QueryCancelled(_) | Error::Interrupted => 402,
+            Error::SubscriptionFailed(_) => 500,
+            Error::SubscriptionClosed(_) => 501,
+            Error::SubscriptionTimeout(_) => 502,
+            Error::SubscriptionLagged(_) => 503,
+            Error::StreamFailed(_) => 600,
+            Error::CheckpointFailed(_) => 700,
+            Error::ConnectorFailed(_) => 800,
+            Error::Internal(_) => 900,
+            Error::Shutdown => 901,
+            Error::Timeout(_) => 902,
+        }
+    }
+
+    /// The code's constant in words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Error::ConnectionFailed(_) => "Connection failed",
+            Error::ConnectionClosed => "Connection closed",
+            Error::ConnectionInUse(_) => "Connection in use",
+            Error::TableNotFound(_) => "Table not found",
+            Error::TableExists(_) => "Table exists",
+            Error::SchemaMismatch(_) => "Schema mismatch",
+            Error::InvalidSchema(_) => "Invalid schema",
+            Error::IngestionFailed(_) => "Ingestion failed",
+            Error::WriterClosed => "Writer closed",
+            Error::BatchSchemaMismatch(_) => "Batch schema mismatch",
+            Error::QueryFailed(_) => "Query failed",
+            Error::SqlParse { .. } => "SQL parse error",
+            Error::QueryCancelled(_) | Error::Interrupted => "Query cancelled",
+            Error::SubscriptionFailed(_) => "Subscription failed",
+            Error::SubscriptionClosed(_) => "Subscription closed",
+            Error::SubscriptionTimeout(_) => "Subscription timeout",
+            Error::SubscriptionLagged(_) => "Subscription lagged",
+            Error::StreamFailed(_) => "Stream failed",
+            Error::CheckpointFailed(_) => "Checkpoint failed",
+            Error::ConnectorFailed(_) => "Connector failed",
+            Error::Internal(_) => "Internal error",
+            Error::Shutdown => "Shutdown",
+            Error::Timeout(_) => "Timeout",
+        }
+    }
+
+    /// The whole text as users see it: `Name (code): detail`; two texts stand alone.
+    pub fn message(&self) -> String {
+        match self {
+            Error::ConnectionClosed | Error::WriterClosed => self.to_string(),
+            _ => format!("{} ({}): {self}", self.name(), self.code()),
+        }
+    }
+
+    /// The same failure as a statement reports it: in SQL, data that cannot be stored is a failed query (400).
+    #[must_use]
+    pub fn in_statement(self) -> Error {
+        match self {
+            Error::TableNotFound(_)
+            | Error::SchemaMismatch(_)
+            | Error::IngestionFailed(_)
+            | Error::BatchSchemaMismatch(_) => Error::QueryFailed(self.to_string()),
+            other => other,
+        }
+    }
+}
+
+impl From<DataflowError> for Error {
+    fn from(error: DataflowError) -> Error {
+        match error {
+            DataflowError::ShutDown => Error::Shutdown,
+            DataflowError::TimedOut => Error::Timeout(error.to_string()),
+            DataflowError::Stopped { .. }
+            | DataflowError::UnknownView(_)
+            | DataflowError::Stateless(_)
+            | DataflowError::MalformedPlan(_) => Error::Internal(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_those_programs_match() {
+        assert_eq!(Error::TableNotFound("nope".into()).message(), "Table not found (200): Table not found: nope");
+        assert_eq!(Error::ConnectionClosed.message(), "Connection is closed");
+        assert_eq!(Error::WriterClosed.message(), "Writer is closed");
+        assert_eq!(Error::Shutdown.message(), "Shutdown (901): Database is shut down");
+        let parse = Error::SqlParse { message: "expected an expression".into(), line: 2, column: 7 };
+        assert_eq!(parse.message(), "SQL parse error (401): expected an expression at line 2, column 7");
+    }
+
+    #[test]
+    fn a_statement_reports_bad_data_as_a_failed_query() {
+        let error = Error::BatchSchemaMismatch("bad".into()).in_statement();
+        assert_eq!((error.code(), error.to_string().as_str()), (400, "bad"));
+        assert_eq!(Error::Shutdown.in_statement(), Error::Shutdown);
+    }
+}

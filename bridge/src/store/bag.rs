@@ -1,0 +1,276 @@
+//! `Bag`: the rows of a table without a primary key. Equal rows may be there several times; deleting one takes any of
+//! them away. The index that finds rows is made at the first delete, since many tables never see one.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow_row::Rows;
+use hashbrown::HashTable;
+use laminardb_dataflow::Diffs;
+
+use super::heap::{Heap, Position};
+use super::{Delta, Layout};
+use crate::error::Error;
+
+/// The rows of a table without key.
+pub(super) struct Bag {
+    layout: Arc<Layout>,
+    heap: Heap,
+    index: Option<Index>,
+}
+
+/// The positions of the rows with one hash, which nearly always are equal rows.
+pub(super) type Index = HashTable<Entry>;
+
+pub(super) struct Entry {
+    hash: u64,
+    positions: Positions,
+}
+
+pub(super) enum Positions {
+    One(Position),
+    /// Never empty.
+    Many(Vec<Position>),
+}
+
+impl Positions {
+    fn as_slice(&self) -> &[Position] {
+        match self {
+            Positions::One(position) => std::slice::from_ref(position),
+            Positions::Many(positions) => positions,
+        }
+    }
+}
+
+fn add(index: &mut Index, hash: u64, position: Position) {
+    match index.find_mut(hash, |entry| entry.hash == hash) {
+        None => {
+            index.insert_unique(hash, Entry { hash, positions: Positions::One(position) }, |entry| entry.hash);
+        }
+        Some(Entry { positions: Positions::Many(positions), .. }) => positions.push(position),
+        Some(Entry { positions, .. }) => *positions = Positions::Many(vec![positions.as_slice()[0], position]),
+    }
+}
+
+/// Takes `position` out of the index, where it must be; fast when it was added late.
+fn remove(index: &mut Index, hash: u64, position: Position) {
+    let Ok(mut entry) = index.find_entry(hash, |entry| entry.hash == hash) else {
+        unreachable!("every row is in the index")
+    };
+    if let Positions::Many(positions) = &mut entry.get_mut().positions
+        && positions.len() > 1
+    {
+        let at = positions.iter().rposition(|other| *other == position).expect("every row is in the index");
+        positions.swap_remove(at);
+    } else {
+        entry.remove();
+    }
+}
+
+/// Takes all positions in `chunk` of rows with these hashes out of the index, in one pass over each entry: a table may
+/// be one row a million times.
+fn forget_chunk(index: &mut Index, chunk: u32, hashes: &[u64]) {
+    let mut hashes = hashes.to_vec();
+    hashes.sort_unstable();
+    hashes.dedup();
+    for hash in hashes {
+        let Ok(mut entry) = index.find_entry(hash, |entry| entry.hash == hash) else { continue };
+        if let Positions::Many(positions) = &mut entry.get_mut().positions {
+            positions.retain(|position| position.chunk != chunk);
+        }
+        let gone = match &entry.get().positions {
+            Positions::One(position) => position.chunk == chunk,
+            Positions::Many(positions) => positions.is_empty(),
+        };
+        if gone {
+            entry.remove();
+        }
+    }
+}
+
+/// What one write did, enough to take it back.
+pub(super) enum Undo {
+    Inserted(Vec<Position>),
+    Deleted(Vec<(u64, Position)>),
+    Truncated(Box<(Heap, Option<Index>)>),
+}
+
+impl Bag {
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        Bag { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: None }
+    }
+
+    /// Adds rows.
+    pub(super) fn insert(&mut self, batch: &RecordBatch) -> (Delta, Undo) {
+        let rows = batch.num_rows() as u64;
+        let positions = self.heap.push(batch);
+        if let Some(index) = &mut self.index {
+            let hashes = self.layout.row.hashes(&self.layout.row.encode(batch));
+            hashes.into_iter().zip(&positions).for_each(|(hash, position)| add(index, hash, *position));
+        }
+        let changes = if rows == 0 { Vec::new() } else { vec![(batch.clone(), Diffs::Same(1))] };
+        (Delta { changes, given: rows, changed: rows }, Undo::Inserted(positions))
+    }
+
+    fn build_index(&mut self) {
+        if self.index.is_some() {
+            return;
+        }
+        let mut index = Index::with_capacity(self.heap.rows());
+        for (positions, rows) in self.heap.all() {
+            let hashes = self.layout.row.hashes(&self.layout.row.encode(&rows));
+            hashes.into_iter().zip(positions).for_each(|(hash, position)| add(&mut index, hash, position));
+        }
+        self.index = Some(index);
+    }
+
+    /// Removes one equal row for each row given; if one is not there, nothing.
+    pub(super) fn delete(&mut self, batch: &RecordBatch) -> Result<(Delta, Undo), Error> {
+        if batch.num_rows() == 0 {
+            return Ok((Delta::default(), Undo::Deleted(Vec::new())));
+        }
+        self.build_index();
+        let bytes = self.layout.row.encode(batch);
+        let hashes = self.layout.row.hashes(&bytes);
+        let (taken, old) = match self.take_all(&bytes, &hashes) {
+            Ok(taken) => taken,
+            Err((taken, row)) => {
+                self.give_back(&taken);
+                let values = batch.columns().iter().map(|column| crate::ingest::display(column, row));
+                let values: Vec<String> = values.collect();
+                return Err(Error::IngestionFailed(format!(
+                    "cannot delete row {row} from table {}: no such row ({})",
+                    self.layout.spec.name,
+                    values.join(", ")
+                )));
+            }
+        };
+        taken.iter().for_each(|(_, position)| self.heap.delete(*position));
+        let rows = taken.len() as u64;
+        Ok((Delta { changes: vec![(old, Diffs::Same(-1))], given: rows, changed: rows }, Undo::Deleted(taken)))
+    }
+
+    /// Takes a position of an equal row out of the index for each row given. The error holds what was taken until a
+    /// row was not there, and that row.
+    fn take_all(
+        &mut self,
+        bytes: &Rows,
+        hashes: &[u64],
+    ) -> Result<(Vec<(u64, Position)>, RecordBatch), (Vec<(u64, Position)>, usize)> {
+        let index = self.index.as_mut().expect("made before");
+        let mut taken: Vec<(u64, Position)> = Vec::with_capacity(hashes.len());
+        for &hash in hashes {
+            let Some(entry) = index.find(hash, |entry| entry.hash == hash) else { break };
+            let position = *entry.positions.as_slice().last().expect("never empty");
+            remove(index, hash, position);
+            taken.push((hash, position));
+        }
+        let old = self.fetch(&taken);
+        let old_bytes = self.layout.row.encode(&old);
+        let same = |row: usize| old_bytes.row(row).as_ref() == bytes.row(row).as_ref();
+        if (0..taken.len()).all(same) {
+            return if taken.len() == hashes.len() { Ok((taken, old)) } else { Err((taken.clone(), taken.len())) };
+        }
+        self.give_back(&taken);
+        self.take_colliding(bytes, hashes)
+    }
+
+    /// The same when different rows have one hash: every candidate is looked at.
+    fn take_colliding(
+        &mut self,
+        bytes: &Rows,
+        hashes: &[u64],
+    ) -> Result<(Vec<(u64, Position)>, RecordBatch), (Vec<(u64, Position)>, usize)> {
+        let mut taken = Vec::with_capacity(hashes.len());
+        for (row, &hash) in hashes.iter().enumerate() {
+            let index = self.index.as_ref().expect("made before");
+            let entry = index.find(hash, |entry| entry.hash == hash);
+            let candidates = entry.map_or(&[][..], |entry| entry.positions.as_slice());
+            let equal = |position: &&Position| {
+                let old = self.layout.row.encode(&self.heap.gather(std::slice::from_ref(*position)));
+                old.row(0).as_ref() == bytes.row(row).as_ref()
+            };
+            let Some(&position) = candidates.iter().rev().find(equal) else { return Err((taken, row)) };
+            remove(self.index.as_mut().expect("made before"), hash, position);
+            taken.push((hash, position));
+        }
+        let old = self.fetch(&taken);
+        Ok((taken, old))
+    }
+
+    fn fetch(&self, taken: &[(u64, Position)]) -> RecordBatch {
+        let positions: Vec<Position> = taken.iter().map(|(_, position)| *position).collect();
+        self.heap.gather(&positions)
+    }
+
+    fn give_back(&mut self, taken: &[(u64, Position)]) {
+        let index = self.index.as_mut().expect("what was taken out of it goes back");
+        taken.iter().rev().for_each(|(hash, position)| add(index, *hash, *position));
+    }
+
+    /// Removes all rows.
+    pub(super) fn truncate(&mut self) -> (Delta, Undo) {
+        let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
+        let rows = self.heap.rows() as u64;
+        let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
+        let undo = Undo::Truncated(Box::new((heap, self.index.take())));
+        (Delta { changes, given: rows, changed: rows }, undo)
+    }
+
+    /// Takes back a write; those after it must have been taken back before.
+    pub(super) fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Inserted(positions) => {
+                if let Some(index) = &mut self.index
+                    && !positions.is_empty()
+                {
+                    let rows = self.heap.gather(&positions);
+                    let hashes = self.layout.row.hashes(&self.layout.row.encode(&rows));
+                    hashes
+                        .into_iter()
+                        .zip(&positions)
+                        .rev()
+                        .for_each(|(hash, position)| remove(index, hash, *position));
+                }
+                positions.into_iter().for_each(|position| self.heap.delete(position));
+            }
+            Undo::Deleted(taken) => {
+                if !taken.is_empty() {
+                    self.give_back(&taken);
+                }
+                taken.into_iter().for_each(|(_, position)| self.heap.restore(position));
+            }
+            Undo::Truncated(state) => (self.heap, self.index) = *state,
+        }
+    }
+
+    /// Rewrites sparse chunks; no write can be taken back after it.
+    pub(super) fn settle(&mut self) {
+        while let Some((chunk, _, rows)) = self.heap.next_sparse() {
+            let new = self.heap.push(&rows);
+            if let Some(index) = &mut self.index {
+                let hashes = self.layout.row.hashes(&self.layout.row.encode(&rows));
+                forget_chunk(index, chunk, &hashes);
+                hashes.into_iter().zip(new).for_each(|(hash, position)| add(index, hash, position));
+            }
+            self.heap.release(chunk);
+        }
+        if let Some(index) = &mut self.index
+            && index.len() * 4 < index.capacity()
+        {
+            index.shrink_to(index.len() * 2, |entry| entry.hash);
+        }
+    }
+
+    pub(super) fn heap(&mut self) -> &mut Heap {
+        &mut self.heap
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.heap.rows()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.bytes() + self.index.as_ref().map_or(0, Index::allocation_size)
+    }
+}

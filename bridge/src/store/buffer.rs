@@ -1,0 +1,432 @@
+//! `RowBuffer`: the growing end of a relation. Small inserts are appended to one set of columns, in amortised O(1) a
+//! row, and leave it as a frozen batch when it is full.
+//!
+//! Rows are only ever appended, so a row keeps its place until the buffer is frozen, and then has the same place in
+//! the frozen batch.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, GenericByteArray,
+    NullBufferBuilder, PrimitiveArray, RecordBatch, RecordBatchOptions, UInt32Array, downcast_primitive,
+    new_empty_array,
+};
+use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{BinaryType, ByteArrayType, DataType, SchemaRef, Utf8Type};
+
+/// Rows at which a buffer is frozen.
+pub(super) const FULL_ROWS: usize = 8192;
+/// Batches with this many rows are kept as they are instead of being copied into a buffer.
+pub(super) const LARGE_ROWS: usize = 1024;
+/// Batches of this many bytes likewise; it also keeps 32-bit offsets from overflowing.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// Whether `batch` should be kept as it is rather than be copied into a buffer.
+pub(super) fn is_large(batch: &RecordBatch) -> bool {
+    batch.num_rows() >= LARGE_ROWS
+        || batch.columns().iter().map(|column| variable_bytes(column)).sum::<usize>() >= LARGE_BYTES
+}
+
+/// Bytes of the values of a column whose rows differ in size; 0 for fixed-width columns.
+fn variable_bytes(array: &ArrayRef) -> usize {
+    fn used<T: ByteArrayType<Offset = i32>>(array: &GenericByteArray<T>) -> usize {
+        let offsets = array.value_offsets();
+        (offsets[array.len()] - offsets[0]) as usize
+    }
+    match array.data_type() {
+        DataType::Utf8 => used(array.as_string::<i32>()),
+        DataType::Binary => used(array.as_binary::<i32>()),
+        DataType::List(_) | DataType::Struct(_) => array.to_data().get_slice_memory_size().unwrap_or(LARGE_BYTES),
+        _ => 0,
+    }
+}
+
+/// Bytes that the rows of `batch` take, without what else its buffers may hold.
+pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
+    let of =
+        |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+    batch.columns().iter().map(of).sum()
+}
+
+/// `batch`, copied if it would keep much more memory alive than its rows need (a small slice of a large one).
+pub(super) fn owned(batch: &RecordBatch) -> RecordBatch {
+    if batch.get_array_memory_size() <= 2 * batch_bytes(batch) + 4096 {
+        return batch.clone();
+    }
+    let copy = |column: &ArrayRef| {
+        let data = column.to_data();
+        let mut rows = arrow::array::MutableArrayData::new(vec![&data], false, column.len());
+        rows.try_extend(0, 0, column.len()).expect("no longer than the original");
+        arrow::array::make_array(rows.freeze())
+    };
+    with_columns(batch.schema_ref(), batch.columns().iter().map(copy).collect(), batch.num_rows())
+}
+
+/// A batch of `columns`, which must be of `schema` and have `rows` rows.
+pub(super) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns are of the schema")
+}
+
+/// Rows of one schema, growing at the end.
+pub(super) struct RowBuffer {
+    schema: SchemaRef,
+    columns: Vec<Box<dyn ColumnBuffer>>,
+    rows: usize,
+    /// The rows as a batch, until the next append.
+    snapshot: Option<RecordBatch>,
+}
+
+impl RowBuffer {
+    pub(super) fn new(schema: SchemaRef) -> Self {
+        let columns = schema.fields().iter().map(|field| column_buffer(field.data_type())).collect();
+        RowBuffer { schema, columns, rows: 0, snapshot: None }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether the rows should be frozen.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows >= FULL_ROWS || self.columns.iter().any(|column| column.variable_bytes() >= 8 * LARGE_BYTES)
+    }
+
+    /// Appends the rows of `batch`, which must be of the schema.
+    pub(super) fn append(&mut self, batch: &RecordBatch) {
+        self.snapshot = None;
+        for (buffer, column) in self.columns.iter_mut().zip(batch.columns()) {
+            buffer.append(column);
+        }
+        self.rows += batch.num_rows();
+    }
+
+    /// The given rows, in the given order.
+    pub(super) fn gather(&self, rows: &[u32]) -> RecordBatch {
+        let columns = self.columns.iter().map(|column| column.gather(rows)).collect();
+        with_columns(&self.schema, columns, rows.len())
+    }
+
+    /// All rows as a batch, which later appends don't change.
+    pub(super) fn snapshot(&mut self) -> RecordBatch {
+        if self.snapshot.is_none() {
+            let columns = self.columns.iter_mut().map(|column| column.snapshot()).collect();
+            self.snapshot = Some(with_columns(&self.schema, columns, self.rows));
+        }
+        self.snapshot.clone().expect("set above")
+    }
+
+    /// All rows as a batch; the buffer is empty then.
+    pub(super) fn freeze(&mut self) -> RecordBatch {
+        let columns = self.columns.iter_mut().map(|column| column.freeze()).collect();
+        self.snapshot = None;
+        with_columns(&self.schema, columns, std::mem::take(&mut self.rows))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.bytes()).sum()
+    }
+}
+
+/// One growing column.
+trait ColumnBuffer: Send + Sync {
+    fn append(&mut self, array: &ArrayRef);
+    fn gather(&self, rows: &[u32]) -> ArrayRef;
+    fn snapshot(&mut self) -> ArrayRef;
+    fn freeze(&mut self) -> ArrayRef;
+    fn bytes(&self) -> usize;
+    fn variable_bytes(&self) -> usize {
+        0
+    }
+}
+
+macro_rules! primitive_buffer {
+    ($t:ty, $data_type:expr) => {
+        Box::new(PrimitiveBuffer::<$t> {
+            data_type: $data_type.clone(),
+            values: Vec::new(),
+            validity: NullBufferBuilder::new(FULL_ROWS),
+        })
+    };
+}
+
+fn column_buffer(data_type: &DataType) -> Box<dyn ColumnBuffer> {
+    downcast_primitive! {
+        data_type => (primitive_buffer, data_type),
+        DataType::Boolean => Box::new(BooleanBuffer {
+            values: BooleanBufferBuilder::new(0),
+            validity: NullBufferBuilder::new(FULL_ROWS),
+        }),
+        DataType::Utf8 => Box::new(ByteBuffer::<Utf8Type>::new()),
+        DataType::Binary => Box::new(ByteBuffer::<BinaryType>::new()),
+        _ => Box::new(AnyBuffer { data_type: data_type.clone(), runs: Vec::new() })
+    }
+}
+
+fn append_validity(validity: &mut NullBufferBuilder, array: &dyn Array) {
+    match array.nulls() {
+        Some(nulls) => validity.append_buffer(nulls),
+        None => validity.append_n_non_nulls(array.len()),
+    }
+}
+
+fn gather_validity(validity: &NullBufferBuilder, rows: &[u32]) -> Option<arrow::buffer::NullBuffer> {
+    validity.as_slice()?;
+    let mut gathered = NullBufferBuilder::new(rows.len());
+    for &row in rows {
+        gathered.append(validity.is_valid(row as usize));
+    }
+    gathered.finish()
+}
+
+struct PrimitiveBuffer<T: ArrowPrimitiveType> {
+    data_type: DataType,
+    values: Vec<T::Native>,
+    validity: NullBufferBuilder,
+}
+
+impl<T: ArrowPrimitiveType> PrimitiveBuffer<T> {
+    fn array(&self, values: Vec<T::Native>, nulls: Option<arrow::buffer::NullBuffer>) -> ArrayRef {
+        let array = PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls);
+        Arc::new(array.with_data_type(self.data_type.clone()))
+    }
+}
+
+impl<T: ArrowPrimitiveType> ColumnBuffer for PrimitiveBuffer<T> {
+    fn append(&mut self, array: &ArrayRef) {
+        self.values.extend_from_slice(array.as_primitive::<T>().values());
+        append_validity(&mut self.validity, array);
+    }
+
+    fn gather(&self, rows: &[u32]) -> ArrayRef {
+        let values = rows.iter().map(|&row| self.values[row as usize]).collect();
+        self.array(values, gather_validity(&self.validity, rows))
+    }
+
+    fn snapshot(&mut self) -> ArrayRef {
+        self.array(self.values.clone(), self.validity.finish_cloned())
+    }
+
+    fn freeze(&mut self) -> ArrayRef {
+        let values = std::mem::take(&mut self.values);
+        let nulls = self.validity.finish();
+        self.array(values, nulls)
+    }
+
+    fn bytes(&self) -> usize {
+        self.values.capacity() * size_of::<T::Native>() + self.validity.allocated_size() / 8
+    }
+}
+
+struct BooleanBuffer {
+    values: BooleanBufferBuilder,
+    validity: NullBufferBuilder,
+}
+
+impl ColumnBuffer for BooleanBuffer {
+    fn append(&mut self, array: &ArrayRef) {
+        self.values.append_buffer(array.as_boolean().values());
+        append_validity(&mut self.validity, array);
+    }
+
+    fn gather(&self, rows: &[u32]) -> ArrayRef {
+        let values = rows.iter().map(|&row| self.values.get_bit(row as usize)).collect();
+        Arc::new(BooleanArray::new(values, gather_validity(&self.validity, rows)))
+    }
+
+    fn snapshot(&mut self) -> ArrayRef {
+        Arc::new(BooleanArray::new(self.values.finish_cloned(), self.validity.finish_cloned()))
+    }
+
+    fn freeze(&mut self) -> ArrayRef {
+        Arc::new(BooleanArray::new(self.values.finish(), self.validity.finish()))
+    }
+
+    fn bytes(&self) -> usize {
+        self.values.capacity() / 8 + self.validity.allocated_size() / 8
+    }
+}
+
+struct ByteBuffer<T: ByteArrayType<Offset = i32>> {
+    /// One more than there are rows, from 0.
+    offsets: Vec<i32>,
+    values: Vec<u8>,
+    validity: NullBufferBuilder,
+    _type: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: ByteArrayType<Offset = i32>> ByteBuffer<T> {
+    fn new() -> Self {
+        ByteBuffer {
+            offsets: vec![0],
+            values: Vec::new(),
+            validity: NullBufferBuilder::new(FULL_ROWS),
+            _type: std::marker::PhantomData,
+        }
+    }
+
+    fn array(offsets: Vec<i32>, values: Vec<u8>, nulls: Option<arrow::buffer::NullBuffer>) -> ArrayRef {
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let values = MutableBuffer::from(values).into();
+        let array = GenericByteArray::<T>::try_new(offsets, values, nulls);
+        Arc::new(array.expect("values were copied whole from arrays of the same type"))
+    }
+}
+
+impl<T: ByteArrayType<Offset = i32>> ColumnBuffer for ByteBuffer<T> {
+    fn append(&mut self, array: &ArrayRef) {
+        let array = array.as_bytes::<T>();
+        let offsets = array.value_offsets();
+        let (first, last) = (offsets[0], offsets[array.len()]);
+        let base = i32::try_from(self.values.len()).expect("buffers are frozen long before 2 GiB");
+        self.values.extend_from_slice(&array.value_data()[first as usize..last as usize]);
+        self.offsets.extend(offsets[1..].iter().map(|offset| offset - first + base));
+        append_validity(&mut self.validity, array);
+    }
+
+    fn gather(&self, rows: &[u32]) -> ArrayRef {
+        let mut offsets = Vec::with_capacity(rows.len() + 1);
+        offsets.push(0);
+        let mut values = Vec::new();
+        for &row in rows {
+            let (from, to) = (self.offsets[row as usize], self.offsets[row as usize + 1]);
+            values.extend_from_slice(&self.values[from as usize..to as usize]);
+            offsets.push(i32::try_from(values.len()).expect("fewer bytes than a full buffer per row gathered"));
+        }
+        Self::array(offsets, values, gather_validity(&self.validity, rows))
+    }
+
+    fn snapshot(&mut self) -> ArrayRef {
+        Self::array(self.offsets.clone(), self.values.clone(), self.validity.finish_cloned())
+    }
+
+    fn freeze(&mut self) -> ArrayRef {
+        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        Self::array(offsets, std::mem::take(&mut self.values), self.validity.finish())
+    }
+
+    fn bytes(&self) -> usize {
+        self.offsets.capacity() * 4 + self.values.capacity() + self.validity.allocated_size() / 8
+    }
+
+    fn variable_bytes(&self) -> usize {
+        self.values.len()
+    }
+}
+
+/// A column of a nested type: arrays joined so that each is at least twice as long as the next; so a row is copied
+/// O(log n) times and there are O(log n) arrays.
+struct AnyBuffer {
+    data_type: DataType,
+    runs: Vec<ArrayRef>,
+}
+
+impl AnyBuffer {
+    fn joined(&self) -> ArrayRef {
+        match self.runs.as_slice() {
+            [] => new_empty_array(&self.data_type),
+            runs => join(runs),
+        }
+    }
+}
+
+fn join(runs: &[ArrayRef]) -> ArrayRef {
+    let runs: Vec<&dyn Array> = runs.iter().map(|run| run.as_ref()).collect();
+    concat(&runs).expect("arrays of one type, far below 2 GiB")
+}
+
+impl ColumnBuffer for AnyBuffer {
+    fn append(&mut self, array: &ArrayRef) {
+        if array.is_empty() {
+            return;
+        }
+        self.runs.push(Arc::clone(array));
+        while let [.., before, last] = self.runs.as_slice()
+            && before.len() < 2 * last.len()
+        {
+            let run = join(&self.runs[self.runs.len() - 2..]);
+            self.runs.truncate(self.runs.len() - 2);
+            self.runs.push(run);
+        }
+    }
+
+    fn gather(&self, rows: &[u32]) -> ArrayRef {
+        take(&self.joined(), &UInt32Array::from(rows.to_vec()), None).expect("rows are in the buffer")
+    }
+
+    fn snapshot(&mut self) -> ArrayRef {
+        let all = self.joined();
+        self.runs = vec![Arc::clone(&all)];
+        all
+    }
+
+    fn freeze(&mut self) -> ArrayRef {
+        let all = self.joined();
+        self.runs.clear();
+        all
+    }
+
+    fn bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.get_array_memory_size()).sum()
+    }
+
+    fn variable_bytes(&self) -> usize {
+        self.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{random_batch, schema_of_all_types};
+
+    #[test]
+    fn what_comes_out_is_what_went_in() {
+        let schema = schema_of_all_types();
+        let mut buffer = RowBuffer::new(Arc::clone(&schema));
+        let mut given = Vec::new();
+        for seed in 0..40 {
+            let batch = random_batch(&schema, seed, 1 + (seed as usize * 7) % 30);
+            let batch = batch.slice(seed as usize % 2, batch.num_rows() - seed as usize % 2);
+            buffer.append(&batch);
+            given.push(batch);
+            let all = arrow::compute::concat_batches(&schema, &given).expect("one schema");
+            assert_eq!(buffer.snapshot(), all);
+            let picked: Vec<u32> = (0..buffer.rows() as u32).rev().step_by(3).collect();
+            let expected = arrow::compute::take_record_batch(&all, &UInt32Array::from(picked.clone()));
+            assert_eq!(buffer.gather(&picked), expected.expect("in range"));
+        }
+        let all = arrow::compute::concat_batches(&schema, &given).expect("one schema");
+        assert_eq!(buffer.freeze(), all);
+        assert_eq!(buffer.rows(), 0);
+        buffer.append(&given[3]);
+        assert_eq!(buffer.snapshot(), given[3]);
+    }
+
+    #[test]
+    fn a_snapshot_stays_what_it_was() {
+        let schema = schema_of_all_types();
+        let mut buffer = RowBuffer::new(Arc::clone(&schema));
+        let first = random_batch(&schema, 1, 5);
+        buffer.append(&first);
+        let snapshot = buffer.snapshot();
+        buffer.append(&random_batch(&schema, 2, 5));
+        buffer.freeze();
+        assert_eq!(snapshot, first);
+    }
+
+    #[test]
+    fn a_small_slice_of_a_large_batch_does_not_keep_it() {
+        let schema = schema_of_all_types();
+        let large = random_batch(&schema, 1, 20_000);
+        let slice = large.slice(7, 10);
+        let kept = owned(&slice);
+        assert_eq!(kept, slice);
+        assert!(kept.get_array_memory_size() < large.get_array_memory_size() / 10);
+        assert_eq!(
+            owned(&large).column(0).to_data().buffers()[0].as_ptr(),
+            large.column(0).to_data().buffers()[0].as_ptr()
+        );
+    }
+}

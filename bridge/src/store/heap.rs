@@ -1,0 +1,273 @@
+//! `Heap`: the rows of a table in columns, each at a position it keeps until its chunk is compacted.
+//!
+//! A deleted row stays where it is and is masked out. A chunk in which fewer than half of the rows are left is
+//! rewritten by the table that owns the heap, which also moves its index; so memory falls with the rows, and a row is
+//! copied O(1) times, amortised.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashMap;
+
+use super::buffer::{RowBuffer, batch_bytes, is_large, owned};
+use super::scan::{Live, Part, Scan};
+
+/// Rows of a chunk at most: the work of one read after one delete.
+const CHUNK_ROWS: usize = 16_384;
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) chunk: u32,
+    row: u32,
+}
+
+/// Rows at positions.
+pub(super) struct Heap {
+    schema: SchemaRef,
+    chunks: Vec<Chunk>,
+    /// Chunks that hold nothing and can be used again.
+    free: Vec<u32>,
+    tail: RowBuffer,
+    /// The chunk whose rows are in `tail`, while there are any.
+    tail_chunk: Option<u32>,
+    /// Chunks that lost rows and may have become sparse.
+    touched: Vec<u32>,
+    rows: usize,
+    frozen_bytes: usize,
+}
+
+/// A batch and which of its rows are left.
+struct Chunk {
+    /// None for the tail and for a free chunk.
+    rows: Option<RecordBatch>,
+    bytes: usize,
+    /// One bit a row, once a row was deleted.
+    mask: Option<BooleanBufferBuilder>,
+    live: usize,
+    /// The mask as scans see it, until it changes.
+    shared: Option<Live>,
+}
+
+impl Chunk {
+    fn new(rows: Option<RecordBatch>) -> Self {
+        let bytes = rows.as_ref().map_or(0, batch_bytes);
+        let live = rows.as_ref().map_or(0, RecordBatch::num_rows);
+        Chunk { rows, bytes, mask: None, live, shared: None }
+    }
+
+    fn set(&mut self, row: u32, len: usize, live: bool) {
+        let mask = self.mask.get_or_insert_with(|| {
+            let mut mask = BooleanBufferBuilder::new(len);
+            mask.append_n(len, true);
+            mask
+        });
+        assert_ne!(mask.get_bit(row as usize), live, "a row is deleted and brought back in turn");
+        mask.set_bit(row as usize, live);
+        if live {
+            self.live += 1
+        } else {
+            self.live -= 1
+        }
+        self.shared = None;
+    }
+
+    fn live(&mut self) -> Option<Live> {
+        let mask = self.mask.as_ref()?;
+        let count = self.live;
+        Some(self.shared.get_or_insert_with(|| Live::new(mask.finish_cloned(), count)).clone())
+    }
+}
+
+impl Heap {
+    pub(super) fn new(schema: SchemaRef) -> Self {
+        Heap {
+            tail: RowBuffer::new(Arc::clone(&schema)),
+            schema,
+            chunks: Vec::new(),
+            free: Vec::new(),
+            tail_chunk: None,
+            touched: Vec::new(),
+            rows: 0,
+            frozen_bytes: 0,
+        }
+    }
+
+    /// Adds rows, which must be of the schema, and says where they are, in their order.
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Vec<Position> {
+        self.rows += batch.num_rows();
+        let mut positions = Vec::with_capacity(batch.num_rows());
+        if is_large(batch) {
+            let batch = owned(batch);
+            for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
+                let rows = batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start));
+                let len = rows.num_rows() as u32;
+                let chunk = self.add(Chunk::new(Some(rows)));
+                positions.extend((0..len).map(|row| Position { chunk, row }));
+            }
+        } else if batch.num_rows() > 0 {
+            self.push_to_tail(batch, &mut positions);
+        }
+        positions
+    }
+
+    fn push_to_tail(&mut self, batch: &RecordBatch, positions: &mut Vec<Position>) {
+        let chunk = match self.tail_chunk {
+            Some(chunk) => chunk,
+            None => self.add(Chunk::new(None)),
+        };
+        self.tail_chunk = Some(chunk);
+        let first = self.tail.rows() as u32;
+        self.tail.append(batch);
+        positions.extend((first..self.tail.rows() as u32).map(|row| Position { chunk, row }));
+        let tail = &mut self.chunks[chunk as usize];
+        tail.live += batch.num_rows();
+        if let Some(mask) = &mut tail.mask {
+            mask.append_n(batch.num_rows(), true);
+            tail.shared = None;
+        }
+        if self.tail.is_full() {
+            let rows = self.tail.freeze();
+            tail.bytes = batch_bytes(&rows);
+            self.frozen_bytes += tail.bytes;
+            tail.rows = Some(rows);
+            tail.shared = None;
+            self.tail_chunk = None;
+            self.touched.push(chunk);
+        }
+    }
+
+    fn add(&mut self, chunk: Chunk) -> u32 {
+        self.frozen_bytes += chunk.bytes;
+        match self.free.pop() {
+            Some(slot) => {
+                self.chunks[slot as usize] = chunk;
+                slot
+            }
+            None => {
+                self.chunks.push(chunk);
+                u32::try_from(self.chunks.len() - 1).expect("fewer than 2^32 chunks fit in memory")
+            }
+        }
+    }
+
+    fn len(&self, chunk: u32) -> usize {
+        self.chunks[chunk as usize].rows.as_ref().map_or(self.tail.rows(), RecordBatch::num_rows)
+    }
+
+    /// Takes the row away; it must be there.
+    pub(super) fn delete(&mut self, position: Position) {
+        let len = self.len(position.chunk);
+        let chunk = &mut self.chunks[position.chunk as usize];
+        chunk.set(position.row, len, false);
+        if chunk.rows.is_some() && chunk.live * 2 < len && self.touched.last() != Some(&position.chunk) {
+            self.touched.push(position.chunk);
+        }
+        self.rows -= 1;
+    }
+
+    /// Brings back a deleted row; no compaction may have come in between.
+    pub(super) fn restore(&mut self, position: Position) {
+        let len = self.len(position.chunk);
+        self.chunks[position.chunk as usize].set(position.row, len, true);
+        self.rows += 1;
+    }
+
+    /// The rows at `positions`, in that order, deleted or not.
+    pub(super) fn gather(&self, positions: &[Position]) -> RecordBatch {
+        if let [Position { chunk, row }] = positions
+            && let Some(rows) = &self.chunks[*chunk as usize].rows
+        {
+            return rows.slice(*row as usize, 1);
+        }
+        let in_tail = |position: &&Position| self.tail_chunk == Some(position.chunk);
+        let tail_rows: Vec<u32> = positions.iter().filter(in_tail).map(|position| position.row).collect();
+        let tail = self.tail.gather(&tail_rows);
+        if tail_rows.len() == positions.len() {
+            return tail;
+        }
+        let mut sources = vec![&tail];
+        let mut source_of: HashMap<u32, usize> = HashMap::new();
+        let mut tail_rows = 0..;
+        let pick = |position: &Position| match &self.chunks[position.chunk as usize].rows {
+            None => (0, tail_rows.next().expect("endless")),
+            Some(rows) => {
+                let source = *source_of.entry(position.chunk).or_insert_with(|| {
+                    sources.push(rows);
+                    sources.len() - 1
+                });
+                (source, position.row as usize)
+            }
+        };
+        let picks: Vec<(usize, usize)> = positions.iter().map(pick).collect();
+        interleave_record_batch(&sources, &picks).expect("batches of one schema")
+    }
+
+    /// A chunk worth rewriting, with the positions and contents of its rows. The caller must push the rows again,
+    /// move whatever points at them, and then `release` the chunk.
+    pub(super) fn next_sparse(&mut self) -> Option<(u32, Vec<Position>, RecordBatch)> {
+        while let Some(slot) = self.touched.pop() {
+            let chunk = &self.chunks[slot as usize];
+            let (Some(rows), Some(mask)) = (&chunk.rows, &chunk.mask) else { continue };
+            if chunk.live * 2 >= rows.num_rows() {
+                continue;
+            }
+            let mask = mask.finish_cloned();
+            let positions = mask.set_indices().map(|row| Position { chunk: slot, row: row as u32 }).collect();
+            let rows = filter_record_batch(rows, &BooleanArray::new(mask, None)).expect("one bit a row");
+            return Some((slot, positions, rows));
+        }
+        None
+    }
+
+    /// Forgets a chunk and all rows in it.
+    pub(super) fn release(&mut self, slot: u32) {
+        let chunk = std::mem::replace(&mut self.chunks[slot as usize], Chunk::new(None));
+        self.rows -= chunk.live;
+        self.frozen_bytes -= chunk.bytes;
+        self.free.push(slot);
+    }
+
+    pub(super) fn scan(&mut self) -> Scan {
+        let mut parts = Vec::with_capacity(self.chunks.len());
+        for (slot, chunk) in self.chunks.iter_mut().enumerate() {
+            let rows = match &chunk.rows {
+                Some(rows) => rows.clone(),
+                None if self.tail_chunk == Some(slot as u32) => self.tail.snapshot(),
+                None => continue,
+            };
+            parts.push(Part { rows, live: chunk.live() });
+        }
+        Scan::new(Arc::clone(&self.schema), parts)
+    }
+
+    /// All rows, deleted ones left out, with their positions.
+    pub(super) fn all(&mut self) -> Vec<(Vec<Position>, RecordBatch)> {
+        let scan = self.scan();
+        let mut all = Vec::new();
+        let mut batches = scan.iter();
+        for (slot, chunk) in self.chunks.iter().enumerate() {
+            if chunk.live == 0 {
+                continue;
+            }
+            let slot = slot as u32;
+            let at = |row: usize| Position { chunk: slot, row: row as u32 };
+            let positions: Vec<Position> = match &chunk.mask {
+                Some(mask) => mask.finish_cloned().set_indices().map(at).collect(),
+                None => (0..chunk.live).map(at).collect(),
+            };
+            all.push((positions, batches.next().expect("a batch for each chunk with rows")));
+        }
+        all
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.frozen_bytes + self.tail.bytes()
+    }
+}

@@ -1,0 +1,335 @@
+//! `Keyed`: the rows of a table with a primary key. An index from the hash of a key to the position of its row; the
+//! key itself is read from the row, so it is held once.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow_row::Rows;
+use hashbrown::HashTable;
+use laminardb_dataflow::Diffs;
+
+use super::heap::{Heap, Position};
+use super::{Conflict, Delta, Layout};
+use crate::error::Error;
+
+/// The rows of a keyed table.
+pub(super) struct Keyed {
+    layout: Arc<Layout>,
+    heap: Heap,
+    index: Index,
+}
+
+pub(super) type Index = HashTable<Entry>;
+
+pub(super) struct Entry {
+    hash: u64,
+    position: Position,
+}
+
+/// What one write did, enough to take it back.
+pub(super) enum Undo {
+    Moves(Vec<Move>),
+    Truncated(Box<(Heap, Index)>),
+}
+
+/// One key's row: where it was and where it is.
+pub(super) struct Move {
+    hash: u64,
+    old: Option<Position>,
+    new: Option<Position>,
+}
+
+/// Keys of a write with what can be computed without looking at the table.
+pub(super) struct Keys {
+    bytes: Rows,
+    hashes: Vec<u64>,
+    /// The rows that count, ascending, when not all do: of equal keys one row wins.
+    winners: Option<Vec<u32>>,
+}
+
+impl Keys {
+    /// `bytes`, with the last of equal keys winning, or the first.
+    pub(super) fn new(layout: &Layout, bytes: Rows, last_wins: bool) -> Self {
+        let hashes = layout.key.hashes(&bytes);
+        let winners = (hashes.len() > 1).then(|| winners(&bytes, &hashes, last_wins)).flatten();
+        Keys { bytes, hashes, winners }
+    }
+
+    fn rows(&self) -> Vec<u32> {
+        self.winners.clone().unwrap_or_else(|| (0..self.hashes.len() as u32).collect())
+    }
+
+    /// The first row whose key an earlier row has.
+    fn first_repeated(&self) -> Option<u32> {
+        let winners = self.winners.as_ref()?;
+        (0..self.hashes.len() as u32).find(|row| winners.binary_search(row).is_err())
+    }
+}
+
+/// One row of each distinct key, ascending; None if all keys are distinct.
+fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
+    let mut seen: HashTable<u32> = HashTable::with_capacity(hashes.len());
+    let mut rows = Vec::with_capacity(hashes.len());
+    for step in 0..hashes.len() {
+        let row = if last_wins { hashes.len() - 1 - step } else { step };
+        let equal = |other: &u32| {
+            hashes[*other as usize] == hashes[row] && bytes.row(*other as usize).as_ref() == bytes.row(row).as_ref()
+        };
+        if seen.find(hashes[row], equal).is_none() {
+            seen.insert_unique(hashes[row], row as u32, |row| hashes[*row as usize]);
+            rows.push(row as u32);
+        }
+    }
+    if rows.len() == hashes.len() {
+        return None;
+    }
+    if last_wins {
+        rows.reverse();
+    }
+    Some(rows)
+}
+
+/// Rows of a write that meet a row of the table with the same key.
+struct Matches {
+    /// Row of the write and position in the table, by ascending row.
+    at: Vec<(u32, Position)>,
+    /// The table's rows, in that order, and their bytes.
+    old: RecordBatch,
+    bytes: Rows,
+}
+
+impl Keyed {
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        Keyed { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: Index::new() }
+    }
+
+    fn find(&self, keys: &Keys, rows: &[u32]) -> Matches {
+        let first = |&row: &u32| {
+            let hash = keys.hashes[row as usize];
+            self.index.find(hash, |entry| entry.hash == hash).map(|entry| (row, entry.position))
+        };
+        let matches = self.fetch(rows.iter().filter_map(first).collect());
+        let same = |(i, (row, _)): (usize, &(u32, Position))| has_key(&matches.bytes, i, keys, *row);
+        if matches.at.iter().enumerate().all(same) {
+            return matches;
+        }
+        self.find_colliding(keys, rows)
+    }
+
+    /// The same when different keys have one hash: every candidate is looked at.
+    fn find_colliding(&self, keys: &Keys, rows: &[u32]) -> Matches {
+        let mut at = Vec::new();
+        for &row in rows {
+            let hash = keys.hashes[row as usize];
+            let candidates = self.index.iter_hash(hash).filter(|entry| entry.hash == hash);
+            let candidates = self.fetch(candidates.map(|entry| (row, entry.position)).collect());
+            let found = (0..candidates.at.len()).find(|&i| has_key(&candidates.bytes, i, keys, row));
+            at.extend(found.map(|i| candidates.at[i]));
+        }
+        self.fetch(at)
+    }
+
+    fn fetch(&self, at: Vec<(u32, Position)>) -> Matches {
+        let positions: Vec<Position> = at.iter().map(|(_, position)| *position).collect();
+        let old = match positions.as_slice() {
+            [] => RecordBatch::new_empty(Arc::clone(&self.layout.spec.schema)),
+            positions => self.heap.gather(positions),
+        };
+        let bytes = self.layout.row.encode(&old);
+        Matches { at, old, bytes }
+    }
+
+    /// Stores rows; `conflict` says what becomes of keys that are there.
+    pub(super) fn insert(
+        &mut self,
+        batch: &RecordBatch,
+        keys: &Keys,
+        conflict: Conflict,
+    ) -> Result<(Delta, Undo), Error> {
+        if conflict == Conflict::Refuse
+            && let Some(row) = keys.first_repeated()
+        {
+            return Err(self.duplicate(batch, row));
+        }
+        let rows = keys.rows();
+        let matches = self.find(keys, &rows);
+        let (stored, replaced) = match conflict {
+            Conflict::Refuse => match matches.at.first() {
+                Some((row, _)) => return Err(self.duplicate(batch, *row)),
+                None => (rows, Vec::new()),
+            },
+            Conflict::Keep => (without(rows, matches.at.iter().map(|(row, _)| *row)), Vec::new()),
+            Conflict::Replace => {
+                let unchanged = self.unchanged(batch, &matches);
+                let replaced = (0..matches.at.len()).filter(|i| !unchanged[*i]).map(|i| i as u32).collect();
+                let same = matches.at.iter().enumerate().filter(|(i, _)| unchanged[*i]).map(|(_, (row, _))| *row);
+                (without(rows, same), replaced)
+            }
+        };
+        Ok(self.store(batch, keys, &stored, &matches, &replaced))
+    }
+
+    /// For each match whether the write's row equals the table's.
+    fn unchanged(&self, batch: &RecordBatch, matches: &Matches) -> Vec<bool> {
+        if matches.at.is_empty() {
+            return Vec::new();
+        }
+        let rows: Vec<u32> = matches.at.iter().map(|(row, _)| *row).collect();
+        let bytes = self.layout.row.encode(&pick(batch, &rows));
+        (0..rows.len()).map(|i| bytes.row(i).as_ref() == matches.bytes.row(i).as_ref()).collect()
+    }
+
+    /// Stores the rows `stored` of the batch, in place of the matches `replaced`.
+    fn store(
+        &mut self,
+        batch: &RecordBatch,
+        keys: &Keys,
+        stored: &[u32],
+        matches: &Matches,
+        replaced: &[u32],
+    ) -> (Delta, Undo) {
+        let mut delta = Delta { given: batch.num_rows() as u64, changed: stored.len() as u64, ..Delta::default() };
+        if !replaced.is_empty() {
+            delta.changes.push((pick(&matches.old, replaced), Diffs::Same(-1)));
+        }
+        if stored.is_empty() {
+            return (delta, Undo::Moves(Vec::new()));
+        }
+        let new = pick(batch, stored);
+        let mut replaced = replaced.iter().map(|i| matches.at[*i as usize]).peekable();
+        let mut moves = Vec::with_capacity(stored.len());
+        for (row, position) in stored.iter().zip(self.heap.push(&new)) {
+            let old = replaced.next_if(|(matched, _)| matched == row).map(|(_, position)| position);
+            moves.push(Move { hash: keys.hashes[*row as usize], old, new: Some(position) });
+        }
+        moves.iter().for_each(|step| self.shift(step.hash, step.old, step.new));
+        delta.changes.push((new, Diffs::Same(1)));
+        (delta, Undo::Moves(moves))
+    }
+
+    /// Moves a key's row from one position, if it is there, to another, if it stays.
+    fn shift(&mut self, hash: u64, old: Option<Position>, new: Option<Position>) {
+        let index = &mut self.index;
+        match (old, new) {
+            (Some(old), Some(new)) => {
+                let entry = index.find_mut(hash, |entry| entry.position == old).expect("every row is in the index");
+                entry.position = new;
+            }
+            (Some(old), None) => {
+                let entry = index.find_entry(hash, |entry| entry.position == old);
+                entry.unwrap_or_else(|_| unreachable!("every row is in the index")).remove();
+            }
+            (None, Some(position)) => {
+                index.insert_unique(hash, Entry { hash, position }, |entry| entry.hash);
+            }
+            (None, None) => {}
+        }
+        if let Some(old) = old {
+            self.heap.delete(old);
+        }
+    }
+
+    /// Removes the rows with these keys; absent keys are skipped.
+    pub(super) fn delete(&mut self, keys: &Keys) -> (Delta, Undo) {
+        let matches = self.find(keys, &keys.rows());
+        let given = keys.hashes.len() as u64;
+        let mut delta = Delta { given, changed: matches.at.len() as u64, ..Delta::default() };
+        let mut moves = Vec::with_capacity(matches.at.len());
+        for (row, position) in &matches.at {
+            let hash = keys.hashes[*row as usize];
+            self.shift(hash, Some(*position), None);
+            moves.push(Move { hash, old: Some(*position), new: None });
+        }
+        if !moves.is_empty() {
+            delta.changes.push((matches.old, Diffs::Same(-1)));
+        }
+        (delta, Undo::Moves(moves))
+    }
+
+    /// Removes all rows.
+    pub(super) fn truncate(&mut self) -> (Delta, Undo) {
+        let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
+        let rows = self.heap.rows() as u64;
+        let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
+        let index = std::mem::take(&mut self.index);
+        (Delta { changes, given: rows, changed: rows }, Undo::Truncated(Box::new((heap, index))))
+    }
+
+    /// Takes back a write; those after it must have been taken back before.
+    pub(super) fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Moves(moves) => {
+                for step in moves.into_iter().rev() {
+                    if let Some(old) = step.old {
+                        self.heap.restore(old);
+                    }
+                    self.shift(step.hash, step.new, step.old);
+                }
+            }
+            Undo::Truncated(state) => (self.heap, self.index) = *state,
+        }
+    }
+
+    /// Rewrites sparse chunks; no write can be taken back after it.
+    pub(super) fn settle(&mut self) {
+        while let Some((chunk, old, rows)) = self.heap.next_sparse() {
+            let hashes = self.layout.key.hashes(&self.layout.key.encode(&rows));
+            let new = self.heap.push(&rows);
+            for ((hash, old), new) in hashes.into_iter().zip(old).zip(new) {
+                let entry = self.index.find_mut(hash, |entry| entry.position == old);
+                entry.expect("every row is in the index").position = new;
+            }
+            self.heap.release(chunk);
+        }
+        if self.index.len() * 4 < self.index.capacity() {
+            self.index.shrink_to(self.index.len() * 2, |entry| entry.hash);
+        }
+    }
+
+    fn duplicate(&self, batch: &RecordBatch, row: u32) -> Error {
+        let spec = &self.layout.spec;
+        let key = spec.primary_key.iter().map(|&column| {
+            let value = crate::ingest::display(batch.column(column), row as usize);
+            format!("{} = {value}", spec.schema.field(column).name())
+        });
+        let key: Vec<String> = key.collect();
+        Error::QueryFailed(format!("duplicate key in table {}: {}", spec.name, key.join(", ")))
+    }
+
+    pub(super) fn heap(&mut self) -> &mut Heap {
+        &mut self.heap
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.heap.rows()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.bytes() + self.index.allocation_size()
+    }
+}
+
+/// Whether row `i` of `rows`, whose bytes begin with the key's, has the key of the write's row `row`. One column's
+/// bytes are never the beginning of another value's, so a common beginning means equal key columns.
+fn has_key(rows: &Rows, i: usize, keys: &Keys, row: u32) -> bool {
+    rows.row(i).as_ref().starts_with(keys.bytes.row(row as usize).as_ref())
+}
+
+/// `rows` less `gone`, both ascending.
+fn without(mut rows: Vec<u32>, gone: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut gone = gone.peekable();
+    rows.retain(|row| gone.next_if_eq(row).is_none());
+    rows
+}
+
+/// The given rows of a batch: itself when that is all of them.
+fn pick(batch: &RecordBatch, rows: &[u32]) -> RecordBatch {
+    if rows.len() == batch.num_rows() {
+        return batch.clone();
+    }
+    if let [row] = rows {
+        return batch.slice(*row as usize, 1);
+    }
+    take_record_batch(batch, &UInt32Array::from(rows.to_vec())).expect("rows are in the batch")
+}

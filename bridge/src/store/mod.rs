@@ -1,0 +1,398 @@
+//! The store: the rows of all sources and tables, which everything else is derived from.
+//!
+//! A [`Store`] belongs to one writer at a time (see `commit`). Reading takes a [`Scan`], which is cheap, and is done
+//! without holding the store. What always holds between two commits: the rows of a relation are the sum of all deltas
+//! that its writes returned.
+
+mod append;
+mod bag;
+mod buffer;
+mod encode;
+mod heap;
+mod keyed;
+mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use laminardb_dataflow::{Diffs, RelationId};
+
+pub use scan::Scan;
+
+use crate::error::Error;
+use crate::ingest;
+use append::Append;
+use bag::Bag;
+use encode::Encoder;
+use keyed::{Keyed, Keys};
+
+/// How a relation keeps its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A source: rows are only ever added.
+    Append,
+    /// A table with a primary key.
+    Keyed,
+    /// A table without one: equal rows may be there several times.
+    Bag,
+}
+
+/// What a base relation is.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Name, for messages.
+    pub name: String,
+    /// How it keeps its rows.
+    pub kind: Kind,
+    /// Its columns. Those of the key must not be nullable.
+    pub schema: SchemaRef,
+    /// Positions of the key columns; empty unless `kind` is `Keyed`.
+    pub primary_key: Vec<usize>,
+    /// For each column the value, an array of one row, that stands in where a write leaves it out; None is NULL.
+    pub defaults: Vec<Option<ArrayRef>>,
+}
+
+/// What a write does with its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Adds them; in a keyed table they replace those with equal keys, and the last row of a batch wins.
+    Insert,
+    /// The same, for keyed tables only.
+    Upsert,
+    /// Adds them; in a keyed table a key that is there, or given twice, is an error.
+    InsertNew,
+    /// Adds those whose keys are not there, the first of equal ones; for keyed tables only.
+    InsertMissing,
+    /// Removes them: in a keyed table by the key columns, absent keys are skipped; in another table one equal row each.
+    Delete,
+    /// Removes all rows of a table; no rows are given.
+    Truncate,
+}
+
+/// What one write changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows the caller gave (for `Truncate`, removed).
+    pub given: u64,
+    /// Rows that were added, replaced or removed; an equal replacement is none.
+    pub changed: u64,
+}
+
+/// Exact changes of a relation by one write.
+#[derive(Clone, Debug, Default)]
+struct Delta {
+    changes: Vec<(RecordBatch, Diffs)>,
+    given: u64,
+    changed: u64,
+}
+
+/// What becomes of a row whose key is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conflict {
+    /// It replaces the other.
+    Replace,
+    /// The write fails.
+    Refuse,
+    /// It is left out.
+    Keep,
+}
+
+/// What is known about a relation without looking at its rows; shared by all who write to it.
+pub struct Layout {
+    id: RelationId,
+    spec: Spec,
+    /// Columns of the key, in key order.
+    key_schema: SchemaRef,
+    /// Encodes the key columns.
+    key: Encoder,
+    /// Encodes all columns, those of the key first.
+    row: Encoder,
+}
+
+impl Layout {
+    fn new(id: RelationId, mut spec: Spec) -> Result<Self, Error> {
+        spec.defaults.resize(spec.schema.fields().len(), None);
+        let all = 0..spec.schema.fields().len();
+        let key_schema = spec.schema.project(&spec.primary_key);
+        let key_schema = key_schema.map_err(|error| Error::InvalidSchema(format!("primary key: {error}")))?;
+        let rest = all.filter(|column| !spec.primary_key.contains(column));
+        let row = spec.primary_key.iter().copied().chain(rest).collect();
+        Ok(Layout {
+            id,
+            key: Encoder::new(&spec.schema, spec.primary_key.clone())?,
+            row: Encoder::new(&spec.schema, row)?,
+            key_schema: Arc::new(key_schema),
+            spec,
+        })
+    }
+
+    /// What the relation is.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Fits the rows of a write to the relation and computes all that needs no look at its rows.
+    pub fn prepare(self: &Arc<Self>, operation: Operation, batches: &[RecordBatch]) -> Result<Prepared, Error> {
+        self.check(operation)?;
+        let by_key = self.spec.kind == Kind::Keyed;
+        let mut rows_before = 0;
+        let mut prepare = |batch: &RecordBatch| {
+            let prepared = if by_key && operation == Operation::Delete {
+                let batch = ingest::conform_key(batch, &self.spec, &self.key_schema, rows_before)?;
+                let keys = Keys::new(self, self.key.encode_columns(batch.columns()), true);
+                (batch, Some(keys))
+            } else {
+                let batch = ingest::conform(batch, &self.spec, rows_before)?;
+                let last_wins = matches!(operation, Operation::Insert | Operation::Upsert);
+                let keys = by_key.then(|| Keys::new(self, self.key.encode(&batch), last_wins));
+                (batch, keys)
+            };
+            rows_before += batch.num_rows();
+            Ok(prepared)
+        };
+        let batches = batches.iter().map(&mut prepare).collect::<Result<_, Error>>()?;
+        Ok(Prepared { layout: Arc::clone(self), operation, batches })
+    }
+
+    fn check(&self, operation: Operation) -> Result<(), Error> {
+        let name = &self.spec.name;
+        match (self.spec.kind, operation) {
+            (Kind::Append, Operation::Delete) => {
+                Err(Error::SchemaMismatch(format!("cannot delete from source {name}: its rows are kept")))
+            }
+            (Kind::Append, Operation::Truncate) => {
+                Err(Error::SchemaMismatch(format!("cannot truncate source {name}: its rows are kept")))
+            }
+            (Kind::Append | Kind::Bag, Operation::Upsert | Operation::InsertMissing) => {
+                Err(Error::SchemaMismatch(format!("{name} has no primary key to find rows by")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A write that fits its relation, ready to be applied.
+pub struct Prepared {
+    layout: Arc<Layout>,
+    operation: Operation,
+    batches: Vec<(RecordBatch, Option<Keys>)>,
+}
+
+impl Prepared {
+    /// The relation.
+    pub fn relation(&self) -> RelationId {
+        self.layout.id
+    }
+
+    /// Rows given.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(|(batch, _)| batch.num_rows()).sum()
+    }
+}
+
+enum Rows {
+    Append(Append),
+    Keyed(Keyed),
+    Bag(Bag),
+}
+
+enum Undo {
+    Keyed(keyed::Undo),
+    Bag(bag::Undo),
+}
+
+struct Relation {
+    layout: Arc<Layout>,
+    rows: Rows,
+}
+
+/// The rows of all base relations.
+#[derive(Default)]
+pub struct Store {
+    relations: BTreeMap<RelationId, Relation>,
+}
+
+impl Store {
+    /// Adds an empty relation. `id` must be new.
+    pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
+        let layout = Arc::new(Layout::new(id, spec)?);
+        let rows = match layout.spec.kind {
+            Kind::Append => Rows::Append(Append::new(Arc::clone(&layout.spec.schema))),
+            Kind::Keyed => Rows::Keyed(Keyed::new(Arc::clone(&layout))),
+            Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
+        };
+        let before = self.relations.insert(id, Relation { layout, rows });
+        assert!(before.is_none(), "relation {id:?} is there already");
+        Ok(())
+    }
+
+    /// Forgets a relation and its rows.
+    pub fn drop(&mut self, id: RelationId) {
+        self.relations.remove(&id);
+    }
+
+    /// What the relation is; None if there is none.
+    pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
+        self.relations.get(&id).map(|relation| Arc::clone(&relation.layout))
+    }
+
+    /// The relation's rows as they are; None if there is no such relation.
+    pub fn scan(&mut self, id: RelationId) -> Option<Scan> {
+        let relation = self.relations.get_mut(&id)?;
+        Some(match &mut relation.rows {
+            Rows::Append(rows) => rows.scan(),
+            Rows::Keyed(rows) => rows.heap().scan(),
+            Rows::Bag(rows) => rows.heap().scan(),
+        })
+    }
+
+    /// Number of rows of the relation; 0 if there is none.
+    pub fn rows(&self, id: RelationId) -> u64 {
+        self.relations.get(&id).map_or(0, |relation| match &relation.rows {
+            Rows::Append(rows) => rows.rows(),
+            Rows::Keyed(rows) => rows.rows(),
+            Rows::Bag(rows) => rows.rows(),
+        }) as u64
+    }
+
+    /// Memory the relation's rows and indexes take; 0 if there is none.
+    pub fn bytes(&self, id: RelationId) -> u64 {
+        self.relations.get(&id).map_or(0, |relation| match &relation.rows {
+            Rows::Append(rows) => rows.bytes(),
+            Rows::Keyed(rows) => rows.bytes(),
+            Rows::Bag(rows) => rows.bytes(),
+        }) as u64
+    }
+
+    /// Applies writes in order, all or none, and gives their exact changes to `send`; its failure is theirs.
+    pub(crate) fn apply<T>(
+        &mut self,
+        writes: Vec<Prepared>,
+        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
+    ) -> Result<(T, Vec<Applied>), Error> {
+        let mut undo = Vec::new();
+        match self.apply_to_tables(&writes, &mut undo).and_then(|(changes, applied)| Ok((send(changes)?, applied))) {
+            Ok(done) => {
+                self.settle(writes);
+                Ok(done)
+            }
+            Err(error) => {
+                for (id, undo) in undo.into_iter().rev() {
+                    self.undo(id, undo);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Computes the changes of all writes, and makes them in tables. Sources wait until nothing can fail any more: what
+    /// is added to them cannot be taken away.
+    fn apply_to_tables(
+        &mut self,
+        writes: &[Prepared],
+        undo: &mut Vec<(RelationId, Undo)>,
+    ) -> Result<(Vec<(RelationId, RecordBatch, Diffs)>, Vec<Applied>), Error> {
+        let mut changes = Vec::new();
+        let mut applied = Vec::with_capacity(writes.len());
+        for write in writes {
+            let id = write.relation();
+            let relation = self.relations.get_mut(&id);
+            let relation = relation.ok_or_else(|| Error::TableNotFound(write.layout.spec.name.clone()))?;
+            let mut total = Applied::default();
+            let mut record = |delta: Delta| {
+                total.given += delta.given;
+                total.changed += delta.changed;
+                changes.extend(delta.changes.into_iter().map(|(rows, diffs)| (id, rows, diffs)));
+            };
+            if write.operation == Operation::Truncate {
+                let (delta, step) = relation.truncate();
+                undo.push((id, step));
+                record(delta);
+            }
+            for (batch, keys) in &write.batches {
+                let (delta, step) = relation.write(write.operation, batch, keys.as_ref())?;
+                undo.extend(step.map(|step| (id, step)));
+                record(delta);
+            }
+            applied.push(total);
+        }
+        Ok((changes, applied))
+    }
+
+    fn undo(&mut self, id: RelationId, undo: Undo) {
+        match (self.relations.get_mut(&id).map(|relation| &mut relation.rows), undo) {
+            (Some(Rows::Keyed(rows)), Undo::Keyed(undo)) => rows.undo(undo),
+            (Some(Rows::Bag(rows)), Undo::Bag(undo)) => rows.undo(undo),
+            _ => unreachable!("an undo is of the relation that made it"),
+        }
+    }
+
+    /// Ends successful writes: rows of sources are added, tables tidied up.
+    fn settle(&mut self, writes: Vec<Prepared>) {
+        for write in writes {
+            let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
+            match &mut relation.rows {
+                Rows::Append(rows) => write.batches.iter().for_each(|(batch, _)| rows.insert(batch)),
+                Rows::Keyed(rows) => rows.settle(),
+                Rows::Bag(rows) => rows.settle(),
+            }
+        }
+    }
+}
+
+impl Relation {
+    fn write(
+        &mut self,
+        operation: Operation,
+        batch: &RecordBatch,
+        keys: Option<&Keys>,
+    ) -> Result<(Delta, Option<Undo>), Error> {
+        let keys = || keys.expect("writes to keyed tables are prepared with keys");
+        let conflict = match operation {
+            Operation::InsertNew => Conflict::Refuse,
+            Operation::InsertMissing => Conflict::Keep,
+            _ => Conflict::Replace,
+        };
+        Ok(match &mut self.rows {
+            Rows::Append(_) => {
+                let rows = batch.num_rows() as u64;
+                let changes = if rows == 0 { Vec::new() } else { vec![(batch.clone(), Diffs::Same(1))] };
+                (Delta { changes, given: rows, changed: rows }, None)
+            }
+            Rows::Keyed(rows) => {
+                let (delta, undo) = match operation {
+                    Operation::Delete => rows.delete(keys()),
+                    _ => rows.insert(batch, keys(), conflict)?,
+                };
+                (delta, Some(Undo::Keyed(undo)))
+            }
+            Rows::Bag(rows) => {
+                let (delta, undo) = match operation {
+                    Operation::Delete => rows.delete(batch)?,
+                    _ => rows.insert(batch),
+                };
+                (delta, Some(Undo::Bag(undo)))
+            }
+        })
+    }
+
+    fn truncate(&mut self) -> (Delta, Undo) {
+        match &mut self.rows {
+            Rows::Append(_) => unreachable!("refused when the write was prepared"),
+            Rows::Keyed(rows) => {
+                let (delta, undo) = rows.truncate();
+                (delta, Undo::Keyed(undo))
+            }
+            Rows::Bag(rows) => {
+                let (delta, undo) = rows.truncate();
+                (delta, Undo::Bag(undo))
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `Scan`: the rows of a relation at one moment. Cheap to take, and never changed by later writes.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+
+/// The rows of a relation at one moment; in insertion order for a source, in no particular order for a table.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    schema: SchemaRef,
+    parts: Vec<Part>,
+    rows: usize,
+}
+
+/// A batch and which of its rows are there.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) rows: RecordBatch,
+    pub(super) live: Option<Live>,
+}
+
+/// The rows of a batch that are there, by position, and, once someone asked for them, picked out.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    mask: BooleanBuffer,
+    count: usize,
+    /// Shared by all scans between two changes of the mask.
+    picked: Arc<OnceLock<RecordBatch>>,
+}
+
+impl Live {
+    pub(super) fn new(mask: BooleanBuffer, count: usize) -> Self {
+        Live { mask, count, picked: Arc::new(OnceLock::new()) }
+    }
+
+    fn pick(&self, rows: &RecordBatch) -> RecordBatch {
+        let pick = || {
+            let mask = BooleanArray::new(self.mask.clone(), None);
+            filter_record_batch(rows, &mask).expect("the mask has a bit for each row")
+        };
+        self.picked.get_or_init(pick).clone()
+    }
+}
+
+impl Scan {
+    pub(super) fn new(schema: SchemaRef, parts: Vec<Part>) -> Self {
+        let count = |part: &Part| part.live.as_ref().map_or(part.rows.num_rows(), |live| live.count);
+        let rows = parts.iter().map(count).sum();
+        Scan { schema, parts, rows }
+    }
+
+    /// Schema of the rows: the relation's own.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows, in batches that are not empty. Deleted rows are left out here, so that taking the scan costs nothing.
+    pub fn batches(&self) -> Vec<RecordBatch> {
+        self.iter().collect()
+    }
+
+    /// The same, one batch after the other.
+    pub fn iter(&self) -> impl Iterator<Item = RecordBatch> + '_ {
+        self.parts.iter().filter_map(|part| match &part.live {
+            None => Some(part.rows.clone()),
+            Some(live) if live.count == 0 => None,
+            Some(live) => Some(live.pick(&part.rows)),
+        })
+    }
+}

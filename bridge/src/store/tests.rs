@@ -1,0 +1,369 @@
+//! The stores against models that are too simple to be wrong: maps and lists of rows as text.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, Int64Array, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Field, Schema};
+use proptest::prelude::*;
+
+use super::testing::{Random, random_batch, schema_of_all_types};
+use super::*;
+
+/// Multiplicity of each row.
+type Contents = BTreeMap<Vec<u8>, i64>;
+
+const ID: RelationId = RelationId(1);
+
+struct Harness {
+    store: Store,
+    /// Sum of all deltas.
+    sum: Contents,
+    /// Rows as bytes in which equal means equal.
+    encoder: Encoder,
+}
+
+fn spec(kind: Kind, schema: &SchemaRef, primary_key: Vec<usize>) -> Spec {
+    Spec { name: "t".into(), kind, schema: Arc::clone(schema), primary_key, defaults: Vec::new() }
+}
+
+impl Harness {
+    fn new(kind: Kind, primary_key: Vec<usize>, mask: u64) -> Self {
+        let schema = schema_of_all_types();
+        let mut layout = Layout::new(ID, spec(kind, &schema, primary_key)).expect("types of ours");
+        layout.key = layout.key.with_mask(mask);
+        layout.row = layout.row.with_mask(mask);
+        let layout = Arc::new(layout);
+        let rows = match kind {
+            Kind::Append => Rows::Append(Append::new(Arc::clone(&schema))),
+            Kind::Keyed => Rows::Keyed(Keyed::new(Arc::clone(&layout))),
+            Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
+        };
+        let mut store = Store::default();
+        store.relations.insert(ID, Relation { layout, rows });
+        let encoder = Encoder::new(&schema, (0..schema.fields().len()).collect()).expect("types of ours");
+        Harness { store, sum: Contents::new(), encoder }
+    }
+
+    fn rows(&self, batch: &RecordBatch) -> Vec<Vec<u8>> {
+        self.encoder.encode(batch).iter().map(|row| row.as_ref().to_vec()).collect()
+    }
+
+    fn contents(&mut self) -> Contents {
+        let scan = self.store.scan(ID).expect("made in new");
+        let contents = self.contents_of(&scan);
+        assert_eq!(scan.rows() as u64, self.store.rows(ID));
+        contents
+    }
+
+    fn contents_of(&self, scan: &Scan) -> Contents {
+        let mut contents = Contents::new();
+        for batch in scan.iter() {
+            assert!(batch.num_rows() > 0 && Arc::ptr_eq(batch.schema_ref(), scan.schema()));
+            self.rows(&batch).into_iter().for_each(|row| *contents.entry(row).or_default() += 1);
+        }
+        contents
+    }
+
+    /// Applies writes at once. The store must be what the deltas say, also after a failure of any kind.
+    fn apply(&mut self, writes: &[(Operation, RecordBatch)], broken_engine: bool) -> Result<Vec<Applied>, Error> {
+        let layout = self.store.layout(ID).expect("made in new");
+        let prepare = |(operation, batch): &(Operation, RecordBatch)| {
+            let batches = if *operation == Operation::Truncate { &[][..] } else { std::slice::from_ref(batch) };
+            layout.prepare(*operation, batches).expect("batches are of the schema")
+        };
+        let prepared = writes.iter().map(prepare).collect();
+        let before = self.contents();
+        let send = |changes| if broken_engine { Err(Error::Shutdown) } else { Ok(changes) };
+        match self.store.apply(prepared, send) {
+            Ok((changes, applied)) => {
+                for (_, rows, diffs) in changes {
+                    let rows = self.rows(&rows);
+                    for (at, row) in rows.into_iter().enumerate() {
+                        *self.sum.entry(row).or_default() += diffs.at(at);
+                    }
+                }
+                self.sum.retain(|_, count| *count != 0);
+                assert_eq!(self.contents(), self.sum);
+                Ok(applied)
+            }
+            Err(error) => {
+                assert_eq!(self.contents(), before);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A few rows, sometimes many, sometimes with many equal ones.
+fn rows(random: &mut Random) -> RecordBatch {
+    let schema = schema_of_all_types();
+    let seed = random.below(u64::MAX);
+    match random.below(12) {
+        0 => random_batch(&schema, seed, 1500),
+        1 => {
+            let few = random_batch(&schema, seed, 3);
+            let picks: Vec<u32> = (0..1 + random.below(2000)).map(|_| random.below(3) as u32).collect();
+            take_record_batch(&few, &UInt32Array::from(picks)).expect("in range")
+        }
+        _ => random_batch(&schema, seed, random.below(6) as usize),
+    }
+}
+
+fn id_and_integer(batch: &RecordBatch) -> RecordBatch {
+    batch.project(&[0]).expect("the key comes first")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A keyed table is a map from key to row.
+    #[test]
+    fn keyed_is_a_map(seed: u64, collide: bool) {
+        let random = &mut Random::new(seed);
+        let mut harness = Harness::new(Kind::Keyed, vec![0], if collide { 3 } else { u64::MAX });
+        let mut model: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+        let mut scans = Vec::new();
+        for _ in 0..30 {
+            let mut next = model.clone();
+            let mut fails = false;
+            let mut writes = Vec::new();
+            for _ in 0..1 + random.below(3) {
+                let batch = rows(random);
+                let ids = batch.column(0).as_any().downcast_ref::<Int64Array>().expect("an integer").clone();
+                let given = ids.values().iter().copied().zip(harness.rows(&batch));
+                let operation = match random.below(10) {
+                    0 => {
+                        next.clear();
+                        Operation::Truncate
+                    }
+                    1 | 2 => {
+                        ids.values().iter().for_each(|id| { next.remove(id); });
+                        Operation::Delete
+                    }
+                    3 | 4 => {
+                        for (id, row) in given {
+                            fails |= next.insert(id, row).is_some();
+                        }
+                        Operation::InsertNew
+                    }
+                    5 => {
+                        given.for_each(|(id, row)| { next.entry(id).or_insert(row); });
+                        Operation::InsertMissing
+                    }
+                    _ => {
+                        next.extend(given);
+                        Operation::Upsert
+                    }
+                };
+                let batch = if operation == Operation::Delete { id_and_integer(&batch) } else { batch };
+                writes.push((operation, batch));
+            }
+            let broken = random.below(5) == 0;
+            let result = harness.apply(&writes, broken);
+            prop_assert_eq!(result.is_err(), fails || broken);
+            if result.is_ok() {
+                model = next;
+            }
+            let expected: Contents = model.values().map(|row| (row.clone(), 1)).collect();
+            prop_assert_eq!(harness.contents(), expected.clone());
+            scans.push((harness.store.scan(ID).expect("there"), expected));
+        }
+        for (scan, expected) in scans {
+            prop_assert_eq!(harness.contents_of(&scan), expected);
+        }
+    }
+
+    /// A table without key is a count of each row.
+    #[test]
+    fn bag_counts_rows(seed: u64, collide: bool) {
+        let random = &mut Random::new(seed);
+        let mut harness = Harness::new(Kind::Bag, Vec::new(), if collide { 1 } else { u64::MAX });
+        let mut model = Contents::new();
+        let mut given: Vec<RecordBatch> = Vec::new();
+        let mut scans = Vec::new();
+        for _ in 0..30 {
+            let mut next = model.clone();
+            let mut fails = false;
+            let mut writes = Vec::new();
+            for _ in 0..1 + random.below(3) {
+                let fresh = if collide { random_batch(&schema_of_all_types(), random.below(50), 4) } else { rows(random) };
+                match random.below(10) {
+                    0 => {
+                        next.clear();
+                        writes.push((Operation::Truncate, fresh));
+                    }
+                    1..5 if !given.is_empty() => {
+                        let batch = given[random.below(given.len() as u64) as usize].clone();
+                        for row in harness.rows(&batch) {
+                            let count = next.entry(row).or_default();
+                            *count -= 1;
+                            fails |= *count < 0;
+                        }
+                        writes.push((Operation::Delete, batch));
+                    }
+                    _ => {
+                        harness.rows(&fresh).into_iter().for_each(|row| *next.entry(row).or_default() += 1);
+                        given.push(fresh.clone());
+                        writes.push((Operation::Insert, fresh));
+                    }
+                }
+            }
+            next.retain(|_, count| *count != 0);
+            let broken = random.below(5) == 0;
+            let result = harness.apply(&writes, broken);
+            prop_assert_eq!(result.is_err(), fails || broken);
+            if result.is_ok() {
+                model = next;
+            }
+            prop_assert_eq!(harness.contents(), model.clone());
+            scans.push((harness.store.scan(ID).expect("there"), model.clone()));
+        }
+        for (scan, expected) in scans {
+            prop_assert_eq!(harness.contents_of(&scan), expected);
+        }
+    }
+
+    /// A source is the list of all rows it was given.
+    #[test]
+    fn append_keeps_all_rows(seed: u64) {
+        let random = &mut Random::new(seed);
+        let mut harness = Harness::new(Kind::Append, Vec::new(), u64::MAX);
+        let mut model: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..30 {
+            let batch = rows(random);
+            let broken = random.below(5) == 0;
+            if harness.apply(&[(Operation::Insert, batch.clone())], broken).is_ok() {
+                model.extend(harness.rows(&batch));
+            }
+            let scan = harness.store.scan(ID).expect("there");
+            let kept: Vec<Vec<u8>> = scan.iter().flat_map(|batch| harness.rows(&batch)).collect();
+            prop_assert_eq!(&kept, &model);
+        }
+    }
+}
+
+fn numbers(rows: &[(i64, i64)]) -> RecordBatch {
+    let schema = Schema::new(vec![Field::new("k", DataType::Int64, false), Field::new("v", DataType::Int64, true)]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).expect("two columns")
+}
+
+fn table(kind: Kind, batch: &RecordBatch) -> Store {
+    let mut store = Store::default();
+    let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+    store.create(ID, spec(kind, &batch.schema(), primary_key)).expect("types of ours");
+    store
+}
+
+fn write(
+    store: &mut Store,
+    operation: Operation,
+    batch: &RecordBatch,
+) -> Result<(Vec<(RecordBatch, Diffs)>, Applied), Error> {
+    let layout = store.layout(ID).expect("made by table");
+    let prepared = layout.prepare(operation, std::slice::from_ref(batch))?;
+    let send = |changes: Vec<(RelationId, RecordBatch, Diffs)>| {
+        Ok(changes.into_iter().map(|(_, rows, diffs)| (rows, diffs)).collect())
+    };
+    let (changes, applied) = store.apply(vec![prepared], send)?;
+    Ok((changes, applied[0]))
+}
+
+#[test]
+fn an_equal_replacement_is_no_change() {
+    let rows = numbers(&[(1, 10), (2, 20), (1, 11)]);
+    let mut store = table(Kind::Keyed, &rows);
+    let (changes, applied) = write(&mut store, Operation::Insert, &rows).expect("fits");
+    assert_eq!(applied, Applied { given: 3, changed: 2 });
+    assert_eq!(changes.iter().map(|(rows, _)| rows.num_rows()).collect::<Vec<_>>(), [2]);
+    let (changes, applied) = write(&mut store, Operation::Insert, &rows).expect("fits");
+    assert_eq!((changes.len(), applied), (0, Applied { given: 3, changed: 0 }));
+    let (changes, applied) = write(&mut store, Operation::Upsert, &numbers(&[(2, 21), (1, 11)])).expect("fits");
+    assert_eq!(applied, Applied { given: 2, changed: 1 });
+    let diffs: Vec<_> = changes.iter().map(|(rows, diffs)| (rows.num_rows(), diffs.at(0))).collect();
+    assert_eq!(diffs, [(1, -1), (1, 1)]);
+}
+
+#[test]
+fn a_duplicate_key_names_table_and_key() {
+    let rows = numbers(&[(1, 10), (2, 20)]);
+    let mut store = table(Kind::Keyed, &rows);
+    write(&mut store, Operation::InsertNew, &rows).expect("fits");
+    for again in [numbers(&[(3, 0), (2, 0)]), numbers(&[(4, 0), (2, 1), (4, 0)])] {
+        let error = write(&mut store, Operation::InsertNew, &again).expect_err("a key twice");
+        assert_eq!(error.code(), 400);
+        assert!(error.to_string().starts_with("duplicate key in table t: k = "), "{error}");
+        assert_eq!(store.rows(ID), 2);
+    }
+}
+
+#[test]
+fn deleting_a_row_that_is_not_there_names_it() {
+    let rows = numbers(&[(1, 10), (1, 10), (2, 20)]);
+    let mut store = table(Kind::Bag, &rows);
+    write(&mut store, Operation::Insert, &rows).expect("fits");
+    let error = write(&mut store, Operation::Delete, &numbers(&[(1, 10), (2, 21)])).expect_err("not there");
+    assert_eq!(error.code(), 300);
+    assert_eq!(error.to_string(), "cannot delete row 1 from table t: no such row (2, 21)");
+    assert_eq!(store.rows(ID), 3);
+    let error = write(&mut store, Operation::Delete, &numbers(&[(1, 10), (1, 10), (1, 10)])).expect_err("twice only");
+    assert_eq!(error.code(), 300);
+    let (_, applied) = write(&mut store, Operation::Delete, &numbers(&[(1, 10), (1, 10)])).expect("there twice");
+    assert_eq!((applied.changed, store.rows(ID)), (2, 1));
+}
+
+#[test]
+fn kinds_refuse_what_they_cannot_do() {
+    let rows = numbers(&[(1, 10)]);
+    let cases = [
+        (Kind::Append, Operation::Delete),
+        (Kind::Append, Operation::Truncate),
+        (Kind::Append, Operation::Upsert),
+        (Kind::Bag, Operation::Upsert),
+        (Kind::Bag, Operation::InsertMissing),
+    ];
+    for (kind, operation) in cases {
+        let error = write(&mut table(kind, &rows), operation, &rows).expect_err("refused");
+        assert_eq!(error.code(), 202, "{kind:?} {operation:?}");
+    }
+}
+
+#[test]
+fn memory_falls_with_the_rows() {
+    for kind in [Kind::Keyed, Kind::Bag] {
+        let rows = numbers(&(0..50_000).map(|k| (k, k)).collect::<Vec<_>>());
+        let mut store = table(kind, &rows);
+        write(&mut store, Operation::Insert, &rows).expect("fits");
+        let most = numbers(&(100..50_000).map(|k| (k, k)).collect::<Vec<_>>());
+        let batch = if kind == Kind::Keyed { most.project(&[0]).expect("key first") } else { most };
+        let full = store.bytes(ID);
+        write(&mut store, Operation::Delete, &batch).expect("all there");
+        assert_eq!(store.rows(ID), 100);
+        assert!(store.bytes(ID) < full / 50, "{kind:?}: {} of {full}", store.bytes(ID));
+    }
+}
+
+#[test]
+fn upserts_of_one_row_do_not_pile_up() {
+    let mut store = table(Kind::Keyed, &numbers(&[(1, 1)]));
+    for v in 0..50_000 {
+        write(&mut store, Operation::Upsert, &numbers(&[(1, v)])).expect("fits");
+    }
+    assert_eq!(store.rows(ID), 1);
+    assert!(store.bytes(ID) < 1 << 20, "{}", store.bytes(ID));
+}
+
+#[test]
+fn many_equal_rows_are_deleted_quickly() {
+    let rows = numbers(&vec![(1, 1); 200_000]);
+    let mut store = table(Kind::Bag, &rows);
+    write(&mut store, Operation::Insert, &rows).expect("fits");
+    write(&mut store, Operation::Delete, &rows.slice(0, 150_000)).expect("there");
+    assert_eq!(store.rows(ID), 50_000);
+    write(&mut store, Operation::Delete, &rows.slice(0, 50_001)).expect_err("too many");
+    assert_eq!(store.rows(ID), 50_000);
+}
