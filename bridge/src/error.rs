@@ -3,6 +3,7 @@
 //! `Display` prints the detail alone; [`Error::message`] adds the name and the code in the shape users see.
 
 use laminardb_dataflow::DataflowError;
+use laminardb_planner::PlanError;
 
 /// Failure of a call. The codes are part of the API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -173,10 +174,20 @@ impl From<DataflowError> for Error {
         match error {
             DataflowError::ShutDown => Error::Shutdown,
             DataflowError::TimedOut => Error::Timeout(error.to_string()),
-            DataflowError::Stopped { .. }
-            | DataflowError::UnknownView(_)
-            | DataflowError::Stateless(_)
-            | DataflowError::MalformedPlan(_) => Error::Internal(error.to_string()),
+            // The engine stopped, or was asked for something that the session must not ask for.
+            other => Error::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Error {
+        match error {
+            PlanError::Syntax { message, line, column } => Error::SqlParse { message, line, column },
+            PlanError::Invalid { message } => Error::QueryFailed(message),
+            PlanError::NotMaintainable { .. } => Error::StreamFailed(error.to_string()),
+            PlanError::InvalidSchema { message } => Error::InvalidSchema(message),
+            PlanError::Connector { message } => Error::ConnectorFailed(message),
         }
     }
 }
