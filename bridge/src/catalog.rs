@@ -1,0 +1,213 @@
+//! The catalog: relations and views by name, what each reads, in creation order.
+//!
+//! A `CatalogState` never changes: DDL makes a new one and swaps it in whole, so a statement binds against one state
+//! from start to end and a failed DDL leaves no trace.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use laminardb_dataflow::plan::DataflowPlan;
+use laminardb_dataflow::{CollectionId, RelationId, ViewId};
+use laminardb_planner::PlanError;
+use laminardb_planner::catalog::{Catalog, Definition, RelationInfo, RelationKind, find_name};
+use laminardb_planner::statement::OnError;
+
+use crate::error::Error;
+
+/// A view the engine maintains.
+#[derive(Clone, Debug)]
+pub struct MaintainedView {
+    /// Its name in the engine.
+    pub id: ViewId,
+    /// How it is maintained.
+    pub plan: Arc<DataflowPlan>,
+    /// Columns that tell its rows apart, if known.
+    pub unique_key: Option<Vec<usize>>,
+    /// What failing rows do.
+    pub on_error: OnError,
+    /// Whether there can be failing rows at all.
+    pub can_fail: bool,
+}
+
+/// A relation with all that is known of it beyond what binding needs.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What binding knows.
+    pub info: Arc<RelationInfo>,
+    /// The SELECT of a view, as written.
+    pub sql: Option<String>,
+    /// Names of the relations its query names, in order of first use.
+    pub reads: Vec<String>,
+    /// The engine's part of it, if it has one.
+    pub maintained: Option<MaintainedView>,
+    /// The column its watermark follows.
+    pub watermark_column: Option<String>,
+}
+
+impl Entry {
+    /// Stored name.
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> RelationKind {
+        self.info.kind
+    }
+
+    /// The base relation it is, if it is one.
+    pub fn relation_id(&self) -> Option<RelationId> {
+        match self.info.definition {
+            Definition::Base(id) => Some(id),
+            Definition::Maintained(_) | Definition::Inline { .. } => None,
+        }
+    }
+}
+
+/// All relations at one moment, in creation order.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogState {
+    entries: Vec<Arc<Entry>>,
+    by_name: HashMap<String, usize>,
+}
+
+impl CatalogState {
+    /// All, in creation order.
+    pub fn entries(&self) -> &[Arc<Entry>] {
+        &self.entries
+    }
+
+    /// The relation a name of SQL means.
+    pub fn find(&self, name: &str, quoted: bool) -> Result<Option<&Arc<Entry>>, PlanError> {
+        let names = self.entries.iter().map(|entry| entry.name());
+        match find_name(names, name, quoted) {
+            Ok(found) => Ok(found.map(|idx| &self.entries[idx])),
+            Err(_) => Err(PlanError::invalid(format!("relation name {name} is ambiguous"))),
+        }
+    }
+
+    /// The relation a name in a call means: as written, else the only one equal but for case.
+    pub fn named(&self, name: &str) -> Result<&Arc<Entry>, Error> {
+        if let Some(idx) = self.by_name.get(name) {
+            return Ok(&self.entries[*idx]);
+        }
+        let folded = name.to_lowercase();
+        let mut similar = self.entries.iter().filter(|entry| entry.name().to_lowercase() == folded);
+        match (similar.next(), similar.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(Error::QueryFailed(format!("relation name {name} is ambiguous"))),
+            (None, _) => Err(Error::TableNotFound(name.to_owned())),
+        }
+    }
+
+    /// The name of a collection, for plans and messages.
+    pub fn name_of(&self, collection: CollectionId) -> String {
+        let found = self.entries.iter().find(|entry| match collection {
+            CollectionId::Relation(id) => entry.relation_id() == Some(id),
+            CollectionId::View(id) => entry.maintained.as_ref().is_some_and(|view| view.id == id),
+        });
+        found.map_or_else(|| format!("{collection:?}"), |entry| entry.name().to_owned())
+    }
+
+    /// The entry maintained as `view`.
+    pub fn view(&self, view: ViewId) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.maintained.as_ref().is_some_and(|m| m.id == view))
+    }
+
+    /// Names of the relations that read `name` directly, in creation order.
+    pub fn readers(&self, name: &str) -> Vec<String> {
+        let reads = |entry: &&Arc<Entry>| entry.reads.iter().any(|read| read == name);
+        self.entries.iter().filter(reads).map(|entry| entry.name().to_owned()).collect()
+    }
+
+    /// `name` and all that stands on it, the topmost first: an order in which they can be dropped.
+    pub fn cascade(&self, name: &str) -> Vec<Arc<Entry>> {
+        let mut reached: Vec<&str> = vec![name];
+        // A view is created after all it reads, so one pass in creation order finds everything.
+        for entry in &self.entries {
+            if entry.reads.iter().any(|read| reached.contains(&read.as_str())) {
+                reached.push(entry.name());
+            }
+        }
+        let dropped = self.entries.iter().rev().filter(|entry| reached.contains(&entry.name()));
+        dropped.map(Arc::clone).collect()
+    }
+
+    /// This state with one more relation.
+    #[must_use]
+    pub fn with(&self, entry: Entry) -> CatalogState {
+        let mut entries = self.entries.clone();
+        entries.push(Arc::new(entry));
+        CatalogState::of(entries)
+    }
+
+    /// This state without the relations named.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> CatalogState {
+        let kept = self.entries.iter().filter(|entry| !names.contains(&entry.name()));
+        CatalogState::of(kept.map(Arc::clone).collect())
+    }
+
+    fn of(entries: Vec<Arc<Entry>>) -> CatalogState {
+        let by_name = entries.iter().enumerate().map(|(idx, entry)| (entry.name().to_owned(), idx)).collect();
+        CatalogState { entries, by_name }
+    }
+}
+
+impl Catalog for CatalogState {
+    fn relation(&self, name: &str, quoted: bool) -> Result<Option<Arc<RelationInfo>>, PlanError> {
+        Ok(self.find(name, quoted)?.map(|entry| Arc::clone(&entry.info)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    fn entry(name: &str, reads: &[&str]) -> Entry {
+        let info = RelationInfo {
+            name: name.to_owned(),
+            kind: RelationKind::Table,
+            schema: Arc::new(Schema::empty()),
+            primary_key: Vec::new(),
+            append_only: false,
+            definition: Definition::Base(RelationId(1)),
+        };
+        Entry {
+            info: Arc::new(info),
+            sql: None,
+            reads: reads.iter().map(|read| (*read).to_owned()).collect(),
+            maintained: None,
+            watermark_column: None,
+        }
+    }
+
+    fn names(entries: &[Arc<Entry>]) -> Vec<&str> {
+        entries.iter().map(|entry| entry.name()).collect()
+    }
+
+    #[test]
+    fn names_of_calls_are_exact_first_then_the_only_similar_one() {
+        let state = CatalogState::default().with(entry("Events", &[])).with(entry("a", &[])).with(entry("A", &[]));
+        assert_eq!(state.named("events").expect("found").name(), "Events");
+        assert_eq!(state.named("A").expect("found").name(), "A");
+        assert_eq!(state.named("nope").expect_err("unknown").code(), 200);
+        let both = state.with(entry("EVENTS", &[]));
+        assert_eq!(both.named("events").expect_err("ambiguous").code(), 400);
+    }
+
+    #[test]
+    fn a_cascade_is_all_that_stands_on_a_relation_topmost_first() {
+        let state = CatalogState::default()
+            .with(entry("t", &[]))
+            .with(entry("u", &[]))
+            .with(entry("v", &["t"]))
+            .with(entry("w", &["u", "v"]))
+            .with(entry("x", &["u"]));
+        assert_eq!(names(&state.cascade("t")), ["w", "v", "t"]);
+        assert_eq!(state.readers("u"), ["w", "x"]);
+        assert_eq!(names(state.without(&["w", "v", "t"]).entries()), ["u", "x"]);
+    }
+}

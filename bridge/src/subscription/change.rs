@@ -1,0 +1,246 @@
+//! Change batches: the updates of one time, net, with an op a row, and a delete and an insert of one key as a pair.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Array, Float64Array, RecordBatch, UInt64Array, cast::AsArray};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::error::ArrowError;
+use arrow_row::{RowConverter, SortField};
+use hashbrown::HashMap;
+use laminardb_dataflow::{Diff, Diffs, Time, UpdateBatch};
+
+/// Most rows of one [`ChangeBatch`]; a time with more is split.
+pub const MAX_BATCH_ROWS: usize = 1_000_000;
+
+/// What a change does to the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A new row.
+    Insert,
+    /// A row that is gone.
+    Delete,
+    /// The old row of a key that changed; the new one follows immediately.
+    UpdateDelete,
+    /// The new row of a key that changed.
+    UpdateInsert,
+}
+
+impl Op {
+    /// The name programs see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Insert => "Insert",
+            Op::Delete => "Delete",
+            Op::UpdateDelete => "UpdateDelete",
+            Op::UpdateInsert => "UpdateInsert",
+        }
+    }
+
+    /// +1 for a row that comes, -1 for one that goes.
+    pub fn diff(self) -> Diff {
+        match self {
+            Op::Insert | Op::UpdateInsert => 1,
+            Op::Delete | Op::UpdateDelete => -1,
+        }
+    }
+}
+
+/// Changes of one time. Never empty.
+#[derive(Clone, Debug)]
+pub struct ChangeBatch {
+    /// The rows, deleted ones included.
+    pub rows: RecordBatch,
+    /// One op a row.
+    pub ops: Arc<[Op]>,
+    /// When they happened.
+    pub time: Time,
+    /// Whether these are contents as of `time` rather than changes.
+    pub is_snapshot: bool,
+    /// Whether no other batch of this time follows.
+    pub is_last: bool,
+}
+
+/// What is known of a view's rows: their columns and which columns tell them apart.
+#[derive(Debug)]
+pub struct Shape {
+    schema: SchemaRef,
+    unique_key: Option<Vec<usize>>,
+    rows: RowConverter,
+    keys: Option<RowConverter>,
+}
+
+impl Shape {
+    /// Fails if a column type has no row encoding.
+    pub fn new(schema: SchemaRef, unique_key: Option<Vec<usize>>) -> Result<Self, ArrowError> {
+        let field = |column: usize| SortField::new(schema.field(column).data_type().clone());
+        let rows = RowConverter::new((0..schema.fields().len()).map(field).collect())?;
+        let keys = match &unique_key {
+            Some(key) if !key.is_empty() => Some(RowConverter::new(key.iter().copied().map(field).collect())?),
+            _ => None,
+        };
+        Ok(Shape { schema, unique_key, rows, keys })
+    }
+
+    /// Columns of the view.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Contents as of `time`, each row as often as it counts.
+    pub fn snapshot(&self, rows: &[(RecordBatch, Diffs)], time: Time) -> Result<Vec<ChangeBatch>, ArrowError> {
+        let mut batches = Vec::with_capacity(rows.len());
+        for (batch, diffs) in rows {
+            if batch.num_rows() > 0 {
+                batches.push(repeat(&self.relabel(batch)?, diffs)?);
+            }
+        }
+        let all = concat_batches(&self.schema, &batches)?;
+        let ops = vec![Op::Insert; all.num_rows()];
+        Ok(split(&all, &ops, time, true))
+    }
+
+    /// The net changes of one time out of the updates of all workers. May be empty.
+    pub fn changes(&self, shards: &[UpdateBatch], time: Time) -> Result<Vec<ChangeBatch>, ArrowError> {
+        let batches: Vec<RecordBatch> =
+            shards.iter().map(|s| self.relabel(&s.rows)).collect::<Result<_, ArrowError>>()?;
+        let all = match &batches[..] {
+            [one] => one.clone(),
+            several => concat_batches(&self.schema, several)?,
+        };
+        let mut diffs: Vec<Diff> = shards.iter().flat_map(|s| (0..s.len()).map(|row| s.diffs.at(row))).collect();
+        if diffs.iter().all(|diff| *diff == 1) {
+            let ops = vec![Op::Insert; all.num_rows()];
+            return Ok(split(&all, &ops, time, false));
+        }
+        if diffs.iter().any(|diff| *diff > 0) {
+            self.consolidate(&all, &mut diffs)?;
+        }
+        let (rows, ops) = self.pair(&all, &diffs)?;
+        let picked = take_record_batch(&all, &UInt64Array::from(rows))?;
+        Ok(split(&picked, &ops, time, false))
+    }
+
+    /// The batch with the view's own column names and nullability.
+    fn relabel(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        if batch.schema_ref() == &self.schema {
+            return Ok(batch.clone());
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)
+    }
+
+    /// Moves the diffs of equal rows to the first of them: shards of several workers may hold parts of one row.
+    fn consolidate(&self, all: &RecordBatch, diffs: &mut [Diff]) -> Result<(), ArrowError> {
+        if all.num_columns() == 0 {
+            let sum = diffs.iter().sum();
+            diffs.fill(0);
+            diffs[0] = sum;
+            return Ok(());
+        }
+        let encoded = self.rows.convert_columns(all.columns())?;
+        let mut first: HashMap<&[u8], usize> = HashMap::with_capacity(diffs.len());
+        for row in 0..diffs.len() {
+            let holder = *first.entry(encoded.row(row).data()).or_insert(row);
+            if holder != row {
+                diffs[holder] += std::mem::take(&mut diffs[row]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows and their ops in delivery order: by first appearance of the key, deletes before inserts within it.
+    fn pair(&self, all: &RecordBatch, diffs: &[Diff]) -> Result<(Vec<u64>, Vec<Op>), ArrowError> {
+        let mut rows = Vec::with_capacity(diffs.len());
+        let mut ops = Vec::with_capacity(diffs.len());
+        let live = (0..diffs.len()).filter(|row| diffs[*row] != 0);
+        let Some(key) = &self.unique_key else {
+            for row in live {
+                let op = if diffs[row] > 0 { Op::Insert } else { Op::Delete };
+                for _ in 0..diffs[row].unsigned_abs() {
+                    rows.push(row as u64);
+                    ops.push(op);
+                }
+            }
+            return Ok((rows, ops));
+        };
+        let mut groups: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
+        let encoded = match &self.keys {
+            Some(keys) => {
+                let columns: Vec<ArrayRef> = key.iter().map(|c| without_negative_zero(all.column(*c))).collect();
+                Some(keys.convert_columns(&columns)?)
+            }
+            None => None,
+        };
+        let mut group_of: HashMap<&[u8], usize> = HashMap::with_capacity(diffs.len());
+        for row in live {
+            let bytes = encoded.as_ref().map_or(&[][..], |rows| rows.row(row).data());
+            let group = *group_of.entry(bytes).or_insert_with(|| {
+                groups.push((Vec::new(), Vec::new()));
+                groups.len() - 1
+            });
+            let side = if diffs[row] < 0 { &mut groups[group].0 } else { &mut groups[group].1 };
+            side.extend(std::iter::repeat_n(row as u64, diffs[row].unsigned_abs() as usize));
+        }
+        for (deletes, inserts) in groups {
+            let pairs = deletes.len().min(inserts.len());
+            for (delete, insert) in deletes.iter().zip(&inserts) {
+                rows.extend([*delete, *insert]);
+                ops.extend([Op::UpdateDelete, Op::UpdateInsert]);
+            }
+            for (rest, op) in [(&deletes[pairs..], Op::Delete), (&inserts[pairs..], Op::Insert)] {
+                rows.extend_from_slice(rest);
+                ops.extend(std::iter::repeat_n(op, rest.len()));
+            }
+        }
+        Ok((rows, ops))
+    }
+}
+
+/// Keys are equal when SQL says so: 0.0 and -0.0 are one key.
+fn without_negative_zero(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float32 => {
+            let floats: Float32Array = column.as_primitive::<Float32Type>().unary(|x| if x == 0.0 { 0.0 } else { x });
+            Arc::new(floats)
+        }
+        DataType::Float64 => {
+            let floats: Float64Array = column.as_primitive::<Float64Type>().unary(|x| if x == 0.0 { 0.0 } else { x });
+            Arc::new(floats)
+        }
+        _ => Arc::clone(column),
+    }
+}
+
+/// Each row as often as its diff says; rows with a diff below 1 are left out.
+pub(crate) fn repeat(batch: &RecordBatch, diffs: &Diffs) -> Result<RecordBatch, ArrowError> {
+    if *diffs == Diffs::Same(1) {
+        return Ok(batch.clone());
+    }
+    let rows: UInt64Array = (0..batch.num_rows())
+        .flat_map(|row| std::iter::repeat_n(row as u64, usize::try_from(diffs.at(row)).unwrap_or(0)))
+        .map(Some)
+        .collect();
+    take_record_batch(batch, &rows)
+}
+
+/// Parts of at most `MAX_BATCH_ROWS` rows that never part an update pair.
+fn split(all: &RecordBatch, ops: &[Op], time: Time, is_snapshot: bool) -> Vec<ChangeBatch> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < all.num_rows() {
+        let mut end = all.num_rows().min(start + MAX_BATCH_ROWS);
+        if end < all.num_rows() && ops[end] == Op::UpdateInsert {
+            end -= 1;
+        }
+        parts.push(ChangeBatch {
+            rows: all.slice(start, end - start),
+            ops: ops[start..end].into(),
+            time,
+            is_snapshot,
+            is_last: end == all.num_rows(),
+        });
+        start = end;
+    }
+    parts
+}

@@ -1,0 +1,308 @@
+//! The hub: takes closed changes from the workers and hands each view's to all its subscribers.
+//!
+//! A time of a view leaves when every worker has closed it: shards wait in `pending` until the least of the workers'
+//! frontiers has passed their time. Callbacks come on worker threads, so all done here is short: shards are moved, not
+//! looked into; the first reader decodes them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use laminardb_dataflow::{Diff, Time, UpdateBatch, ViewId};
+use parking_lot::{Mutex, RwLock};
+
+use super::change::Shape;
+use super::queue::{Closed, End, Queue};
+
+/// What the hub holds of one view.
+struct Channel {
+    shape: Arc<Shape>,
+    /// Whether a failing row ends its subscriptions.
+    strict: bool,
+    /// The views under it, itself included, whose failing rows end its subscriptions.
+    under: Vec<ViewId>,
+    state: Mutex<ChannelState>,
+}
+
+/// How a view takes part in the hub.
+pub(crate) struct ViewSetup {
+    pub(crate) shape: Arc<Shape>,
+    /// Whether its failing rows end its subscriptions and those of the views built on it; else they are left out.
+    pub(crate) strict: bool,
+    /// The maintained views it reads, directly or not.
+    pub(crate) under: Vec<ViewId>,
+}
+
+struct ChannelState {
+    /// Per worker: all times before it are closed there.
+    frontiers: Vec<Time>,
+    pending: BTreeMap<Time, PendingTime>,
+    subscribers: Vec<Arc<Queue>>,
+    /// What subscribers are told when the view's last time is closed.
+    ending: Option<End>,
+    /// Failing rows as of the last time published, with how often each is there.
+    failures: BTreeMap<String, Diff>,
+    emitted: u64,
+    discarded: u64,
+}
+
+#[derive(Default)]
+struct PendingTime {
+    shards: Vec<(usize, UpdateBatch)>,
+    failures: Vec<(String, Diff)>,
+    /// A view under this one fails at this time.
+    failure: Option<String>,
+}
+
+/// Counters of one view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViewCounters {
+    /// Changes that closed while the view was watched.
+    pub emitted: u64,
+    /// Rows discarded from queues of readers that were too slow.
+    pub discarded: u64,
+    /// Undelivered rows of the slowest subscriber.
+    pub pending: usize,
+    /// That subscriber's bound.
+    pub capacity: usize,
+    /// Number of subscribers.
+    pub subscribers: usize,
+}
+
+/// All views with their subscribers.
+pub struct Hub {
+    workers: usize,
+    views: RwLock<HashMap<ViewId, Arc<Channel>>>,
+    discarded: Mutex<u64>,
+    stopped: Mutex<Option<String>>,
+}
+
+impl Hub {
+    /// For an engine of `workers` workers.
+    pub fn new(workers: usize) -> Self {
+        Hub { workers, views: RwLock::default(), discarded: Mutex::new(0), stopped: Mutex::new(None) }
+    }
+
+    /// Makes `view` known; must precede its installation.
+    pub(crate) fn open(&self, view: ViewId, setup: ViewSetup) {
+        let ViewSetup { shape, strict, under } = setup;
+        let state = ChannelState {
+            frontiers: vec![0; self.workers],
+            pending: BTreeMap::new(),
+            subscribers: Vec::new(),
+            ending: None,
+            failures: BTreeMap::new(),
+            emitted: 0,
+            discarded: 0,
+        };
+        self.views.write().insert(view, Arc::new(Channel { shape, strict, under, state: Mutex::new(state) }));
+    }
+
+    /// A queue that collects what closes from now on; `Queue::start` says what of it is to be given out.
+    pub(super) fn subscribe(&self, view: ViewId, max_pending: usize) -> Option<Arc<Queue>> {
+        let channel = self.channel(view)?;
+        let queue = Arc::new(Queue::new(max_pending));
+        channel.state.lock().subscribers.push(Arc::clone(&queue));
+        Some(queue)
+    }
+
+    /// Forgets a queue; gives the number of those left.
+    pub(super) fn unsubscribe(&self, view: ViewId, queue: &Arc<Queue>) -> usize {
+        let Some(channel) = self.channel(view) else { return 0 };
+        let mut state = channel.state.lock();
+        state.subscribers.retain(|other| !Arc::ptr_eq(other, queue));
+        state.subscribers.len()
+    }
+
+    /// Number of queues of `view`.
+    pub(crate) fn subscribers(&self, view: ViewId) -> usize {
+        self.channel(view).map_or(0, |channel| channel.state.lock().subscribers.len())
+    }
+
+    /// The view is about to be dropped: when its last time is closed its subscribers are told `end`.
+    pub(crate) fn ending(&self, view: ViewId, end: End) {
+        if let Some(channel) = self.channel(view) {
+            channel.state.lock().ending = Some(end);
+        }
+    }
+
+    /// Ends all subscriptions of `view` now; what was closed is still delivered.
+    pub(crate) fn end(&self, view: ViewId, end: &End) {
+        let removed = self.views.write().remove(&view);
+        if let Some(channel) = removed {
+            self.finish(&channel, end);
+        }
+    }
+
+    /// Ends all subscriptions, as `end` does each.
+    pub(crate) fn end_all(&self, end: &End) {
+        let mut all: Vec<(ViewId, Arc<Channel>)> = self.views.write().drain().collect();
+        all.sort_by_key(|(view, _)| *view);
+        for (_, channel) in all {
+            self.finish(&channel, end);
+        }
+    }
+
+    /// Counters of `view`, if it is known.
+    pub fn counters(&self, view: ViewId) -> Option<ViewCounters> {
+        let channel = self.channel(view)?;
+        let state = channel.state.lock();
+        let mut counters = ViewCounters {
+            emitted: state.emitted,
+            discarded: state.discarded,
+            subscribers: state.subscribers.len(),
+            ..ViewCounters::default()
+        };
+        for queue in &state.subscribers {
+            let pending = queue.pending();
+            if pending > counters.pending || counters.capacity == 0 {
+                counters.pending = pending;
+                counters.capacity = queue.max_pending();
+            }
+        }
+        Some(counters)
+    }
+
+    /// Rows discarded from slow readers' queues since the start, over all views.
+    pub fn discarded(&self) -> u64 {
+        *self.discarded.lock()
+    }
+
+    /// Why the engine stopped, if it did.
+    pub fn stopped_reason(&self) -> Option<String> {
+        self.stopped.lock().clone()
+    }
+
+    fn channel(&self, view: ViewId) -> Option<Arc<Channel>> {
+        self.views.read().get(&view).map(Arc::clone)
+    }
+
+    fn finish(&self, channel: &Channel, end: &End) {
+        let subscribers = std::mem::take(&mut channel.state.lock().subscribers);
+        for queue in subscribers {
+            queue.end(end.clone());
+        }
+    }
+
+    /// One worker's changes of a time that is about to close there.
+    pub(super) fn take_changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
+        let Some(channel) = self.channel(view) else { return };
+        let mut state = channel.state.lock();
+        state.pending.entry(time).or_default().shards.push((worker, changes.clone()));
+    }
+
+    /// One worker's changes of the failing rows, at a time that is about to close there.
+    pub(super) fn take_failures(&self, view: ViewId, time: Time, failures: Vec<(String, Diff)>) {
+        let Some(channel) = self.channel(view) else { return };
+        let mut state = channel.state.lock();
+        state.pending.entry(time).or_default().failures.extend(failures);
+    }
+
+    /// One worker has closed all times before `frontier`.
+    pub(super) fn take_frontier(&self, worker: usize, view: ViewId, frontier: Time) {
+        let Some(channel) = self.channel(view) else { return };
+        let mut state = channel.state.lock();
+        state.frontiers[worker] = frontier.max(state.frontiers[worker]);
+        let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
+        let published = state.publish(closed_before, &channel);
+        let ended = closed_before == Time::MAX;
+        let end = ended.then(|| state.ending.clone().unwrap_or(End::Finished));
+        drop(state);
+        if published.discarded > 0 {
+            *self.discarded.lock() += published.discarded as u64;
+        }
+        if let Some((time, reason)) = published.failure {
+            self.fail_dependents(view, time, &reason);
+        }
+        if let Some(end) = end {
+            self.end(view, &end);
+        }
+    }
+
+    /// Ends the subscriptions of all views that read `view`, whose rows are not all there from `time` on.
+    fn fail_dependents(&self, view: ViewId, time: Time, reason: &str) {
+        let dependents: Vec<Arc<Channel>> = {
+            let views = self.views.read();
+            let mut ids: Vec<&ViewId> = views.keys().collect();
+            ids.sort();
+            let reads = |id: &&&ViewId| views[**id].under.contains(&view);
+            ids.iter().filter(reads).map(|id| Arc::clone(&views[*id])).collect()
+        };
+        for channel in dependents {
+            let mut state = channel.state.lock();
+            let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
+            if time < closed_before {
+                state.fail(reason);
+            } else {
+                state.pending.entry(time).or_default().failure.get_or_insert_with(|| reason.to_owned());
+            }
+        }
+    }
+
+    /// The engine stopped: every subscription ends with the reason.
+    pub(super) fn take_stop(&self, reason: &str) {
+        self.stopped.lock().get_or_insert_with(|| reason.to_owned());
+        self.end_all(&End::Stopped(reason.to_owned()));
+    }
+}
+
+/// What handing out closed times led to.
+#[derive(Default)]
+struct Published {
+    /// Rows discarded from queues of slow readers.
+    discarded: usize,
+    /// The first time at which rows of the view fail, and why.
+    failure: Option<(Time, String)>,
+}
+
+impl ChannelState {
+    /// Hands out the times before `frontier`, in order.
+    fn publish(&mut self, frontier: Time, channel: &Channel) -> Published {
+        let mut published = Published::default();
+        while let Some(entry) = self.pending.first_entry() {
+            if *entry.key() >= frontier {
+                break;
+            }
+            let (time, pending) = entry.remove_entry();
+            self.publish_time(time, pending, channel, &mut published);
+        }
+        self.discarded += published.discarded as u64;
+        published
+    }
+
+    fn publish_time(&mut self, time: Time, mut pending: PendingTime, channel: &Channel, published: &mut Published) {
+        for (row, diff) in pending.failures {
+            let count = self.failures.entry(row).or_default();
+            *count += diff;
+        }
+        self.failures.retain(|_, count| *count != 0);
+        if channel.strict
+            && let Some((row, _)) = self.failures.iter().find(|(_, count)| **count > 0)
+        {
+            let row = row.clone();
+            self.fail(&row);
+            published.failure.get_or_insert((time, row));
+            return;
+        }
+        if let Some(reason) = pending.failure {
+            self.fail(&reason);
+            return;
+        }
+        if pending.shards.is_empty() {
+            return;
+        }
+        // Shards come as workers happen to close the time; in the order of workers the batch is the same every run.
+        pending.shards.sort_by_key(|(worker, _)| *worker);
+        let shards: Vec<UpdateBatch> = pending.shards.into_iter().map(|(_, shard)| shard).collect();
+        let closed = Arc::new(Closed::new(time, shards, Arc::clone(&channel.shape)));
+        self.emitted += closed.rows as u64;
+        published.discarded += self.subscribers.iter().map(|queue| queue.push(&closed)).sum::<usize>();
+    }
+
+    /// Ends all subscriptions: the view's rows cannot all be computed.
+    fn fail(&mut self, reason: &str) {
+        for queue in self.subscribers.drain(..) {
+            queue.end(End::Failed(reason.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Subscriptions: a view's contents, then every change of every closed time, in order, each exactly once.
+//!
+//! ```text
+//! workers --changes, frontier--> Hub --closed times--> Queue of each subscriber --decode, once--> Subscription::next
+//! ```
+
+mod change;
+mod hub;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use laminardb_dataflow::{Time, ViewId};
+
+use crate::error::Error;
+
+pub(crate) use change::repeat;
+pub use change::{ChangeBatch, MAX_BATCH_ROWS, Op, Shape};
+pub(crate) use hub::ViewSetup;
+pub use hub::{Hub, ViewCounters};
+pub(crate) use queue::End;
+use queue::{Queue, Taken};
+
+/// Undelivered rows after which a subscription ends, unless it says otherwise.
+pub const DEFAULT_MAX_PENDING: usize = 10_000_000;
+
+/// How to subscribe.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscribeOptions {
+    /// Whether the current contents come first.
+    pub snapshot: bool,
+    /// How many undelivered change rows may wait.
+    pub max_pending: usize,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        SubscribeOptions { snapshot: true, max_pending: DEFAULT_MAX_PENDING }
+    }
+}
+
+/// Result of waiting for the next batch.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// Changes of one time.
+    Batch(ChangeBatch),
+    /// Nothing came in the time given.
+    TimedOut,
+    /// No more will come.
+    Ended,
+}
+
+/// What is done when the last handle of a subscription is gone or it is cancelled; must not wait.
+type Release = Box<dyn FnOnce() + Send>;
+
+/// A stream of changes; clones share its batches. Dropping the last clone cancels.
+#[derive(Clone)]
+pub struct Subscription(Arc<Inner>);
+
+struct Inner {
+    schema: SchemaRef,
+    queue: Arc<Queue>,
+    release: parking_lot::Mutex<Option<Release>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl Inner {
+    fn cancel(&self) {
+        self.queue.end(End::Cancelled);
+        self.release();
+    }
+
+    fn release(&self) {
+        let release = self.release.lock().take();
+        if let Some(release) = release {
+            release();
+        }
+    }
+}
+
+/// A subscription whose snapshot is still being taken.
+pub(crate) struct Starting {
+    subscription: Subscription,
+}
+
+impl Starting {
+    /// Collects what closes on `view` from now on; `None` if the view is not known.
+    pub(crate) fn new(hub: &Arc<Hub>, view: ViewId, schema: SchemaRef, max_pending: usize) -> Option<Self> {
+        let queue = hub.subscribe(view, max_pending)?;
+        Some(Starting { subscription: Subscription::over(schema, queue) })
+    }
+
+    /// Says what is to be done once when the subscription is over; gets the number of the view's other subscribers.
+    pub(crate) fn on_release(&self, hub: &Arc<Hub>, view: ViewId, release: impl FnOnce(usize) + Send + 'static) {
+        let (hub, queue) = (Arc::clone(hub), Arc::clone(&self.subscription.0.queue));
+        let whole = move || release(hub.unsubscribe(view, &queue));
+        *self.subscription.0.release.lock() = Some(Box::new(whole));
+    }
+
+    /// Cancels the subscription if it is still there.
+    pub(crate) fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.subscription.0);
+        move || {
+            if let Some(inner) = inner.upgrade() {
+                inner.cancel();
+            }
+        }
+    }
+
+    /// Gives out `snapshot`, then what closes after `after`.
+    pub(crate) fn start(self, after: Time, snapshot: Vec<ChangeBatch>) -> Subscription {
+        self.subscription.0.queue.start(after, snapshot);
+        self.subscription
+    }
+
+    /// A subscription that ends at once for `end`.
+    pub(crate) fn fail(self, end: End) -> Subscription {
+        self.subscription.0.queue.end(end);
+        self.subscription.0.queue.start(Time::MAX, Vec::new());
+        self.subscription
+    }
+}
+
+impl Subscription {
+    fn over(schema: SchemaRef, queue: Arc<Queue>) -> Self {
+        Subscription(Arc::new(Inner { schema, queue, release: parking_lot::Mutex::new(None) }))
+    }
+
+    /// Contents that never change: `snapshot`, then the end.
+    pub(crate) fn constant(schema: SchemaRef, snapshot: Vec<ChangeBatch>) -> Self {
+        let queue = Arc::new(Queue::new(DEFAULT_MAX_PENDING));
+        queue.end(End::Finished);
+        queue.start(Time::MAX, snapshot);
+        Subscription::over(schema, queue)
+    }
+
+    /// Columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.0.schema
+    }
+
+    /// Waits for the next batch, at most `timeout` (`None`: for ever). The reason of a bad end is raised once.
+    pub fn next(&self, timeout: Option<Duration>) -> Result<Next, Error> {
+        self.next_of(self.0.queue.take(timeout))
+    }
+
+    /// The next batch if it is there; never waits.
+    pub fn try_next(&self) -> Result<Next, Error> {
+        self.next_of(self.0.queue.try_take())
+    }
+
+    fn next_of(&self, taken: Taken) -> Result<Next, Error> {
+        match taken {
+            Taken::Batch(batch) => Ok(Next::Batch(batch)),
+            Taken::TimedOut => Ok(Next::TimedOut),
+            Taken::End(reason) => {
+                self.0.release();
+                match reason.and_then(into_error) {
+                    Some(error) => Err(error),
+                    None => Ok(Next::Ended),
+                }
+            }
+        }
+    }
+
+    /// Ends it; what is pending is discarded, blocked readers wake. Idempotent, never waits.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Until it is cancelled or a reader has met its end.
+    pub fn is_active(&self) -> bool {
+        self.0.queue.is_active()
+    }
+
+    /// Undelivered rows.
+    pub fn pending(&self) -> usize {
+        self.0.queue.pending()
+    }
+
+    /// Calls `ready` once, when the next `try_next` will find a batch or the end; at once if it would now. The call
+    /// comes on any thread and must be quick.
+    pub fn on_ready(&self, ready: impl FnOnce() + Send + 'static) {
+        self.0.queue.on_ready(Box::new(ready));
+    }
+}
+
+fn into_error(end: End) -> Option<Error> {
+    match end {
+        End::Finished | End::Cancelled => None,
+        End::Dropped(name) => Some(Error::SubscriptionClosed(format!("{name} was dropped"))),
+        End::Lagged { max_pending } => Some(Error::SubscriptionLagged(format!(
+            "the reader was too slow: more than {max_pending} undelivered rows"
+        ))),
+        End::Failed(reason) => Some(Error::StreamFailed(reason)),
+        End::Stopped(reason) => Some(Error::Internal(reason)),
+    }
+}

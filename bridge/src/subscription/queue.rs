@@ -1,0 +1,267 @@
+//! One subscriber's queue: closed times wait here, bounded in rows; readers wait on it, the engine never does.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use laminardb_dataflow::{Time, UpdateBatch};
+use parking_lot::{Condvar, Mutex};
+
+use super::change::{ChangeBatch, Shape};
+
+/// Why a subscription ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing more can come: the database was shut down or closed, or the query is over constants.
+    Finished,
+    /// The subscriber cancelled.
+    Cancelled,
+    /// The relation was dropped or replaced; its name.
+    Dropped(String),
+    /// The reader was too slow for its bound.
+    Lagged {
+        /// The bound, in rows.
+        max_pending: usize,
+    },
+    /// The view has rows that cannot be computed.
+    Failed(String),
+    /// The engine stopped on a broken invariant.
+    Stopped(String),
+}
+
+/// What a call for the next batch found.
+#[derive(Clone, Debug)]
+pub(super) enum Taken {
+    /// Changes.
+    Batch(ChangeBatch),
+    /// Nothing within the time given.
+    TimedOut,
+    /// The end; its reason is given once, afterwards `None`.
+    End(Option<End>),
+}
+
+/// The updates of a closed time, decoded by the first reader that takes them and shared by all.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub(super) time: Time,
+    pub(super) rows: usize,
+    shape: Arc<Shape>,
+    shards: Mutex<Vec<UpdateBatch>>,
+    decoded: OnceLock<Result<Arc<[ChangeBatch]>, String>>,
+}
+
+impl Closed {
+    pub(super) fn new(time: Time, shards: Vec<UpdateBatch>, shape: Arc<Shape>) -> Self {
+        let count = |shard: &UpdateBatch| -> u64 { (0..shard.len()).map(|r| shard.diffs.at(r).unsigned_abs()).sum() };
+        let rows = usize::try_from(shards.iter().map(count).sum::<u64>()).unwrap_or(usize::MAX);
+        Closed { time, rows, shape, shards: Mutex::new(shards), decoded: OnceLock::new() }
+    }
+
+    fn decode(&self) -> Result<Arc<[ChangeBatch]>, String> {
+        let decode = || {
+            let shards = std::mem::take(&mut *self.shards.lock());
+            self.shape.changes(&shards, self.time).map(Into::into).map_err(|e| e.to_string())
+        };
+        self.decoded.get_or_init(decode).clone()
+    }
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The snapshot is being taken: closed times are kept, none is given out.
+    Starting,
+    /// Times up to this one are in the snapshot.
+    Started { after: Time },
+}
+
+struct State {
+    phase: Phase,
+    /// Decoded parts to give out before `closed`.
+    parts: VecDeque<ChangeBatch>,
+    closed: VecDeque<Arc<Closed>>,
+    /// Rows of `closed`.
+    rows: usize,
+    end: Option<End>,
+    end_reported: bool,
+    /// A reader is decoding; others wait, so that times leave in order.
+    decoding: bool,
+    ready: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Closed times on their way to one subscriber.
+pub(super) struct Queue {
+    max_pending: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Queue {
+    pub(super) fn new(max_pending: usize) -> Self {
+        let state = State {
+            phase: Phase::Starting,
+            parts: VecDeque::new(),
+            closed: VecDeque::new(),
+            rows: 0,
+            end: None,
+            end_reported: false,
+            decoding: false,
+            ready: Vec::new(),
+        };
+        Queue { max_pending, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    pub(super) fn max_pending(&self) -> usize {
+        self.max_pending
+    }
+
+    /// Rows that closed and were not taken.
+    pub(super) fn pending(&self) -> usize {
+        self.state.lock().rows
+    }
+
+    /// Gives out `snapshot`, then the times after `after`.
+    pub(super) fn start(&self, after: Time, snapshot: Vec<ChangeBatch>) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Started { after };
+        state.closed.retain(|closed| closed.time > after);
+        state.rows = state.closed.iter().map(|closed| closed.rows).sum();
+        if state.end != Some(End::Cancelled) {
+            state.parts = snapshot.into();
+        }
+        self.wake(state);
+    }
+
+    /// Takes in a closed time; gives the rows discarded because the reader is too slow.
+    pub(super) fn push(&self, closed: &Arc<Closed>) -> usize {
+        let mut state = self.state.lock();
+        let in_snapshot = matches!(state.phase, Phase::Started { after } if closed.time <= after);
+        if state.end.is_some() || in_snapshot {
+            return 0;
+        }
+        // Neither the snapshot nor the first undelivered time counts.
+        let counted = state.closed.front().map(|first| state.rows - first.rows);
+        if matches!(state.phase, Phase::Started { .. }) && counted.is_some_and(|rows| rows >= self.max_pending) {
+            let discarded = state.rows + closed.rows;
+            state.clear();
+            state.end = Some(End::Lagged { max_pending: self.max_pending });
+            self.wake(state);
+            return discarded;
+        }
+        state.rows += closed.rows;
+        state.closed.push_back(Arc::clone(closed));
+        self.wake(state);
+        0
+    }
+
+    /// No more times come; those here are still given out, except after a cancel.
+    pub(super) fn end(&self, end: End) {
+        let mut state = self.state.lock();
+        if end == End::Cancelled {
+            state.clear();
+            state.end = Some(End::Cancelled);
+        } else if state.end.is_none() {
+            state.end = Some(end);
+        }
+        self.wake(state);
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        let state = self.state.lock();
+        !state.end_reported && state.end != Some(End::Cancelled)
+    }
+
+    /// Calls `ready` once, as soon as there is something to take; at once if there is.
+    pub(super) fn on_ready(&self, ready: Box<dyn FnOnce() + Send>) {
+        let mut state = self.state.lock();
+        if state.is_ready() {
+            drop(state);
+            ready();
+        } else {
+            state.ready.push(ready);
+        }
+    }
+
+    /// Waits for something to take; `None` is for ever.
+    pub(super) fn take(&self, timeout: Option<Duration>) -> Taken {
+        let mut state = self.state.lock();
+        loop {
+            let idle = |state: &mut State| !state.is_ready();
+            match timeout {
+                None => self.changed.wait_while(&mut state, idle),
+                Some(timeout) => {
+                    if self.changed.wait_while_for(&mut state, idle, timeout).timed_out() && !state.is_ready() {
+                        return Taken::TimedOut;
+                    }
+                }
+            }
+            if let Some(part) = state.parts.pop_front() {
+                return Taken::Batch(part);
+            }
+            if let Some(closed) = state.closed.pop_front() {
+                state.rows -= closed.rows;
+                state.decoding = true;
+                drop(state);
+                let decoded = closed.decode();
+                state = self.state.lock();
+                state.decoding = false;
+                state.accept(decoded);
+                self.changed.notify_all();
+            } else {
+                return Taken::End(state.meet_end());
+            }
+        }
+    }
+
+    /// Takes what is there, without waiting.
+    pub(super) fn try_take(&self) -> Taken {
+        let ready = self.state.lock().is_ready();
+        if ready { self.take(Some(Duration::ZERO)) } else { Taken::TimedOut }
+    }
+
+    fn wake(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+        let ready = if state.is_ready() { std::mem::take(&mut state.ready) } else { Vec::new() };
+        drop(state);
+        self.changed.notify_all();
+        for call in ready {
+            call();
+        }
+    }
+}
+
+impl State {
+    fn can_give_out(&self) -> bool {
+        matches!(self.phase, Phase::Started { .. })
+    }
+
+    /// Whether a reader would get something now.
+    fn is_ready(&self) -> bool {
+        let cancelled = self.end == Some(End::Cancelled);
+        let waiting =
+            !self.parts.is_empty() || (self.can_give_out() && (!self.closed.is_empty() || self.end.is_some()));
+        cancelled || (!self.decoding && waiting)
+    }
+
+    /// Puts decoded parts before what is still closed.
+    fn accept(&mut self, decoded: Result<Arc<[ChangeBatch]>, String>) {
+        match decoded {
+            _ if self.end == Some(End::Cancelled) => {}
+            Ok(parts) => self.parts.extend(parts.iter().cloned()),
+            Err(reason) => {
+                self.clear();
+                self.end = Some(End::Failed(reason));
+            }
+        }
+    }
+
+    /// The reason of the end, to the first reader that meets it.
+    fn meet_end(&mut self) -> Option<End> {
+        let met = std::mem::replace(&mut self.end_reported, true);
+        self.end.clone().filter(|_| !met)
+    }
+
+    fn clear(&mut self) {
+        self.parts.clear();
+        self.closed.clear();
+        self.rows = 0;
+    }
+}

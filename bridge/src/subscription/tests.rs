@@ -1,0 +1,278 @@
+//! The hub fed by hand as workers would feed it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use laminardb_dataflow::{Diffs, UpdateBatch, update::PerRow};
+
+use super::*;
+
+const VIEW: ViewId = ViewId(7);
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("v", DataType::Utf8, true)]))
+}
+
+fn rows(rows: &[(i64, &str)]) -> RecordBatch {
+    let keys = Int64Array::from_iter_values(rows.iter().map(|row| row.0));
+    let values = StringArray::from_iter_values(rows.iter().map(|row| row.1));
+    RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(values)]).expect("columns of the schema")
+}
+
+fn update(time: Time, updates: &[(i64, &str, i64)]) -> UpdateBatch {
+    let contents: Vec<(i64, &str)> = updates.iter().map(|u| (u.0, u.1)).collect();
+    let diffs = updates.iter().map(|u| u.2).collect();
+    UpdateBatch { rows: rows(&contents), times: PerRow::Same(time), diffs: PerRow::from_vec(diffs) }
+}
+
+fn hub(workers: usize, key: Option<Vec<usize>>) -> Arc<Hub> {
+    let hub = Arc::new(Hub::new(workers));
+    hub.open(VIEW, setup(key, Vec::new()));
+    hub
+}
+
+fn setup(key: Option<Vec<usize>>, under: Vec<ViewId>) -> ViewSetup {
+    let shape = Arc::new(Shape::new(schema(), key).expect("types with a row encoding"));
+    ViewSetup { shape, strict: true, under }
+}
+
+fn subscribe(hub: &Arc<Hub>, max_pending: usize) -> Subscription {
+    let starting = Starting::new(hub, VIEW, schema(), max_pending).expect("an open view");
+    starting.on_release(hub, VIEW, |_| {});
+    starting.start(0, Vec::new())
+}
+
+/// `time op k v` a row.
+fn lines(batch: &ChangeBatch) -> Vec<String> {
+    let keys = batch.rows.column(0).as_any().downcast_ref::<Int64Array>().expect("int64");
+    let values = batch.rows.column(1).as_any().downcast_ref::<StringArray>().expect("utf8");
+    (0..batch.rows.num_rows())
+        .map(|row| format!("{} {} {} {}", batch.time, batch.ops[row].name(), keys.value(row), values.value(row)))
+        .collect()
+}
+
+/// All that can be taken without waiting.
+fn drain(subscription: &Subscription) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Next::Batch(batch) = subscription.try_next().expect("no bad end") {
+        all.extend(lines(&batch));
+    }
+    all
+}
+
+#[test]
+fn a_time_leaves_when_all_workers_have_closed_it_and_shards_are_in_worker_order() {
+    let hub = hub(2, None);
+    let subscription = subscribe(&hub, 100);
+    hub.take_changes(1, VIEW, 1, &update(1, &[(2, "b", 1)]));
+    hub.take_frontier(1, VIEW, 2);
+    assert!(drain(&subscription).is_empty());
+    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, 2);
+    assert_eq!(drain(&subscription), ["1 Insert 1 a", "1 Insert 2 b"]);
+}
+
+#[test]
+fn a_delete_and_an_insert_of_a_key_are_an_adjacent_pair_also_across_workers() {
+    let hub = hub(2, Some(vec![0]));
+    let subscription = subscribe(&hub, 100);
+    hub.take_changes(0, VIEW, 3, &update(3, &[(1, "new", 1), (5, "gone", -1)]));
+    hub.take_changes(1, VIEW, 3, &update(3, &[(9, "first", 1), (1, "old", -1)]));
+    hub.take_frontier(0, VIEW, 4);
+    hub.take_frontier(1, VIEW, 4);
+    assert_eq!(
+        drain(&subscription),
+        ["3 UpdateDelete 1 old", "3 UpdateInsert 1 new", "3 Delete 5 gone", "3 Insert 9 first"]
+    );
+}
+
+#[test]
+fn equal_rows_of_two_shards_cancel_and_rows_appear_as_often_as_they_count() {
+    let hub = hub(2, None);
+    let subscription = subscribe(&hub, 100);
+    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "moved", -1), (2, "twice", 2)]));
+    hub.take_changes(1, VIEW, 1, &update(1, &[(1, "moved", 1), (3, "gone", -2)]));
+    hub.take_changes(0, VIEW, 2, &update(2, &[(1, "moved", -1)]));
+    hub.take_changes(1, VIEW, 2, &update(2, &[(1, "moved", 1)]));
+    hub.take_frontier(0, VIEW, 3);
+    hub.take_frontier(1, VIEW, 3);
+    // Time 2 nets to nothing and is not delivered at all.
+    assert_eq!(drain(&subscription), ["1 Insert 2 twice", "1 Insert 2 twice", "1 Delete 3 gone", "1 Delete 3 gone"]);
+}
+
+#[test]
+fn the_snapshot_comes_first_and_times_it_holds_are_not_repeated() {
+    let hub = hub(1, None);
+    let starting = Starting::new(&hub, VIEW, schema(), 100).expect("an open view");
+    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, 2);
+    hub.take_changes(0, VIEW, 2, &update(2, &[(2, "b", 1)]));
+    hub.take_frontier(0, VIEW, 3);
+    let shape = Shape::new(schema(), None).expect("types with a row encoding");
+    let snapshot = shape.snapshot(&[(rows(&[(1, "a")]), Diffs::Same(1))], 1).expect("a snapshot");
+    assert!(snapshot[0].is_snapshot && snapshot[0].is_last);
+    let subscription = starting.start(1, snapshot);
+    assert_eq!(drain(&subscription), ["1 Insert 1 a", "2 Insert 2 b"]);
+}
+
+#[test]
+fn a_slow_reader_is_ended_and_others_are_not() {
+    let hub = hub(1, None);
+    let (slow, fast) = (subscribe(&hub, 2), subscribe(&hub, 100));
+    for time in 1..=4 {
+        hub.take_changes(0, VIEW, time, &update(time, &[(1, "a", 1), (2, "b", 1)]));
+        hub.take_frontier(0, VIEW, time + 1);
+    }
+    // The first time does not count; the second fills the bound; the third is over it.
+    let error = slow.try_next().expect_err("the bound is reached");
+    assert_eq!(error.code(), 503);
+    assert!(matches!(slow.try_next(), Ok(Next::Ended)));
+    assert!(!slow.is_active());
+    assert_eq!(drain(&fast).len(), 8);
+    assert_eq!(hub.discarded(), 6);
+}
+
+#[test]
+fn cancel_wakes_a_blocked_reader_and_discards() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    let reader = {
+        let subscription = subscription.clone();
+        std::thread::spawn(move || matches!(subscription.next(None), Ok(Next::Ended)))
+    };
+    subscription.cancel();
+    assert!(reader.join().expect("the reader ends"));
+    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, 2);
+    assert!(matches!(subscription.try_next(), Ok(Next::Ended)));
+    assert_eq!(hub.subscribers(VIEW), 0);
+}
+
+#[test]
+fn a_dropped_view_delivers_what_is_pending_and_then_says_so_once() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
+    hub.ending(VIEW, End::Dropped("v".into()));
+    hub.take_frontier(0, VIEW, Time::MAX);
+    assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
+    assert_eq!(subscription.try_next().expect_err("dropped").code(), 501);
+    assert!(matches!(subscription.next(None), Ok(Next::Ended)));
+}
+
+fn batch(subscription: &Subscription) -> ChangeBatch {
+    match subscription.next(None).expect("no bad end") {
+        Next::Batch(batch) => batch,
+        other => panic!("expected a batch, got {other:?}"),
+    }
+}
+
+#[test]
+fn failing_rows_end_a_subscription_after_the_times_before() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
+    hub.take_failures(VIEW, 2, vec![("bad row".to_owned(), 1)]);
+    hub.take_frontier(0, VIEW, 3);
+    assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
+    let error = subscription.try_next().expect_err("failed");
+    assert_eq!((error.code(), error.to_string().as_str()), (600, "bad row"));
+}
+
+#[test]
+fn a_failing_row_taken_back_at_another_worker_or_in_the_same_time_is_none() {
+    let hub = hub(2, None);
+    hub.take_failures(VIEW, 1, vec![("bad row".to_owned(), 1)]);
+    hub.take_frontier(0, VIEW, 2);
+    hub.take_frontier(1, VIEW, 2);
+    hub.take_failures(VIEW, 2, vec![("bad row".to_owned(), -1)]);
+    hub.take_failures(VIEW, 3, vec![("other".to_owned(), 1), ("other".to_owned(), -1)]);
+    hub.take_frontier(0, VIEW, 4);
+    let subscription = subscribe(&hub, 100);
+    hub.take_frontier(1, VIEW, 4);
+    hub.take_changes(0, VIEW, 4, &update(4, &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, 5);
+    hub.take_frontier(1, VIEW, 5);
+    assert_eq!(drain(&subscription), ["4 Insert 1 a"]);
+}
+
+#[test]
+fn failing_rows_of_a_view_end_the_subscriptions_of_views_on_it_at_that_time() {
+    let hub = hub(1, None);
+    let upper = ViewId(8);
+    hub.open(upper, setup(None, vec![VIEW]));
+    let starting = Starting::new(&hub, upper, schema(), 100).expect("an open view");
+    let subscription = starting.start(0, Vec::new());
+    hub.take_failures(VIEW, 2, vec![("bad row".to_owned(), 1)]);
+    hub.take_frontier(0, VIEW, 3);
+    hub.take_changes(0, upper, 1, &update(1, &[(1, "a", 1)]));
+    hub.take_changes(0, upper, 2, &update(2, &[(2, "b", 1)]));
+    hub.take_frontier(0, upper, 3);
+    assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
+    assert_eq!(subscription.try_next().expect_err("failed").code(), 600);
+}
+
+#[test]
+fn splits_do_not_part_pairs() {
+    let shape = Shape::new(schema(), Some(vec![0])).expect("types with a row encoding");
+    let count = MAX_BATCH_ROWS as i64 / 2 + 1;
+    let mut updates: Vec<(i64, &str, i64)> = vec![(-1, "single", -1)];
+    updates.extend((0..count).flat_map(|k| [(k, "old", -1), (k, "new", 1)]));
+    let parts = shape.changes(&[update(1, &updates)], 1).expect("changes");
+    let sizes: Vec<usize> = parts.iter().map(|part| part.rows.num_rows()).collect();
+    assert_eq!(sizes, [MAX_BATCH_ROWS - 1, 4]);
+    assert_eq!(parts[1].ops[0], Op::UpdateDelete);
+    assert!(!parts[0].is_last && parts[1].is_last);
+}
+
+#[test]
+fn negative_zero_is_the_key_zero() {
+    let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Float64, true)]));
+    let shape = Shape::new(Arc::clone(&schema), Some(vec![0])).expect("types with a row encoding");
+    let keys = arrow::array::Float64Array::from(vec![0.0, -0.0]);
+    let rows = RecordBatch::try_new(schema, vec![Arc::new(keys)]).expect("one column");
+    let update = UpdateBatch { rows, times: PerRow::Same(1), diffs: PerRow::from_vec(vec![1, -1]) };
+    let parts = shape.changes(&[update], 1).expect("changes");
+    assert_eq!(*parts[0].ops, [Op::UpdateDelete, Op::UpdateInsert]);
+}
+
+#[test]
+fn on_ready_is_called_once_by_the_next_batch_or_end() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = |calls: &Arc<AtomicUsize>| {
+        let calls = Arc::clone(calls);
+        move || {
+            calls.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    subscription.on_ready(count(&calls));
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    for time in 1..=2 {
+        hub.take_changes(0, VIEW, time, &update(time, &[(1, "a", 1)]));
+        hub.take_frontier(0, VIEW, time + 1);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    subscription.on_ready(count(&calls));
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn dropping_the_last_handle_releases_once() {
+    let hub = hub(1, None);
+    let released = Arc::new(AtomicBool::new(false));
+    let starting = Starting::new(&hub, VIEW, schema(), 100).expect("an open view");
+    let flag = Arc::clone(&released);
+    starting.on_release(&hub, VIEW, move |left| {
+        assert_eq!(left, 0);
+        assert!(!flag.swap(true, Ordering::SeqCst));
+    });
+    let subscription = starting.start(0, Vec::new());
+    let clone = subscription.clone();
+    drop(subscription);
+    assert!(!released.load(Ordering::SeqCst));
+    drop(clone);
+    assert!(released.load(Ordering::SeqCst));
+}
