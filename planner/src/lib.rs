@@ -11,10 +11,15 @@ pub mod bind;
 pub mod catalog;
 pub mod error;
 pub mod function;
+pub mod lower;
+pub mod property;
+pub mod rewrite;
 pub mod scalar;
+pub mod set_operation;
 pub mod stack;
 pub mod statement;
 
 pub use bind::{BoundQuery, Params};
 pub use catalog::{Catalog, CatalogSource, Definition, RelationInfo, RelationKind};
 pub use error::PlanError;
+pub use lower::{ViewPlan, plan_view};

@@ -1,0 +1,276 @@
+//! LEFT, RIGHT, FULL, SEMI and ANTI joins, built of inner joins, semi joins and unions.
+//!
+//! ```text
+//! left --+--> join (keys, condition) ------------------------------> union --> rows
+//!        |       ^      |
+//! right -+-------+      v  by key; with a condition: by whole row against the matched rows
+//!        +--> anti join of left: rows without a partner --> padded with NULLs --^
+//! ```
+//!
+//! A row's fate depends on the columns of the preserved side that are read, so whole-row means all of those; rows that
+//! agree on them share it, whatever their number. NULL keys match nothing: the other side is filtered, so a preserved
+//! row with a NULL key finds no partner.
+
+use datafusion::common::JoinType;
+use datafusion::logical_expr::{Expr, Join};
+use laminardb_dataflow::plan::{NodeId, Operator, SemiJoin, SemiJoinKind};
+
+use crate::PlanError;
+use crate::lower::Lowering;
+use crate::lower::join::{Sides, split_keys};
+use crate::lower::join_graph::{Equality, Predicate, join_predicates};
+use crate::lower::relation::{Demand, Relation, column_scalar, compile, named_schema, null, project};
+
+/// Both sides of a join lowered over graph columns (left columns, then right ones), and its condition.
+struct Lowered {
+    left: Relation,
+    right: Relation,
+    keys: Vec<Equality>,
+    residual: Vec<Expr>,
+    /// Number of columns of the left side.
+    width: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl Lowering {
+    pub(super) fn lower_outer_join(&mut self, join: &Join, demand: &Demand) -> Result<Relation, PlanError> {
+        let Lowered { left, right, keys, residual, width } = self.lower_sides(join, demand)?;
+        let keep_left = join.join_type != JoinType::Right;
+        let keep_right = join.join_type != JoinType::Left;
+        let mut read = demand.clone();
+        if !residual.is_empty() {
+            // Matched rows are looked up by all that is read of the preserved side.
+            let preserved = |column: &usize| if *column < width { keep_left } else { keep_right };
+            let columns = left.columns.keys().chain(right.columns.keys());
+            read.extend(columns.copied().filter(preserved));
+        }
+        let all = self.key_sides(left, right, &keys, &read, &residual)?;
+        let filtered = self.without_null_key_rows(&all)?;
+        // One filtered side is enough for the pairs; the other keeps its NULL keys, to be preserved.
+        let sides = if keep_left {
+            Sides { left: all.left.clone(), ..filtered.clone() }
+        } else {
+            Sides { right: all.right.clone(), ..filtered.clone() }
+        };
+        let matched = self.join_sides(&sides, &read, &residual)?;
+        let matched_rows = (!residual.is_empty()).then_some(&matched);
+        let mut branches = vec![self.branch(&matched, demand, &matched)?];
+        for side in [Side::Left, Side::Right] {
+            if (side == Side::Left && keep_left) || (side == Side::Right && keep_right) {
+                let sides = match side {
+                    Side::Left => Sides { left: all.left.clone(), ..filtered.clone() },
+                    Side::Right => Sides { right: all.right.clone(), ..filtered.clone() },
+                };
+                let unmatched = self.by_presence(&sides, side, matched_rows, &read, SemiJoinKind::Anti)?;
+                branches.push(self.branch(&unmatched, demand, &matched)?);
+            }
+        }
+        let keys = self.outer_keys(join.join_type, &matched, (&all.left, &all.right), width, demand);
+        let node = self.unite(branches);
+        keys.iter().for_each(|key| self.builder.properties_mut(node).add_key(key));
+        let columns = demand.iter().enumerate().map(|(place, column)| (*column, place)).collect();
+        Ok(Relation { node, columns })
+    }
+
+    pub(super) fn lower_semi_join(&mut self, join: &Join, demand: &Demand) -> Result<Relation, PlanError> {
+        let left_width = join.left.schema().fields().len();
+        let (side, first) = match join.join_type {
+            JoinType::RightSemi | JoinType::RightAnti => (Side::Right, left_width),
+            _ => (Side::Left, 0),
+        };
+        let kind = match join.join_type {
+            JoinType::LeftSemi | JoinType::RightSemi => SemiJoinKind::Semi,
+            _ => SemiJoinKind::Anti,
+        };
+        let wanted: Demand = demand.iter().map(|column| first + column).collect();
+        let Lowered { left, right, keys, residual, .. } = self.lower_sides(join, &wanted)?;
+        let mut read = wanted;
+        if !residual.is_empty() {
+            read.extend(if side == Side::Left { left.columns.keys() } else { right.columns.keys() });
+        }
+        let all = self.key_sides(left, right, &keys, &read, &residual)?;
+        let filtered = self.without_null_key_rows(&all)?;
+        let sides = match (kind, side) {
+            (SemiJoinKind::Semi, _) => filtered,
+            (SemiJoinKind::Anti, Side::Left) => Sides { left: all.left, ..filtered },
+            (SemiJoinKind::Anti, Side::Right) => Sides { right: all.right, ..filtered },
+        };
+        let result = if !residual.is_empty() {
+            let matched = self.join_sides(&sides, &read, &residual)?;
+            self.by_presence(&sides, side, Some(&matched), &read, kind)?
+        } else if kind == SemiJoinKind::Semi && self.other_is_unique(&sides, side) {
+            // At most one partner a row: the pairs are the rows.
+            self.join_sides(&sides, &read, &residual)?
+        } else {
+            self.by_presence(&sides, side, None, &read, kind)?
+        };
+        let columns = demand.iter().map(|column| (*column, result.at(first + column))).collect();
+        Ok(Relation { node: result.node, columns })
+    }
+
+    fn other_is_unique(&self, sides: &Sides, side: Side) -> bool {
+        let (other, key) = match side {
+            Side::Left => (&sides.right, &sides.right_key),
+            Side::Right => (&sides.left, &sides.left_key),
+        };
+        self.builder.properties(other.node).unique_on(key)
+    }
+
+    fn without_null_key_rows(&mut self, sides: &Sides) -> Result<Sides, PlanError> {
+        let left = self.without_null_keys(sides.left.clone(), &sides.left_key, &sides.null_safe)?;
+        let right = self.without_null_keys(sides.right.clone(), &sides.right_key, &sides.null_safe)?;
+        Ok(Sides { left, right, ..sides.clone() })
+    }
+
+    fn lower_sides(&mut self, join: &Join, demand: &Demand) -> Result<Lowered, PlanError> {
+        let width = join.left.schema().fields().len();
+        let both = width + join.right.schema().fields().len();
+        let left_columns: Vec<usize> = (0..width).collect();
+        let right_columns: Vec<usize> = (width..both).collect();
+        let predicates = join_predicates(join, &left_columns, &right_columns)?;
+        let mut needed = demand.clone();
+        predicates.iter().for_each(|predicate| needed.extend(&predicate.columns));
+        let left = self.lower(&join.left, &needed.range(..width).copied().collect())?;
+        let right = self.lower(&join.right, &needed.range(width..).map(|column| column - width).collect())?;
+        let columns = right.columns.into_iter().map(|(column, place)| (column + width, place)).collect();
+        let right = Relation { node: right.node, columns };
+        let (left_only, right_only, rest) = split_sides(predicates, width, join.join_type);
+        let left = self.filter(left, &left_only)?;
+        let right = self.filter(right, &right_only)?;
+        let (keys, residual) = split_keys(rest, &|column| column < width);
+        Ok(Lowered { left, right, keys, residual, width })
+    }
+
+    /// Rows of one side by whether they have a partner: by key, or if given by whole row among the `matched` pairs.
+    fn by_presence(
+        &mut self,
+        sides: &Sides,
+        side: Side,
+        matched: Option<&Relation>,
+        read: &Demand,
+        kind: SemiJoinKind,
+    ) -> Result<Relation, PlanError> {
+        let (rows, key, other, other_key) = match side {
+            Side::Left => (&sides.left, &sides.left_key, &sides.right, &sides.right_key),
+            Side::Right => (&sides.right, &sides.right_key, &sides.left, &sides.left_key),
+        };
+        let (key, right, right_key) = match matched {
+            None => (key.clone(), other.node, other_key.clone()),
+            Some(matched) => {
+                let (mut key, mut right_key) = (Vec::new(), Vec::new());
+                for column in read.iter().filter(|column| rows.columns.contains_key(column)) {
+                    if !key.contains(&rows.at(*column)) {
+                        key.push(rows.at(*column));
+                        right_key.push(matched.at(*column));
+                    }
+                }
+                (key, matched.node, right_key)
+            }
+        };
+        let places = read.iter().filter_map(|column| rows.columns.get(column)).copied();
+        let mut value: Vec<usize> = Vec::new();
+        for place in places.filter(|place| !key.contains(place)) {
+            if !value.contains(&place) {
+                value.push(place);
+            }
+        }
+        if key.is_empty() && value.is_empty() {
+            // A row without columns cannot be told from no row: one column stays.
+            value.push(0);
+        }
+        let held: Vec<usize> = key.iter().chain(&value).copied().collect();
+        let fields = self.builder.schema(rows.node).fields();
+        let schema =
+            named_schema(held.iter().map(|place| (fields[*place].name().clone(), fields[*place].data_type().clone())));
+        let at = |place: &usize| held.iter().position(|other| other == place);
+        let columns = rows.columns.iter().filter_map(|(column, place)| Some((*column, at(place)?))).collect();
+        let left = self.builder.arrange(rows.node, key, value);
+        let node = self.builder.add(Operator::SemiJoin(SemiJoin { left, right, right_key, kind }), schema);
+        Ok(Relation { node, columns })
+    }
+
+    /// `demand` of a relation that may lack one side, whose columns are NULL then; typed and named as in `like`.
+    fn branch(&mut self, relation: &Relation, demand: &Demand, like: &Relation) -> Result<NodeId, PlanError> {
+        let mut columns = Vec::with_capacity(demand.len().max(1));
+        for column in demand {
+            let field = self.builder.schema(like.node).field(like.at(*column)).clone();
+            let scalar = match relation.columns.get(column) {
+                Some(place) => column_scalar(&self.builder, relation.node, *place)?,
+                None => compile(&self.builder, relation.node, &null(field.data_type())?, |at| at)?,
+            };
+            columns.push((scalar, field.name().clone()));
+        }
+        if columns.is_empty() {
+            // A row without columns cannot be told from no row.
+            let one = compile(&self.builder, relation.node, &datafusion::logical_expr::lit(true), |at| at)?;
+            columns.push((one, "row".to_owned()));
+        }
+        Ok(project(&mut self.builder, relation.node, columns))
+    }
+
+    /// Unique keys of the whole: those of the pairs that tell the rows of each preserved side apart.
+    fn outer_keys(
+        &self,
+        join_type: JoinType,
+        matched: &Relation,
+        (left, right): (&Relation, &Relation),
+        width: usize,
+        demand: &Demand,
+    ) -> Vec<Vec<usize>> {
+        let (left_facts, right_facts) = (self.builder.properties(left.node), self.builder.properties(right.node));
+        let translate = |key: &Vec<usize>| -> Option<Vec<usize>> {
+            let mut picked = Vec::new();
+            for place in key {
+                let here: Vec<usize> = demand.iter().copied().filter(|column| matched.at(*column) == *place).collect();
+                match join_type {
+                    JoinType::Left => picked.push(*here.first()?),
+                    JoinType::Right => picked.push(*here.last()?),
+                    _ if here.is_empty() => return None,
+                    _ => picked.extend(here),
+                }
+            }
+            let (a, b): (Vec<usize>, Vec<usize>) = picked.iter().partition(|column| **column < width);
+            let a: Vec<usize> = a.into_iter().map(|column| left.at(column)).collect();
+            let b: Vec<usize> = b.into_iter().map(|column| right.at(column)).collect();
+            // A padded row must not look like a row of NULLs of the other side.
+            let told = a.iter().any(|place| !left_facts.nullable[*place])
+                || b.iter().any(|place| !right_facts.nullable[*place]);
+            let unique = match join_type {
+                JoinType::Left => left_facts.unique_on(&a),
+                JoinType::Right => right_facts.unique_on(&b),
+                _ => left_facts.unique_on(&a) && right_facts.unique_on(&b) && told,
+            };
+            let position = |column: &usize| demand.iter().position(|other| other == column);
+            if unique { picked.iter().map(position).collect() } else { None }
+        };
+        self.builder.properties(matched.node).unique_keys.iter().filter_map(translate).collect()
+    }
+}
+
+/// Conjuncts that only cut down a side whose rows are not preserved, left and right, and the others.
+fn split_sides(
+    predicates: Vec<Predicate>,
+    width: usize,
+    join_type: JoinType,
+) -> (Vec<Expr>, Vec<Expr>, Vec<Predicate>) {
+    let semi = matches!(join_type, JoinType::LeftSemi | JoinType::RightSemi);
+    let cut_left = semi || matches!(join_type, JoinType::Right | JoinType::RightAnti);
+    let cut_right = semi || matches!(join_type, JoinType::Left | JoinType::LeftAnti);
+    let (mut left, mut right, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    for predicate in predicates {
+        let of_left = predicate.columns.iter().all(|column| *column < width);
+        let of_right = predicate.columns.iter().all(|column| *column >= width);
+        match predicate.columns.is_empty() {
+            true if predicate.expr == datafusion::logical_expr::lit(true) => {}
+            false if of_left && cut_left => left.push(predicate.expr),
+            false if of_right && cut_right => right.push(predicate.expr),
+            _ => rest.push(predicate),
+        }
+    }
+    (left, right, rest)
+}

@@ -1,0 +1,96 @@
+//! What a view cannot be made of, by name.
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+
+use crate::PlanError;
+
+/// Refuses `construct`.
+pub(super) fn construct(construct: impl Into<String>) -> PlanError {
+    PlanError::NotMaintainable { construct: construct.into(), position: None, hint: None }
+}
+
+/// Refuses `construct`, saying what to do instead.
+pub(super) fn construct_with_hint(construct: impl Into<String>, hint: &str) -> PlanError {
+    PlanError::NotMaintainable { construct: construct.into(), position: None, hint: Some(hint.to_owned()) }
+}
+
+/// Refuses a plan node that has no operator.
+pub(super) fn plan(plan: &LogicalPlan) -> PlanError {
+    match plan {
+        LogicalPlan::Window(_) => construct_with_hint(
+            "OVER",
+            "only ROW_NUMBER() with a filter that keeps the first rows of each partition can be maintained",
+        ),
+        LogicalPlan::RecursiveQuery(_) => construct("WITH RECURSIVE"),
+        LogicalPlan::Unnest(_) => construct("UNNEST"),
+        other => {
+            let text = other.display().to_string();
+            construct(text.split([':', ' ', '(']).next().unwrap_or_default().to_owned())
+        }
+    }
+}
+
+/// Refuses everything in `query` that must not reach the optimiser, which would fold or hide it.
+pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
+    let mut refused = Ok(());
+    let visited = query.apply_with_subqueries(|node| {
+        refused = match node {
+            LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => Err(plan(node)),
+            _ => Ok(()),
+        };
+        if refused.is_err() {
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        node.apply_expressions(|expr| {
+            refused = unstable(expr);
+            Ok(if refused.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    });
+    visited.map_err(PlanError::from)?;
+    refused
+}
+
+/// Refuses functions whose value is not a function of their arguments: a retraction would not find its row.
+fn unstable(expr: &Expr) -> Result<(), PlanError> {
+    let mut refused = Ok(());
+    expr.apply(|expr| {
+        if let Expr::ScalarFunction(function) = expr
+            && function.func.signature().volatility != Volatility::Immutable
+        {
+            refused = Err(construct(format!("the function {}()", function.func.name())));
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .expect("the visitor does not fail");
+    refused
+}
+
+/// Refuses expressions that are not functions of one row.
+pub(super) fn expression(expr: &Expr) -> Result<(), PlanError> {
+    let mut refused = Ok(());
+    expr.apply(|expr| {
+        refused = match expr {
+            Expr::ScalarSubquery(_) => Err(construct_with_hint(
+                "a scalar subquery that can return more than one row",
+                "aggregate it, or end it with LIMIT 1",
+            )),
+            Expr::Exists(_) => Err(construct("EXISTS here")),
+            Expr::InSubquery(_) => Err(construct("IN (SELECT ...) here")),
+            Expr::SetComparison(_) => Err(construct("ANY or ALL of a subquery")),
+            Expr::OuterReferenceColumn(_, column) => {
+                Err(construct(format!("a subquery that refers to {} of the outer query here", column.name)))
+            }
+            Expr::GroupingSet(_) => Err(construct("GROUPING SETS, ROLLUP or CUBE")),
+            Expr::Unnest(_) => Err(construct("UNNEST")),
+            Expr::WindowFunction(_) => Err(construct("OVER")),
+            Expr::Placeholder(_) => Err(construct("a parameter")),
+            _ => Ok(()),
+        };
+        Ok(if refused.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })
+    .expect("the visitor does not fail");
+    refused?;
+    unstable(expr)
+}

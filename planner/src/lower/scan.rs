@@ -1,0 +1,40 @@
+//! Relations and views that a plan reads.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::TableScan;
+use laminardb_dataflow::CollectionId;
+
+use crate::PlanError;
+use crate::catalog::{CatalogSource, Definition, RelationKind};
+use crate::lower::Lowering;
+use crate::lower::refuse;
+use crate::lower::relation::Relation;
+use crate::property::Properties;
+
+impl Lowering {
+    pub(super) fn lower_scan(&mut self, scan: &TableScan) -> Result<Relation, PlanError> {
+        let info =
+            CatalogSource::of(scan).ok_or_else(|| refuse::construct(format!("the relation {}", scan.table_name)))?;
+        if scan.fetch.is_some() || !scan.filters.is_empty() {
+            return Err(refuse::construct("a scan that filters"));
+        }
+        let collection = match &info.definition {
+            Definition::Base(id) => CollectionId::Relation(*id),
+            Definition::Maintained(id) => CollectionId::View(*id),
+            Definition::Inline { .. } => return Err(refuse::construct("a view that was not inlined")),
+        };
+        // Views have the unique key their own plan found, but NOT NULL holds only where the store checks it.
+        let key = (!info.primary_key.is_empty()).then_some(info.primary_key.as_slice());
+        let mut properties = Properties::of_collection(collection, &info.schema, key, info.append_only);
+        if !matches!(info.kind, RelationKind::Source | RelationKind::Table) {
+            properties.nullable.fill(true);
+        }
+        let node = self.builder.input(collection, Arc::clone(&info.schema), properties);
+        let columns = match &scan.projection {
+            Some(projection) => projection.iter().copied().enumerate().collect(),
+            None => (0..info.schema.fields().len()).map(|column| (column, column)).collect(),
+        };
+        Ok(Relation { node, columns })
+    }
+}

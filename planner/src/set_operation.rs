@@ -1,0 +1,110 @@
+//! EXCEPT and INTERSECT, with or without ALL, as a plan node of our own.
+//!
+//! DataFusion plans both as joins, which lose multiplicities under ALL. Binding makes this node instead.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchemaRef, Result, plan_datafusion_err, plan_err};
+use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore, cast};
+use laminardb_dataflow::plan::SetOperator;
+
+/// A set operation on whole rows; both sides have the same column types.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SetOperationNode {
+    /// Left side, which also names the columns.
+    pub left: Arc<LogicalPlan>,
+    /// Right side.
+    pub right: Arc<LogicalPlan>,
+    /// What is done with multiplicities.
+    pub operator: SetOperator,
+}
+
+impl SetOperationNode {
+    /// The plan of `left OPERATOR right`: both sides cast to common types. They must have as many columns.
+    pub fn plan(left: LogicalPlan, right: LogicalPlan, operator: SetOperator) -> Result<LogicalPlan> {
+        let (columns, others) = (left.schema().fields().len(), right.schema().fields().len());
+        if columns != others {
+            return plan_err!(
+                "each side of {} must have the same number of columns, not {columns} and {others}",
+                name(operator)
+            );
+        }
+        let mut types = Vec::with_capacity(columns);
+        for (a, b) in left.schema().fields().iter().zip(right.schema().fields()) {
+            let common = type_union_coercion(a.data_type(), b.data_type());
+            types.push(common.ok_or_else(|| {
+                plan_datafusion_err!(
+                    "{} has no common type for {} and {}",
+                    name(operator),
+                    a.data_type(),
+                    b.data_type()
+                )
+            })?);
+        }
+        let (left, right) = (coerced(left, &types)?, coerced(right, &types)?);
+        let node = SetOperationNode { left: Arc::new(left), right: Arc::new(right), operator };
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    }
+}
+
+/// `plan` with its columns cast to `types`, where they are not of them.
+fn coerced(plan: LogicalPlan, types: &[DataType]) -> Result<LogicalPlan> {
+    if plan.schema().fields().iter().map(|field| field.data_type()).eq(types) {
+        return Ok(plan);
+    }
+    let columns = plan.schema().iter().zip(plan.schema().columns()).zip(types);
+    let exprs: Vec<Expr> = columns
+        .map(|(((qualifier, field), column), data_type)| match field.data_type() == data_type {
+            true => Expr::Column(column),
+            false => cast(Expr::Column(column), data_type.clone()).alias_qualified(qualifier.cloned(), field.name()),
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+fn name(operator: SetOperator) -> &'static str {
+    match operator {
+        SetOperator::Except => "EXCEPT",
+        SetOperator::ExceptAll => "EXCEPT ALL",
+        SetOperator::Intersect => "INTERSECT",
+        SetOperator::IntersectAll => "INTERSECT ALL",
+    }
+}
+
+impl PartialOrd for SetOperationNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self == other).then_some(Ordering::Equal)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for SetOperationNode {
+    fn name(&self) -> &str {
+        name(self.operator)
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.left, &self.right]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.left.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name(self.operator))
+    }
+
+    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let [left, right]: [LogicalPlan; 2] =
+            inputs.try_into().map_err(|_| plan_datafusion_err!("a set operation has two sides"))?;
+        Ok(SetOperationNode { left: Arc::new(left), right: Arc::new(right), operator: self.operator })
+    }
+}
