@@ -1,39 +1,206 @@
 //! Rows as they are given -> rows of a relation: columns are matched by name and cast without loss, or refused.
+//!
+//! What is stored is what was given, or nothing of the batch is: no cast rounds, but for a double into a REAL column
+//! and a decimal into a column of floats, which go to the nearest.
+
+mod cast;
+mod nested;
+mod number;
+#[cfg(test)]
+mod tests;
+mod time;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use laminardb_planner::statement::type_name;
 
 use crate::error::Error;
-use crate::store::Spec;
+use crate::store::{Spec, with_columns};
+use cast::{Refused, Why};
 
-/// Fits rows to a relation. `first_row` is the position of the batch's first row in the data the caller gave.
+/// Fits rows to a relation: columns are found by name, in any order, and cast without loss; one that is missing gets
+/// its default or NULL. `first_row` is the position of the batch's first row in the data the caller gave, for messages.
 pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<RecordBatch, Error> {
-    refit(batch, &spec.schema, first_row)
-}
-
-/// Fits rows to the key columns of a relation, whose schema is `key`; other columns may be there or not.
-pub fn conform_key(batch: &RecordBatch, _spec: &Spec, key: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
-    refit(batch, key, first_row)
-}
-
-fn refit(batch: &RecordBatch, schema: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
-    if Arc::ptr_eq(batch.schema_ref(), schema) {
+    if Arc::ptr_eq(batch.schema_ref(), &spec.schema) {
         return Ok(batch.clone());
     }
-    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
-        .map_err(|error| Error::BatchSchemaMismatch(format!("row {first_row}: {error}")))
+    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let fit = |(column, field): (usize, &Arc<Field>)| {
+        let place = Place { spec, field, first_row };
+        match places[column] {
+            Some(given) => place.fit(batch.column(given)),
+            None => place.fill(spec.defaults.get(column).and_then(Option::as_ref), batch.num_rows()),
+        }
+    };
+    let columns = spec.schema.fields().iter().enumerate().map(fit).collect::<Result<_, Error>>()?;
+    Ok(with_columns(&spec.schema, columns, batch.num_rows()))
+}
+
+/// Fits rows to the key columns of a relation, whose schema is `key`. Other columns of the relation may be there, and
+/// are not looked at.
+pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
+    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let fit = |(column, field): (&usize, &Arc<Field>)| {
+        let place = Place { spec, field, first_row };
+        match places[*column] {
+            Some(given) => place.fit(batch.column(given)),
+            None => Err(Error::IngestionFailed(format!("key column {} of {} is missing", field.name(), spec.name))),
+        }
+    };
+    let columns = spec.primary_key.iter().zip(key.fields()).map(fit).collect::<Result<_, Error>>()?;
+    Ok(with_columns(key, columns, batch.num_rows()))
+}
+
+/// `batch` with NULL for every NaN of its columns of floats: what pandas means by one.
+#[must_use]
+pub fn nan_as_null(batch: &RecordBatch) -> RecordBatch {
+    let clean = |column: &ArrayRef| {
+        let is_nan = match column.data_type() {
+            DataType::Float16 => positions(column.as_primitive::<Float16Type>().values(), |v| v.is_nan()),
+            DataType::Float32 => positions(column.as_primitive::<Float32Type>().values(), |v| v.is_nan()),
+            DataType::Float64 => positions(column.as_primitive::<Float64Type>().values(), |v| v.is_nan()),
+            _ => return Arc::clone(column),
+        };
+        if is_nan.count_set_bits() == 0 {
+            return Arc::clone(column);
+        }
+        let nulls = NullBuffer::union(column.nulls(), Some(&NullBuffer::new(!&is_nan)));
+        cast::with_nulls(column, nulls)
+    };
+    let fields = batch.schema_ref().fields().iter().map(|field| Field::clone(field).with_nullable(true));
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), batch.schema_ref().metadata().clone());
+    with_columns(&Arc::new(schema), batch.columns().iter().map(clean).collect(), batch.num_rows())
+}
+
+fn positions<T>(values: &[T], of: impl Fn(&T) -> bool) -> BooleanBuffer {
+    values.iter().map(of).collect()
+}
+
+/// Why given columns cannot be told to belong to a relation's.
+enum Unmatched {
+    Unknown(String),
+    Ambiguous(String),
+    Twice(String),
+}
+
+fn unmatched(why: &Unmatched, spec: &Spec) -> Error {
+    let name = &spec.name;
+    Error::BatchSchemaMismatch(match why {
+        Unmatched::Unknown(column) => format!("{name} has no column {column}"),
+        Unmatched::Ambiguous(column) => format!("column {column} is ambiguous: several columns of {name} match it"),
+        Unmatched::Twice(column) => format!("column {column} of {name} is given twice"),
+    })
+}
+
+/// For each column of `wanted` which column of `given` has its name: the same, or the only one but for case.
+fn match_columns(given: &Schema, wanted: &Schema) -> Result<Vec<Option<usize>>, Unmatched> {
+    let mut places = vec![None; wanted.fields().len()];
+    for (at, field) in given.fields().iter().enumerate() {
+        let column = match_name(field.name(), at, wanted)?;
+        if places[column].replace(at).is_some() {
+            return Err(Unmatched::Twice(wanted.field(column).name().clone()));
+        }
+    }
+    Ok(places)
+}
+
+/// The column called `name`; looked for at `likely` first.
+fn match_name(name: &str, likely: usize, schema: &Schema) -> Result<usize, Unmatched> {
+    let fields = schema.fields();
+    if fields.get(likely).is_some_and(|field| field.name() == name) {
+        return Ok(likely);
+    }
+    if let Some(exact) = fields.iter().position(|field| field.name() == name) {
+        return Ok(exact);
+    }
+    let folded = name.to_lowercase();
+    let mut similar = (0..fields.len()).filter(|at| fields[*at].name().to_lowercase() == folded);
+    match (similar.next(), similar.next()) {
+        (Some(column), None) => Ok(column),
+        (None, _) => Err(Unmatched::Unknown(name.to_owned())),
+        (Some(_), Some(_)) => Err(Unmatched::Ambiguous(name.to_owned())),
+    }
+}
+
+/// Where values go.
+struct Place<'a> {
+    spec: &'a Spec,
+    field: &'a Field,
+    first_row: usize,
+}
+
+impl Place<'_> {
+    fn fit(&self, given: &ArrayRef) -> Result<ArrayRef, Error> {
+        let array = cast::cast(given, self.field.data_type()).map_err(|refused| self.refused(given, &refused))?;
+        self.check_nulls(&array, "")?;
+        Ok(array)
+    }
+
+    /// The default, or NULL, in each of `rows` rows.
+    fn fill(&self, default: Option<&ArrayRef>, rows: usize) -> Result<ArrayRef, Error> {
+        let array = match default {
+            Some(value) => {
+                let value =
+                    cast::cast(value, self.field.data_type()).map_err(|refused| self.refused(value, &refused))?;
+                if rows == 1 { value } else { repeat(&value, rows) }
+            }
+            None => new_null_array(self.field.data_type(), rows),
+        };
+        self.check_nulls(&array, ", which the data leaves out")?;
+        Ok(array)
+    }
+
+    fn check_nulls(&self, array: &ArrayRef, note: &str) -> Result<(), Error> {
+        match cast::first_null(array) {
+            Some(row) if !self.field.is_nullable() => Err(self.null(row, note)),
+            _ => Ok(()),
+        }
+    }
+
+    fn null(&self, row: usize, note: &str) -> Error {
+        let (column, relation, row) = (self.field.name(), &self.spec.name, self.first_row + row);
+        Error::IngestionFailed(format!(
+            "row {row}: NULL in column {column} of {relation}{note}: the column is NOT NULL"
+        ))
+    }
+
+    fn refused(&self, given: &ArrayRef, refused: &Refused) -> Error {
+        let why = match &refused.why {
+            Why::Null => return self.null(refused.row, " (inside its value)"),
+            Why::Value(why) => why,
+        };
+        let (column, relation, row) = (self.field.name(), &self.spec.name, self.first_row + refused.row);
+        let (value, data_type) = (display(given, refused.row), type_name(self.field.data_type()));
+        Error::BatchSchemaMismatch(format!(
+            "row {row}: {value} cannot be stored in column {column} ({data_type}) of {relation}: {why}"
+        ))
+    }
+}
+
+fn repeat(value: &ArrayRef, rows: usize) -> ArrayRef {
+    take(value, &UInt32Array::from(vec![0; rows]), None).expect("the value is there")
 }
 
 /// A value as messages show it.
 pub(crate) fn display(array: &ArrayRef, row: usize) -> String {
+    const LONGEST: usize = 200;
     if array.is_null(row) {
         return "NULL".to_owned();
     }
-    match ArrayFormatter::try_new(array, &FormatOptions::default()) {
-        Ok(formatter) => formatter.value(row).to_string(),
-        Err(_) => format!("a value of type {}", array.data_type()),
+    let quoted = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let text = match ArrayFormatter::try_new(array, &FormatOptions::default()) {
+        Ok(formatter) => formatter.value(row).try_to_string().ok(),
+        Err(_) => None,
+    };
+    let Some(mut text) = text else { return format!("a value of type {}", type_name(array.data_type())) };
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("...");
     }
+    if quoted { format!("'{text}'") } else { text }
 }

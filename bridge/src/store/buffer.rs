@@ -24,8 +24,7 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// Whether `batch` should be kept as it is rather than be copied into a buffer.
 pub(super) fn is_large(batch: &RecordBatch) -> bool {
-    batch.num_rows() >= LARGE_ROWS
-        || batch.columns().iter().map(|column| variable_bytes(column)).sum::<usize>() >= LARGE_BYTES
+    batch.num_rows() >= LARGE_ROWS || batch.columns().iter().map(variable_bytes).sum::<usize>() >= LARGE_BYTES
 }
 
 /// Bytes of the values of a column whose rows differ in size; 0 for fixed-width columns.
@@ -64,7 +63,7 @@ pub(super) fn owned(batch: &RecordBatch) -> RecordBatch {
 }
 
 /// A batch of `columns`, which must be of `schema` and have `rows` rows.
-pub(super) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
+pub(crate) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns are of the schema")
 }

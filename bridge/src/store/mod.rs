@@ -23,6 +23,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use laminardb_dataflow::{Diffs, RelationId};
 
+pub(crate) use buffer::with_columns;
 pub use scan::Scan;
 
 use crate::error::Error;

@@ -1,0 +1,126 @@
+//! One column cast to a relation's type: exactly, or refused with the first row that cannot be.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, make_array, new_null_array};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::{nested, number, time};
+
+/// The first row that cannot be stored.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) row: usize,
+    pub(super) why: Why,
+}
+
+/// Why a row cannot be stored.
+#[derive(Debug)]
+pub(super) enum Why {
+    /// NULL where a nested field must not be NULL.
+    Null,
+    /// The value does not fit.
+    Value(String),
+}
+
+/// The reason for one value, as the casts give it.
+pub(super) type Reason = &'static str;
+
+pub(super) const OUT_OF_RANGE: Reason = "it is out of range";
+
+impl Refused {
+    pub(super) fn new(row: usize, why: impl Into<String>) -> Self {
+        Refused { row, why: Why::Value(why.into()) }
+    }
+}
+
+/// `array` with its values as `target`. NULL stays NULL.
+pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
+    match array.data_type() {
+        source if source == target => return Ok(Arc::clone(array)),
+        DataType::Null => return Ok(new_null_array(target, array.len())),
+        DataType::Dictionary(_, values) => return cast(&reencode(array, values)?, target),
+        DataType::RunEndEncoded(_, values) => return cast(&reencode(array, values.data_type())?, target),
+        _ => {}
+    }
+    match target {
+        DataType::Boolean => refuse_all(array, target, "only booleans can be"),
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::UInt64 => number::to_integer(array, target),
+        DataType::Float32 | DataType::Float64 => number::to_float(array, target),
+        DataType::Decimal128(precision, scale) => number::to_decimal(array, *precision, *scale),
+        DataType::Utf8 => match array.data_type() {
+            DataType::LargeUtf8 | DataType::Utf8View => reencode(array, target),
+            _ => refuse_all(array, target, "only text can be"),
+        },
+        DataType::Binary => match array.data_type() {
+            DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => reencode(array, target),
+            _ => refuse_all(array, target, "only bytes can be"),
+        },
+        DataType::Date32 => time::to_date(array),
+        DataType::Time64(TimeUnit::Microsecond) => time::to_time(array),
+        DataType::Timestamp(unit, None) => time::to_timestamp(array, *unit),
+        DataType::Timestamp(unit, Some(_)) => time::to_instant(array, *unit, target),
+        DataType::List(field) => nested::to_list(array, field),
+        DataType::Struct(fields) => nested::to_struct(array, fields),
+        _ => refuse_all(array, target, "no other type can be"),
+    }
+}
+
+/// The same values in another encoding, which can hold all of them.
+pub(super) fn reencode(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
+    let cast = arrow::compute::cast(array, target);
+    cast.map_err(|_| Refused::new(0, "the batch holds more than the 2 GiB that one can"))
+}
+
+/// Refuses the first value, of a type that cannot be cast to `target`; a column without values can be of any type.
+pub(super) fn refuse_all(array: &ArrayRef, target: &DataType, why: &str) -> Result<ArrayRef, Refused> {
+    match first_valid(array) {
+        Some(row) => Err(Refused::new(row, why)),
+        None => Ok(new_null_array(target, array.len())),
+    }
+}
+
+pub(super) fn first_valid(array: &ArrayRef) -> Option<usize> {
+    (0..array.len()).find(|row| array.is_valid(*row))
+}
+
+pub(super) fn first_null(array: &ArrayRef) -> Option<usize> {
+    array.nulls().filter(|nulls| nulls.null_count() > 0).and_then(|_| (0..array.len()).find(|row| array.is_null(*row)))
+}
+
+/// The same values, NULL where `nulls` says so.
+pub(super) fn with_nulls(array: &ArrayRef, nulls: Option<NullBuffer>) -> ArrayRef {
+    let data = array.to_data().into_builder().nulls(nulls).build();
+    make_array(data.expect("the same array with other NULLs"))
+}
+
+/// Converts value by value.
+pub(super) fn convert<S, T>(
+    array: &ArrayRef,
+    target: &DataType,
+    value: impl Fn(S::Native) -> Result<T::Native, Reason>,
+) -> Result<ArrayRef, Refused>
+where
+    S: ArrowPrimitiveType,
+    T: ArrowPrimitiveType,
+{
+    let source = array.as_primitive::<S>();
+    let mut values = Vec::with_capacity(source.len());
+    for (row, given) in source.values().iter().enumerate() {
+        values.push(match value(*given) {
+            Ok(value) => value,
+            Err(_) if source.is_null(row) => T::Native::default(),
+            Err(why) => return Err(Refused::new(row, why)),
+        });
+    }
+    let converted = PrimitiveArray::<T>::new(values.into(), source.nulls().cloned());
+    Ok(Arc::new(converted.with_data_type(target.clone())))
+}

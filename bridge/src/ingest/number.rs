@@ -1,0 +1,240 @@
+//! Casts between numbers.
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow::datatypes::{
+    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
+};
+
+use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+
+const FRACTION: Reason = "it has a fraction";
+const NOT_FINITE: Reason = "it is not a finite number";
+const NOT_EXACT: Reason = "it has no exact representation there";
+const MORE_DIGITS: Reason = "it has more digits than the type";
+const NUMBERS_ONLY: &str = "only numbers can be";
+
+/// Applies `$f::<S>` for the primitive type of integers of `$array`, else evaluates `$other`.
+macro_rules! each_integer {
+    ($array:expr, $f:ident => $other:expr) => {
+        match $array.data_type() {
+            DataType::Int8 => $f!(Int8Type),
+            DataType::Int16 => $f!(Int16Type),
+            DataType::Int32 => $f!(Int32Type),
+            DataType::Int64 => $f!(Int64Type),
+            DataType::UInt8 => $f!(UInt8Type),
+            DataType::UInt16 => $f!(UInt16Type),
+            DataType::UInt32 => $f!(UInt32Type),
+            DataType::UInt64 => $f!(UInt64Type),
+            _ => $other,
+        }
+    };
+}
+
+pub(super) fn to_integer(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
+    match target {
+        DataType::Int8 => integer::<Int8Type>(array, target),
+        DataType::Int16 => integer::<Int16Type>(array, target),
+        DataType::Int32 => integer::<Int32Type>(array, target),
+        DataType::Int64 => integer::<Int64Type>(array, target),
+        DataType::UInt8 => integer::<UInt8Type>(array, target),
+        DataType::UInt16 => integer::<UInt16Type>(array, target),
+        DataType::UInt32 => integer::<UInt32Type>(array, target),
+        DataType::UInt64 => integer::<UInt64Type>(array, target),
+        other => unreachable!("{other} is not a type of integers"),
+    }
+}
+
+fn integer<T: ArrowPrimitiveType>(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused>
+where
+    T::Native: TryFrom<i128>,
+{
+    fn narrow<N: TryFrom<i128>>(value: i128) -> Result<N, Reason> {
+        N::try_from(value).map_err(|_| OUT_OF_RANGE)
+    }
+    macro_rules! from_integer {
+        ($s:ty) => {
+            convert::<$s, T>(array, target, |v| narrow(i128::from(v)))
+        };
+    }
+    let unscaled = |(value, scale)| rescale(value, scale, 0, FRACTION).and_then(narrow);
+    each_integer!(array, from_integer => match array.data_type() {
+        DataType::Float16 => convert::<Float16Type, T>(array, target, |v| narrow(whole(v.to_f64())?)),
+        DataType::Float32 => convert::<Float32Type, T>(array, target, |v| narrow(whole(v.into())?)),
+        DataType::Float64 => convert::<Float64Type, T>(array, target, |v| narrow(whole(v)?)),
+        DataType::Decimal32(_, s) => convert::<Decimal32Type, T>(array, target, |v| unscaled((v.into(), *s))),
+        DataType::Decimal64(_, s) => convert::<Decimal64Type, T>(array, target, |v| unscaled((v.into(), *s))),
+        DataType::Decimal128(_, s) => convert::<Decimal128Type, T>(array, target, |v| unscaled((v, *s))),
+        DataType::Decimal256(_, s) => convert::<Decimal256Type, T>(array, target, |v| unscaled(shorten(v, *s)?)),
+        _ => refuse_all(array, target, NUMBERS_ONLY),
+    })
+}
+
+fn whole(value: f64) -> Result<i128, Reason> {
+    if !value.is_finite() {
+        return Err(NOT_FINITE);
+    }
+    if value.fract() != 0.0 {
+        return Err(FRACTION);
+    }
+    // Exact below 2^127; beyond, `as` gives a bound of i128, which is out of every column's range too.
+    Ok(value as i128)
+}
+
+pub(super) fn to_float(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
+    match target {
+        DataType::Float32 => float::<Float32Type>(array, target),
+        DataType::Float64 => float::<Float64Type>(array, target),
+        other => unreachable!("{other} is not a type of floats"),
+    }
+}
+
+/// What is asked of a float type.
+trait Float: Sized {
+    /// The nearest value.
+    fn nearest(value: f64) -> Self;
+    fn exactly(value: i128) -> Option<Self>;
+    fn is_infinite(&self) -> bool;
+    /// The value nearest to `digits / 10^scale`.
+    fn decimal(digits: i128, scale: i8) -> Self;
+    fn parse(text: &str) -> Self;
+}
+
+macro_rules! float {
+    ($t:ty, $mantissa:literal, $exact_power:literal) => {
+        impl Float for $t {
+            fn nearest(value: f64) -> Self {
+                value as $t
+            }
+
+            fn exactly(value: i128) -> Option<Self> {
+                let float = value as $t;
+                (float as i128 == value).then_some(float)
+            }
+
+            fn is_infinite(&self) -> bool {
+                <$t>::is_infinite(*self)
+            }
+
+            fn decimal(digits: i128, scale: i8) -> Self {
+                // A quotient of two exact numbers is rounded once, so it is the nearest.
+                if digits.unsigned_abs() < 1 << $mantissa && (0..=$exact_power).contains(&scale) {
+                    return digits as $t / <$t>::powi(10.0, scale.into());
+                }
+                Self::parse(&format!("{digits}e{}", -i32::from(scale)))
+            }
+
+            fn parse(text: &str) -> Self {
+                text.parse().expect("digits and an exponent are a number")
+            }
+        }
+    };
+}
+
+float!(f32, 24, 10);
+float!(f64, 53, 22);
+
+fn float<T: ArrowPrimitiveType>(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused>
+where
+    T::Native: Float,
+{
+    fn finite<F: Float>(value: F) -> Result<F, Reason> {
+        if value.is_infinite() { Err(OUT_OF_RANGE) } else { Ok(value) }
+    }
+    fn nearest<F: Float>(value: f64) -> Result<F, Reason> {
+        let nearest = F::nearest(value);
+        if value.is_finite() { finite(nearest) } else { Ok(nearest) }
+    }
+    macro_rules! from_integer {
+        ($s:ty) => {
+            convert::<$s, T>(array, target, |v| T::Native::exactly(v.into()).ok_or(NOT_EXACT))
+        };
+    }
+    let decimal = |digits, scale| finite(T::Native::decimal(digits, scale));
+    each_integer!(array, from_integer => match array.data_type() {
+        DataType::Float16 => convert::<Float16Type, T>(array, target, |v| nearest(v.to_f64())),
+        DataType::Float32 => convert::<Float32Type, T>(array, target, |v| nearest(v.into())),
+        DataType::Float64 => convert::<Float64Type, T>(array, target, nearest),
+        DataType::Decimal32(_, s) => convert::<Decimal32Type, T>(array, target, |v| decimal(v.into(), *s)),
+        DataType::Decimal64(_, s) => convert::<Decimal64Type, T>(array, target, |v| decimal(v.into(), *s)),
+        DataType::Decimal128(_, s) => convert::<Decimal128Type, T>(array, target, |v| decimal(v, *s)),
+        DataType::Decimal256(p, s) => convert::<Decimal256Type, T>(array, target, |v| {
+            finite(T::Native::parse(&Decimal256Type::format_decimal(v, *p, *s)))
+        }),
+        _ => refuse_all(array, target, NUMBERS_ONLY),
+    })
+}
+
+pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, Refused> {
+    let target = &DataType::Decimal128(precision, scale);
+    let bound = 10_i128.pow(precision.into());
+    let fit = |(value, from)| {
+        let value = rescale(value, from, scale, MORE_DIGITS)?;
+        if value.unsigned_abs() < bound.unsigned_abs() { Ok(value) } else { Err(MORE_DIGITS) }
+    };
+    macro_rules! from_integer {
+        ($s:ty) => {
+            convert::<$s, Decimal128Type>(array, target, |v| fit((v.into(), 0)))
+        };
+    }
+    each_integer!(array, from_integer => match array.data_type() {
+        // The text of a float of half or single precision is the shortest that gives the same float back.
+        DataType::Float16 => convert::<Float16Type, Decimal128Type>(array, target, |v| fit(shortest(v.to_f32(), v.is_finite())?)),
+        DataType::Float32 => convert::<Float32Type, Decimal128Type>(array, target, |v| fit(shortest(v, v.is_finite())?)),
+        DataType::Float64 => convert::<Float64Type, Decimal128Type>(array, target, |v| fit(shortest(v, v.is_finite())?)),
+        DataType::Decimal32(_, s) => convert::<Decimal32Type, Decimal128Type>(array, target, |v| fit((v.into(), *s))),
+        DataType::Decimal64(_, s) => convert::<Decimal64Type, Decimal128Type>(array, target, |v| fit((v.into(), *s))),
+        DataType::Decimal128(_, s) => convert::<Decimal128Type, Decimal128Type>(array, target, |v| fit((v, *s))),
+        DataType::Decimal256(_, s) => convert::<Decimal256Type, Decimal128Type>(array, target, |v| fit(shorten(v, *s)?)),
+        _ => refuse_all(array, target, NUMBERS_ONLY),
+    })
+}
+
+/// `value / 10^from` as a multiple of `10^-to`; `inexact` is why not if there is none.
+fn rescale(value: i128, from: i8, to: i8, inexact: Reason) -> Result<i128, Reason> {
+    let power = 10_i128.checked_pow(from.abs_diff(to).into());
+    if value == 0 || from == to {
+        return Ok(value);
+    }
+    if to > from {
+        return power.and_then(|power| value.checked_mul(power)).ok_or(OUT_OF_RANGE);
+    }
+    match power {
+        Some(power) if value % power == 0 => Ok(value / power),
+        _ => Err(inexact),
+    }
+}
+
+/// The digits and scale of a float's shortest text.
+fn shortest(value: impl std::fmt::LowerExp, finite: bool) -> Result<(i128, i8), Reason> {
+    if !finite {
+        return Err(NOT_FINITE);
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}").parse().expect("a float has at most 17 digits");
+    if digits == 0 {
+        return Ok((0, 0));
+    }
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    let scale = fraction.len() as i32 - exponent;
+    // Beyond these no decimal of 38 digits holds it.
+    let why = if scale < 0 { OUT_OF_RANGE } else { MORE_DIGITS };
+    Ok((digits, i8::try_from(scale).map_err(|_| why)?))
+}
+
+/// A long decimal without zeros at its end, in 128 bits.
+fn shorten(mut value: i256, mut scale: i8) -> Result<(i128, i8), Reason> {
+    let ten = i256::from_i128(10);
+    loop {
+        if let Some(value) = value.to_i128() {
+            return Ok((value, scale));
+        }
+        if scale == i8::MIN || value.checked_rem(ten) != Some(i256::ZERO) {
+            return Err(MORE_DIGITS);
+        }
+        value = value.checked_div(ten).expect("ten is not zero");
+        scale -= 1;
+    }
+}

@@ -1,0 +1,129 @@
+//! Casts between dates, times and timestamps.
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow::datatypes::{
+    DataType, Date32Type, Date64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
+
+use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+
+const NOT_MIDNIGHT: Reason = "it is not at midnight";
+const TOO_FINE: Reason = "it is finer than the type's unit";
+const ZONED: &str = "it has a time zone";
+const NOT_ZONED: &str = "it has no time zone";
+
+const SECONDS_A_DAY: i64 = 86_400;
+
+fn a_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+/// The same time in another unit.
+fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Reason> {
+    let (from, to) = (a_second(from), a_second(to));
+    if to >= from {
+        return value.checked_mul(to / from).ok_or(OUT_OF_RANGE);
+    }
+    if value % (from / to) == 0 { Ok(value / (from / to)) } else { Err(TOO_FINE) }
+}
+
+/// Days from a count of `unit`s.
+fn days(value: i64, unit: TimeUnit) -> Result<i32, Reason> {
+    let a_day = SECONDS_A_DAY * a_second(unit);
+    if value % a_day != 0 {
+        return Err(NOT_MIDNIGHT);
+    }
+    i32::try_from(value / a_day).map_err(|_| OUT_OF_RANGE)
+}
+
+/// Calls `convert` for the timestamps of a unit.
+macro_rules! from_timestamps {
+    ($unit:expr, $t:ty, $array:expr, $target:expr, $value:expr) => {
+        match $unit {
+            TimeUnit::Second => convert::<TimestampSecondType, $t>($array, $target, $value),
+            TimeUnit::Millisecond => convert::<TimestampMillisecondType, $t>($array, $target, $value),
+            TimeUnit::Microsecond => convert::<TimestampMicrosecondType, $t>($array, $target, $value),
+            TimeUnit::Nanosecond => convert::<TimestampNanosecondType, $t>($array, $target, $value),
+        }
+    };
+}
+
+pub(super) fn to_date(array: &ArrayRef) -> Result<ArrayRef, Refused> {
+    let target = &DataType::Date32;
+    match array.data_type() {
+        DataType::Date64 => convert::<Date64Type, Date32Type>(array, target, |v| days(v, TimeUnit::Millisecond)),
+        DataType::Timestamp(unit, None) => from_timestamps!(unit, Date32Type, array, target, |v| days(v, *unit)),
+        DataType::Timestamp(_, Some(_)) => refuse_all(array, target, ZONED),
+        _ => refuse_all(array, target, "only dates, and timestamps at midnight, can be"),
+    }
+}
+
+pub(super) fn to_time(array: &ArrayRef) -> Result<ArrayRef, Refused> {
+    let target = &DataType::Time64(TimeUnit::Microsecond);
+    let micros = |value: i64, unit| {
+        let value = change_unit(value, unit, TimeUnit::Microsecond)?;
+        if (0..SECONDS_A_DAY * 1_000_000).contains(&value) { Ok(value) } else { Err(OUT_OF_RANGE) }
+    };
+    type To = Time64MicrosecondType;
+    match array.data_type() {
+        DataType::Time32(TimeUnit::Second) => {
+            convert::<Time32SecondType, To>(array, target, |v| micros(v.into(), TimeUnit::Second))
+        }
+        DataType::Time32(_) => {
+            convert::<Time32MillisecondType, To>(array, target, |v| micros(v.into(), TimeUnit::Millisecond))
+        }
+        DataType::Time64(_) => convert::<Time64NanosecondType, To>(array, target, |v| micros(v, TimeUnit::Nanosecond)),
+        _ => refuse_all(array, target, "only times of day can be"),
+    }
+}
+
+pub(super) fn to_timestamp(array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, Refused> {
+    match unit {
+        TimeUnit::Second => timestamp::<TimestampSecondType>(array, unit),
+        TimeUnit::Millisecond => timestamp::<TimestampMillisecondType>(array, unit),
+        TimeUnit::Microsecond => timestamp::<TimestampMicrosecondType>(array, unit),
+        TimeUnit::Nanosecond => timestamp::<TimestampNanosecondType>(array, unit),
+    }
+}
+
+fn timestamp<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, Refused> {
+    let target = &DataType::Timestamp(unit, None);
+    let midnight =
+        |days: i64| change_unit(days.checked_mul(SECONDS_A_DAY).ok_or(OUT_OF_RANGE)?, TimeUnit::Second, unit);
+    match array.data_type() {
+        DataType::Date32 => convert::<Date32Type, T>(array, target, |v| midnight(v.into())),
+        DataType::Date64 => {
+            convert::<Date64Type, T>(array, target, |v| midnight(days(v, TimeUnit::Millisecond)?.into()))
+        }
+        DataType::Timestamp(from, None) => {
+            from_timestamps!(from, T, array, target, |v| change_unit(v, *from, unit))
+        }
+        DataType::Timestamp(_, Some(_)) => refuse_all(array, target, ZONED),
+        _ => refuse_all(array, target, "only timestamps without a time zone, and dates, can be"),
+    }
+}
+
+/// The same instants; a zone is how they are shown, and the column has its own.
+pub(super) fn to_instant(array: &ArrayRef, unit: TimeUnit, target: &DataType) -> Result<ArrayRef, Refused> {
+    let DataType::Timestamp(from, Some(_)) = array.data_type() else {
+        let why = match array.data_type() {
+            DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64 => NOT_ZONED,
+            _ => "only timestamps with a time zone can be",
+        };
+        return refuse_all(array, target, why);
+    };
+    let value = |v| change_unit(v, *from, unit);
+    match unit {
+        TimeUnit::Second => from_timestamps!(from, TimestampSecondType, array, target, value),
+        TimeUnit::Millisecond => from_timestamps!(from, TimestampMillisecondType, array, target, value),
+        TimeUnit::Microsecond => from_timestamps!(from, TimestampMicrosecondType, array, target, value),
+        TimeUnit::Nanosecond => from_timestamps!(from, TimestampNanosecondType, array, target, value),
+    }
+}
