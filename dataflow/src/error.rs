@@ -17,6 +17,12 @@ pub enum DataflowError {
     /// No such view is installed.
     #[error("view {0:?} is not installed")]
     UnknownView(ViewId),
+    /// A view of this id is installed already.
+    #[error("view {0:?} is installed already")]
+    AlreadyInstalled(ViewId),
+    /// The first view cannot be dropped because the second reads it.
+    #[error("view {0:?} is read by view {1:?}")]
+    InUse(ViewId, ViewId),
     /// The view keeps no state to read (it is linear over relations).
     #[error("view {0:?} keeps no rows")]
     Stateless(ViewId),

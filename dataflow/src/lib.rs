@@ -10,13 +10,24 @@
 //! Nothing here knows SQL, DataFusion or Python: expressions come in as [`Scalar`]s.
 
 pub mod arrangement;
+mod check;
+mod command;
+mod engine;
 pub mod error;
+mod input;
+mod output;
 pub mod plan;
+mod render;
+mod report;
 pub mod row_bytes;
 pub mod scalar;
+mod state;
 pub mod update;
+mod worker;
 
+pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, ViewSnapshot, Waited};
 pub use error::DataflowError;
+pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport};
 pub use scalar::{Evaluated, RowError, Scalar};
 pub use update::{Diffs, UpdateBatch};
 

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use timely::bytes::arc::Bytes;
 use timely::dataflow::channels::ContainerBytes;
@@ -103,12 +103,7 @@ impl UpdateBatch {
 
     /// The updates at positions `rows`, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
-        let indices = UInt32Array::from(rows.to_vec());
-        UpdateBatch {
-            rows: take_record_batch(&self.rows, &indices).expect("positions are in range"),
-            times: self.times.take(rows),
-            diffs: self.diffs.take(rows),
-        }
+        UpdateBatch { rows: take_rows(&self.rows, rows), times: self.times.take(rows), diffs: self.diffs.take(rows) }
     }
 
     /// The updates `offset .. offset + len`, without copying rows.
@@ -120,6 +115,12 @@ impl UpdateBatch {
         }
     }
 
+    /// The same rows under `schema`, which differs from theirs at most in names, metadata and nullability.
+    pub fn with_schema(mut self, schema: &SchemaRef) -> Self {
+        self.rows = rename(self.rows, schema);
+        self
+    }
+
     /// The updates where `keep` is true (NULL is not).
     pub fn filter(&self, keep: &BooleanArray) -> Self {
         UpdateBatch {
@@ -128,6 +129,27 @@ impl UpdateBatch {
             diffs: self.diffs.filter(keep),
         }
     }
+}
+
+/// `rows` under `schema`, which differs from theirs at most in names, metadata and nullability.
+pub(crate) fn rename(rows: RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    if Arc::ptr_eq(rows.schema_ref(), schema) || rows.schema_ref() == schema {
+        return rows;
+    }
+    build_rows(schema, rows.columns().to_vec(), rows.num_rows())
+}
+
+/// A batch of `rows` rows, also of no columns. The columns must fit the schema.
+pub(crate) fn build_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns fit their schema")
+}
+
+/// The rows at positions `positions`, which must be in range, in that order.
+pub(crate) fn take_rows(rows: &RecordBatch, positions: &[u32]) -> RecordBatch {
+    let indices = UInt32Array::from(positions.to_vec());
+    let columns = rows.columns().iter().map(|c| take(c, &indices, None).expect("positions are in range")).collect();
+    build_rows(rows.schema_ref(), columns, positions.len())
 }
 
 static NO_COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));

@@ -1,0 +1,145 @@
+//! What must hold of plans, checked at installation, and of the edges of dataflows, checked in debug builds.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use timely::container::NoopBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Operator as _;
+
+use crate::arrangement::Layout;
+use crate::plan::{Arrangement, ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Step};
+use crate::render::context::Updates;
+use crate::row_bytes::RowCodec;
+use crate::state::layout_by;
+use crate::{DataflowError, UpdateBatch};
+
+/// Passes `updates` on; in debug builds asserts of every batch that it has the schema of its edge, is not empty, is
+/// as long in all its parts, takes no row zero times, and has no time before the one it was sent at.
+pub(crate) fn checked<'s>(updates: Updates<'s>, name: &'static str, schema: SchemaRef) -> Updates<'s> {
+    if !cfg!(debug_assertions) {
+        return updates;
+    }
+    updates.unary::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "Check", move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, batch| {
+                let sent_at = capability.stamp().least().copied().expect("batches are sent at a time");
+                check_batch(batch, name, &schema, sent_at);
+                output.session_with_builder(&capability).give_container(batch);
+            });
+        }
+    })
+}
+
+fn check_batch(batch: &UpdateBatch, name: &str, schema: &SchemaRef, sent_at: crate::Time) {
+    use crate::update::PerRow;
+    assert!(batch.rows.schema_ref() == schema, "{name} sends rows of schema {} for {schema}", batch.rows.schema());
+    assert!(!batch.is_empty(), "{name} sends an empty batch");
+    if let PerRow::Each(times) = &batch.times {
+        assert!(times.len() == batch.len(), "{name} sends {} times for {} rows", times.len(), batch.len());
+    }
+    if let PerRow::Each(diffs) = &batch.diffs {
+        assert!(diffs.len() == batch.len(), "{name} sends {} diffs for {} rows", diffs.len(), batch.len());
+    }
+    for row in 0..batch.len() {
+        assert!(batch.times.at(row) >= sent_at, "{name} sends an update of a time before its capability");
+        assert!(batch.diffs.at(row) != 0, "{name} sends an update of nothing");
+    }
+}
+
+/// Whether `plan` can be rendered.
+pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
+    if plan.output.node.0 >= plan.nodes.len() {
+        return Err(malformed(plan.output.node, "does not exist"));
+    }
+    for position in 0..plan.nodes.len() {
+        check_node(plan, NodeId(position))?;
+    }
+    match &plan.output.state {
+        OutputState::Nothing => {}
+        OutputState::Arrangement { key } => {
+            layout_by(plan.schema(), key)?;
+        }
+        OutputState::Reduce(id) => return Err(malformed(*id, "cannot be kept yet")),
+    }
+    // Consolidating changes needs the bytes of whole rows.
+    RowCodec::new(plan.schema().fields().iter().map(|f| f.data_type().clone()).collect())?;
+    Ok(())
+}
+
+/// Whether `keys` can be looked up in what the view of `plan` keeps.
+pub(crate) fn check_keys(plan: &DataflowPlan, keys: &RecordBatch) -> Result<(), DataflowError> {
+    let (node, key) = match &plan.output.state {
+        OutputState::Nothing => return Ok(()),
+        OutputState::Arrangement { key } => (plan.output.node, key),
+        OutputState::Reduce(id) => match &plan.node(*id).operator {
+            Operator::Reduce(reduce) => (reduce.input, &reduce.key),
+            _ => return Err(malformed(*id, "is not the aggregate it is read as")),
+        },
+    };
+    let schema = &plan.node(node).schema;
+    let wanted: Vec<DataType> = key.iter().map(|c| schema.field(*c).data_type().clone()).collect();
+    check_types(node, &types(keys.schema_ref()), &wanted)
+}
+
+fn check_node(plan: &DataflowPlan, id: NodeId) -> Result<(), DataflowError> {
+    let node = plan.node(id);
+    match &node.operator {
+        Operator::Input(_) => Ok(()),
+        Operator::Constant(rows) => check_types(id, &types(rows.schema_ref()), &types(&node.schema)),
+        Operator::Linear { input, steps } => {
+            check_order(id, *input)?;
+            check_steps(plan, id, *input, steps)
+        }
+        Operator::Union(inputs) => {
+            for input in inputs {
+                check_order(id, *input)?;
+                check_types(id, &types(&plan.node(*input).schema), &types(&node.schema))?;
+            }
+            Ok(())
+        }
+        _ => Err(malformed(id, "is of a kind that cannot be built yet")),
+    }
+}
+
+fn check_steps(plan: &DataflowPlan, id: NodeId, input: NodeId, steps: &[Step]) -> Result<(), DataflowError> {
+    let mut current = types(&plan.node(input).schema);
+    for step in steps {
+        match step {
+            Step::Filter(predicate) => {
+                if predicate.data_type() != &DataType::Boolean {
+                    return Err(malformed(id, "filters by something that is not a boolean"));
+                }
+            }
+            Step::Project { columns, schema } => {
+                let computed: Vec<DataType> = columns.iter().map(|c| c.data_type().clone()).collect();
+                if columns.iter().filter_map(|c| c.column()).any(|c| c >= current.len()) {
+                    return Err(malformed(id, "projects a column that its input does not have"));
+                }
+                check_types(id, &computed, &types(schema))?;
+                current = computed;
+            }
+        }
+    }
+    check_types(id, &current, &types(&plan.node(id).schema))
+}
+
+fn check_order(reader: NodeId, input: NodeId) -> Result<(), DataflowError> {
+    if input < reader { Ok(()) } else { Err(malformed(reader, "reads a node that is not before it")) }
+}
+
+fn check_types(id: NodeId, found: &[DataType], wanted: &[DataType]) -> Result<(), DataflowError> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(malformed(id, &format!("has rows of types {found:?} under a schema of types {wanted:?}")))
+}
+
+fn types(schema: &SchemaRef) -> Vec<DataType> {
+    schema.fields().iter().map(|f| f.data_type().clone()).collect()
+}
+
+fn malformed(id: NodeId, why: &str) -> DataflowError {
+    DataflowError::MalformedPlan(format!("node {} {why}", id.0))
+}

@@ -1,0 +1,337 @@
+//! The handle of an engine: accepts commits, installs views, reads them. `Send + Sync`, cheap to call from any thread.
+//!
+//! ```text
+//! commit --> open time --seal--> commands --> worker 0 .. n --> ChangeSink
+//!                 ^                               |
+//!                 +---------- progress -----------+
+//! ```
+//!
+//! A commit made while the workers are busy stays in the open time, with all others made meanwhile, until the workers
+//! are through with the times before it; whoever learns of that seals it. Everything else that is asked of the engine
+//! seals the open time first, so that all of it happens in one order.
+
+mod reading;
+mod shared;
+
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
+use timely::WorkerConfig;
+use timely::communication::{Allocator, WorkerGuards};
+
+use crate::check::check_plan;
+use crate::command::{Command, Install, Reading};
+use crate::plan::{DataflowPlan, OutputState};
+use crate::report::EngineReport;
+use crate::worker::Worker;
+use crate::{CollectionId, DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId};
+
+pub use crate::render::errors::LiveError;
+pub use reading::{PendingSnapshot, ViewSnapshot};
+pub(crate) use shared::Shared;
+use shared::share;
+
+/// How an engine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// Threads that maintain views; rows are divided among them.
+    pub workers: NonZeroUsize,
+}
+
+/// Where closed times go. Called on worker threads: must be quick, and must not call the engine.
+pub trait ChangeSink: Send + Sync {
+    /// The changes of a watched view at a time closed on this worker (this worker's shard), with no row both inserted
+    /// and removed. Called before `frontier` passes `time`.
+    fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch);
+
+    /// All times of the view before `frontier` are closed on this worker (`u64::MAX`: the view has ended).
+    fn frontier(&self, worker: usize, view: ViewId, frontier: Time);
+
+    /// The engine stopped on a broken invariant. Called once.
+    fn stopped(&self, reason: &str);
+}
+
+/// How a wait ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// What was waited for is there.
+    Done,
+    /// The caller gave up.
+    Cancelled,
+}
+
+/// Maintains views over relations whose contents the caller holds.
+///
+/// Dropped without [`Engine::shutdown`] it abandons what it is doing.
+pub struct Engine {
+    shared: Arc<Shared>,
+    guards: Mutex<Option<WorkerGuards<()>>>,
+}
+
+impl Engine {
+    /// Starts the workers.
+    pub fn start(config: EngineConfig, sink: Arc<dyn ChangeSink>) -> Result<Engine, DataflowError> {
+        let workers = config.workers.get();
+        let (shared, receivers) = Shared::new(workers, sink);
+        let communication = match workers {
+            1 => timely::CommunicationConfig::Thread,
+            n => timely::CommunicationConfig::Process(n),
+        };
+        let stopped = |reason| DataflowError::Stopped { reason };
+        let (allocators, others) = communication.try_build().map_err(stopped)?;
+        let receivers: Vec<_> = receivers.into_iter().map(Some).collect();
+        let (receivers, worker_shared) = (Mutex::new(receivers), Arc::clone(&shared));
+        let guards = timely::communication::initialize_from(allocators, others, move |allocator| {
+            let commands = receivers.lock()[allocator.index()].take().expect("each worker starts once");
+            run_worker(allocator, commands, &worker_shared);
+        });
+        let guards = guards.map_err(stopped)?;
+        shared.set_threads(guards.guards().iter().map(|thread| thread.thread().clone()).collect());
+        Ok(Engine { shared, guards: Mutex::new(Some(guards)) })
+    }
+
+    /// Adds changes to the open time and returns that time. Atomic: all changes of one call have one time, and every
+    /// view sees all of them or none. Returns without waiting for the views.
+    pub fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError> {
+        let mut state = self.shared.running()?;
+        let time = state.add(changes);
+        if state.is_idle() {
+            state.seal();
+            drop(state);
+            self.shared.unpark();
+        }
+        Ok(time)
+    }
+
+    /// The last time a commit was given, 0 if there was none.
+    pub fn last_time(&self) -> Time {
+        self.shared.state().last_time()
+    }
+
+    /// Installs a view over contents as of now and returns their time.
+    ///
+    /// `contents` gives for each relation the plan reads its rows at this moment; the caller must let no commit in
+    /// between taking them and this call. Not checked here, because the engine does not hold relations. Returns when
+    /// the view is accepted: its rows enter piece by piece while other views go on.
+    pub fn install(
+        &self,
+        view: ViewId,
+        plan: Arc<DataflowPlan>,
+        contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
+    ) -> Result<Time, DataflowError> {
+        check_plan(&plan)?;
+        let mut state = self.shared.running()?;
+        if state.views.contains_key(&view) {
+            return Err(DataflowError::AlreadyInstalled(view));
+        }
+        for input in plan.inputs() {
+            if let CollectionId::View(read) = input {
+                let upstream = state.views.get(&read).ok_or(DataflowError::UnknownView(read))?;
+                if upstream.output.state == OutputState::Nothing {
+                    return Err(DataflowError::Stateless(read));
+                }
+            }
+        }
+        let time = state.seal_open();
+        let mut shares = share(contents, time, state.workers()).into_iter();
+        state.views.insert(view, Arc::clone(&plan));
+        state.send(|_| {
+            let contents = shares.next().expect("one share a worker");
+            Command::Install(Install { view, plan: Arc::clone(&plan), time, contents })
+        });
+        drop(state);
+        self.shared.unpark();
+        Ok(time)
+    }
+
+    /// Drops a view that no other view reads, with its operators and the indexes nobody else shares.
+    pub fn drop_view(&self, view: ViewId) -> Result<(), DataflowError> {
+        let mut state = self.shared.running()?;
+        if !state.views.contains_key(&view) {
+            return Err(DataflowError::UnknownView(view));
+        }
+        let read = |plan: &DataflowPlan| plan.inputs().contains(&CollectionId::View(view));
+        if let Some((reader, _)) = state.views.iter().find(|(_, plan)| read(plan)) {
+            return Err(DataflowError::InUse(view, *reader));
+        }
+        state.views.remove(&view);
+        state.seal_open();
+        state.send(|_| Command::Drop(view));
+        drop(state);
+        self.shared.unpark();
+        Ok(())
+    }
+
+    /// Starts or stops calling [`ChangeSink::changes`] for a view; returns the time after which changes are delivered.
+    pub fn watch(&self, view: ViewId, deliver: bool) -> Result<Time, DataflowError> {
+        let mut state = self.shared.running()?;
+        if !state.views.contains_key(&view) {
+            return Err(DataflowError::UnknownView(view));
+        }
+        let time = state.seal_open();
+        state.send(|_| if deliver { Command::Watch(view, time) } else { Command::Unwatch(view) });
+        drop(state);
+        self.shared.unpark();
+        Ok(time)
+    }
+
+    /// Reads views, all as of the same time: exactly the commits before this call.
+    pub fn snapshot(&self, views: &[ViewId]) -> Result<PendingSnapshot, DataflowError> {
+        self.read(views, Reading::Rows)
+    }
+
+    /// Reads the rows of a view with one of the keys. The columns of `keys` are the key columns of the view's
+    /// arrangement, or of its aggregate.
+    pub fn lookup(&self, view: ViewId, keys: RecordBatch) -> Result<PendingSnapshot, DataflowError> {
+        self.read(&[view], Reading::RowsOf(keys))
+    }
+
+    /// The live errors of a view, also of one that keeps no rows, as of exactly the commits before this call.
+    pub fn errors(&self, view: ViewId) -> Result<Vec<LiveError>, DataflowError> {
+        let mut snapshots = self.read(&[view], Reading::Errors)?.wait()?;
+        Ok(snapshots.pop().expect("one snapshot a view").errors)
+    }
+
+    fn read(&self, views: &[ViewId], what: Reading) -> Result<PendingSnapshot, DataflowError> {
+        let mut state = self.shared.running()?;
+        for view in views {
+            let plan = state.views.get(view).ok_or(DataflowError::UnknownView(*view))?;
+            if plan.output.state == OutputState::Nothing && !matches!(what, Reading::Errors) {
+                return Err(DataflowError::Stateless(*view));
+            }
+            if let Reading::RowsOf(keys) = &what {
+                crate::check::check_keys(plan, keys)?;
+            }
+        }
+        let time = state.seal_open();
+        let pending = reading::send(&mut state, &self.shared, time, views, &what);
+        drop(state);
+        self.shared.unpark();
+        Ok(pending)
+    }
+
+    /// Waits until all views are complete through `time`, or `timeout` is over; `cancelled` is asked now and then.
+    pub fn wait(
+        &self,
+        time: Time,
+        timeout: Option<Duration>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Waited, DataflowError> {
+        {
+            let mut state = self.shared.running()?;
+            if time > state.sealed() {
+                state.seal_open();
+                drop(state);
+                self.shared.unpark();
+            }
+        }
+        self.shared.wait_until(timeout, cancelled, |state| state.is_complete(time))
+    }
+
+    /// Rows of a relation that were committed and are not yet through all views (but for those that are still taking
+    /// in their first contents).
+    pub fn rows_pending(&self, relation: RelationId) -> u64 {
+        self.shared.state().rows_pending(relation)
+    }
+
+    /// Waits until at most `rows` of a relation are pending, see [`Engine::rows_pending`].
+    pub fn wait_for_room(
+        &self,
+        relation: RelationId,
+        rows: u64,
+        timeout: Option<Duration>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Waited, DataflowError> {
+        self.shared.wait_until(timeout, cancelled, |state| state.rows_pending(relation) <= rows)
+    }
+
+    /// What is held and what has been done, by all commands before this one.
+    pub fn report(&self) -> Result<EngineReport, DataflowError> {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let workers = {
+            let mut state = self.shared.running()?;
+            state.seal_open();
+            state.send(|_| Command::Report(sender.clone()));
+            state.workers()
+        };
+        drop(sender);
+        self.shared.unpark();
+        let mut report = EngineReport::default();
+        for _ in 0..workers {
+            report.add(receiver.recv().map_err(|_| self.shared.ended())?);
+        }
+        Ok(report)
+    }
+
+    /// Finishes what was accepted and ends the threads. Every later call fails; a second shutdown does nothing.
+    pub fn shutdown(&self) {
+        self.shared.shut_down();
+        let Some(guards) = self.guards.lock().take() else { return };
+        let current = std::thread::current().id();
+        if guards.guards().iter().any(|thread| thread.thread().id() == current) {
+            // A worker that drops the last handle cannot wait for itself.
+            std::mem::forget(guards);
+        } else {
+            // Workers catch their panics; there is nothing to learn from how they ended.
+            drop(guards.join());
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.abandon();
+        // Dropping the guards would wait for the workers.
+        std::mem::forget(self.guards.lock().take());
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("last_time", &self.last_time()).finish_non_exhaustive()
+    }
+}
+
+/// A worker thread from start to end. A panic stops the engine with its reason.
+fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Shared>) {
+    let worked = catch_unwind(AssertUnwindSafe(|| {
+        let mut timely = timely::worker::Worker::new(worker_config(), allocator, None);
+        let mut worker = Worker::new(&mut timely, commands, Arc::clone(shared));
+        let worked = catch_unwind(AssertUnwindSafe(|| worker.run()));
+        if let Err(panic) = worked {
+            shared.stop(&panic_text(panic.as_ref()));
+        }
+        worker.dismantle();
+    }));
+    if let Err(panic) = worked {
+        shared.stop(&panic_text(panic.as_ref()));
+    }
+    shared.leave();
+}
+
+fn worker_config() -> WorkerConfig {
+    let mut config = WorkerConfig::default();
+    let options = differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_MERGE_ROWS));
+    differential_dataflow::configure(&mut config, &options);
+    config
+}
+
+/// Rows that an idle worker merges between two looks at its commands.
+const IDLE_MERGE_ROWS: isize = 1 << 12;
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        return (*text).to_owned();
+    }
+    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// When a wait that began now is over.
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}

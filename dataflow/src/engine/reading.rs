@@ -1,0 +1,116 @@
+//! Reads on their way: each worker answers with its shard, the caller puts them together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::shared::{Shared, State};
+use super::{LiveError, Waited, deadline};
+use crate::command::{Command, Read, Reading, Reply, Shard};
+use crate::render::errors::RowFailure;
+use crate::{DataflowError, Diff, Diffs, Time, ViewId};
+
+/// A view as of a time.
+#[derive(Clone, Debug)]
+pub struct ViewSnapshot {
+    /// The last commit it sees.
+    pub time: Time,
+    /// The rows with their multiplicities, consolidated per worker.
+    pub rows: Vec<(RecordBatch, Diffs)>,
+    /// Rows that failed; the rows above lack them.
+    pub errors: Vec<LiveError>,
+}
+
+/// A read that the workers are at.
+pub struct PendingSnapshot {
+    time: Time,
+    views: usize,
+    missing: usize,
+    shards: Vec<Vec<Shard>>,
+    replies: Receiver<Reply>,
+    shared: Arc<Shared>,
+}
+
+/// Sends a read to all workers.
+pub(super) fn send(
+    state: &mut State,
+    shared: &Arc<Shared>,
+    time: Time,
+    views: &[ViewId],
+    what: &Reading,
+) -> PendingSnapshot {
+    let (reply, replies) = crossbeam_channel::unbounded();
+    state.send(|_| Command::Read(Read { time, views: views.to_vec(), what: what.clone(), reply: reply.clone() }));
+    let missing = state.workers();
+    PendingSnapshot { time, views: views.len(), missing, shards: Vec::new(), replies, shared: Arc::clone(shared) }
+}
+
+impl PendingSnapshot {
+    /// The last commit the snapshot sees.
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
+    /// Waits for the workers; gives one snapshot a view, in the order asked for.
+    pub fn wait(mut self) -> Result<Vec<ViewSnapshot>, DataflowError> {
+        while self.missing > 0 {
+            let reply = self.replies.recv().map_err(|_| self.shared.ended())?;
+            self.take(reply)?;
+        }
+        Ok(self.finish())
+    }
+
+    /// Waits no longer than `timeout`, and as long as `cancelled` does not say so; then [`PendingSnapshot::wait`]
+    /// returns at once if the result is [`Waited::Done`].
+    pub fn wait_for(
+        &mut self,
+        timeout: Option<Duration>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Waited, DataflowError> {
+        let deadline = deadline(timeout);
+        while self.missing > 0 {
+            let (until, last) = Shared::next_look(deadline);
+            match self.replies.recv_deadline(until) {
+                Ok(reply) => self.take(reply)?,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.shared.ended()),
+                Err(RecvTimeoutError::Timeout) if cancelled() => return Ok(Waited::Cancelled),
+                Err(RecvTimeoutError::Timeout) if last => return Err(DataflowError::TimedOut),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        Ok(Waited::Done)
+    }
+
+    fn take(&mut self, reply: Reply) -> Result<(), DataflowError> {
+        self.shards.push(reply?);
+        self.missing -= 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<ViewSnapshot> {
+        let mut rows: Vec<Vec<(RecordBatch, Diffs)>> = vec![Vec::new(); self.views];
+        let mut failures: Vec<BTreeMap<RowFailure, Diff>> = vec![BTreeMap::new(); self.views];
+        for shard in self.shards {
+            for (position, shard) in shard.into_iter().enumerate() {
+                rows[position].extend(shard.rows);
+                for (failure, count) in shard.failures {
+                    *failures[position].entry(failure).or_default() += count;
+                }
+            }
+        }
+        let snapshots = rows.into_iter().zip(failures).map(|(rows, failures)| {
+            let live = failures.into_iter().filter(|(_, count)| *count != 0);
+            ViewSnapshot { time: self.time, rows, errors: live.map(|(f, count)| LiveError::new(f, count)).collect() }
+        });
+        snapshots.collect()
+    }
+}
+
+impl std::fmt::Debug for PendingSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PendingSnapshot").field("time", &self.time).finish_non_exhaustive()
+    }
+}

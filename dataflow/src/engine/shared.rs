@@ -1,0 +1,420 @@
+//! What the handle and the workers share: the open time, the command channels, progress, and how it all ends.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::{ChangeSink, Waited, deadline};
+use crate::command::Command;
+use crate::input::PIECE_ROWS;
+use crate::plan::DataflowPlan;
+use crate::update::PerRow;
+use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
+
+/// Batches up to this many rows are joined into one, and go to one worker.
+const SMALL_ROWS: usize = 1 << 12;
+/// How long a wait goes on before it asks whether its caller is still interested: a signal cannot wake it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether calls are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Running,
+    ShutDown,
+    Stopped(String),
+}
+
+/// See the module.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    sink: Arc<dyn ChangeSink>,
+    abandoned: AtomicBool,
+    threads: OnceLock<Vec<Thread>>,
+}
+
+impl Shared {
+    /// Also gives each worker's end of its command channel.
+    pub(crate) fn new(workers: usize, sink: Arc<dyn ChangeSink>) -> (Arc<Self>, Vec<Receiver<Command>>) {
+        let (commands, receivers) = (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
+        let state = State {
+            status: Status::Running,
+            commands,
+            views: BTreeMap::new(),
+            open: None,
+            sealed: 0,
+            frontiers: vec![Frontiers { paced: 1, complete: 1 }; workers],
+            rows: VecDeque::new(),
+            pending: BTreeMap::new(),
+            working: workers,
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            sink,
+            abandoned: AtomicBool::new(false),
+            threads: OnceLock::new(),
+        };
+        (Arc::new(shared), receivers)
+    }
+
+    pub(crate) fn set_threads(&self, threads: Vec<Thread>) {
+        self.threads.set(threads).expect("threads are started once");
+    }
+
+    pub(crate) fn sink(&self) -> &Arc<dyn ChangeSink> {
+        &self.sink
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The state of an engine that answers calls.
+    pub(crate) fn running(&self) -> Result<MutexGuard<'_, State>, DataflowError> {
+        let state = self.state.lock();
+        match state.failure() {
+            None => Ok(state),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Why a worker did not answer.
+    pub(crate) fn ended(&self) -> DataflowError {
+        self.state.lock().failure().unwrap_or(DataflowError::ShutDown)
+    }
+
+    /// Wakes the workers to see to their commands.
+    pub(crate) fn unpark(&self) {
+        for thread in self.threads.get().into_iter().flatten() {
+            thread.unpark();
+        }
+    }
+
+    /// A worker is through with all times before `paced`, but for views that take in their contents, and with all
+    /// times before `complete` without exception.
+    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) {
+        let mut state = self.state.lock();
+        state.frontiers[worker] = Frontiers { paced, complete };
+        state.settle_rows();
+        let seals = state.status == Status::Running && state.is_idle() && state.open.is_some();
+        if seals {
+            state.seal();
+        }
+        drop(state);
+        if seals {
+            self.unpark();
+        }
+        self.changed.notify_all();
+    }
+
+    /// When a wait should look around next, and whether its time is over then.
+    pub(crate) fn next_look(deadline: Option<Instant>) -> (Instant, bool) {
+        let look = Instant::now() + LOOK;
+        match deadline {
+            Some(deadline) if deadline <= look => (deadline, true),
+            _ => (look, false),
+        }
+    }
+
+    /// Waits for `done`. Fails when the engine ends first.
+    pub(crate) fn wait_until(
+        &self,
+        timeout: Option<Duration>,
+        cancelled: &dyn Fn() -> bool,
+        done: impl Fn(&State) -> bool,
+    ) -> Result<Waited, DataflowError> {
+        let deadline = deadline(timeout);
+        let mut state = self.state.lock();
+        loop {
+            if let Status::Stopped(reason) = &state.status {
+                return Err(DataflowError::Stopped { reason: reason.clone() });
+            }
+            if done(&state) {
+                return Ok(Waited::Done);
+            }
+            if state.working == 0 {
+                return Err(DataflowError::ShutDown);
+            }
+            let (until, last) = Self::next_look(deadline);
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                // Foreign code must not run under the lock.
+                if MutexGuard::unlocked(&mut state, cancelled) {
+                    return Ok(Waited::Cancelled);
+                }
+                if last && !done(&state) {
+                    return Err(DataflowError::TimedOut);
+                }
+            }
+        }
+    }
+
+    /// Whether workers should leave without finishing.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Lets workers finish what was accepted.
+    pub(crate) fn shut_down(&self) {
+        let mut state = self.state.lock();
+        if state.status == Status::Running {
+            state.seal_open();
+            state.status = Status::ShutDown;
+            state.send(|_| Command::Shutdown);
+        }
+        drop(state);
+        self.unpark();
+    }
+
+    /// Lets workers leave at once.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        if state.status == Status::Running {
+            state.status = Status::ShutDown;
+        }
+        drop(state);
+        self.abandoned.store(true, Ordering::Release);
+        self.unpark();
+    }
+
+    /// Ends the engine on a broken invariant.
+    pub(crate) fn stop(&self, reason: &str) {
+        let mut state = self.state.lock();
+        let first = !matches!(state.status, Status::Stopped(_));
+        if first {
+            state.status = Status::Stopped(reason.to_owned());
+        }
+        drop(state);
+        self.abandoned.store(true, Ordering::Release);
+        if first {
+            self.sink.stopped(reason);
+        }
+        self.unpark();
+        self.changed.notify_all();
+    }
+
+    /// A worker has ended.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state.lock();
+        state.working -= 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frontiers {
+    paced: Time,
+    complete: Time,
+}
+
+/// See the module. Whoever holds the lock decides the order of commands.
+pub(crate) struct State {
+    status: Status,
+    commands: Vec<Sender<Command>>,
+    pub(super) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
+    /// Changes of the time after `sealed`, if it has been given out.
+    open: Option<Vec<(RelationId, UpdateBatch)>>,
+    /// The last time sent to the workers.
+    sealed: Time,
+    frontiers: Vec<Frontiers>,
+    /// Rows of each time that is not through.
+    rows: VecDeque<(Time, BTreeMap<RelationId, u64>)>,
+    /// The sum of `rows`.
+    pending: BTreeMap<RelationId, u64>,
+    /// Workers that have not ended.
+    working: usize,
+}
+
+impl State {
+    fn failure(&self) -> Option<DataflowError> {
+        match &self.status {
+            Status::Running => None,
+            Status::ShutDown => Some(DataflowError::ShutDown),
+            Status::Stopped(reason) => Some(DataflowError::Stopped { reason: reason.clone() }),
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) fn sealed(&self) -> Time {
+        self.sealed
+    }
+
+    pub(super) fn last_time(&self) -> Time {
+        self.sealed + u64::from(self.open.is_some())
+    }
+
+    /// Whether the workers are through with everything sent to them.
+    pub(super) fn is_idle(&self) -> bool {
+        self.frontiers.iter().all(|f| f.paced > self.sealed)
+    }
+
+    /// Whether all views are complete through `time`, or through all commits if `time` is yet to come.
+    pub(super) fn is_complete(&self, time: Time) -> bool {
+        let time = time.min(self.last_time());
+        self.frontiers.iter().all(|f| f.complete > time)
+    }
+
+    pub(super) fn rows_pending(&self, relation: RelationId) -> u64 {
+        self.pending.get(&relation).copied().unwrap_or(0)
+    }
+
+    /// Adds changes to the open time.
+    pub(super) fn add(&mut self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Time {
+        let time = self.sealed + 1;
+        let open = self.open.get_or_insert_default();
+        if self.rows.back().is_none_or(|(t, _)| *t != time) {
+            self.rows.push_back((time, BTreeMap::new()));
+        }
+        let (_, rows) = self.rows.back_mut().expect("just added");
+        for (relation, batch, diffs) in changes {
+            let count = batch.num_rows() as u64;
+            if count > 0 {
+                *rows.entry(relation).or_default() += count;
+                *self.pending.entry(relation).or_default() += count;
+                open.push((relation, UpdateBatch { rows: batch, times: PerRow::Same(time), diffs }));
+            }
+        }
+        time
+    }
+
+    /// Takes times that are through off the pending rows.
+    fn settle_rows(&mut self) {
+        let through = self.frontiers.iter().map(|f| f.paced).min().unwrap_or(Time::MAX);
+        while let Some((_, rows)) = self.rows.pop_front_if(|(time, _)| *time < through) {
+            for (relation, count) in rows {
+                *self.pending.get_mut(&relation).expect("counted when added") -= count;
+            }
+        }
+    }
+
+    /// Sends the open time, if there is one, and returns the last time sent.
+    pub(super) fn seal_open(&mut self) -> Time {
+        if self.open.is_some() {
+            self.seal();
+        }
+        self.sealed
+    }
+
+    /// Sends the open time, which must have been given out.
+    pub(super) fn seal(&mut self) {
+        let changes = self.open.take().expect("a time is sealed after it was given out");
+        let time = self.sealed + 1;
+        self.sealed = time;
+        let mut shares = divide(group(changes), time, self.workers()).into_iter();
+        self.send(|_| Command::Commit { time, changes: shares.next().expect("one share a worker") });
+    }
+
+    /// Sends every worker a command. A worker that has ended takes none, and is missed by whoever waits for it.
+    pub(super) fn send(&self, mut command: impl FnMut(usize) -> Command) {
+        for (worker, channel) in self.commands.iter().enumerate() {
+            let _ = channel.send(command(worker));
+        }
+    }
+}
+
+/// Each relation once, in the order of first use; runs of small batches joined.
+fn group(changes: Vec<(RelationId, UpdateBatch)>) -> Vec<(RelationId, Vec<UpdateBatch>)> {
+    let mut groups: Vec<(RelationId, Vec<UpdateBatch>)> = Vec::new();
+    for (relation, batch) in changes {
+        match groups.iter_mut().find(|(r, _)| *r == relation) {
+            Some((_, batches)) => batches.push(batch),
+            None => groups.push((relation, vec![batch])),
+        }
+    }
+    for (_, batches) in &mut groups {
+        *batches = join_small(std::mem::take(batches));
+    }
+    groups
+}
+
+fn join_small(batches: Vec<UpdateBatch>) -> Vec<UpdateBatch> {
+    let mut joined = Vec::new();
+    let (mut run, mut rows) = (Vec::new(), 0);
+    for batch in batches {
+        if rows + batch.len() > SMALL_ROWS {
+            joined.extend(join(std::mem::take(&mut run)));
+            rows = 0;
+        }
+        rows += batch.len();
+        run.push(batch);
+    }
+    joined.extend(join(run));
+    joined
+}
+
+fn join(mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
+    if batches.len() <= 1 {
+        return batches.pop();
+    }
+    let schema = batches[0].rows.schema();
+    let rows = concat_batches(&schema, batches.iter().map(|b| &b.rows)).expect("batches of one relation");
+    let diffs: Vec<Diff> = batches.iter().flat_map(|b| (0..b.len()).map(|row| b.diffs.at(row))).collect();
+    Some(UpdateBatch { rows, times: batches[0].times.clone(), diffs: PerRow::from_vec(diffs) })
+}
+
+/// A share of the changes for each worker: small ones go to one, in turn over times; large ones to all.
+fn divide(
+    changes: Vec<(RelationId, Vec<UpdateBatch>)>,
+    time: Time,
+    workers: usize,
+) -> Vec<Vec<(RelationId, Vec<UpdateBatch>)>> {
+    if workers == 1 {
+        return vec![changes];
+    }
+    let turn = usize::try_from(time % workers as u64).expect("less than the number of workers");
+    let mut shares: Vec<Vec<(RelationId, Vec<UpdateBatch>)>> = vec![Vec::new(); workers];
+    for (relation, batches) in changes {
+        let mut parts: Vec<Vec<UpdateBatch>> = vec![Vec::new(); workers];
+        for batch in batches {
+            if batch.len() <= SMALL_ROWS {
+                parts[turn].push(batch);
+                continue;
+            }
+            let rows = batch.len().div_ceil(workers);
+            for (worker, start) in (0..batch.len()).step_by(rows).enumerate() {
+                parts[worker].push(batch.slice(start, rows.min(batch.len() - start)));
+            }
+        }
+        for (share, part) in shares.iter_mut().zip(parts) {
+            if !part.is_empty() {
+                share.push((relation, part));
+            }
+        }
+    }
+    shares
+}
+
+/// A share of a view's first contents for each worker, in pieces.
+pub(super) fn share(
+    contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
+    time: Time,
+    workers: usize,
+) -> Vec<Vec<(RelationId, Vec<UpdateBatch>)>> {
+    let mut shares: Vec<Vec<(RelationId, Vec<UpdateBatch>)>> = vec![Vec::new(); workers];
+    let mut turn = 0;
+    for (relation, batches) in contents {
+        for share in &mut shares {
+            share.push((relation, Vec::new()));
+        }
+        for (rows, diffs) in batches {
+            let batch = UpdateBatch { rows, times: PerRow::Same(time), diffs };
+            for start in (0..batch.len()).step_by(PIECE_ROWS) {
+                let piece = batch.slice(start, PIECE_ROWS.min(batch.len() - start));
+                shares[turn].last_mut().expect("just added").1.push(piece);
+                turn = (turn + 1) % workers;
+            }
+        }
+    }
+    shares
+}

@@ -1,0 +1,271 @@
+//! Where a view ends: closed times leave once each, in order, consolidated.
+//!
+//! ```text
+//! updates --> stash --frontier passes--> one batch a time --> watchers, and the inputs of views built on this one
+//! ```
+//!
+//! While nobody wants the changes they are dropped as they come.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashTable;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Operator;
+
+use crate::engine::ChangeSink;
+use crate::input::Event;
+use crate::render::context::{Updates, Work};
+use crate::row_bytes::{RowCodec, hash_bytes};
+use crate::update::PerRow;
+use crate::{Diff, Time, UpdateBatch, ViewId};
+
+/// How far something is complete on this worker: all times before it. `Time::MAX` when it has ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frontier(Rc<Cell<Time>>);
+
+impl Frontier {
+    pub(crate) fn get(&self) -> Time {
+        self.0.get()
+    }
+
+    pub(crate) fn set(&self, time: Time) {
+        self.0.set(time);
+    }
+}
+
+/// Tells how far `stream` is complete.
+pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>) -> Frontier {
+    let frontier = Frontier::default();
+    let seen = frontier.clone();
+    stream.sink(Pipeline, "Frontier", move |(input, progress)| {
+        input.for_each(|_, _| {});
+        seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
+    });
+    frontier
+}
+
+/// Events of a view on their way to a dataflow that reads it.
+pub(crate) type Queue = Rc<RefCell<Vec<Event>>>;
+
+/// The end of a view on one worker.
+pub(crate) struct ViewOutput {
+    worker: usize,
+    view: ViewId,
+    sink: Arc<dyn ChangeSink>,
+    consolidator: Consolidator,
+    /// Changes after this time go to the sink.
+    watched_after: Option<Time>,
+    /// Changes after each time go to each queue.
+    readers: Vec<(Time, Queue)>,
+    stash: Vec<UpdateBatch>,
+    frontier: Frontier,
+    /// The last frontier the sink was told.
+    told: Time,
+}
+
+impl ViewOutput {
+    /// The output of `view`, whose rows are under `schema`.
+    pub(crate) fn new(worker: usize, view: ViewId, schema: SchemaRef, sink: Arc<dyn ChangeSink>) -> Self {
+        ViewOutput {
+            worker,
+            view,
+            sink,
+            consolidator: Consolidator::new(schema),
+            watched_after: None,
+            readers: Vec::new(),
+            stash: Vec::new(),
+            frontier: Frontier::default(),
+            told: 0,
+        }
+    }
+
+    /// How far the view's changes are complete.
+    pub(crate) fn frontier(&self) -> Frontier {
+        self.frontier.clone()
+    }
+
+    /// Lets the changes after `time` go to the sink, in addition to those that already do.
+    pub(crate) fn watch(&mut self, time: Time) {
+        self.watched_after.get_or_insert(time);
+    }
+
+    /// Ends what [`ViewOutput::watch`] began.
+    pub(crate) fn unwatch(&mut self) {
+        self.watched_after = None;
+    }
+
+    /// A queue that receives the changes after `time`.
+    pub(crate) fn subscribe(&mut self, time: Time) -> Queue {
+        assert!(self.frontier.get() <= time + 1, "a queue starts before the changes it is for");
+        let queue = Queue::default();
+        self.readers.push((time, Rc::clone(&queue)));
+        queue
+    }
+
+    /// Forgets queues whose dataflow is gone.
+    pub(crate) fn prune(&mut self) {
+        self.readers.retain(|(_, queue)| Rc::strong_count(queue) > 1);
+    }
+
+    /// Tells the sink that the view has ended.
+    pub(crate) fn end(&mut self) {
+        self.sink.frontier(self.worker, self.view, Time::MAX);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.watched_after.is_some() || !self.readers.is_empty()
+    }
+
+    fn receive(&mut self, batch: UpdateBatch) {
+        if self.is_wanted() {
+            self.stash.push(batch);
+        }
+    }
+
+    fn advance(&mut self, frontier: Time) {
+        if !self.stash.is_empty() {
+            for (time, batches) in take_closed(&mut self.stash, frontier) {
+                self.publish(time, batches);
+            }
+        }
+        self.frontier.set(frontier);
+        if frontier == Time::MAX {
+            return;
+        }
+        for (after, queue) in &self.readers {
+            if frontier > *after + 1 {
+                queue.borrow_mut().push(Event::Close(frontier - 1));
+            }
+        }
+        if frontier > self.told {
+            self.told = frontier;
+            self.sink.frontier(self.worker, self.view, frontier);
+        }
+    }
+
+    fn publish(&mut self, time: Time, batches: Vec<UpdateBatch>) {
+        let watched = self.watched_after.is_some_and(|after| time > after);
+        if !watched && self.readers.iter().all(|(after, _)| time <= *after) {
+            return;
+        }
+        let Some(changes) = self.consolidator.consolidate(time, batches) else { return };
+        if watched {
+            self.sink.changes(self.worker, self.view, time, &changes);
+        }
+        for (after, queue) in &self.readers {
+            if time > *after {
+                queue.borrow_mut().push(Event::Rows(time, changes.clone()));
+            }
+        }
+    }
+}
+
+/// Attaches `output` to the end of a view.
+pub(crate) fn attach(updates: Updates<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
+    updates.sink(Pipeline, "Output", move |(input, progress)| {
+        let mut output = output.borrow_mut();
+        input.for_each(|_, batch| {
+            work.received(batch.len());
+            output.receive(std::mem::take(batch));
+        });
+        let frontier = progress.frontier().first().copied().unwrap_or(Time::MAX);
+        if frontier > output.frontier.get() {
+            output.advance(frontier);
+        }
+    });
+}
+
+/// Takes the updates of times before `frontier` out of `stash`, by time.
+fn take_closed(stash: &mut Vec<UpdateBatch>, frontier: Time) -> BTreeMap<Time, Vec<UpdateBatch>> {
+    let mut closed: BTreeMap<Time, Vec<UpdateBatch>> = BTreeMap::new();
+    let mut open = Vec::new();
+    for batch in stash.drain(..) {
+        match &batch.times {
+            PerRow::Same(time) if *time < frontier => closed.entry(*time).or_default().push(batch),
+            PerRow::Same(_) => open.push(batch),
+            PerRow::Each(times) => {
+                let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
+                for (row, time) in times.iter().enumerate() {
+                    rows.entry(*time).or_default().push(u32::try_from(row).expect("batches have less than 2^32 rows"));
+                }
+                for (time, rows) in rows {
+                    let mut part = batch.take(&rows);
+                    part.times = PerRow::Same(time);
+                    if time < frontier {
+                        closed.entry(time).or_default().push(part);
+                    } else {
+                        open.push(part);
+                    }
+                }
+            }
+        }
+    }
+    *stash = open;
+    closed
+}
+
+/// Nets equal rows.
+pub(crate) struct Consolidator {
+    schema: SchemaRef,
+    codec: Option<RowCodec>,
+}
+
+impl Consolidator {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        Consolidator { schema, codec: None }
+    }
+
+    /// The updates of one time, equal rows netted when some are inserted and some removed; `None` if nothing is left.
+    ///
+    /// Rows stay in the order in which they first came. Insertions alone are passed on as they are.
+    pub(crate) fn consolidate(&mut self, time: Time, batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
+        let batch = self.concatenate(time, batches)?;
+        let diffs: Vec<Diff> = match &batch.diffs {
+            PerRow::Same(_) => return Some(batch),
+            PerRow::Each(diffs) if diffs.iter().all(|diff| *diff > 0) => return Some(batch),
+            PerRow::Each(diffs) => diffs.to_vec(),
+        };
+        let (rows, diffs) = self.net(&batch, &diffs);
+        if rows.is_empty() {
+            return None;
+        }
+        let mut netted = batch.take(&rows);
+        netted.diffs = PerRow::from_vec(diffs);
+        Some(netted)
+    }
+
+    fn concatenate(&self, time: Time, mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
+        if batches.len() <= 1 {
+            return batches.pop();
+        }
+        let rows = concat_batches(&self.schema, batches.iter().map(|b| &b.rows)).expect("batches of one view");
+        let diffs = batches.iter().flat_map(|b| (0..b.len()).map(|row| b.diffs.at(row))).collect();
+        Some(UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::from_vec(diffs) })
+    }
+
+    /// Positions of the rows whose diffs do not net to zero, where they first come, and their nets.
+    fn net(&mut self, batch: &UpdateBatch, diffs: &[Diff]) -> (Vec<u32>, Vec<Diff>) {
+        let codec = self.codec.get_or_insert_with(|| {
+            let types = self.schema.fields().iter().map(|f| f.data_type().clone()).collect();
+            RowCodec::new(types).expect("the plan was checked for types without row bytes")
+        });
+        let encoded = codec.encode(batch.rows.columns(), batch.len());
+        let mut first: HashTable<(u64, usize)> = HashTable::with_capacity(diffs.len());
+        let mut nets: Vec<Diff> = vec![0; diffs.len()];
+        for (row, diff) in diffs.iter().enumerate() {
+            let bytes = encoded.row(row);
+            let hash = hash_bytes(bytes);
+            let same = |(h, r): &(u64, usize)| *h == hash && encoded.row(*r) == bytes;
+            let entry = first.entry(hash, same, |(h, _)| *h).or_insert((hash, row));
+            nets[entry.get().1] += diff;
+        }
+        let kept = (0..diffs.len()).filter(|row| nets[*row] != 0);
+        kept.map(|row| (u32::try_from(row).expect("batches have less than 2^32 rows"), nets[row])).unzip()
+    }
+}

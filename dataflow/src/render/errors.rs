@@ -1,0 +1,133 @@
+//! Failed rows as data: a stream beside the rows, counted per view.
+//!
+//! A row on which an expression fails leaves the stream of rows and enters the stream of failures with its diff, so
+//! that its retraction takes the failure back. What remains counted is live: the rows that fail now.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::{Concatenate, Operator};
+
+use crate::output::Frontier;
+use crate::{Diff, Time};
+
+/// A row and the expression that failed on it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RowFailure {
+    /// Canonical text of the expression.
+    pub(crate) expression: String,
+    /// Why it failed.
+    pub(crate) message: String,
+    /// The row it failed on, as text.
+    pub(crate) row: String,
+}
+
+/// A failure that stands: its rows are in the input now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveError {
+    /// Canonical text of the expression.
+    pub expression: String,
+    /// Why it failed.
+    pub message: String,
+    /// The row it failed on, as text.
+    pub row: String,
+    /// How often the row is there.
+    pub count: Diff,
+}
+
+impl LiveError {
+    pub(crate) fn new(failure: RowFailure, count: Diff) -> Self {
+        let RowFailure { expression, message, row } = failure;
+        LiveError { expression, message, row, count }
+    }
+}
+
+/// A change of a failure's multiplicity.
+pub(crate) type FailureUpdate = (RowFailure, Time, Diff);
+
+/// The failures of one operator.
+pub(crate) type Failures<'s> = Stream<'s, Time, Vec<FailureUpdate>>;
+
+/// The failure of `expression` on row `row` of `rows`.
+pub(crate) fn failure(expression: &str, message: String, rows: &RecordBatch, row: usize) -> RowFailure {
+    RowFailure { expression: expression.to_owned(), message, row: row_text(rows, row) }
+}
+
+/// A row as `(1, a, NULL)`.
+fn row_text(rows: &RecordBatch, row: usize) -> String {
+    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+    let values: Vec<String> = rows
+        .columns()
+        .iter()
+        .map(|column| match ArrayFormatter::try_new(column, &options) {
+            Ok(formatter) => formatter.value(row).to_string(),
+            Err(_) => format!("<{}>", column.data_type()),
+        })
+        .collect();
+    format!("({})", values.join(", "))
+}
+
+/// The failures of a view on one worker, as of any time from the last compaction on.
+#[derive(Debug, Default)]
+pub(crate) struct FailureLedger {
+    settled: BTreeMap<RowFailure, Diff>,
+    recent: Vec<FailureUpdate>,
+    /// Updates ever received.
+    pub(crate) received: u64,
+}
+
+impl FailureLedger {
+    /// Multiplicities at `time`; a worker alone may have negative ones.
+    pub(crate) fn at(&self, time: Time) -> BTreeMap<RowFailure, Diff> {
+        let mut live = self.settled.clone();
+        for (failure, t, diff) in &self.recent {
+            if *t <= time {
+                *live.entry(failure.clone()).or_default() += diff;
+            }
+        }
+        live.retain(|_, count| *count != 0);
+        live
+    }
+
+    /// Forgets when failures through `time` came; no earlier time is read again.
+    pub(crate) fn compact(&mut self, time: Time) {
+        let mut kept = Vec::new();
+        for (failure, t, diff) in self.recent.drain(..) {
+            if t > time {
+                kept.push((failure, t, diff));
+                continue;
+            }
+            *self.settled.entry(failure).or_default() += diff;
+        }
+        self.recent = kept;
+        self.settled.retain(|_, count| *count != 0);
+    }
+}
+
+/// Collects the failures of all operators of a view; the frontier tells how far they are complete.
+pub(crate) fn collect<'s>(
+    scope: timely::dataflow::Scope<'s, Time>,
+    streams: Vec<Failures<'s>>,
+) -> (Rc<RefCell<FailureLedger>>, Frontier) {
+    let ledger = Rc::new(RefCell::new(FailureLedger::default()));
+    let frontier = Frontier::default();
+    if streams.is_empty() {
+        frontier.set(Time::MAX);
+        return (ledger, frontier);
+    }
+    let (target, seen) = (Rc::clone(&ledger), frontier.clone());
+    scope.concatenate(streams).sink(Pipeline, "Failures", move |(input, progress)| {
+        input.for_each(|_, updates| {
+            let mut ledger = target.borrow_mut();
+            ledger.received += updates.len() as u64;
+            ledger.recent.append(updates);
+        });
+        seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
+    });
+    (ledger, frontier)
+}

@@ -1,0 +1,137 @@
+//! Filters and projections: vectorised, without state.
+//!
+//! ```text
+//! rows --steps--> rows
+//!          \----> failures
+//! ```
+//!
+//! A row on which any expression fails leaves with the first failure in the order of the steps and their columns.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::compute::{filter, prep_null_mask_filter};
+use arrow::datatypes::SchemaRef;
+use timely::container::NoopBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use super::context::{Updates, Work};
+use super::errors::{FailureUpdate, Failures, failure};
+use crate::plan::Step;
+use crate::update::build_rows;
+use crate::{RowError, Scalar, UpdateBatch};
+
+/// Applies `steps` to every batch; the result is under `schema`.
+pub(crate) fn linear<'s>(
+    input: Updates<'s>,
+    steps: Vec<Step>,
+    schema: SchemaRef,
+    work: Rc<Work>,
+) -> (Updates<'s>, Failures<'s>) {
+    let mut builder = OperatorBuilder::new("Linear".to_owned(), input.scope());
+    let mut input = builder.new_input(input, Pipeline);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (rows, row_stream) = builder.new_output();
+    let (failures, failure_stream) = builder.new_output();
+    let mut rows = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(rows);
+    let mut failures = OutputBuilder::<_, NoopBuilder<Vec<FailureUpdate>>>::from(failures);
+    builder.build(move |_| {
+        move |_| {
+            let (mut rows, mut failures) = (rows.activate(), failures.activate());
+            input.for_each(|capability, batch| {
+                let batch = std::mem::take(batch);
+                work.received(batch.len());
+                let mut failed = Vec::new();
+                let mut out = apply(&steps, batch, &mut failed).with_schema(&schema);
+                work.sent(out.len());
+                if !out.is_empty() {
+                    rows.session_with_builder(&capability).give_container(&mut out);
+                }
+                if !failed.is_empty() {
+                    failures.session_with_builder(&capability).give_container(&mut failed);
+                }
+            });
+        }
+    });
+    (row_stream, failure_stream)
+}
+
+/// The rows that come through `steps`, and the failures on the way.
+pub(crate) fn apply(steps: &[Step], mut batch: UpdateBatch, failed: &mut Vec<FailureUpdate>) -> UpdateBatch {
+    for step in steps {
+        if batch.is_empty() {
+            break;
+        }
+        batch = match step {
+            Step::Filter(predicate) => select(predicate, batch, failed),
+            Step::Project { columns, schema } => project(columns, schema, batch, failed),
+        };
+    }
+    batch
+}
+
+/// The rows on which `predicate` is true.
+pub(crate) fn select(predicate: &Arc<dyn Scalar>, batch: UpdateBatch, failed: &mut Vec<FailureUpdate>) -> UpdateBatch {
+    let evaluated = predicate.evaluate(&batch.rows);
+    report(predicate.as_ref(), &evaluated.errors, &batch, failed);
+    // Failed rows are NULL, and NULL is not true.
+    let keep = true_only(evaluated.values.as_boolean());
+    if keep.true_count() == batch.len() {
+        return batch;
+    }
+    batch.filter(&keep)
+}
+
+fn project(
+    columns: &[Arc<dyn Scalar>],
+    schema: &SchemaRef,
+    batch: UpdateBatch,
+    failed: &mut Vec<FailureUpdate>,
+) -> UpdateBatch {
+    let mut values: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    let mut keep: Option<Vec<bool>> = None;
+    for column in columns {
+        if let Some(position) = column.column() {
+            values.push(Arc::clone(batch.rows.column(position)));
+            continue;
+        }
+        let evaluated = column.evaluate(&batch.rows);
+        if !evaluated.errors.is_empty() {
+            let kept = keep.get_or_insert_with(|| vec![true; batch.len()]);
+            let first: Vec<RowError> = evaluated.errors.into_iter().filter(|e| kept[e.row]).collect();
+            report(column.as_ref(), &first, &batch, failed);
+            first.iter().for_each(|e| kept[e.row] = false);
+        }
+        values.push(evaluated.values);
+    }
+    let Some(keep) = keep else {
+        let rows = build_rows(schema, values, batch.len());
+        return UpdateBatch { rows, times: batch.times, diffs: batch.diffs };
+    };
+    let keep = BooleanArray::from(keep);
+    let values = values.iter().map(|v| filter(v, &keep).expect("the mask has the batch's length")).collect();
+    UpdateBatch {
+        rows: build_rows(schema, values, keep.true_count()),
+        times: batch.times.filter(&keep),
+        diffs: batch.diffs.filter(&keep),
+    }
+}
+
+fn report(scalar: &dyn Scalar, errors: &[RowError], batch: &UpdateBatch, failed: &mut Vec<FailureUpdate>) {
+    for error in errors {
+        let failure = failure(scalar.text(), error.message.clone(), &batch.rows, error.row);
+        failed.push((failure, batch.times.at(error.row), batch.diffs.at(error.row)));
+    }
+}
+
+/// NULL as false.
+fn true_only(mask: &BooleanArray) -> BooleanArray {
+    if mask.null_count() == 0 {
+        return mask.clone();
+    }
+    prep_null_mask_filter(mask)
+}

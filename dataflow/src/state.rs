@@ -1,0 +1,114 @@
+//! What a view keeps of its rows on one worker, for reads and for views built on it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use differential_dataflow::trace::TraceReader;
+use timely::progress::frontier::AntichainRef;
+
+use crate::arrangement::{self, Layout, Trace};
+use crate::report::StateSize;
+use crate::update::build_rows;
+use crate::{DataflowError, Diffs, Time};
+
+/// Reads of a view's rows.
+pub(crate) trait ViewState {
+    /// The rows at `time`, which is complete and not before the last compaction. Consolidated, all diffs positive.
+    fn rows(&mut self, time: Time) -> Vec<(RecordBatch, Diffs)>;
+
+    /// The same, of the rows with one of the keys; columns of `keys` are the state's key columns.
+    fn rows_of(&mut self, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)>;
+
+    /// Whether the rows of past times can be told, from the last compaction on; else only those of the frontier.
+    fn has_history(&self) -> bool;
+
+    /// No time before `since` is read any more.
+    fn compact(&mut self, since: Time);
+
+    /// What is kept.
+    fn size(&self) -> StateSize;
+}
+
+/// A trace that is kept compact.
+pub(crate) struct TraceHandle {
+    trace: Trace,
+}
+
+impl TraceHandle {
+    pub(crate) fn new(trace: Trace) -> Self {
+        TraceHandle { trace }
+    }
+
+    /// Forgets when changes through `since`, which is complete, came. Both frontiers move, or batches never merge.
+    pub(crate) fn compact(&mut self, since: Time) {
+        self.trace.set_logical_compaction(AntichainRef::new(&[since]));
+        self.trace.set_physical_compaction(AntichainRef::new(&[since + 1]));
+    }
+
+    pub(crate) fn size(&self) -> StateSize {
+        let size = arrangement::size(&self.trace);
+        StateSize { rows: size.updates as u64, bytes: size.bytes as u64 }
+    }
+}
+
+/// The arrangement of a view's rows by some of its columns.
+pub(crate) struct ArrangementState {
+    handle: TraceHandle,
+    layout: Arc<Layout>,
+    /// Where each column of the view is among the columns held.
+    columns: Vec<usize>,
+    schema: SchemaRef,
+}
+
+/// The layout that holds all columns of a view, by `key`.
+pub(crate) fn layout_by(schema: &SchemaRef, key: &[usize]) -> Result<Arc<Layout>, DataflowError> {
+    Layout::new(schema, key, &rest(schema, key))
+}
+
+fn rest(schema: &SchemaRef, key: &[usize]) -> Vec<usize> {
+    (0..schema.fields().len()).filter(|column| !key.contains(column)).collect()
+}
+
+impl ArrangementState {
+    /// The state of a view whose rows are arranged by `key` as [`layout_by`] says.
+    pub(crate) fn new(trace: Trace, layout: Arc<Layout>, schema: SchemaRef, key: &[usize]) -> Self {
+        let held: Vec<usize> = key.iter().copied().chain(rest(&schema, key)).collect();
+        let place = |column| held.iter().position(|held| *held == column).expect("all columns are held");
+        let columns = (0..schema.fields().len()).map(place).collect();
+        ArrangementState { handle: TraceHandle::new(trace), layout, columns, schema }
+    }
+
+    fn in_order(&self, held: Vec<(RecordBatch, Diffs)>) -> Vec<(RecordBatch, Diffs)> {
+        let order = |(rows, diffs): (RecordBatch, Diffs)| {
+            assert!((0..rows.num_rows()).all(|row| diffs.at(row) > 0), "a row is there less than no times");
+            let columns = self.columns.iter().map(|column| Arc::clone(rows.column(*column))).collect();
+            (build_rows(&self.schema, columns, rows.num_rows()), diffs)
+        };
+        held.into_iter().map(order).collect()
+    }
+}
+
+impl ViewState for ArrangementState {
+    fn rows(&mut self, time: Time) -> Vec<(RecordBatch, Diffs)> {
+        let held = arrangement::snapshot(&mut self.handle.trace, &self.layout, time);
+        self.in_order(held)
+    }
+
+    fn rows_of(&mut self, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)> {
+        let held = arrangement::lookup(&mut self.handle.trace, &self.layout, keys, time);
+        self.in_order(held)
+    }
+
+    fn has_history(&self) -> bool {
+        true
+    }
+
+    fn compact(&mut self, since: Time) {
+        self.handle.compact(since);
+    }
+
+    fn size(&self) -> StateSize {
+        self.handle.size()
+    }
+}

@@ -1,0 +1,249 @@
+//! The thread that owns timely: applies commands in order, lets data in, steps, answers.
+//!
+//! ```text
+//! loop: commands --> inputs' backlogs --pump--> timely step --> view queues, reads, compaction, progress
+//! ```
+//!
+//! Nothing here waits but `step_or_park`, and whoever sends a command unparks the thread. A read sees exactly the
+//! commits before it: state with history is read as of its time; for state without, the dataflow is held at that time
+//! until the read is answered, while all other dataflows go on.
+
+mod flow;
+mod installation;
+mod reads;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use crate::arrangement::Trace;
+use crate::command::Command;
+use crate::engine::Shared;
+use crate::input::{Event, Pumped};
+use crate::output::ViewOutput;
+use crate::render::errors::FailureLedger;
+use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
+use crate::state::ViewState;
+use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
+use flow::{Flow, FlowId};
+use reads::PendingRead;
+
+/// An installed view.
+struct View {
+    flow: FlowId,
+    /// Texts of the shared indexes it reads, each once.
+    indexes: Vec<String>,
+    output: Rc<RefCell<ViewOutput>>,
+    /// Of its own operators, and of the indexes it reads.
+    failures: Vec<Rc<RefCell<FailureLedger>>>,
+    state: Option<Box<dyn ViewState>>,
+}
+
+/// An arrangement of a relation or view that several views may read.
+struct Index {
+    flow: FlowId,
+    trace: Trace,
+    /// What it indexes, whatever the key.
+    source: String,
+    failures: Rc<RefCell<FailureLedger>>,
+    readers: usize,
+}
+
+/// One worker of an engine.
+pub(crate) struct Worker<'t> {
+    timely: &'t mut timely::worker::Worker,
+    commands: Receiver<Command>,
+    shared: Arc<Shared>,
+    /// The last time that was closed.
+    closed: Time,
+    flows: BTreeMap<FlowId, Flow>,
+    next_flow: FlowId,
+    views: BTreeMap<ViewId, View>,
+    indexes: BTreeMap<String, Index>,
+    /// Inputs that read a relation, by flow and position.
+    readers: BTreeMap<RelationId, Vec<(FlowId, usize)>>,
+    reads: Vec<PendingRead>,
+    /// The progress last told to the handle.
+    reported: (Time, Time),
+    ending: bool,
+}
+
+impl<'t> Worker<'t> {
+    pub(crate) fn new(
+        timely: &'t mut timely::worker::Worker,
+        commands: Receiver<Command>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Worker {
+            timely,
+            commands,
+            shared,
+            closed: 0,
+            flows: BTreeMap::new(),
+            next_flow: FlowId::default(),
+            views: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            reads: Vec::new(),
+            reported: (1, 1),
+            ending: false,
+        }
+    }
+
+    /// Works until told to end. Returns early when the engine is abandoned or another worker has panicked.
+    pub(crate) fn run(&mut self) {
+        while !self.shared.is_abandoned() {
+            while let Ok(command) = self.commands.try_recv() {
+                self.apply(command);
+            }
+            let more = self.pump();
+            self.timely.step_or_park(if more { Some(Duration::ZERO) } else { None });
+            self.flows.values_mut().for_each(Flow::receive);
+            self.answer_reads();
+            self.compact();
+            self.report_progress();
+            if self.ending && self.is_finished() {
+                for view in self.views.values() {
+                    view.output.borrow_mut().end();
+                }
+                return;
+            }
+        }
+    }
+
+    /// Drops all dataflows, so that nothing is left to step.
+    pub(crate) fn dismantle(&mut self) {
+        self.reads.clear();
+        self.views.clear();
+        self.indexes.clear();
+        for flow in std::mem::take(&mut self.flows).into_values() {
+            self.timely.drop_dataflow(flow.dataflow);
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.reads.is_empty() && self.flows.values().all(|flow| flow.frontier() > self.closed)
+    }
+
+    fn apply(&mut self, command: Command) {
+        match command {
+            Command::Commit { time, changes } => self.commit(time, changes),
+            Command::Install(install) => self.install(install),
+            Command::Drop(view) => self.drop_view(view),
+            Command::Watch(view, after) => {
+                if let Some(view) = self.views.get(&view) {
+                    view.output.borrow_mut().watch(after);
+                }
+            }
+            Command::Unwatch(view) => {
+                if let Some(view) = self.views.get(&view) {
+                    view.output.borrow_mut().unwatch();
+                }
+            }
+            Command::Read(read) => self.read(read),
+            Command::Report(reply) => {
+                // A caller that has gone needs no answer.
+                let _ = reply.send(self.report());
+            }
+            Command::Shutdown => self.ending = true,
+        }
+    }
+
+    fn commit(&mut self, time: Time, changes: Vec<(RelationId, Vec<UpdateBatch>)>) {
+        assert!(time == self.closed + 1, "times are closed in order, each once");
+        for (relation, batches) in changes {
+            let Some(readers) = self.readers.get(&relation) else { continue };
+            for (flow, position) in readers {
+                let flow = self.flows.get_mut(flow).expect("readers are of installed flows");
+                for batch in &batches {
+                    flow.inputs[*position].push(Event::Rows(time, batch.clone()));
+                }
+            }
+        }
+        for input in self.flows.values_mut().flat_map(|flow| &mut flow.inputs) {
+            if !matches!(input.collection(), Some(CollectionId::View(_))) {
+                input.push(Event::Close(time));
+            }
+        }
+        self.closed = time;
+    }
+
+    /// Lets events enter; whether there are more that may.
+    fn pump(&mut self) -> bool {
+        let mut more = false;
+        for flow in self.flows.values_mut() {
+            more |= flow.pump() == Pumped::More;
+        }
+        more
+    }
+
+    /// Forgets history before the oldest waiting read.
+    fn compact(&mut self) {
+        let oldest = self.reads.iter().map(|read| read.time).min().unwrap_or(Time::MAX);
+        let closed = self.closed;
+        let since = |flow: &Flow| flow.frontier().min(closed + 1).saturating_sub(1).min(oldest);
+        for view in self.views.values_mut() {
+            let flow = self.flows.get_mut(&view.flow).expect("views have flows");
+            let since = since(flow);
+            if since > flow.compacted {
+                flow.compact(since);
+                view.failures[0].borrow_mut().compact(since);
+                if let Some(state) = &mut view.state {
+                    state.compact(since);
+                }
+            }
+        }
+        for index in self.indexes.values_mut() {
+            let flow = self.flows.get_mut(&index.flow).expect("indexes have flows");
+            let since = since(flow);
+            if since > flow.compacted {
+                flow.compact(since);
+                index.failures.borrow_mut().compact(since);
+            }
+        }
+    }
+
+    fn report_progress(&mut self) {
+        let mut complete = self.closed + 1;
+        let mut paced = self.closed + 1;
+        for flow in self.flows.values() {
+            let frontier = flow.frontier();
+            complete = complete.min(frontier);
+            // New views must not make commits wait while they take in their contents.
+            if frontier > flow.opening {
+                paced = paced.min(frontier);
+            }
+        }
+        if self.reported != (paced, complete) {
+            self.reported = (paced, complete);
+            self.shared.progress(self.timely.index(), paced, complete);
+        }
+    }
+
+    fn report(&self) -> EngineReport {
+        let views = self.views.iter().map(|(id, view)| ViewReport {
+            view: *id,
+            state: view.state.as_ref().map_or(StateSize::default(), |state| state.size()),
+            operators: self.flows[&view.flow].size(),
+            failures: view.failures.iter().map(|ledger| ledger.borrow().received).sum(),
+            work: self.flows[&view.flow].work_report(),
+        });
+        let indexes = self.indexes.iter().map(|(text, index)| IndexReport {
+            text: text.clone(),
+            readers: index.readers,
+            size: self.flows[&index.flow].size(),
+            work: self.flows[&index.flow].work_report(),
+        });
+        EngineReport {
+            time: self.closed,
+            workers: 1,
+            views: views.collect(),
+            indexes: indexes.collect(),
+            dataflows: self.flows.len(),
+        }
+    }
+}

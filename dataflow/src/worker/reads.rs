@@ -1,0 +1,137 @@
+//! Reads that wait until their time is complete.
+
+use std::collections::BTreeMap;
+
+use crossbeam_channel::Sender;
+
+use super::Worker;
+use super::flow::{Flow, FlowId};
+use crate::command::{Read, Reading, Reply, Shard};
+use crate::update::PerRow;
+use crate::{DataflowError, Time, UpdateBatch, ViewId};
+
+/// A read whose time is not complete yet.
+pub(super) struct PendingRead {
+    pub(super) time: Time,
+    views: Vec<ViewId>,
+    /// Flows that take in no later time until the read is answered.
+    held: Vec<FlowId>,
+    then: Then,
+}
+
+/// What to do with the rows.
+pub(super) enum Then {
+    /// They are for a caller.
+    Reply(Reading, Sender<Reply>),
+    /// They are the contents of an input, by position.
+    Open(FlowId, usize),
+}
+
+impl Worker<'_> {
+    /// Takes note of a read.
+    pub(super) fn read(&mut self, read: Read) {
+        let Read { time, views, what, reply } = read;
+        assert!(time == self.closed, "reads see exactly the commits before them");
+        self.add_read(time, views, Then::Reply(what, reply));
+    }
+
+    /// Answers when `views`, all installed, are complete through `time`, the last closed one.
+    pub(super) fn add_read(&mut self, time: Time, views: Vec<ViewId>, then: Then) {
+        let mut held = Vec::new();
+        for view in &views {
+            let view = &self.views[view];
+            if view.state.as_ref().is_some_and(|state| !state.has_history()) {
+                held.push(view.flow);
+                held.extend(view.indexes.iter().map(|text| self.indexes[text].flow));
+            }
+        }
+        for flow in &held {
+            self.flows.get_mut(flow).expect("views and indexes have flows").holds.push(time);
+        }
+        self.reads.push(PendingRead { time, views, held, then });
+    }
+
+    /// Answers the reads that can be.
+    pub(super) fn answer_reads(&mut self) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let reads = std::mem::take(&mut self.reads);
+        for read in reads {
+            if read.views.iter().all(|view| self.is_complete(*view, read.time)) {
+                self.answer(read);
+            } else {
+                self.reads.push(read);
+            }
+        }
+    }
+
+    fn is_complete(&self, view: ViewId, time: Time) -> bool {
+        let view = &self.views[&view];
+        let indexes = view.indexes.iter().map(|text| self.indexes[text].flow);
+        indexes.chain([view.flow]).all(|flow| self.flows[&flow].frontier() > time)
+    }
+
+    fn answer(&mut self, read: PendingRead) {
+        release(&mut self.flows, &read);
+        match read.then {
+            Then::Reply(what, reply) => {
+                let shards = read.views.iter().map(|view| self.shard(*view, read.time, &what)).collect();
+                // A caller that has gone needs no answer.
+                let _ = reply.send(Ok(shards));
+            }
+            Then::Open(flow, position) => {
+                let rows = self.shard(read.views[0], read.time, &Reading::Rows).rows;
+                let contents = rows.into_iter().map(|(rows, diffs)| {
+                    let times = PerRow::Same(read.time);
+                    UpdateBatch { rows, times, diffs }
+                });
+                self.flows.get_mut(&flow).expect("reads of dropped flows are gone").inputs[position].open(contents);
+            }
+        }
+    }
+
+    fn shard(&mut self, view: ViewId, time: Time, what: &Reading) -> Shard {
+        let view = self.views.get_mut(&view).expect("reads of dropped views are gone");
+        let mut failures = BTreeMap::new();
+        for ledger in &view.failures {
+            for (failure, count) in ledger.borrow().at(time) {
+                *failures.entry(failure).or_default() += count;
+            }
+        }
+        let rows = match (what, &mut view.state) {
+            (Reading::Errors, _) => Vec::new(),
+            (Reading::Rows, Some(state)) => state.rows(time),
+            (Reading::RowsOf(keys), Some(state)) => state.rows_of(keys, time),
+            (_, None) => unreachable!("the handle refuses reads of views that keep nothing"),
+        };
+        Shard { rows, failures }
+    }
+
+    /// Answers all reads of a view with an error.
+    pub(super) fn refuse_reads(&mut self, view: ViewId, error: DataflowError) {
+        for read in self.reads.extract_if(.., |read| read.views.contains(&view)) {
+            release(&mut self.flows, &read);
+            if let Then::Reply(_, reply) = read.then {
+                // A caller that has gone needs no answer.
+                let _ = reply.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// Gives up on reads for the inputs of a flow.
+    pub(super) fn forget_opening(&mut self, id: FlowId) {
+        for read in self.reads.extract_if(.., |read| matches!(read.then, Then::Open(flow, _) if flow == id)) {
+            release(&mut self.flows, &read);
+        }
+    }
+}
+
+fn release(flows: &mut BTreeMap<FlowId, Flow>, read: &PendingRead) {
+    for id in &read.held {
+        let Some(flow) = flows.get_mut(id) else { continue };
+        if let Some(position) = flow.holds.iter().position(|hold| *hold == read.time) {
+            flow.holds.swap_remove(position);
+        }
+    }
+}

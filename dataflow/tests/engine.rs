@@ -1,0 +1,287 @@
+//! The engine as its owner sees it: order, atomicity, ends. Plans without state.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState};
+use laminardb_dataflow::{DataflowError, RelationId, ViewId, Waited};
+use support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
+
+/// SELECT a, a + b FROM relation 1 WHERE a > 10.
+fn sums_over_ten() -> Arc<DataflowPlan> {
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 2);
+    let filtered = plan.filter(input, condition("#0 > 10", |row| Ok(row[0].map(|a| i64::from(a > 10)))));
+    let sum = compute("#0 + #1", |row| Ok(row[0].zip(row[1]).map(|(a, b)| a + b)));
+    let projected = plan.project(filtered, vec![column(0), sum]);
+    plan.finish(projected, OutputState::Nothing)
+}
+
+/// All rows of relation 1.
+fn everything() -> Arc<DataflowPlan> {
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 2);
+    plan.finish(input, OutputState::Nothing)
+}
+
+#[test]
+fn changes_of_a_linear_view_leave_by_time() {
+    for workers in [1, 2, 4] {
+        let (engine, recorder) = start(workers);
+        engine.install(ViewId(1), sums_over_ten(), vec![]).expect("a good plan");
+        assert_eq!(engine.watch(ViewId(1), true), Ok(0));
+        assert_eq!(engine.commit(change(1, insert(&[&[5, 1], &[11, 2], &[12, 3]]))), Ok(1));
+        settle(&engine);
+        let (row, other): (Row, Row) = (vec![Some(11), Some(2)], vec![Some(20), None]);
+        assert_eq!(engine.commit(change(1, batch(2, &[(row, -1), (other, 2)]))), Ok(2));
+        settle(&engine);
+        let changes = recorder.changes(1);
+        assert_eq!(changes[&1], bag(&[&[11, 13], &[12, 15]]));
+        assert_eq!(changes[&2], Bag::from([(vec![Some(11), Some(13)], -1), (vec![Some(20), None], 2)]));
+        for worker in 0..workers {
+            assert_eq!(recorder.frontier(1, worker), 3);
+        }
+        engine.shutdown();
+        assert_eq!(recorder.frontier(1, 0), u64::MAX);
+    }
+}
+
+#[test]
+fn changes_before_watching_and_after_unwatching_are_not_delivered() {
+    let (engine, recorder) = start(2);
+    engine.install(ViewId(1), everything(), vec![(RelationId(1), vec![insert(&[&[0, 0]])])]).expect("a good plan");
+    engine.commit(change(1, insert(&[&[1, 1]]))).expect("runs");
+    let after = engine.watch(ViewId(1), true).expect("installed");
+    assert_eq!(after, 1);
+    engine.commit(change(1, insert(&[&[2, 2]]))).expect("runs");
+    engine.watch(ViewId(1), false).expect("installed");
+    engine.commit(change(1, insert(&[&[3, 3]]))).expect("runs");
+    settle(&engine);
+    assert_eq!(recorder.sum(1), bag(&[&[2, 2]]));
+}
+
+#[test]
+fn rows_inserted_and_removed_at_one_time_net() {
+    let (engine, recorder) = start(1);
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 2);
+    let output = plan.project(input, vec![column(0)]);
+    engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+    engine.watch(ViewId(1), true).expect("installed");
+    let row = |a: i64, b: i64| -> Row { vec![Some(a), Some(b)] };
+    engine.commit(change(1, batch(2, &[(row(1, 1), -1), (row(1, 2), 1), (row(2, 1), 1)]))).expect("runs");
+    engine.commit(change(1, batch(2, &[(row(1, 2), -1), (row(1, 3), 1)]))).expect("runs");
+    settle(&engine);
+    assert_eq!(recorder.changes(1).into_iter().collect::<Vec<_>>(), vec![(1, bag(&[&[2]]))]);
+}
+
+#[test]
+fn unions_and_constants_flow_together() {
+    for workers in [1, 2] {
+        let (engine, recorder) = start(workers);
+        let mut plan = PlanBuilder::default();
+        let one = plan.relation(1, 1);
+        let two = plan.relation(2, 1);
+        let fixed = plan.node(Operator::Constant(insert(&[&[7], &[8]]).0), 1);
+        let union = plan.node(Operator::Union(vec![one, two, one, fixed]), 1);
+        engine.install(ViewId(1), plan.finish(union, OutputState::Nothing), vec![]).expect("a good plan");
+        engine.watch(ViewId(1), true).expect("installed");
+        let mut changes = change(1, insert(&[&[1]]));
+        changes.extend(change(2, insert(&[&[2]])));
+        engine.commit(changes).expect("runs");
+        settle(&engine);
+        assert_eq!(recorder.sum(1), bag(&[&[1], &[1], &[2]]));
+        let report = engine.report().expect("runs");
+        let union = report.view(ViewId(1)).expect("installed").work_of("union");
+        assert_eq!(union, (5, 5), "each row once for each reader, the constant rows once in all");
+    }
+}
+
+#[test]
+fn failed_rows_are_errors_until_they_are_retracted() {
+    for workers in [1, 2] {
+        let (engine, recorder) = start(workers);
+        let mut plan = PlanBuilder::default();
+        let input = plan.relation(1, 2);
+        let inverse = compute("100 / #0", |row| match row[0] {
+            Some(0) => Err("division by zero".to_owned()),
+            a => Ok(a.map(|a| 100 / a)),
+        });
+        let output = plan.project(input, vec![inverse, column(1)]);
+        engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+        engine.watch(ViewId(1), true).expect("installed");
+        engine.commit(change(1, insert(&[&[0, 1], &[5, 2], &[0, 1]]))).expect("runs");
+        let errors = engine.errors(ViewId(1)).expect("installed");
+        assert_eq!(errors.len(), 1);
+        assert_eq!((errors[0].expression.as_str(), errors[0].row.as_str()), ("100 / #0", "(0, 1)"));
+        assert_eq!((errors[0].message.as_str(), errors[0].count), ("division by zero", 2));
+        engine.commit(change(1, batch(2, &[(vec![Some(0), Some(1)], -2)]))).expect("runs");
+        assert_eq!(engine.errors(ViewId(1)), Ok(vec![]));
+        settle(&engine);
+        assert_eq!(recorder.sum(1), bag(&[&[20, 2]]));
+    }
+}
+
+#[test]
+fn a_view_takes_in_large_contents_while_commits_go_on() {
+    let (engine, recorder) = start(2);
+    engine.install(ViewId(2), everything(), vec![]).expect("a good plan");
+    engine.watch(ViewId(2), true).expect("installed");
+    let rows: Vec<(Row, i64)> = (0..200_000).map(|i| (vec![Some(i), Some(0)], 1)).collect();
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 2);
+    let output = plan.project(input, vec![column(1)]);
+    let plan = plan.finish(output, OutputState::Nothing);
+    engine.install(ViewId(1), plan, vec![(RelationId(1), vec![batch(2, &rows)])]).expect("a good plan");
+    engine.watch(ViewId(1), true).expect("installed");
+    for i in 0..100 {
+        engine.commit(change(1, insert(&[&[i, i]]))).expect("runs");
+    }
+    settle(&engine);
+    assert_eq!(recorder.sum(1).len(), 100);
+    assert_eq!(recorder.sum(2).len(), 100);
+    let report = engine.report().expect("runs");
+    assert_eq!(report.view(ViewId(1)).expect("installed").work_of("linear"), (200_100, 200_100));
+}
+
+#[test]
+fn commits_of_many_threads_are_atomic_and_share_times() {
+    let (engine, recorder) = start(2);
+    let mut plan = PlanBuilder::default();
+    let (one, two) = (plan.relation(1, 1), plan.relation(2, 1));
+    let union = plan.node(Operator::Union(vec![one, two]), 1);
+    engine.install(ViewId(1), plan.finish(union, OutputState::Nothing), vec![]).expect("a good plan");
+    engine.watch(ViewId(1), true).expect("installed");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let mut last = 0;
+                for i in 0..250 {
+                    let mut changes = change(1, insert(&[&[thread * 1000 + i]]));
+                    changes.extend(change(2, insert(&[&[thread * 1000 + i]])));
+                    let time = engine.commit(changes).expect("runs");
+                    assert!(time >= last, "times of one caller do not go back");
+                    last = time;
+                }
+            });
+        }
+    });
+    settle(&engine);
+    let times = recorder.changes(1);
+    assert!(times.values().flatten().all(|(_, diff)| *diff == 2), "both changes of a commit have one time");
+    assert_eq!(times.values().map(Bag::len).sum::<usize>(), 1000);
+    assert_eq!(engine.rows_pending(RelationId(1)), 0);
+}
+
+#[test]
+fn calls_are_refused_with_a_reason() {
+    let (engine, _recorder) = start(1);
+    engine.install(ViewId(1), everything(), vec![]).expect("a good plan");
+    assert_eq!(engine.install(ViewId(1), everything(), vec![]), Err(DataflowError::AlreadyInstalled(ViewId(1))));
+    assert_eq!(engine.drop_view(ViewId(2)), Err(DataflowError::UnknownView(ViewId(2))));
+    assert_eq!(engine.watch(ViewId(2), true), Err(DataflowError::UnknownView(ViewId(2))));
+    assert_eq!(engine.snapshot(&[ViewId(1)]).err(), Some(DataflowError::Stateless(ViewId(1))));
+    let mut plan = PlanBuilder::default();
+    let input = plan.view(1, 2);
+    let on_stateless = plan.finish(input, OutputState::Nothing);
+    assert_eq!(engine.install(ViewId(3), on_stateless, vec![]), Err(DataflowError::Stateless(ViewId(1))));
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 2);
+    let bad = plan.project(input, vec![column(5)]);
+    let bad = engine.install(ViewId(3), plan.finish(bad, OutputState::Nothing), vec![]);
+    assert!(matches!(bad, Err(DataflowError::MalformedPlan(_))));
+    engine.shutdown();
+    engine.shutdown();
+    assert_eq!(engine.commit(vec![]), Err(DataflowError::ShutDown));
+    assert_eq!(engine.report().err(), Some(DataflowError::ShutDown));
+}
+
+#[test]
+fn dropped_views_end_and_leave_nothing_behind() {
+    let (engine, recorder) = start(2);
+    for round in 0..20 {
+        engine.install(ViewId(1), everything(), vec![]).expect("a good plan");
+        engine.install(ViewId(2), sums_over_ten(), vec![]).expect("a good plan");
+        engine.watch(ViewId(1), true).expect("installed");
+        engine.commit(change(1, insert(&[&[round, 0]]))).expect("runs");
+        engine.drop_view(ViewId(1)).expect("installed");
+        engine.drop_view(ViewId(2)).expect("installed");
+        settle(&engine);
+        let report = engine.report().expect("runs");
+        assert_eq!((report.dataflows, report.views.len()), (0, 0));
+        assert_eq!(recorder.frontier(1, 0), u64::MAX);
+        recorder.forget();
+    }
+}
+
+#[test]
+fn a_panic_stops_the_engine_for_all_callers() {
+    for workers in [1, 2] {
+        let (engine, recorder) = start(workers);
+        let mut plan = PlanBuilder::default();
+        let input = plan.relation(1, 1);
+        let broken = condition("broken", |row| {
+            assert!(row[0] != Some(13), "an invariant broke");
+            Ok(Some(1))
+        });
+        let output = plan.filter(input, broken);
+        engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+        let stopped = Err(DataflowError::Stopped { reason: "an invariant broke".to_owned() });
+        std::thread::scope(|scope| {
+            engine.commit(change(1, insert(&[&[1]]))).expect("runs");
+            settle(&engine);
+            let waiter = scope.spawn(|| engine.wait(2, None, &|| false));
+            engine.commit(change(1, insert(&[&[13]]))).expect("accepted");
+            let waited = waiter.join().expect("no panic reaches callers");
+            // The waiter may have come before time 2 was given out, and found time 1 complete.
+            assert!(waited == stopped || waited == Ok(Waited::Done));
+        });
+        assert_eq!(engine.wait(2, None, &|| false), stopped);
+        assert_eq!(engine.commit(vec![]), Err(DataflowError::Stopped { reason: "an invariant broke".to_owned() }));
+        assert_eq!(recorder.stopped(), vec!["an invariant broke".to_owned()]);
+        engine.shutdown();
+    }
+}
+
+#[test]
+fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
+    let (engine, _recorder) = start(1);
+    assert_eq!(engine.wait(0, None, &|| false), Ok(Waited::Done));
+    assert_eq!(engine.wait(99, None, &|| false), Ok(Waited::Done), "nothing is missing of what was committed");
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.lock().expect("nobody panics");
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 1);
+    let inside = Arc::clone(&gate);
+    let slow = condition("slow", move |_| {
+        drop(inside.lock());
+        Ok(Some(1))
+    });
+    let output = plan.filter(input, slow);
+    engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+    engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
+    assert_eq!(engine.rows_pending(RelationId(1)), 2);
+    assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &|| false), Err(DataflowError::TimedOut));
+    assert_eq!(engine.wait(1, None, &|| true), Ok(Waited::Cancelled));
+    drop(held);
+    assert_eq!(engine.wait_for_room(RelationId(1), 0, None, &|| false), Ok(Waited::Done));
+    assert_eq!(engine.wait(1, None, &|| false), Ok(Waited::Done));
+}
+
+#[test]
+fn shutdown_finishes_what_was_accepted() {
+    for workers in [1, 2] {
+        let (engine, recorder) = start(workers);
+        engine.install(ViewId(1), everything(), vec![]).expect("a good plan");
+        engine.watch(ViewId(1), true).expect("installed");
+        for i in 0..100 {
+            engine.commit(change(1, insert(&[&[i, i]]))).expect("runs");
+        }
+        engine.shutdown();
+        assert_eq!(recorder.sum(1).len(), 100);
+        assert_eq!(engine.wait(100, None, &|| false).err(), Some(DataflowError::ShutDown));
+    }
+}

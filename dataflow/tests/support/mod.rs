@@ -1,0 +1,295 @@
+//! Plans by hand over rows of integers, and a sink that remembers.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step};
+use laminardb_dataflow::update::PerRow;
+use laminardb_dataflow::{
+    ChangeSink, CollectionId, Diff, Diffs, Engine, EngineConfig, Evaluated, RelationId, RowError, Scalar, Time,
+    UpdateBatch, ViewId, ViewSnapshot,
+};
+
+/// A row of integers, NULL as `None`.
+pub type Row = Vec<Option<i64>>;
+/// Multiplicities of rows.
+pub type Bag = BTreeMap<Row, Diff>;
+
+/// Columns a, b, c, ... of integers.
+pub fn schema(columns: usize) -> SchemaRef {
+    let names = "abcdefghijklmnopqrstuvwxyz";
+    let field = |i: usize| Field::new(&names[i..=i], DataType::Int64, true);
+    Arc::new(Schema::new((0..columns).map(field).collect::<Vec<_>>()))
+}
+
+/// Rows and their multiplicities as a batch.
+pub fn batch(columns: usize, rows: &[(Row, Diff)]) -> (RecordBatch, Diffs) {
+    let column = |c: usize| Arc::new(rows.iter().map(|(row, _)| row[c]).collect::<Int64Array>()) as ArrayRef;
+    let columns: Vec<ArrayRef> = (0..columns).map(column).collect();
+    let rows_out = RecordBatch::try_new(schema(columns.len()), columns).expect("columns fit");
+    (rows_out, PerRow::from_vec(rows.iter().map(|(_, diff)| *diff).collect()))
+}
+
+/// Rows inserted once, none NULL.
+pub fn insert(rows: &[&[i64]]) -> (RecordBatch, Diffs) {
+    let rows: Vec<(Row, Diff)> = rows.iter().map(|row| (row.iter().map(|x| Some(*x)).collect(), 1)).collect();
+    batch(rows[0].0.len(), &rows)
+}
+
+/// A change of one relation.
+pub fn change(relation: u64, (rows, diffs): (RecordBatch, Diffs)) -> Vec<(RelationId, RecordBatch, Diffs)> {
+    vec![(RelationId(relation), rows, diffs)]
+}
+
+/// Adds a batch to a bag.
+pub fn add(bag: &mut Bag, rows: &RecordBatch, diffs: &Diffs) {
+    for position in 0..rows.num_rows() {
+        let value = |column: &ArrayRef| {
+            let column = column.as_primitive::<Int64Type>();
+            arrow::array::Array::is_valid(column, position).then(|| column.value(position))
+        };
+        let row: Row = rows.columns().iter().map(value).collect();
+        *bag.entry(row).or_default() += diffs.at(position);
+    }
+    bag.retain(|_, diff| *diff != 0);
+}
+
+/// The rows of a snapshot.
+pub fn bag_of(snapshot: &ViewSnapshot) -> Bag {
+    let mut bag = Bag::new();
+    for (rows, diffs) in &snapshot.rows {
+        add(&mut bag, rows, diffs);
+    }
+    bag
+}
+
+/// A bag of rows that are there once.
+pub fn bag(rows: &[&[i64]]) -> Bag {
+    let mut bag = Bag::new();
+    for row in rows {
+        *bag.entry(row.iter().map(|x| Some(*x)).collect()).or_default() += 1;
+    }
+    bag
+}
+
+/// What an expression computes of one row.
+type RowFunction = Arc<dyn Fn(&Row) -> Result<Option<i64>, String> + Send + Sync>;
+
+/// An expression of a row of integers; booleans are 0 and 1.
+#[derive(Clone)]
+pub struct Expression {
+    text: String,
+    data_type: DataType,
+    column: Option<usize>,
+    function: RowFunction,
+}
+
+impl Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Scalar for Expression {
+    fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Evaluated {
+        let mut errors = Vec::new();
+        let mut values: Vec<Option<i64>> = Vec::new();
+        for row in 0..batch.num_rows() {
+            let mut one = Bag::new();
+            add(&mut one, &batch.slice(row, 1), &PerRow::Same(1));
+            let (cells, _) = one.pop_first().expect("one row");
+            values.push((self.function)(&cells).unwrap_or_else(|message| {
+                errors.push(RowError { row, message });
+                None
+            }));
+        }
+        let values: ArrayRef = match self.data_type {
+            DataType::Boolean => Arc::new(values.iter().map(|v| v.map(|v| v != 0)).collect::<BooleanArray>()),
+            _ => Arc::new(values.into_iter().collect::<Int64Array>()),
+        };
+        Evaluated { values, errors }
+    }
+
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn column(&self) -> Option<usize> {
+        self.column
+    }
+}
+
+/// An integer expression.
+pub fn compute(
+    text: &str,
+    function: impl Fn(&Row) -> Result<Option<i64>, String> + Send + Sync + 'static,
+) -> Arc<dyn Scalar> {
+    let function = Arc::new(function);
+    Arc::new(Expression { text: text.to_owned(), data_type: DataType::Int64, column: None, function })
+}
+
+/// A condition.
+pub fn condition(
+    text: &str,
+    function: impl Fn(&Row) -> Result<Option<i64>, String> + Send + Sync + 'static,
+) -> Arc<dyn Scalar> {
+    let function = Arc::new(function);
+    Arc::new(Expression { text: text.to_owned(), data_type: DataType::Boolean, column: None, function })
+}
+
+/// A column.
+pub fn column(position: usize) -> Arc<dyn Scalar> {
+    let function = Arc::new(move |row: &Row| Ok(row[position]));
+    let text = format!("#{position}");
+    Arc::new(Expression { text, data_type: DataType::Int64, column: Some(position), function })
+}
+
+/// Builds plans node by node.
+#[derive(Default)]
+pub struct PlanBuilder {
+    nodes: Vec<Node>,
+    arrangements: Vec<laminardb_dataflow::plan::Arrangement>,
+}
+
+impl PlanBuilder {
+    /// Adds a node with integer columns.
+    pub fn node(&mut self, operator: Operator, columns: usize) -> NodeId {
+        self.nodes.push(Node { operator, schema: schema(columns) });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// All changes of a relation.
+    pub fn relation(&mut self, relation: u64, columns: usize) -> NodeId {
+        self.node(Operator::Input(CollectionId::Relation(RelationId(relation))), columns)
+    }
+
+    /// All changes of a view.
+    pub fn view(&mut self, view: u64, columns: usize) -> NodeId {
+        self.node(Operator::Input(CollectionId::View(ViewId(view))), columns)
+    }
+
+    /// Rows where a condition is true.
+    pub fn filter(&mut self, input: NodeId, predicate: Arc<dyn Scalar>) -> NodeId {
+        let columns = self.nodes[input.0].schema.fields().len();
+        self.node(Operator::Linear { input, steps: vec![Step::Filter(predicate)] }, columns)
+    }
+
+    /// Computed columns.
+    pub fn project(&mut self, input: NodeId, columns: Vec<Arc<dyn Scalar>>) -> NodeId {
+        let count = columns.len();
+        let step = Step::Project { columns, schema: schema(count) };
+        self.node(Operator::Linear { input, steps: vec![step] }, count)
+    }
+
+    /// An index.
+    pub fn arrange(
+        &mut self,
+        input: NodeId,
+        key: &[usize],
+        value: &[usize],
+    ) -> laminardb_dataflow::plan::ArrangementId {
+        let (key, value) = (key.to_vec(), value.to_vec());
+        self.arrangements.push(laminardb_dataflow::plan::Arrangement { input, key, value });
+        laminardb_dataflow::plan::ArrangementId(self.arrangements.len() - 1)
+    }
+
+    /// The plan that ends in `node`.
+    pub fn finish(self, node: NodeId, state: OutputState) -> Arc<DataflowPlan> {
+        let output = Output { node, unique_key: None, state };
+        Arc::new(DataflowPlan { nodes: self.nodes, arrangements: self.arrangements, output })
+    }
+}
+
+/// Changes of one view: of each worker and time in order.
+type Delivered = Vec<(usize, Time, Bag)>;
+
+/// Remembers everything an engine delivers, and checks the order of it.
+#[derive(Default)]
+pub struct Recorder {
+    changes: Mutex<BTreeMap<ViewId, Delivered>>,
+    frontiers: Mutex<BTreeMap<(ViewId, usize), Time>>,
+    stopped: Mutex<Vec<String>>,
+}
+
+impl Recorder {
+    /// All changes of a view by time, over all workers.
+    pub fn changes(&self, view: u64) -> BTreeMap<Time, Bag> {
+        let mut times: BTreeMap<Time, Bag> = BTreeMap::new();
+        for (_, time, changes) in self.changes.lock().expect("no test panics").get(&ViewId(view)).into_iter().flatten()
+        {
+            let bag = times.entry(*time).or_default();
+            for (row, diff) in changes {
+                *bag.entry(row.clone()).or_default() += diff;
+            }
+        }
+        times.values_mut().for_each(|bag| bag.retain(|_, diff| *diff != 0));
+        times.retain(|_, bag| !bag.is_empty());
+        times
+    }
+
+    /// The sum of all changes of a view.
+    pub fn sum(&self, view: u64) -> Bag {
+        let mut sum = Bag::new();
+        for (row, diff) in self.changes(view).into_values().flatten() {
+            *sum.entry(row).or_default() += diff;
+        }
+        sum.retain(|_, diff| *diff != 0);
+        sum
+    }
+
+    /// The frontier of a view on a worker.
+    pub fn frontier(&self, view: u64, worker: usize) -> Time {
+        *self.frontiers.lock().expect("no test panics").get(&(ViewId(view), worker)).unwrap_or(&0)
+    }
+
+    /// Starts over, so that ids can be used again.
+    pub fn forget(&self) {
+        self.changes.lock().expect("no test panics").clear();
+        self.frontiers.lock().expect("no test panics").clear();
+    }
+
+    /// Why the engine stopped, each time it said so.
+    pub fn stopped(&self) -> Vec<String> {
+        self.stopped.lock().expect("no test panics").clone()
+    }
+}
+
+impl ChangeSink for Recorder {
+    fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
+        let frontier = self.frontiers.lock().expect("no test panics").get(&(view, worker)).copied().unwrap_or(0);
+        assert!(time >= frontier, "changes of a closed time");
+        let mut bag = Bag::new();
+        add(&mut bag, &changes.rows, &changes.diffs);
+        self.changes.lock().expect("no test panics").entry(view).or_default().push((worker, time, bag));
+    }
+
+    fn frontier(&self, worker: usize, view: ViewId, frontier: Time) {
+        let before = self.frontiers.lock().expect("no test panics").insert((view, worker), frontier);
+        assert!(before.is_none_or(|before| before < frontier), "the frontier moves forward");
+    }
+
+    fn stopped(&self, reason: &str) {
+        self.stopped.lock().expect("no test panics").push(reason.to_owned());
+    }
+}
+
+/// An engine and what it delivers.
+pub fn start(workers: usize) -> (Engine, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let config = EngineConfig { workers: NonZeroUsize::new(workers).expect("at least one worker") };
+    let sink: Arc<dyn ChangeSink> = Arc::<Recorder>::clone(&recorder);
+    (Engine::start(config, sink).expect("threads start"), recorder)
+}
+
+/// Waits until all views are complete.
+pub fn settle(engine: &Engine) {
+    engine.wait(engine.last_time(), None, &|| false).expect("the engine runs");
+}
