@@ -27,8 +27,8 @@ pub(crate) enum Command {
     Drop(ViewId),
     /// Changes after a time go to the sink.
     Watch(ViewId, Time),
-    /// No changes go to the sink.
-    Unwatch(ViewId),
+    /// Changes after a time do not go to the sink.
+    Unwatch(ViewId, Time),
     /// Reads views as of the last closed time.
     Read(Read),
     /// Sizes and counters.

@@ -59,8 +59,8 @@ pub(crate) struct ViewOutput {
     view: ViewId,
     sink: Arc<dyn ChangeSink>,
     consolidator: Consolidator,
-    /// Changes after this time go to the sink.
-    watched_after: Option<Time>,
+    /// Changes after the first time, through the second if it is known, go to the sink; the last may be open.
+    watched: Vec<(Time, Option<Time>)>,
     /// Changes after each time go to each queue.
     readers: Vec<(Time, Queue)>,
     stash: Vec<UpdateBatch>,
@@ -77,7 +77,7 @@ impl ViewOutput {
             view,
             sink,
             consolidator: Consolidator::new(schema),
-            watched_after: None,
+            watched: Vec::new(),
             readers: Vec::new(),
             stash: Vec::new(),
             frontier: Frontier::default(),
@@ -92,12 +92,20 @@ impl ViewOutput {
 
     /// Lets the changes after `time` go to the sink, in addition to those that already do.
     pub(crate) fn watch(&mut self, time: Time) {
-        self.watched_after.get_or_insert(time);
+        if self.watched.last().is_none_or(|(_, until)| until.is_some()) {
+            self.watched.push((time, None));
+        }
     }
 
-    /// Ends what [`ViewOutput::watch`] began.
-    pub(crate) fn unwatch(&mut self) {
-        self.watched_after = None;
+    /// Ends what [`ViewOutput::watch`] began: changes after `time` do not go to the sink.
+    pub(crate) fn unwatch(&mut self, time: Time) {
+        if let Some((_, until @ None)) = self.watched.last_mut() {
+            *until = Some(time);
+        }
+    }
+
+    fn is_watched(&self, time: Time) -> bool {
+        self.watched.iter().any(|(after, until)| *after < time && until.is_none_or(|until| time <= until))
     }
 
     /// A queue that receives the changes after `time`.
@@ -119,7 +127,7 @@ impl ViewOutput {
     }
 
     fn is_wanted(&self) -> bool {
-        self.watched_after.is_some() || !self.readers.is_empty()
+        !self.watched.is_empty() || !self.readers.is_empty()
     }
 
     fn receive(&mut self, batch: UpdateBatch) {
@@ -135,6 +143,7 @@ impl ViewOutput {
             }
         }
         self.frontier.set(frontier);
+        self.watched.retain(|(_, until)| until.is_none_or(|until| until >= frontier));
         if frontier == Time::MAX {
             return;
         }
@@ -150,7 +159,7 @@ impl ViewOutput {
     }
 
     fn publish(&mut self, time: Time, batches: Vec<UpdateBatch>) {
-        let watched = self.watched_after.is_some_and(|after| time > after);
+        let watched = self.is_watched(time);
         if !watched && self.readers.iter().all(|(after, _)| time <= *after) {
             return;
         }

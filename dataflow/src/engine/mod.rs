@@ -174,7 +174,7 @@ impl Engine {
             return Err(DataflowError::UnknownView(view));
         }
         let time = state.seal_open();
-        state.send(|_| if deliver { Command::Watch(view, time) } else { Command::Unwatch(view) });
+        state.send(|_| if deliver { Command::Watch(view, time) } else { Command::Unwatch(view, time) });
         drop(state);
         self.shared.unpark();
         Ok(time)

@@ -139,9 +139,9 @@ impl<'t> Worker<'t> {
                     view.output.borrow_mut().watch(after);
                 }
             }
-            Command::Unwatch(view) => {
+            Command::Unwatch(view, after) => {
                 if let Some(view) = self.views.get(&view) {
-                    view.output.borrow_mut().unwatch();
+                    view.output.borrow_mut().unwatch(after);
                 }
             }
             Command::Read(read) => self.read(read),
