@@ -50,8 +50,8 @@ impl Append {
     }
 
     pub(super) fn scan(&mut self) -> Scan {
-        let tail = (self.tail.rows() > 0).then(|| self.tail.snapshot());
-        let parts = self.frozen.iter().cloned().chain(tail).map(|rows| Part { rows, live: None });
+        let batches = self.frozen.iter().chain(self.tail.snapshot());
+        let parts = batches.map(|rows| Part { rows: rows.clone(), live: None });
         Scan::new(Arc::clone(&self.schema), parts.collect())
     }
 
@@ -97,7 +97,11 @@ mod tests {
             source.insert(&row);
         }
         assert_eq!(source.scan().batches().len(), 3);
-        assert_eq!(source.rows(), 20_000);
+        for _ in 0..100 {
+            source.insert(&row);
+            assert!(source.scan().batches().len() < 3 + 14);
+        }
+        assert_eq!(source.rows(), 20_100);
     }
 
     #[test]

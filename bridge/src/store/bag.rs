@@ -117,9 +117,10 @@ impl Bag {
             return;
         }
         let mut index = Index::with_capacity(self.heap.rows());
-        for (positions, rows) in self.heap.all() {
+        let mut positions = self.heap.positions().into_iter();
+        for rows in self.heap.scan().iter() {
             let hashes = self.layout.row.hashes(&self.layout.row.encode(&rows));
-            hashes.into_iter().zip(positions).for_each(|(hash, position)| add(&mut index, hash, position));
+            hashes.into_iter().zip(positions.by_ref()).for_each(|(hash, position)| add(&mut index, hash, position));
         }
         self.index = Some(index);
     }

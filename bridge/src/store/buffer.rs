@@ -2,7 +2,9 @@
 //! row, and leave it as a frozen batch when it is full.
 //!
 //! Rows are only ever appended, so a row keeps its place until the buffer is frozen, and then has the same place in
-//! the frozen batch.
+//! the frozen batch. A reader gets the rows as a few runs, each more than half as long again as the next: what was
+//! not read yet becomes a run, and runs are joined as they grow, so that reading after each insert copies a row
+//! O(log n) times and not n.
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use arrow::array::{
     new_empty_array,
 };
 use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::{concat, take};
+use arrow::compute::{concat, concat_batches, interleave_record_batch, take};
 use arrow::datatypes::{BinaryType, ByteArrayType, DataType, SchemaRef, Utf8Type};
 
 /// Rows at which a buffer is frozen.
@@ -71,68 +73,135 @@ pub(crate) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usi
 /// Rows of one schema, growing at the end.
 pub(super) struct RowBuffer {
     schema: SchemaRef,
+    /// Rows that were read, the first ones. A run is longer than the one after it.
+    runs: Vec<RecordBatch>,
+    rows_in_runs: usize,
+    bytes_in_runs: usize,
+    /// Rows that were not.
     columns: Vec<Box<dyn ColumnBuffer>>,
-    rows: usize,
-    /// The rows as a batch, until the next append.
-    snapshot: Option<RecordBatch>,
+    rows_in_columns: usize,
 }
 
 impl RowBuffer {
     pub(super) fn new(schema: SchemaRef) -> Self {
         let columns = schema.fields().iter().map(|field| column_buffer(field.data_type())).collect();
-        RowBuffer { schema, columns, rows: 0, snapshot: None }
+        RowBuffer { schema, runs: Vec::new(), rows_in_runs: 0, bytes_in_runs: 0, columns, rows_in_columns: 0 }
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.rows
+        self.rows_in_runs + self.rows_in_columns
     }
 
     /// Whether the rows should be frozen.
     pub(super) fn is_full(&self) -> bool {
-        self.rows >= FULL_ROWS || self.columns.iter().any(|column| column.variable_bytes() >= 8 * LARGE_BYTES)
+        self.rows() >= FULL_ROWS
+            || self.bytes_in_runs >= 8 * LARGE_BYTES
+            || self.columns.iter().any(|column| column.variable_bytes() >= 8 * LARGE_BYTES)
     }
 
     /// Appends the rows of `batch`, which must be of the schema.
     pub(super) fn append(&mut self, batch: &RecordBatch) {
-        self.snapshot = None;
         for (buffer, column) in self.columns.iter_mut().zip(batch.columns()) {
             buffer.append(column);
         }
-        self.rows += batch.num_rows();
+        self.rows_in_columns += batch.num_rows();
     }
 
     /// The given rows, in the given order.
     pub(super) fn gather(&self, rows: &[u32]) -> RecordBatch {
+        if self.runs.is_empty() {
+            return self.gather_columns(rows);
+        }
+        let late = |row: &u32| (*row as usize).checked_sub(self.rows_in_runs).map(|row| row as u32);
+        let late_rows: Vec<u32> = rows.iter().filter_map(late).collect();
+        let late_batch = self.gather_columns(&late_rows);
+        if late_rows.len() == rows.len() {
+            return late_batch;
+        }
+        let mut late_rows = 0..;
+        let starts: Vec<usize> = self.starts().collect();
+        let pick = |row: &u32| match late(row) {
+            Some(_) => (self.runs.len(), late_rows.next().expect("endless")),
+            None => {
+                let run = starts.partition_point(|start| *start <= *row as usize) - 1;
+                (run, *row as usize - starts[run])
+            }
+        };
+        let picks: Vec<(usize, usize)> = rows.iter().map(pick).collect();
+        if let [(run, row)] = picks.as_slice() {
+            return self.runs[*run].slice(*row, 1);
+        }
+        let sources: Vec<&RecordBatch> = self.runs.iter().chain([&late_batch]).collect();
+        interleave_record_batch(&sources, &picks).expect("batches of one schema")
+    }
+
+    fn gather_columns(&self, rows: &[u32]) -> RecordBatch {
         let columns = self.columns.iter().map(|column| column.gather(rows)).collect();
         with_columns(&self.schema, columns, rows.len())
     }
 
-    /// All rows as a batch, which later appends don't change.
-    pub(super) fn snapshot(&mut self) -> RecordBatch {
-        if self.snapshot.is_none() {
-            let columns = self.columns.iter_mut().map(|column| column.snapshot()).collect();
-            self.snapshot = Some(with_columns(&self.schema, columns, self.rows));
+    /// First rows of the runs.
+    fn starts(&self) -> impl Iterator<Item = usize> + '_ {
+        self.runs.iter().scan(0, |end, run| {
+            let start = *end;
+            *end += run.num_rows();
+            Some(start)
+        })
+    }
+
+    /// All rows, in batches which later appends don't change.
+    pub(super) fn snapshot(&mut self) -> &[RecordBatch] {
+        if self.rows_in_columns > 0 {
+            let fresh = self.take_columns();
+            self.rows_in_runs += fresh.num_rows();
+            // Joins all at once that a join of the last two would make too long for their neighbour.
+            let mut rows = fresh.num_rows();
+            let mut joined = vec![fresh];
+            while let Some(run) = self.runs.pop_if(|run| run.num_rows() < 2 * rows) {
+                rows += run.num_rows();
+                joined.push(run);
+            }
+            joined.reverse();
+            self.runs.push(join_batches(&self.schema, joined));
+            self.bytes_in_runs = self.runs.iter().map(RecordBatch::get_array_memory_size).sum();
         }
-        self.snapshot.clone().expect("set above")
+        &self.runs
     }
 
     /// All rows as a batch; the buffer is empty then.
     pub(super) fn freeze(&mut self) -> RecordBatch {
+        let fresh = self.take_columns();
+        self.rows_in_runs = 0;
+        self.bytes_in_runs = 0;
+        if self.runs.is_empty() {
+            return fresh;
+        }
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.push(fresh);
+        join_batches(&self.schema, runs)
+    }
+
+    fn take_columns(&mut self) -> RecordBatch {
         let columns = self.columns.iter_mut().map(|column| column.freeze()).collect();
-        self.snapshot = None;
-        with_columns(&self.schema, columns, std::mem::take(&mut self.rows))
+        with_columns(&self.schema, columns, std::mem::take(&mut self.rows_in_columns))
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.columns.iter().map(|column| column.bytes()).sum()
+        self.bytes_in_runs + self.columns.iter().map(|column| column.bytes()).sum::<usize>()
     }
+}
+
+fn join_batches(schema: &SchemaRef, mut batches: Vec<RecordBatch>) -> RecordBatch {
+    if batches.len() == 1 {
+        return batches.remove(0);
+    }
+    concat_batches(schema, &batches).expect("batches of one schema, far below 2 GiB")
 }
 
 /// One growing column.
 trait ColumnBuffer: Send + Sync {
     fn append(&mut self, array: &ArrayRef);
     fn gather(&self, rows: &[u32]) -> ArrayRef;
-    fn snapshot(&mut self) -> ArrayRef;
     fn freeze(&mut self) -> ArrayRef;
     fn bytes(&self) -> usize;
     fn variable_bytes(&self) -> usize {
@@ -203,10 +272,6 @@ impl<T: ArrowPrimitiveType> ColumnBuffer for PrimitiveBuffer<T> {
         self.array(values, gather_validity(&self.validity, rows))
     }
 
-    fn snapshot(&mut self) -> ArrayRef {
-        self.array(self.values.clone(), self.validity.finish_cloned())
-    }
-
     fn freeze(&mut self) -> ArrayRef {
         let values = std::mem::take(&mut self.values);
         let nulls = self.validity.finish();
@@ -232,10 +297,6 @@ impl ColumnBuffer for BooleanBuffer {
     fn gather(&self, rows: &[u32]) -> ArrayRef {
         let values = rows.iter().map(|&row| self.values.get_bit(row as usize)).collect();
         Arc::new(BooleanArray::new(values, gather_validity(&self.validity, rows)))
-    }
-
-    fn snapshot(&mut self) -> ArrayRef {
-        Arc::new(BooleanArray::new(self.values.finish_cloned(), self.validity.finish_cloned()))
     }
 
     fn freeze(&mut self) -> ArrayRef {
@@ -296,10 +357,6 @@ impl<T: ByteArrayType<Offset = i32>> ColumnBuffer for ByteBuffer<T> {
         Self::array(offsets, values, gather_validity(&self.validity, rows))
     }
 
-    fn snapshot(&mut self) -> ArrayRef {
-        Self::array(self.offsets.clone(), self.values.clone(), self.validity.finish_cloned())
-    }
-
     fn freeze(&mut self) -> ArrayRef {
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         Self::array(offsets, std::mem::take(&mut self.values), self.validity.finish())
@@ -354,12 +411,6 @@ impl ColumnBuffer for AnyBuffer {
         take(&self.joined(), &UInt32Array::from(rows.to_vec()), None).expect("rows are in the buffer")
     }
 
-    fn snapshot(&mut self) -> ArrayRef {
-        let all = self.joined();
-        self.runs = vec![Arc::clone(&all)];
-        all
-    }
-
     fn freeze(&mut self) -> ArrayRef {
         let all = self.joined();
         self.runs.clear();
@@ -380,6 +431,11 @@ mod tests {
     use super::*;
     use crate::store::testing::{random_batch, schema_of_all_types};
 
+    fn joined(buffer: &mut RowBuffer) -> RecordBatch {
+        let runs = buffer.snapshot().to_vec();
+        concat_batches(&runs[0].schema(), &runs).expect("one schema")
+    }
+
     #[test]
     fn what_comes_out_is_what_went_in() {
         let schema = schema_of_all_types();
@@ -390,17 +446,19 @@ mod tests {
             let batch = batch.slice(seed as usize % 2, batch.num_rows() - seed as usize % 2);
             buffer.append(&batch);
             given.push(batch);
-            let all = arrow::compute::concat_batches(&schema, &given).expect("one schema");
-            assert_eq!(buffer.snapshot(), all);
+            let all = concat_batches(&schema, &given).expect("one schema");
+            if seed % 3 == 0 {
+                assert_eq!(joined(&mut buffer), all);
+            }
             let picked: Vec<u32> = (0..buffer.rows() as u32).rev().step_by(3).collect();
             let expected = arrow::compute::take_record_batch(&all, &UInt32Array::from(picked.clone()));
             assert_eq!(buffer.gather(&picked), expected.expect("in range"));
         }
-        let all = arrow::compute::concat_batches(&schema, &given).expect("one schema");
+        let all = concat_batches(&schema, &given).expect("one schema");
         assert_eq!(buffer.freeze(), all);
         assert_eq!(buffer.rows(), 0);
         buffer.append(&given[3]);
-        assert_eq!(buffer.snapshot(), given[3]);
+        assert_eq!(joined(&mut buffer), given[3]);
     }
 
     #[test]
@@ -409,10 +467,27 @@ mod tests {
         let mut buffer = RowBuffer::new(Arc::clone(&schema));
         let first = random_batch(&schema, 1, 5);
         buffer.append(&first);
-        let snapshot = buffer.snapshot();
+        let snapshot = buffer.snapshot().to_vec();
         buffer.append(&random_batch(&schema, 2, 5));
+        buffer.snapshot();
         buffer.freeze();
-        assert_eq!(snapshot, first);
+        assert_eq!(snapshot, [first]);
+    }
+
+    #[test]
+    fn reading_after_each_insert_makes_few_runs() {
+        let schema = schema_of_all_types();
+        let mut buffer = RowBuffer::new(Arc::clone(&schema));
+        let row = random_batch(&schema, 1, 1);
+        let mut copied = 0;
+        for rows in 1..=2000 {
+            buffer.append(&row);
+            let runs = buffer.snapshot();
+            assert!(runs.len() <= 12, "{} runs", runs.len());
+            copied += runs.last().expect("not empty").num_rows();
+            assert_eq!(buffer.rows(), rows);
+        }
+        assert!(copied < 2000 * 12, "{copied} rows copied");
     }
 
     #[test]

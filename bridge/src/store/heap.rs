@@ -15,7 +15,7 @@ use super::buffer::{RowBuffer, batch_bytes, is_large, owned};
 use super::scan::{Live, Part, Scan};
 
 /// Rows of a chunk at most: the work of one read after one delete.
-const CHUNK_ROWS: usize = 16_384;
+const CHUNK_ROWS: usize = 8192;
 
 /// Where a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,15 @@ struct Chunk {
     live: usize,
     /// The mask as scans see it, until it changes.
     shared: Option<Live>,
+    /// The same for the runs of the tail.
+    shared_runs: Vec<Live>,
 }
 
 impl Chunk {
     fn new(rows: Option<RecordBatch>) -> Self {
         let bytes = rows.as_ref().map_or(0, batch_bytes);
         let live = rows.as_ref().map_or(0, RecordBatch::num_rows);
-        Chunk { rows, bytes, mask: None, live, shared: None }
+        Chunk { rows, bytes, mask: None, live, shared: None, shared_runs: Vec::new() }
     }
 
     fn set(&mut self, row: u32, len: usize, live: bool) {
@@ -71,13 +73,39 @@ impl Chunk {
         } else {
             self.live -= 1
         }
+        self.forget_shared();
+    }
+
+    fn forget_shared(&mut self) {
         self.shared = None;
+        self.shared_runs.clear();
     }
 
     fn live(&mut self) -> Option<Live> {
         let mask = self.mask.as_ref()?;
         let count = self.live;
         Some(self.shared.get_or_insert_with(|| Live::new(mask.finish_cloned(), count)).clone())
+    }
+
+    /// The parts of a scan that come from the tail's runs.
+    fn tail_parts(&mut self, runs: &[RecordBatch], parts: &mut Vec<Part>) {
+        let Some(mask) = &self.mask else {
+            parts.extend(runs.iter().map(|rows| Part { rows: rows.clone(), live: None }));
+            return;
+        };
+        if self.shared_runs.len() != runs.len() {
+            let mask = mask.finish_cloned();
+            let mut start = 0;
+            let live = |rows: &RecordBatch| {
+                let mask = mask.slice(start, rows.num_rows());
+                start += rows.num_rows();
+                let count = mask.count_set_bits();
+                Live::new(mask, count)
+            };
+            self.shared_runs = runs.iter().map(live).collect();
+        }
+        let live = runs.iter().zip(&self.shared_runs);
+        parts.extend(live.map(|(rows, live)| Part { rows: rows.clone(), live: Some(live.clone()) }));
     }
 }
 
@@ -126,14 +154,14 @@ impl Heap {
         tail.live += batch.num_rows();
         if let Some(mask) = &mut tail.mask {
             mask.append_n(batch.num_rows(), true);
-            tail.shared = None;
+            tail.forget_shared();
         }
         if self.tail.is_full() {
             let rows = self.tail.freeze();
             tail.bytes = batch_bytes(&rows);
             self.frozen_bytes += tail.bytes;
             tail.rows = Some(rows);
-            tail.shared = None;
+            tail.forget_shared();
             self.tail_chunk = None;
             self.touched.push(chunk);
         }
@@ -233,34 +261,27 @@ impl Heap {
     pub(super) fn scan(&mut self) -> Scan {
         let mut parts = Vec::with_capacity(self.chunks.len());
         for (slot, chunk) in self.chunks.iter_mut().enumerate() {
-            let rows = match &chunk.rows {
-                Some(rows) => rows.clone(),
-                None if self.tail_chunk == Some(slot as u32) => self.tail.snapshot(),
-                None => continue,
-            };
-            parts.push(Part { rows, live: chunk.live() });
+            if let Some(rows) = &chunk.rows {
+                let rows = rows.clone();
+                parts.push(Part { rows, live: chunk.live() });
+            } else if self.tail_chunk == Some(slot as u32) {
+                chunk.tail_parts(self.tail.snapshot(), &mut parts);
+            }
         }
         Scan::new(Arc::clone(&self.schema), parts)
     }
 
-    /// All rows, deleted ones left out, with their positions.
-    pub(super) fn all(&mut self) -> Vec<(Vec<Position>, RecordBatch)> {
-        let scan = self.scan();
-        let mut all = Vec::new();
-        let mut batches = scan.iter();
+    /// Positions of all rows, deleted ones left out, in the order of a scan.
+    pub(super) fn positions(&self) -> Vec<Position> {
+        let mut positions = Vec::with_capacity(self.rows);
         for (slot, chunk) in self.chunks.iter().enumerate() {
-            if chunk.live == 0 {
-                continue;
+            let at = |row: usize| Position { chunk: slot as u32, row: row as u32 };
+            match &chunk.mask {
+                Some(mask) => positions.extend(mask.finish_cloned().set_indices().map(at)),
+                None => positions.extend((0..chunk.live).map(at)),
             }
-            let slot = slot as u32;
-            let at = |row: usize| Position { chunk: slot, row: row as u32 };
-            let positions: Vec<Position> = match &chunk.mask {
-                Some(mask) => mask.finish_cloned().set_indices().map(at).collect(),
-                None => (0..chunk.live).map(at).collect(),
-            };
-            all.push((positions, batches.next().expect("a batch for each chunk with rows")));
         }
-        all
+        positions
     }
 
     pub(super) fn rows(&self) -> usize {

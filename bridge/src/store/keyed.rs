@@ -91,12 +91,26 @@ fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
 }
 
 /// Rows of a write that meet a row of the table with the same key.
+#[derive(Default)]
 struct Matches {
     /// Row of the write and position in the table, by ascending row.
     at: Vec<(u32, Position)>,
-    /// The table's rows, in that order, and their bytes.
-    old: RecordBatch,
-    bytes: Rows,
+    /// The table's rows, in that order, and their bytes; None if there are none.
+    old: Option<(RecordBatch, Rows)>,
+}
+
+impl Matches {
+    /// Bytes of the table's row of match `i`.
+    fn bytes(&self, i: usize) -> &[u8] {
+        let (_, bytes) = self.old.as_ref().expect("there are matches");
+        bytes.row(i).data()
+    }
+
+    /// Whether the table's row of match `i`, whose bytes begin with the key's, has the key of the write's row. One
+    /// value's bytes are never the beginning of another value's, so a common beginning means equal key columns.
+    fn has_key(&self, i: usize, keys: &Keys) -> bool {
+        self.bytes(i).starts_with(keys.bytes.row(self.at[i].0 as usize).as_ref())
+    }
 }
 
 impl Keyed {
@@ -110,8 +124,7 @@ impl Keyed {
             self.index.find(hash, |entry| entry.hash == hash).map(|entry| (row, entry.position))
         };
         let matches = self.fetch(rows.iter().filter_map(first).collect());
-        let same = |(i, (row, _)): (usize, &(u32, Position))| has_key(&matches.bytes, i, keys, *row);
-        if matches.at.iter().enumerate().all(same) {
+        if (0..matches.at.len()).all(|i| matches.has_key(i, keys)) {
             return matches;
         }
         self.find_colliding(keys, rows)
@@ -124,20 +137,20 @@ impl Keyed {
             let hash = keys.hashes[row as usize];
             let candidates = self.index.iter_hash(hash).filter(|entry| entry.hash == hash);
             let candidates = self.fetch(candidates.map(|entry| (row, entry.position)).collect());
-            let found = (0..candidates.at.len()).find(|&i| has_key(&candidates.bytes, i, keys, row));
+            let found = (0..candidates.at.len()).find(|&i| candidates.has_key(i, keys));
             at.extend(found.map(|i| candidates.at[i]));
         }
         self.fetch(at)
     }
 
     fn fetch(&self, at: Vec<(u32, Position)>) -> Matches {
+        if at.is_empty() {
+            return Matches::default();
+        }
         let positions: Vec<Position> = at.iter().map(|(_, position)| *position).collect();
-        let old = match positions.as_slice() {
-            [] => RecordBatch::new_empty(Arc::clone(&self.layout.spec.schema)),
-            positions => self.heap.gather(positions),
-        };
+        let old = self.heap.gather(&positions);
         let bytes = self.layout.row.encode(&old);
-        Matches { at, old, bytes }
+        Matches { at, old: Some((old, bytes)) }
     }
 
     /// Stores rows; `conflict` says what becomes of keys that are there.
@@ -177,7 +190,7 @@ impl Keyed {
         }
         let rows: Vec<u32> = matches.at.iter().map(|(row, _)| *row).collect();
         let bytes = self.layout.row.encode(&pick(batch, &rows));
-        (0..rows.len()).map(|i| bytes.row(i).as_ref() == matches.bytes.row(i).as_ref()).collect()
+        (0..rows.len()).map(|i| bytes.row(i).as_ref() == matches.bytes(i)).collect()
     }
 
     /// Stores the rows `stored` of the batch, in place of the matches `replaced`.
@@ -190,8 +203,10 @@ impl Keyed {
         replaced: &[u32],
     ) -> (Delta, Undo) {
         let mut delta = Delta { given: batch.num_rows() as u64, changed: stored.len() as u64, ..Delta::default() };
-        if !replaced.is_empty() {
-            delta.changes.push((pick(&matches.old, replaced), Diffs::Same(-1)));
+        if let Some((old, _)) = &matches.old
+            && !replaced.is_empty()
+        {
+            delta.changes.push((pick(old, replaced), Diffs::Same(-1)));
         }
         if stored.is_empty() {
             return (delta, Undo::Moves(Vec::new()));
@@ -241,9 +256,7 @@ impl Keyed {
             self.shift(hash, Some(*position), None);
             moves.push(Move { hash, old: Some(*position), new: None });
         }
-        if !moves.is_empty() {
-            delta.changes.push((matches.old, Diffs::Same(-1)));
-        }
+        delta.changes.extend(matches.old.map(|(old, _)| (old, Diffs::Same(-1))));
         (delta, Undo::Moves(moves))
     }
 
@@ -308,12 +321,6 @@ impl Keyed {
     pub(super) fn bytes(&self) -> usize {
         self.heap.bytes() + self.index.allocation_size()
     }
-}
-
-/// Whether row `i` of `rows`, whose bytes begin with the key's, has the key of the write's row `row`. One column's
-/// bytes are never the beginning of another value's, so a common beginning means equal key columns.
-fn has_key(rows: &Rows, i: usize, keys: &Keys, row: u32) -> bool {
-    rows.row(i).as_ref().starts_with(keys.bytes.row(row as usize).as_ref())
 }
 
 /// `rows` less `gone`, both ascending.

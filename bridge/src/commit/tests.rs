@@ -1,0 +1,279 @@
+//! Commits against an engine that records what it is given, and is as slow as a test wants it to be.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use parking_lot::Condvar;
+
+use super::*;
+use crate::store::Kind;
+
+const SOURCE: RelationId = RelationId(1);
+const TABLE: RelationId = RelationId(2);
+const BAG: RelationId = RelationId(3);
+
+/// Keeps all changes; rows stay pending until the test works them off.
+#[derive(Default)]
+struct Recorder {
+    state: Mutex<Recorded>,
+    progress: Condvar,
+    broken: AtomicBool,
+    /// Told whenever a writer begins to wait.
+    waits: Option<mpsc::Sender<RelationId>>,
+}
+
+#[derive(Default)]
+struct Recorded {
+    commits: Vec<Vec<(RelationId, RecordBatch, Diffs)>>,
+    pending: BTreeMap<RelationId, u64>,
+    cancelled: bool,
+}
+
+impl Recorder {
+    fn work_off(&self, relation: RelationId, rows: u64) {
+        *self.state.lock().pending.entry(relation).or_default() -= rows;
+        self.progress.notify_all();
+    }
+
+    /// Sum of all changes of a relation's (k, v) rows.
+    fn sum(&self, relation: RelationId) -> BTreeMap<(i64, Option<i64>), i64> {
+        let mut sum = BTreeMap::new();
+        for (id, rows, diffs) in self.state.lock().commits.iter().flatten() {
+            if *id == relation {
+                for (at, row) in pairs(rows).into_iter().enumerate() {
+                    *sum.entry(row).or_default() += diffs.at(at);
+                }
+            }
+        }
+        sum.retain(|_, count| *count != 0);
+        sum
+    }
+}
+
+impl Downstream for Recorder {
+    fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(DataflowError::ShutDown);
+        }
+        let mut state = self.state.lock();
+        for (relation, rows, _) in &changes {
+            *state.pending.entry(*relation).or_default() += rows.num_rows() as u64;
+        }
+        state.commits.push(changes);
+        Ok(state.commits.len() as Time)
+    }
+
+    fn wait_for_room(
+        &self,
+        relation: RelationId,
+        rows: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<bool, DataflowError> {
+        let mut state = self.state.lock();
+        while state.pending.get(&relation).copied().unwrap_or(0) > rows {
+            if let Some(waits) = &self.waits {
+                waits.send(relation).expect("the test listens");
+            }
+            if interrupted() || state.cancelled {
+                return Ok(false);
+            }
+            self.progress.wait(&mut state);
+        }
+        Ok(true)
+    }
+}
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false), Field::new("v", DataType::Int64, true)]))
+}
+
+fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
+    let committer = Committer { engine, store: Mutex::new(Store::default()), buffer_size };
+    for (id, kind) in [(SOURCE, Kind::Append), (TABLE, Kind::Keyed), (BAG, Kind::Bag)] {
+        let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+        let spec = Spec { name: format!("t{}", id.0), kind, schema: schema(), primary_key, defaults: Vec::new() };
+        committer.frozen(|frozen| frozen.create(id, spec)).expect("types of ours");
+    }
+    Arc::new(committer)
+}
+
+fn rows(values: &[(i64, i64)]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(values.iter().map(|row| row.0))),
+        Arc::new(Int64Array::from_iter_values(values.iter().map(|row| row.1))),
+    ];
+    RecordBatch::try_new(schema(), columns).expect("two columns")
+}
+
+fn pairs(batch: &RecordBatch) -> Vec<(i64, Option<i64>)> {
+    let (k, v) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+    k.iter().flatten().zip(v.iter()).collect()
+}
+
+fn write(relation: RelationId, operation: Operation, values: &[(i64, i64)]) -> Write {
+    Write { relation, operation, rows: vec![rows(values)] }
+}
+
+fn contents(committer: &Committer, relation: RelationId) -> BTreeMap<(i64, Option<i64>), i64> {
+    let mut contents = BTreeMap::new();
+    for batch in committer.scan(relation).expect("there").iter() {
+        pairs(&batch).into_iter().for_each(|row| *contents.entry(row).or_default() += 1);
+    }
+    contents
+}
+
+const NEVER: &dyn Fn() -> bool = &|| false;
+
+#[test]
+fn several_writes_are_one_commit() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    let writes = vec![
+        write(SOURCE, Operation::Insert, &[(1, 1), (1, 1)]),
+        write(TABLE, Operation::Insert, &[(1, 1), (2, 2)]),
+        write(TABLE, Operation::Upsert, &[(2, 3)]),
+        write(BAG, Operation::Insert, &[(5, 5), (5, 5)]),
+        write(BAG, Operation::Delete, &[(5, 5)]),
+    ];
+    let applied = committer.commit(writes, NEVER).expect("fits");
+    assert_eq!(
+        applied.iter().map(|a| (a.given, a.changed)).collect::<Vec<_>>(),
+        [(2, 2), (2, 2), (1, 1), (2, 2), (1, 1)]
+    );
+    assert_eq!(engine.state.lock().commits.len(), 1);
+    for relation in [SOURCE, TABLE, BAG] {
+        assert_eq!(contents(&committer, relation), engine.sum(relation));
+    }
+}
+
+#[test]
+fn one_bad_write_undoes_all() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    committer.commit(vec![write(TABLE, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
+    let good = || {
+        vec![
+            write(SOURCE, Operation::Insert, &[(1, 1)]),
+            write(TABLE, Operation::Upsert, &[(1, 2), (2, 2)]),
+            write(TABLE, Operation::Delete, &[(2, 2)]),
+            write(BAG, Operation::Insert, &[(9, 9)]),
+        ]
+    };
+    let text: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+    let unfit = RecordBatch::try_from_iter([("k", text)]).expect("one column");
+    let bad = [
+        (write(TABLE, Operation::InsertNew, &[(1, 9)]), 400),
+        (write(BAG, Operation::Delete, &[(9, 8)]), 300),
+        (write(SOURCE, Operation::Delete, &[(1, 1)]), 202),
+        (Write { relation: SOURCE, operation: Operation::Insert, rows: vec![unfit] }, 302),
+        (write(RelationId(99), Operation::Insert, &[(1, 1)]), 400),
+    ];
+    for (bad, code) in bad {
+        let writes = good().into_iter().chain([bad]).collect();
+        assert_eq!(committer.commit(writes, NEVER).expect_err("refused").code(), code);
+        assert_eq!(contents(&committer, TABLE), BTreeMap::from([((1, Some(1)), 1)]));
+        assert_eq!((committer.rows(SOURCE), committer.rows(BAG)), (0, 0));
+    }
+    assert_eq!(engine.state.lock().commits.len(), 1);
+    engine.broken.store(true, Ordering::Relaxed);
+    assert_eq!(committer.commit(good(), NEVER).expect_err("the engine is gone"), Error::Shutdown);
+    assert_eq!((committer.rows(SOURCE), committer.rows(TABLE), committer.rows(BAG)), (0, 1, 0));
+}
+
+#[test]
+fn what_changes_nothing_is_no_commit() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    for _ in 0..2 {
+        committer.commit(vec![write(TABLE, Operation::Upsert, &[(1, 1)])], NEVER).expect("fits");
+    }
+    committer.commit(vec![write(TABLE, Operation::Delete, &[(7, 7)])], NEVER).expect("absent keys are skipped");
+    committer.commit(vec![write(SOURCE, Operation::Insert, &[])], NEVER).expect("no rows");
+    assert_eq!(engine.state.lock().commits.len(), 1);
+}
+
+#[test]
+fn a_write_waits_for_room_and_is_woken_by_progress() {
+    let (waits, waiting) = mpsc::channel();
+    let engine = Arc::new(Recorder { waits: Some(waits), ..Recorder::default() });
+    let committer = committer(Arc::clone(&engine), 3);
+    // One larger than the buffer is taken whole; another relation has room of its own.
+    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 5])], NEVER).expect("taken whole");
+    committer.commit(vec![write(BAG, Operation::Insert, &[(1, 1)])], NEVER).expect("has room");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| committer.commit(vec![write(SOURCE, Operation::Insert, &[(2, 2)])], NEVER));
+        assert_eq!(waiting.recv(), Ok(SOURCE));
+        // Whoever waits holds nothing that readers need.
+        assert_eq!((committer.rows(SOURCE), committer.frozen(|frozen| frozen.rows(SOURCE))), (5, 5));
+        engine.work_off(SOURCE, 2);
+        assert_eq!(waiting.recv(), Ok(SOURCE));
+        engine.work_off(SOURCE, 1);
+        writer.join().expect("no panic").expect("there is room");
+    });
+    assert_eq!(committer.rows(SOURCE), 6);
+}
+
+#[test]
+fn an_interrupted_wait_writes_nothing() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 1);
+    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1)])], NEVER).expect("empty");
+    let again = vec![write(SOURCE, Operation::Insert, &[(2, 2)])];
+    assert_eq!(committer.commit(again, &|| true), Err(Error::Interrupted));
+    assert_eq!(committer.rows(SOURCE), 1);
+}
+
+#[test]
+fn many_writers_and_readers_see_whole_commits() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let committer = &committer;
+            scope.spawn(move || {
+                for step in 0..200 {
+                    let row = [(step % 10, writer)];
+                    let writes = vec![
+                        write(SOURCE, Operation::Insert, &row),
+                        write(BAG, Operation::Insert, &row),
+                        write(TABLE, Operation::Upsert, &row),
+                    ];
+                    committer.commit(writes, NEVER).expect("fits");
+                }
+            });
+        }
+        for _ in 0..200 {
+            let (source, bag) =
+                committer.frozen(|frozen| (frozen.scan(SOURCE).expect("there"), frozen.scan(BAG).expect("there")));
+            assert_eq!(source.rows(), bag.rows());
+        }
+    });
+    for relation in [SOURCE, TABLE, BAG] {
+        assert_eq!(contents(&committer, relation), engine.sum(relation));
+    }
+    assert_eq!(committer.rows(SOURCE), 800);
+}
+
+#[test]
+fn rows_are_deleted_and_inserted_at_one_time() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    committer.commit(vec![write(TABLE, Operation::InsertNew, &[(1, 1), (2, 2)])], NEVER).expect("fits");
+    // UPDATE t SET k = k + 1: no key is there twice in the end.
+    let applied = committer.frozen(|frozen| {
+        frozen.write(vec![
+            write(TABLE, Operation::Delete, &[(1, 0), (2, 0)]),
+            write(TABLE, Operation::InsertNew, &[(2, 1), (3, 2)]),
+        ])
+    });
+    assert_eq!(applied.expect("fits").len(), 2);
+    assert_eq!(contents(&committer, TABLE), BTreeMap::from([((2, Some(1)), 1), ((3, Some(2)), 1)]));
+    assert_eq!(engine.sum(TABLE), contents(&committer, TABLE));
+    committer
+        .commit(vec![Write { relation: TABLE, operation: Operation::Truncate, rows: vec![] }], NEVER)
+        .expect("a table");
+    assert!(engine.sum(TABLE).is_empty() && contents(&committer, TABLE).is_empty());
+}
