@@ -25,6 +25,9 @@ mod state;
 pub mod update;
 mod worker;
 
+#[cfg(test)]
+mod testing;
+
 pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, ViewSnapshot, Waited};
 pub use error::DataflowError;
 pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport};

@@ -101,17 +101,18 @@ impl Advancer<'_> {
     }
 
     /// Forgets the last update if it came to nothing, now that no other adds to it.
-    fn drop_zero(&mut self) {
-        if let Some(last) = self.ready.len().checked_sub(1)
-            && self.ready.diff(last) == 0
-        {
+    fn drop_zero(&mut self) -> bool {
+        let zero = self.ready.len().checked_sub(1).is_some_and(|last| self.ready.diff(last) == 0);
+        if zero {
             self.ready.pop();
         }
+        zero
     }
 
     fn finish(mut self, done: bool, input: &mut VecDeque<Chunk>) {
-        self.drop_zero();
-        if !done && self.ready.len() > 0 {
+        // What came to nothing need not wait: more of it begins anew, and what is before it gets no more.
+        let dropped = self.drop_zero();
+        if !done && !dropped && self.ready.len() > 0 {
             let mut last = self.take_last();
             // Its own time keeps the queue in order; it is advanced again with what follows.
             last.times.set(0, self.last_time);

@@ -76,6 +76,19 @@ impl UpdateBatcher {
         shipped
     }
 
+    fn add(&mut self, batch: UpdateBatch) {
+        let least = match &batch.times {
+            PerRow::Same(time) => *time,
+            PerRow::Each(times) => times.iter().copied().min().expect("the batch is not empty"),
+        };
+        self.least.insert(least);
+        self.pending_rows += batch.len();
+        self.pending.push((least, batch));
+        if self.pending_rows >= RUN {
+            self.sort_pending(None);
+        }
+    }
+
     fn update_least(&mut self) {
         let times = self.pending.iter().map(|(least, _)| *least).chain(self.runs.iter().map(|(least, _)| *least));
         self.least = times.min().map(Antichain::from_elem).unwrap_or_default();
@@ -100,18 +113,10 @@ impl Extract for UpdateBatcher {
 impl Batcher<UpdateBatch> for UpdateBatcher {
     fn insert(&mut self, batch: &mut UpdateBatch) {
         let batch = std::mem::take(batch);
-        if batch.is_empty() {
-            return;
-        }
-        let least = match &batch.times {
-            PerRow::Same(time) => *time,
-            PerRow::Each(times) => times.iter().copied().min().expect("the batch is not empty"),
-        };
-        self.least.insert(least);
-        self.pending_rows += batch.len();
-        self.pending.push((least, batch));
-        if self.pending_rows >= RUN {
-            self.sort_pending(None);
+        // A batch of many rows becomes several runs.
+        for start in (0..batch.len()).step_by(RUN) {
+            let part = batch.slice(start, RUN.min(batch.len() - start));
+            self.add(part);
         }
     }
 }

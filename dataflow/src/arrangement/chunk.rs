@@ -5,7 +5,7 @@
 //! together; their values are in SQL order.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use differential_dataflow::trace::chunk::{self, pack};
@@ -93,6 +93,12 @@ impl Updates {
             .then_with(|| self.times.at(row).cmp(&other.times.at(other_row)))
     }
 
+    /// Hash of the key of update `row`.
+    #[inline]
+    pub fn hash(&self, row: usize) -> u64 {
+        self.hashes[row]
+    }
+
     /// Key and value bytes of update `row`.
     #[inline]
     pub fn row(&self, row: usize) -> &[u8] {
@@ -167,6 +173,19 @@ impl Chunk {
     /// Positions of the chunk's updates.
     pub fn range(&self) -> std::ops::Range<usize> {
         self.start..self.end
+    }
+
+    /// The updates of each time on their own.
+    pub(crate) fn by_time(&self) -> Vec<(Time, Chunk)> {
+        if let Some(time) = self.updates.times.constant() {
+            return vec![(time, self.clone())];
+        }
+        let mut times: BTreeMap<Time, Updates> = BTreeMap::new();
+        for row in self.range() {
+            let updates = times.entry(self.updates.time(row)).or_default();
+            updates.extend(&self.updates, row, row + 1);
+        }
+        times.into_iter().map(|(time, updates)| (time, Chunk::new(updates))).collect()
     }
 
     /// The updates on their own, without spare capacity.

@@ -16,22 +16,21 @@ pub struct Cursor<'a> {
     row: usize,
 }
 
-/// Where an update is in a list of batches: 16 bits of batch, 24 of chunk, 24 of row.
+/// Where an update is in a list of batches: 20 bits of batch, 24 of chunk, 20 of row; in order of the batches.
 pub(crate) type Position = u64;
 
 /// The updates that hold the one at `position`, and its row in them.
 #[inline]
 pub(crate) fn locate(batches: &[Batch], position: Position) -> (&Updates, usize) {
-    let batch: &Rc<ChunkBatch<Chunk>> = &batches[(position >> 48) as usize];
-    let chunk = &batch.chunks[(position >> 24 & 0xff_ffff) as usize];
-    (chunk.updates(), (position & 0xff_ffff) as usize)
+    let batch: &Rc<ChunkBatch<Chunk>> = &batches[(position >> 44) as usize];
+    let chunk = &batch.chunks[(position >> 20 & 0xff_ffff) as usize];
+    (chunk.updates(), (position & 0xf_ffff) as usize)
 }
 
 impl<'a> Cursor<'a> {
     /// Before the first update.
     pub fn new(batch: &'a Batch) -> Self {
         let chunks = &batch.chunks[..];
-        debug_assert!(chunks.len() < 1 << 24, "positions have 24 bits for the chunk");
         Cursor { chunks, chunk: 0, row: chunks.first().map_or(0, |c| c.start) }
     }
 
@@ -50,7 +49,8 @@ impl<'a> Cursor<'a> {
     /// The position at hand within batch number `batch` of a list.
     #[inline]
     pub(crate) fn position(&self, batch: usize) -> Position {
-        (batch as u64) << 48 | (self.chunk as u64) << 24 | self.row as u64
+        debug_assert!(batch < 1 << 20 && self.chunk < 1 << 24 && self.row < 1 << 20, "positions fit their bits");
+        (batch as u64) << 44 | (self.chunk as u64) << 20 | self.row as u64
     }
 
     /// Moves on by one update; must not be at the end.
@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_seek_finds_the_first_not_less() {
-        let mut hashes: Vec<u64> = (0..500_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (i % 3) * 8).collect();
+        let mut hashes: Vec<u64> =
+            (0..500_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> ((i % 3) * 8)).collect();
         hashes.extend([7; 20]);
         hashes.extend([u64::MAX; 3]);
         hashes.sort_unstable();

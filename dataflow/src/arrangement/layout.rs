@@ -80,11 +80,14 @@ impl Layout {
     }
 
     /// A batch of the columns held, of these rows.
-    pub fn decode<'a>(&self, rows: impl IntoIterator<Item = &'a [u8]> + Clone) -> RecordBatch {
-        let count = if self.columns.is_empty() { rows.clone().into_iter().count() } else { 0 };
-        let columns = self.row.decode(rows);
-        let options = RecordBatchOptions::new().with_row_count(columns.first().map_or(Some(count), |c| Some(c.len())));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+    pub fn decode<'a>(&self, rows: impl ExactSizeIterator<Item = &'a [u8]>) -> RecordBatch {
+        self.decode_as(&self.schema, rows)
+    }
+
+    /// As [`Layout::decode`], under a schema with other names but the same types.
+    pub fn decode_as<'a>(&self, schema: &SchemaRef, rows: impl ExactSizeIterator<Item = &'a [u8]>) -> RecordBatch {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(Arc::clone(schema), self.row.decode(rows), &options)
             .expect("rows of the layout have its columns")
     }
 }

@@ -3,7 +3,9 @@
 pub(crate) mod context;
 pub(crate) mod errors;
 pub(crate) mod index;
+pub(crate) mod join;
 mod linear;
+pub(crate) mod semi_join;
 mod union;
 
 use std::cell::RefCell;

@@ -1,0 +1,273 @@
+//! Finds rows of two lists of batches with equal keys, a bounded block at a time.
+//!
+//! To the tactic a key is (hash, tile): a hash with so many rows on both sides that their pairs are too many for a block is cut
+//! into tiles, each some rows of the one side by some of the other. A join is bilinear, so the tiles add up to the
+//! whole, and memory stays bounded where a frequent key meets a frequent key.
+
+use differential_dataflow::operators::int_proxy::join::JoinMatches;
+use differential_dataflow::operators::int_proxy::{JoinInstance, KeyPosition, ProxyBridge, ProxyJoinBackend};
+
+use super::output::{Pair, PairDecoder};
+use crate::arrangement::cursor::{Position, locate};
+use crate::arrangement::{Batch, Cursor};
+use crate::update::PerRow;
+use crate::{Diff, Time, UpdateBatch};
+
+/// Rows of a block after which it ends; small in tests, so that they meet several.
+const BLOCK_ROWS: usize = if cfg!(test) { 50 } else { 1 << 13 };
+/// Pairs of a block after which it ends, and the most of a tile.
+const BLOCK_PAIRS: usize = if cfg!(test) { 64 } else { 1 << 16 };
+/// Most rows of a side of a tile, if the other side has as many.
+const TILE_SIDE: usize = if cfg!(test) { 8 } else { 1 << 8 };
+/// Most rows of an output batch.
+const OUTPUT_ROWS: usize = if cfg!(test) { 40 } else { 1 << 13 };
+/// Most row bytes decoded to an output batch.
+const OUTPUT_BYTES: usize = 1 << 30;
+
+/// A hash and the number of a tile of its rows.
+type Key = (u64, usize);
+/// An update of one side.
+type Update = (Position, Time, Diff);
+type Bridge = ProxyBridge<Time, Diff, Key, Position>;
+type Instance = JoinInstance<Time, Batch, Batch>;
+type Matches = JoinMatches<Time, Diff, Key, Position, Position>;
+
+/// The backend of the join tactic.
+pub(super) struct Matcher {
+    decoder: PairDecoder,
+    /// Hashes of the block at hand that several keys share, ascending.
+    colliding: Vec<u64>,
+    left: Vec<Update>,
+    right: Vec<Update>,
+}
+
+impl Matcher {
+    pub(super) fn new(decoder: PairDecoder) -> Self {
+        Matcher { decoder, colliding: Vec::new(), left: Vec::new(), right: Vec::new() }
+    }
+
+    /// Draws all updates with this hash.
+    fn draw(&mut self, sides: &mut Sides<'_>, hash: u64, instance: &Instance) {
+        self.left.clear();
+        self.right.clear();
+        draw(&mut sides.left, hash, instance.lower, &mut self.left);
+        draw(&mut sides.right, hash, instance.lower, &mut self.right);
+        if self.has_collision(instance) {
+            self.colliding.push(hash);
+        }
+    }
+
+    /// Whether the updates drawn are of several keys.
+    fn has_collision(&self, instance: &Instance) -> bool {
+        let key = |batches, update: &Update| {
+            let (updates, row) = locate(batches, update.0);
+            updates.key(row)
+        };
+        let first = key(&instance.batches0, &self.left[0]);
+        self.left[1..].iter().any(|update| key(&instance.batches0, update) != first)
+            || self.right.iter().any(|update| key(&instance.batches1, update) != first)
+    }
+
+    fn pairs(&self) -> usize {
+        self.left.len().saturating_mul(self.right.len())
+    }
+
+    /// Gives one tile of the updates drawn to the bridges, and where to go on.
+    fn push_tile(&self, key: Key, left: &mut Bridge, right: &mut Bridge) -> KeyPosition<Key> {
+        let tiling = Tiling::new(self.left.len(), self.right.len());
+        let (rows, columns) = tiling.tile(key.1);
+        push(left, key, &self.left[rows]);
+        push(right, key, &self.right[columns]);
+        if key.1 + 1 < tiling.tiles() {
+            return KeyPosition::At((key.0, key.1 + 1));
+        }
+        key.0.checked_add(1).map_or(KeyPosition::End, |hash| KeyPosition::At((hash, 0)))
+    }
+}
+
+impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
+    type Key = Key;
+    type V0 = Position;
+    type V1 = Position;
+    type R0 = Diff;
+    type R1 = Diff;
+    type ROut = Diff;
+    type Output = UpdateBatch;
+
+    fn advance(&mut self, instance: &Instance, from: &mut KeyPosition<Key>, left: &mut Bridge, right: &mut Bridge) {
+        let mut tile = 0;
+        let mut sides = Sides::new(instance);
+        match *from {
+            KeyPosition::Start => {}
+            KeyPosition::At((hash, at)) => {
+                sides.seek(hash);
+                tile = at;
+            }
+            KeyPosition::End => return,
+        }
+        self.colliding.clear();
+        let mut pairs = 0;
+        while let Some(hash) = sides.next_common() {
+            let full = left.len() + right.len() >= BLOCK_ROWS || pairs >= BLOCK_PAIRS;
+            if full {
+                *from = KeyPosition::At((hash, 0));
+                return;
+            }
+            self.draw(&mut sides, hash, instance);
+            if self.pairs() <= BLOCK_PAIRS {
+                push(left, (hash, 0), &self.left);
+                push(right, (hash, 0), &self.right);
+                pairs += self.pairs();
+            } else if left.is_empty() {
+                *from = self.push_tile((hash, tile), left, right);
+                return;
+            } else {
+                *from = KeyPosition::At((hash, 0));
+                return;
+            }
+            tile = 0;
+        }
+        *from = KeyPosition::End;
+    }
+
+    fn cross(&mut self, instance: &Instance, matches: &mut Matches, output: &mut Vec<UpdateBatch>) {
+        let mut batch = OutputBuilder::new(&self.decoder);
+        for (i, ((hash, _), (left, right))) in matches.ids.iter().enumerate() {
+            let (left, right) = (locate(&instance.batches0, *left), locate(&instance.batches1, *right));
+            let collides = !self.colliding.is_empty() && self.colliding.binary_search(hash).is_ok();
+            if !collides || left.0.key(left.1) == right.0.key(right.1) {
+                batch.push((left, right), matches.times[i], matches.diffs[i], output);
+            }
+        }
+        batch.finish(output);
+    }
+}
+
+/// Pairs to be decoded together.
+struct OutputBuilder<'a> {
+    decoder: &'a PairDecoder,
+    pairs: Vec<Pair<'a>>,
+    times: Vec<Time>,
+    diffs: Vec<Diff>,
+    bytes: usize,
+}
+
+impl<'a> OutputBuilder<'a> {
+    fn new(decoder: &'a PairDecoder) -> Self {
+        OutputBuilder { decoder, pairs: Vec::new(), times: Vec::new(), diffs: Vec::new(), bytes: 0 }
+    }
+
+    fn push(&mut self, pair: Pair<'a>, time: Time, diff: Diff, output: &mut Vec<UpdateBatch>) {
+        let bytes = self.decoder.bytes(&pair);
+        if self.pairs.len() == OUTPUT_ROWS || self.bytes + bytes > OUTPUT_BYTES {
+            self.flush(output);
+        }
+        self.bytes += bytes;
+        self.pairs.push(pair);
+        self.times.push(time);
+        self.diffs.push(diff);
+    }
+
+    fn flush(&mut self, output: &mut Vec<UpdateBatch>) {
+        if !self.pairs.is_empty() {
+            output.push(UpdateBatch {
+                rows: self.decoder.decode(&self.pairs),
+                times: PerRow::from_vec(std::mem::take(&mut self.times)),
+                diffs: PerRow::from_vec(std::mem::take(&mut self.diffs)),
+            });
+            self.pairs.clear();
+            self.bytes = 0;
+        }
+    }
+
+    fn finish(mut self, output: &mut Vec<UpdateBatch>) {
+        self.flush(output);
+    }
+}
+
+/// Cursors over the batches of both sides.
+struct Sides<'a> {
+    left: Vec<Cursor<'a>>,
+    right: Vec<Cursor<'a>>,
+}
+
+impl<'a> Sides<'a> {
+    fn new(instance: &'a Instance) -> Self {
+        let cursors = |batches: &'a [Batch]| batches.iter().map(Cursor::new).collect();
+        Sides { left: cursors(&instance.batches0), right: cursors(&instance.batches1) }
+    }
+
+    fn seek(&mut self, hash: u64) {
+        for cursor in self.left.iter_mut().chain(&mut self.right) {
+            cursor.seek(hash);
+        }
+    }
+
+    /// The next hash that both sides have, from where the cursors are.
+    fn next_common(&mut self) -> Option<u64> {
+        loop {
+            let (left, right) = (least(&self.left)?, least(&self.right)?);
+            if left == right {
+                return Some(left);
+            }
+            let behind = if left < right { &mut self.left } else { &mut self.right };
+            for cursor in behind {
+                cursor.seek(left.max(right));
+            }
+        }
+    }
+}
+
+fn least(cursors: &[Cursor<'_>]) -> Option<u64> {
+    cursors.iter().filter_map(Cursor::hash).min()
+}
+
+/// Appends the updates with this hash, in order of their positions, and moves behind them.
+fn draw(cursors: &mut [Cursor<'_>], hash: u64, lower: Time, to: &mut Vec<Update>) {
+    for (batch, cursor) in cursors.iter_mut().enumerate() {
+        while cursor.hash() == Some(hash) {
+            let (updates, row) = cursor.get().expect("there is a hash");
+            to.push((cursor.position(batch), updates.time(row).max(lower), updates.diff(row)));
+            cursor.step();
+        }
+    }
+}
+
+fn push(bridge: &mut Bridge, key: Key, updates: &[Update]) {
+    bridge.extend(updates.iter().map(|(position, time, diff)| ((key, *position), *time, *diff)));
+}
+
+/// How the pairs of a frequent key are cut into tiles of at most `BLOCK_PAIRS`.
+struct Tiling {
+    left: usize,
+    right: usize,
+    left_step: usize,
+    right_step: usize,
+}
+
+impl Tiling {
+    fn new(left: usize, right: usize) -> Self {
+        let (left_step, right_step) = if left <= TILE_SIDE {
+            (left, BLOCK_PAIRS / left)
+        } else if right <= TILE_SIDE {
+            (BLOCK_PAIRS / right, right)
+        } else {
+            (TILE_SIDE, BLOCK_PAIRS / TILE_SIDE)
+        };
+        Tiling { left, right, left_step, right_step }
+    }
+
+    fn columns(&self) -> usize {
+        self.right.div_ceil(self.right_step)
+    }
+
+    fn tiles(&self) -> usize {
+        self.left.div_ceil(self.left_step) * self.columns()
+    }
+
+    /// Rows of the left and of the right side in a tile.
+    fn tile(&self, tile: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let (i, j) = (tile / self.columns() * self.left_step, tile % self.columns() * self.right_step);
+        (i..(i + self.left_step).min(self.left), j..(j + self.right_step).min(self.right))
+    }
+}

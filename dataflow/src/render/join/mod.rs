@@ -1,0 +1,71 @@
+//! Inner join of two arrangements.
+//!
+//! ```text
+//! left arrangement --\
+//!                     join: pairs of rows with equal keys, decoded to the output columns
+//! right arrangement -/
+//! ```
+//!
+//! Differential's driver and its proxy tactic decide which batches meet and at which times; the [`Matcher`] finds the
+//! rows with equal key hashes and decodes the pairs straight from the bytes of the chunks. The output is not
+//! consolidated: equal rows from several batches leave one by one. A residual condition is a filter after the join.
+
+mod matcher;
+mod output;
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::operators::int_proxy::ProxyJoinTactic;
+use differential_dataflow::operators::join::join_with_tactic;
+use differential_dataflow::trace::TraceReader;
+use timely::dataflow::Stream;
+
+use crate::arrangement::{Batch, Layout};
+use crate::plan::JoinColumn;
+use crate::{DataflowError, Time, UpdateBatch};
+
+use matcher::Matcher;
+use output::PairDecoder;
+
+/// How the rows of two arrangements become rows of their join.
+#[derive(Debug)]
+pub struct JoinLayout {
+    decoder: PairDecoder,
+}
+
+impl JoinLayout {
+    /// The join of arrangements of these layouts with these output columns, whose names are in `schema`. An error if
+    /// the keys or the columns do not fit each other.
+    pub fn new(
+        left: &Arc<Layout>,
+        right: &Arc<Layout>,
+        output: &[JoinColumn],
+        schema: &SchemaRef,
+    ) -> Result<Self, DataflowError> {
+        let (left_key, right_key) = (left.key().codec().types(), right.key().codec().types());
+        if left_key != right_key {
+            let message = format!("join of keys of types {left_key:?} and {right_key:?}");
+            return Err(DataflowError::MalformedPlan(message));
+        }
+        Ok(JoinLayout { decoder: PairDecoder::new(left, right, output, schema)? })
+    }
+}
+
+/// All pairs of rows with equal keys; an empty key pairs every row with every other.
+pub fn join<'scope, Left, Right>(
+    left: Arranged<'scope, Left>,
+    right: Arranged<'scope, Right>,
+    layout: JoinLayout,
+) -> Stream<'scope, Time, UpdateBatch>
+where
+    Left: TraceReader<Time = Time, Batch = Batch> + 'static,
+    Right: TraceReader<Time = Time, Batch = Batch> + 'static,
+{
+    let tactic = ProxyJoinTactic::new(Matcher::new(layout.decoder));
+    join_with_tactic(left, right, "Join", tactic)
+}
+
+#[cfg(test)]
+mod tests;

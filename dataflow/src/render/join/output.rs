@@ -1,0 +1,138 @@
+//! Pairs of row bytes as the output columns of a join: only what is asked for is decoded.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::DataflowError;
+use crate::arrangement::Layout;
+use crate::arrangement::chunk::Updates;
+use crate::plan::JoinColumn;
+
+/// What of an arrangement's rows is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Nothing,
+    Key,
+    Value,
+    Row,
+}
+
+impl Part {
+    fn of(key: bool, value: bool) -> Self {
+        match (key, value) {
+            (false, false) => Part::Nothing,
+            (true, false) => Part::Key,
+            (false, true) => Part::Value,
+            (true, true) => Part::Row,
+        }
+    }
+
+    fn bytes(self, updates: &Updates, row: usize) -> &[u8] {
+        match self {
+            Part::Nothing => &[],
+            Part::Key => updates.key(row),
+            Part::Value => updates.value(row),
+            Part::Row => updates.row(row),
+        }
+    }
+
+    fn decode(self, layout: &Layout, rows: &[&[u8]]) -> Vec<ArrayRef> {
+        let rows = rows.iter().copied();
+        match self {
+            Part::Nothing => Vec::new(),
+            Part::Key => layout.key().codec().decode(rows),
+            Part::Value => layout.value().decode(rows),
+            Part::Row => layout.row().decode(rows),
+        }
+    }
+}
+
+/// Where an output column comes from: a position among the decoded columns of the left side, then the right side.
+type Source = usize;
+
+/// Decodes pairs of rows.
+#[derive(Debug)]
+pub(super) struct PairDecoder {
+    left: Arc<Layout>,
+    right: Arc<Layout>,
+    left_part: Part,
+    right_part: Part,
+    sources: Vec<Source>,
+    schema: SchemaRef,
+}
+
+/// A row of each side.
+pub(super) type Pair<'a> = ((&'a Updates, usize), (&'a Updates, usize));
+
+impl PairDecoder {
+    pub(super) fn new(
+        left: &Arc<Layout>,
+        right: &Arc<Layout>,
+        output: &[JoinColumn],
+        schema: &SchemaRef,
+    ) -> Result<Self, DataflowError> {
+        let any = |wanted: fn(&JoinColumn) -> bool| output.iter().any(wanted);
+        // The keys are equal, so that of the left side serves.
+        let left_part = Part::of(any(|c| matches!(c, JoinColumn::Key(_))), any(|c| matches!(c, JoinColumn::Left(_))));
+        let right_part = Part::of(false, any(|c| matches!(c, JoinColumn::Right(_))));
+        let key_columns = if left_part == Part::Row { left.key_width() } else { 0 };
+        let left_columns = match left_part {
+            Part::Nothing => 0,
+            Part::Key => left.key_width(),
+            Part::Value => left.value().types().len(),
+            Part::Row => left.row().types().len(),
+        };
+        let source = |column: &JoinColumn| match column {
+            JoinColumn::Key(i) => *i,
+            JoinColumn::Left(i) => key_columns + i,
+            JoinColumn::Right(i) => left_columns + i,
+        };
+        let decoder = PairDecoder {
+            sources: output.iter().map(source).collect(),
+            left: Arc::clone(left),
+            right: Arc::clone(right),
+            left_part,
+            right_part,
+            schema: Arc::clone(schema),
+        };
+        decoder.check(output)?;
+        Ok(decoder)
+    }
+
+    /// The output columns must exist and have the types of the schema.
+    fn check(&self, output: &[JoinColumn]) -> Result<(), DataflowError> {
+        let data_type = |column: &JoinColumn| -> Option<&DataType> {
+            match column {
+                JoinColumn::Key(i) => self.left.key().codec().types().get(*i),
+                JoinColumn::Left(i) => self.left.value().types().get(*i),
+                JoinColumn::Right(i) => self.right.value().types().get(*i),
+            }
+        };
+        let fits = output.len() == self.schema.fields().len()
+            && output.iter().zip(self.schema.fields()).all(|(c, field)| data_type(c) == Some(field.data_type()));
+        let message = || format!("join columns {output:?} do not make up {:?}", self.schema);
+        if fits { Ok(()) } else { Err(DataflowError::MalformedPlan(message())) }
+    }
+
+    /// Bytes that are decoded of a pair.
+    pub(super) fn bytes(&self, pair: &Pair<'_>) -> usize {
+        let ((left, i), (right, j)) = pair;
+        self.left_part.bytes(left, *i).len() + self.right_part.bytes(right, *j).len()
+    }
+
+    pub(super) fn decode(&self, pairs: &[Pair<'_>]) -> RecordBatch {
+        let left: Vec<&[u8]> = pairs.iter().map(|((updates, row), _)| self.left_part.bytes(updates, *row)).collect();
+        let mut columns = self.left_part.decode(&self.left, &left);
+        if self.right_part != Part::Nothing {
+            let right: Vec<&[u8]> =
+                pairs.iter().map(|(_, (updates, row))| self.right_part.bytes(updates, *row)).collect();
+            columns.extend(self.right_part.decode(&self.right, &right));
+        }
+        let columns = self.sources.iter().map(|source| Arc::clone(&columns[*source])).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .expect("the columns were checked against the schema")
+    }
+}

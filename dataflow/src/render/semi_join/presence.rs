@@ -1,0 +1,108 @@
+//! How often each key is there; keys that are not take no space.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use smallvec::SmallVec;
+
+use crate::Diff;
+
+/// What is kept of the right side of a semi join.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PresenceSize {
+    /// Keys that are there.
+    pub keys: usize,
+    /// Bytes allocated for them.
+    pub bytes: usize,
+}
+
+/// Key bytes; those of one or two numbers need no allocation.
+type Key = SmallVec<[u8; 24]>;
+
+struct Count {
+    hash: u64,
+    key: Key,
+    count: Diff,
+}
+
+/// A multiset of keys.
+#[derive(Default)]
+pub(super) struct Presence {
+    counts: HashTable<Count>,
+    /// Bytes of keys outside the table.
+    spilled: usize,
+}
+
+/// Whether a key became present or absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flip {
+    Appeared,
+    Vanished,
+}
+
+impl Presence {
+    pub(super) fn contains(&self, hash: u64, key: &[u8]) -> bool {
+        self.counts.find(hash, |c| &c.key[..] == key).is_some_and(|c| c.count > 0)
+    }
+
+    /// Adds `diff` to a key's count; says whether its presence changed.
+    pub(super) fn add(&mut self, hash: u64, key: &[u8], diff: Diff) -> Option<Flip> {
+        if diff == 0 {
+            return None;
+        }
+        let (before, after) = match self.counts.entry(hash, |c| &c.key[..] == key, |c| c.hash) {
+            Entry::Vacant(vacant) => {
+                let key = Key::from_slice(key);
+                self.spilled += if key.spilled() { key.capacity() } else { 0 };
+                vacant.insert(Count { hash, key, count: diff });
+                (0, diff)
+            }
+            Entry::Occupied(mut occupied) => {
+                let before = occupied.get().count;
+                occupied.get_mut().count += diff;
+                if before + diff == 0 {
+                    let (removed, _) = occupied.remove();
+                    self.spilled -= if removed.key.spilled() { removed.key.capacity() } else { 0 };
+                }
+                (before, before + diff)
+            }
+        };
+        match (before > 0, after > 0) {
+            (false, true) => Some(Flip::Appeared),
+            (true, false) => Some(Flip::Vanished),
+            _ => None,
+        }
+    }
+
+    /// Gives back space when most of it is unused.
+    pub(super) fn shrink(&mut self) {
+        if self.counts.capacity() > 64 && self.counts.len() < self.counts.capacity() / 8 {
+            self.counts.shrink_to(self.counts.len() * 2, |c| c.hash);
+        }
+    }
+
+    pub(super) fn size(&self) -> PresenceSize {
+        PresenceSize { keys: self.counts.len(), bytes: self.counts.allocation_size() + self.spilled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_gone_take_no_space() {
+        let mut presence = Presence::default();
+        let keys: Vec<Vec<u8>> = (0..1000_u32).map(|i| [&i.to_be_bytes()[..], &[0; 30]].concat()).collect();
+        for key in &keys {
+            assert_eq!(presence.add(7, key, 2), Some(Flip::Appeared));
+            assert_eq!(presence.add(7, key, -1), None);
+            assert!(presence.contains(7, key));
+        }
+        for key in &keys {
+            assert_eq!(presence.add(7, key, -1), Some(Flip::Vanished));
+        }
+        presence.shrink();
+        let size = presence.size();
+        assert!(size.keys == 0 && size.bytes < 8192 && presence.spilled == 0, "{size:?}");
+    }
+}

@@ -1,0 +1,193 @@
+//! The steps of a semi join: what comes out at each closed time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use differential_dataflow::trace::TraceReader;
+use timely::progress::frontier::AntichainRef;
+
+use super::SemiJoinLayout;
+use super::presence::{Flip, Presence, PresenceSize};
+use crate::arrangement::read::{KeyReader, blocks};
+use crate::arrangement::{Batch, Chunk};
+use crate::plan::SemiJoinKind;
+use crate::row_bytes::{EncodedRows, hash_bytes};
+use crate::update::{Diffs, PerRow};
+use crate::{Diff, Time, UpdateBatch};
+
+/// Takes a batch of output.
+type Give<'a> = dyn FnMut(UpdateBatch) + 'a;
+
+/// The state of a semi join between closed times.
+pub(super) struct Steps<Left> {
+    layout: SemiJoinLayout,
+    /// `None` when no key can change its presence any more.
+    trace: Option<Left>,
+    /// Times before this one cannot be told apart in the trace and count as this one.
+    opening: Time,
+    /// Changes of the left side whose time is open on a side.
+    left: BTreeMap<Time, Vec<Chunk>>,
+    /// Keys of the right side whose time is open on a side.
+    right: BTreeMap<Time, Vec<(EncodedRows, Diffs)>>,
+    presence: Presence,
+}
+
+impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
+    pub(super) fn new(mut trace: Left, layout: SemiJoinLayout) -> Self {
+        let opening = trace.get_logical_compaction().first().copied().unwrap_or_default();
+        // Reads are of all batches, so the trace may merge them as it likes.
+        trace.set_physical_compaction(AntichainRef::new(&[]));
+        let (left, right) = (BTreeMap::new(), BTreeMap::new());
+        Steps { layout, trace: Some(trace), opening, left, right, presence: Presence::default() }
+    }
+
+    pub(super) fn receive_left(&mut self, batch: &Batch) {
+        for chunk in &batch.chunks {
+            for (time, chunk) in chunk.by_time() {
+                self.left.entry(time.max(self.opening)).or_default().push(chunk);
+            }
+        }
+    }
+
+    pub(super) fn receive_right(&mut self, batch: UpdateBatch) {
+        for (time, batch) in batch_by_time(batch) {
+            let keys = self.layout.right_key.encode(&batch.rows);
+            self.right.entry(time.max(self.opening)).or_default().push((keys, batch.diffs));
+        }
+    }
+
+    /// The least time at which something changes.
+    pub(super) fn next_time(&self) -> Option<Time> {
+        let left = self.left.first_key_value().map(|(time, _)| *time);
+        let right = self.right.first_key_value().map(|(time, _)| *time);
+        left.into_iter().chain(right).min()
+    }
+
+    /// Gives all changes at `time`, which must be closed and the next.
+    pub(super) fn step(&mut self, time: Time, give: &mut Give<'_>) {
+        if let Some(keys) = self.right.remove(&time) {
+            let flips = flips(&keys, &mut self.presence);
+            if time > self.opening && !flips.is_empty() {
+                self.give_flipped(&flips, time, give);
+            }
+        }
+        for chunk in self.left.remove(&time).unwrap_or_default() {
+            self.give_selected(&chunk, time, give);
+        }
+    }
+
+    /// The left rows of keys whose presence has changed, as of before `time`.
+    fn give_flipped(&mut self, flips: &[(u64, &[u8], Flip)], time: Time, give: &mut Give<'_>) {
+        let trace = self.trace.as_mut().expect("the trace is held while keys can change");
+        let batches = trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches");
+        let mut reader = KeyReader::new(&batches);
+        let mut output = Output::new(&self.layout, time);
+        let mut rows = Vec::new();
+        for (hash, key, flip) in flips {
+            reader.rows(*hash, key, time - 1, &mut rows);
+            let selected = (*flip == Flip::Appeared) == (self.layout.kind == SemiJoinKind::Semi);
+            let sign = if selected { 1 } else { -1 };
+            for (row, diff) in rows.drain(..) {
+                output.push(row, diff * sign, give);
+            }
+        }
+        output.flush(give);
+    }
+
+    /// The changes of the left side whose key is as it should be.
+    fn give_selected(&self, chunk: &Chunk, time: Time, give: &mut Give<'_>) {
+        let updates = chunk.updates();
+        let wanted = self.layout.kind == SemiJoinKind::Semi;
+        let mut output = Output::new(&self.layout, time);
+        let mut last: Option<(&[u8], bool)> = None;
+        for row in chunk.range() {
+            let key = updates.key(row);
+            let selected = match last {
+                Some((last, selected)) if last == key => selected,
+                _ => self.presence.contains(updates.hash(row), key) == wanted,
+            };
+            last = Some((key, selected));
+            if selected {
+                output.push(updates.row(row), updates.diff(row), give);
+            }
+        }
+        output.flush(give);
+    }
+
+    /// Lets the left side forget what no later step reads. The frontiers are the least open times of both sides.
+    pub(super) fn compact(&mut self, left: Option<Time>, right: Option<Time>) {
+        self.presence.shrink();
+        if right.is_none() && self.right.is_empty() {
+            self.trace = None;
+        }
+        let open = left.into_iter().chain(right).chain(self.next_time()).min();
+        if let (Some(trace), Some(before)) = (&mut self.trace, open.and_then(|time| time.checked_sub(1))) {
+            // A step reads the left rows just before its time.
+            trace.set_logical_compaction(AntichainRef::new(&[before]));
+        }
+    }
+
+    pub(super) fn size(&self) -> PresenceSize {
+        self.presence.size()
+    }
+}
+
+/// Adds up the keys of a time; those whose presence changes, in order of hash and key.
+fn flips<'a>(keys: &'a [(EncodedRows, Diffs)], presence: &mut Presence) -> Vec<(u64, &'a [u8], Flip)> {
+    let changes = keys.iter().flat_map(|(keys, diffs)| (0..keys.len()).map(move |i| (keys.row(i), diffs.at(i))));
+    let mut changes: Vec<(u64, &[u8], Diff)> = changes.map(|(key, diff)| (hash_bytes(key), key, diff)).collect();
+    changes.sort_unstable();
+    let of_one_key = changes.chunk_by(|a, b| a.0 == b.0 && a.1 == b.1);
+    let flip = |of_key: &[(u64, &'a [u8], Diff)]| {
+        let (hash, key, _) = of_key[0];
+        let diff = of_key.iter().map(|(_, _, diff)| diff).sum();
+        presence.add(hash, key, diff).map(|flip| (hash, key, flip))
+    };
+    of_one_key.filter_map(flip).collect()
+}
+
+/// The updates of each time on their own.
+fn batch_by_time(batch: UpdateBatch) -> Vec<(Time, UpdateBatch)> {
+    let times = match &batch.times {
+        PerRow::Same(time) => return vec![(*time, batch)],
+        PerRow::Each(times) => times,
+    };
+    let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
+    for (row, time) in (0_u32..).zip(times.iter()) {
+        rows.entry(*time).or_default().push(row);
+    }
+    rows.into_iter().map(|(time, rows)| (time, batch.take(&rows))).collect()
+}
+
+/// Rows of the arrangement on their way out at one time.
+struct Output<'a> {
+    layout: &'a SemiJoinLayout,
+    time: Time,
+    rows: Vec<&'a [u8]>,
+    diffs: VecDeque<Diff>,
+}
+
+/// Rows gathered before they are decoded.
+const GATHERED: usize = if cfg!(test) { 30 } else { 1 << 13 };
+
+impl<'a> Output<'a> {
+    fn new(layout: &'a SemiJoinLayout, time: Time) -> Self {
+        Output { layout, time, rows: Vec::new(), diffs: VecDeque::new() }
+    }
+
+    fn push(&mut self, row: &'a [u8], diff: Diff, give: &mut Give<'_>) {
+        self.rows.push(row);
+        self.diffs.push_back(diff);
+        if self.rows.len() == GATHERED {
+            self.flush(give);
+        }
+    }
+
+    fn flush(&mut self, give: &mut Give<'_>) {
+        for block in blocks(&self.rows) {
+            let rows = self.layout.left.decode_as(&self.layout.schema, block.iter().copied());
+            let diffs = PerRow::from_vec(self.diffs.drain(..block.len()).collect());
+            give(UpdateBatch { rows, times: PerRow::Same(self.time), diffs });
+        }
+        self.rows.clear();
+    }
+}

@@ -1,0 +1,22 @@
+//! What the operators' tests share: random updates, rows as plain values, and fragments of a dataflow run under timely.
+//!
+//! A test compares an operator with its plain twin: at every time the operator's accumulated output must be what the
+//! twin makes of the accumulated input.
+
+mod fragment;
+mod random;
+mod rows;
+
+pub(crate) use fragment::{Fragment, Script, run};
+pub(crate) use random::{Random, Shape, random_script, seeds};
+pub(crate) use rows::{Change, Row, Rows, Value, accumulate, changes_of, schema, to_batch};
+
+use crate::Time;
+
+/// Compares the accumulated `changes` with the twin's rows at every time up to `last`.
+pub(crate) fn assert_same_history(case: &str, changes: &[Change], last: Time, twin: impl Fn(Time) -> Rows) {
+    for time in 0..=last {
+        let (is, should) = (accumulate(changes, time), twin(time));
+        assert_eq!(is, should, "{case}: contents at time {time} (left: operator, right: twin)");
+    }
+}
