@@ -9,6 +9,7 @@
 //!
 //! Nothing here knows SQL, DataFusion or Python: expressions come in as [`Scalar`]s.
 
+pub mod accumulator;
 pub mod arrangement;
 mod check;
 mod command;

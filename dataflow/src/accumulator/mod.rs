@@ -1,0 +1,155 @@
+//! Aggregate states that can be undone.
+//!
+//! An accumulator holds one state for each of many groups, by columns. Groups are dense small integers that the caller
+//! gives out and takes back. What always holds:
+//!
+//! * a state is a function of the multiset of rows given to its group: neither order nor batch cuts matter, and a row
+//!   with the opposite diff undoes it exactly, floats included;
+//! * nothing panics on data: a result that does not fit its type is an error of its group.
+//!
+//! ```text
+//! for_aggregate ─┬─ count.rs       number of rows or arguments
+//!                ├─ exact_sum.rs   sum and avg  ─┬─ whole.rs             integers and decimals, i128 and more
+//!                ├─ moments.rs     var, stddev ──┴─ superaccumulator.rs  floats, every bit kept ── exact.rs
+//!                ├─ boolean.rs     bool_and, bool_or
+//!                ├─ ordered.rs     min and max ──┬─ value.rs             values as ordered keys
+//!                └─ distinct.rs    any of them ──┘  over each value once
+//! ```
+
+mod boolean;
+mod count;
+mod distinct;
+mod exact;
+mod exact_sum;
+mod moments;
+mod ordered;
+mod selection;
+mod superaccumulator;
+mod value;
+mod whole;
+
+use std::fmt;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::datatypes::DataType;
+
+use crate::plan::{Aggregate, AggregateFunction};
+use crate::{Diffs, Evaluated};
+
+/// States of one aggregate, one for each group.
+pub trait Accumulator: Send {
+    /// Makes room for the groups `0..groups`; those that are new hold no rows. Never shrinks.
+    fn resize(&mut self, groups: usize);
+
+    /// Adds rows: row i goes to `groups[i]`, `diffs.at(i)` times (taken away when negative).
+    ///
+    /// `argument` has one value a row and is of the type the accumulator was made for; NULLs are passed over. With a
+    /// `filter`, so are the rows where it is not true. Every group must be below the size given to `resize`.
+    fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>);
+
+    /// The aggregate of each of `groups`. Errors give the position in `groups`.
+    fn evaluate(&self, groups: &[u32]) -> Evaluated;
+
+    /// Lets go of all the rows of `group`, which can then be given out again.
+    fn free(&mut self, group: u32);
+
+    /// Bytes of heap held, nearly.
+    fn bytes(&self) -> usize;
+}
+
+/// An aggregate that has no accumulator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Unsupported {
+    /// What was to be computed.
+    pub function: AggregateFunction,
+    /// Type of its argument.
+    pub argument: Option<DataType>,
+    /// Type it was to have.
+    pub data_type: DataType,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.argument {
+            Some(argument) => {
+                write!(f, "{} of {argument} as {} is not supported", self.function.name(), self.data_type)
+            }
+            None => write!(f, "{} without an argument as {} is not supported", self.function.name(), self.data_type),
+        }
+    }
+}
+
+impl AggregateFunction {
+    /// SQL name.
+    pub fn name(self) -> &'static str {
+        match self {
+            AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+            AggregateFunction::VarPop => "var_pop",
+            AggregateFunction::VarSamp => "var_samp",
+            AggregateFunction::StddevPop => "stddev_pop",
+            AggregateFunction::StddevSamp => "stddev_samp",
+            AggregateFunction::BoolAnd => "bool_and",
+            AggregateFunction::BoolOr => "bool_or",
+        }
+    }
+}
+
+/// Whether rows may be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retractions {
+    /// Diffs of either sign.
+    Possible,
+    /// Positive diffs only: MIN and MAX then keep one value. A negative diff is a broken invariant and panics.
+    Never,
+}
+
+/// The accumulator of `function` over arguments of `argument_type`, with results of type `data_type`.
+///
+/// `argument_type` is `None` only for a count of rows. With `distinct`, equal arguments count once.
+pub fn for_aggregate(
+    function: AggregateFunction,
+    argument_type: Option<&DataType>,
+    distinct: bool,
+    data_type: &DataType,
+    retractions: Retractions,
+) -> Result<Box<dyn Accumulator>, Unsupported> {
+    use AggregateFunction as F;
+    let made = match (function, argument_type) {
+        (F::Count, argument) => count::make(argument, data_type),
+        (F::Sum, Some(argument)) => exact_sum::make(exact_sum::Finish::Sum, argument, data_type),
+        (F::Avg, Some(argument)) => exact_sum::make(exact_sum::Finish::Mean, argument, data_type),
+        (F::Min, Some(argument)) => ordered::make(ordered::End::Least, argument, data_type, retractions),
+        (F::Max, Some(argument)) => ordered::make(ordered::End::Greatest, argument, data_type, retractions),
+        (F::VarPop, Some(argument)) => moments::make(moments::VAR_POP, argument, data_type),
+        (F::VarSamp, Some(argument)) => moments::make(moments::VAR_SAMP, argument, data_type),
+        (F::StddevPop, Some(argument)) => moments::make(moments::STDDEV_POP, argument, data_type),
+        (F::StddevSamp, Some(argument)) => moments::make(moments::STDDEV_SAMP, argument, data_type),
+        (F::BoolAnd, Some(argument)) => boolean::make(boolean::Connective::And, argument, data_type),
+        (F::BoolOr, Some(argument)) => boolean::make(boolean::Connective::Or, argument, data_type),
+        (_, None) => None,
+    };
+    // Minima, maxima and connectives do not change when equal arguments count once.
+    let repeats_matter = !matches!(function, F::Min | F::Max | F::BoolAnd | F::BoolOr);
+    let made = match (made, argument_type) {
+        (Some(inner), Some(argument)) if distinct && repeats_matter => distinct::make(inner, argument),
+        (Some(_), None) if distinct => None,
+        (made, _) => made,
+    };
+    made.ok_or_else(|| Unsupported { function, argument: argument_type.cloned(), data_type: data_type.clone() })
+}
+
+/// The accumulator of a planned aggregate over arguments of `argument_type`.
+pub fn for_planned(
+    aggregate: &Aggregate,
+    argument_type: Option<&DataType>,
+    retractions: Retractions,
+) -> Result<Box<dyn Accumulator>, Unsupported> {
+    for_aggregate(aggregate.function, argument_type, aggregate.distinct, &aggregate.data_type, retractions)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Variances and standard deviations, from exact sums of the arguments and of their squares.
+//!
+//! n * sum(x²) - sum(x)² is computed with all bits and rounded once, so nothing cancels, whatever the mean.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float64Array};
+use arrow::datatypes::{
+    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+
+use super::Accumulator;
+use super::exact::scale;
+use super::selection::Selection;
+use super::superaccumulator::{SQUARES, Superaccumulators, Total, VALUES};
+use crate::{Diff, Diffs, Evaluated};
+
+/// What is computed of the moments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    /// Whether the arguments are a sample (division by n - 1) or the population (by n).
+    sample: bool,
+    /// Whether the square root is taken.
+    root: bool,
+}
+
+pub(super) const VAR_POP: Spread = Spread { sample: false, root: false };
+pub(super) const VAR_SAMP: Spread = Spread { sample: true, root: false };
+pub(super) const STDDEV_POP: Spread = Spread { sample: false, root: true };
+pub(super) const STDDEV_SAMP: Spread = Spread { sample: true, root: true };
+
+/// The greatest precision of decimals whose squares are kept.
+const MAX_PRECISION: u8 = 18;
+
+/// A variance or standard deviation as a DOUBLE.
+pub(super) fn make(spread: Spread, argument: &DataType, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
+    let decimals = match argument {
+        DataType::Float32 | DataType::Float64 => 0,
+        integer if integer.is_integer() => 0,
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+            if *precision <= MAX_PRECISION && *scale >= 0 =>
+        {
+            *scale
+        }
+        _ => return None,
+    };
+    (*data_type == DataType::Float64).then(|| {
+        Box::new(Moments {
+            spread,
+            decimals,
+            counts: Vec::new(),
+            sums: Superaccumulators::new(VALUES),
+            squares: Superaccumulators::new(SQUARES),
+        }) as Box<dyn Accumulator>
+    })
+}
+
+struct Moments {
+    spread: Spread,
+    /// Arguments are whole numbers of 10^-decimals.
+    decimals: i8,
+    counts: Vec<Diff>,
+    sums: Superaccumulators<1>,
+    squares: Superaccumulators<2>,
+}
+
+impl Accumulator for Moments {
+    fn resize(&mut self, groups: usize) {
+        self.counts.resize(self.counts.len().max(groups), 0);
+        self.sums.resize(groups);
+        self.squares.resize(groups);
+    }
+
+    fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
+        let values = argument.expect("the aggregate has an argument");
+        let selection = Selection::new(groups.len(), argument, diffs, filter);
+        match values.data_type() {
+            DataType::Float32 => self.add_floats::<Float32Type>(groups, values, &selection),
+            DataType::Float64 => self.add_floats::<Float64Type>(groups, values, &selection),
+            DataType::Int8 => self.add_whole::<Int8Type>(groups, values, &selection),
+            DataType::Int16 => self.add_whole::<Int16Type>(groups, values, &selection),
+            DataType::Int32 => self.add_whole::<Int32Type>(groups, values, &selection),
+            DataType::Int64 => self.add_whole::<Int64Type>(groups, values, &selection),
+            DataType::UInt8 => self.add_whole::<UInt8Type>(groups, values, &selection),
+            DataType::UInt16 => self.add_whole::<UInt16Type>(groups, values, &selection),
+            DataType::UInt32 => self.add_whole::<UInt32Type>(groups, values, &selection),
+            DataType::UInt64 => self.add_whole::<UInt64Type>(groups, values, &selection),
+            DataType::Decimal32(..) => self.add_whole::<Decimal32Type>(groups, values, &selection),
+            DataType::Decimal64(..) => self.add_whole::<Decimal64Type>(groups, values, &selection),
+            DataType::Decimal128(..) => self.add_whole::<Decimal128Type>(groups, values, &selection),
+            other => panic!("an argument of type {other} to a variance"),
+        }
+    }
+
+    fn evaluate(&self, groups: &[u32]) -> Evaluated {
+        let values: Float64Array = groups.iter().map(|group| self.spread(*group)).collect();
+        Evaluated { values: Arc::new(values), errors: Vec::new() }
+    }
+
+    fn free(&mut self, group: u32) {
+        self.counts[group as usize] = 0;
+        self.sums.free(group);
+        self.squares.free(group);
+    }
+
+    fn bytes(&self) -> usize {
+        self.counts.capacity() * size_of::<Diff>() + self.sums.bytes() + self.squares.bytes()
+    }
+}
+
+impl Moments {
+    fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
+        &mut self,
+        groups: &[u32],
+        values: &ArrayRef,
+        selection: &Selection<'_>,
+    ) {
+        let values = values.as_primitive::<T>().values();
+        selection.for_each(|row, diff| {
+            let (group, value) = (groups[row], values[row].into());
+            self.count(group, diff);
+            self.sums.add_value(group, value, diff);
+            self.squares.add_square(group, value, diff);
+        });
+    }
+
+    fn add_whole<T: ArrowPrimitiveType<Native: Into<i128>>>(
+        &mut self,
+        groups: &[u32],
+        values: &ArrayRef,
+        selection: &Selection<'_>,
+    ) {
+        let values = values.as_primitive::<T>().values();
+        selection.for_each(|row, diff| {
+            let (group, value) = (groups[row], values[row].into());
+            self.count(group, diff);
+            self.sums.add_whole(group, value, diff);
+            self.squares.add_whole_square(group, value, diff);
+        });
+    }
+
+    fn count(&mut self, group: u32, diff: Diff) {
+        let count = &mut self.counts[group as usize];
+        *count = count.wrapping_add(diff);
+    }
+
+    fn spread(&self, group: u32) -> Option<f64> {
+        let count = u64::try_from(self.counts[group as usize]).ok()?;
+        let freedom = if self.spread.sample { count.checked_sub(1)? } else { count };
+        if freedom == 0 {
+            return None;
+        }
+        let (Total::Finite(sum), Total::Finite(squares)) = (self.sums.total(group), self.squares.total(group)) else {
+            return Some(f64::NAN);
+        };
+        let (mantissa, exponent) = squares.times(count).minus_up_to_all(&sum.squared()).rounded(53);
+        let divisor = (u128::from(count) * u128::from(freedom)) as f64 * 10f64.powi(2 * i32::from(self.decimals));
+        if !self.spread.root {
+            return Some(scale(mantissa / divisor, exponent));
+        }
+        // The root is taken before scaling: it may be in range where the variance is not.
+        let (mantissa, exponent) =
+            if exponent % 2 == 0 { (mantissa, exponent) } else { (2.0 * mantissa, exponent - 1) };
+        Some(scale((mantissa / divisor).sqrt(), exponent / 2))
+    }
+}

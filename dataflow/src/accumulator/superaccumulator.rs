@@ -1,0 +1,304 @@
+//! Sums of floats that keep every bit, after Neal, "Fast exact summation using small and large superaccumulators".
+//!
+//! A sum is a whole number of a tiny unit, in limbs of 128 bits that stand 64 bits apart, so a limb takes a thousand
+//! additions before it has to carry. Only limbs in use are held: a few next to each other in place, which is all that
+//! values of like size need, the others aside. How a sum is spread over limbs depends on its history; the number it
+//! stands for does not.
+
+use smallvec::SmallVec;
+
+use super::exact::Exact;
+use crate::Diff;
+
+/// Bits that one addition brings.
+const PIECE: u32 = 53;
+/// What a group's first limb index is before anything was added; far from every index.
+const UNUSED: u16 = 1 << 14;
+
+/// Where the numbers of an accumulator stand: position 0 has weight 2^unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    unit: i32,
+}
+
+/// For values: those from 2^-15 to 2^48 need one limb.
+pub(super) const VALUES: Scale = Scale { unit: -1075 - 16 };
+/// For squares of values: those of 2^-15 to 2^16 need two limbs. Twice the unit of `VALUES`.
+pub(super) const SQUARES: Scale = Scale { unit: 2 * VALUES.unit };
+
+/// One sum a group, the first `HOME` limbs in use held in place.
+pub(super) struct Superaccumulators<const HOME: usize> {
+    scale: Scale,
+    /// Index of the first limb held in place.
+    first: Vec<u16>,
+    home: Vec<[i128; HOME]>,
+    /// As long as the greatest group that has one.
+    aside: Vec<Option<Box<Aside>>>,
+}
+
+/// What few groups need.
+#[derive(Default)]
+struct Aside {
+    /// Index and limb, by index.
+    limbs: Vec<(u16, i128)>,
+    infinite: Diff,
+    negative_infinite: Diff,
+    not_a_number: Diff,
+}
+
+/// What a sum came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Total {
+    /// A number, exact.
+    Finite(Exact),
+    /// An infinity or NaN.
+    Special(f64),
+}
+
+impl<const HOME: usize> Superaccumulators<HOME> {
+    pub(super) fn new(scale: Scale) -> Self {
+        Superaccumulators { scale, first: Vec::new(), home: Vec::new(), aside: Vec::new() }
+    }
+
+    pub(super) fn resize(&mut self, groups: usize) {
+        self.first.resize(self.first.len().max(groups), UNUSED);
+        self.home.resize(self.home.len().max(groups), [0; HOME]);
+    }
+
+    /// Adds `value` `diff` times. The scale must be `VALUES`.
+    #[inline]
+    pub(super) fn add_value(&mut self, group: u32, value: f64, diff: Diff) {
+        let Some((mantissa, position)) = parts(value) else { return self.add_special(group, value, diff) };
+        let position = position + 16;
+        match diff {
+            1 => self.add(group, mantissa, position),
+            -1 => self.add(group, -mantissa, position),
+            _ => self.add_product(group, i128::from(mantissa) * i128::from(diff), position),
+        }
+    }
+
+    /// Adds the square of `value` `diff` times. The scale must be `SQUARES`.
+    #[inline]
+    pub(super) fn add_square(&mut self, group: u32, value: f64, diff: Diff) {
+        // No sign: the square of an infinity is the positive one.
+        let Some((mantissa, position)) = parts(value) else { return self.add_special(group, value * value, diff) };
+        let magnitude = u128::from(mantissa.unsigned_abs());
+        self.add_magnitude(group, magnitude * magnitude, diff, 2 * position + 32);
+    }
+
+    /// Adds a whole number `diff` times. The scale must be `VALUES`.
+    pub(super) fn add_whole(&mut self, group: u32, value: i128, diff: Diff) {
+        let diff = if value < 0 { i128::from(diff).wrapping_neg() } else { i128::from(diff) };
+        self.add_wide_magnitude(group, value.unsigned_abs(), diff, 1075 + 16);
+    }
+
+    /// Adds the square of a whole number, below 2^64 in magnitude, `diff` times. The scale must be `SQUARES`.
+    pub(super) fn add_whole_square(&mut self, group: u32, value: i128, diff: Diff) {
+        let magnitude = value.unsigned_abs();
+        self.add_magnitude(group, magnitude * magnitude, diff, 2 * 1075 + 32);
+    }
+
+    fn add_magnitude(&mut self, group: u32, magnitude: u128, diff: Diff, position: u32) {
+        self.add_wide_magnitude(group, magnitude, i128::from(diff), position);
+    }
+
+    /// `diff` is that of a row or its opposite.
+    #[inline]
+    fn add_wide_magnitude(&mut self, group: u32, mut magnitude: u128, diff: i128, mut position: u32) {
+        while magnitude != 0 {
+            let piece = (magnitude & ((1 << PIECE) - 1)) as i64;
+            match diff {
+                1 => self.add(group, piece, position),
+                -1 => self.add(group, -piece, position),
+                _ => self.add_product(group, i128::from(piece) * diff, position),
+            }
+            magnitude >>= PIECE;
+            position += PIECE;
+        }
+    }
+
+    fn add_product(&mut self, group: u32, product: i128, mut position: u32) {
+        let negative = product < 0;
+        let mut magnitude = product.unsigned_abs();
+        while magnitude != 0 {
+            let piece = (magnitude & ((1 << PIECE) - 1)) as i64;
+            self.add(group, if negative { -piece } else { piece }, position);
+            magnitude >>= PIECE;
+            position += PIECE;
+        }
+    }
+
+    /// Adds `piece`, below 2^53 in magnitude, at `position`.
+    #[inline(always)]
+    fn add(&mut self, group: u32, piece: i64, position: u32) {
+        if piece == 0 {
+            return;
+        }
+        let index = (position / 64) as u16;
+        self.add_limb(group, index, i128::from(piece) << (position % 64));
+    }
+
+    /// Adds `amount`, below 2^117 in magnitude, to a limb.
+    #[inline(always)]
+    fn add_limb(&mut self, group: u32, index: u16, amount: i128) {
+        let offset = usize::from(index.wrapping_sub(self.first[group as usize]));
+        if offset < HOME {
+            let limb = &mut self.home[group as usize][offset];
+            *limb += amount;
+            if is_full(*limb) {
+                self.carry_home(group, index, offset);
+            }
+        } else {
+            self.add_away(group, index, amount);
+        }
+    }
+
+    #[cold]
+    fn carry_home(&mut self, group: u32, index: u16, offset: usize) {
+        let limb = &mut self.home[group as usize][offset];
+        let (kept, carried) = split(*limb);
+        *limb = kept;
+        self.add_limb(group, index + 1, carried);
+    }
+
+    #[inline(never)]
+    fn add_away(&mut self, group: u32, index: u16, amount: i128) {
+        if self.first[group as usize] == UNUSED {
+            self.first[group as usize] = index;
+            self.home[group as usize][0] = amount;
+            return;
+        }
+        let limbs = &mut self.aside(group).limbs;
+        let mut carried = None;
+        match limbs.binary_search_by_key(&index, |(i, _)| *i) {
+            Ok(at) => {
+                let limb = &mut limbs[at].1;
+                *limb += amount;
+                if is_full(*limb) {
+                    let (kept, up) = split(*limb);
+                    *limb = kept;
+                    carried = Some(up);
+                }
+            }
+            Err(at) => limbs.insert(at, (index, amount)),
+        }
+        if let Some(carried) = carried {
+            self.add_limb(group, index + 1, carried);
+        }
+    }
+
+    #[cold]
+    fn add_special(&mut self, group: u32, value: f64, diff: Diff) {
+        let aside = self.aside(group);
+        let count = if value.is_nan() {
+            &mut aside.not_a_number
+        } else if value > 0.0 {
+            &mut aside.infinite
+        } else {
+            &mut aside.negative_infinite
+        };
+        *count = count.wrapping_add(diff);
+    }
+
+    fn aside(&mut self, group: u32) -> &mut Aside {
+        let group = group as usize;
+        if self.aside.len() <= group {
+            self.aside.resize_with(group + 1, || None);
+        }
+        self.aside[group].get_or_insert_default()
+    }
+
+    fn existing_aside(&self, group: u32) -> Option<&Aside> {
+        self.aside.get(group as usize)?.as_deref()
+    }
+
+    /// The sum.
+    pub(super) fn total(&self, group: u32) -> Total {
+        let aside = self.existing_aside(group);
+        if let Some(special) = aside.and_then(Aside::special) {
+            return Total::Special(special);
+        }
+        let mut limbs: SmallVec<[(u16, i128); 4]> = SmallVec::new();
+        let first = self.first[group as usize];
+        if first != UNUSED {
+            limbs.extend(self.home[group as usize].iter().enumerate().map(|(i, limb)| (first + i as u16, *limb)));
+        }
+        if let Some(aside) = aside {
+            limbs.extend_from_slice(&aside.limbs);
+            limbs.sort_unstable_by_key(|(index, _)| *index);
+        }
+        Total::Finite(Exact::from_limbs(&limbs, self.scale.unit))
+    }
+
+    /// The float nearest to the sum. The scale must be `VALUES`.
+    pub(super) fn float(&self, group: u32) -> f64 {
+        let first = self.first[group as usize];
+        // With one limb away from both ends of the range, the conversion rounds once and scaling is exact.
+        if HOME == 1 && (2..=30).contains(&first) && self.existing_aside(group).is_none() {
+            let exponent = 64 * i32::from(first) + self.scale.unit;
+            return self.home[group as usize][0] as f64 * f64::from_bits(((exponent + 1023) as u64) << 52);
+        }
+        match self.total(group) {
+            Total::Finite(exact) => exact.float(),
+            Total::Special(special) => special,
+        }
+    }
+
+    pub(super) fn free(&mut self, group: u32) {
+        self.first[group as usize] = UNUSED;
+        self.home[group as usize] = [0; HOME];
+        if let Some(aside) = self.aside.get_mut(group as usize) {
+            *aside = None;
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let aside: usize = self
+            .aside
+            .iter()
+            .flatten()
+            .map(|a| size_of::<Aside>() + a.limbs.capacity() * size_of::<(u16, i128)>())
+            .sum();
+        self.first.capacity() * size_of::<u16>()
+            + self.home.capacity() * size_of::<[i128; HOME]>()
+            + self.aside.capacity() * size_of::<usize>()
+            + aside
+    }
+}
+
+impl Aside {
+    /// The sum when not all values are finite.
+    fn special(&self) -> Option<f64> {
+        let (positive, negative) = (self.infinite != 0, self.negative_infinite != 0);
+        match (self.not_a_number != 0, positive, negative) {
+            (true, _, _) | (_, true, true) => Some(f64::NAN),
+            (_, true, _) => Some(f64::INFINITY),
+            (_, _, true) => Some(f64::NEG_INFINITY),
+            _ => None,
+        }
+    }
+}
+
+/// A finite float is mantissa * 2^(position - 1075), position from 1 to 2046.
+#[inline(always)]
+fn parts(value: f64) -> Option<(i64, u32)> {
+    let bits = value.to_bits();
+    let exponent = (bits >> 52) as u32 & 0x7ff;
+    if exponent == 0x7ff {
+        return None;
+    }
+    let fraction = bits & ((1 << 52) - 1);
+    let mantissa = if exponent == 0 { fraction } else { fraction | 1 << 52 } as i64;
+    Some((if value.is_sign_negative() { -mantissa } else { mantissa }, exponent.max(1)))
+}
+
+/// Whether another addition might leave the range.
+#[inline(always)]
+fn is_full(limb: i128) -> bool {
+    ((limb >> 64) as i64).unsigned_abs() >= 1 << 61
+}
+
+/// The 64 bits that stay and what is carried to the next limb.
+fn split(limb: i128) -> (i128, i128) {
+    (limb & i128::from(u64::MAX), limb >> 64)
+}

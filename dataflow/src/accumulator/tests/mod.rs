@@ -1,0 +1,43 @@
+//! Accumulators against plain recomputation, and float sums against whole numbers of any size.
+
+mod floats;
+mod twin;
+
+use arrow::datatypes::DataType;
+use expect_test::expect;
+
+use super::{Retractions, for_aggregate};
+use crate::plan::AggregateFunction;
+
+/// Cases of a property: few enough for every build, more with `LAMINARDB_TEST_CASES`.
+fn cases(usual: u32) -> proptest::test_runner::Config {
+    let cases = std::env::var("LAMINARDB_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(cases) }
+}
+
+#[test]
+fn what_has_no_accumulator_is_refused() {
+    let make = |function, argument: Option<DataType>, distinct, data_type| {
+        for_aggregate(function, argument.as_ref(), distinct, &data_type, Retractions::Possible).map(|_| ())
+    };
+    let refused = [
+        make(AggregateFunction::Sum, Some(DataType::Utf8), false, DataType::Int64),
+        make(AggregateFunction::Sum, None, false, DataType::Int64),
+        make(AggregateFunction::Avg, Some(DataType::Int64), false, DataType::Int64),
+        make(AggregateFunction::Sum, Some(DataType::Decimal128(10, 2)), false, DataType::Decimal128(10, 1)),
+        make(AggregateFunction::Min, Some(DataType::Int64), false, DataType::Int32),
+        make(AggregateFunction::VarPop, Some(DataType::Decimal128(38, 2)), false, DataType::Float64),
+        make(AggregateFunction::Count, None, true, DataType::Int64),
+    ];
+    let text: Vec<String> = refused.iter().map(|r| r.clone().expect_err("refused").to_string()).collect();
+    expect![[r#"
+        sum of Utf8 as Int64 is not supported
+        sum without an argument as Int64 is not supported
+        avg of Int64 as Int64 is not supported
+        sum of Decimal128(10, 2) as Decimal128(10, 1) is not supported
+        min of Int64 as Int32 is not supported
+        var_pop of Decimal128(38, 2) as Float64 is not supported
+        count without an argument as Int64 is not supported"#]]
+    .assert_eq(&text.join("\n"));
+    assert_eq!(make(AggregateFunction::Count, None, false, DataType::Int64), Ok(()));
+}
