@@ -9,6 +9,9 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use parking_lot::Condvar;
 
 use super::*;
+use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
+use laminardb_dataflow::{ChangeSink, CollectionId, EngineConfig, UpdateBatch, ViewId};
+
 use crate::store::Kind;
 
 const SOURCE: RelationId = RelationId(1);
@@ -92,12 +95,16 @@ fn schema() -> SchemaRef {
 
 fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
     let committer = Committer { engine, store: Mutex::new(Store::default()), buffer_size };
+    create_relations(&committer);
+    Arc::new(committer)
+}
+
+fn create_relations(committer: &Committer) {
     for (id, kind) in [(SOURCE, Kind::Append), (TABLE, Kind::Keyed), (BAG, Kind::Bag)] {
         let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
         let spec = Spec { name: format!("t{}", id.0), kind, schema: schema(), primary_key, defaults: Vec::new() };
         committer.frozen(|frozen| frozen.create(id, spec)).expect("types of ours");
     }
-    Arc::new(committer)
 }
 
 fn rows(values: &[(i64, i64)]) -> RecordBatch {
@@ -123,6 +130,51 @@ fn contents(committer: &Committer, relation: RelationId) -> BTreeMap<(i64, Optio
         pairs(&batch).into_iter().for_each(|row| *contents.entry(row).or_default() += 1);
     }
     contents
+}
+
+/// A view of all rows of `relation`, kept.
+fn everything(relation: RelationId) -> Arc<DataflowPlan> {
+    let node = Node { operator: Operator::Input(CollectionId::Relation(relation)), schema: schema() };
+    let state = OutputState::Arrangement { key: vec![0, 1] };
+    let output = Output { node: NodeId(0), unique_key: None, state };
+    Arc::new(DataflowPlan { nodes: vec![node], arrangements: Vec::new(), output })
+}
+
+fn start(workers: usize, sink: Arc<dyn ChangeSink>, buffer_size: usize) -> (Arc<Engine>, Committer) {
+    let config = EngineConfig { workers: workers.try_into().expect("not zero") };
+    let engine = Arc::new(Engine::start(config, sink).expect("threads start"));
+    let committer = Committer::new(Arc::clone(&engine), buffer_size);
+    create_relations(&committer);
+    (engine, committer)
+}
+
+fn install(engine: &Engine, frozen: &mut Frozen<'_>, relation: RelationId) {
+    let rows = frozen.scan(relation).expect("there").iter().map(|rows| (rows, Diffs::Same(1))).collect();
+    engine.install(ViewId(relation.0), everything(relation), vec![(relation, rows)]).expect("a plan");
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl ChangeSink for Deaf {
+    fn changes(&self, _: usize, _: ViewId, _: Time, _: &UpdateBatch) {}
+    fn frontier(&self, _: usize, _: ViewId, _: Time) {}
+    fn stopped(&self, reason: &str) {
+        unreachable!("the engine stopped: {reason}");
+    }
+}
+
+/// Takes each change only when it is let.
+struct Gate(Mutex<mpsc::Receiver<()>>);
+
+impl ChangeSink for Gate {
+    fn changes(&self, _: usize, _: ViewId, _: Time, _: &UpdateBatch) {
+        self.0.lock().recv().expect("the test lets it");
+    }
+    fn frontier(&self, _: usize, _: ViewId, _: Time) {}
+    fn stopped(&self, reason: &str) {
+        unreachable!("the engine stopped: {reason}");
+    }
 }
 
 const NEVER: &dyn Fn() -> bool = &|| false;
@@ -276,4 +328,72 @@ fn rows_are_deleted_and_inserted_at_one_time() {
         .commit(vec![Write { relation: TABLE, operation: Operation::Truncate, rows: vec![] }], NEVER)
         .expect("a table");
     assert!(engine.sum(TABLE).is_empty() && contents(&committer, TABLE).is_empty());
+}
+
+#[test]
+fn engine_and_store_agree_at_every_moment() {
+    for workers in [1, 2] {
+        let (engine, committer) = start(workers, Arc::new(Deaf), 0);
+        committer.frozen(|frozen| install(&engine, frozen, TABLE));
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let committer = &committer;
+                scope.spawn(move || {
+                    for step in 0..100 {
+                        let row = [(step % 7, writer)];
+                        let mut writes =
+                            vec![write(TABLE, Operation::Upsert, &row), write(BAG, Operation::Insert, &row)];
+                        if step % 3 == 0 {
+                            writes.push(write(TABLE, Operation::Delete, &[(step % 5, 0)]));
+                        }
+                        committer.commit(writes, NEVER).expect("fits");
+                    }
+                });
+            }
+            // The second view comes while rows do.
+            committer.frozen(|frozen| install(&engine, frozen, BAG));
+            for _ in 0..50 {
+                let (scans, pending) = committer.frozen(|frozen| {
+                    let scans = [TABLE, BAG].map(|relation| frozen.scan(relation).expect("there"));
+                    (scans, engine.snapshot(&[ViewId(TABLE.0), ViewId(BAG.0)]).expect("both are installed"))
+                });
+                for (scan, snapshot) in scans.iter().zip(pending.wait().expect("the engine runs")) {
+                    let mut balance: BTreeMap<_, i64> = BTreeMap::new();
+                    for rows in scan.iter() {
+                        pairs(&rows).into_iter().for_each(|row| *balance.entry(row).or_default() += 1);
+                    }
+                    for (rows, diffs) in &snapshot.rows {
+                        let rows = pairs(rows).into_iter().enumerate();
+                        rows.for_each(|(at, row)| *balance.entry(row).or_default() -= diffs.at(at));
+                    }
+                    assert!(balance.values().all(|count| *count == 0), "{balance:?}");
+                }
+            }
+        });
+        engine.shutdown();
+        let late = committer.commit(vec![write(BAG, Operation::Insert, &[(0, 0)])], NEVER);
+        assert_eq!(late, Err(Error::Shutdown));
+        assert_eq!(committer.rows(BAG), 300);
+    }
+}
+
+#[test]
+fn the_engines_progress_makes_room() {
+    let (open, gate) = mpsc::channel();
+    let (engine, committer) = start(1, Arc::new(Gate(Mutex::new(gate))), 3);
+    committer.frozen(|frozen| install(&engine, frozen, SOURCE));
+    engine.watch(ViewId(SOURCE.0), true).expect("installed");
+    // A view counts for the room in the buffer once it has its first contents.
+    engine.snapshot(&[ViewId(SOURCE.0)]).and_then(|snapshot| snapshot.wait()).expect("the engine runs");
+    let insert = |interrupted| committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 3])], interrupted);
+    insert(NEVER).expect("empty");
+    assert_eq!(insert(&|| true), Err(Error::Interrupted));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| insert(NEVER));
+        open.send(()).expect("the engine listens");
+        writer.join().expect("no panic").expect("there is room");
+    });
+    assert_eq!(committer.rows(SOURCE), 6);
+    open.send(()).expect("the engine listens");
+    engine.shutdown();
 }

@@ -119,6 +119,10 @@ pub struct Layout {
 impl Layout {
     fn new(id: RelationId, mut spec: Spec) -> Result<Self, Error> {
         spec.defaults.resize(spec.schema.fields().len(), None);
+        if let Some(column) = spec.primary_key.iter().find(|column| spec.schema.field(**column).is_nullable()) {
+            let column = spec.schema.field(*column).name();
+            return Err(Error::InvalidSchema(format!("key column {column} of {} must be NOT NULL", spec.name)));
+        }
         let all = 0..spec.schema.fields().len();
         let key_schema = spec.schema.project(&spec.primary_key);
         let key_schema = key_schema.map_err(|error| Error::InvalidSchema(format!("primary key: {error}")))?;
@@ -157,7 +161,10 @@ impl Layout {
             rows_before += batch.num_rows();
             Ok(prepared)
         };
-        let batches = batches.iter().map(&mut prepare).collect::<Result<_, Error>>()?;
+        let batches = match operation {
+            Operation::Truncate => Vec::new(),
+            _ => batches.iter().map(&mut prepare).collect::<Result<_, Error>>()?,
+        };
         Ok(Prepared { layout: Arc::clone(self), operation, batches })
     }
 
