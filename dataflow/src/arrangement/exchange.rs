@@ -33,6 +33,11 @@ fn worker_of(hash: u64, workers: usize) -> usize {
     (((hash & 0xffff_ffff) * workers as u64) >> 32) as usize
 }
 
+/// The worker that has the rows of an empty key.
+pub(crate) fn worker_of_no_columns(workers: usize) -> usize {
+    worker_of(hash_bytes(&[]), workers)
+}
+
 impl KeyDistributor {
     fn assign(&mut self, batch: &UpdateBatch, workers: usize) {
         self.rows.resize_with(workers, Vec::new);

@@ -31,6 +31,7 @@ use crate::{Time, UpdateBatch};
 pub use batcher::UpdateBatcher;
 pub use chunk::Chunk;
 pub use cursor::Cursor;
+pub(crate) use exchange::worker_of_no_columns;
 pub use exchange::{KeyExchange, exchange_by};
 pub use layout::Layout;
 pub use read::{ArrangementSize, lookup, size, snapshot};

@@ -1,11 +1,16 @@
 //! A plan as operators on one worker: straight line code, every choice was made in the plan.
 
+pub(crate) mod by_time;
 pub(crate) mod context;
 pub(crate) mod errors;
+mod groups;
 pub(crate) mod index;
 pub(crate) mod join;
 mod linear;
+pub(crate) mod reduce;
 pub(crate) mod semi_join;
+pub(crate) mod set;
+pub(crate) mod top_k;
 mod union;
 
 use std::cell::RefCell;

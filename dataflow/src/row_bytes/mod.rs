@@ -11,6 +11,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait,
     PrimitiveArray, RecordBatch, StructArray, new_null_array,
 };
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow_row::{RowConverter, RowParser, Rows, SortField};
 
@@ -29,10 +30,17 @@ pub struct RowCodec {
 impl RowCodec {
     /// A codec for columns of these types; an error for types outside the engine's physical types.
     pub fn new(types: Vec<DataType>) -> Result<Self, DataflowError> {
+        let ascending = vec![SortOptions::default(); types.len()];
+        RowCodec::ordered(types, ascending)
+    }
+
+    /// A codec whose byte order is that of `options`, one a column; decodes only what such a codec encoded.
+    pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>) -> Result<Self, DataflowError> {
         if let Some(unsupported) = types.iter().find(|t| !is_physical(t)) {
             return Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")));
         }
-        let fields = types.iter().cloned().map(SortField::new).collect();
+        let fields = types.iter().cloned().zip(options);
+        let fields = fields.map(|(data_type, options)| SortField::new_with_options(data_type, options)).collect();
         let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
         let parser = converter.parser();
         let mut codec = RowCodec { converter, parser, types, width: None };

@@ -1,0 +1,146 @@
+//! Runs operators that keep their own state and go through time in order.
+//!
+//! ```text
+//! inputs --exchange by key--> pending by time --in order--> state --at the close of a time--> rows, failures
+//! ```
+//!
+//! Updates of the least open time go into the state as they come, later ones wait; so a large load neither piles up
+//! nor comes all at once. What a time changed leaves when the frontier has passed it. Valid because times are totally
+//! ordered: when the frontier stands at a time, all earlier ones have been through.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use arrow::array::RecordBatch;
+use timely::container::NoopBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::errors::{FailureUpdate, Failures, RowFailure};
+use crate::arrangement::KeyExchange;
+use crate::update::PerRow;
+use crate::{Diff, Diffs, Time, UpdateBatch};
+
+/// A stream to an operator, and how its updates are spread over workers.
+pub(crate) struct Input<'s> {
+    pub(crate) updates: Stream<'s, Time, UpdateBatch>,
+    pub(crate) exchange: KeyExchange,
+}
+
+/// The state of an operator on one worker.
+pub(crate) trait TimedState: 'static {
+    /// Takes in updates of one time of input `input`. Times do not go back, and between two of them is a `close`.
+    fn apply(&mut self, input: usize, rows: &RecordBatch, diffs: &Diffs);
+
+    /// All of a time was applied: tells what changed.
+    fn close(&mut self) -> Changes;
+}
+
+/// What an operator sends at one time.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// Rows with their diffs; batches may be empty.
+    pub(crate) rows: Vec<(RecordBatch, Diffs)>,
+    /// Failures that come and go.
+    pub(crate) failures: Vec<(RowFailure, Diff)>,
+}
+
+/// A time that has updates and is not closed.
+struct Pending {
+    rows: Capability<Time>,
+    failures: Capability<Time>,
+    /// Input, rows, diffs.
+    batches: Vec<(usize, RecordBatch, Diffs)>,
+}
+
+/// Builds the operator `name` around `state`. With an `opening`, that time is closed even if nothing comes at it.
+pub(crate) fn by_time<'s, S: TimedState>(
+    name: &str,
+    inputs: Vec<Input<'s>>,
+    state: Rc<RefCell<S>>,
+    opening: Option<Time>,
+) -> (Stream<'s, Time, UpdateBatch>, Failures<'s>) {
+    let scope = inputs.first().expect("operators have inputs").updates.scope();
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let mut handles: Vec<_> =
+        inputs.into_iter().map(|input| builder.new_input(input.updates, input.exchange)).collect();
+    let (rows, row_stream) = builder.new_output();
+    let (failures, failure_stream) = builder.new_output();
+    let mut rows = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(rows);
+    let mut failures = OutputBuilder::<_, NoopBuilder<Vec<FailureUpdate>>>::from(failures);
+    builder.build(move |capabilities| {
+        let mut pending: BTreeMap<Time, Pending> = BTreeMap::new();
+        if let Some(opening) = opening {
+            let first = Pending {
+                rows: capabilities[0].delayed(&opening),
+                failures: capabilities[1].delayed(&opening),
+                batches: Vec::new(),
+            };
+            pending.insert(opening, first);
+        }
+        drop(capabilities);
+        move |frontiers| {
+            for (input, handle) in handles.iter_mut().enumerate() {
+                handle.for_each(|capability, batch| {
+                    for (time, rows, diffs) in split(std::mem::take(batch)) {
+                        let at_time = pending.entry(time).or_insert_with(|| Pending {
+                            rows: capability.delayed(&time, 0),
+                            failures: capability.delayed(&time, 1),
+                            batches: Vec::new(),
+                        });
+                        at_time.batches.push((input, rows, diffs));
+                    }
+                });
+            }
+            // `None`: the inputs have ended, and all times are closed.
+            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
+            let (mut rows, mut failures) = (rows.activate(), failures.activate());
+            let mut state = state.borrow_mut();
+            while let Some(mut entry) = pending.first_entry() {
+                let time = *entry.key();
+                if frontier.is_some_and(|frontier| frontier < time) {
+                    break;
+                }
+                for (input, rows, diffs) in entry.get_mut().batches.drain(..) {
+                    state.apply(input, &rows, &diffs);
+                }
+                if frontier == Some(time) {
+                    break;
+                }
+                let closed = entry.remove();
+                let changes = state.close();
+                for (changed, diffs) in changes.rows {
+                    if changed.num_rows() > 0 {
+                        let mut batch = UpdateBatch { rows: changed, times: PerRow::Same(time), diffs };
+                        rows.session_with_builder(&closed.rows).give_container(&mut batch);
+                    }
+                }
+                if !changes.failures.is_empty() {
+                    let failed = changes.failures.into_iter().map(|(failure, diff)| (failure, time, diff));
+                    failures.session_with_builder(&closed.failures).give_container(&mut failed.collect());
+                }
+            }
+        }
+    });
+    (row_stream, failure_stream)
+}
+
+/// The updates of a batch by time.
+fn split(batch: UpdateBatch) -> Vec<(Time, RecordBatch, Diffs)> {
+    let times = match &batch.times {
+        PerRow::Same(time) => return vec![(*time, batch.rows, batch.diffs)],
+        PerRow::Each(times) => times,
+    };
+    let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
+    for (row, time) in times.iter().enumerate() {
+        rows.entry(*time).or_default().push(u32::try_from(row).expect("batches have less than 2^32 rows"));
+    }
+    let part = |(time, rows): (Time, Vec<u32>)| {
+        let part = batch.take(&rows);
+        (time, part.rows, part.diffs)
+    };
+    rows.into_iter().map(part).collect()
+}

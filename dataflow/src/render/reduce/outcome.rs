@@ -1,0 +1,82 @@
+//! The aggregates of groups at one moment: rows, or failures where one did not fit.
+
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::compute::kernels::cmp::not_distinct;
+use arrow::compute::{and, concat, interleave, take};
+
+use crate::accumulator::Accumulator;
+
+/// What the accumulators of some groups came to.
+pub(super) struct Outcome {
+    /// The groups, each once.
+    pub(super) groups: Vec<u32>,
+    /// One column an aggregate, one value a group.
+    pub(super) columns: Vec<ArrayRef>,
+    /// Group, aggregate, and why it failed.
+    pub(super) failures: Vec<(u32, usize, String)>,
+}
+
+impl Outcome {
+    /// Evaluates `groups`; those with a failure have no row.
+    pub(super) fn of(groups: Vec<u32>, accumulators: &[Box<dyn Accumulator>]) -> Outcome {
+        let (mut columns, mut failures) = (Vec::with_capacity(accumulators.len()), Vec::new());
+        let mut has_row = vec![true; groups.len()];
+        for (aggregate, accumulator) in accumulators.iter().enumerate() {
+            let evaluated = accumulator.evaluate(&groups);
+            for error in evaluated.errors {
+                has_row[error.row] = false;
+                failures.push((groups[error.row], aggregate, error.message));
+            }
+            columns.push(evaluated.values);
+        }
+        if failures.is_empty() {
+            return Outcome { groups, columns, failures };
+        }
+        let kept: Vec<u32> = (0..groups.len() as u32).filter(|position| has_row[*position as usize]).collect();
+        let groups = kept.iter().map(|position| groups[*position as usize]).collect();
+        let kept = UInt32Array::from(kept);
+        let columns = columns.iter().map(|column| rows_of(column, &kept)).collect();
+        Outcome { groups, columns, failures }
+    }
+
+    /// The outcomes of groups evaluated one after the other.
+    pub(super) fn concatenate(mut parts: Vec<Outcome>) -> Option<Outcome> {
+        if parts.len() <= 1 {
+            return parts.pop();
+        }
+        let column = |c: usize| {
+            let columns: Vec<&dyn Array> = parts.iter().map(|part| part.columns[c].as_ref()).collect();
+            concat(&columns).expect("an aggregate's columns are of one type")
+        };
+        let columns = (0..parts[0].columns.len()).map(column).collect();
+        let groups = parts.iter().flat_map(|part| part.groups.iter().copied()).collect();
+        let failures = parts.into_iter().flat_map(|part| part.failures).collect();
+        Some(Outcome { groups, columns, failures })
+    }
+}
+
+fn rows_of(column: &ArrayRef, positions: &UInt32Array) -> ArrayRef {
+    take(column, positions, None).expect("positions are in range")
+}
+
+/// Of pairs of positions in `old` and `new`: whether the rows there are the same.
+pub(super) fn unchanged(old: &Outcome, new: &Outcome, pairs: &[(u32, u32)]) -> BooleanArray {
+    let olds = UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.0));
+    let news = UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.1));
+    let mut same = BooleanArray::from(vec![true; pairs.len()]);
+    for (old, new) in old.columns.iter().zip(&new.columns) {
+        let (old, new) = (rows_of(old, &olds), rows_of(new, &news));
+        let equal = not_distinct(&old, &new).expect("accumulators give comparable types");
+        same = and(&same, &equal).expect("both have one value a pair");
+    }
+    same
+}
+
+/// The columns of chosen rows of two outcomes: which outcome (0 or 1), and the position there.
+pub(super) fn pick(from: [&Outcome; 2], positions: &[(usize, usize)]) -> Vec<ArrayRef> {
+    let column = |c: usize| {
+        let columns = [from[0].columns[c].as_ref(), from[1].columns[c].as_ref()];
+        interleave(&columns, positions).expect("both columns are of one type")
+    };
+    (0..from[1].columns.len()).map(column).collect()
+}

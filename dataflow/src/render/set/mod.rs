@@ -1,0 +1,148 @@
+//! EXCEPT and INTERSECT, with or without ALL: multiplicities of each row on both sides.
+//!
+//! ```text
+//! left --\
+//!         rows by their bytes, how often left and right ; at the close of a time: by how much the output's changed
+//! right -/
+//! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use timely::dataflow::Stream;
+
+use super::by_time::{Changes, Input, TimedState, by_time};
+use super::errors::Failures;
+use super::groups::Groups;
+use crate::arrangement::exchange_by;
+use crate::plan::SetOperator;
+use crate::row_bytes::KeyCodec;
+use crate::update::PerRow;
+use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
+
+/// Rows of a batch that leaves.
+const BATCH: usize = 8192;
+
+/// Puts `left` and `right` together; both have the column types of `schema`, under which the rows leave.
+pub(crate) fn set<'s>(
+    left: Stream<'s, Time, UpdateBatch>,
+    right: Stream<'s, Time, UpdateBatch>,
+    operator: SetOperator,
+    schema: &SchemaRef,
+) -> Result<(Stream<'s, Time, UpdateBatch>, Failures<'s>, Rc<RefCell<SetState>>), DataflowError> {
+    let state = Rc::new(RefCell::new(SetState::new(operator, schema)?));
+    let key = Arc::new(whole_row(schema)?);
+    let inputs = [left, right].map(|updates| Input { updates, exchange: exchange_by(Arc::clone(&key)) });
+    let (rows, failures) = by_time("Set", inputs.into(), Rc::clone(&state), None);
+    Ok((rows, failures, state))
+}
+
+fn whole_row(schema: &Schema) -> Result<KeyCodec, DataflowError> {
+    let columns: Vec<usize> = (0..schema.fields().len()).collect();
+    KeyCodec::new(schema, &columns)
+}
+
+/// Rows of both sides.
+pub(crate) struct SetState {
+    operator: SetOperator,
+    rows: Groups,
+    /// How often each row is on the left and on the right.
+    counts: Vec<[Diff; 2]>,
+    /// Whether the time in hand has touched a row.
+    marks: Vec<bool>,
+    /// Touched rows, and how often they were in the output.
+    touched: Vec<(u32, Diff)>,
+    /// The rows of the batch in hand; kept for its allocation.
+    assigned: Vec<u32>,
+    schema: SchemaRef,
+    types: Vec<DataType>,
+}
+
+impl SetState {
+    fn new(operator: SetOperator, schema: &SchemaRef) -> Result<Self, DataflowError> {
+        let key = whole_row(schema)?;
+        let types = key.codec().types().to_vec();
+        Ok(SetState {
+            operator,
+            rows: Groups::new(key),
+            counts: Vec::new(),
+            marks: Vec::new(),
+            touched: Vec::new(),
+            assigned: Vec::new(),
+            schema: Arc::clone(schema),
+            types,
+        })
+    }
+
+    /// Number of rows that differ.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Bytes held, nearly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.bytes()
+            + self.counts.capacity() * size_of::<[Diff; 2]>()
+            + self.marks.capacity()
+            + self.touched.capacity() * size_of::<(u32, Diff)>()
+            + self.assigned.capacity() * size_of::<u32>()
+    }
+}
+
+/// How often a row is in the output that is `left` times on the left and `right` times on the right.
+fn multiplicity(operator: SetOperator, [left, right]: [Diff; 2]) -> Diff {
+    match operator {
+        SetOperator::Except => Diff::from(left > 0 && right <= 0),
+        SetOperator::ExceptAll => (left - right.max(0)).max(0),
+        SetOperator::Intersect => Diff::from(left > 0 && right > 0),
+        SetOperator::IntersectAll => left.min(right).max(0),
+    }
+}
+
+impl TimedState for SetState {
+    fn apply(&mut self, input: usize, rows: &RecordBatch, diffs: &Diffs) {
+        let types = rows.columns().iter().map(|column| column.data_type());
+        assert!(types.eq(&self.types), "both sides have the types of the output");
+        self.rows.assign(rows, &mut self.assigned);
+        self.counts.resize(self.rows.capacity(), [0, 0]);
+        self.marks.resize(self.rows.capacity(), false);
+        for (row, id) in self.assigned.iter().enumerate() {
+            let counts = &mut self.counts[*id as usize];
+            if !std::mem::replace(&mut self.marks[*id as usize], true) {
+                self.touched.push((*id, multiplicity(self.operator, *counts)));
+            }
+            counts[input] += diffs.at(row);
+        }
+    }
+
+    fn close(&mut self) -> Changes {
+        let change = |(id, before): &(u32, Diff)| {
+            let diff = multiplicity(self.operator, self.counts[*id as usize]) - before;
+            (diff != 0).then_some((*id, diff))
+        };
+        let changed: Vec<(u32, Diff)> = self.touched.iter().filter_map(change).collect();
+        let batch = |changed: &[(u32, Diff)]| {
+            let columns = self.rows.key().codec().decode(changed.iter().map(|(id, _)| self.rows.key_of(*id)));
+            let options = RecordBatchOptions::new().with_row_count(Some(changed.len()));
+            let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
+            let diffs = PerRow::from_vec(changed.iter().map(|(_, diff)| *diff).collect());
+            (rows.expect("rows fit the schema they came under"), diffs)
+        };
+        let rows = changed.chunks(BATCH).map(batch).collect();
+        for (id, _) in std::mem::take(&mut self.touched) {
+            self.marks[id as usize] = false;
+            let counts = self.counts[id as usize];
+            assert!(counts.iter().all(|count| *count >= 0), "a row was taken back that was not there");
+            if counts == [0, 0] {
+                self.rows.remove(id);
+            }
+        }
+        Changes { rows, failures: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use std::cmp::Ordering;
+
+use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
+
+use super::*;
+use crate::plan::{NodeId, SortKey};
+use crate::testing::{
+    Fragment, Random, Row, Rows, Shape, Value, accumulate, assert_same_history, random_script, run, schema, seeds,
+};
+
+const INPUT: [DataType; 3] = [Int64, Utf8, Float64];
+
+fn fragment(plan: TopK) -> Arc<Fragment> {
+    Arc::new(move |_, streams| {
+        let input = streams.into_iter().next().expect("one input");
+        let (rows, _, _) = top_k(input, &plan, &schema(&INPUT)).expect("plain types");
+        vec![rows]
+    })
+}
+
+fn compare(a: &Value, b: &Value, descending: bool, nulls_first: bool) -> Ordering {
+    let nulls = |a: bool| if a == nulls_first { Ordering::Less } else { Ordering::Greater };
+    match (a, b) {
+        (Value::Null, Value::Null) => Ordering::Equal,
+        (Value::Null, _) => nulls(true),
+        (_, Value::Null) => nulls(false),
+        _ => {
+            let order = match (a, b) {
+                (Value::Float(a), Value::Float(b)) => f64::from_bits(*a).total_cmp(&f64::from_bits(*b)),
+                _ => a.cmp(b),
+            };
+            if descending { order.reverse() } else { order }
+        }
+    }
+}
+
+/// The plain twin: sort each group and cut.
+fn twin(plan: &TopK, input: &Rows) -> Rows {
+    let mut groups: BTreeMap<Row, Vec<&Row>> = BTreeMap::new();
+    for (row, count) in input {
+        let key = plan.group.iter().map(|column| row[*column].clone()).collect();
+        let group = groups.entry(key).or_default();
+        group.extend(std::iter::repeat_n(row, *count as usize));
+    }
+    let mut output = Rows::new();
+    for rows in groups.values_mut() {
+        rows.sort_by(|a, b| {
+            let keys = plan.order.iter().map(|k| compare(&a[k.column], &b[k.column], k.descending, k.nulls_first));
+            let ties = a.iter().zip(b.iter()).map(|(a, b)| compare(a, b, false, true));
+            keys.chain(ties).find(|order| *order != Ordering::Equal).unwrap_or(Ordering::Equal)
+        });
+        let limit = plan.limit.map_or(usize::MAX, |limit| limit as usize);
+        for row in rows.iter().skip(plan.offset as usize).take(limit) {
+            *output.entry((*row).clone()).or_default() += 1;
+        }
+    }
+    output
+}
+
+fn check(seed: u64) {
+    let mut random = Random::new(seed);
+    let groups: [&[usize]; 4] = [&[], &[0], &[1], &[2, 0]];
+    let order = (0..random.below(3)).map(|_| SortKey {
+        column: random.below(3),
+        descending: random.once_in(2),
+        nulls_first: random.once_in(2),
+    });
+    let order: Vec<SortKey> = order.collect();
+    let shape = Shape {
+        inputs: vec![INPUT.to_vec()],
+        times: 6,
+        step: *random.pick(&[2, 10, 60]),
+        domain: *random.pick(&[2, 12, 100]),
+    };
+    let mut script = random_script(&mut random, &shape);
+    let monotonic = random.once_in(3);
+    if monotonic {
+        script.changes[0].retain(|(_, _, diff)| *diff > 0);
+    }
+    let plan = TopK {
+        input: NodeId(0),
+        group: random.pick(&groups).to_vec(),
+        order,
+        limit: *random.pick(&[None, Some(0), Some(1), Some(3), Some(20)]),
+        offset: *random.pick(&[0, 0, 1, 5]),
+        monotonic,
+    };
+    let workers = *random.pick(&[1, 2, 4]);
+    let changes = run(workers, &script, fragment(plan.clone()));
+    let name = format!("seed {seed}, {workers} workers, {shape:?}, {plan:?}");
+    assert_same_history(&name, &changes[0], script.times, |time| twin(&plan, &accumulate(&script.changes[0], time)));
+}
+
+#[test]
+fn windows_are_those_of_the_sorted_groups() {
+    seeds(300).into_iter().for_each(check);
+}
+
+#[test]
+fn growing_groups_keep_their_window_alone() {
+    let plan = TopK {
+        input: NodeId(0),
+        group: vec![],
+        order: vec![SortKey { column: 0, descending: true, nulls_first: false }],
+        limit: Some(3),
+        offset: 2,
+        monotonic: true,
+    };
+    let mut state = TopKState::new(&plan, &schema(&INPUT)).expect("plain types");
+    let rows: Vec<Row> = (0..1000).map(|i| vec![Value::Int(i % 500), Value::Null, Value::Null]).collect();
+    let batch = crate::testing::to_batch(&schema(&INPUT), &rows.iter().collect::<Vec<_>>());
+    state.apply(0, &batch, &PerRow::Same(1));
+    let changes = state.close();
+    assert_eq!(changes.rows.iter().map(|(rows, _)| rows.num_rows()).sum::<usize>(), 2);
+    assert_eq!(state.len(), 3);
+}
