@@ -149,6 +149,11 @@ impl Frozen<'_> {
         self.store.scan(id)
     }
 
+    /// Rows of a keyed table by key, see [`Store::find`].
+    pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
+        self.store.find(id, keys)
+    }
+
     /// Number of rows of the relation; 0 if there is none.
     pub fn rows(&self, id: RelationId) -> u64 {
         self.store.rows(id)

@@ -56,6 +56,11 @@ impl Keys {
         Keys { bytes, hashes, winners }
     }
 
+    /// `bytes`, all of which count.
+    pub(super) fn all(layout: &Layout, bytes: Rows) -> Self {
+        Keys { hashes: layout.key.hashes(&bytes), bytes, winners: None }
+    }
+
     fn rows(&self) -> Vec<u32> {
         self.winners.clone().unwrap_or_else(|| (0..self.hashes.len() as u32).collect())
     }
@@ -151,6 +156,14 @@ impl Keyed {
         let old = self.heap.gather(&positions);
         let bytes = self.layout.row.encode(&old);
         Matches { at, old: Some((old, bytes)) }
+    }
+
+    /// The keys that are there, ascending, and their rows.
+    pub(super) fn lookup(&self, keys: &Keys) -> (Vec<u32>, RecordBatch) {
+        let matches = self.find(keys, &keys.rows());
+        let rows = matches.old.map(|(rows, _)| rows);
+        let rows = rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&self.layout.spec.schema)));
+        (matches.at.into_iter().map(|(row, _)| row).collect(), rows)
     }
 
     /// Stores rows; `conflict` says what becomes of keys that are there.

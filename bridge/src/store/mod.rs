@@ -17,6 +17,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -224,6 +225,8 @@ struct Relation {
 #[derive(Default)]
 pub struct Store {
     relations: BTreeMap<RelationId, Relation>,
+    /// Why nothing here can be trusted any more: a write broke an invariant half way.
+    broken: Option<String>,
 }
 
 impl Store {
@@ -250,14 +253,28 @@ impl Store {
         self.relations.get(&id).map(|relation| Arc::clone(&relation.layout))
     }
 
-    /// The relation's rows as they are; None if there is no such relation.
+    /// The relation's rows as they are; None if there is no such relation, or none that can be trusted.
     pub fn scan(&mut self, id: RelationId) -> Option<Scan> {
+        if self.broken.is_some() {
+            return None;
+        }
         let relation = self.relations.get_mut(&id)?;
         Some(match &mut relation.rows {
             Rows::Append(rows) => rows.scan(),
             Rows::Keyed(rows) => rows.heap().scan(),
             Rows::Bag(rows) => rows.heap().scan(),
         })
+    }
+
+    /// Rows of a keyed table by key. `keys` has the key columns, by name; others of the table's are not looked at. Gives
+    /// the positions in `keys` whose key is there, ascending, and the table's rows for them in that order.
+    pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
+        let relation = self.relations.get(&id).filter(|_| self.broken.is_none());
+        let Some(Relation { layout, rows: Rows::Keyed(rows) }) = relation else {
+            return Err(Error::SchemaMismatch("only a table with a primary key finds rows by key".to_owned()));
+        };
+        let keys = ingest::conform_key(keys, &layout.spec, &layout.key_schema, 0)?;
+        Ok(rows.lookup(&Keys::all(layout, layout.key.encode_columns(keys.columns()))))
     }
 
     /// Number of rows of the relation; 0 if there is none.
@@ -278,8 +295,30 @@ impl Store {
         }) as u64
     }
 
-    /// Applies writes in order, all or none, and gives their exact changes to `send`; its failure is theirs.
+    /// Applies writes in order, all or none, and gives their exact changes to `send`; its failure is theirs. After a
+    /// panic the store is neither read nor written any more: no answer is better than a wrong one.
     pub(crate) fn apply<T>(
+        &mut self,
+        writes: Vec<Prepared>,
+        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
+    ) -> Result<(T, Vec<Applied>), Error> {
+        if let Some(reason) = &self.broken {
+            return Err(Error::Internal(reason.clone()));
+        }
+        let applied = catch_unwind(AssertUnwindSafe(|| self.apply_or_undo(writes, send)));
+        applied.unwrap_or_else(|panic| {
+            let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+                (Some(text), _) => (*text).to_owned(),
+                (_, Some(text)) => text.clone(),
+                _ => "a panic without a message".to_owned(),
+            };
+            let reason = format!("the store stopped: {reason}");
+            self.broken = Some(reason.clone());
+            Err(Error::Internal(reason))
+        })
+    }
+
+    fn apply_or_undo<T>(
         &mut self,
         writes: Vec<Prepared>,
         send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,

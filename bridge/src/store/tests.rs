@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, Int64Array, UInt32Array};
+use arrow::array::{Array, AsArray, Int64Array, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use proptest::prelude::*;
 
 use super::testing::{Random, random_batch, schema_of_all_types};
@@ -369,4 +369,35 @@ fn many_equal_rows_are_deleted_quickly() {
     assert_eq!(store.rows(ID), 50_000);
     write(&mut store, Operation::Delete, &rows.slice(0, 50_001)).expect_err("too many");
     assert_eq!(store.rows(ID), 50_000);
+}
+
+#[test]
+fn rows_are_found_by_key() {
+    let rows = numbers(&[(1, 10), (2, 20), (3, 30)]);
+    let mut store = table(Kind::Keyed, &rows);
+    write(&mut store, Operation::Insert, &rows).expect("fits");
+    let (found, old) = store.find(ID, &numbers(&[(3, 0), (4, 0), (1, 0), (3, 1)])).expect("a keyed table");
+    assert_eq!((found, old.column(1).as_primitive::<Int64Type>().values().to_vec()), (vec![0, 2, 3], vec![30, 10, 30]));
+    let (found, old) = store.find(ID, &numbers(&[(7, 0)])).expect("a keyed table");
+    assert_eq!((found.len(), old.num_rows()), (0, 0));
+    assert_eq!(table(Kind::Bag, &rows).find(ID, &rows).expect_err("no key").code(), 202);
+}
+
+#[test]
+fn a_broken_invariant_ends_reads_and_writes() {
+    let rows = numbers(&[(1, 10)]);
+    let mut store = table(Kind::Keyed, &rows);
+    let prepared =
+        store.layout(ID).expect("there").prepare(Operation::Insert, std::slice::from_ref(&rows)).expect("fits");
+    let error = store.apply(vec![prepared], |_| -> Result<(), Error> { panic!("an invariant") }).expect_err("caught");
+    assert_eq!(error, Error::Internal("the store stopped: an invariant".into()));
+    assert!(store.scan(ID).is_none());
+    assert_eq!(write(&mut store, Operation::Insert, &rows).expect_err("stopped"), error);
+}
+
+#[test]
+fn a_key_column_must_not_be_nullable() {
+    let schema = numbers(&[]).schema();
+    let error = Store::default().create(ID, spec(Kind::Keyed, &schema, vec![1])).expect_err("v is nullable");
+    assert_eq!((error.code(), error.to_string().as_str()), (203, "key column v of t must be NOT NULL"));
 }
