@@ -7,7 +7,7 @@
 //! While nobody wants the changes they are dropped as they come.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,9 +18,10 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
-use crate::engine::ChangeSink;
+use crate::engine::{ChangeSink, LiveError};
 use crate::input::Event;
 use crate::render::context::{Updates, Work};
+use crate::render::errors::{FailureLedger, failures_at};
 use crate::row_bytes::{RowCodec, hash_bytes};
 use crate::update::PerRow;
 use crate::{Diff, Time, UpdateBatch, ViewId};
@@ -67,6 +68,8 @@ pub(crate) struct ViewOutput {
     frontier: Frontier,
     /// The last frontier the sink was told.
     told: Time,
+    /// How many failure updates the sink knows of.
+    failures_told: u64,
 }
 
 impl ViewOutput {
@@ -82,6 +85,7 @@ impl ViewOutput {
             stash: Vec::new(),
             frontier: Frontier::default(),
             told: 0,
+            failures_told: 0,
         }
     }
 
@@ -152,9 +156,43 @@ impl ViewOutput {
                 queue.borrow_mut().push(Event::Close(frontier - 1));
             }
         }
-        if frontier > self.told {
-            self.told = frontier;
-            self.sink.frontier(self.worker, self.view, frontier);
+    }
+
+    /// Tells the sink that the view is complete before `frontier`, and first which of its rows failed when.
+    ///
+    /// This is not done as the output advances, because failures come by other streams that may be behind.
+    pub(crate) fn tell(&mut self, frontier: Time, failures: &[Rc<RefCell<FailureLedger>>]) {
+        if frontier <= self.told || frontier == Time::MAX {
+            return;
+        }
+        self.tell_failures(frontier, failures);
+        self.told = frontier;
+        self.sink.frontier(self.worker, self.view, frontier);
+    }
+
+    fn tell_failures(&mut self, frontier: Time, ledgers: &[Rc<RefCell<FailureLedger>>]) {
+        let received = ledgers.iter().map(|ledger| ledger.borrow().received).sum();
+        if received == self.failures_told {
+            return;
+        }
+        // The last time stands for those that a shared ledger has forgotten.
+        let mut times = BTreeSet::from([frontier - 1]);
+        let mut all_closed = true;
+        for ledger in ledgers {
+            for time in ledger.borrow().recent_times() {
+                all_closed &= time < frontier;
+                if time >= self.told && time < frontier {
+                    times.insert(time);
+                }
+            }
+        }
+        for time in times {
+            let live = failures_at(ledgers, time).into_iter();
+            let live = live.map(|(failure, count)| LiveError::new(failure, count)).collect();
+            self.sink.failures(self.worker, self.view, time, live);
+        }
+        if all_closed {
+            self.failures_told = received;
         }
     }
 

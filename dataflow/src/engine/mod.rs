@@ -52,6 +52,11 @@ pub trait ChangeSink: Send + Sync {
     /// All times of the view before `frontier` are closed on this worker (`u64::MAX`: the view has ended).
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time);
 
+    /// The rows that fail in a view at a closed time, on this worker: called before `frontier` passes `time`, for the
+    /// times at which they may have changed, whether or not the view is watched. A count may be negative where another
+    /// worker saw the insertion; the sum over the workers never is.
+    fn failures(&self, _worker: usize, _view: ViewId, _time: Time, _failures: Vec<LiveError>) {}
+
     /// The engine stopped on a broken invariant. Called once.
     fn stopped(&self, reason: &str);
 }
@@ -195,6 +200,11 @@ impl Engine {
     pub fn errors(&self, view: ViewId) -> Result<Vec<LiveError>, DataflowError> {
         let mut snapshots = self.read(&[view], Reading::Errors)?.wait()?;
         Ok(snapshots.pop().expect("one snapshot a view").errors)
+    }
+
+    /// Starts reading the live errors of views: what [`Engine::errors`] gives, for several views at one time.
+    pub fn snapshot_errors(&self, views: &[ViewId]) -> Result<PendingSnapshot, DataflowError> {
+        self.read(views, Reading::Errors)
     }
 
     fn read(&self, views: &[ViewId], what: Reading) -> Result<PendingSnapshot, DataflowError> {

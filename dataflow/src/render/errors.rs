@@ -94,6 +94,11 @@ impl FailureLedger {
         live
     }
 
+    /// Times at which failures came, since the last compaction.
+    pub(crate) fn recent_times(&self) -> impl Iterator<Item = Time> + '_ {
+        self.recent.iter().map(|(_, time, _)| *time)
+    }
+
     /// Forgets when failures through `time` came; no earlier time is read again.
     pub(crate) fn compact(&mut self, time: Time) {
         let mut kept = Vec::new();
@@ -107,6 +112,17 @@ impl FailureLedger {
         self.recent = kept;
         self.settled.retain(|_, count| *count != 0);
     }
+}
+
+/// Multiplicities at `time` over several ledgers of one view.
+pub(crate) fn failures_at(ledgers: &[Rc<RefCell<FailureLedger>>], time: Time) -> BTreeMap<RowFailure, Diff> {
+    let mut all = BTreeMap::new();
+    for ledger in ledgers {
+        for (failure, count) in ledger.borrow().at(time) {
+            *all.entry(failure).or_default() += count;
+        }
+    }
+    all
 }
 
 /// Collects the failures of all operators of a view; the frontier tells how far they are complete.

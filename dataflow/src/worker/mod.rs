@@ -103,6 +103,7 @@ impl<'t> Worker<'t> {
             let more = self.pump();
             self.timely.step_or_park(if more { Some(Duration::ZERO) } else { None });
             self.flows.values_mut().for_each(Flow::receive);
+            self.tell();
             self.answer_reads();
             self.compact();
             self.report_progress();
@@ -179,6 +180,15 @@ impl<'t> Worker<'t> {
             more |= flow.pump() == Pumped::More;
         }
         more
+    }
+
+    /// Tells the sink how far each view is complete.
+    fn tell(&self) {
+        for view in self.views.values() {
+            let indexes = view.indexes.iter().map(|text| self.indexes[text].flow);
+            let frontiers = indexes.chain([view.flow]).map(|flow| self.flows[&flow].frontier());
+            view.output.borrow_mut().tell(frontiers.min().unwrap_or(Time::MAX), &view.failures);
+        }
     }
 
     /// Forgets history before the oldest waiting read.

@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use super::Worker;
 use super::flow::{Flow, FlowId};
 use crate::command::{Read, Reading, Reply, Shard};
+use crate::render::errors::failures_at;
 use crate::update::PerRow;
 use crate::{DataflowError, Time, UpdateBatch, ViewId};
 
@@ -93,12 +94,7 @@ impl Worker<'_> {
 
     fn shard(&mut self, view: ViewId, time: Time, what: &Reading) -> Shard {
         let view = self.views.get_mut(&view).expect("reads of dropped views are gone");
-        let mut failures = BTreeMap::new();
-        for ledger in &view.failures {
-            for (failure, count) in ledger.borrow().at(time) {
-                *failures.entry(failure).or_default() += count;
-            }
-        }
+        let failures = failures_at(&view.failures, time);
         let rows = match (what, &mut view.state) {
             (Reading::Errors, _) => Vec::new(),
             (Reading::Rows, Some(state)) => state.rows(time),
