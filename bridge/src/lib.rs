@@ -1,10 +1,16 @@
-//! Arrow in, Arrow out: the embedding API of laminardb for Rust.
+//! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind one [`Session`].
 
 pub mod catalog;
 pub mod commit;
 pub mod error;
 pub mod ingest;
+pub mod metrics;
+mod query;
+pub mod session;
 pub mod store;
 pub mod subscription;
 
 pub use error::Error;
+pub use laminardb_planner::Params;
+pub use session::{Outcome, QueryOutput, Session, SessionConfig, SessionState, Target};
+pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use laminardb_dataflow::{Diff, Time, UpdateBatch, ViewId};
+use laminardb_dataflow::{ChangeSink, Diff, LiveError, Time, UpdateBatch, ViewId};
 use parking_lot::{Mutex, RwLock};
 
 use super::change::Shape;
@@ -40,8 +40,8 @@ struct ChannelState {
     subscribers: Vec<Arc<Queue>>,
     /// What subscribers are told when the view's last time is closed.
     ending: Option<End>,
-    /// Failing rows as of the last time published, with how often each is there.
-    failures: BTreeMap<String, Diff>,
+    /// Per worker, the failing rows as of the last time published, with how often each is there.
+    failures: Vec<Vec<(String, Diff)>>,
     emitted: u64,
     discarded: u64,
 }
@@ -49,7 +49,7 @@ struct ChannelState {
 #[derive(Default)]
 struct PendingTime {
     shards: Vec<(usize, UpdateBatch)>,
-    failures: Vec<(String, Diff)>,
+    failures: Vec<(usize, Vec<(String, Diff)>)>,
     /// A view under this one fails at this time.
     failure: Option<String>,
 }
@@ -91,7 +91,7 @@ impl Hub {
             pending: BTreeMap::new(),
             subscribers: Vec::new(),
             ending: None,
-            failures: BTreeMap::new(),
+            failures: vec![Vec::new(); self.workers],
             emitted: 0,
             discarded: 0,
         };
@@ -112,11 +112,6 @@ impl Hub {
         let mut state = channel.state.lock();
         state.subscribers.retain(|other| !Arc::ptr_eq(other, queue));
         state.subscribers.len()
-    }
-
-    /// Number of queues of `view`.
-    pub(crate) fn subscribers(&self, view: ViewId) -> usize {
-        self.channel(view).map_or(0, |channel| channel.state.lock().subscribers.len())
     }
 
     /// The view is about to be dropped: when its last time is closed its subscribers are told `end`.
@@ -191,11 +186,11 @@ impl Hub {
         state.pending.entry(time).or_default().shards.push((worker, changes.clone()));
     }
 
-    /// One worker's changes of the failing rows, at a time that is about to close there.
-    pub(super) fn take_failures(&self, view: ViewId, time: Time, failures: Vec<(String, Diff)>) {
+    /// One worker's failing rows as of a time that is about to close there.
+    pub(super) fn take_failures(&self, worker: usize, view: ViewId, time: Time, failures: Vec<(String, Diff)>) {
         let Some(channel) = self.channel(view) else { return };
         let mut state = channel.state.lock();
-        state.pending.entry(time).or_default().failures.extend(failures);
+        state.pending.entry(time).or_default().failures.push((worker, failures));
     }
 
     /// One worker has closed all times before `frontier`.
@@ -271,15 +266,14 @@ impl ChannelState {
     }
 
     fn publish_time(&mut self, time: Time, mut pending: PendingTime, channel: &Channel, published: &mut Published) {
-        for (row, diff) in pending.failures {
-            let count = self.failures.entry(row).or_default();
-            *count += diff;
+        let changed = !pending.failures.is_empty();
+        for (worker, failures) in pending.failures {
+            self.failures[worker] = failures;
         }
-        self.failures.retain(|_, count| *count != 0);
         if channel.strict
-            && let Some((row, _)) = self.failures.iter().find(|(_, count)| **count > 0)
+            && changed
+            && let Some(row) = self.failing_row()
         {
-            let row = row.clone();
             self.fail(&row);
             published.failure.get_or_insert((time, row));
             return;
@@ -299,10 +293,40 @@ impl ChannelState {
         published.discarded += self.subscribers.iter().map(|queue| queue.push(&closed)).sum::<usize>();
     }
 
+    /// A row that fails, all workers taken together.
+    fn failing_row(&self) -> Option<String> {
+        let mut live: BTreeMap<&str, Diff> = BTreeMap::new();
+        for (row, count) in self.failures.iter().flatten() {
+            *live.entry(row).or_default() += count;
+        }
+        live.into_iter().find(|(_, count)| *count > 0).map(|(row, _)| row.to_owned())
+    }
+
     /// Ends all subscriptions: the view's rows cannot all be computed.
     fn fail(&mut self, reason: &str) {
         for queue in self.subscribers.drain(..) {
             queue.end(End::Failed(reason.to_owned()));
         }
+    }
+}
+impl ChangeSink for Hub {
+    fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
+        self.take_changes(worker, view, time, changes);
+    }
+
+    fn frontier(&self, worker: usize, view: ViewId, frontier: Time) {
+        self.take_frontier(worker, view, frontier);
+    }
+
+    fn failures(&self, worker: usize, view: ViewId, time: Time, failures: Vec<LiveError>) {
+        let text = |error: LiveError| {
+            let LiveError { expression, message, row, count } = error;
+            (format!("{expression} fails: {message}; the row is {row}"), count)
+        };
+        self.take_failures(worker, view, time, failures.into_iter().map(text).collect());
+    }
+
+    fn stopped(&self, reason: &str) {
+        self.take_stop(reason);
     }
 }

@@ -146,7 +146,7 @@ fn cancel_wakes_a_blocked_reader_and_discards() {
     hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
     hub.take_frontier(0, VIEW, 2);
     assert!(matches!(subscription.try_next(), Ok(Next::Ended)));
-    assert_eq!(hub.subscribers(VIEW), 0);
+    assert_eq!(hub.counters(VIEW).expect("an open view").subscribers, 0);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn failing_rows_end_a_subscription_after_the_times_before() {
     let hub = hub(1, None);
     let subscription = subscribe(&hub, 100);
     hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_failures(VIEW, 2, vec![("bad row".to_owned(), 1)]);
+    hub.take_failures(0, VIEW, 2, vec![("bad row".to_owned(), 1)]);
     hub.take_frontier(0, VIEW, 3);
     assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
     let error = subscription.try_next().expect_err("failed");
@@ -181,20 +181,24 @@ fn failing_rows_end_a_subscription_after_the_times_before() {
 }
 
 #[test]
-fn a_failing_row_taken_back_at_another_worker_or_in_the_same_time_is_none() {
+fn a_failing_row_taken_back_at_another_worker_is_none() {
     let hub = hub(2, None);
-    hub.take_failures(VIEW, 1, vec![("bad row".to_owned(), 1)]);
+    let bad = |count| vec![("bad row".to_owned(), count)];
+    hub.take_failures(0, VIEW, 1, bad(1));
     hub.take_frontier(0, VIEW, 2);
     hub.take_frontier(1, VIEW, 2);
-    hub.take_failures(VIEW, 2, vec![("bad row".to_owned(), -1)]);
-    hub.take_failures(VIEW, 3, vec![("other".to_owned(), 1), ("other".to_owned(), -1)]);
-    hub.take_frontier(0, VIEW, 4);
+    hub.take_failures(1, VIEW, 2, bad(-1));
+    hub.take_frontier(0, VIEW, 3);
     let subscription = subscribe(&hub, 100);
-    hub.take_frontier(1, VIEW, 4);
+    hub.take_frontier(1, VIEW, 3);
     hub.take_changes(0, VIEW, 4, &update(4, &[(1, "a", 1)]));
     hub.take_frontier(0, VIEW, 5);
     hub.take_frontier(1, VIEW, 5);
     assert_eq!(drain(&subscription), ["4 Insert 1 a"]);
+    hub.take_failures(0, VIEW, 5, bad(2));
+    hub.take_frontier(0, VIEW, 6);
+    hub.take_frontier(1, VIEW, 6);
+    assert_eq!(subscription.try_next().expect_err("failed").code(), 600);
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn failing_rows_of_a_view_end_the_subscriptions_of_views_on_it_at_that_time() {
     hub.open(upper, setup(None, vec![VIEW]));
     let starting = Starting::new(&hub, upper, schema(), 100).expect("an open view");
     let subscription = starting.start(0, Vec::new());
-    hub.take_failures(VIEW, 2, vec![("bad row".to_owned(), 1)]);
+    hub.take_failures(0, VIEW, 2, vec![("bad row".to_owned(), 1)]);
     hub.take_frontier(0, VIEW, 3);
     hub.take_changes(0, upper, 1, &update(1, &[(1, "a", 1)]));
     hub.take_changes(0, upper, 2, &update(2, &[(2, "b", 1)]));

@@ -1,0 +1,153 @@
+//! Counters of a session, as snapshots that do not change later. Everything counts rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use laminardb_planner::catalog::RelationKind;
+
+use crate::catalog::Entry;
+use crate::error::Error;
+use crate::session::Session;
+use crate::subscription::ViewCounters;
+
+/// A watermark that was never set.
+pub const NO_WATERMARK: i64 = i64::MIN;
+
+/// A session as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelineMetrics {
+    /// Rows in accepted writes, over all sources and tables.
+    pub total_events_ingested: u64,
+    /// Changes of all views that subscribers watch.
+    pub total_events_emitted: u64,
+    /// Undelivered rows of subscriptions that were too slow; nothing else is ever dropped.
+    pub total_events_dropped: u64,
+    /// Closed times.
+    pub total_cycles: u64,
+    /// Accepted writes.
+    pub total_batches: u64,
+    /// Number of sources and tables.
+    pub source_count: usize,
+    /// Number of streams and materialized views.
+    pub stream_count: usize,
+    /// Least of the watermarks that were set.
+    pub pipeline_watermark: i64,
+    /// Bytes held by kept rows and views; an estimate.
+    pub memory_used_bytes: u64,
+    /// Since the session was opened.
+    pub uptime: Duration,
+    /// The session's state in a word.
+    pub state: &'static str,
+}
+
+/// A source or table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceMetrics {
+    /// Its name.
+    pub name: String,
+    /// Rows in accepted writes.
+    pub total_events: u64,
+    /// Rows accepted and not yet through all views.
+    pub pending: u64,
+    /// How many may be; 0: no bound.
+    pub capacity: u64,
+    /// Whether a write would wait now.
+    pub is_backpressured: bool,
+    /// Its watermark.
+    pub watermark: i64,
+    /// Pending rows in percent of the capacity; 0 without a bound.
+    pub utilization: f64,
+}
+
+/// A stream or materialized view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamMetrics {
+    /// Its name.
+    pub name: String,
+    /// Changes while it was watched.
+    pub total_events: u64,
+    /// Undelivered rows of its slowest subscriber.
+    pub pending: u64,
+    /// That subscriber's bound.
+    pub capacity: u64,
+    /// Least watermark of what it reads.
+    pub watermark: i64,
+    /// Its SELECT, as written.
+    pub sql: Option<String>,
+}
+
+impl Session {
+    /// Counters of the session.
+    pub fn metrics(&self) -> Result<PipelineMetrics, Error> {
+        let entries = self.relations()?;
+        let sources: Vec<SourceMetrics> = entries.iter().filter_map(|entry| self.source_metrics_of(entry)).collect();
+        let streams: Vec<StreamMetrics> = entries.iter().filter_map(|entry| self.stream_metrics_of(entry)).collect();
+        let views = self.shared.engine().report().map_or(0, |report| report.total().bytes);
+        let rows = |entry: &Arc<Entry>| entry.relation_id().map_or(0, |id| self.shared.committer().bytes(id));
+        Ok(PipelineMetrics {
+            total_events_ingested: sources.iter().map(|source| source.total_events).sum(),
+            total_events_emitted: streams.iter().map(|stream| stream.total_events).sum(),
+            total_events_dropped: self.shared.hub().discarded(),
+            total_cycles: self.current_time(),
+            total_batches: self.shared.accepted().writes,
+            source_count: sources.len(),
+            stream_count: streams.len(),
+            pipeline_watermark: NO_WATERMARK,
+            memory_used_bytes: views + entries.iter().map(rows).sum::<u64>(),
+            uptime: self.uptime(),
+            state: self.state().name(),
+        })
+    }
+
+    /// Counters of a source or table; `None` for any other name.
+    pub fn source_metrics(&self, name: &str) -> Result<Option<SourceMetrics>, Error> {
+        let named = |entry: &&Arc<Entry>| entry.name() == name;
+        Ok(self.relations()?.iter().find(named).and_then(|entry| self.source_metrics_of(entry)))
+    }
+
+    /// Counters of a stream or materialized view; `None` for any other name.
+    pub fn stream_metrics(&self, name: &str) -> Result<Option<StreamMetrics>, Error> {
+        let named = |entry: &&Arc<Entry>| entry.name() == name;
+        Ok(self.relations()?.iter().find(named).and_then(|entry| self.stream_metrics_of(entry)))
+    }
+
+    /// Counters of all sources and tables, in creation order.
+    pub fn all_source_metrics(&self) -> Result<Vec<SourceMetrics>, Error> {
+        Ok(self.relations()?.iter().filter_map(|entry| self.source_metrics_of(entry)).collect())
+    }
+
+    /// Counters of all streams and materialized views, in creation order.
+    pub fn all_stream_metrics(&self) -> Result<Vec<StreamMetrics>, Error> {
+        Ok(self.relations()?.iter().filter_map(|entry| self.stream_metrics_of(entry)).collect())
+    }
+
+    fn source_metrics_of(&self, entry: &Entry) -> Option<SourceMetrics> {
+        let id = entry.relation_id()?;
+        let (pending, capacity) = (self.shared.engine().rows_pending(id), self.buffer_size() as u64);
+        Some(SourceMetrics {
+            name: entry.name().to_owned(),
+            total_events: self.shared.accepted().rows(id),
+            pending,
+            capacity,
+            is_backpressured: capacity > 0 && pending >= capacity,
+            watermark: NO_WATERMARK,
+            utilization: if capacity == 0 { 0.0 } else { (100.0 * pending as f64 / capacity as f64).min(100.0) },
+        })
+    }
+
+    fn stream_metrics_of(&self, entry: &Entry) -> Option<StreamMetrics> {
+        if !matches!(entry.kind(), RelationKind::Stream | RelationKind::MaterializedView) {
+            return None;
+        }
+        let view = entry.maintained.as_ref()?;
+        let ViewCounters { emitted, pending, capacity, .. } = self.shared.hub().counters(view.id).unwrap_or_default();
+        Some(StreamMetrics {
+            name: entry.name().to_owned(),
+            total_events: emitted,
+            pending: pending as u64,
+            capacity: capacity as u64,
+            watermark: NO_WATERMARK,
+            sql: entry.sql.clone(),
+        })
+    }
+}

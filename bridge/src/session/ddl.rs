@@ -1,0 +1,402 @@
+//! CREATE and DROP. Each is all or nothing: what can fail comes before what cannot be taken back.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use laminardb_planner::bind::{bind_query, default_value};
+use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
+use laminardb_planner::lower::plan_view;
+use laminardb_planner::statement::{CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError};
+use laminardb_planner::{BoundQuery, Params};
+
+use super::install::NewView;
+use super::{Interrupted, Outcome, Session, Shared};
+use crate::catalog::{CatalogState, Entry};
+use crate::commit::{Frozen, Write};
+use crate::error::Error;
+use crate::store::{Kind, Operation, Spec};
+use crate::subscription::End;
+
+/// What becomes of a name that is taken.
+enum Taken {
+    /// It is free.
+    No,
+    /// The statement has nothing to do; the stored name.
+    Keep(String),
+    /// This relation goes.
+    Replace(Arc<Entry>),
+}
+
+/// Columns and key of a new base relation.
+struct Base {
+    name: String,
+    kind: RelationKind,
+    schema: SchemaRef,
+    primary_key: Vec<usize>,
+    defaults: Vec<Option<ArrayRef>>,
+    watermark_column: Option<String>,
+}
+
+impl Session {
+    /// Makes a source, or with key columns a keyed table; names are taken as written.
+    pub fn create_relation(&self, name: &str, schema: SchemaRef, primary_key: Option<&[String]>) -> Result<(), Error> {
+        let shared = &self.shared;
+        shared.check_usable()?;
+        let mut fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field)).collect();
+        let mut key = Vec::new();
+        for column in primary_key.unwrap_or_default() {
+            let Some(idx) = fields.iter().position(|field| field.name() == column) else {
+                return Err(Error::InvalidSchema(format!("key column {column} is not a column of {name}")));
+            };
+            fields[idx] = fields[idx].clone().with_nullable(false);
+            key.push(idx);
+        }
+        let base = Base {
+            name: name.to_owned(),
+            kind: if key.is_empty() { RelationKind::Source } else { RelationKind::Table },
+            defaults: vec![None; fields.len()],
+            schema: Arc::new(Schema::new(fields)),
+            primary_key: key,
+            watermark_column: None,
+        };
+        check_columns(&base.name, &base.schema)?;
+        let _ddl = shared.ddl.lock();
+        let catalog = shared.catalog();
+        if catalog.entries().iter().any(|entry| entry.name() == name) {
+            return Err(Error::TableExists(name.to_owned()));
+        }
+        shared.committer.frozen(|frozen| shared.add_base(frozen, &catalog, base, None, &[]))
+    }
+}
+
+impl Shared {
+    pub(super) fn create_relation(&self, create: &CreateRelation) -> Result<Outcome, Error> {
+        let ddl_type = if create.kind == RelationKind::Source { "CREATE SOURCE" } else { "CREATE TABLE" };
+        let _ddl = self.ddl.lock();
+        let catalog = self.catalog();
+        let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
+            Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+            Taken::Replace(entry) => Some(entry),
+            Taken::No => None,
+        };
+        let base = base_of(create)?;
+        let object = Some(base.name.clone());
+        self.committer.frozen(|frozen| self.add_base(frozen, &catalog, base, replaced.as_deref(), &[]))?;
+        Ok(Outcome::Ddl { ddl_type, object })
+    }
+
+    pub(super) fn create_table_as(
+        &self,
+        create: &CreateTableAs,
+        text: &str,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Outcome, Error> {
+        let ddl_type = "CREATE TABLE";
+        let _ddl = self.ddl.lock();
+        let catalog = self.catalog();
+        let kind = RelationKind::Table;
+        let replaced = match taken(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
+            Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+            Taken::Replace(entry) => Some(entry),
+            Taken::No => None,
+        };
+        let bound = self.bind(&create.query, params)?;
+        let nullable = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
+        let schema = Arc::new(Schema::new(bound.query.schema.fields().iter().map(nullable).collect::<Vec<_>>()));
+        check_columns(&create.name.value, &schema)?;
+        let rows = self.run_query(&bound, text, interrupted)?;
+        let base = Base {
+            name: create.name.value.clone(),
+            kind,
+            defaults: vec![None; schema.fields().len()],
+            schema,
+            primary_key: Vec::new(),
+            watermark_column: None,
+        };
+        let object = Some(base.name.clone());
+        self.committer.frozen(|frozen| self.add_base(frozen, &catalog, base, replaced.as_deref(), &rows.batches))?;
+        Ok(Outcome::Ddl { ddl_type, object })
+    }
+
+    /// Makes a base relation with its first rows, in place of `replaced`.
+    fn add_base(
+        &self,
+        frozen: &mut Frozen<'_>,
+        catalog: &CatalogState,
+        base: Base,
+        replaced: Option<&Entry>,
+        rows: &[arrow::array::RecordBatch],
+    ) -> Result<(), Error> {
+        let Base { name, kind, schema, primary_key, defaults, watermark_column } = base;
+        let id = self.new_relation_id();
+        let store_kind = match kind {
+            RelationKind::Source => Kind::Append,
+            _ if primary_key.is_empty() => Kind::Bag,
+            _ => Kind::Keyed,
+        };
+        frozen.create(
+            id,
+            Spec {
+                name: name.clone(),
+                kind: store_kind,
+                schema: Arc::clone(&schema),
+                primary_key: primary_key.clone(),
+                defaults,
+            },
+        )?;
+        if !rows.is_empty() {
+            let write = Write { relation: id, operation: Operation::Insert, rows: rows.to_vec() };
+            if let Err(error) = frozen.write(vec![write]) {
+                frozen.drop(id);
+                return Err(error.in_statement());
+            }
+        }
+        let info = RelationInfo {
+            name,
+            kind,
+            schema,
+            primary_key,
+            append_only: kind == RelationKind::Source,
+            definition: Definition::Base(id),
+        };
+        let entry = Entry { info: Arc::new(info), sql: None, reads: Vec::new(), maintained: None, watermark_column };
+        self.swap(frozen, catalog, replaced, entry)
+    }
+
+    /// Puts `entry` into the catalog, in place of `replaced`, which nothing reads.
+    fn swap(
+        &self,
+        frozen: &mut Frozen<'_>,
+        catalog: &CatalogState,
+        replaced: Option<&Entry>,
+        entry: Entry,
+    ) -> Result<(), Error> {
+        let kept = match replaced {
+            Some(old) => {
+                self.remove(frozen, std::slice::from_ref(&Arc::new(old.clone())))?;
+                catalog.without(&[old.name()])
+            }
+            None => catalog.clone(),
+        };
+        *self.catalog.write() = Arc::new(kept.with(entry));
+        Ok(())
+    }
+
+    pub(super) fn create_view(&self, create: &CreateView, params: &Params) -> Result<Outcome, Error> {
+        let ddl_type = match create.kind {
+            RelationKind::Stream => "CREATE STREAM",
+            RelationKind::MaterializedView => "CREATE MATERIALIZED VIEW",
+            _ => "CREATE VIEW",
+        };
+        let _ddl = self.ddl.lock();
+        let catalog = self.catalog();
+        let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
+            Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+            Taken::Replace(entry) => Some(entry),
+            Taken::No => None,
+        };
+        let visible = match &replaced {
+            Some(old) => catalog.without(&[old.name()]),
+            None => CatalogState::clone(&catalog),
+        };
+        let (entry, view) = self.define_view(create, &visible, params)?;
+        self.committer.frozen(|frozen| {
+            if let Some(view) = view {
+                self.install(view, frozen)?;
+            }
+            self.swap(frozen, &catalog, replaced.as_deref(), entry)
+        })?;
+        Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
+    }
+
+    /// The catalog's entry of a view, and the view to install if it is maintained.
+    fn define_view(
+        &self,
+        create: &CreateView,
+        catalog: &CatalogState,
+        params: &Params,
+    ) -> Result<(Entry, Option<NewView>), Error> {
+        let name = &create.name.value;
+        let mut query = bind_query(&create.query, catalog, params)?;
+        query.schema = renamed(name, &query, &create.columns)?;
+        let duplicate = first_duplicate(&query.schema);
+        if let Some(column) = duplicate {
+            return Err(Error::QueryFailed(format!("view {name} would have two columns {column}")));
+        }
+        let schema = Arc::clone(&query.schema);
+        let reads = query.relations.clone();
+        let (definition, view, append_only) = if create.kind == RelationKind::View {
+            (Definition::Inline { query: Arc::new(query), view: None }, None, false)
+        } else {
+            let plan = plan_view(&query, catalog)?;
+            let view = self.new_view(catalog, &plan, &schema, &reads, create.on_error)?;
+            let id = view.maintained.id;
+            let definition = if plan.linear && create.on_error == OnError::Fail {
+                Definition::Inline { query: Arc::new(query), view: Some(id) }
+            } else {
+                Definition::Maintained(id)
+            };
+            (definition, Some(view), plan.append_only)
+        };
+        let info = RelationInfo {
+            name: name.clone(),
+            kind: create.kind,
+            schema,
+            primary_key: Vec::new(),
+            append_only,
+            definition,
+        };
+        let entry = Entry {
+            info: Arc::new(info),
+            sql: Some(create.query_text.clone()),
+            reads,
+            maintained: view.as_ref().map(|view| view.maintained.clone()),
+            watermark_column: None,
+        };
+        Ok((entry, view))
+    }
+
+    pub(super) fn drop_relation(&self, drop: &Drop) -> Result<Outcome, Error> {
+        let ddl_type = match drop.kind {
+            RelationKind::Source => "DROP SOURCE",
+            RelationKind::Table => "DROP TABLE",
+            RelationKind::View => "DROP VIEW",
+            RelationKind::Stream => "DROP STREAM",
+            RelationKind::MaterializedView => "DROP MATERIALIZED VIEW",
+        };
+        let _ddl = self.ddl.lock();
+        let catalog = self.catalog();
+        let found = catalog.find(&drop.name.value, drop.name.quoted)?;
+        let Some(entry) = found else {
+            if drop.if_exists {
+                return Ok(Outcome::Ddl { ddl_type, object: Some(drop.name.value.clone()) });
+            }
+            return Err(Error::TableNotFound(drop.name.value.clone()));
+        };
+        if !same_kind(entry.kind(), drop.kind) {
+            let kind = entry.kind().keyword();
+            return Err(Error::TableNotFound(format!("{} ({} is a {kind})", drop.name.value, entry.name())));
+        }
+        check_unread(&catalog, entry, drop.cascade)?;
+        let dropped = catalog.cascade(entry.name());
+        // What was written before the statement is still delivered.
+        self.engine.wait(self.engine.last_time(), None, &|| false)?;
+        self.committer.frozen(|frozen| -> Result<(), Error> {
+            self.remove(frozen, &dropped)?;
+            let names: Vec<&str> = dropped.iter().map(|entry| entry.name()).collect();
+            *self.catalog.write() = Arc::new(catalog.without(&names));
+            Ok(())
+        })?;
+        Ok(Outcome::Ddl { ddl_type, object: Some(entry.name().to_owned()) })
+    }
+
+    /// Takes relations out of engine and store, the topmost first, with the subscriptions that read them.
+    fn remove(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>]) -> Result<(), Error> {
+        for entry in entries {
+            for view in self.take_anonymous(entry.name()) {
+                self.uninstall(view, End::Dropped(entry.name().to_owned()))?;
+            }
+            if let Some(view) = &entry.maintained {
+                self.uninstall(view.id, End::Dropped(entry.name().to_owned()))?;
+            }
+            if let Some(relation) = entry.relation_id() {
+                frozen.drop(relation);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a CREATE finds under its name.
+fn taken(
+    catalog: &CatalogState,
+    name: &Name,
+    kind: RelationKind,
+    or_replace: bool,
+    if_not_exists: bool,
+) -> Result<Taken, Error> {
+    let Some(entry) = catalog.find(&name.value, name.quoted)? else { return Ok(Taken::No) };
+    if if_not_exists {
+        return Ok(Taken::Keep(entry.name().to_owned()));
+    }
+    if !or_replace || !same_kind(entry.kind(), kind) {
+        return Err(Error::TableExists(entry.name().to_owned()));
+    }
+    check_unread(catalog, entry, false)?;
+    Ok(Taken::Replace(Arc::clone(entry)))
+}
+
+/// A stream and a materialized view are the same thing.
+fn same_kind(one: RelationKind, other: RelationKind) -> bool {
+    use RelationKind::{MaterializedView, Stream};
+    one == other || matches!((one, other), (Stream, MaterializedView) | (MaterializedView, Stream))
+}
+
+fn check_unread(catalog: &CatalogState, entry: &Entry, cascade: bool) -> Result<(), Error> {
+    let readers = catalog.readers(entry.name());
+    if cascade || readers.is_empty() {
+        return Ok(());
+    }
+    let (name, readers) = (entry.name(), readers.join(", "));
+    Err(Error::QueryFailed(format!("{name} is read by {readers}; drop these first, or use CASCADE")))
+}
+
+fn base_of(create: &CreateRelation) -> Result<Base, Error> {
+    let columns = &create.columns;
+    let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
+    let default = |column: &laminardb_planner::statement::ColumnDefinition| match &column.default {
+        Some(expr) => default_value(expr, Some(&column.data_type)).map(Some),
+        None => Ok(None),
+    };
+    let position = |name: &String| {
+        let found = columns.iter().position(|column| column.name == *name);
+        found.ok_or_else(|| Error::InvalidSchema(format!("key column {name} is not a column of {}", create.name)))
+    };
+    let base = Base {
+        name: create.name.value.clone(),
+        kind: create.kind,
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        primary_key: create.primary_key.iter().map(position).collect::<Result<_, _>>()?,
+        defaults: columns.iter().map(default).collect::<Result<_, _>>()?,
+        watermark_column: create.watermark.as_ref().map(|watermark| watermark.column.clone()),
+    };
+    check_columns(&base.name, &base.schema)?;
+    Ok(base)
+}
+
+fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
+    if schema.fields().is_empty() {
+        return Err(Error::InvalidSchema(format!("{relation} needs at least one column")));
+    }
+    if schema.fields().iter().any(|field| field.name().is_empty()) {
+        return Err(Error::InvalidSchema(format!("a column of {relation} has no name")));
+    }
+    match first_duplicate(schema) {
+        Some(column) => Err(Error::InvalidSchema(format!("{relation} has two columns {column}"))),
+        None => Ok(()),
+    }
+}
+
+fn first_duplicate(schema: &SchemaRef) -> Option<&str> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    names.iter().enumerate().find(|(idx, name)| names[..*idx].contains(name)).map(|(_, name)| *name)
+}
+
+/// The query's columns under the names of a view's column list.
+fn renamed(view: &str, query: &BoundQuery, names: &[Name]) -> Result<SchemaRef, Error> {
+    if names.is_empty() {
+        return Ok(Arc::clone(&query.schema));
+    }
+    let fields = query.schema.fields();
+    if names.len() > fields.len() {
+        let (given, there) = (names.len(), fields.len());
+        return Err(Error::QueryFailed(format!("view {view} names {given} columns, its query has {there}")));
+    }
+    let name = |(idx, field): (usize, &Arc<Field>)| match names.get(idx) {
+        Some(name) => Field::clone(field).with_name(&name.value),
+        None => Field::clone(field),
+    };
+    Ok(Arc::new(Schema::new(fields.iter().enumerate().map(name).collect::<Vec<_>>())))
+}

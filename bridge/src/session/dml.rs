@@ -1,0 +1,359 @@
+//! Writes: calls with Arrow data, and INSERT, UPDATE, DELETE, TRUNCATE.
+//!
+//! UPDATE and DELETE read the rows concerned and write between the same two commits, so no other write is lost.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow_row::{RowConverter, SortField};
+use hashbrown::HashMap;
+use laminardb_dataflow::{RelationId, Scalar};
+use laminardb_planner::bind::{BoundConflict, bind_delete, bind_insert, bind_update};
+use laminardb_planner::catalog::RelationKind;
+use laminardb_planner::statement::{Delete, Insert, Name, Update};
+use laminardb_planner::{BoundQuery, Params, RelationInfo};
+
+use super::{Interrupted, QueryOutput, Session, Shared};
+use crate::catalog::{CatalogState, Entry};
+use crate::commit::{Frozen, Write};
+use crate::error::Error;
+use crate::ingest;
+use crate::store::Operation;
+
+impl Session {
+    /// Stores rows; in a keyed table they replace those with their keys. Columns are matched by name and cast without
+    /// loss. Gives the number of rows given.
+    pub fn insert(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
+        self.write(table, Operation::Insert, data, &|| false)
+    }
+
+    /// [`Session::insert`], ended by `interrupted` while it waits for views to catch up; then nothing was stored.
+    pub fn insert_interruptible(
+        &self,
+        table: &str,
+        data: Vec<RecordBatch>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        self.write(table, Operation::Insert, data, interrupted)
+    }
+
+    /// [`Session::insert`] for keyed tables only.
+    pub fn upsert(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
+        self.write(table, Operation::Upsert, data, &|| false)
+    }
+
+    /// Removes rows: of a keyed table those with the keys given, of another table one equal row for each row given.
+    /// Gives the number of rows removed.
+    pub fn delete(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
+        self.write(table, Operation::Delete, data, &|| false)
+    }
+
+    fn write(
+        &self,
+        table: &str,
+        operation: Operation,
+        rows: Vec<RecordBatch>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        self.shared.check_usable()?;
+        let catalog = self.shared.catalog();
+        let entry = catalog.named(table)?;
+        let Some(relation) = entry.relation_id() else {
+            let (name, kind) = (entry.name(), entry.kind().keyword());
+            return Err(Error::SchemaMismatch(format!("{name} is a {kind}: it cannot be written to")));
+        };
+        let applied = self.shared.committer.commit(vec![Write { relation, operation, rows }], interrupted)?;
+        self.shared.count_write(relation, applied.iter().map(|a| a.given).sum());
+        let total = |count: fn(&crate::store::Applied) -> u64| applied.iter().map(count).sum();
+        Ok(if operation == Operation::Delete { total(|a| a.changed) } else { total(|a| a.given) })
+    }
+}
+
+impl Shared {
+    pub(super) fn insert_statement(
+        &self,
+        insert: &Insert,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        let catalog = self.catalog();
+        let bound = bind_insert(insert, &*catalog, params)?;
+        let relation = base_id(&bound.target)?;
+        let rows = self.run_unfrozen(&catalog, &bound.rows, interrupted)?;
+        let rows = named_columns(&rows, &bound.target, &bound.columns)?;
+        let operation = match bound.conflict {
+            BoundConflict::Fail => Operation::InsertNew,
+            BoundConflict::Replace => Operation::Upsert,
+            BoundConflict::DoNothing => Operation::InsertMissing,
+            BoundConflict::DoUpdate { assignments, selection } => {
+                let change = DoUpdate { target: &bound.target, relation, assignments, selection };
+                let changed = self.committer.frozen(|frozen| change.run(frozen, &rows)).map_err(Error::in_statement)?;
+                self.count_write(relation, changed);
+                return Ok(changed);
+            }
+        };
+        let written = self.committer.commit(vec![Write { relation, operation, rows }], interrupted);
+        let applied = written.map_err(Error::in_statement)?;
+        self.count_write(relation, applied.iter().map(|a| a.given).sum());
+        let counts_given = operation == Operation::InsertNew;
+        Ok(applied.iter().map(|a| if counts_given { a.given } else { a.changed }).sum())
+    }
+
+    pub(super) fn update_statement(
+        &self,
+        update: &Update,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        let catalog = self.catalog();
+        let bound = bind_update(update, &*catalog, params)?;
+        let relation = base_id(&bound.target)?;
+        self.committer.frozen(|frozen| {
+            let rows = self.run_frozen(frozen, &catalog, &bound.rows, interrupted)?;
+            let width = bound.target.schema.fields().len();
+            let mut old = Vec::with_capacity(rows.batches.len());
+            let mut new = Vec::with_capacity(rows.batches.len());
+            for batch in &rows.batches {
+                let columns = batch.columns();
+                old.push(target_batch(&bound.target.schema, columns[..width].to_vec(), batch.num_rows())?);
+                let mut changed = columns[..width].to_vec();
+                for (position, column) in bound.columns.iter().enumerate() {
+                    changed[*column] = Arc::clone(&columns[width + position]);
+                }
+                new.push(loose_batch(&bound.target.schema, changed, batch.num_rows())?);
+            }
+            replace(frozen, relation, old, new)?;
+            self.count_write(relation, rows.num_rows() as u64);
+            Ok(rows.num_rows() as u64)
+        })
+    }
+
+    pub(super) fn delete_statement(
+        &self,
+        delete: &Delete,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        let catalog = self.catalog();
+        let bound = bind_delete(delete, &*catalog, params)?;
+        let relation = base_id(&bound.target)?;
+        self.committer.frozen(|frozen| {
+            let rows = self.run_frozen(frozen, &catalog, &bound.rows, interrupted)?;
+            let count = rows.num_rows() as u64;
+            let target =
+                |batch: &RecordBatch| target_batch(&bound.target.schema, batch.columns().to_vec(), batch.num_rows());
+            let rows = rows.batches.iter().map(target).collect::<Result<_, _>>()?;
+            frozen.write(vec![Write { relation, operation: Operation::Delete, rows }]).map_err(Error::in_statement)?;
+            self.count_write(relation, count);
+            Ok(count)
+        })
+    }
+
+    pub(super) fn truncate_statement(&self, name: &Name, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        let catalog = self.catalog();
+        let Some(entry) = catalog.find(&name.value, name.quoted)? else {
+            return Err(Error::QueryFailed(format!("table {name} does not exist")));
+        };
+        let relation = writable_table(entry)?;
+        let write = Write { relation, operation: Operation::Truncate, rows: Vec::new() };
+        let applied = self.committer.commit(vec![write], interrupted).map_err(Error::in_statement)?;
+        let removed = applied.iter().map(|a| a.changed).sum();
+        self.count_write(relation, removed);
+        Ok(removed)
+    }
+
+    /// The rows of a query that a statement writes, read at a moment of their own.
+    fn run_unfrozen(
+        &self,
+        catalog: &CatalogState,
+        query: &BoundQuery,
+        interrupted: Interrupted<'_>,
+    ) -> Result<QueryOutput, Error> {
+        self.run_bound(catalog, query, "INSERT", interrupted, |taking| self.committer.frozen(taking))
+    }
+
+    /// The rows of a query as of the commit that a statement is about to make.
+    fn run_frozen(
+        &self,
+        frozen: &mut Frozen<'_>,
+        catalog: &CatalogState,
+        query: &BoundQuery,
+        interrupted: Interrupted<'_>,
+    ) -> Result<QueryOutput, Error> {
+        self.run_bound(catalog, query, "UPDATE", interrupted, |taking| taking(frozen))
+    }
+}
+
+fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {
+    match target.collection() {
+        Some(laminardb_dataflow::CollectionId::Relation(id)) => Ok(id),
+        _ => {
+            Err(Error::QueryFailed(format!("{} is a {}: it cannot be written to", target.name, target.kind.keyword())))
+        }
+    }
+}
+
+fn writable_table(entry: &Entry) -> Result<RelationId, Error> {
+    match (entry.kind(), entry.relation_id()) {
+        (RelationKind::Table, Some(id)) => Ok(id),
+        (kind, _) => Err(Error::QueryFailed(format!("{} is a {}, not a table", entry.name(), kind.keyword()))),
+    }
+}
+
+/// Old rows go and new ones come at one time.
+fn replace(
+    frozen: &mut Frozen<'_>,
+    relation: RelationId,
+    old: Vec<RecordBatch>,
+    new: Vec<RecordBatch>,
+) -> Result<(), Error> {
+    let delete = Write { relation, operation: Operation::Delete, rows: old };
+    let insert = Write { relation, operation: Operation::InsertNew, rows: new };
+    frozen.write(vec![delete, insert]).map(|_| ()).map_err(Error::in_statement)
+}
+
+/// The answer's batches with the names of the target's columns that they go to.
+fn named_columns(rows: &QueryOutput, target: &RelationInfo, columns: &[usize]) -> Result<Vec<RecordBatch>, Error> {
+    let name = |(field, column): (&Arc<Field>, &usize)| {
+        Field::clone(field).with_name(target.schema.field(*column).name()).with_nullable(true)
+    };
+    let fields: Vec<Field> = rows.schema.fields().iter().zip(columns).map(name).collect();
+    let schema = Arc::new(Schema::new(fields));
+    rows.batches.iter().map(|batch| target_batch(&schema, batch.columns().to_vec(), batch.num_rows())).collect()
+}
+
+fn target_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|error| Error::Internal(format!("rows do not fit their relation: {error}")))
+}
+
+/// Columns named as in `schema`, but of the types that they have, nullable.
+fn loose_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
+    let fields = schema.fields().iter().zip(&columns);
+    let fields: Vec<Field> = fields.map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true)).collect();
+    target_batch(&Arc::new(Schema::new(fields)), columns, rows)
+}
+
+/// INSERT ... ON CONFLICT DO UPDATE.
+struct DoUpdate<'a> {
+    target: &'a RelationInfo,
+    relation: RelationId,
+    assignments: Vec<(usize, Arc<dyn Scalar>)>,
+    selection: Option<Arc<dyn Scalar>>,
+}
+
+impl DoUpdate<'_> {
+    /// Gives the number of rows stored or changed.
+    fn run(&self, frozen: &mut Frozen<'_>, rows: &[RecordBatch]) -> Result<u64, Error> {
+        let layout = frozen
+            .layout(self.relation)
+            .ok_or_else(|| Error::QueryFailed(format!("{} was dropped", self.target.name)))?;
+        let mut given = Vec::with_capacity(rows.len());
+        for batch in rows {
+            given.push(ingest::conform(batch, layout.spec(), 0)?);
+        }
+        let given = concat(&self.target.schema, &given)?;
+        let there = match frozen.scan(self.relation) {
+            Some(scan) => concat(&self.target.schema, &scan.batches())?,
+            None => RecordBatch::new_empty(Arc::clone(&self.target.schema)),
+        };
+        let (fresh, matched) = self.match_keys(&given, &there)?;
+        let (fresh_rows, old_rows, new_rows) = (
+            take(&given, &fresh)?,
+            take(&there, &matched.iter().map(|(_, old)| *old).collect::<Vec<_>>())?,
+            take(&given, &matched.iter().map(|(new, _)| *new).collect::<Vec<_>>())?,
+        );
+        let (old, new) = self.changed(old_rows, &new_rows)?;
+        let count = (fresh.len() + old.num_rows()) as u64;
+        let writes = vec![
+            Write { relation: self.relation, operation: Operation::Delete, rows: vec![old] },
+            Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![new] },
+            Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![fresh_rows] },
+        ];
+        frozen.write(writes)?;
+        Ok(count)
+    }
+
+    /// Rows given whose key is not there, and pairs of a row given and the row there with its key.
+    fn match_keys(&self, given: &RecordBatch, there: &RecordBatch) -> Result<(Vec<u64>, Vec<(u64, u64)>), Error> {
+        let key = &self.target.primary_key;
+        let fields = key.iter().map(|c| SortField::new(self.target.schema.field(*c).data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(internal)?;
+        let columns = |batch: &RecordBatch| key.iter().map(|c| Arc::clone(batch.column(*c))).collect::<Vec<_>>();
+        let given_keys = converter.convert_columns(&columns(given)).map_err(internal)?;
+        let there_keys = converter.convert_columns(&columns(there)).map_err(internal)?;
+        let mut wanted: HashMap<&[u8], Option<u64>> = HashMap::with_capacity(given.num_rows());
+        for row in 0..given.num_rows() {
+            if wanted.insert(given_keys.row(row).data(), None).is_some() {
+                let name = &self.target.name;
+                return Err(Error::QueryFailed(format!("two rows for table {name} have the same key (row {row})")));
+            }
+        }
+        for row in 0..there.num_rows() {
+            if let Some(found) = wanted.get_mut(there_keys.row(row).data()) {
+                *found = Some(row as u64);
+            }
+        }
+        let (mut fresh, mut matched) = (Vec::new(), Vec::new());
+        for row in 0..given.num_rows() {
+            match wanted[given_keys.row(row).data()] {
+                Some(old) => matched.push((row as u64, old)),
+                None => fresh.push(row as u64),
+            }
+        }
+        Ok((fresh, matched))
+    }
+
+    /// Of rows there and the rows given for their keys, those that the statement changes: as they are and as they
+    /// become.
+    fn changed(&self, old: RecordBatch, new: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
+        let pair = |old: &RecordBatch, new: &RecordBatch| {
+            let columns: Vec<ArrayRef> = old.columns().iter().chain(new.columns()).map(Arc::clone).collect();
+            let field =
+                |(idx, column): (usize, &ArrayRef)| Field::new(format!("c{idx}"), column.data_type().clone(), true);
+            let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+            target_batch(&Arc::new(Schema::new(fields)), columns, old.num_rows())
+        };
+        let mut pairs = pair(&old, new)?;
+        let mut old = old;
+        if let Some(selection) = &self.selection {
+            let chosen = evaluate(selection, &pairs)?;
+            let chosen = chosen.as_boolean();
+            let rows: Vec<u64> = (0..chosen.len())
+                .filter(|row| chosen.is_valid(*row) && chosen.value(*row))
+                .map(|row| row as u64)
+                .collect();
+            old = take(&old, &rows)?;
+            pairs = take(&pairs, &rows)?;
+        }
+        let mut columns = old.columns().to_vec();
+        for (column, value) in &self.assignments {
+            columns[*column] = evaluate(value, &pairs)?;
+        }
+        let new = loose_batch(&self.target.schema, columns, old.num_rows())?;
+        Ok((old, new))
+    }
+}
+
+fn evaluate(expression: &Arc<dyn Scalar>, rows: &RecordBatch) -> Result<ArrayRef, Error> {
+    let evaluated = expression.evaluate(rows);
+    match evaluated.errors.first() {
+        Some(error) => Err(Error::QueryFailed(format!("{} fails: {}", expression.text(), error.message))),
+        None => Ok(evaluated.values),
+    }
+}
+
+fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, Error> {
+    concat_batches(schema, batches).map_err(internal)
+}
+
+fn take(batch: &RecordBatch, rows: &[u64]) -> Result<RecordBatch, Error> {
+    take_record_batch(batch, &UInt64Array::from(rows.to_vec())).map_err(internal)
+}
+
+fn internal(error: arrow::error::ArrowError) -> Error {
+    Error::Internal(error.to_string())
+}

@@ -1,0 +1,49 @@
+//! EXPLAIN: the maintained plan of a query as text.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use laminardb_planner::lower::plan_view;
+use laminardb_planner::statement::{Parsed, Statement};
+use laminardb_planner::{Params, PlanError, rewrite};
+
+use super::read::Bound;
+use super::{QueryOutput, Shared, first_words};
+use crate::error::Error;
+
+impl Shared {
+    /// One column `plan`, a line a row.
+    pub(super) fn explain_statement(&self, parsed: &Parsed, params: &Params) -> Result<QueryOutput, Error> {
+        let text = self.explain(parsed, params)?;
+        let lines = StringArray::from(text.lines().collect::<Vec<_>>());
+        let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(QueryOutput { schema, batches: vec![batch] })
+    }
+
+    pub(super) fn explain(&self, parsed: &Parsed, params: &Params) -> Result<String, Error> {
+        let query = match &parsed.statement {
+            Statement::Query(query) => query,
+            Statement::CreateView(create) => &create.query,
+            Statement::Explain(inner) => return self.explain(inner, params),
+            _ => {
+                let what = first_words(&parsed.text);
+                return Err(Error::QueryFailed(format!("only a query or a view has a plan to explain: {what}")));
+            }
+        };
+        self.explain_query(&self.bind(query, params)?)
+    }
+
+    fn explain_query(&self, bound: &Bound) -> Result<String, Error> {
+        match plan_view(&bound.query, &*bound.catalog) {
+            Ok(view) => Ok(view.plan.explain(&|collection| bound.catalog.name_of(collection)).trim_end().to_owned()),
+            Err(reason @ PlanError::NotMaintainable { .. }) => {
+                let plan = rewrite::optimise(&bound.query)?;
+                Ok(format!("Not maintainable: {reason}\n{}", plan.display_indent()))
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+}

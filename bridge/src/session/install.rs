@@ -1,0 +1,112 @@
+//! Bringing a view into the engine: its contents are taken and the view installed between two commits.
+
+use std::sync::Arc;
+
+use laminardb_dataflow::plan::{AggregateFunction, DataflowPlan, Operator, OutputState, Step};
+use laminardb_dataflow::{CollectionId, Diffs, RelationId, ViewId};
+use laminardb_planner::lower::ViewPlan;
+use laminardb_planner::statement::OnError;
+
+use super::Shared;
+use super::read::strict_views;
+use crate::catalog::{CatalogState, MaintainedView};
+use crate::commit::Frozen;
+use crate::error::Error;
+use crate::store::Scan;
+use crate::subscription::{Shape, ViewSetup};
+
+/// A view ready to be installed.
+pub(super) struct NewView {
+    pub(super) maintained: MaintainedView,
+    setup: ViewSetup,
+}
+
+impl Shared {
+    /// A view of `plan`, whose columns users see as `schema`, over the relations `reads`.
+    pub(super) fn new_view(
+        &self,
+        catalog: &CatalogState,
+        plan: &ViewPlan,
+        schema: &arrow::datatypes::SchemaRef,
+        reads: &[String],
+        on_error: OnError,
+    ) -> Result<NewView, Error> {
+        let id = self.new_view_id();
+        let dataflow = match on_error {
+            // What is evaluated on reading fails on a bad row; a view that leaves such rows out has to keep the others.
+            OnError::Skip => keeping_rows(&plan.plan),
+            OnError::Fail => Arc::clone(&plan.plan),
+        };
+        let can_fail = can_fail(&dataflow);
+        let shape = Shape::new(Arc::clone(schema), plan.unique_key.clone())
+            .map_err(|error| Error::StreamFailed(format!("columns of these types cannot be maintained: {error}")))?;
+        let under = strict_views(catalog, reads).into_iter().map(|(view, _)| view).collect();
+        let setup = ViewSetup { shape: Arc::new(shape), strict: can_fail && on_error == OnError::Fail, under };
+        let unique_key = plan.unique_key.clone();
+        Ok(NewView { maintained: MaintainedView { id, plan: dataflow, unique_key, on_error, can_fail }, setup })
+    }
+
+    /// Installs a view over the relations as they are. Gives the scans it was filled from.
+    pub(super) fn install(&self, view: NewView, frozen: &mut Frozen<'_>) -> Result<Vec<(RelationId, Scan)>, Error> {
+        let NewView { maintained: MaintainedView { id, plan, .. }, setup } = view;
+        let mut scans = Vec::new();
+        for input in plan.inputs() {
+            if let CollectionId::Relation(relation) = input {
+                let Some(scan) = frozen.scan(relation) else {
+                    return Err(Error::QueryFailed("a relation of the query was dropped".to_owned()));
+                };
+                scans.push((relation, scan));
+            }
+        }
+        let rows = |scan: &Scan| scan.iter().map(|batch| (batch, Diffs::Same(1))).collect();
+        let contents = scans.iter().map(|(relation, scan)| (*relation, rows(scan))).collect();
+        self.hub.open(id, setup);
+        if let Err(error) = self.engine.install(id, plan, contents) {
+            self.hub.end(id, &crate::subscription::End::Finished);
+            return Err(error.into());
+        }
+        Ok(scans)
+    }
+
+    /// Takes a view that nothing reads any more out of the engine; its subscribers are told why after what is pending.
+    pub(super) fn uninstall(&self, view: ViewId, end: crate::subscription::End) -> Result<(), Error> {
+        self.hub.ending(view, end.clone());
+        let dropped = self.engine.drop_view(view);
+        if dropped.is_err() {
+            self.hub.end(view, &end);
+        }
+        Ok(dropped?)
+    }
+}
+
+/// The same plan with its output kept.
+fn keeping_rows(plan: &Arc<DataflowPlan>) -> Arc<DataflowPlan> {
+    if plan.output.state != OutputState::Nothing {
+        return Arc::clone(plan);
+    }
+    let mut keeping = DataflowPlan::clone(plan);
+    let all = || (0..plan.schema().fields().len()).collect();
+    keeping.output.state = OutputState::Arrangement { key: plan.output.unique_key.clone().unwrap_or_else(all) };
+    Arc::new(keeping)
+}
+
+/// Whether there can be a row that an expression or an aggregate of `plan` fails on.
+fn can_fail(plan: &DataflowPlan) -> bool {
+    plan.nodes.iter().any(|node| match &node.operator {
+        Operator::Linear { steps, .. } => steps.iter().any(|step| match step {
+            Step::Filter(predicate) => predicate.column().is_none(),
+            Step::Project { columns, .. } => columns.iter().any(|column| column.column().is_none()),
+        }),
+        Operator::Join(join) => join.residual.is_some(),
+        Operator::Reduce(reduce) => reduce.aggregates.iter().any(|aggregate| {
+            use AggregateFunction::{BoolAnd, BoolOr, Count, Max, Min};
+            !matches!(aggregate.function, Count | Min | Max | BoolAnd | BoolOr)
+        }),
+        Operator::Input(_)
+        | Operator::Constant(_)
+        | Operator::Union(_)
+        | Operator::SemiJoin(_)
+        | Operator::Set(_)
+        | Operator::TopK(_) => false,
+    })
+}

@@ -1,0 +1,459 @@
+//! `Session`: one database as a Rust program embeds it; execute, query, insert, subscribe, wait.
+//!
+//! ```text
+//!             catalog (a state per DDL, swapped whole)
+//!               |
+//! statement --bind--> DDL: store + engine + catalog, all or nothing
+//!                     DML: rows --> Committer --> store, engine
+//!                     query: scans and snapshots of one time --> Executor
+//!                     subscribe: view --> Hub --> Subscription
+//! ```
+//!
+//! Locks are taken in this order: `ddl`, the committer's, then the short ones (`catalog`, `watched`, the hub's).
+
+mod ddl;
+mod dml;
+mod explain;
+mod install;
+mod queries;
+mod read;
+mod show;
+mod subscribe;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashMap;
+use laminardb_dataflow::{Engine, EngineConfig, EngineReport, RelationId, Time, ViewId};
+
+use laminardb_planner::Params;
+use laminardb_planner::catalog::RelationInfo;
+use laminardb_planner::statement::{self, Parsed, Statement};
+use parking_lot::{Mutex, RwLock};
+
+use crate::catalog::{CatalogState, Entry};
+use crate::commit::Committer;
+use crate::error::Error;
+use crate::query::Executor;
+use crate::subscription::{End, Hub};
+
+pub use queries::QueryInfo;
+pub use subscribe::Target;
+
+/// How a session is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionConfig {
+    /// Threads that maintain views; results never depend on it.
+    pub workers: NonZeroUsize,
+    /// Per relation, rows accepted but not yet worked through all views, beyond which a write waits; 0: no bound.
+    pub buffer_size: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        SessionConfig { workers: NonZeroUsize::MIN, buffer_size: 65_536 }
+    }
+}
+
+/// Life of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// Opened; views are live already.
+    Created,
+    /// `start` was called.
+    Running,
+    /// `shutdown` was called: nothing is accepted any more.
+    Stopped,
+    /// `close` was called.
+    Closed,
+}
+
+impl SessionState {
+    /// The word programs see.
+    pub fn name(self) -> &'static str {
+        match self {
+            SessionState::Created => "created",
+            SessionState::Running => "running",
+            SessionState::Stopped => "stopped",
+            SessionState::Closed => "closed",
+        }
+    }
+}
+
+/// Rows of an answer.
+#[derive(Clone, Debug)]
+pub struct QueryOutput {
+    /// Names, which may repeat, and types.
+    pub schema: SchemaRef,
+    /// The rows; no batch is empty.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl QueryOutput {
+    /// Number of rows.
+    pub fn num_rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// What a statement did.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It defined or removed something, or controls a transaction.
+    Ddl {
+        /// The words of the statement, as `CREATE TABLE`.
+        ddl_type: &'static str,
+        /// Stored name of what it was about.
+        object: Option<String>,
+    },
+    /// It changed this many rows.
+    Rows(u64),
+    /// It asked for rows.
+    Query(QueryOutput),
+    /// It asked for what there is.
+    Metadata(QueryOutput),
+}
+
+/// Asked now and then by calls that may take long; true ends the call.
+pub type Interrupted<'a> = &'a dyn Fn() -> bool;
+
+/// One in-memory database; clones are the same one. Every call may come from any thread.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles of a session, and its subscriptions, keep alive.
+pub(crate) struct Shared {
+    config: SessionConfig,
+    state: Mutex<SessionState>,
+    /// Held while the set of relations or of installed views changes.
+    ddl: Mutex<()>,
+    catalog: RwLock<Arc<CatalogState>>,
+    committer: Committer,
+    engine: Arc<Engine>,
+    hub: Arc<Hub>,
+    executor: Executor,
+    /// How many subscriptions watch a view.
+    watched: Mutex<HashMap<ViewId, usize>>,
+    /// Views of subscriptions, with the names of the relations they read.
+    anonymous: Mutex<Vec<(ViewId, Vec<String>)>>,
+    queries: Arc<queries::Registry>,
+    accepted: Mutex<Accepted>,
+    ids: AtomicU64,
+    opened: Instant,
+}
+
+/// Counters of accepted writes.
+#[derive(Default)]
+pub(crate) struct Accepted {
+    /// Writes, of any relation.
+    pub(crate) writes: u64,
+    rows: HashMap<RelationId, u64>,
+}
+
+impl Accepted {
+    /// Rows of the writes to a relation.
+    pub(crate) fn rows(&self, relation: RelationId) -> u64 {
+        self.rows.get(&relation).copied().unwrap_or(0)
+    }
+}
+
+impl Session {
+    /// A new, empty database in memory.
+    pub fn open(config: SessionConfig) -> Result<Session, Error> {
+        let hub = Arc::new(Hub::new(config.workers.get()));
+        let sink = Arc::clone(&hub);
+        let engine = Arc::new(Engine::start(EngineConfig { workers: config.workers }, sink)?);
+        let shared = Shared {
+            config,
+            state: Mutex::new(SessionState::Created),
+            ddl: Mutex::new(()),
+            catalog: RwLock::default(),
+            committer: Committer::new(Arc::clone(&engine), config.buffer_size),
+            engine,
+            hub,
+            executor: Executor::new(),
+            watched: Mutex::default(),
+            anonymous: Mutex::default(),
+            queries: Arc::default(),
+            accepted: Mutex::default(),
+            ids: AtomicU64::new(1),
+            opened: Instant::now(),
+        };
+        Ok(Session { shared: Arc::new(shared) })
+    }
+
+    /// Runs one or more statements of any kind; all are parsed first, the first error stops. The result of the last.
+    pub fn execute(&self, sql: &str, params: &Params) -> Result<Outcome, Error> {
+        self.execute_interruptible(sql, params, &|| false)
+    }
+
+    /// [`Session::execute`], ended by `interrupted`.
+    pub fn execute_interruptible(
+        &self,
+        sql: &str,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Outcome, Error> {
+        self.shared.check_usable()?;
+        let mut last = None;
+        for parsed in parse(sql)? {
+            last = Some(self.run(&parsed, params, interrupted)?);
+        }
+        last.ok_or_else(empty_statement)
+    }
+
+    /// Runs statements that only read; anything else is refused before any of them runs. The result of the last.
+    pub fn query(&self, sql: &str, params: &Params) -> Result<QueryOutput, Error> {
+        self.query_interruptible(sql, params, &|| false)
+    }
+
+    /// [`Session::query`], ended by `interrupted`.
+    pub fn query_interruptible(
+        &self,
+        sql: &str,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<QueryOutput, Error> {
+        self.shared.check_usable()?;
+        let statements = parse(sql)?;
+        if let Some(other) = statements.iter().find(|parsed| !parsed.statement.is_read()) {
+            return Err(Error::QueryFailed(format!("not a query, use execute: {}", first_words(&other.text))));
+        }
+        let mut last = None;
+        for parsed in &statements {
+            match self.run(parsed, params, interrupted)? {
+                Outcome::Query(output) | Outcome::Metadata(output) => last = Some(output),
+                Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
+            }
+        }
+        last.ok_or_else(empty_statement)
+    }
+
+    fn run(&self, parsed: &Parsed, params: &Params, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
+        let shared = &self.shared;
+        match &parsed.statement {
+            Statement::Query(query) => {
+                let bound = shared.bind(query, params)?;
+                shared.run_query(&bound, &parsed.text, interrupted).map(Outcome::Query)
+            }
+            Statement::CreateRelation(create) => shared.create_relation(create),
+            Statement::CreateTableAs(create) => shared.create_table_as(create, &parsed.text, params, interrupted),
+            Statement::CreateView(create) => shared.create_view(create, params),
+            Statement::Drop(drop) => shared.drop_relation(drop),
+            Statement::Insert(insert) => shared.insert_statement(insert, params, interrupted).map(Outcome::Rows),
+            Statement::Update(update) => shared.update_statement(update, params, interrupted).map(Outcome::Rows),
+            Statement::Delete(delete) => shared.delete_statement(delete, params, interrupted).map(Outcome::Rows),
+            Statement::Truncate(name) => shared.truncate_statement(name, interrupted).map(Outcome::Rows),
+            Statement::Explain(explained) => shared.explain_statement(explained, params).map(Outcome::Metadata),
+            Statement::Describe(name) => shared.describe(name).map(Outcome::Metadata),
+            Statement::Show(kind) => Ok(Outcome::Metadata(shared.show(*kind))),
+            Statement::Begin | Statement::Commit | Statement::Rollback => Err(not_built("transactions")),
+            Statement::Checkpoint | Statement::Restore(_) => {
+                Err(Error::CheckpointFailed("checkpoints are not enabled".to_owned()))
+            }
+        }
+    }
+
+    /// What maintains or answers a query, as text. A bad query fails as it would in [`Session::query`].
+    pub fn explain(&self, sql: &str, params: &Params) -> Result<String, Error> {
+        self.shared.check_usable()?;
+        let mut statements = parse(sql)?;
+        match (statements.pop(), statements.pop()) {
+            (Some(only), None) => self.shared.explain(&only, params),
+            _ => Err(Error::QueryFailed("one statement can be explained at a time".to_owned())),
+        }
+    }
+
+    /// The relation or view a name in a call means.
+    pub fn relation(&self, name: &str) -> Result<Arc<RelationInfo>, Error> {
+        self.shared.check_open()?;
+        Ok(Arc::clone(&self.shared.catalog().named(name)?.info))
+    }
+
+    /// All relations and views, in creation order.
+    pub fn relations(&self) -> Result<Vec<Arc<Entry>>, Error> {
+        self.shared.check_open()?;
+        Ok(self.shared.catalog().entries().to_vec())
+    }
+
+    /// Waits until every view is complete up to the last write that returned before the call; gives its time.
+    pub fn wait(&self, timeout: Option<Duration>, interrupted: Interrupted<'_>) -> Result<Time, Error> {
+        self.shared.check_usable()?;
+        let time = self.shared.engine.last_time();
+        self.shared.wait_for(time, timeout, interrupted)?;
+        Ok(time)
+    }
+
+    /// Time of the last accepted write, 0 if none.
+    pub fn current_time(&self) -> Time {
+        self.shared.engine.last_time()
+    }
+
+    /// Marks the session as running. Idempotent; views are live without it.
+    pub fn start(&self) -> Result<(), Error> {
+        self.shared.check_usable()?;
+        let mut state = self.shared.state.lock();
+        if *state == SessionState::Created {
+            *state = SessionState::Running;
+        }
+        Ok(())
+    }
+
+    /// Brings all accepted writes through all views, lets subscriptions deliver them and end, and accepts nothing more.
+    pub fn shutdown(&self) -> Result<(), Error> {
+        self.shared.check_open()?;
+        {
+            let mut state = self.shared.state.lock();
+            if matches!(*state, SessionState::Stopped | SessionState::Closed) {
+                return Ok(());
+            }
+            *state = SessionState::Stopped;
+        }
+        let _ddl = self.shared.ddl.lock();
+        self.shared.engine.shutdown();
+        self.shared.hub.end_all(&End::Finished);
+        Ok(())
+    }
+
+    /// Ends everything; blocked calls wake. Idempotent.
+    pub fn close(&self) {
+        {
+            let mut state = self.shared.state.lock();
+            if *state == SessionState::Closed {
+                return;
+            }
+            *state = SessionState::Closed;
+        }
+        self.shared.hub.end_all(&End::Cancelled);
+        self.shared.engine.shutdown();
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> SessionState {
+        *self.shared.state.lock()
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.state() == SessionState::Closed
+    }
+
+    /// Number of worker threads.
+    pub fn workers(&self) -> usize {
+        self.shared.config.workers.get()
+    }
+
+    /// How long ago it was opened.
+    pub fn uptime(&self) -> Duration {
+        self.shared.opened.elapsed()
+    }
+
+    /// The configured bound of pending rows per relation; 0: none.
+    pub fn buffer_size(&self) -> usize {
+        self.shared.config.buffer_size
+    }
+
+    /// What the engine holds and has done.
+    pub fn engine_report(&self) -> Result<EngineReport, Error> {
+        self.shared.check_usable()?;
+        Ok(self.shared.engine.report()?)
+    }
+
+    /// Queries and subscriptions: those running, and the last that are not.
+    pub fn queries(&self) -> Vec<QueryInfo> {
+        self.shared.queries.list()
+    }
+
+    /// Ends a running query or subscription; nothing if it is over. An id that was never given is an error.
+    pub fn cancel_query(&self, id: u64) -> Result<(), Error> {
+        self.shared.queries.cancel(id)
+    }
+}
+
+impl Shared {
+    pub(crate) fn committer(&self) -> &Committer {
+        &self.committer
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn accepted(&self) -> parking_lot::MutexGuard<'_, Accepted> {
+        self.accepted.lock()
+    }
+
+    /// Counts a write of `rows` rows.
+    fn count_write(&self, relation: RelationId, rows: u64) {
+        let mut accepted = self.accepted.lock();
+        accepted.writes += 1;
+        *accepted.rows.entry(relation).or_default() += rows;
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Fails on a closed session.
+    fn check_open(&self) -> Result<(), Error> {
+        match *self.state.lock() {
+            SessionState::Closed => Err(Error::ConnectionClosed),
+            SessionState::Created | SessionState::Running | SessionState::Stopped => Ok(()),
+        }
+    }
+
+    /// Fails on a session that is closed or shut down, or whose engine stopped.
+    fn check_usable(&self) -> Result<(), Error> {
+        match *self.state.lock() {
+            SessionState::Closed => return Err(Error::ConnectionClosed),
+            SessionState::Stopped => return Err(Error::Shutdown),
+            SessionState::Created | SessionState::Running => {}
+        }
+        match self.hub.stopped_reason() {
+            Some(reason) => Err(Error::Internal(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// The relations as they are now.
+    pub(crate) fn catalog(&self) -> Arc<CatalogState> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    fn new_relation_id(&self) -> RelationId {
+        RelationId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn new_view_id(&self) -> ViewId {
+        ViewId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Waits until all views are complete through `time`.
+    fn wait_for(&self, time: Time, timeout: Option<Duration>, interrupted: Interrupted<'_>) -> Result<(), Error> {
+        self.engine.wait(time, timeout, interrupted)?;
+        if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+fn parse(sql: &str) -> Result<Vec<Parsed>, Error> {
+    Ok(statement::parse(sql)?)
+}
+
+fn empty_statement() -> Error {
+    Error::QueryFailed("Empty SQL statement".to_owned())
+}
+
+fn not_built(what: &str) -> Error {
+    Error::QueryFailed(format!("{what} are not supported"))
+}
+
+/// The beginning of a statement, for messages.
+fn first_words(text: &str) -> String {
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,134 @@
+//! The queries and subscriptions of a session by id, so that they can be listed and cancelled.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::Error;
+
+/// Finished queries that stay listed.
+const KEPT: usize = 1000;
+
+/// One query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryInfo {
+    /// Given in order, from 1.
+    pub id: u64,
+    /// Its text.
+    pub sql: String,
+    /// Whether it still runs.
+    pub active: bool,
+}
+
+/// What a running query is told through.
+#[derive(Clone)]
+pub(super) enum Cancel {
+    /// It looks at this now and then.
+    Flag(Arc<AtomicBool>),
+    /// It is told.
+    Call(Arc<dyn Fn() + Send + Sync>),
+}
+
+struct Record {
+    id: u64,
+    sql: String,
+    cancel: Option<Cancel>,
+}
+
+#[derive(Default)]
+struct Records {
+    last_id: u64,
+    running: Vec<Record>,
+    finished: VecDeque<Record>,
+}
+
+/// All queries of a session.
+#[derive(Default)]
+pub(super) struct Registry {
+    records: Mutex<Records>,
+}
+
+/// A running query; it is over when this is dropped.
+pub(super) struct Running {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.registry.finish(self.id);
+    }
+}
+
+impl Registry {
+    /// Lists a query until the result is dropped.
+    pub(super) fn begin(self: &Arc<Self>, sql: &str, cancel: Cancel) -> Running {
+        let mut records = self.records.lock();
+        records.last_id += 1;
+        let id = records.last_id;
+        records.running.push(Record { id, sql: sql.to_owned(), cancel: Some(cancel) });
+        Running { registry: Arc::clone(self), id }
+    }
+
+    fn finish(&self, id: u64) {
+        let mut records = self.records.lock();
+        let Some(position) = records.running.iter().position(|record| record.id == id) else { return };
+        let mut record = records.running.remove(position);
+        let cancel = record.cancel.take();
+        records.finished.push_back(record);
+        if records.finished.len() > KEPT {
+            records.finished.pop_front();
+        }
+        drop(records);
+        drop(cancel);
+    }
+
+    pub(super) fn list(&self) -> Vec<QueryInfo> {
+        let records = self.records.lock();
+        let info = |record: &Record, active| QueryInfo { id: record.id, sql: record.sql.clone(), active };
+        let finished = records.finished.iter().map(|record| info(record, false));
+        let mut all: Vec<QueryInfo> = finished.chain(records.running.iter().map(|record| info(record, true))).collect();
+        all.sort_by_key(|query| query.id);
+        all
+    }
+
+    pub(super) fn cancel(&self, id: u64) -> Result<(), Error> {
+        let records = self.records.lock();
+        if id == 0 || id > records.last_id {
+            return Err(Error::TableNotFound(format!("query {id} not found")));
+        }
+        let running = records.running.iter().find(|record| record.id == id);
+        let cancel = running.and_then(|record| record.cancel.clone());
+        // What is called ends the query, which takes it off the list.
+        drop(records);
+        match cancel {
+            Some(Cancel::Flag(flag)) => flag.store(true, Ordering::Relaxed),
+            Some(Cancel::Call(call)) => call(),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finished_queries_stay_listed_up_to_a_bound_and_cancelling_them_is_nothing() {
+        let registry = Arc::new(Registry::default());
+        for _ in 0..KEPT + 5 {
+            drop(registry.begin("select 1", Cancel::Flag(Arc::default())));
+        }
+        let flag = Arc::new(AtomicBool::new(false));
+        let running = registry.begin("select 2", Cancel::Flag(Arc::clone(&flag)));
+        assert_eq!(registry.list().len(), KEPT + 1);
+        assert_eq!(registry.list()[0].id, 6);
+        registry.cancel(1).expect("it is over");
+        registry.cancel(running.id).expect("it runs");
+        assert!(flag.load(Ordering::Relaxed));
+        assert_eq!(registry.cancel(9999).expect_err("never given").code(), 200);
+    }
+}

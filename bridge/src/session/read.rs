@@ -1,0 +1,190 @@
+//! Ad-hoc queries: what they read is taken at one moment, between two commits, and read afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use laminardb_dataflow::{CollectionId, ViewId};
+use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
+use laminardb_planner::bind::bind_query;
+use laminardb_planner::statement::OnError;
+use laminardb_planner::{BoundQuery, Params, rewrite};
+use sqlparser::ast;
+
+use super::queries::Cancel;
+use super::{Interrupted, QueryOutput, Shared};
+use crate::catalog::CatalogState;
+use crate::commit::Frozen;
+use crate::error::Error;
+use crate::query::{Contents, Interrupt, scanned};
+use crate::store::Scan;
+use crate::subscription::repeat;
+
+/// A query with the state of the catalog that it was bound in.
+pub(super) struct Bound {
+    pub(super) catalog: Arc<CatalogState>,
+    pub(super) query: BoundQuery,
+}
+
+/// What a query has to read.
+#[derive(Default)]
+pub(super) struct Reads {
+    collections: Vec<(CollectionId, String)>,
+    /// Views whose failing rows fail the query, with their names; those that keep rows are read by it or lie under one
+    /// that is.
+    strict: Vec<(ViewId, String)>,
+}
+
+/// What a query reads, as of one moment; views may still have to reach it.
+pub(super) struct Taken {
+    scans: Vec<(CollectionId, Scan)>,
+    views: Vec<ViewId>,
+    rows: Option<PendingSnapshot>,
+    errors: Option<PendingSnapshot>,
+    strict: Vec<(ViewId, String)>,
+    /// Of `strict`, those that `errors` is about.
+    checked: Vec<ViewId>,
+}
+
+impl Shared {
+    pub(super) fn bind(&self, query: &ast::Query, params: &Params) -> Result<Bound, Error> {
+        let catalog = self.catalog();
+        let query = bind_query(query, &*catalog, params)?;
+        Ok(Bound { catalog, query })
+    }
+
+    /// Runs a bound query, listed under `text` while it runs.
+    pub(super) fn run_query(
+        &self,
+        bound: &Bound,
+        text: &str,
+        interrupted: Interrupted<'_>,
+    ) -> Result<QueryOutput, Error> {
+        self.run_bound(&bound.catalog, &bound.query, text, interrupted, |taking| self.committer.frozen(taking))
+    }
+
+    /// Runs a bound query on what `freeze` lets it take.
+    pub(super) fn run_bound(
+        &self,
+        catalog: &CatalogState,
+        query: &BoundQuery,
+        text: &str,
+        interrupted: Interrupted<'_>,
+        freeze: impl FnOnce(&mut dyn FnMut(&mut Frozen<'_>) -> Result<Taken, Error>) -> Result<Taken, Error>,
+    ) -> Result<QueryOutput, Error> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let _listed = self.queries.begin(text, Cancel::Flag(Arc::clone(&cancelled)));
+        let interrupt = || {
+            if cancelled.load(Ordering::Relaxed) {
+                return Some(Error::QueryCancelled("the query was cancelled".to_owned()));
+            }
+            interrupted().then_some(Error::Interrupted)
+        };
+        let plan = rewrite::optimise(query)?;
+        let mut reads = Reads { collections: Vec::new(), strict: strict_views(catalog, &query.relations) };
+        for (collection, relation) in scanned(&plan)? {
+            reads.collections.push((collection, relation.name.clone()));
+        }
+        let taken = freeze(&mut |frozen| reads.take(frozen, &self.engine))?;
+        let contents = taken.wait(&interrupt)?;
+        let batches = self.executor.run(plan, &contents, &query.schema, &interrupt)?;
+        Ok(QueryOutput { schema: Arc::clone(&query.schema), batches })
+    }
+}
+
+impl Reads {
+    /// Takes all rows at one moment, without waiting.
+    fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<Taken, Error> {
+        let (mut scans, mut views) = (Vec::new(), Vec::new());
+        for (collection, name) in &self.collections {
+            match collection {
+                CollectionId::View(view) => views.push(*view),
+                CollectionId::Relation(id) => match frozen.scan(*id) {
+                    Some(scan) => scans.push((*collection, scan)),
+                    None => return Err(Error::QueryFailed(format!("{name} was dropped"))),
+                },
+            }
+        }
+        let checked: Vec<ViewId> =
+            self.strict.iter().map(|(view, _)| *view).filter(|view| !views.contains(view)).collect();
+        let rows = if views.is_empty() { None } else { Some(engine.snapshot(&views)?) };
+        let errors = if checked.is_empty() { None } else { Some(engine.snapshot_errors(&checked)?) };
+        Ok(Taken { scans, views, rows, errors, strict: std::mem::take(&mut self.strict), checked })
+    }
+}
+
+impl Taken {
+    /// The rows, once the views are there. Fails if a strict view has failing rows.
+    pub(super) fn wait(self, interrupt: Interrupt<'_>) -> Result<Contents, Error> {
+        let mut contents = Contents::new();
+        for (collection, scan) in &self.scans {
+            contents.insert(*collection, scan.batches());
+        }
+        if let Some(pending) = self.rows {
+            for (view, snapshot) in self.views.iter().zip(wait_for(pending, interrupt)?) {
+                check_errors(&self.strict, *view, &snapshot.errors)?;
+                let rows = snapshot.rows.iter().map(|(rows, diffs)| repeat(rows, diffs));
+                let rows = rows.collect::<Result<Vec<_>, _>>();
+                let rows = rows.map_err(|error| Error::Internal(format!("cannot read a view: {error}")))?;
+                contents.insert(CollectionId::View(*view), rows);
+            }
+        }
+        if let Some(pending) = self.errors {
+            for (view, snapshot) in self.checked.iter().zip(wait_for(pending, interrupt)?) {
+                check_errors(&self.strict, *view, &snapshot.errors)?;
+            }
+        }
+        Ok(contents)
+    }
+}
+
+/// The snapshots, unless the caller gives up before.
+pub(super) fn wait_for(
+    mut pending: PendingSnapshot,
+    interrupt: Interrupt<'_>,
+) -> Result<Vec<laminardb_dataflow::ViewSnapshot>, Error> {
+    let reason = std::cell::RefCell::new(None);
+    let cancelled = || {
+        let mut reason = reason.borrow_mut();
+        *reason = interrupt();
+        reason.is_some()
+    };
+    match pending.wait_for(None, &cancelled)? {
+        Waited::Done => Ok(pending.wait()?),
+        Waited::Cancelled => Err(reason.take().unwrap_or(Error::Interrupted)),
+    }
+}
+
+fn check_errors(strict: &[(ViewId, String)], view: ViewId, errors: &[LiveError]) -> Result<(), Error> {
+    let name = strict.iter().find(|(other, _)| *other == view).map(|(_, name)| name);
+    match (name, errors.iter().find(|error| error.count > 0)) {
+        (Some(name), Some(error)) => Err(Error::QueryFailed(live_error_text(name, error))),
+        _ => Ok(()),
+    }
+}
+
+/// Names the view, the expression and the cause.
+pub(super) fn live_error_text(view: &str, error: &LiveError) -> String {
+    let LiveError { expression, message, row, .. } = error;
+    format!("view {view} has a row on which {expression} fails: {message}; the row is {row}")
+}
+
+/// The maintained views that `names` are or stand on whose failing rows must not go unseen, in creation order.
+pub(super) fn strict_views(catalog: &CatalogState, names: &[String]) -> Vec<(ViewId, String)> {
+    let mut reached: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut strict = Vec::new();
+    // A view is created after all it reads, so one pass against creation order finds everything.
+    for entry in catalog.entries().iter().rev() {
+        if !reached.contains(&entry.name()) {
+            continue;
+        }
+        reached.extend(entry.reads.iter().map(String::as_str));
+        if let Some(view) = &entry.maintained
+            && view.can_fail
+            && view.on_error == OnError::Fail
+        {
+            strict.push((view.id, entry.name().to_owned()));
+        }
+    }
+    strict.reverse();
+    strict
+}

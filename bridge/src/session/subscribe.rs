@@ -1,0 +1,368 @@
+//! Subscribing: a view is found or made, watched, and its contents taken, all between two commits.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use laminardb_dataflow::PendingSnapshot;
+use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
+use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
+use laminardb_planner::catalog::Definition;
+use laminardb_planner::lower::{ViewPlan, plan_view};
+use laminardb_planner::statement::{OnError, Statement};
+use laminardb_planner::{BoundQuery, Params, rewrite};
+use parking_lot::MutexGuard;
+
+use super::install::NewView;
+use super::queries::Cancel;
+use super::read::{live_error_text, strict_views, wait_for};
+use super::{Session, Shared, first_words, parse};
+use crate::catalog::{CatalogState, Entry};
+use crate::commit::Frozen;
+use crate::error::Error;
+use crate::query::Contents;
+use crate::store::Scan;
+use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription};
+
+/// What to subscribe to.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    /// A query, or just the name of a relation.
+    Sql(&'a str, &'a Params),
+    /// A relation or view by name.
+    Relation(&'a str),
+}
+
+/// The view that a subscription follows.
+struct Followed {
+    id: ViewId,
+    name: String,
+    plan: Arc<DataflowPlan>,
+    shape: Shape,
+    /// How its contents are evaluated if it keeps none; `None`: they are those of its only input.
+    query: Option<Arc<BoundQuery>>,
+    /// The view to install, of a subscription of its own, and what it reads.
+    new: Option<(NewView, Vec<String>)>,
+    /// Views whose failing rows end the subscription, with their names.
+    strict: Vec<(ViewId, String)>,
+}
+
+/// A followed view between taking its contents and having them.
+struct Opening {
+    starting: Starting,
+    time: Time,
+    rows: Rows,
+    /// Live errors of these views are on their way.
+    errors: Option<(Vec<(ViewId, String)>, PendingSnapshot)>,
+}
+
+/// Where the contents come from.
+enum Rows {
+    /// They are not wanted.
+    None,
+    /// The view keeps them.
+    Kept(PendingSnapshot),
+    /// They are computed from these.
+    Computed(Vec<(RelationId, Scan)>),
+}
+
+impl Session {
+    /// Subscribes to a query or a relation: its contents if wanted, then every later change.
+    pub fn subscribe(&self, target: Target<'_>, options: SubscribeOptions) -> Result<Subscription, Error> {
+        let shared = &self.shared;
+        shared.check_usable()?;
+        let ddl = shared.ddl.lock();
+        let catalog = shared.catalog();
+        match target {
+            Target::Relation(name) => {
+                let entry = catalog.named(name)?;
+                shared.subscribe_to_entry(ddl, &catalog, entry, name, options)
+            }
+            Target::Sql(text, params) => {
+                if let Ok(entry) = catalog.named(text.trim()) {
+                    return shared.subscribe_to_entry(ddl, &catalog, entry, text, options);
+                }
+                shared.subscribe_to_text(ddl, &catalog, text, params, options)
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn subscribe_to_text(
+        self: &Arc<Self>,
+        ddl: MutexGuard<'_, ()>,
+        catalog: &CatalogState,
+        text: &str,
+        params: &Params,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        let statements = parse(text)?;
+        let [parsed] = &statements[..] else {
+            return Err(Error::QueryFailed("a subscription needs one query".to_owned()));
+        };
+        let Statement::Query(query) = &parsed.statement else {
+            return Err(Error::QueryFailed(format!("only a query can be subscribed to: {}", first_words(text))));
+        };
+        let query = laminardb_planner::bind::bind_query(query, catalog, params)?;
+        self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options)
+    }
+
+    fn subscribe_to_entry(
+        self: &Arc<Self>,
+        ddl: MutexGuard<'_, ()>,
+        catalog: &CatalogState,
+        entry: &Entry,
+        text: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        let followed = match (&entry.maintained, &entry.info.definition) {
+            (Some(view), definition) => {
+                let query = match definition {
+                    Definition::Inline { query, .. } => Some(Arc::clone(query)),
+                    Definition::Base(_) | Definition::Maintained(_) => None,
+                };
+                Followed {
+                    id: view.id,
+                    name: entry.name().to_owned(),
+                    plan: Arc::clone(&view.plan),
+                    shape: new_shape(&entry.info.schema, view.unique_key.clone())?,
+                    query,
+                    new: None,
+                    strict: strict_views(catalog, &[entry.name().to_owned()]),
+                }
+            }
+            (None, Definition::Inline { query, .. }) => {
+                let mut query = BoundQuery::clone(query);
+                query.schema = Arc::clone(&entry.info.schema);
+                query.relations = vec![entry.name().to_owned()];
+                return self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options);
+            }
+            (None, Definition::Base(id)) => {
+                let key = &entry.info.primary_key;
+                let key = (!key.is_empty()).then(|| key.clone());
+                let plan = identity(*id, &entry.info.schema, key, entry.info.append_only);
+                self.new_followed(catalog, &plan, None, &entry.info.schema, vec![entry.name().to_owned()])?
+            }
+            (None, Definition::Maintained(_)) => {
+                return Err(Error::Internal(format!("view {} is not in the engine", entry.name())));
+            }
+        };
+        self.follow(ddl, followed, text, options)
+    }
+
+    fn subscribe_to_query(
+        self: &Arc<Self>,
+        ddl: MutexGuard<'_, ()>,
+        catalog: &CatalogState,
+        query: Arc<BoundQuery>,
+        text: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        if let Some(function) = &query.volatile {
+            let why = format!("{function} cannot be maintained: its value is not a function of the rows");
+            return Err(Error::StreamFailed(why));
+        }
+        if query.inputs.is_empty() {
+            drop(ddl);
+            return self.subscribe_to_constants(&query, options);
+        }
+        let plan = plan_view(&query, catalog)?;
+        let schema = Arc::clone(&query.schema);
+        let reads = query.relations.clone();
+        let followed = self.new_followed(catalog, &plan, Some(query), &schema, reads)?;
+        self.follow(ddl, followed, text, options)
+    }
+
+    fn subscribe_to_constants(&self, query: &BoundQuery, options: SubscribeOptions) -> Result<Subscription, Error> {
+        let schema = Arc::clone(&query.schema);
+        if !options.snapshot {
+            return Ok(Subscription::constant(schema, Vec::new()));
+        }
+        let plan = rewrite::optimise(query)?;
+        let batches = self.executor.run(plan, &Contents::new(), &schema, &|| None)?;
+        let rows: Vec<_> = batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect();
+        let shape = new_shape(&schema, None)?;
+        let snapshot = shape.snapshot(&rows, self.engine.last_time()).map_err(cannot_read)?;
+        Ok(Subscription::constant(schema, snapshot))
+    }
+
+    fn new_followed(
+        &self,
+        catalog: &CatalogState,
+        plan: &ViewPlan,
+        query: Option<Arc<BoundQuery>>,
+        schema: &SchemaRef,
+        reads: Vec<String>,
+    ) -> Result<Followed, Error> {
+        let new = self.new_view(catalog, plan, schema, &reads, OnError::Fail)?;
+        let id = new.maintained.id;
+        let name = "of the subscription".to_owned();
+        let mut strict = strict_views(catalog, &reads);
+        if new.maintained.can_fail {
+            strict.push((id, name.clone()));
+        }
+        let dataflow = Arc::clone(&new.maintained.plan);
+        let shape = new_shape(schema, plan.unique_key.clone())?;
+        Ok(Followed { id, name, plan: dataflow, shape, query, new: Some((new, reads)), strict })
+    }
+
+    fn follow(
+        self: &Arc<Self>,
+        ddl: MutexGuard<'_, ()>,
+        mut followed: Followed,
+        text: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        let opening = self.committer.frozen(|frozen| self.open_followed(frozen, &mut followed, text, options))?;
+        drop(ddl);
+        let Opening { starting, time, rows, errors } = opening;
+        if let Some((views, pending)) = errors {
+            for ((_, name), snapshot) in views.iter().zip(wait_for(pending, &|| None)?) {
+                if let Some(error) = snapshot.errors.iter().find(|error| error.count > 0) {
+                    return Ok(starting.fail(End::Failed(live_error_text(name, error))));
+                }
+            }
+        }
+        match self.contents_of(&followed, rows, time) {
+            Ok(snapshot) => Ok(starting.start(time, snapshot)),
+            Err(Error::QueryFailed(reason)) => Ok(starting.fail(End::Failed(reason))),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Installs the view if it is the subscription's own, watches it, and takes what its contents are made of.
+    fn open_followed(
+        self: &Arc<Self>,
+        frozen: &mut Frozen<'_>,
+        followed: &mut Followed,
+        text: &str,
+        options: SubscribeOptions,
+    ) -> Result<Opening, Error> {
+        let id = followed.id;
+        let anonymous = followed.new.is_some();
+        if let Some((new, reads)) = followed.new.take() {
+            self.install(new, frozen)?;
+            self.anonymous.lock().push((id, reads));
+        }
+        // No commit comes before the end of this call, so nothing is missed between watching and collecting.
+        let time = self.watch(id)?;
+        let schema = Arc::clone(followed.shape.schema());
+        let Some(starting) = Starting::new(&self.hub, id, schema, options.max_pending) else {
+            self.release(id, anonymous);
+            return Err(Error::Internal(format!("view {} is not in the hub", followed.name)));
+        };
+        let cancel = starting.canceller();
+        let listed = self.queries.begin(text, Cancel::Call(Arc::new(cancel)));
+        let shared = Arc::clone(self);
+        starting.on_release(&self.hub, id, move |_| {
+            shared.release(id, anonymous);
+            drop(listed);
+        });
+        let rows = match (&followed.plan.output.state, options.snapshot) {
+            (_, false) => Rows::None,
+            (OutputState::Nothing, true) => Rows::Computed(self.scan_inputs(frozen, &followed.plan)?),
+            (OutputState::Arrangement { .. } | OutputState::Reduce(_), true) => {
+                Rows::Kept(self.engine.snapshot(&[id])?)
+            }
+        };
+        let checked: Vec<ViewId> = followed.strict.iter().map(|(view, _)| *view).collect();
+        let errors = match &checked[..] {
+            [] => None,
+            views => Some((followed.strict.clone(), self.engine.snapshot_errors(views)?)),
+        };
+        Ok(Opening { starting, time, rows, errors })
+    }
+
+    fn scan_inputs(&self, frozen: &mut Frozen<'_>, plan: &DataflowPlan) -> Result<Vec<(RelationId, Scan)>, Error> {
+        let mut scans = Vec::new();
+        for input in plan.inputs() {
+            if let CollectionId::Relation(id) = input {
+                let dropped = || Error::QueryFailed("a relation of the query was dropped".to_owned());
+                scans.push((id, frozen.scan(id).ok_or_else(dropped)?));
+            }
+        }
+        Ok(scans)
+    }
+
+    /// The contents as of `time`.
+    fn contents_of(&self, followed: &Followed, rows: Rows, time: Time) -> Result<Vec<ChangeBatch>, Error> {
+        let rows = match rows {
+            Rows::None => return Ok(Vec::new()),
+            Rows::Kept(pending) => {
+                let mut snapshots = wait_for(pending, &|| None)?;
+                snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default()
+            }
+            Rows::Computed(scans) => {
+                let batches = match &followed.query {
+                    None => scans.iter().flat_map(|(_, scan)| scan.batches()).collect(),
+                    Some(query) => {
+                        let input = |(id, scan): &(RelationId, Scan)| (CollectionId::Relation(*id), scan.batches());
+                        let contents: Contents = scans.iter().map(input).collect();
+                        self.executor.run(rewrite::optimise(query)?, &contents, followed.shape.schema(), &|| None)?
+                    }
+                };
+                batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect()
+            }
+        };
+        followed.shape.snapshot(&rows, time).map_err(cannot_read)
+    }
+
+    /// Lets the changes of `view` come to the hub; gives the time after which they do.
+    fn watch(&self, view: ViewId) -> Result<Time, Error> {
+        let mut watched = self.watched.lock();
+        let time = self.engine.watch(view, true)?;
+        *watched.entry(view).or_default() += 1;
+        Ok(time)
+    }
+
+    /// A subscription of `view` is over. Does not wait; may be called by a destructor.
+    fn release(&self, view: ViewId, anonymous: bool) {
+        let mut watched = self.watched.lock();
+        let left = watched.get_mut(&view).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if left > 0 {
+            return;
+        }
+        watched.remove(&view);
+        // The engine may have ended, or the view been dropped by a statement: then there is nothing left to undo.
+        if !anonymous {
+            let _ = self.engine.watch(view, false);
+            return;
+        }
+        drop(watched);
+        let mut views = self.anonymous.lock();
+        let found = views.iter().position(|(other, _)| *other == view);
+        if let Some(position) = found {
+            views.remove(position);
+            drop(views);
+            let _ = self.engine.drop_view(view);
+            self.hub.end(view, &End::Finished);
+        }
+    }
+
+    /// Forgets the views of subscriptions that read `name`; gives them.
+    pub(super) fn take_anonymous(&self, name: &str) -> Vec<ViewId> {
+        let mut views = self.anonymous.lock();
+        let reads = |(_, reads): &mut (ViewId, Vec<String>)| reads.iter().any(|read| read == name);
+        views.extract_if(.., reads).map(|(view, _)| view).collect()
+    }
+}
+
+fn new_shape(schema: &SchemaRef, unique_key: Option<Vec<usize>>) -> Result<Shape, Error> {
+    Shape::new(Arc::clone(schema), unique_key)
+        .map_err(|error| Error::StreamFailed(format!("columns of these types cannot be maintained: {error}")))
+}
+
+fn cannot_read(error: arrow::error::ArrowError) -> Error {
+    Error::Internal(format!("cannot read a view: {error}"))
+}
+
+/// All rows of a relation.
+fn identity(relation: RelationId, schema: &SchemaRef, unique_key: Option<Vec<usize>>, append_only: bool) -> ViewPlan {
+    let node = Node { operator: Operator::Input(CollectionId::Relation(relation)), schema: Arc::clone(schema) };
+    let output = Output { node: NodeId(0), unique_key: unique_key.clone(), state: OutputState::Nothing };
+    let plan = DataflowPlan { nodes: vec![node], arrangements: Vec::new(), output };
+    ViewPlan { plan: Arc::new(plan), schema: Arc::clone(schema), unique_key, append_only, linear: true }
+}
