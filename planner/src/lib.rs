@@ -9,6 +9,7 @@
 
 pub mod bind;
 pub mod catalog;
+pub mod decorrelate;
 pub mod error;
 pub mod function;
 pub mod lower;

@@ -26,6 +26,8 @@ pub struct Properties {
     pub append_only: bool,
     /// Whether each column can be NULL.
     pub nullable: Vec<bool>,
+    /// Whether each column is known to have one value in all rows.
+    pub constant: Vec<bool>,
     /// Whether the node only filters, projects and unites relations, so that nothing needs to be kept of it.
     pub linear: bool,
     /// About how many rows, for ordering joins.
@@ -41,6 +43,7 @@ impl Properties {
             unique_keys: key.map(sorted).into_iter().collect(),
             append_only,
             nullable: schema.fields().iter().map(|field| field.is_nullable()).collect(),
+            constant: vec![false; schema.fields().len()],
             linear: matches!(collection, CollectionId::Relation(_)),
             rows: UNKNOWN_ROWS,
             kept: 1.0,
@@ -57,9 +60,9 @@ impl Properties {
         self.unique_keys.iter().min_by_key(|key| (key.len(), (*key).clone()))
     }
 
-    /// Adds a unique key, dropping those it makes redundant.
+    /// Adds a unique key, dropping columns that tell no rows apart, and keys that it makes redundant.
     pub fn add_key(&mut self, key: &[usize]) {
-        let key = sorted(key);
+        let key: Vec<usize> = sorted(key).into_iter().filter(|column| !self.constant[*column]).collect();
         if self.unique_on(&key) {
             return;
         }
@@ -74,6 +77,7 @@ impl Properties {
             unique_keys: Vec::new(),
             append_only: false,
             nullable: vec![true; width],
+            constant: vec![false; width],
             linear: false,
             rows: UNKNOWN_ROWS,
             kept: 1.0,
@@ -110,6 +114,7 @@ impl Known<'_> {
                 unique_keys: if rows.num_rows() <= 1 { vec![Vec::new()] } else { Vec::new() },
                 append_only: true,
                 nullable: rows.columns().iter().map(|column| column.null_count() > 0).collect(),
+                constant: vec![rows.num_rows() <= 1; width],
                 linear: true,
                 rows: rows.num_rows() as f64,
                 kept: 1.0,
@@ -156,6 +161,7 @@ impl Known<'_> {
             },
             append_only: all().all(|input| input.append_only),
             nullable,
+            constant: vec![false; width],
             linear: all().all(|input| input.linear),
             rows: all().map(|input| input.rows).sum(),
             kept: 1.0,
@@ -192,6 +198,7 @@ impl Known<'_> {
             unique_keys: Vec::new(),
             append_only: left.append_only && right.append_only,
             nullable: join.output.iter().map(|column| nullable_output(*column, keys, &left, &right)).collect(),
+            constant: join.output.iter().map(|column| constant_output(*column, keys, &left, &right)).collect(),
             linear: false,
             rows,
             kept: left.kept * right.kept,
@@ -217,14 +224,17 @@ impl Known<'_> {
         let input = self.of(reduce.input);
         let keys = reduce.key.len();
         let nullable = (0..width).map(|column| column >= keys || input.nullable[reduce.key[column]]).collect();
+        let constant = (0..width).map(|column| column < keys && input.constant[reduce.key[column]]).collect();
         let mut properties = Properties {
-            unique_keys: vec![(0..keys).collect()],
+            unique_keys: Vec::new(),
+            constant,
             append_only: reduce.aggregates.is_empty() && input.append_only,
             nullable,
             linear: false,
             rows: if keys == 0 { 1.0 } else { (input.rows * 0.3).max(1.0) },
             kept: 1.0,
         };
+        properties.add_key(&(0..keys).collect::<Vec<_>>());
         // A unique key of the input among the grouping columns stays one.
         for key in &input.unique_keys {
             let places: Option<Vec<usize>> =
@@ -257,6 +267,14 @@ fn nullable_output(column: JoinColumn, keys: usize, left: &Properties, right: &P
     }
 }
 
+fn constant_output(column: JoinColumn, keys: usize, left: &Properties, right: &Properties) -> bool {
+    match column {
+        JoinColumn::Key(key) => left.constant[key] || right.constant[key],
+        JoinColumn::Left(value) => left.constant[keys + value],
+        JoinColumn::Right(value) => right.constant[keys + value],
+    }
+}
+
 /// Properties after the rows of `input` are cut down to `columns`, which become columns 0, 1, ...
 fn moved(input: &Properties, columns: &[usize]) -> Properties {
     let place = |column: &usize| columns.iter().position(|other| other == column);
@@ -264,6 +282,7 @@ fn moved(input: &Properties, columns: &[usize]) -> Properties {
     let mut properties = Properties {
         unique_keys: Vec::new(),
         nullable: columns.iter().map(|column| input.nullable[*column]).collect(),
+        constant: columns.iter().map(|column| input.constant[*column]).collect(),
         ..input.clone()
     };
     keys.for_each(|key| properties.add_key(&key));
@@ -279,6 +298,7 @@ fn step_properties(input: &Properties, step: &Step) -> Properties {
             let mut properties = Properties {
                 unique_keys: Vec::new(),
                 nullable: sources.iter().map(|source| source.is_none_or(|column| input.nullable[column])).collect(),
+                constant: sources.iter().map(|source| source.is_some_and(|column| input.constant[column])).collect(),
                 ..input.clone()
             };
             for key in &input.unique_keys {

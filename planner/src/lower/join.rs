@@ -1,6 +1,7 @@
 //! Inner joins: leaves are lowered, ordered, and joined one after the other by arrangements of what is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
@@ -214,7 +215,7 @@ impl Lowering {
         let mut join = Join { left, right, output, residual: None };
         if let Some(condition) = residual.iter().cloned().reduce(Expr::and) {
             // Compiled over the pairs, which are the columns of the join without its condition.
-            let pairs = self.builder.add(Operator::Join(join.clone()), schema.clone());
+            let pairs = self.builder.add(Operator::Join(join.clone()), Arc::clone(&schema));
             join.residual = Some(compile(&self.builder, pairs, &condition, |column| columns[&column])?);
         }
         Ok(Relation { node: self.builder.add(Operator::Join(join), schema), columns })

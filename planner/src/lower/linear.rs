@@ -47,6 +47,13 @@ impl Lowering {
             return Ok(Relation { node: constant, columns });
         }
         let node = project(&mut self.builder, input.node, scalars);
+        for (place, (_, expr)) in exprs.iter().enumerate() {
+            if let Expr::Literal(value, _) = expr.clone().unalias_nested().data {
+                let properties = self.builder.properties_mut(node);
+                properties.constant[place] = true;
+                properties.nullable[place] = value.is_null();
+            }
+        }
         Ok(Relation { node, columns: exprs.iter().enumerate().map(|(place, (column, _))| (*column, place)).collect() })
     }
 

@@ -23,6 +23,9 @@ mod scan;
 mod set;
 mod top_k;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use datafusion::common::JoinType;
 use datafusion::logical_expr::{Distinct, LogicalPlan};
 

@@ -11,15 +11,17 @@
 //! agree on them share it, whatever their number. NULL keys match nothing: the other side is filtered, so a preserved
 //! row with a NULL key finds no partner.
 
-use datafusion::common::JoinType;
-use datafusion::logical_expr::{Expr, Join};
+use std::collections::BTreeMap;
+
+use datafusion::common::{JoinType, ScalarValue};
+use datafusion::logical_expr::{Expr, Join, lit};
 use laminardb_dataflow::plan::{NodeId, Operator, SemiJoin, SemiJoinKind};
 
 use crate::PlanError;
 use crate::lower::Lowering;
 use crate::lower::join::{Sides, split_keys};
 use crate::lower::join_graph::{Equality, Predicate, join_predicates};
-use crate::lower::relation::{Demand, Relation, column_scalar, compile, named_schema, null, project};
+use crate::lower::relation::{Demand, Relation, column_scalar, compile, named_schema, null, project, row_marker};
 
 /// Both sides of a join lowered over graph columns (left columns, then right ones), and its condition.
 struct Lowered {
@@ -27,6 +29,8 @@ struct Lowered {
     right: Relation,
     keys: Vec<Equality>,
     residual: Vec<Expr>,
+    /// Conditions of an anti join on the rows it preserves.
+    own: Vec<Expr>,
     /// Number of columns of the left side.
     width: usize,
 }
@@ -39,7 +43,7 @@ enum Side {
 
 impl Lowering {
     pub(super) fn lower_outer_join(&mut self, join: &Join, demand: &Demand) -> Result<Relation, PlanError> {
-        let Lowered { left, right, keys, residual, width } = self.lower_sides(join, demand)?;
+        let Lowered { left, right, keys, residual, width, .. } = self.lower_sides(join, demand)?;
         let keep_left = join.join_type != JoinType::Right;
         let keep_right = join.join_type != JoinType::Left;
         let mut read = demand.clone();
@@ -88,29 +92,67 @@ impl Lowering {
             _ => SemiJoinKind::Anti,
         };
         let wanted: Demand = demand.iter().map(|column| first + column).collect();
-        let Lowered { left, right, keys, residual, .. } = self.lower_sides(join, &wanted)?;
-        let mut read = wanted;
+        let Lowered { left, right, keys, residual, own, .. } = self.lower_sides(join, &wanted)?;
+        if own.is_empty() {
+            let result = self.semi_join((left, right), (&keys, &residual), &wanted, side, kind)?;
+            let columns = demand.iter().map(|column| (*column, result.at(first + column))).collect();
+            return Ok(Relation { node: result.node, columns });
+        }
+        // Rows that fail a condition of their own have no partner; only the others are looked up.
+        let preserved = if side == Side::Left { left.clone() } else { right.clone() };
+        let condition = own.into_iter().reduce(Expr::and).expect("there are conditions");
+        let mut branches = Vec::new();
+        let passed = self.filter(preserved.clone(), &[Expr::IsNotTrue(Box::new(condition.clone()))])?;
+        branches.push(self.branch(&passed, &wanted, &preserved)?);
+        if !never(&condition) {
+            let tested = self.filter(preserved.clone(), &[condition])?;
+            let sides = if side == Side::Left { (tested, right) } else { (left, tested) };
+            let result = self.semi_join(sides, (&keys, &residual), &wanted, side, kind)?;
+            branches.push(self.branch(&result, &wanted, &preserved)?);
+        }
+        let columns: BTreeMap<usize, usize> =
+            demand.iter().enumerate().map(|(place, column)| (*column, place)).collect();
+        let preserved_keys = self.builder.properties(preserved.node).unique_keys.clone();
+        let node = self.unite(branches);
+        for key in preserved_keys {
+            // Every row is in one branch, so what tells rows apart still does.
+            let place = |place: &usize| wanted.iter().position(|column| preserved.at(*column) == *place);
+            if let Some(key) = key.iter().map(place).collect::<Option<Vec<usize>>>() {
+                self.builder.properties_mut(node).add_key(&key);
+            }
+        }
+        Ok(Relation { node, columns })
+    }
+
+    /// The rows of `side` by whether they have a partner, over graph columns.
+    fn semi_join(
+        &mut self,
+        (left, right): (Relation, Relation),
+        (keys, residual): (&[Equality], &[Expr]),
+        wanted: &Demand,
+        side: Side,
+        kind: SemiJoinKind,
+    ) -> Result<Relation, PlanError> {
+        let mut read = wanted.clone();
         if !residual.is_empty() {
             read.extend(if side == Side::Left { left.columns.keys() } else { right.columns.keys() });
         }
-        let all = self.key_sides(left, right, &keys, &read, &residual)?;
+        let all = self.key_sides(left, right, keys, &read, residual)?;
         let filtered = self.without_null_key_rows(&all)?;
         let sides = match (kind, side) {
             (SemiJoinKind::Semi, _) => filtered,
             (SemiJoinKind::Anti, Side::Left) => Sides { left: all.left, ..filtered },
             (SemiJoinKind::Anti, Side::Right) => Sides { right: all.right, ..filtered },
         };
-        let result = if !residual.is_empty() {
-            let matched = self.join_sides(&sides, &read, &residual)?;
-            self.by_presence(&sides, side, Some(&matched), &read, kind)?
-        } else if kind == SemiJoinKind::Semi && self.other_is_unique(&sides, side) {
+        if !residual.is_empty() {
+            let matched = self.join_sides(&sides, &read, residual)?;
+            return self.by_presence(&sides, side, Some(&matched), &read, kind);
+        }
+        if kind == SemiJoinKind::Semi && self.other_is_unique(&sides, side) {
             // At most one partner a row: the pairs are the rows.
-            self.join_sides(&sides, &read, &residual)?
-        } else {
-            self.by_presence(&sides, side, None, &read, kind)?
-        };
-        let columns = demand.iter().map(|column| (*column, result.at(first + column))).collect();
-        Ok(Relation { node: result.node, columns })
+            return self.join_sides(&sides, &read, residual);
+        }
+        self.by_presence(&sides, side, None, &read, kind)
     }
 
     fn other_is_unique(&self, sides: &Sides, side: Side) -> bool {
@@ -139,11 +181,12 @@ impl Lowering {
         let right = self.lower(&join.right, &needed.range(width..).map(|column| column - width).collect())?;
         let columns = right.columns.into_iter().map(|(column, place)| (column + width, place)).collect();
         let right = Relation { node: right.node, columns };
+        let (own, predicates) = split_own(predicates, width, join.join_type);
         let (left_only, right_only, rest) = split_sides(predicates, width, join.join_type);
         let left = self.filter(left, &left_only)?;
         let right = self.filter(right, &right_only)?;
         let (keys, residual) = split_keys(rest, &|column| column < width);
-        Ok(Lowered { left, right, keys, residual, width })
+        Ok(Lowered { left, right, keys, residual, own, width })
     }
 
     /// Rows of one side by whether they have a partner: by key, or if given by whole row among the `matched` pairs.
@@ -206,9 +249,7 @@ impl Lowering {
             columns.push((scalar, field.name().clone()));
         }
         if columns.is_empty() {
-            // A row without columns cannot be told from no row.
-            let one = compile(&self.builder, relation.node, &datafusion::logical_expr::lit(true), |at| at)?;
-            columns.push((one, "row".to_owned()));
+            columns.push(row_marker(&self.builder, relation.node)?);
         }
         Ok(project(&mut self.builder, relation.node, columns))
     }
@@ -252,6 +293,23 @@ impl Lowering {
     }
 }
 
+/// The conditions of an anti join that only read the rows it preserves, or no row, and the others.
+fn split_own(predicates: Vec<Predicate>, width: usize, join_type: JoinType) -> (Vec<Expr>, Vec<Predicate>) {
+    let preserved = |predicate: &Predicate| match join_type {
+        JoinType::LeftAnti => predicate.columns.iter().all(|column| *column < width),
+        JoinType::RightAnti => predicate.columns.iter().all(|column| *column >= width),
+        _ => false,
+    };
+    let (own, others): (Vec<_>, Vec<_>) = predicates.into_iter().partition(preserved);
+    let own = own.into_iter().map(|predicate| predicate.expr).filter(|expr| *expr != lit(true));
+    (own.collect(), others)
+}
+
+/// Whether a condition is a literal that is not true.
+fn never(condition: &Expr) -> bool {
+    matches!(condition, Expr::Literal(value, _) if *value != ScalarValue::Boolean(Some(true)))
+}
+
 /// Conjuncts that only cut down a side whose rows are not preserved, left and right, and the others.
 fn split_sides(
     predicates: Vec<Predicate>,
@@ -266,7 +324,7 @@ fn split_sides(
         let of_left = predicate.columns.iter().all(|column| *column < width);
         let of_right = predicate.columns.iter().all(|column| *column >= width);
         match predicate.columns.is_empty() {
-            true if predicate.expr == datafusion::logical_expr::lit(true) => {}
+            true if predicate.expr == lit(true) => {}
             false if of_left && cut_left => left.push(predicate.expr),
             false if of_right && cut_right => right.push(predicate.expr),
             _ => rest.push(predicate),

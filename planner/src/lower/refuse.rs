@@ -1,7 +1,8 @@
 //! What a view cannot be made of, by name.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::common::{JoinType, NullEquality};
+use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Volatility};
 
 use crate::PlanError;
 
@@ -37,6 +38,7 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     let visited = query.apply_with_subqueries(|node| {
         refused = match node {
             LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => Err(plan(node)),
+            LogicalPlan::Join(join) if loses_multiplicities(join) => Err(construct("EXCEPT ALL or INTERSECT ALL")),
             _ => Ok(()),
         };
         if refused.is_err() {
@@ -49,6 +51,14 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     });
     visited.map_err(PlanError::from)?;
     refused
+}
+
+/// DataFusion's plan of EXCEPT ALL and INTERSECT ALL: the joins it makes for the forms without ALL have distinct rows
+/// on the left.
+fn loses_multiplicities(join: &Join) -> bool {
+    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
+        && join.null_equality == NullEquality::NullEqualsNull
+        && !matches!(join.left.as_ref(), LogicalPlan::Distinct(Distinct::All(_)))
 }
 
 /// Refuses functions whose value is not a function of their arguments: a retraction would not find its row.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, lit};
 use laminardb_dataflow::Scalar;
 use laminardb_dataflow::plan::{NodeId, Step};
 
@@ -39,9 +39,12 @@ impl Relation {
 
 /// Adds the columns of `schema` that `expr` reads.
 pub(super) fn demand_of(expr: &Expr, schema: &DFSchema, demand: &mut Demand) -> Result<(), PlanError> {
-    for column in expr.column_refs() {
-        demand.insert(schema.index_of_column(column).map_err(PlanError::from)?);
-    }
+    expr.apply(|expr| {
+        if let Expr::Column(column) = expr {
+            demand.insert(schema.index_of_column(column)?);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
     Ok(())
 }
 
@@ -189,4 +192,9 @@ pub(super) fn with_values(
         places.push(place_of(&mut columns, scalar, name));
     }
     Ok((Relation { node: project(builder, relation.node, columns), columns: kept }, places))
+}
+
+/// A constant column, for rows of which nothing is read: a row without columns cannot be told from no row.
+pub(super) fn row_marker(builder: &PlanBuilder, node: NodeId) -> Result<(Arc<dyn Scalar>, String), PlanError> {
+    Ok((compile(builder, node, &lit(true), |at| at)?, "row".to_owned()))
 }

@@ -4,7 +4,7 @@ use datafusion::logical_expr::{LogicalPlan, Union};
 use laminardb_dataflow::plan::{NodeId, Operator, SetOperation};
 
 use crate::PlanError;
-use crate::lower::relation::{Demand, Relation, compile, named_schema, position_column, project};
+use crate::lower::relation::{Demand, Relation, compile, named_schema, position_column, project, row_marker};
 use crate::lower::{Lowering, all_columns};
 use crate::set_operation::SetOperationNode;
 
@@ -46,6 +46,9 @@ impl Lowering {
             }
             let scalar = compile(&self.builder, relation.node, &expr, |at| relation.at(at))?;
             columns.push((scalar, field.name().clone()));
+        }
+        if columns.is_empty() {
+            columns.push(row_marker(&self.builder, relation.node)?);
         }
         Ok(project(&mut self.builder, relation.node, columns))
     }

@@ -1,5 +1,7 @@
 //! ORDER BY with LIMIT, DISTINCT ON, and ROW_NUMBER() cut at a number: the first rows of each group.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
@@ -132,7 +134,7 @@ impl Lowering {
             return Ok(relation);
         }
         if limit == Some(0) {
-            let rows = RecordBatch::new_empty(self.builder.schema(relation.node).clone());
+            let rows = RecordBatch::new_empty(Arc::clone(self.builder.schema(relation.node)));
             return Ok(Relation { node: self.constant(rows), ..relation });
         }
         let (relation, places) = with_values(&mut self.builder, &relation, &exprs, demand)?;
@@ -146,7 +148,7 @@ impl Lowering {
             offset,
             monotonic: self.builder.properties(relation.node).append_only,
         };
-        let schema = self.builder.schema(relation.node).clone();
+        let schema = Arc::clone(self.builder.schema(relation.node));
         let node = self.builder.add(Operator::TopK(top_k), schema);
         Ok(Relation { node, ..relation })
     }

@@ -25,6 +25,7 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
+use crate::decorrelate::decorrelate;
 use crate::{BoundQuery, PlanError};
 
 /// Rewrites a bound query for execution, once or for ever; the result is checked to resolve.
@@ -37,6 +38,7 @@ pub(crate) fn optimise_plan(plan: LogicalPlan) -> Result<LogicalPlan, PlanError>
     // Without a start time `now()` is not folded into a constant.
     let context = OptimizerContext::new_with_config_options(Arc::new(ConfigOptions::default()))
         .without_query_execution_start_time();
+    let plan = decorrelate(plan)?;
     // After each rule the optimiser itself checks that the schema is what it was.
     let plan = Optimizer::with_rules(rules()).optimize(plan, &context, |_, _| {})?;
     scope_check::check(&plan)?;

@@ -1,0 +1,133 @@
+//! Values of EXISTS and of scalar subqueries as columns of a left join.
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, JoinType, Result};
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr, lit};
+
+use crate::PlanError;
+use crate::decorrelate::domain::Domain;
+use crate::decorrelate::outer_reference::{references, subquery_of};
+use crate::decorrelate::three_valued::with_exists;
+use crate::decorrelate::{Decorrelation, column};
+
+impl Decorrelation {
+    /// `expr` over `input`, with its subqueries as columns that are joined to `input`.
+    pub(super) fn extract(&mut self, input: LogicalPlan, expr: Expr) -> Result<(LogicalPlan, Expr)> {
+        let expr = with_exists(expr, input.schema())?;
+        let mut input = input;
+        let expr = expr.transform_down(|expr| {
+            let Some(subquery) = subquery_of(&expr) else { return Ok(Transformed::no(expr)) };
+            let plan = subquery.subquery.as_ref().clone();
+            let replaced = match &expr {
+                Expr::Exists(exists) => {
+                    let found = match self.attach_keys(&mut input, &plan)? {
+                        Some(found) => found,
+                        None => Expr::Column(self.attach(&mut input, &plan, Value::Exists)?),
+                    };
+                    if exists.negated { found.is_null() } else { found.is_not_null() }
+                }
+                _ => match rows(&plan) {
+                    Rows::One | Rows::AtMostOne => match self.attach_aggregate(&mut input, &plan)? {
+                        Some(value) => value,
+                        None => Expr::Column(self.attach(&mut input, &plan, Value::Scalar)?),
+                    },
+                    Rows::Any if references(&plan)?.is_empty() => {
+                        return Ok(Transformed::new(expr, false, TreeNodeRecursion::Jump));
+                    }
+                    Rows::Any => {
+                        return Err(PlanError::NotMaintainable {
+                            construct: "a scalar subquery that can return more than one row".to_owned(),
+                            position: None,
+                            hint: Some("aggregate it, or end it with LIMIT 1".to_owned()),
+                        }
+                        .into());
+                    }
+                },
+            };
+            Ok(Transformed::new(replaced, true, TreeNodeRecursion::Jump))
+        })?;
+        Ok((input, expr.data))
+    }
+
+    /// Joins the value of a subquery to `input`; returns the column it is in. For EXISTS it is NULL or true.
+    fn attach(&mut self, input: &mut LogicalPlan, subquery: &LogicalPlan, value: Value) -> Result<Column> {
+        let alias = self.fresh("s");
+        let domain = self.domain(input, subquery)?;
+        let evaluated = self.evaluate(&domain, subquery)?;
+        let mut exprs = domain.key_exprs();
+        exprs.push(match value {
+            Value::Exists => lit(true).alias("v"),
+            Value::Scalar => {
+                let Some(column) = subquery.schema().columns().into_iter().next() else {
+                    return Err(PlanError::invalid("a scalar subquery needs a column").into());
+                };
+                Expr::Column(column).alias("v")
+            }
+        });
+        let mut plan = LogicalPlanBuilder::from(evaluated).project(exprs)?;
+        if let Value::Exists = value {
+            plan = plan.distinct()?;
+        }
+        let plan = plan.alias(alias.as_str())?.build()?;
+        let plan = self.rewrite(plan)?;
+        let joined = LogicalPlanBuilder::from(std::mem::take(input));
+        *input = if domain.is_empty() && matches!((value, rows(subquery)), (Value::Scalar, Rows::One)) {
+            joined.cross_join(plan)?.build()?
+        } else {
+            joined.join_on(plan, JoinType::Left, domain.join_conditions(&alias))?.build()?
+        };
+        Ok(Column::new(Some(alias), "v"))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Value {
+    Exists,
+    Scalar,
+}
+
+/// How many rows a subquery has for one row of the outer query.
+enum Rows {
+    One,
+    AtMostOne,
+    Any,
+}
+
+fn rows(plan: &LogicalPlan) -> Rows {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => Rows::One,
+        LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Rows::One,
+        LogicalPlan::Limit(limit) if at_most_one(limit) => Rows::AtMostOne,
+        LogicalPlan::Projection(projection) => rows(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => rows(&alias.input),
+        LogicalPlan::Subquery(subquery) => rows(&subquery.subquery),
+        LogicalPlan::Sort(sort) => rows(&sort.input),
+        LogicalPlan::Distinct(distinct) => rows(distinct.input()),
+        LogicalPlan::Filter(filter) => match rows(&filter.input) {
+            Rows::Any => Rows::Any,
+            _ => Rows::AtMostOne,
+        },
+        _ => Rows::Any,
+    }
+}
+
+fn at_most_one(limit: &Limit) -> bool {
+    use datafusion::logical_expr::FetchType;
+    matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(0 | 1))))
+}
+
+/// `a IS NOT DISTINCT FROM b`.
+pub(super) fn same(a: Expr, b: Expr) -> Expr {
+    binary_expr(a, Operator::IsNotDistinctFrom, b)
+}
+
+impl Domain {
+    /// The conditions that join rows of the outer query with `alias`, whose columns begin with the domain's.
+    pub(super) fn join_conditions(&self, alias: &str) -> Vec<Expr> {
+        if self.is_empty() {
+            return vec![lit(true)];
+        }
+        let keys = self.outer.iter().enumerate();
+        keys.map(|(at, outer)| same(Expr::Column(outer.clone()), column(alias, format!("k{at}")))).collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! Conjuncts of a filter that are EXISTS or IN: semi and anti joins.
+
+use std::sync::Arc;
+
+use datafusion::common::{JoinType, Result};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, lit};
+
+use crate::decorrelate::outer_reference::has_subquery;
+use crate::decorrelate::pull_up::pull_up;
+use crate::decorrelate::{Decorrelation, columns};
+
+impl Decorrelation {
+    pub(super) fn rewrite_filter(&mut self, filter: Filter) -> Result<LogicalPlan> {
+        let mut input = Arc::unwrap_or_clone(filter.input);
+        let outputs = columns(&input);
+        let (mut plain, mut subqueries) = (Vec::new(), Vec::new());
+        for conjunct in split_conjunction_owned(filter.predicate) {
+            if has_subquery(&conjunct) { subqueries.push(conjunct) } else { plain.push(conjunct) }
+        }
+        // Conditions on the row alone first: fewer rows are looked up.
+        if let Some(predicate) = conjunction(plain) {
+            input = LogicalPlanBuilder::from(input).filter(predicate)?.build()?;
+        }
+        let mut widened = false;
+        for conjunct in subqueries {
+            let conjunct = without_not(conjunct);
+            if let Some(joined) = self.semi_join(&input, &conjunct)? {
+                input = joined;
+                continue;
+            }
+            let (extended, predicate) = self.extract(input, conjunct)?;
+            input = LogicalPlanBuilder::from(extended).filter(predicate)?.build()?;
+            widened = true;
+        }
+        if widened {
+            input = LogicalPlanBuilder::from(input).project(outputs)?.build()?;
+        }
+        Ok(input)
+    }
+
+    /// The rows of `input` where `conjunct` is true, if it is EXISTS or IN of a subquery that can be taken apart.
+    fn semi_join(&mut self, input: &LogicalPlan, conjunct: &Expr) -> Result<Option<LogicalPlan>> {
+        let (subquery, value, negated) = match conjunct {
+            Expr::Exists(Exists { subquery, negated }) => (subquery, None, *negated),
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) if !has_subquery(expr) => {
+                (subquery, Some(expr.as_ref().clone()), *negated)
+            }
+            _ => return Ok(None),
+        };
+        let Some(pulled) = pull_up(&subquery.subquery)? else { return Ok(None) };
+        let alias = self.fresh("s");
+        let (plan, over_join) = pulled.renamed(&alias)?;
+        let plan = self.rewrite(plan)?;
+        let conditions = pulled.conditions.iter().map(|expr| over_join(expr.clone())).collect::<Result<Vec<_>>>()?;
+        let compared = match (&value, pulled.outputs.first()) {
+            (Some(value), Some(contained)) => Some((value.clone(), over_join(contained.clone())?)),
+            _ => None,
+        };
+        let join = |rows: LogicalPlan, join_type: JoinType, extra: Vec<Expr>| -> Result<LogicalPlan> {
+            let mut on: Vec<Expr> = conditions.iter().cloned().chain(extra).collect();
+            if on.is_empty() {
+                on.push(lit(true));
+            }
+            LogicalPlanBuilder::from(rows).join_on(plan.clone(), join_type, on)?.build()
+        };
+        let rows = input.clone();
+        Ok(Some(match (compared, negated) {
+            (None, false) => join(rows, JoinType::LeftSemi, Vec::new())?,
+            (None, true) => join(rows, JoinType::LeftAnti, Vec::new())?,
+            (Some((value, contained)), false) => join(rows, JoinType::LeftSemi, vec![value.eq(contained)])?,
+            (Some((value, contained)), true) => {
+                // Nothing equal, nothing NULL, and a NULL only where there is nothing at all.
+                let rows = join(rows, JoinType::LeftAnti, vec![value.clone().eq(contained.clone())])?;
+                let rows = join(rows, JoinType::LeftAnti, vec![contained.is_null()])?;
+                join(rows, JoinType::LeftAnti, vec![value.is_null()])?
+            }
+        }))
+    }
+}
+
+/// NOT EXISTS and NOT (x IN ...) as their negated forms.
+fn without_not(expr: Expr) -> Expr {
+    match expr {
+        Expr::Not(inner) => match without_not(*inner) {
+            Expr::Exists(Exists { subquery, negated }) => Expr::Exists(Exists { subquery, negated: !negated }),
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+                Expr::InSubquery(InSubquery { expr, subquery, negated: !negated })
+            }
+            other => Expr::Not(Box::new(other)),
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,144 @@
+//! References of a subquery to the queries around it.
+//!
+//! DataFusion names the column only, not the level: a reference belongs to the nearest query around it whose input
+//! has the column. So a nested subquery's references are those that the plan around it does not resolve.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+
+/// What references are replaced with.
+pub(super) type Replacements = BTreeMap<Column, Column>;
+
+/// The columns of queries around it that `plan` refers to, each once.
+pub(super) fn references(plan: &LogicalPlan) -> Result<Vec<Column>> {
+    let mut found = Vec::new();
+    plan.apply(|node| {
+        let scope = scope_of(node);
+        node.apply_expressions(|expr| {
+            expression_references(expr, &scope, &mut found)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
+}
+
+/// The columns that a node's expressions see.
+pub(super) fn scope_of(node: &LogicalPlan) -> DFSchema {
+    let mut scope = DFSchema::empty();
+    for input in node.inputs() {
+        scope.merge(input.schema());
+    }
+    scope
+}
+
+/// Adds the references of `expr`, which stands where `scope` is seen.
+pub(super) fn expression_references(expr: &Expr, scope: &DFSchema, found: &mut Vec<Column>) -> Result<()> {
+    expr.apply(|expr| {
+        if let Expr::OuterReferenceColumn(_, column) = expr
+            && !found.contains(column)
+        {
+            found.push(column.clone());
+        }
+        if let Some(subquery) = subquery_of(expr) {
+            for column in references(&subquery.subquery)? {
+                if !scope.has_column(&column) && !found.contains(&column) {
+                    found.push(column);
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+/// The subquery of a subquery expression.
+pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Some(subquery),
+        Expr::Exists(exists) => Some(&exists.subquery),
+        Expr::InSubquery(contained) => Some(&contained.subquery),
+        Expr::SetComparison(comparison) => Some(&comparison.subquery),
+        _ => None,
+    }
+}
+
+/// Whether `expr` contains a subquery.
+pub(super) fn has_subquery(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(subquery_of(expr).is_some())).expect("the visitor does not fail")
+}
+
+/// `expr`, of the subquery's own level, with references replaced by columns; those of nested subqueries by references.
+pub(super) fn replace(expr: Expr, scope: &DFSchema, with: &Replacements) -> Result<Expr> {
+    let replaced = expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::OuterReferenceColumn(field, column) => match with.get(&column) {
+                Some(new) => Transformed::yes(Expr::Column(new.clone())),
+                None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+            },
+            other => replace_nested(other, scope, with)?,
+        })
+    })?;
+    Ok(replaced.data)
+}
+
+/// A subquery expression with its references replaced by references.
+fn replace_nested(expr: Expr, scope: &DFSchema, with: &Replacements) -> Result<Transformed<Expr>> {
+    // What the scope around the subquery resolves is not a reference beyond it.
+    let visible: Replacements =
+        with.iter().filter(|(old, _)| !scope.has_column(old)).map(|(old, new)| (old.clone(), new.clone())).collect();
+    let in_subquery = |subquery: Subquery| -> Result<Subquery> {
+        let plan = std::sync::Arc::unwrap_or_clone(subquery.subquery);
+        Ok(Subquery { subquery: std::sync::Arc::new(replace_references(plan, &visible)?), ..subquery })
+    };
+    Ok(match expr {
+        Expr::ScalarSubquery(subquery) => Transformed::yes(Expr::ScalarSubquery(in_subquery(subquery)?)),
+        Expr::Exists(Exists { subquery, negated }) => {
+            Transformed::yes(Expr::Exists(Exists { subquery: in_subquery(subquery)?, negated }))
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery: in_subquery(subquery)?, negated }))
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+            let subquery = in_subquery(subquery)?;
+            Transformed::yes(Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }))
+        }
+        other => Transformed::no(other),
+    })
+}
+
+/// `plan` with its references renamed.
+fn replace_references(plan: LogicalPlan, with: &Replacements) -> Result<LogicalPlan> {
+    let replaced = plan.transform_up(|node| {
+        let scope = scope_of(&node);
+        node.map_expressions(|expr| {
+            expr.transform_up(|expr| {
+                Ok(match expr {
+                    Expr::OuterReferenceColumn(field, column) => match with.get(&column) {
+                        Some(new) => Transformed::yes(Expr::OuterReferenceColumn(field, new.clone())),
+                        None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+                    },
+                    other => replace_nested(other, &scope, with)?,
+                })
+            })
+        })
+    })?;
+    Ok(replaced.data)
+}
+
+/// `expr` of the outer query, seen from a subquery over `schema`.
+pub(super) fn as_reference(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let replaced = expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => {
+                let (_, field) = schema.qualified_field_from_column(&column)?;
+                Transformed::yes(Expr::OuterReferenceColumn(std::sync::Arc::clone(field), column))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(replaced.data)
+}
