@@ -3,13 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::trace::TraceReader;
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::dataflow::{InputHandle, Scope, Stream};
+use timely::progress::frontier::AntichainRef;
 
-use super::rows::{Change, Row, changes_of, to_batch};
+use super::rows::{Change, Row, accumulate, changes_of, to_batch};
+use crate::arrangement::{self, ArrangementSize, Layout, Trace, arrange};
 use crate::update::PerRow;
 use crate::{Time, UpdateBatch};
 
@@ -51,9 +55,7 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
         for time in 1..=script.times {
             for (input, handle) in inputs.iter_mut().enumerate() {
                 handle.advance_to(time);
-                for mut batch in share(&script, input, time, worker.index(), worker.peers()) {
-                    handle.send_batch(&mut batch);
-                }
+                send(handle, &script.schemas[input], &script.at(input, time), worker.index(), worker.peers());
                 handle.advance_to(time + 1);
             }
             if script.drained.contains(&time) {
@@ -65,21 +67,99 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
     Arc::into_inner(outputs).expect("the workers have ended").into_inner().expect("no worker panicked")
 }
 
-/// This worker's batches of an input at a time: every n-th row, cut in two, some with diffs of one kind.
-fn share(script: &Script, input: usize, time: Time, worker: usize, workers: usize) -> Vec<UpdateBatch> {
-    let at_time = script.changes[input].iter().filter(|(_, at, _)| *at == time);
-    let mine: Vec<&Change> = at_time.enumerate().filter(|(i, _)| i % workers == worker).map(|(_, c)| c).collect();
-    let (front, back) = mine.split_at(mine.len() / 2);
-    let batch = |changes: &[&Change]| {
-        let rows: Vec<&Row> = changes.iter().map(|(row, _, _)| row).collect();
-        let diffs = changes.iter().map(|(_, _, diff)| *diff).collect();
-        UpdateBatch {
-            rows: to_batch(&script.schemas[input], &rows),
-            times: PerRow::Same(time),
-            diffs: PerRow::from_vec(diffs),
+/// What a late fragment reads: arrangements of some inputs, then the others as streams.
+pub(crate) type LateFragment = dyn for<'s> Fn(Vec<Arranged<'s, Trace>>, Vec<Stream<'s, Time, UpdateBatch>>) -> Stream<'s, Time, UpdateBatch>
+    + Send
+    + Sync;
+
+/// Runs a fragment that is built after time `opening`: it imports arrangements of the inputs that have a layout, whose
+/// history is compacted by then, and has the contents at `opening` of the others, as a view that is created late.
+/// Gives its changes, and what the arrangements hold at the end.
+pub(crate) fn run_late(
+    workers: usize,
+    script: &Script,
+    opening: Time,
+    layouts: Vec<Option<Arc<Layout>>>,
+    fragment: Arc<LateFragment>,
+) -> (Vec<Change>, Vec<ArrangementSize>) {
+    let (outputs, sizes) = (Arc::new(Mutex::new(vec![Vec::new()])), Arc::new(Mutex::new(Vec::new())));
+    let (script, captured, measured) = (script.clone(), Arc::clone(&outputs), Arc::clone(&sizes));
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let mut inputs: Vec<InputHandle<Time, NoopBuilder<UpdateBatch>>> =
+            script.schemas.iter().map(|_| InputHandle::new_with_builder()).collect();
+        let probe = ProbeHandle::new();
+        let mut traces: Vec<Trace> = worker.dataflow::<Time, _, _>(|scope| {
+            let indexed = inputs.iter_mut().zip(&layouts).filter_map(|(input, layout)| Some((input, layout.as_ref()?)));
+            let arranged = indexed.map(|(input, layout)| arrange(input.to_stream(scope), layout, "Index"));
+            arranged
+                .map(|a| {
+                    a.stream.probe_with(&probe);
+                    a.trace
+                })
+                .collect()
+        });
+        for time in 1..=script.times {
+            if time == opening + 1 {
+                worker.dataflow::<Time, _, _>(|scope| {
+                    let imported = traces.iter_mut().map(|trace| trace.import_core(scope, "Import").0).collect();
+                    let late = inputs.iter_mut().zip(&layouts).filter(|(_, layout)| layout.is_none());
+                    let streams = late.map(|(input, _)| input.to_stream(scope)).collect();
+                    capture(fragment(imported, streams), 0, Arc::clone(&captured)).probe_with(&probe);
+                });
+            }
+            for (input, handle) in inputs.iter_mut().enumerate() {
+                let indexed = layouts[input].is_some();
+                if time == opening + 1 && !indexed {
+                    handle.advance_to(opening);
+                    let contents = accumulate(&script.changes[input], opening).into_iter();
+                    let contents: Vec<Change> = contents.map(|(row, diff)| (row, opening, diff)).collect();
+                    let contents: Vec<&Change> = contents.iter().collect();
+                    send(handle, &script.schemas[input], &contents, worker.index(), worker.peers());
+                }
+                if time > opening || indexed {
+                    handle.advance_to(time);
+                    send(handle, &script.schemas[input], &script.at(input, time), worker.index(), worker.peers());
+                    handle.advance_to(time + 1);
+                }
+            }
+            if time == opening || script.drained.contains(&time) {
+                worker.step_while(|| probe.less_than(&(time + 1)));
+                for trace in &mut traces {
+                    trace.set_logical_compaction(AntichainRef::new(&[time]));
+                    trace.set_physical_compaction(AntichainRef::new(&[time + 1]));
+                }
+            }
         }
-    };
-    [front, back].into_iter().filter(|part| !part.is_empty()).map(batch).collect()
+        measured.lock().expect("no worker panicked").extend(traces.iter().map(arrangement::size));
+    });
+    drop(guards.expect("timely starts"));
+    let changes = outputs.lock().expect("no worker panicked").remove(0);
+    (changes, Arc::into_inner(sizes).expect("the workers have ended").into_inner().expect("no worker panicked"))
+}
+
+impl Script {
+    fn at(&self, input: usize, time: Time) -> Vec<&Change> {
+        self.changes[input].iter().filter(|(_, at, _)| *at == time).collect()
+    }
+}
+
+/// Sends this worker's share of some changes: every n-th, in two batches, some with diffs of one kind.
+fn send(
+    handle: &mut InputHandle<Time, NoopBuilder<UpdateBatch>>,
+    schema: &SchemaRef,
+    changes: &[&Change],
+    worker: usize,
+    workers: usize,
+) {
+    let mine: Vec<&Change> = changes.iter().skip(worker).step_by(workers).copied().collect();
+    let (front, back) = mine.split_at(mine.len() / 2);
+    for part in [front, back] {
+        if let Some((_, time, _)) = part.first() {
+            let rows: Vec<&Row> = part.iter().map(|(row, _, _)| row).collect();
+            let diffs = PerRow::from_vec(part.iter().map(|(_, _, diff)| *diff).collect());
+            handle.send_batch(&mut UpdateBatch { rows: to_batch(schema, &rows), times: PerRow::Same(*time), diffs });
+        }
+    }
 }
 
 fn capture<'scope>(

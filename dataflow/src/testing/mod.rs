@@ -7,15 +7,26 @@ mod fragment;
 mod random;
 mod rows;
 
-pub(crate) use fragment::{Fragment, Script, run};
-pub(crate) use random::{Random, Shape, random_script, seeds};
+pub(crate) use fragment::{Fragment, LateFragment, Script, run, run_late};
+pub(crate) use random::{Random, Shape, churning_script, random_script, seeds};
 pub(crate) use rows::{Change, Row, Rows, Value, accumulate, changes_of, schema, to_batch};
 
 use crate::Time;
 
 /// Compares the accumulated `changes` with the twin's rows at every time up to `last`.
 pub(crate) fn assert_same_history(case: &str, changes: &[Change], last: Time, twin: impl Fn(Time) -> Rows) {
-    for time in 0..=last {
+    assert_same_history_since(case, changes, 0, last, twin);
+}
+
+/// As `assert_same_history`, at times from `first` on.
+pub(crate) fn assert_same_history_since(
+    case: &str,
+    changes: &[Change],
+    first: Time,
+    last: Time,
+    twin: impl Fn(Time) -> Rows,
+) {
+    for time in first..=last {
         let (is, should) = (accumulate(changes, time), twin(time));
         assert_eq!(is, should, "{case}: contents at time {time} (left: operator, right: twin)");
     }

@@ -86,6 +86,17 @@ pub(crate) fn random_script(random: &mut Random, shape: &Shape) -> Script {
     Script { schemas, changes, times: shape.times, drained }
 }
 
+/// Rows of (Int64, Utf8) that stay for ten times each, over many times.
+pub(crate) fn churning_script(inputs: usize, times: Time) -> Script {
+    let row = |i: Time| vec![Value::Int((i % 7) as i64), Value::Text(i.to_string())];
+    let inserted = (1..=times).map(|time| (row(time), time, 1));
+    let deleted = (11..=times).map(|time| (row(time - 10), time, -1));
+    let mut changes: Vec<Change> = inserted.chain(deleted).collect();
+    changes.sort_by_key(|(_, time, _)| *time);
+    let schemas = vec![schema(&[DataType::Int64, DataType::Utf8]); inputs];
+    Script { schemas, changes: vec![changes; inputs], times, drained: (1..=times).collect() }
+}
+
 fn random_change(random: &mut Random, types: &[DataType], domain: usize, live: &mut Vec<Row>, time: Time) -> Change {
     if !live.is_empty() && random.below(5) < 2 {
         let row = live.swap_remove(random.below(live.len()));

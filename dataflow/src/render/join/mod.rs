@@ -31,14 +31,14 @@ use output::PairDecoder;
 
 /// How the rows of two arrangements become rows of their join.
 #[derive(Debug)]
-pub struct JoinLayout {
+pub(crate) struct JoinLayout {
     decoder: PairDecoder,
 }
 
 impl JoinLayout {
     /// The join of arrangements of these layouts with these output columns, whose names are in `schema`. An error if
     /// the keys or the columns do not fit each other.
-    pub fn new(
+    pub(crate) fn new(
         left: &Arc<Layout>,
         right: &Arc<Layout>,
         output: &[JoinColumn],
@@ -54,7 +54,7 @@ impl JoinLayout {
 }
 
 /// All pairs of rows with equal keys; an empty key pairs every row with every other.
-pub fn join<'scope, Left, Right>(
+pub(crate) fn join<'scope, Left, Right>(
     left: Arranged<'scope, Left>,
     right: Arranged<'scope, Right>,
     layout: JoinLayout,

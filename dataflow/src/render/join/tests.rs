@@ -5,7 +5,8 @@ use super::*;
 use crate::Time;
 use crate::arrangement::arrange;
 use crate::testing::{
-    Fragment, Random, Row, Rows, Script, Shape, accumulate, assert_same_history, random_script, run, schema, seeds,
+    Fragment, LateFragment, Random, Row, Rows, Script, Shape, accumulate, assert_same_history,
+    assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,
 };
 
 /// A join of two inputs: which of their columns are key and value, and what comes out.
@@ -46,12 +47,26 @@ fn layout(case: &Case, side: usize) -> Arc<Layout> {
 
 fn fragment(case: Case) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
-        let layouts = [layout(&case, 0), layout(&case, 1)];
-        let join_layout = JoinLayout::new(&layouts[0], &layouts[1], &case.output, &output_schema(&case));
         let mut streams = streams.into_iter();
-        let mut arranged = |side: usize| arrange(streams.next().expect("two inputs"), &layouts[side], "Arrange");
+        let mut arranged = |side: usize| arrange(streams.next().expect("two inputs"), &layout(&case, side), "Arrange");
         let (left, right) = (arranged(0), arranged(1));
-        vec![join(left, right, join_layout.expect("the case fits"))]
+        vec![join(left, right, join_layout(&case))]
+    })
+}
+
+fn join_layout(case: &Case) -> JoinLayout {
+    JoinLayout::new(&layout(case, 0), &layout(case, 1), &case.output, &output_schema(case)).expect("the case fits")
+}
+
+/// Both sides imported, or the right one its own.
+fn late_fragment(case: Case) -> Arc<LateFragment> {
+    Arc::new(move |mut arranged, mut streams| {
+        let left = arranged.remove(0);
+        let right = match streams.pop() {
+            Some(rows) => arrange(rows, &layout(&case, 1), "Arrange"),
+            None => arranged.remove(0),
+        };
+        join(left, right, join_layout(&case))
     })
 }
 
@@ -91,9 +106,35 @@ fn check(seed: u64) {
 
 #[test]
 fn a_join_is_all_pairs_of_equal_keys() {
-    for seed in seeds(120) {
+    for seed in seeds(100) {
         check(seed);
     }
+}
+
+#[test]
+fn a_late_join_imports_compacted_history() {
+    for seed in seeds(40) {
+        let mut random = Random::new(seed + 9000);
+        let case = case(&mut random);
+        let step = if case.keys[0].is_empty() { 8 } else { *random.pick(&[2, 10, 60]) };
+        let shape = Shape { inputs: case.inputs.to_vec(), times: 8, step, domain: *random.pick(&[2, 12]) };
+        let script = random_script(&mut random, &shape);
+        let (workers, opening) = (*random.pick(&[1, 1, 2, 4]), 1 + random.below(6) as Time);
+        let layouts = vec![Some(layout(&case, 0)), random.once_in(2).then(|| layout(&case, 1))];
+        let (changes, _) = run_late(workers, &script, opening, layouts, late_fragment(case.clone()));
+        let name = format!("seed {seed}, {workers} workers from {opening}, {case:?}");
+        assert_same_history_since(&name, &changes, opening, script.times, |time| twin(&case, &script, time));
+    }
+}
+
+#[test]
+fn history_does_not_grow_with_time() {
+    let types = vec![Int64, Utf8];
+    let output = vec![JoinColumn::Left(0), JoinColumn::Right(0)];
+    let case = Case { inputs: [types.clone(), types], keys: [vec![0], vec![0]], values: [vec![1], vec![1]], output };
+    let layouts = vec![Some(layout(&case, 0)), Some(layout(&case, 1))];
+    let (_, sizes) = run_late(1, &churning_script(2, 300), 2, layouts, late_fragment(case));
+    assert!(sizes.len() == 2 && sizes.iter().all(|s| s.updates < 80 && s.batches < 12), "{sizes:?}");
 }
 
 #[test]

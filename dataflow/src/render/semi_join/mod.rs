@@ -33,12 +33,12 @@ use crate::plan::SemiJoinKind;
 use crate::row_bytes::KeyCodec;
 use crate::{DataflowError, Time, UpdateBatch};
 
-pub use presence::PresenceSize;
+pub(crate) use presence::PresenceSize;
 use steps::Steps;
 
 /// What a semi or anti join reads and gives.
 #[derive(Clone, Debug)]
-pub struct SemiJoinLayout {
+pub(crate) struct SemiJoinLayout {
     left: Arc<Layout>,
     right_key: Arc<KeyCodec>,
     kind: SemiJoinKind,
@@ -48,7 +48,7 @@ pub struct SemiJoinLayout {
 impl SemiJoinLayout {
     /// The rows of an arrangement of layout `left` by the presence of `right_key`, under `schema`. An error if the keys
     /// or the schema do not fit.
-    pub fn new(
+    pub(crate) fn new(
         left: &Arc<Layout>,
         right_key: &Arc<KeyCodec>,
         kind: SemiJoinKind,
@@ -69,7 +69,7 @@ impl SemiJoinLayout {
 }
 
 /// The rows of `left` whose key `right` has, or has not; and the size of what is kept, as it changes.
-pub fn semi_join<'scope, Left>(
+pub(crate) fn semi_join<'scope, Left>(
     left: Arranged<'scope, Left>,
     right: Stream<'scope, Time, UpdateBatch>,
     layout: SemiJoinLayout,

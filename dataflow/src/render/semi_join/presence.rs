@@ -8,11 +8,11 @@ use crate::Diff;
 
 /// What is kept of the right side of a semi join.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PresenceSize {
+pub(crate) struct PresenceSize {
     /// Keys that are there.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// Bytes allocated for them.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// Key bytes; those of one or two numbers need no allocation.

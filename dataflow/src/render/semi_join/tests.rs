@@ -3,7 +3,8 @@ use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 use super::*;
 use crate::arrangement::arrange;
 use crate::testing::{
-    Fragment, Random, Row, Rows, Script, Shape, accumulate, assert_same_history, random_script, run, schema, seeds,
+    Fragment, LateFragment, Random, Row, Rows, Script, Shape, accumulate, assert_same_history,
+    assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,
 };
 
 /// A semi or anti join of two inputs.
@@ -29,15 +30,25 @@ fn case(random: &mut Random) -> Case {
     Case { inputs, key, value, right_key, kind }
 }
 
+fn left_layout(case: &Case) -> Arc<Layout> {
+    Layout::new(&schema(&case.inputs[0]), &case.key, &case.value).expect("supported types")
+}
+
+fn layout(case: &Case) -> SemiJoinLayout {
+    let right_key = KeyCodec::new(&schema(&case.inputs[1]), &case.right_key).expect("supported types");
+    let left = left_layout(case);
+    SemiJoinLayout::new(&left, &Arc::new(right_key), case.kind, left.schema()).expect("the case fits")
+}
+
 fn fragment(case: Case) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
-        let [left_schema, right_schema] = [0, 1].map(|side| schema(&case.inputs[side]));
-        let left = Layout::new(&left_schema, &case.key, &case.value).expect("supported types");
-        let right_key = Arc::new(KeyCodec::new(&right_schema, &case.right_key).expect("supported types"));
-        let layout = SemiJoinLayout::new(&left, &right_key, case.kind, left.schema()).expect("the case fits");
-        let [left_rows, right_rows] = <[_; 2]>::try_from(streams).ok().expect("two inputs");
-        vec![semi_join(arrange(left_rows, &left, "Arrange"), right_rows, layout).0]
+        let [left, right] = <[_; 2]>::try_from(streams).ok().expect("two inputs");
+        vec![semi_join(arrange(left, &left_layout(&case), "Arrange"), right, layout(&case)).0]
     })
+}
+
+fn late_fragment(case: Case) -> Arc<LateFragment> {
+    Arc::new(move |mut arranged, mut streams| semi_join(arranged.remove(0), streams.remove(0), layout(&case)).0)
 }
 
 /// The plain twin.
@@ -69,9 +80,39 @@ fn check(seed: u64, steps: &[usize]) {
 
 #[test]
 fn rows_come_and_go_with_their_key() {
-    for seed in seeds(150) {
+    for seed in seeds(110) {
         check(seed, &[2, 10, 60]);
     }
+}
+
+#[test]
+fn a_late_semi_join_imports_compacted_history() {
+    for seed in seeds(40) {
+        let mut random = Random::new(seed + 9000);
+        let case = case(&mut random);
+        let (step, domain) = (*random.pick(&[2, 10, 60]), *random.pick(&[2, 12]));
+        let script = random_script(&mut random, &Shape { inputs: case.inputs.to_vec(), times: 10, step, domain });
+        let (workers, opening) = (*random.pick(&[1, 1, 2, 4]), 1 + random.below(7) as Time);
+        let layouts = vec![Some(left_layout(&case)), None];
+        let (changes, _) = run_late(workers, &script, opening, layouts, late_fragment(case.clone()));
+        let name = format!("seed {seed}, {workers} workers from {opening}, {case:?}");
+        assert_same_history_since(&name, &changes, opening, script.times, |time| twin(&case, &script, time));
+    }
+}
+
+#[test]
+fn history_does_not_grow_with_time() {
+    let types = vec![Int64, Utf8];
+    let case = Case {
+        inputs: [types.clone(), types],
+        key: vec![0],
+        value: vec![1],
+        right_key: vec![0],
+        kind: SemiJoinKind::Anti,
+    };
+    let layouts = vec![Some(left_layout(&case)), None];
+    let (_, sizes) = run_late(1, &churning_script(2, 300), 2, layouts, late_fragment(case));
+    assert!(sizes.len() == 1 && sizes[0].updates < 80 && sizes[0].batches < 12, "{sizes:?}");
 }
 
 #[test]
