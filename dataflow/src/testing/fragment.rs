@@ -59,7 +59,7 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
                 handle.advance_to(time + 1);
             }
             if script.drained.contains(&time) {
-                worker.step_while(|| probe.less_than(&(time + 1)));
+                worker.step_or_park_while(None, || probe.less_than(&(time + 1)));
             }
         }
     });
@@ -123,7 +123,7 @@ pub(crate) fn run_late(
                 }
             }
             if time == opening || script.drained.contains(&time) {
-                worker.step_while(|| probe.less_than(&(time + 1)));
+                worker.step_or_park_while(None, || probe.less_than(&(time + 1)));
                 for trace in &mut traces {
                     trace.set_logical_compaction(AntichainRef::new(&[time]));
                     trace.set_physical_compaction(AntichainRef::new(&[time + 1]));
