@@ -193,7 +193,10 @@ struct Sides<'a> {
 
 impl<'a> Sides<'a> {
     fn new(instance: &'a Instance) -> Self {
-        let cursors = |batches: &'a [Batch]| batches.iter().map(Cursor::new).collect();
+        let cursors = |batches: &'a [Batch]| {
+            assert!(batches.len() < 1 << 20, "positions have 20 bits for the batch");
+            batches.iter().map(Cursor::new).collect()
+        };
         Sides { left: cursors(&instance.batches0), right: cursors(&instance.batches1) }
     }
 
