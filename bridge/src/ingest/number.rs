@@ -166,6 +166,7 @@ where
 }
 
 pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, Refused> {
+    type To = Decimal128Type;
     let target = &DataType::Decimal128(precision, scale);
     let bound = 10_i128.pow(precision.into());
     let fit = |(value, from)| {
@@ -174,18 +175,18 @@ pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<A
     };
     macro_rules! from_integer {
         ($s:ty) => {
-            convert::<$s, Decimal128Type>(array, target, |v| fit((v.into(), 0)))
+            convert::<$s, To>(array, target, |v| fit((v.into(), 0)))
         };
     }
     each_integer!(array, from_integer => match array.data_type() {
-        // The text of a float of half or single precision is the shortest that gives the same float back.
-        DataType::Float16 => convert::<Float16Type, Decimal128Type>(array, target, |v| fit(shortest(v.to_f32(), v.is_finite())?)),
-        DataType::Float32 => convert::<Float32Type, Decimal128Type>(array, target, |v| fit(shortest(v, v.is_finite())?)),
-        DataType::Float64 => convert::<Float64Type, Decimal128Type>(array, target, |v| fit(shortest(v, v.is_finite())?)),
-        DataType::Decimal32(_, s) => convert::<Decimal32Type, Decimal128Type>(array, target, |v| fit((v.into(), *s))),
-        DataType::Decimal64(_, s) => convert::<Decimal64Type, Decimal128Type>(array, target, |v| fit((v.into(), *s))),
-        DataType::Decimal128(_, s) => convert::<Decimal128Type, Decimal128Type>(array, target, |v| fit((v, *s))),
-        DataType::Decimal256(_, s) => convert::<Decimal256Type, Decimal128Type>(array, target, |v| fit(shorten(v, *s)?)),
+        // The shortest text that gives the same float back; of a half, that of the equal single.
+        DataType::Float16 => convert::<Float16Type, To>(array, target, |v| fit(shortest(v.to_f32(), v.is_finite())?)),
+        DataType::Float32 => convert::<Float32Type, To>(array, target, |v| fit(shortest(v, v.is_finite())?)),
+        DataType::Float64 => convert::<Float64Type, To>(array, target, |v| fit(shortest(v, v.is_finite())?)),
+        DataType::Decimal32(_, s) => convert::<Decimal32Type, To>(array, target, |v| fit((v.into(), *s))),
+        DataType::Decimal64(_, s) => convert::<Decimal64Type, To>(array, target, |v| fit((v.into(), *s))),
+        DataType::Decimal128(_, s) => convert::<Decimal128Type, To>(array, target, |v| fit((v, *s))),
+        DataType::Decimal256(_, s) => convert::<Decimal256Type, To>(array, target, |v| fit(shorten(v, *s)?)),
         _ => refuse_all(array, target, NUMBERS_ONLY),
     })
 }

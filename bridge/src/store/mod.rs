@@ -266,8 +266,8 @@ impl Store {
         })
     }
 
-    /// Rows of a keyed table by key. `keys` has the key columns, by name; others of the table's are not looked at. Gives
-    /// the positions in `keys` whose key is there, ascending, and the table's rows for them in that order.
+    /// Rows of a keyed table by key. `keys` has the key columns, by name; others of the table's are not looked at.
+    /// Gives the positions in `keys` whose key is there, ascending, and the table's rows for them in that order.
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
         let relation = self.relations.get(&id).filter(|_| self.broken.is_none());
         let Some(Relation { layout, rows: Rows::Keyed(rows) }) = relation else {

@@ -187,7 +187,8 @@ proptest! {
             let mut fails = false;
             let mut writes = Vec::new();
             for _ in 0..1 + random.below(3) {
-                let fresh = if collide { random_batch(&schema_of_all_types(), random.below(50), 4) } else { rows(random) };
+                let few = random.below(50);
+                let fresh = if collide { random_batch(&schema_of_all_types(), few, 4) } else { rows(random) };
                 match random.below(10) {
                     0 => {
                         next.clear();
