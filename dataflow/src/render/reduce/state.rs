@@ -1,6 +1,7 @@
 //! The groups of one worker and their accumulators.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -18,6 +19,8 @@ use crate::{DataflowError, Diff, Diffs};
 
 /// Rows of a batch that leaves.
 const BATCH: usize = 8192;
+/// Groups that are evaluated together at the close of a time.
+const SLICE: usize = if cfg!(test) { 7 } else { 1 << 16 };
 
 /// Groups, their accumulators, and what the time in hand has touched.
 pub(crate) struct ReduceState {
@@ -183,22 +186,31 @@ impl ReduceState {
             .expect("aggregates of groups fit the schema")
     }
 
-    /// The changed rows of touched groups, a retraction before an insertion.
-    fn changed_rows(&self, old: &Outcome, new: &Outcome) -> Vec<(RecordBatch, Diffs)> {
-        let positions = |outcome: &Outcome| {
-            let mut positions = vec![u32::MAX; self.touched.len()];
-            for (position, group) in outcome.groups.iter().enumerate() {
-                positions[self.marks[*group as usize] as usize - 1] = position as u32;
-            }
-            positions
-        };
-        let (olds, news) = (positions(old), positions(new));
+    /// Where each touched group of `range` is in `outcome`; `u32::MAX` where it is not.
+    fn positions(&self, outcome: &Outcome, range: &Range<usize>) -> Vec<u32> {
+        let mut positions = vec![u32::MAX; range.len()];
+        for (position, group) in outcome.groups.iter().enumerate() {
+            positions[self.marks[*group as usize] as usize - 1 - range.start] = position as u32;
+        }
+        positions
+    }
+
+    /// The changed rows of the touched groups of `range`, a retraction before an insertion. `olds` are the positions
+    /// of all touched groups in `old`; `new` has the groups of the range.
+    fn changed_rows(
+        &self,
+        range: Range<usize>,
+        old: &Outcome,
+        olds: &[u32],
+        new: &Outcome,
+    ) -> Vec<(RecordBatch, Diffs)> {
+        let (olds, news) = (&olds[range.clone()], self.positions(new, &range));
         let both = olds.iter().zip(&news).filter(|(o, n)| **o != u32::MAX && **n != u32::MAX);
         let pairs: Vec<(u32, u32)> = both.map(|(o, n)| (*o, *n)).collect();
         let same = unchanged(old, new, &pairs);
         let mut pair = 0;
         let (mut groups, mut picked, mut diffs) = (Vec::new(), Vec::new(), Vec::new());
-        for (touch, group) in self.touched.iter().enumerate() {
+        for (touch, group) in self.touched[range].iter().enumerate() {
             let (o, n) = (olds[touch], news[touch]);
             if o != u32::MAX && n != u32::MAX {
                 pair += 1;
@@ -223,20 +235,15 @@ impl ReduceState {
         starts.map(batch).collect()
     }
 
-    /// Failures of touched groups that come and go.
-    fn changed_failures(&self, old: &Outcome, new: &Outcome) -> Vec<(RowFailure, Diff)> {
-        let mut net: BTreeMap<RowFailure, Diff> = BTreeMap::new();
-        for (outcome, diff) in [(old, -1), (new, 1)] {
-            for (group, aggregate, message) in &outcome.failures {
-                let key = self.groups.key().codec().decode([self.groups.key_of(*group)]);
-                let options = RecordBatchOptions::new().with_row_count(Some(1));
-                let key = RecordBatch::try_new_with_options(Arc::clone(&self.key_schema), key, &options);
-                let key = key.expect("the key of a group fits its schema");
-                *net.entry(failure(&self.inputs[*aggregate].text, message.clone(), &key, 0)).or_default() += diff;
-            }
+    /// Adds the failures of an outcome, `diff` times.
+    fn add_failures(&self, outcome: &Outcome, diff: Diff, net: &mut BTreeMap<RowFailure, Diff>) {
+        for (group, aggregate, message) in &outcome.failures {
+            let key = self.groups.key().codec().decode([self.groups.key_of(*group)]);
+            let options = RecordBatchOptions::new().with_row_count(Some(1));
+            let key = RecordBatch::try_new_with_options(Arc::clone(&self.key_schema), key, &options);
+            let key = key.expect("the key of a group fits its schema");
+            *net.entry(failure(&self.inputs[*aggregate].text, message.clone(), &key, 0)).or_default() += diff;
         }
-        net.retain(|_, diff| *diff != 0);
-        net.into_iter().collect()
     }
 
     /// Forgets the time in hand, and groups without rows.
@@ -278,18 +285,23 @@ impl TimedState for ReduceState {
         if self.touched.is_empty() {
             return Changes::default();
         }
-        let present: Vec<u32> = self.touched.iter().copied().filter(|group| self.exists(*group)).collect();
-        let new = Outcome::of(present, &self.accumulators);
-        let none = || Outcome { groups: Vec::new(), columns: empty_of(&new.columns), failures: Vec::new() };
+        let none = || Outcome::of(Vec::new(), &self.accumulators);
         let old = Outcome::concatenate(std::mem::take(&mut self.before)).unwrap_or_else(none);
-        let changes = Changes { rows: self.changed_rows(&old, &new), failures: self.changed_failures(&old, &new) };
+        let olds = self.positions(&old, &(0..self.touched.len()));
+        let (mut rows, mut failures) = (Vec::new(), BTreeMap::new());
+        self.add_failures(&old, -1, &mut failures);
+        for start in (0..self.touched.len()).step_by(SLICE) {
+            let range = start..self.touched.len().min(start + SLICE);
+            let slice = self.touched[range.clone()].iter().copied();
+            let new = Outcome::of(slice.filter(|group| self.exists(*group)).collect(), &self.accumulators);
+            rows.extend(self.changed_rows(range, &old, &olds, &new));
+            self.add_failures(&new, 1, &mut failures);
+        }
+        failures.retain(|_, diff| *diff != 0);
+        let changes = Changes { rows, failures: failures.into_iter().collect() };
         self.settle();
         changes
     }
-}
-
-fn empty_of(columns: &[ArrayRef]) -> Vec<ArrayRef> {
-    columns.iter().map(|column| column.slice(0, 0)).collect()
 }
 
 /// An aggregate as failures name it.

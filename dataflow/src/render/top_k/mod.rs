@@ -139,9 +139,15 @@ impl TimedState for TopKState {
         columns.extend_from_slice(rows.columns());
         let encoded = self.codec.encode(&columns, rows.num_rows());
         for (row, group) in groups.iter().enumerate() {
-            let touched = self.touch(*group);
             let (bytes, diff) = (encoded.row(row), diffs.at(row));
             assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
+            if self.marks[*group as usize] == 0 && self.ordered[*group as usize].is_beyond(bytes) {
+                if !self.monotonic {
+                    self.ordered[*group as usize].add(bytes, diff);
+                }
+                continue;
+            }
+            let touched = self.touch(*group);
             self.ordered[*group as usize].add(bytes, diff);
             if self.window.limit.is_none() {
                 *self.touched[touched].changes.entry(bytes.into()).or_default() += diff;
@@ -156,9 +162,10 @@ impl TimedState for TopKState {
         let mut changes: Vec<(Box<[u8]>, Diff)> = Vec::new();
         for touched in std::mem::take(&mut self.touched) {
             let group = touched.group;
-            let ordered = &self.ordered[group as usize];
+            let ordered = &mut self.ordered[group as usize];
             ordered.assert_settled();
             let head = ordered.head(&self.window);
+            ordered.settle(&self.window, &head);
             self.window.changes(&touched.head, &head, touched.changes, &mut changes);
             self.marks[group as usize] = 0;
             if ordered.is_empty() {

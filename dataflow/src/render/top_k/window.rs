@@ -70,6 +70,9 @@ pub(super) struct Ordered {
     total: Diff,
     /// Bytes of all rows, equal ones once.
     bytes: usize,
+    /// The last of the first rows when the group last settled, if there were as many as decide: what comes or goes
+    /// after it changes nothing.
+    boundary: Option<Box<[u8]>>,
 }
 
 impl Ordered {
@@ -100,6 +103,21 @@ impl Ordered {
             left -= taken;
         }
         head
+    }
+
+    /// Whether the window cannot depend on `row`, as long as no row before it has changed.
+    pub(super) fn is_beyond(&self, row: &[u8]) -> bool {
+        self.boundary.as_ref().is_some_and(|boundary| row > &boundary[..])
+    }
+
+    /// Takes note of the first rows at the close of a time.
+    pub(super) fn settle(&mut self, window: &Window, head: &[(Box<[u8]>, Diff)]) {
+        let full = Diff::try_from(window.depth()).is_ok_and(|depth| self.total >= depth);
+        // Without a limit all rows leave, also those after the ones that decide.
+        self.boundary = match (full && window.limit.is_some(), head.last()) {
+            (true, Some((last, _))) => Some(last.clone()),
+            _ => None,
+        };
     }
 
     /// Drops rows that no window will reach, as long as none before them is taken back.
