@@ -51,13 +51,14 @@ def define(conn: laminardb.Connection) -> None:
 def stream(conn: laminardb.Connection, data: demo_data.Data, batch_rows: int) -> Progress:
     """Writes everything, one write after the other, and takes the time until its change is delivered."""
     subscriptions = {name: conn.subscribe_stream(name) for name in SUBSCRIBED}
-    progress = Progress(rows_total=data.flights.num_rows + data.weather.num_rows)
+    writes = list(demo_data.writes(data, batch_rows))
+    progress = Progress(rows_total=sum(write.rows.num_rows for write in writes))
     progress.changes = dict.fromkeys(subscriptions, 0)
     conn.insert("airlines", data.airlines)
     conn.insert("planes", data.planes)
     timed = subscriptions[SUBSCRIBED[0]]
     with display(progress) as shown:
-        for write in demo_data.writes(data, batch_rows):
+        for write in writes:
             before = time.perf_counter()
             if write.delete:
                 conn.delete(write.table, write.rows)
