@@ -1,0 +1,60 @@
+//! A dataflow under measurement: how it is fed, driven and read, the same for every candidate.
+
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use timely::dataflow::operators::probe::Handle as ProbeHandle;
+use timely::worker::Worker;
+
+/// What a candidate hands to the harness.
+pub(crate) struct Flow {
+    /// Sends rows, each inserted once at the current time, to the input of the given number.
+    pub(crate) send: Box<dyn FnMut(usize, &RecordBatch)>,
+    /// Moves all inputs to a time.
+    pub(crate) advance: Box<dyn FnMut(u64)>,
+    /// Where the results come out.
+    pub(crate) probe: ProbeHandle<u64>,
+    /// Reads all that is arranged as Arrow columns and gives the number of rows; for load flows only.
+    pub(crate) snapshot: Option<Box<dyn FnMut() -> usize>>,
+}
+
+/// Builds a flow on a worker.
+pub(crate) type Candidate = fn(&mut Worker) -> Flow;
+
+impl Flow {
+    /// Closes time `time` and works until its results are out.
+    pub(crate) fn finish(&mut self, worker: &mut Worker, time: u64) {
+        (self.advance)(time + 1);
+        while self.probe.less_than(&(time + 1)) {
+            worker.step();
+        }
+    }
+}
+
+/// Latencies of repeated small steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Steps {
+    /// Seconds each, sorted.
+    pub(crate) seconds: Vec<f64>,
+}
+
+impl Steps {
+    /// Times `repeat` calls of `step`.
+    pub(crate) fn of(repeat: usize, mut step: impl FnMut(usize)) -> Steps {
+        let mut seconds: Vec<f64> = (0..repeat)
+            .map(|turn| {
+                let start = Instant::now();
+                step(turn);
+                start.elapsed().as_secs_f64()
+            })
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        Steps { seconds }
+    }
+
+    /// The value that `share` (0 to 1) of the steps do not exceed, in microseconds.
+    pub(crate) fn micros(&self, share: f64) -> f64 {
+        let last = self.seconds.len() - 1;
+        self.seconds[((self.seconds.len() as f64 * share) as usize).min(last)] * 1e6
+    }
+}

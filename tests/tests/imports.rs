@@ -1,0 +1,88 @@
+//! The import law: which of our crates may know which, and where each foreign vocabulary has its one home.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Dependencies of each crate of ours, by name, as `cargo metadata` tells them; dev-dependencies left out.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    packages
+        .iter()
+        .map(|package| {
+            let all = package["dependencies"].as_array().expect("a list of dependencies");
+            let normal = all.iter().filter(|dependency| dependency["kind"].is_null());
+            (text(&package["name"]), normal.map(|dependency| text(&dependency["name"])).collect())
+        })
+        .collect()
+}
+
+fn who_uses(crates: &BTreeMap<String, Vec<String>>, prefix: &str) -> Vec<String> {
+    let uses = |names: &Vec<String>| names.iter().any(|name| name.starts_with(prefix));
+    crates.iter().filter(|(_, names)| uses(names)).map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn our_crates_depend_in_one_direction() {
+    let crates = dependencies();
+    let ours = |name: &str| -> Vec<&str> {
+        let all = crates.get(name).unwrap_or_else(|| panic!("no crate {name}"));
+        let mut ours: Vec<&str> = all.iter().filter_map(|other| other.strip_prefix("laminardb-")).collect();
+        ours.sort_unstable();
+        ours
+    };
+    assert_eq!(ours("laminardb-dataflow"), [""; 0]);
+    assert_eq!(ours("laminardb-planner"), ["dataflow"]);
+    assert_eq!(ours("laminardb-bridge"), ["dataflow", "planner"]);
+    assert_eq!(ours("laminardb-python"), ["bridge"]);
+    for leaf in ["laminardb-python", "laminardb-tests", "laminardb-benches"] {
+        assert_eq!(who_uses(&crates, leaf), [""; 0], "{leaf} is a leaf");
+    }
+}
+
+#[test]
+fn each_foreign_vocabulary_has_one_home() {
+    let crates = dependencies();
+    // benches/ holds the hand-written differential layout that ours is measured against.
+    let expected = [
+        ("timely", vec!["laminardb-benches", "laminardb-dataflow"]),
+        ("differential", vec!["laminardb-benches", "laminardb-dataflow"]),
+        ("sqlparser", vec!["laminardb-planner"]),
+        ("datafusion", vec!["laminardb-bridge", "laminardb-planner"]),
+        ("pyo3", vec!["laminardb-python"]),
+    ];
+    for (vocabulary, homes) in expected {
+        assert_eq!(who_uses(&crates, vocabulary), homes, "who uses {vocabulary}");
+    }
+}
+
+/// In the bridge, DataFusion is the executor of ad-hoc queries and nothing else.
+#[test]
+fn the_bridge_knows_datafusion_in_its_query_executor_alone() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bridge/src");
+    let mut users = Vec::new();
+    let mut folders = vec![source.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("the bridge's sources are there") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if std::fs::read_to_string(&path).expect("a text file").contains("datafusion::") {
+                users.push(path.strip_prefix(&source).expect("below the sources").display().to_string());
+            }
+        }
+    }
+    users.sort();
+    assert!(!users.is_empty(), "the executor is gone: this test guards nothing");
+    assert!(users.iter().all(|file| file == "query.rs" || file.starts_with("query/")), "{users:?}");
+}
