@@ -15,10 +15,10 @@ use differential_dataflow::trace::implementations::ord_neu::{OrdKeyBatcher, OrdK
 use differential_dataflow::trace::{Cursor, TraceReader};
 use timely::container::{CapacityContainerBuilder, NoopBuilder, PushInto};
 use timely::dataflow::InputHandle;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
-use timely::dataflow::operators::Operator;
 use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::progress::frontier::AntichainRef;
 use timely::worker::Worker;
 
@@ -63,9 +63,7 @@ fn records(rows: &RecordBatch, time: Time) -> Updates<Record, i64> {
 
 fn bids(rows: &RecordBatch, time: Time) -> Updates<Bid, i64> {
     let [auction, bidder, price, ts] = [0, 1, 2, 3].map(|column| integers(rows, column));
-    (0..rows.num_rows())
-        .map(|row| ((auction[row] as u64, (bidder[row], price[row], ts[row])), time, 1))
-        .collect()
+    (0..rows.num_rows()).map(|row| ((auction[row] as u64, (bidder[row], price[row], ts[row])), time, 1)).collect()
 }
 
 fn auctions(rows: &RecordBatch, time: Time) -> Updates<Auction, i64> {
@@ -79,9 +77,7 @@ fn auctions(rows: &RecordBatch, time: Time) -> Updates<Auction, i64> {
 }
 
 fn counts(rows: &RecordBatch, time: Time) -> Updates<(), CountSum> {
-    (0..rows.num_rows())
-        .map(|row| ((integers(rows, 0)[row] as u64, ()), time, (1, integers(rows, 1)[row])))
-        .collect()
+    (0..rows.num_rows()).map(|row| ((integers(rows, 0)[row] as u64, ()), time, (1, integers(rows, 1)[row]))).collect()
 }
 
 /// Arranges (k, v, s) by k.
@@ -194,9 +190,8 @@ pub(crate) fn join(worker: &mut Worker) -> Flow {
 }
 
 fn to_arrow(joined: &[Joined]) {
-    let column = |value: fn(&Joined) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(joined.iter().map(value)))
-    };
+    let column =
+        |value: fn(&Joined) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(joined.iter().map(value))) };
     let mut items = StringBuilder::with_capacity(joined.len(), joined.len() * 16);
     joined.iter().for_each(|row| items.append_value(&row.0.1.3));
     let columns = [

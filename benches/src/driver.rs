@@ -1,0 +1,169 @@
+//! The two candidates behind one interface: our engine, and a thread that runs the hand-written flow.
+//!
+//! Both run their dataflow on a thread of their own and are told what to do from here, so a step costs both the same
+//! two hand-overs.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use laminardb_dataflow::engine::{ChangeSink, Engine, EngineConfig};
+use laminardb_dataflow::plan::DataflowPlan;
+use laminardb_dataflow::{Diffs, RelationId, Time, UpdateBatch, ViewId};
+
+use crate::flow::{Candidate, Flow};
+
+/// Something that maintains one view over numbered inputs.
+pub(crate) trait Driver {
+    /// Inserts rows into an input, at the time that the next `finish` closes.
+    fn send(&mut self, input: usize, rows: &RecordBatch);
+    /// Closes the time and waits until its results are out.
+    fn finish(&mut self);
+    /// Reads all rows of the view as Arrow columns and gives their number.
+    fn snapshot(&mut self) -> usize;
+}
+
+/// The hand-written flow on its thread.
+pub(crate) struct Typed {
+    requests: Option<Sender<Request>>,
+    replies: Receiver<usize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Request {
+    Send(usize, RecordBatch),
+    Finish,
+    Snapshot,
+}
+
+impl Typed {
+    pub(crate) fn start(candidate: Candidate) -> Typed {
+        let (requests, received) = unbounded();
+        let (reply, replies) = bounded(1);
+        let thread = std::thread::spawn(move || run(candidate, &received, &reply));
+        Typed { requests: Some(requests), replies, thread: Some(thread) }
+    }
+
+    fn request(&self, request: Request) {
+        self.requests.as_ref().expect("open until dropped").send(request).expect("the thread lives until then");
+    }
+}
+
+fn run(candidate: Candidate, requests: &Receiver<Request>, replies: &Sender<usize>) {
+    let (requests, replies) = (requests.clone(), replies.clone());
+    timely::execute_directly(move |worker| {
+        let mut flow: Flow = candidate(worker);
+        let mut time = 0;
+        for request in requests {
+            match request {
+                Request::Send(input, rows) => {
+                    (flow.send)(input, &rows);
+                    worker.step();
+                }
+                Request::Finish => {
+                    flow.finish(worker, time);
+                    time += 1;
+                    replies.send(0).expect("someone waits");
+                }
+                Request::Snapshot => {
+                    let rows = flow.snapshot.as_mut().map_or(0, |snapshot| snapshot());
+                    replies.send(rows).expect("someone waits");
+                }
+            }
+        }
+    });
+}
+
+impl Driver for Typed {
+    fn send(&mut self, input: usize, rows: &RecordBatch) {
+        self.request(Request::Send(input, rows.clone()));
+    }
+
+    fn finish(&mut self) {
+        self.request(Request::Finish);
+        self.replies.recv().expect("the thread replies");
+    }
+
+    fn snapshot(&mut self) -> usize {
+        self.request(Request::Snapshot);
+        self.replies.recv().expect("the thread replies")
+    }
+}
+
+impl Drop for Typed {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the yardstick does not panic");
+        }
+    }
+}
+
+/// Our engine with one view.
+pub(crate) struct Ours {
+    engine: Engine,
+    pending: Vec<(RelationId, RecordBatch, Diffs)>,
+    closed: Receiver<(usize, Time)>,
+    frontiers: Vec<Time>,
+}
+
+const VIEW: ViewId = ViewId(1);
+
+struct Frontiers(Sender<(usize, Time)>);
+
+impl ChangeSink for Frontiers {
+    fn changes(&self, _: usize, _: ViewId, _: Time, changes: &UpdateBatch) {
+        std::hint::black_box(changes);
+    }
+
+    fn frontier(&self, worker: usize, _: ViewId, frontier: Time) {
+        // Nobody listens once the bench is over.
+        let _ = self.0.send((worker, frontier));
+    }
+
+    fn stopped(&self, reason: &str) {
+        panic!("the engine stopped: {reason}");
+    }
+}
+
+impl Ours {
+    /// Input `n` of the plan is relation `n`.
+    pub(crate) fn start(plan: DataflowPlan, workers: usize) -> Ours {
+        let workers = NonZeroUsize::new(workers).expect("at least one worker");
+        let (sender, closed) = unbounded();
+        let engine = Engine::start(EngineConfig { workers }, Arc::new(Frontiers(sender))).expect("threads start");
+        let contents = (0..plan.inputs().len() as u64).map(|input| (RelationId(input), Vec::new())).collect();
+        engine.install(VIEW, Arc::new(plan), contents).expect("the plan is well formed");
+        engine.watch(VIEW, true).expect("the view is installed");
+        Ours { engine, pending: Vec::new(), closed, frontiers: vec![0; workers.get()] }
+    }
+
+    /// Bytes held for a row of the view's kept state.
+    pub(crate) fn bytes_per_row(&self) -> f64 {
+        let report = self.engine.report().expect("the engine runs");
+        let state = report.views[0].state;
+        state.bytes as f64 / state.rows.max(1) as f64
+    }
+}
+
+impl Driver for Ours {
+    fn send(&mut self, input: usize, rows: &RecordBatch) {
+        self.pending.push((RelationId(input as u64), rows.clone(), Diffs::Same(1)));
+    }
+
+    fn finish(&mut self) {
+        let time = self.engine.commit(std::mem::take(&mut self.pending)).expect("the engine runs");
+        while self.frontiers.iter().any(|frontier| *frontier <= time) {
+            let (worker, frontier) = self.closed.recv().expect("the engine runs");
+            self.frontiers[worker] = frontier;
+        }
+    }
+
+    fn snapshot(&mut self) -> usize {
+        let pending = self.engine.snapshot(&[VIEW]).expect("the engine runs");
+        let snapshots = pending.wait().expect("the view keeps its rows");
+        snapshots[0].rows.iter().map(|(rows, _)| rows.num_rows()).sum()
+    }
+}
