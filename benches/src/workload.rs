@@ -1,5 +1,6 @@
 //! What a user of the whole engine sees: latency and throughput from SQL and rows to the subscriber.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
@@ -11,7 +12,12 @@ use crate::rows::{Random, batches};
 const BATCH: usize = 8192;
 
 fn open(workers: usize) -> Session {
-    Session::open(SessionConfig { workers, buffer_size: 0, ..SessionConfig::default() }).expect("threads start")
+    Session::open(SessionConfig {
+        workers: NonZeroUsize::new(workers).expect("at least one"),
+        buffer_size: 0,
+        ..SessionConfig::default()
+    })
+    .expect("threads start")
 }
 
 fn execute(session: &Session, sql: &str) {
