@@ -9,9 +9,15 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator as _;
 
 use crate::arrangement::Layout;
-use crate::plan::{Arrangement, ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Step};
+use crate::plan::{Arrangement, ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, SemiJoin, Step};
 use crate::render::context::Updates;
-use crate::row_bytes::RowCodec;
+use crate::render::join::JoinLayout;
+use crate::render::reduce::ReduceState;
+use crate::render::semi_join::SemiJoinLayout;
+use crate::render::set::SetState;
+use crate::render::steps_between;
+use crate::render::top_k::TopKState;
+use crate::row_bytes::{KeyCodec, RowCodec};
 use crate::state::layout_by;
 use crate::{DataflowError, UpdateBatch};
 
@@ -61,7 +67,12 @@ pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
         OutputState::Arrangement { key } => {
             layout_by(plan.schema(), key)?;
         }
-        OutputState::Reduce(id) => return Err(malformed(*id, "cannot be kept yet")),
+        OutputState::Reduce(id) => {
+            let reduces = matches!(plan.nodes.get(id.0).map(|node| &node.operator), Some(Operator::Reduce(_)));
+            if !reduces || steps_between(plan, *id, plan.output.node).is_none() {
+                return Err(malformed(*id, "is not an aggregate from which the output follows by linear steps"));
+            }
+        }
     }
     // Consolidating changes needs the bytes of whole rows.
     RowCodec::new(plan.schema().fields().iter().map(|f| f.data_type().clone()).collect())?;
@@ -99,7 +110,24 @@ fn check_node(plan: &DataflowPlan, id: NodeId) -> Result<(), DataflowError> {
             }
             Ok(())
         }
-        _ => Err(malformed(id, "is of a kind that cannot be built yet")),
+        Operator::Join(join) => check_join(plan, id, join),
+        Operator::SemiJoin(semi) => check_semi_join(plan, id, semi),
+        Operator::Reduce(reduce) => {
+            check_order(id, reduce.input)?;
+            ReduceState::new(reduce, &plan.node(reduce.input).schema, &node.schema).map(|_| ())
+        }
+        Operator::Set(operation) => {
+            for input in [operation.left, operation.right] {
+                check_order(id, input)?;
+                check_types(id, &types(&plan.node(input).schema), &types(&node.schema))?;
+            }
+            SetState::new(operation.operator, &node.schema).map(|_| ())
+        }
+        Operator::TopK(top_k) => {
+            check_order(id, top_k.input)?;
+            check_types(id, &types(&plan.node(top_k.input).schema), &types(&node.schema))?;
+            TopKState::new(top_k, &node.schema).map(|_| ())
+        }
     }
 }
 
@@ -127,6 +155,33 @@ fn check_steps(plan: &DataflowPlan, id: NodeId, input: NodeId, steps: &[Step]) -
 
 fn check_order(reader: NodeId, input: NodeId) -> Result<(), DataflowError> {
     if input < reader { Ok(()) } else { Err(malformed(reader, "reads a node that is not before it")) }
+}
+
+fn check_join(plan: &DataflowPlan, id: NodeId, join: &Join) -> Result<(), DataflowError> {
+    let left = check_arrangement(plan, id, join.left)?;
+    let right = check_arrangement(plan, id, join.right)?;
+    JoinLayout::new(&left, &right, &join.output, &plan.node(id).schema)?;
+    match &join.residual {
+        Some(residual) if residual.data_type() != &DataType::Boolean => {
+            Err(malformed(id, "filters by something that is not a boolean"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_semi_join(plan: &DataflowPlan, id: NodeId, semi: &SemiJoin) -> Result<(), DataflowError> {
+    let left = check_arrangement(plan, id, semi.left)?;
+    check_order(id, semi.right)?;
+    let right_key = Arc::new(KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key)?);
+    SemiJoinLayout::new(&left, &right_key, semi.kind, &plan.node(id).schema).map(|_| ())
+}
+
+fn check_arrangement(plan: &DataflowPlan, reader: NodeId, id: ArrangementId) -> Result<Arc<Layout>, DataflowError> {
+    let Some(Arrangement { input, key, value }) = plan.arrangements.get(id.0) else {
+        return Err(malformed(reader, "reads an arrangement that does not exist"));
+    };
+    check_order(reader, *input)?;
+    Layout::new(&plan.node(*input).schema, key, value)
 }
 
 fn check_types(id: NodeId, found: &[DataType], wanted: &[DataType]) -> Result<(), DataflowError> {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::Receiver;
+use differential_dataflow::trace::ExertionLogic;
 use parking_lot::Mutex;
 use timely::WorkerConfig;
 use timely::communication::{Allocator, WorkerGuards};
@@ -326,13 +327,23 @@ fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Sh
 
 fn worker_config() -> WorkerConfig {
     let mut config = WorkerConfig::default();
-    let options = differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_MERGE_ROWS));
-    differential_dataflow::configure(&mut config, &options);
+    let logic: ExertionLogic = Arc::new(merge_when_idle);
+    config.set("differential/default_exert_logic".to_owned(), logic);
     config
 }
 
 /// Rows that an idle worker merges between two looks at its commands.
-const IDLE_MERGE_ROWS: isize = 1 << 12;
+const IDLE_MERGE_ROWS: usize = 1 << 12;
+
+/// How much to merge of an arrangement of which each layer is given as level, batches, rows. Idle workers finish the
+/// merges that are under way, and go on until small batches are few beside the largest; to merge to the last row would
+/// copy everything for every small change.
+fn merge_when_idle(layers: &[(usize, usize, usize)]) -> Option<usize> {
+    let under_way = layers.iter().any(|(_, batches, _)| *batches > 1);
+    let total: usize = layers.iter().map(|(_, _, rows)| rows).sum();
+    let largest = layers.iter().map(|(_, _, rows)| *rows).max().unwrap_or(0);
+    (under_way || (total - largest) * 4 > largest).then_some(IDLE_MERGE_ROWS)
+}
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {

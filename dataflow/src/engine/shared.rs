@@ -1,7 +1,7 @@
 //! What the handle and the workers share: the open time, the command channels, progress, and how it all ends.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     sink: Arc<dyn ChangeSink>,
     abandoned: AtomicBool,
+    /// Reads that hold back dataflows: how many workers have answered each.
+    answered: Mutex<BTreeMap<u64, Arc<AtomicUsize>>>,
     threads: OnceLock<Vec<Thread>>,
 }
 
@@ -60,6 +62,7 @@ impl Shared {
             changed: Condvar::new(),
             sink,
             abandoned: AtomicBool::new(false),
+            answered: Mutex::new(BTreeMap::new()),
             threads: OnceLock::new(),
         };
         (Arc::new(shared), receivers)
@@ -89,6 +92,16 @@ impl Shared {
     /// Why a worker did not answer.
     pub(crate) fn ended(&self) -> DataflowError {
         self.state.lock().failure().unwrap_or(DataflowError::ShutDown)
+    }
+
+    /// The number of workers that have answered read `number`, which all workers number alike.
+    pub(crate) fn answers(&self, number: u64) -> Arc<AtomicUsize> {
+        Arc::clone(self.answered.lock().entry(number).or_default())
+    }
+
+    /// Forgets the count of a read that all workers have answered.
+    pub(crate) fn forget_answers(&self, number: u64) {
+        self.answered.lock().remove(&number);
     }
 
     /// Wakes the workers to see to their commands.

@@ -1,6 +1,6 @@
 //! What operators are built in: a scope on one worker, and what is gathered beside the streams while building.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,14 +10,19 @@ use differential_dataflow::operators::arrange::Arranged;
 use timely::dataflow::{Scope, Stream};
 
 use super::errors::Failures;
+use super::reduce::ReduceState;
 use crate::arrangement::{Layout, Trace};
 use crate::input::CollectionInput;
 use crate::plan::{ArrangementId, DataflowPlan, NodeId};
+use crate::report::StateSize;
 use crate::state::TraceHandle;
 use crate::{CollectionId, Time, UpdateBatch};
 
 /// Rows on an edge.
 pub(crate) type Updates<'s> = Stream<'s, Time, UpdateBatch>;
+
+/// Tells what an operator keeps.
+pub(crate) type SizeOf = Box<dyn Fn() -> StateSize>;
 
 /// Rows an operator has touched on this worker, ever.
 #[derive(Debug)]
@@ -72,6 +77,10 @@ pub(crate) struct Context<'s, 'p> {
     pub(crate) covered: Vec<String>,
     /// Arrangements of this dataflow alone.
     pub(crate) traces: Vec<TraceHandle>,
+    /// The groups of aggregates that are built.
+    pub(crate) reduces: BTreeMap<NodeId, Rc<RefCell<ReduceState>>>,
+    /// What operators keep outside arrangements.
+    pub(crate) sizes: Vec<SizeOf>,
 }
 
 impl<'s, 'p> Context<'s, 'p> {
@@ -88,6 +97,8 @@ impl<'s, 'p> Context<'s, 'p> {
             imports: BTreeMap::new(),
             covered: Vec::new(),
             traces: Vec::new(),
+            reduces: BTreeMap::new(),
+            sizes: Vec::new(),
         }
     }
 

@@ -88,7 +88,7 @@ pub(crate) fn render(index: &IndexPlan, scope: Scope<'_, Time>, opening: Time) -
     let mut frontiers = vec![track(arranged.stream)];
     let (failures, frontier) = errors::collect(scope, std::mem::take(&mut context.failures));
     frontiers.push(frontier);
-    let built = Built { inputs: context.inputs, frontiers, traces: Vec::new(), work: context.work };
+    let built = Built { inputs: context.inputs, frontiers, traces: Vec::new(), sizes: Vec::new(), work: context.work };
     RenderedIndex { built, trace: arranged.trace, failures }
 }
 

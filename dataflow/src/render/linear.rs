@@ -46,9 +46,9 @@ pub(crate) fn linear<'s>(
                 let batch = std::mem::take(batch);
                 work.received(batch.len());
                 let mut failed = Vec::new();
-                let mut out = apply(&steps, batch, &mut failed).with_schema(&schema);
-                work.sent(out.len());
-                if !out.is_empty() {
+                if let Some(out) = apply(&steps, batch, &mut failed) {
+                    let mut out = out.with_schema(&schema);
+                    work.sent(out.len());
                     rows.session_with_builder(&capability).give_container(&mut out);
                 }
                 if !failed.is_empty() {
@@ -60,18 +60,18 @@ pub(crate) fn linear<'s>(
     (row_stream, failure_stream)
 }
 
-/// The rows that come through `steps`, and the failures on the way.
-pub(crate) fn apply(steps: &[Step], mut batch: UpdateBatch, failed: &mut Vec<FailureUpdate>) -> UpdateBatch {
+/// The rows that come through `steps`, if any do, and the failures on the way.
+pub(crate) fn apply(steps: &[Step], mut batch: UpdateBatch, failed: &mut Vec<FailureUpdate>) -> Option<UpdateBatch> {
     for step in steps {
-        if batch.is_empty() {
-            break;
-        }
         batch = match step {
             Step::Filter(predicate) => select(predicate, batch, failed),
             Step::Project { columns, schema } => project(columns, schema, batch, failed),
         };
+        if batch.is_empty() {
+            return None;
+        }
     }
-    batch
+    Some(batch)
 }
 
 /// The rows on which `predicate` is true.

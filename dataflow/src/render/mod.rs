@@ -6,7 +6,7 @@ pub(crate) mod errors;
 mod groups;
 pub(crate) mod index;
 pub(crate) mod join;
-mod linear;
+pub(crate) mod linear;
 pub(crate) mod reduce;
 pub(crate) mod semi_join;
 pub(crate) mod set;
@@ -28,11 +28,16 @@ use crate::arrangement::{Layout, Trace, arrange};
 use crate::check::checked;
 use crate::input::CollectionInput;
 use crate::output::{self, Frontier, ViewOutput, track};
-use crate::plan::{ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Step};
-use crate::state::{ArrangementState, TraceHandle, ViewState, layout_by};
+use crate::plan::{
+    ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
+};
+use crate::report::StateSize;
+use crate::row_bytes::KeyCodec;
+use crate::state::{ArrangementState, GroupsState, TraceHandle, ViewState, layout_by};
 use crate::{Time, UpdateBatch};
-use context::{Context, Updates, Work};
+use context::{Context, SizeOf, Updates, Work};
 use errors::FailureLedger;
+use semi_join::SemiJoinLayout;
 
 /// A dataflow on one worker, as far as any kind of dataflow is the same.
 pub(crate) struct Built {
@@ -41,6 +46,8 @@ pub(crate) struct Built {
     pub(crate) frontiers: Vec<Frontier>,
     /// Arrangements of its own.
     pub(crate) traces: Vec<TraceHandle>,
+    /// What other operators keep.
+    pub(crate) sizes: Vec<SizeOf>,
     pub(crate) work: Vec<Rc<Work>>,
 }
 
@@ -68,15 +75,20 @@ pub(crate) fn view(
     let mut frontiers = vec![output.frontier()];
     let output = Rc::new(RefCell::new(output));
     output::attach(rows.clone(), Rc::clone(&output), context.work("output"));
-    let state = state(plan, rows, &mut frontiers);
+    let state = state(&mut context, rows, &mut frontiers);
     let (failures, frontier) = errors::collect(scope, std::mem::take(&mut context.failures));
     frontiers.push(frontier);
-    let Context { inputs, traces, work, .. } = context;
-    Rendered { built: Built { inputs, frontiers, traces, work }, output, failures, state }
+    let Context { inputs, traces, sizes, work, .. } = context;
+    Rendered { built: Built { inputs, frontiers, traces, sizes, work }, output, failures, state }
 }
 
 /// What the view keeps for reads.
-fn state(plan: &DataflowPlan, rows: Updates<'_>, frontiers: &mut Vec<Frontier>) -> Option<Box<dyn ViewState>> {
+fn state<'s>(
+    context: &mut Context<'s, '_>,
+    rows: Updates<'s>,
+    frontiers: &mut Vec<Frontier>,
+) -> Option<Box<dyn ViewState>> {
+    let plan = context.plan;
     match &plan.output.state {
         OutputState::Nothing => None,
         OutputState::Arrangement { key } => {
@@ -85,8 +97,23 @@ fn state(plan: &DataflowPlan, rows: Updates<'_>, frontiers: &mut Vec<Frontier>) 
             frontiers.push(track(arranged.stream));
             Some(Box::new(ArrangementState::new(arranged.trace, layout, Arc::clone(plan.schema()), key)))
         }
-        OutputState::Reduce(_) => unreachable!("the plan was checked for states that cannot be kept"),
+        OutputState::Reduce(id) => {
+            let groups = context.reduces.remove(id).expect("the output node follows from the aggregate");
+            let steps = steps_between(plan, *id, plan.output.node).expect("the plan was checked");
+            Some(Box::new(GroupsState::new(groups, steps, Arc::clone(plan.schema()))))
+        }
     }
+}
+
+/// The steps by which the rows of `to` follow from those of `from`, if linear steps are all there is in between.
+pub(crate) fn steps_between(plan: &DataflowPlan, from: NodeId, to: NodeId) -> Option<Vec<Step>> {
+    if from == to {
+        return Some(Vec::new());
+    }
+    let Operator::Linear { input, steps } = &plan.node(to).operator else { return None };
+    let mut all = steps_between(plan, from, *input)?;
+    all.extend(steps.iter().cloned());
+    Some(all)
 }
 
 /// The rows of a node, built once however many read them.
@@ -102,21 +129,25 @@ fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> Updates<'s> {
         Operator::Linear { input, steps } => {
             let covered = index::source_text(plan, id).is_some_and(|text| context.covered.contains(&text));
             let input = node(context, *input);
-            ("linear", linear(context, input, id, steps.clone(), covered))
+            ("linear", linear_node(context, input, id, steps.clone(), covered))
         }
         Operator::Union(inputs) => {
             let inputs = inputs.iter().map(|input| node(context, *input)).collect();
             let work = context.work("union");
             ("union", union::union(context.scope, inputs, Arc::clone(&schema), work))
         }
-        _ => unreachable!("the plan was checked for operators that cannot be built"),
+        Operator::Join(join) => ("join", join_node(context, id, join)),
+        Operator::SemiJoin(semi) => ("semi_join", semi_join_node(context, id, semi)),
+        Operator::Reduce(reduce) => ("reduce", reduce_node(context, id, reduce)),
+        Operator::Set(operation) => ("set", set_node(context, id, operation)),
+        Operator::TopK(top_k) => ("top_k", top_k_node(context, id, top_k)),
     };
     let rows = checked(rows, name, schema);
     context.built.insert(id, rows.clone());
     rows
 }
 
-fn linear<'s>(
+fn linear_node<'s>(
     context: &mut Context<'s, '_>,
     input: Updates<'s>,
     id: NodeId,
@@ -129,6 +160,107 @@ fn linear<'s>(
         context.failures.push(failures);
     }
     rows
+}
+
+fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Updates<'s> {
+    let (left, left_layout) = arrangement(context, join.left);
+    let (right, right_layout) = arrangement(context, join.right);
+    let schema = &context.plan.node(id).schema;
+    let layout =
+        join::JoinLayout::new(&left_layout, &right_layout, &join.output, schema).expect("the plan was checked");
+    let work = context.work("join");
+    let rows = count(join::join(left, right, layout), work);
+    match &join.residual {
+        Some(residual) => linear_node(context, rows, id, vec![Step::Filter(Arc::clone(residual))], false),
+        None => rows,
+    }
+}
+
+fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin) -> Updates<'s> {
+    let plan = context.plan;
+    let (left, layout) = arrangement(context, semi.left);
+    let right = node(context, semi.right);
+    let right_key = KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key).expect("the plan was checked");
+    let schema = &plan.node(id).schema;
+    let layout = SemiJoinLayout::new(&layout, &Arc::new(right_key), semi.kind, schema).expect("the plan was checked");
+    let (rows, size) = semi_join::semi_join(left, right, layout);
+    context.sizes.push(Box::new(move || {
+        let size = size.get();
+        StateSize { rows: size.keys as u64, bytes: size.bytes as u64 }
+    }));
+    let work = context.work("semi_join");
+    count(rows, work)
+}
+
+fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> Updates<'s> {
+    let plan = context.plan;
+    let received = context.work("reduce input");
+    let input = count(node(context, reduce.input), received);
+    let input_schema = &plan.node(reduce.input).schema;
+    // Imported history may be older than the opening, so the group of all rows begins with time.
+    let (rows, failures, groups) =
+        reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0).expect("the plan was checked");
+    context.failures.push(failures);
+    context.reduces.insert(id, Rc::clone(&groups));
+    if plan.output.state != OutputState::Reduce(id) {
+        context.sizes.push(Box::new(move || {
+            let groups = groups.borrow();
+            StateSize { rows: groups.len() as u64, bytes: groups.bytes() as u64 }
+        }));
+    }
+    let sent = context.work("reduce");
+    count(rows, sent)
+}
+
+fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> Updates<'s> {
+    let left = node(context, operation.left);
+    let right = node(context, operation.right);
+    let schema = &context.plan.node(id).schema;
+    let (rows, failures, state) = set::set(left, right, operation.operator, schema).expect("the plan was checked");
+    context.failures.push(failures);
+    context.sizes.push(Box::new(move || {
+        let state = state.borrow();
+        StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
+    }));
+    let work = context.work("set");
+    count(rows, work)
+}
+
+fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> Updates<'s> {
+    let input = node(context, top_k.input);
+    let schema = &context.plan.node(id).schema;
+    let (rows, failures, state) = top_k::top_k(input, top_k, schema).expect("the plan was checked");
+    context.failures.push(failures);
+    context.sizes.push(Box::new(move || {
+        let state = state.borrow();
+        StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
+    }));
+    let work = context.work("top_k");
+    count(rows, work)
+}
+
+/// An arrangement of the plan, built once however many read it, or imported.
+fn arrangement<'s>(context: &mut Context<'s, '_>, id: ArrangementId) -> (Arranged<'s, Trace>, Arc<Layout>) {
+    if let Some((arranged, layout)) = context.arranged.get(&id) {
+        return (arranged.clone(), Arc::clone(layout));
+    }
+    let plan = context.plan;
+    let arrangement = &plan.arrangements[id.0];
+    let schema = &plan.node(arrangement.input).schema;
+    let layout = Layout::new(schema, &arrangement.key, &arrangement.value).expect("the plan was checked");
+    let arranged = match context.imports.remove(&id) {
+        // The button would end the import; the whole dataflow is dropped instead.
+        Some(mut trace) => trace.import_core(context.scope, "Import").0,
+        None => {
+            let rows = node(context, arrangement.input);
+            let work = context.work("arrange");
+            let arranged = arrange(count(rows, work), &layout, "Arrange");
+            context.traces.push(TraceHandle::new(arranged.trace.clone()));
+            arranged
+        }
+    };
+    context.arranged.insert(id, (arranged.clone(), Arc::clone(&layout)));
+    (arranged, layout)
 }
 
 /// Counts the rows that pass, for operators that cannot count for themselves.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::Time;
 use crate::input::{CollectionInput, Pumped};
 use crate::output::{Frontier, Queue};
-use crate::render::context::Work;
+use crate::render::context::{SizeOf, Work};
 use crate::report::{OperatorWork, StateSize};
 use crate::state::TraceHandle;
 
@@ -35,6 +35,8 @@ pub(super) struct Flow {
     pub(super) holds: Vec<Time>,
     /// Arrangements of its own, which nobody else compacts.
     pub(super) traces: Vec<TraceHandle>,
+    /// What its other operators keep.
+    pub(super) sizes: Vec<SizeOf>,
     pub(super) work: Vec<Rc<Work>>,
     /// Through which time history was forgotten.
     pub(super) compacted: Time,
@@ -75,11 +77,14 @@ impl Flow {
         }
     }
 
-    /// What its own arrangements hold.
+    /// What its own operators keep.
     pub(super) fn size(&self) -> StateSize {
         let mut size = StateSize::default();
         for trace in &self.traces {
             size += trace.size();
+        }
+        for kept in &self.sizes {
+            size += kept();
         }
         size
     }

@@ -55,7 +55,7 @@ impl Worker<'_> {
                 self.add_index(&index_plan, contents);
             }
             let index = self.indexes.get_mut(&index_plan.text).expect("just made");
-            imports.insert(id, index.trace.clone());
+            imports.insert(id, index.trace.share());
             if !texts.contains(&index_plan.text) {
                 index.readers += 1;
                 texts.push(index_plan.text);
@@ -67,10 +67,9 @@ impl Worker<'_> {
     fn add_index(&mut self, plan: &IndexPlan, contents: &[(RelationId, Vec<UpdateBatch>)]) {
         let time = self.closed;
         let dataflow = self.timely.next_dataflow_index();
-        let mut rendered =
+        let rendered =
             self.timely.dataflow_named::<Time, _, _>(&plan.text, |scope| render::index::render(plan, scope, time));
-        let trace = rendered.trace.clone();
-        rendered.built.traces.push(TraceHandle::new(rendered.trace));
+        let trace = TraceHandle::new(rendered.trace);
         let flow = self.add_flow(dataflow, time, rendered.built, contents);
         let (source, failures) = (plan.source.clone(), rendered.failures);
         self.indexes.insert(plan.text.clone(), Index { flow, trace, source, failures, readers: 0 });
@@ -86,7 +85,7 @@ impl Worker<'_> {
     ) -> FlowId {
         let id = self.next_flow;
         self.next_flow = id.next();
-        let Built { mut inputs, frontiers, traces, work } = built;
+        let Built { mut inputs, frontiers, traces, sizes, work } = built;
         let (mut queues, mut on_views) = (Vec::new(), Vec::new());
         for (position, input) in inputs.iter_mut().enumerate() {
             match input.collection() {
@@ -104,7 +103,8 @@ impl Worker<'_> {
             }
         }
         let (holds, compacted) = (Vec::new(), opening);
-        self.flows.insert(id, Flow { dataflow, opening, inputs, queues, frontiers, holds, traces, work, compacted });
+        let flow = Flow { dataflow, opening, inputs, queues, frontiers, holds, traces, sizes, work, compacted };
+        self.flows.insert(id, flow);
         for (view, position) in on_views {
             self.add_read(opening, vec![view], Then::Open(id, position));
         }

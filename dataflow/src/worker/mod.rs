@@ -20,17 +20,16 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::arrangement::Trace;
 use crate::command::Command;
 use crate::engine::Shared;
 use crate::input::{Event, Pumped};
 use crate::output::ViewOutput;
 use crate::render::errors::FailureLedger;
 use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
-use crate::state::ViewState;
+use crate::state::{TraceHandle, ViewState};
 use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
 use flow::{Flow, FlowId};
-use reads::PendingRead;
+use reads::{Hold, PendingRead};
 
 /// An installed view.
 struct View {
@@ -46,7 +45,7 @@ struct View {
 /// An arrangement of a relation or view that several views may read.
 struct Index {
     flow: FlowId,
-    trace: Trace,
+    trace: TraceHandle,
     /// What it indexes, whatever the key.
     source: String,
     failures: Rc<RefCell<FailureLedger>>,
@@ -67,6 +66,9 @@ pub(crate) struct Worker<'t> {
     /// Inputs that read a relation, by flow and position.
     readers: BTreeMap<RelationId, Vec<(FlowId, usize)>>,
     reads: Vec<PendingRead>,
+    /// Of reads that are answered here, and not yet on all workers.
+    holds: Vec<Hold>,
+    next_hold: u64,
     /// The progress last told to the handle.
     reported: (Time, Time),
     ending: bool,
@@ -89,6 +91,8 @@ impl<'t> Worker<'t> {
             indexes: BTreeMap::new(),
             readers: BTreeMap::new(),
             reads: Vec::new(),
+            holds: Vec::new(),
+            next_hold: 0,
             reported: (1, 1),
             ending: false,
         }
@@ -100,6 +104,7 @@ impl<'t> Worker<'t> {
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
             }
+            self.release_holds();
             let more = self.pump();
             self.timely.step_or_park(if more { Some(Duration::ZERO) } else { None });
             self.flows.values_mut().for_each(Flow::receive);
@@ -212,6 +217,7 @@ impl<'t> Worker<'t> {
             let since = since(flow);
             if since > flow.compacted {
                 flow.compact(since);
+                index.trace.compact(since);
                 index.failures.borrow_mut().compact(since);
             }
         }
@@ -245,7 +251,7 @@ impl<'t> Worker<'t> {
         let indexes = self.indexes.iter().map(|(text, index)| IndexReport {
             text: text.clone(),
             readers: index.readers,
-            size: self.flows[&index.flow].size(),
+            size: index.trace.size(),
             work: self.flows[&index.flow].work_report(),
         });
         EngineReport {

@@ -1,11 +1,15 @@
 //! Reads that wait until their time is complete.
+//!
+//! State without history is read while its dataflow is held at the time of the read. The hold ends when all workers
+//! have read: one that went on earlier would send later rows to workers that have not.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 
 use super::Worker;
-use super::flow::{Flow, FlowId};
+use super::flow::FlowId;
 use crate::command::{Read, Reading, Reply, Shard};
 use crate::render::errors::failures_at;
 use crate::update::PerRow;
@@ -15,9 +19,17 @@ use crate::{DataflowError, Time, UpdateBatch, ViewId};
 pub(super) struct PendingRead {
     pub(super) time: Time,
     views: Vec<ViewId>,
-    /// Flows that take in no later time until the read is answered.
-    held: Vec<FlowId>,
     then: Then,
+    hold: Option<Hold>,
+}
+
+/// Flows that take in no later time until all workers have answered a read.
+pub(super) struct Hold {
+    time: Time,
+    flows: Vec<FlowId>,
+    /// The read's number, the same on all workers.
+    number: u64,
+    answers: Arc<AtomicUsize>,
 }
 
 /// What to do with the rows.
@@ -46,10 +58,38 @@ impl Worker<'_> {
                 held.extend(view.indexes.iter().map(|text| self.indexes[text].flow));
             }
         }
-        for flow in &held {
-            self.flows.get_mut(flow).expect("views and indexes have flows").holds.push(time);
+        let mut hold = None;
+        if !held.is_empty() {
+            for flow in &held {
+                self.flows.get_mut(flow).expect("views and indexes have flows").holds.push(time);
+            }
+            let number = self.next_hold;
+            self.next_hold += 1;
+            hold = Some(Hold { time, flows: held, number, answers: self.shared.answers(number) });
         }
-        self.reads.push(PendingRead { time, views, held, then });
+        self.reads.push(PendingRead { time, views, then, hold });
+    }
+
+    /// This worker is through with a read; its hold goes on until all are.
+    fn answered(&mut self, hold: Option<Hold>) {
+        let Some(hold) = hold else { return };
+        if hold.answers.fetch_add(1, Ordering::AcqRel) + 1 == self.timely.peers() {
+            self.shared.forget_answers(hold.number);
+            self.shared.unpark();
+        }
+        self.holds.push(hold);
+    }
+
+    /// Lets go of the flows that no worker has to read any more as they are.
+    pub(super) fn release_holds(&mut self) {
+        let peers = self.timely.peers();
+        for hold in self.holds.extract_if(.., |hold| hold.answers.load(Ordering::Acquire) == peers) {
+            for id in &hold.flows {
+                let Some(flow) = self.flows.get_mut(id) else { continue };
+                let position = flow.holds.iter().position(|time| *time == hold.time).expect("held since the read");
+                flow.holds.swap_remove(position);
+            }
+        }
     }
 
     /// Answers the reads that can be.
@@ -74,7 +114,7 @@ impl Worker<'_> {
     }
 
     fn answer(&mut self, read: PendingRead) {
-        release(&mut self.flows, &read);
+        self.answered(read.hold);
         match read.then {
             Then::Reply(what, reply) => {
                 let shards = read.views.iter().map(|view| self.shard(*view, read.time, &what)).collect();
@@ -106,8 +146,9 @@ impl Worker<'_> {
 
     /// Answers all reads of a view with an error.
     pub(super) fn refuse_reads(&mut self, view: ViewId, error: DataflowError) {
-        for read in self.reads.extract_if(.., |read| read.views.contains(&view)) {
-            release(&mut self.flows, &read);
+        let refused: Vec<PendingRead> = self.reads.extract_if(.., |read| read.views.contains(&view)).collect();
+        for read in refused {
+            self.answered(read.hold);
             if let Then::Reply(_, reply) = read.then {
                 // A caller that has gone needs no answer.
                 let _ = reply.send(Err(error.clone()));
@@ -117,17 +158,10 @@ impl Worker<'_> {
 
     /// Gives up on reads for the inputs of a flow.
     pub(super) fn forget_opening(&mut self, id: FlowId) {
-        for read in self.reads.extract_if(.., |read| matches!(read.then, Then::Open(flow, _) if flow == id)) {
-            release(&mut self.flows, &read);
-        }
-    }
-}
-
-fn release(flows: &mut BTreeMap<FlowId, Flow>, read: &PendingRead) {
-    for id in &read.held {
-        let Some(flow) = flows.get_mut(id) else { continue };
-        if let Some(position) = flow.holds.iter().position(|hold| *hold == read.time) {
-            flow.holds.swap_remove(position);
+        let for_flow = |read: &mut PendingRead| matches!(read.then, Then::Open(flow, _) if flow == id);
+        let forgotten: Vec<PendingRead> = self.reads.extract_if(.., for_flow).collect();
+        for read in forgotten {
+            self.answered(read.hold);
         }
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct SetState {
 }
 
 impl SetState {
-    fn new(operator: SetOperator, schema: &SchemaRef) -> Result<Self, DataflowError> {
+    pub(crate) fn new(operator: SetOperator, schema: &SchemaRef) -> Result<Self, DataflowError> {
         let key = whole_row(schema)?;
         let types = key.codec().types().to_vec();
         Ok(SetState {

@@ -71,7 +71,7 @@ struct Touched {
 }
 
 impl TopKState {
-    fn new(plan: &TopK, schema: &SchemaRef) -> Result<Self, DataflowError> {
+    pub(crate) fn new(plan: &TopK, schema: &SchemaRef) -> Result<Self, DataflowError> {
         let (mut types, mut options, mut order) = (Vec::new(), Vec::new(), Vec::new());
         for key in &plan.order {
             types.push(column_type(schema, key.column)?);

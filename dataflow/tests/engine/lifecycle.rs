@@ -1,13 +1,11 @@
 //! The engine as its owner sees it: order, atomicity, ends. Plans without state.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
 use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState};
 use laminardb_dataflow::{DataflowError, RelationId, ViewId, Waited};
-use support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
 
 /// SELECT a, a + b FROM relation 1 WHERE a > 10.
 fn sums_over_ten() -> Arc<DataflowPlan> {

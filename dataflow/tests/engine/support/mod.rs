@@ -1,5 +1,7 @@
 //! Plans by hand over rows of integers, and a sink that remembers.
 
+pub(crate) mod naive;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::num::NonZeroUsize;
@@ -15,19 +17,19 @@ use laminardb_dataflow::{
 };
 
 /// A row of integers, NULL as `None`.
-pub type Row = Vec<Option<i64>>;
+pub(crate) type Row = Vec<Option<i64>>;
 /// Multiplicities of rows.
-pub type Bag = BTreeMap<Row, Diff>;
+pub(crate) type Bag = BTreeMap<Row, Diff>;
 
 /// Columns a, b, c, ... of integers.
-pub fn schema(columns: usize) -> SchemaRef {
+pub(crate) fn schema(columns: usize) -> SchemaRef {
     let names = "abcdefghijklmnopqrstuvwxyz";
     let field = |i: usize| Field::new(&names[i..=i], DataType::Int64, true);
     Arc::new(Schema::new((0..columns).map(field).collect::<Vec<_>>()))
 }
 
 /// Rows and their multiplicities as a batch.
-pub fn batch(columns: usize, rows: &[(Row, Diff)]) -> (RecordBatch, Diffs) {
+pub(crate) fn batch(columns: usize, rows: &[(Row, Diff)]) -> (RecordBatch, Diffs) {
     let column = |c: usize| Arc::new(rows.iter().map(|(row, _)| row[c]).collect::<Int64Array>()) as ArrayRef;
     let columns: Vec<ArrayRef> = (0..columns).map(column).collect();
     let rows_out = RecordBatch::try_new(schema(columns.len()), columns).expect("columns fit");
@@ -35,31 +37,44 @@ pub fn batch(columns: usize, rows: &[(Row, Diff)]) -> (RecordBatch, Diffs) {
 }
 
 /// Rows inserted once, none NULL.
-pub fn insert(rows: &[&[i64]]) -> (RecordBatch, Diffs) {
+pub(crate) fn insert(rows: &[&[i64]]) -> (RecordBatch, Diffs) {
     let rows: Vec<(Row, Diff)> = rows.iter().map(|row| (row.iter().map(|x| Some(*x)).collect(), 1)).collect();
     batch(rows[0].0.len(), &rows)
 }
 
 /// A change of one relation.
-pub fn change(relation: u64, (rows, diffs): (RecordBatch, Diffs)) -> Vec<(RelationId, RecordBatch, Diffs)> {
+pub(crate) fn change(relation: u64, (rows, diffs): (RecordBatch, Diffs)) -> Vec<(RelationId, RecordBatch, Diffs)> {
     vec![(RelationId(relation), rows, diffs)]
 }
 
+/// Adds a row to a bag, so many times.
+pub(crate) fn put(bag: &mut Bag, row: Row, count: Diff) {
+    let Some(there) = bag.get_mut(&row) else {
+        if count != 0 {
+            bag.insert(row, count);
+        }
+        return;
+    };
+    *there += count;
+    if *there == 0 {
+        bag.remove(&row);
+    }
+}
+
 /// Adds a batch to a bag.
-pub fn add(bag: &mut Bag, rows: &RecordBatch, diffs: &Diffs) {
+pub(crate) fn add(bag: &mut Bag, rows: &RecordBatch, diffs: &Diffs) {
     for position in 0..rows.num_rows() {
         let value = |column: &ArrayRef| {
             let column = column.as_primitive::<Int64Type>();
             arrow::array::Array::is_valid(column, position).then(|| column.value(position))
         };
         let row: Row = rows.columns().iter().map(value).collect();
-        *bag.entry(row).or_default() += diffs.at(position);
+        put(bag, row, diffs.at(position));
     }
-    bag.retain(|_, diff| *diff != 0);
 }
 
 /// The rows of a snapshot.
-pub fn bag_of(snapshot: &ViewSnapshot) -> Bag {
+pub(crate) fn bag_of(snapshot: &ViewSnapshot) -> Bag {
     let mut bag = Bag::new();
     for (rows, diffs) in &snapshot.rows {
         add(&mut bag, rows, diffs);
@@ -68,7 +83,7 @@ pub fn bag_of(snapshot: &ViewSnapshot) -> Bag {
 }
 
 /// A bag of rows that are there once.
-pub fn bag(rows: &[&[i64]]) -> Bag {
+pub(crate) fn bag(rows: &[&[i64]]) -> Bag {
     let mut bag = Bag::new();
     for row in rows {
         *bag.entry(row.iter().map(|x| Some(*x)).collect()).or_default() += 1;
@@ -81,7 +96,7 @@ type RowFunction = Arc<dyn Fn(&Row) -> Result<Option<i64>, String> + Send + Sync
 
 /// An expression of a row of integers; booleans are 0 and 1.
 #[derive(Clone)]
-pub struct Expression {
+pub(crate) struct Expression {
     text: String,
     data_type: DataType,
     column: Option<usize>,
@@ -128,7 +143,7 @@ impl Scalar for Expression {
 }
 
 /// An integer expression.
-pub fn compute(
+pub(crate) fn compute(
     text: &str,
     function: impl Fn(&Row) -> Result<Option<i64>, String> + Send + Sync + 'static,
 ) -> Arc<dyn Scalar> {
@@ -137,7 +152,7 @@ pub fn compute(
 }
 
 /// A condition.
-pub fn condition(
+pub(crate) fn condition(
     text: &str,
     function: impl Fn(&Row) -> Result<Option<i64>, String> + Send + Sync + 'static,
 ) -> Arc<dyn Scalar> {
@@ -146,7 +161,7 @@ pub fn condition(
 }
 
 /// A column.
-pub fn column(position: usize) -> Arc<dyn Scalar> {
+pub(crate) fn column(position: usize) -> Arc<dyn Scalar> {
     let function = Arc::new(move |row: &Row| Ok(row[position]));
     let text = format!("#{position}");
     Arc::new(Expression { text, data_type: DataType::Int64, column: Some(position), function })
@@ -154,43 +169,43 @@ pub fn column(position: usize) -> Arc<dyn Scalar> {
 
 /// Builds plans node by node.
 #[derive(Default)]
-pub struct PlanBuilder {
+pub(crate) struct PlanBuilder {
     nodes: Vec<Node>,
     arrangements: Vec<laminardb_dataflow::plan::Arrangement>,
 }
 
 impl PlanBuilder {
     /// Adds a node with integer columns.
-    pub fn node(&mut self, operator: Operator, columns: usize) -> NodeId {
+    pub(crate) fn node(&mut self, operator: Operator, columns: usize) -> NodeId {
         self.nodes.push(Node { operator, schema: schema(columns) });
         NodeId(self.nodes.len() - 1)
     }
 
     /// All changes of a relation.
-    pub fn relation(&mut self, relation: u64, columns: usize) -> NodeId {
+    pub(crate) fn relation(&mut self, relation: u64, columns: usize) -> NodeId {
         self.node(Operator::Input(CollectionId::Relation(RelationId(relation))), columns)
     }
 
     /// All changes of a view.
-    pub fn view(&mut self, view: u64, columns: usize) -> NodeId {
+    pub(crate) fn view(&mut self, view: u64, columns: usize) -> NodeId {
         self.node(Operator::Input(CollectionId::View(ViewId(view))), columns)
     }
 
     /// Rows where a condition is true.
-    pub fn filter(&mut self, input: NodeId, predicate: Arc<dyn Scalar>) -> NodeId {
+    pub(crate) fn filter(&mut self, input: NodeId, predicate: Arc<dyn Scalar>) -> NodeId {
         let columns = self.nodes[input.0].schema.fields().len();
         self.node(Operator::Linear { input, steps: vec![Step::Filter(predicate)] }, columns)
     }
 
     /// Computed columns.
-    pub fn project(&mut self, input: NodeId, columns: Vec<Arc<dyn Scalar>>) -> NodeId {
+    pub(crate) fn project(&mut self, input: NodeId, columns: Vec<Arc<dyn Scalar>>) -> NodeId {
         let count = columns.len();
         let step = Step::Project { columns, schema: schema(count) };
         self.node(Operator::Linear { input, steps: vec![step] }, count)
     }
 
     /// An index.
-    pub fn arrange(
+    pub(crate) fn arrange(
         &mut self,
         input: NodeId,
         key: &[usize],
@@ -202,7 +217,7 @@ impl PlanBuilder {
     }
 
     /// The plan that ends in `node`.
-    pub fn finish(self, node: NodeId, state: OutputState) -> Arc<DataflowPlan> {
+    pub(crate) fn finish(self, node: NodeId, state: OutputState) -> Arc<DataflowPlan> {
         let output = Output { node, unique_key: None, state };
         Arc::new(DataflowPlan { nodes: self.nodes, arrangements: self.arrangements, output })
     }
@@ -213,7 +228,7 @@ type Delivered = Vec<(usize, Time, Bag)>;
 
 /// Remembers everything an engine delivers, and checks the order of it.
 #[derive(Default)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     changes: Mutex<BTreeMap<ViewId, Delivered>>,
     frontiers: Mutex<BTreeMap<(ViewId, usize), Time>>,
     stopped: Mutex<Vec<String>>,
@@ -221,7 +236,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// All changes of a view by time, over all workers.
-    pub fn changes(&self, view: u64) -> BTreeMap<Time, Bag> {
+    pub(crate) fn changes(&self, view: u64) -> BTreeMap<Time, Bag> {
         let mut times: BTreeMap<Time, Bag> = BTreeMap::new();
         for (_, time, changes) in self.changes.lock().expect("no test panics").get(&ViewId(view)).into_iter().flatten()
         {
@@ -236,7 +251,7 @@ impl Recorder {
     }
 
     /// The sum of all changes of a view.
-    pub fn sum(&self, view: u64) -> Bag {
+    pub(crate) fn sum(&self, view: u64) -> Bag {
         let mut sum = Bag::new();
         for (row, diff) in self.changes(view).into_values().flatten() {
             *sum.entry(row).or_default() += diff;
@@ -246,18 +261,18 @@ impl Recorder {
     }
 
     /// The frontier of a view on a worker.
-    pub fn frontier(&self, view: u64, worker: usize) -> Time {
+    pub(crate) fn frontier(&self, view: u64, worker: usize) -> Time {
         *self.frontiers.lock().expect("no test panics").get(&(ViewId(view), worker)).unwrap_or(&0)
     }
 
     /// Starts over, so that ids can be used again.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.changes.lock().expect("no test panics").clear();
         self.frontiers.lock().expect("no test panics").clear();
     }
 
     /// Why the engine stopped, each time it said so.
-    pub fn stopped(&self) -> Vec<String> {
+    pub(crate) fn stopped(&self) -> Vec<String> {
         self.stopped.lock().expect("no test panics").clone()
     }
 }
@@ -282,7 +297,7 @@ impl ChangeSink for Recorder {
 }
 
 /// An engine and what it delivers.
-pub fn start(workers: usize) -> (Engine, Arc<Recorder>) {
+pub(crate) fn start(workers: usize) -> (Engine, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     let config = EngineConfig { workers: NonZeroUsize::new(workers).expect("at least one worker") };
     let sink: Arc<dyn ChangeSink> = Arc::<Recorder>::clone(&recorder);
@@ -290,6 +305,6 @@ pub fn start(workers: usize) -> (Engine, Arc<Recorder>) {
 }
 
 /// Waits until all views are complete.
-pub fn settle(engine: &Engine) {
+pub(crate) fn settle(engine: &Engine) {
     engine.wait(engine.last_time(), None, &|| false).expect("the engine runs");
 }

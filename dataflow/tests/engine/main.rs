@@ -1,0 +1,5 @@
+//! Tests of a whole engine through its handle, with plans built by hand.
+
+mod lifecycle;
+mod support;
+mod views;
