@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use laminardb_dataflow::plan::{
     Arrangement, ArrangementId, DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step,
@@ -107,7 +108,25 @@ impl PlanBuilder {
     pub(super) fn rename(&mut self, id: NodeId, names: &Schema) {
         let fields = self.schema(id).fields().iter().zip(names.fields());
         let fields: Vec<Field> = fields.map(|(field, name)| field.as_ref().clone().with_name(name.name())).collect();
-        self.nodes[id.0].schema = Arc::new(Schema::new(fields));
+        let schema = Arc::new(Schema::new(fields));
+        let node = &mut self.nodes[id.0];
+        match &mut node.operator {
+            Operator::Constant(rows) => {
+                let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+                let columns = rows.columns().to_vec();
+                *rows = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)
+                    .expect("only names differ");
+            }
+            Operator::Linear { steps, .. } => {
+                if let Some(Step::Project { schema: last, .. }) =
+                    steps.iter_mut().rfind(|step| matches!(step, Step::Project { .. }))
+                {
+                    *last = Arc::clone(&schema);
+                }
+            }
+            _ => {}
+        }
+        node.schema = schema;
     }
 
     /// The plan that ends in `node`: chains of linear nodes become one, what nobody reads is left out.

@@ -7,6 +7,7 @@
 
 mod fold_constants;
 mod scope_check;
+mod set_operations_as_joins;
 
 use std::sync::Arc;
 
@@ -31,6 +32,12 @@ use crate::{BoundQuery, PlanError};
 /// Rewrites a bound query for execution, once or for ever; the result is checked to resolve.
 pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
     optimise_plan(query.logical.clone())
+}
+
+/// Rewrites a bound query for DataFusion's executor, which does not know our plan nodes.
+pub fn optimise_for_executor(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
+    let plan = decorrelate(query.logical.clone())?;
+    optimise_plan(set_operations_as_joins::rewrite(plan)?)
 }
 
 /// Rewrites a bound plan; its schema stays.

@@ -6,11 +6,13 @@ pub(crate) mod interpret;
 use std::sync::Arc;
 
 use expect_test::{Expect, expect, expect_file};
+use laminardb_dataflow::plan::SetOperator;
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
 use crate::lower::output::plan_logical;
 use crate::lower::tests::context::{Context, relations, rows};
 use crate::lower::tests::interpret::interpret;
+use crate::set_operation::SetOperationNode;
 use crate::{PlanError, ViewPlan};
 
 pub(crate) fn plan(sql: &str) -> Result<ViewPlan, PlanError> {
@@ -319,6 +321,10 @@ fn outer_joins() {
                 Input t
     "#]],
     );
+}
+
+#[test]
+fn full_joins() {
     check(
         "SELECT t.k, u.tk, u.w FROM t FULL JOIN u ON t.k = u.tk",
         expect![[r#"
@@ -519,4 +525,37 @@ fn equal_subtrees_are_one_node() {
     // The input, its aggregate, the totals that are not NULL, and the join.
     assert_eq!(plan.nodes.len(), 4);
     assert_eq!(plan.arrangements.len(), 2);
+}
+
+#[test]
+fn set_operations_keep_multiplicities() {
+    let run = |operator| {
+        let side = |sql: &str| Context::new().bind(sql).expect("the query is valid");
+        let (left, right) = (side("SELECT b FROM bag"), side("SELECT tk FROM u"));
+        let logical = SetOperationNode::plan(left, right, operator).expect("one column each");
+        let schema = Arc::clone(logical.schema().inner());
+        let view = plan_logical(&logical, &schema).expect("the query can be planned");
+        assert_eq!(view.unique_key.is_some(), matches!(operator, SetOperator::Except | SetOperator::Intersect));
+        let mut rows: Vec<String> = interpret(&view.plan, &rows).iter().map(|row| row[0].to_string()).collect();
+        rows.sort();
+        rows.join(" ")
+    };
+    // bag.b is 1 1 5 5 5 NULL 2, u.tk is 1 1 2 NULL 8 4.
+    assert_eq!(run(SetOperator::Except), "5");
+    assert_eq!(run(SetOperator::ExceptAll), "5 5 5");
+    assert_eq!(run(SetOperator::Intersect), "1 2 NULL");
+    assert_eq!(run(SetOperator::IntersectAll), "1 1 2 NULL");
+}
+
+#[test]
+fn names_of_the_view_are_those_of_its_plan() {
+    for sql in
+        ["SELECT k AS key FROM t", "VALUES (1, 2)", "SELECT g AS h, count(*) AS n FROM t GROUP BY g", "SELECT 1 AS a"]
+    {
+        let view = plan(sql).expect("the query can be planned");
+        let names = |schema: &arrow::datatypes::SchemaRef| {
+            schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(view.plan.schema()), names(&view.schema), "{sql}");
+    }
 }
