@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use laminardb_dataflow::engine::{ChangeSink, Engine, EngineConfig};
+
 use laminardb_dataflow::plan::DataflowPlan;
-use laminardb_dataflow::{Diffs, RelationId, Time, UpdateBatch, ViewId};
+use laminardb_dataflow::{ChangeSink, Diffs, Engine, EngineConfig, RelationId, Time, UpdateBatch, ViewId};
 
 use crate::flow::{Candidate, Flow};
 
