@@ -1,10 +1,11 @@
 //! What binding must know about relations, and the face DataFusion's binder sees of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::{LogicalPlan, TableScan, TableSource};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableSource};
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
 use crate::bind::BoundQuery;
@@ -179,6 +180,15 @@ impl fmt::Debug for CatalogSource {
 impl TableSource for CatalogSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.relation.schema)
+    }
+
+    /// The query of an inlined view, its columns under the relation's names.
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        let Definition::Inline { query, .. } = &self.relation.definition else { return None };
+        let columns = query.logical.schema().columns().into_iter().zip(self.relation.schema.fields());
+        let named = columns.map(|(column, field)| Expr::Column(column).alias(field.name()));
+        let plan = LogicalPlanBuilder::from(query.logical.clone()).project(named).and_then(LogicalPlanBuilder::build);
+        Some(Cow::Owned(plan.expect("columns of a bound query can be projected under unique names")))
     }
 }
 

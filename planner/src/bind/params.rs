@@ -1,7 +1,10 @@
 //! Parameters of a statement, bound as literals.
 
+use std::ops::ControlFlow;
+
 use arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
+use sqlparser::ast::{Value, ValueWithSpan, VisitMut, VisitorMut};
 
 use crate::error::PlanError;
 
@@ -40,8 +43,17 @@ impl Params {
         self.positional.is_empty() && self.named.is_empty()
     }
 
+    /// Numbers the placeholders of a statement and gives their values by number.
+    pub(super) fn number<T: VisitMut>(&self, statement: &mut T) -> Result<Vec<ScalarValue>, PlanError> {
+        let mut placeholders = Placeholders { params: self, names: Vec::new(), values: Vec::new() };
+        match statement.visit(&mut placeholders) {
+            ControlFlow::Break(error) => Err(*error),
+            ControlFlow::Continue(()) => Ok(placeholders.values),
+        }
+    }
+
     /// The value of the placeholder `$1`, `$name`.
-    pub(crate) fn value(&self, placeholder: &str) -> Result<&ScalarValue, PlanError> {
+    fn value(&self, placeholder: &str) -> Result<&ScalarValue, PlanError> {
         let name = placeholder.trim_start_matches(['$', '?']);
         match name.parse::<usize>() {
             Ok(number) => number.checked_sub(1).and_then(|idx| self.positional.get(idx)).ok_or_else(|| {
@@ -54,5 +66,32 @@ impl Params {
                 .map(|(_, value)| value)
                 .ok_or_else(|| PlanError::invalid(format!("parameter ${name} is missing"))),
         }
+    }
+}
+
+struct Placeholders<'a> {
+    params: &'a Params,
+    names: Vec<String>,
+    values: Vec<ScalarValue>,
+}
+
+impl VisitorMut for Placeholders<'_> {
+    type Break = Box<PlanError>;
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Self::Break> {
+        let Value::Placeholder(name) = &mut value.value else { return ControlFlow::Continue(()) };
+        let slot = match self.names.iter().position(|known| known == name) {
+            Some(slot) => slot,
+            None => {
+                match self.params.value(name) {
+                    Ok(value) => self.values.push(value.clone()),
+                    Err(error) => return ControlFlow::Break(Box::new(error)),
+                }
+                self.names.push(name.clone());
+                self.names.len() - 1
+            }
+        };
+        *name = format!("${}", slot + 1);
+        ControlFlow::Continue(())
     }
 }

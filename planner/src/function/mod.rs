@@ -1,1 +1,85 @@
 //! The functions that SQL can call.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+/// Functions of DataFusion left out: those that answer about DataFusion itself, or make types that we do not have.
+const LEFT_OUT: &[&str] = &["arrow_cast", "arrow_try_cast", "arrow_metadata", "arrow_typeof", "version"];
+
+/// All functions by name and alias.
+pub struct Registry {
+    scalars: BTreeMap<String, Arc<ScalarUDF>>,
+    aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    windows: BTreeMap<String, Arc<WindowUDF>>,
+}
+
+/// The functions; the same for every session.
+pub fn registry() -> &'static Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::build);
+    &REGISTRY
+}
+
+impl Registry {
+    fn build() -> Self {
+        let mut registry = Registry { scalars: BTreeMap::new(), aggregates: BTreeMap::new(), windows: BTreeMap::new() };
+        for function in SessionStateDefaults::default_scalar_functions() {
+            if !LEFT_OUT.contains(&function.name()) {
+                registry.add_scalar(function);
+            }
+        }
+        for function in SessionStateDefaults::default_aggregate_functions() {
+            registry.add_aggregate(function);
+        }
+        for function in SessionStateDefaults::default_window_functions() {
+            for name in function.aliases().iter().cloned().chain([function.name().to_owned()]) {
+                registry.windows.insert(name, Arc::clone(&function));
+            }
+        }
+        registry
+    }
+
+    fn add_scalar(&mut self, function: Arc<ScalarUDF>) {
+        for name in function.aliases().iter().cloned().chain([function.name().to_owned()]) {
+            self.scalars.insert(name, Arc::clone(&function));
+        }
+    }
+
+    fn add_aggregate(&mut self, function: Arc<AggregateUDF>) {
+        for name in function.aliases().iter().cloned().chain([function.name().to_owned()]) {
+            self.aggregates.insert(name, Arc::clone(&function));
+        }
+    }
+
+    /// The scalar function of this lower-case name.
+    pub fn scalar(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.scalars.get(name).cloned()
+    }
+
+    /// The aggregate function of this lower-case name.
+    pub fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.aggregates.get(name).cloned()
+    }
+
+    /// The window function of this lower-case name.
+    pub fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.windows.get(name).cloned()
+    }
+
+    /// All names of scalar functions.
+    pub fn scalar_names(&self) -> Vec<String> {
+        self.scalars.keys().cloned().collect()
+    }
+
+    /// All names of aggregate functions.
+    pub fn aggregate_names(&self) -> Vec<String> {
+        self.aggregates.keys().cloned().collect()
+    }
+
+    /// All names of window functions.
+    pub fn window_names(&self) -> Vec<String> {
+        self.windows.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! What DataFusion's binder asks of us: relations, functions, types, options.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result, TableReference, plan_err};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr, RelationPlanner, TypePlanner,
+};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use sqlparser::ast;
+
+use super::set_operation::SetOperationPlanner;
+use crate::catalog::{Catalog, CatalogSource, WorkTable};
+use crate::error::PlanError;
+use crate::function::{self, Registry};
+use crate::statement::sql_type;
+
+/// The options that everything of DataFusion runs with: UTC, plain strings, NULLs last in every order.
+pub fn config_options() -> ConfigOptions {
+    let mut options = ConfigOptions::default();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.default_null_ordering = "nulls_last".to_owned();
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    options
+}
+
+static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(config_options);
+
+static EXPR_PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(OperatorPlanner)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    planners
+});
+
+static RELATION_PLANNERS: LazyLock<Vec<Arc<dyn RelationPlanner>>> =
+    LazyLock::new(|| vec![Arc::new(SetOperationPlanner)]);
+
+/// The catalogue and the functions, as DataFusion's binder sees them. Names come resolved: they match exactly.
+pub(super) struct Context<'a> {
+    catalog: &'a dyn Catalog,
+    registry: &'static Registry,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(catalog: &'a dyn Catalog) -> Self {
+        Context { catalog, registry: function::registry() }
+    }
+}
+
+impl ContextProvider for Context<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        match self.catalog.relation(name.table(), true)? {
+            Some(relation) => Ok(Arc::new(CatalogSource::new(relation))),
+            None => plan_err!("table {} does not exist", name.table()),
+        }
+    }
+
+    fn get_table_function_source(&self, name: &str, _args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        Err(PlanError::invalid(format!("table function {name} is not supported")).into())
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(Arc::new(WorkTable { name: name.to_owned(), schema }))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &EXPR_PLANNERS
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &RELATION_PLANNERS
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(SqlTypes))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.registry.scalar(name)
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.registry.aggregate(name)
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.registry.window(name)
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &OPTIONS
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.registry.scalar_names()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.registry.aggregate_names()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.registry.window_names()
+    }
+}
+
+/// Types of SQL as we store them.
+#[derive(Debug)]
+struct SqlTypes;
+
+impl TypePlanner for SqlTypes {
+    fn plan_type_field(&self, sql: &ast::DataType) -> Result<Option<FieldRef>> {
+        Ok(Some(Arc::new(Field::new("", sql_type(sql)?, true))))
+    }
+}
+
+/// Where an operator or a window function has another type than DataFusion gives it.
+#[derive(Debug)]
+struct OperatorPlanner;
+
+impl ExprPlanner for OperatorPlanner {
+    /// A date plus or minus an interval is a timestamp.
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        use ast::BinaryOperator::{Minus, Plus};
+        if !matches!(expr.op, Plus | Minus) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let timestamp = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+        let RawBinaryExpr { op, left: l, right: r } = expr;
+        let (l, r) = match (&left, &right) {
+            (DataType::Date32, DataType::Interval(_)) => (cast(l, timestamp), r),
+            (DataType::Interval(_), DataType::Date32) if op == Plus => (l, cast(r, timestamp)),
+            _ => (l, r),
+        };
+        Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }))
+    }
+
+    fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        Ok(PlannerResult::Original(expr))
+    }
+}

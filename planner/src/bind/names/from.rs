@@ -1,0 +1,338 @@
+//! FROM: which columns there are, and by which names.
+
+use sqlparser::ast::{
+    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, ObjectName,
+    TableAlias, TableFactor, TableWithJoins,
+};
+
+use super::scope::{Columns, Entry, Scope, exact};
+use super::{Names, renamed, shown};
+use crate::error::PlanError;
+use crate::statement::{Name, single_name};
+
+/// Which sides of a join have all their rows in the result, and which have columns there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sides {
+    Both,
+    LeftRows,
+    RightRows,
+    AllRows,
+    OnlyLeft,
+    OnlyRight,
+}
+
+impl Names<'_> {
+    /// The scope of the items separated by commas.
+    pub(super) fn from(&mut self, tables: &mut [TableWithJoins]) -> Result<Scope, PlanError> {
+        let mut scope = Scope::default();
+        for table in tables {
+            let tree = self.within(scope.clone(), |names| names.joined(table))?;
+            scope.append(tree);
+        }
+        Ok(scope)
+    }
+
+    /// The scope of one item with its joins; the scope of the items before it is innermost, for LATERAL.
+    fn joined(&mut self, table: &mut TableWithJoins) -> Result<Scope, PlanError> {
+        let mut left = self.factor(&mut table.relation, &Scope::default())?;
+        for join in &mut table.joins {
+            let right = self.factor(&mut join.relation, &left)?;
+            left = self.join(join, left, right)?;
+        }
+        Ok(left)
+    }
+
+    /// One table, subquery or parenthesised join; `before` is what LATERAL sees beside the items of earlier commas.
+    fn factor(&mut self, factor: &mut TableFactor, before: &Scope) -> Result<Scope, PlanError> {
+        let mut scope = Scope::default();
+        match factor {
+            TableFactor::Table { name, alias, args: None, .. } => {
+                refuse_ignored_modifiers(factor_modifiers(factor))?;
+                let TableFactor::Table { name, alias, .. } = factor else { return Ok(scope) };
+                let (qualifier, columns) = self.table(name, alias)?;
+                scope.add(qualifier, columns);
+            }
+            TableFactor::Derived { lateral, subquery, alias, sample } => {
+                refuse_ignored_modifiers([(sample.is_some(), "TABLESAMPLE")])?;
+                let columns = if *lateral {
+                    self.within(before.clone(), |names| names.query(subquery))?
+                } else {
+                    self.without_from(|names| names.query(subquery))?
+                };
+                let alias = alias.get_or_insert_with(|| invented_alias(self.invent()));
+                let columns = renamed(columns, alias)?;
+                scope.add(alias.name.value.clone(), columns);
+            }
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                scope = self.joined(table_with_joins)?;
+                if let Some(alias) = alias {
+                    scope = aliased_join(&scope, alias)?;
+                }
+            }
+            TableFactor::UNNEST { alias, array_exprs, .. } => {
+                for expr in array_exprs {
+                    self.within(before.clone(), |names| names.expr(expr))?;
+                }
+                let alias = alias.get_or_insert_with(|| invented_alias(self.invent()));
+                let columns = renamed(None, alias)?;
+                scope.add(alias.name.value.clone(), columns);
+            }
+            TableFactor::Function { args, alias, .. } => {
+                self.table_function(args, alias.as_mut(), before, &mut scope)?;
+            }
+            TableFactor::Table { name, alias, args: Some(args), .. } => {
+                let _ = name;
+                self.table_function(&mut args.args, alias.as_mut(), before, &mut scope)?;
+            }
+            other => return Err(PlanError::invalid(format!("{other} in FROM is not supported"))),
+        }
+        Ok(scope)
+    }
+
+    /// Runs `work` without the innermost scope: a derived table that is not LATERAL does not see its neighbours.
+    fn without_from<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, PlanError>) -> Result<T, PlanError> {
+        let neighbours = self.scopes.pop();
+        let result = work(self);
+        self.scopes.extend(neighbours);
+        result
+    }
+
+    fn table(&mut self, name: &mut ObjectName, alias: &mut Option<TableAlias>) -> Result<(String, Columns), PlanError> {
+        single_name(name)?;
+        let ident = name.0[0].as_ident().expect("a single name is an identifier").clone();
+        let (stored, columns) = self.relation(&ident)?;
+        *name = ObjectName::from(vec![exact(&stored)]);
+        match alias {
+            None => Ok((stored, columns)),
+            Some(alias) => {
+                let columns = renamed(columns, alias)?;
+                Ok((alias.name.value.clone(), columns))
+            }
+        }
+    }
+
+    fn table_function(
+        &mut self,
+        args: &mut [FunctionArg],
+        alias: Option<&mut TableAlias>,
+        before: &Scope,
+        scope: &mut Scope,
+    ) -> Result<(), PlanError> {
+        for arg in args {
+            let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+            | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = arg
+            else {
+                continue;
+            };
+            self.within(before.clone(), |names| names.expr(expr))?;
+        }
+        match alias {
+            Some(alias) => {
+                let columns = renamed(None, alias)?;
+                scope.add(alias.name.value.clone(), columns);
+            }
+            None => scope.add(self.invent(), None),
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, join: &mut Join, left: Scope, right: Scope) -> Result<Scope, PlanError> {
+        let sides = sides_of(&join.join_operator)?;
+        let Some(constraint) = constraint_of(&mut join.join_operator) else {
+            return Ok(combined(left, right, sides, &[]));
+        };
+        let common = match constraint {
+            JoinConstraint::On(expr) => {
+                let mut both = left.clone();
+                both.append(right.clone());
+                self.within(both, |names| names.expr(expr))?;
+                Vec::new()
+            }
+            JoinConstraint::None => Vec::new(),
+            JoinConstraint::Using(columns) => {
+                let names = columns.iter().map(single_name).collect::<Result<Vec<_>, _>>()?;
+                common_columns(&left, &right, &names)?
+            }
+            JoinConstraint::Natural => {
+                let names = natural_names(&left, &right)?;
+                common_columns(&left, &right, &names)?
+            }
+        };
+        if let Some(on) = equalities(&left, &right, &common) {
+            *constraint = JoinConstraint::On(on);
+        } else if matches!(constraint, JoinConstraint::Natural) {
+            return Err(PlanError::invalid("NATURAL JOIN of tables without a common column"));
+        }
+        Ok(combined(left, right, sides, &common))
+    }
+}
+
+/// A table alias that no one wrote.
+fn invented_alias(name: String) -> TableAlias {
+    TableAlias { explicit: true, name: exact(&name), columns: Vec::new(), at: None }
+}
+
+fn factor_modifiers(factor: &TableFactor) -> [(bool, &'static str); 6] {
+    match factor {
+        TableFactor::Table {
+            with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, ..
+        } => [
+            (!with_hints.is_empty() || !index_hints.is_empty(), "a table hint"),
+            (version.is_some(), "FOR SYSTEM_TIME"),
+            (*with_ordinality, "WITH ORDINALITY"),
+            (!partitions.is_empty(), "PARTITION"),
+            (json_path.is_some(), "a JSON path in FROM"),
+            (sample.is_some(), "TABLESAMPLE"),
+        ],
+        _ => [(false, ""); 6],
+    }
+}
+
+fn refuse_ignored_modifiers<const N: usize>(modifiers: [(bool, &'static str); N]) -> Result<(), PlanError> {
+    match modifiers.into_iter().find(|(there, _)| *there) {
+        Some((_, what)) => Err(PlanError::invalid(format!("{what} is not supported"))),
+        None => Ok(()),
+    }
+}
+
+/// A parenthesised join under one name: its columns must not repeat.
+fn aliased_join(scope: &Scope, alias: &mut TableAlias) -> Result<Scope, PlanError> {
+    let mut columns = Vec::new();
+    for item in &scope.items {
+        let Some(known) = &item.columns else {
+            return Err(PlanError::invalid("a table function in a parenthesised join with an alias is not supported"));
+        };
+        columns.extend(known.iter().cloned());
+    }
+    let unique = shown::unique(columns.iter().map(|column| column.internal.clone()).collect());
+    if unique.iter().any(|column| column.shown != column.internal) {
+        let name = &alias.name.value;
+        return Err(PlanError::invalid(format!("columns of the parenthesised join {name} repeat; use a subquery")));
+    }
+    let columns = renamed(Some(columns), alias)?;
+    let mut named = Scope::default();
+    named.add(alias.name.value.clone(), columns);
+    Ok(named)
+}
+
+fn sides_of(operator: &JoinOperator) -> Result<Sides, PlanError> {
+    Ok(match operator {
+        JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_) => Sides::Both,
+        JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => Sides::LeftRows,
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Sides::RightRows,
+        JoinOperator::FullOuter(_) => Sides::AllRows,
+        JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_) => Sides::OnlyLeft,
+        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Sides::OnlyRight,
+        JoinOperator::Semi(_) | JoinOperator::Anti(_) => {
+            return Err(PlanError::invalid("SEMI JOIN and ANTI JOIN are not supported; use EXISTS"));
+        }
+        JoinOperator::AsOf { .. } => return Err(PlanError::invalid("ASOF JOIN is not supported")),
+        _ => return Err(PlanError::invalid("this kind of JOIN is not supported")),
+    })
+}
+
+fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// Names that both sides have, in the left side's order.
+fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Name>, PlanError> {
+    if left.is_opaque() || right.is_opaque() {
+        return Err(PlanError::invalid("NATURAL JOIN of a table function is not supported"));
+    }
+    let mut names: Vec<Name> = Vec::new();
+    for entry in &left.entries {
+        let name = Name { value: entry.shown.clone(), quoted: true };
+        if right.entries.iter().any(|other| other.shown == entry.shown) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// For each name the entries of the left and of the right side.
+fn common_columns(left: &Scope, right: &Scope, names: &[Name]) -> Result<Vec<(usize, usize)>, PlanError> {
+    if left.is_opaque() || right.is_opaque() {
+        return Err(PlanError::invalid("USING with a table function is not supported"));
+    }
+    let find = |scope: &Scope, name: &Name, side: &str| {
+        let mut ident = ast::Ident::new(&name.value);
+        ident.quote_style = name.quoted.then_some('"');
+        scope
+            .entry(&ident)?
+            .ok_or_else(|| PlanError::invalid(format!("column {name} of USING does not exist in the {side} table")))
+    };
+    names.iter().map(|name| Ok((find(left, name, "left")?, find(right, name, "right")?))).collect()
+}
+
+fn equalities(left: &Scope, right: &Scope, common: &[(usize, usize)]) -> Option<Expr> {
+    let equal = |(l, r): &(usize, usize)| Expr::BinaryOp {
+        left: Box::new(left.entries[*l].expr.clone()),
+        op: BinaryOperator::Eq,
+        right: Box::new(right.entries[*r].expr.clone()),
+    };
+    common.iter().map(equal).reduce(|all, next| Expr::BinaryOp {
+        left: Box::new(all),
+        op: BinaryOperator::And,
+        right: Box::new(next),
+    })
+}
+
+/// The columns of a join: the common ones once and first, then the left side's, then the right side's.
+fn combined(left: Scope, right: Scope, sides: Sides, common: &[(usize, usize)]) -> Scope {
+    match sides {
+        Sides::OnlyLeft => return left,
+        Sides::OnlyRight => return right,
+        _ => {}
+    }
+    let merged = common.iter().map(|(l, r)| {
+        let (l, r) = (&left.entries[*l], &right.entries[*r]);
+        let expr = match sides {
+            Sides::RightRows => r.expr.clone(),
+            Sides::AllRows => coalesce(l.expr.clone(), r.expr.clone()),
+            _ => l.expr.clone(),
+        };
+        Entry { shown: l.shown.clone(), expr }
+    });
+    let rest = |entries: &[Entry], used: Vec<usize>| -> Vec<Entry> {
+        let kept = entries.iter().enumerate().filter(|(idx, _)| !used.contains(idx));
+        kept.map(|(_, entry)| entry.clone()).collect()
+    };
+    let entries = merged
+        .chain(rest(&left.entries, common.iter().map(|(l, _)| *l).collect()))
+        .chain(rest(&right.entries, common.iter().map(|(_, r)| *r).collect()))
+        .collect();
+    let items = left.items.iter().chain(&right.items).cloned().collect();
+    Scope { items, entries, aliases: Vec::new() }
+}
+
+fn coalesce(left: Expr, right: Expr) -> Expr {
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    Expr::Function(ast::Function {
+        name: ObjectName::from(vec![exact("coalesce")]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![argument(left), argument(right)],
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

@@ -1,0 +1,328 @@
+//! Names, before DataFusion sees the query: every identifier becomes the quoted, qualified name of what it means.
+//!
+//! DataFusion matches names exactly after folding, resolves the columns of USING to the left side whatever the join,
+//! and refuses repeated column names. Here names follow our rule (lower case first, then the only match but for case),
+//! USING and NATURAL become ON, `*` becomes its columns, and every output column gets a unique internal name beside
+//! the one that is shown. What cannot be known without DataFusion (columns of table functions) is left as written.
+
+mod from;
+mod scope;
+mod select;
+mod shown;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use sqlparser::ast::{
+    self, Expr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, SetOperator, TableAlias, VisitMut, VisitorMut,
+};
+
+use self::scope::{Column, Columns, Scope, exact, resolve, unknown};
+use crate::catalog::{Catalog, RelationInfo};
+use crate::error::PlanError;
+use crate::statement::Name;
+
+/// How deep expressions and queries may nest; deeper ones would need more stack than a caller's thread has.
+const DEPTH_LIMIT: usize = 500;
+
+/// A WITH name in reach.
+struct Cte {
+    name: String,
+    columns: Columns,
+}
+
+/// The pass over one statement.
+pub(super) struct Names<'a> {
+    catalog: &'a dyn Catalog,
+    scopes: Vec<Scope>,
+    ctes: Vec<Cte>,
+    invented: usize,
+    depth: usize,
+    /// Relations mentioned, each once, in order.
+    pub(super) relations: Vec<Arc<RelationInfo>>,
+}
+
+impl<'a> Names<'a> {
+    /// A pass with no outer scope.
+    pub(super) fn new(catalog: &'a dyn Catalog) -> Self {
+        Names { catalog, scopes: Vec::new(), ctes: Vec::new(), invented: 0, depth: 0, relations: Vec::new() }
+    }
+
+    /// Resolves a whole query; the names of its columns as they are shown, where they are known.
+    pub(super) fn resolve_query(&mut self, query: &mut Query) -> Result<Option<Vec<String>>, PlanError> {
+        let columns = self.query(query)?;
+        Ok(columns.map(|columns| columns.into_iter().map(|column| column.shown).collect()))
+    }
+
+    /// Resolves an expression over the columns of named relations.
+    pub(super) fn resolve_expr(
+        &mut self,
+        expr: &mut Expr,
+        relations: &[(&str, &RelationInfo)],
+    ) -> Result<(), PlanError> {
+        let mut scope = Scope::default();
+        for (qualifier, relation) in relations {
+            scope.add((*qualifier).to_owned(), Some(columns_of(relation)));
+        }
+        self.within(scope, |names| names.expr(expr))
+    }
+
+    /// Runs `work` with `scope` innermost.
+    fn within<T>(
+        &mut self,
+        scope: Scope,
+        work: impl FnOnce(&mut Self) -> Result<T, PlanError>,
+    ) -> Result<T, PlanError> {
+        self.scopes.push(scope);
+        let result = work(self);
+        self.scopes.pop();
+        result
+    }
+
+    fn innermost(&mut self) -> &mut Scope {
+        self.scopes.last_mut().expect("a clause is resolved within a scope")
+    }
+
+    /// A qualifier that no one can have written.
+    fn invent(&mut self) -> String {
+        self.invented += 1;
+        format!("#{}", self.invented)
+    }
+
+    fn query(&mut self, query: &mut Query) -> Result<Columns, PlanError> {
+        self.depth += 1;
+        if self.depth > DEPTH_LIMIT {
+            return Err(too_deep());
+        }
+        refuse_ignored_clauses(query)?;
+        let outer_ctes = self.ctes.len();
+        if let Some(with) = &mut query.with {
+            for cte in &mut with.cte_tables {
+                self.cte(cte, with.recursive)?;
+            }
+        }
+        let columns = self.body(&mut query.body, query.order_by.as_mut())?;
+        self.limit(query.limit_clause.as_mut())?;
+        self.ctes.truncate(outer_ctes);
+        self.depth -= 1;
+        Ok(columns)
+    }
+
+    fn cte(&mut self, cte: &mut ast::Cte, recursive: bool) -> Result<(), PlanError> {
+        let name = Name::of(&cte.alias.name).value;
+        cte.alias.name = exact(&name);
+        let mut columns = None;
+        let mut body = cte.query.body.as_mut();
+        if recursive && let SetExpr::SetOperation { op: SetOperator::Union, left, .. } = &mut body {
+            // The static term names the columns; it is resolved again with the whole, from a copy without effect.
+            let mut first = left.clone();
+            columns = renamed(self.body(&mut first, None)?, &mut cte.alias.clone())?;
+            self.ctes.push(Cte { name: name.clone(), columns: columns.clone() });
+        }
+        let own = self.query(&mut cte.query)?;
+        let own = renamed(own, &mut cte.alias)?;
+        if columns.is_none() {
+            self.ctes.push(Cte { name, columns: own });
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, body: &mut SetExpr, order_by: Option<&mut ast::OrderBy>) -> Result<Columns, PlanError> {
+        match body {
+            SetExpr::Select(select) => self.select(select, order_by),
+            SetExpr::Query(query) => {
+                let columns = self.query(query)?;
+                self.order_by_output(order_by, &columns)?;
+                Ok(columns)
+            }
+            SetExpr::SetOperation { left, right, .. } => {
+                let columns = self.body(left, None)?;
+                self.body(right, None)?;
+                self.order_by_output(order_by, &columns)?;
+                Ok(columns)
+            }
+            SetExpr::Values(values) => {
+                let width = values.rows.first().map_or(0, |row| row.content.len());
+                for expr in values.rows.iter_mut().flat_map(|row| &mut row.content) {
+                    self.within(Scope::default(), |names| names.expr(expr))?;
+                }
+                let columns = Some((1..=width).map(|n| Column::named(&format!("column{n}"))).collect());
+                self.order_by_output(order_by, &columns)?;
+                Ok(columns)
+            }
+            SetExpr::Table(table) => {
+                let name = table.table_name.clone().unwrap_or_default();
+                Err(PlanError::invalid(format!("TABLE {name} is not supported; use SELECT * FROM {name}")))
+            }
+            other => Err(PlanError::invalid(format!("{other} is not a query"))),
+        }
+    }
+
+    /// ORDER BY of a result that is no plain SELECT: only its columns can be named.
+    fn order_by_output(&mut self, order_by: Option<&mut ast::OrderBy>, columns: &Columns) -> Result<(), PlanError> {
+        let Some(order_by) = order_by else { return Ok(()) };
+        let Some(columns) = columns else { return Ok(()) };
+        let scope = Scope { aliases: columns.clone(), ..Scope::default() };
+        self.within(scope, |names| {
+            for expr in sort_exprs(order_by)? {
+                names.expr(expr)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn limit(&mut self, limit: Option<&mut LimitClause>) -> Result<(), PlanError> {
+        let exprs: Vec<&mut Expr> = match limit {
+            None => Vec::new(),
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
+                if !limit_by.is_empty() {
+                    return Err(PlanError::invalid("LIMIT BY is not supported"));
+                }
+                limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)).collect()
+            }
+            Some(LimitClause::OffsetCommaLimit { offset, limit }) => vec![offset, limit],
+        };
+        for expr in exprs {
+            self.within(Scope::default(), |names| names.expr(expr))?;
+        }
+        Ok(())
+    }
+
+    /// Resolves the identifiers of an expression, and the queries in it with their own scopes.
+    fn expr(&mut self, expr: &mut Expr) -> Result<(), PlanError> {
+        let mut visitor = ExprNames { names: self, depth: 0, inside_query: 0 };
+        match VisitMut::visit(expr, &mut visitor) {
+            ControlFlow::Break(error) => Err(*error),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+
+    /// The relation or WITH query that a name means.
+    fn relation(&mut self, ident: &ast::Ident) -> Result<(String, Columns), PlanError> {
+        let name = Name::of(ident);
+        if let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name.value) {
+            return Ok((cte.name.clone(), cte.columns.clone()));
+        }
+        let relation = self.catalog.relation(&name.value, name.quoted)?.ok_or_else(|| unknown("table", ident))?;
+        let found = (relation.name.clone(), Some(columns_of(&relation)));
+        if !self.relations.iter().any(|known| known.name == relation.name) {
+            self.relations.push(relation);
+        }
+        Ok(found)
+    }
+}
+
+fn too_deep() -> PlanError {
+    PlanError::invalid(format!("the statement is nested too deeply (limit {DEPTH_LIMIT})"))
+}
+
+/// The columns of a relation.
+fn columns_of(relation: &RelationInfo) -> Vec<Column> {
+    relation.schema.fields().iter().map(|field| Column::named(field.name())).collect()
+}
+
+/// Gives the first columns the names of a table alias, and the alias all columns, as DataFusion wants it.
+fn renamed(columns: Columns, alias: &mut TableAlias) -> Result<Columns, PlanError> {
+    alias.name = exact(&Name::of(&alias.name).value);
+    if alias.columns.is_empty() {
+        return Ok(columns);
+    }
+    let mut names: Vec<String> = alias.columns.iter().map(|column| Name::of(&column.name).value).collect();
+    if let Some(columns) = &columns {
+        if names.len() > columns.len() {
+            let (given, there) = (names.len(), columns.len());
+            return Err(PlanError::invalid(format!("{} names {given} columns of {there}", alias.name.value)));
+        }
+        names.extend(columns[names.len()..].iter().map(|column| column.shown.clone()));
+    }
+    let columns = shown::unique(names);
+    alias.columns = columns
+        .iter()
+        .map(|column| ast::TableAliasColumnDef { name: exact(&column.internal), data_type: None })
+        .collect();
+    Ok(Some(columns))
+}
+
+/// The expressions of an ORDER BY.
+fn sort_exprs(order_by: &mut ast::OrderBy) -> Result<Vec<&mut Expr>, PlanError> {
+    match &mut order_by.kind {
+        OrderByKind::Expressions(exprs) => Ok(exprs.iter_mut().map(|sort| &mut sort.expr).collect()),
+        OrderByKind::All(_) => Ok(Vec::new()),
+    }
+}
+
+/// Refuses what DataFusion would accept and ignore.
+fn refuse_ignored_clauses(query: &Query) -> Result<(), PlanError> {
+    let ignored = [
+        (!query.locks.is_empty(), "FOR UPDATE"),
+        (query.for_clause.is_some(), "FOR XML or JSON"),
+        (query.settings.is_some(), "SETTINGS"),
+        (query.format_clause.is_some(), "FORMAT"),
+        (!query.pipe_operators.is_empty(), "|>"),
+        (query.fetch.is_some(), "FETCH; use LIMIT"),
+    ];
+    match ignored.into_iter().find(|(there, _)| *there) {
+        Some((_, what)) => Err(PlanError::invalid(format!("{what} is not supported"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a select item is an expression that needs a name made of its text.
+fn item_expr(item: &SelectItem) -> Option<&Expr> {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    }
+}
+
+/// Walks one expression; queries inside it are resolved as a whole when met and not walked again.
+struct ExprNames<'n, 'a> {
+    names: &'n mut Names<'a>,
+    depth: usize,
+    inside_query: usize,
+}
+
+impl VisitorMut for ExprNames<'_, '_> {
+    type Break = Box<PlanError>;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        if self.inside_query == 0
+            && let Err(error) = self.names.query(query)
+        {
+            return ControlFlow::Break(Box::new(error));
+        }
+        self.inside_query += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Self::Break> {
+        self.inside_query -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, _expr: &mut Expr) -> ControlFlow<Self::Break> {
+        self.depth += 1;
+        if self.depth > DEPTH_LIMIT {
+            return ControlFlow::Break(Box::new(too_deep()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        self.depth -= 1;
+        if self.inside_query > 0 {
+            return ControlFlow::Continue(());
+        }
+        let resolved = match expr {
+            Expr::Identifier(ident) => resolve(&self.names.scopes, std::slice::from_ref(ident)),
+            Expr::CompoundIdentifier(idents) => resolve(&self.names.scopes, idents),
+            _ => Ok(None),
+        };
+        match resolved {
+            Ok(Some(meaning)) => *expr = meaning,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(Box::new(error)),
+        }
+        ControlFlow::Continue(())
+    }
+}
