@@ -127,7 +127,8 @@ fn aggregated(aggregate: &Aggregate, members: &[(&Row, i64)]) -> Option<Value> {
         accumulator.update(&vec![0; rows.len()], argument, &diffs, filter);
     }
     let evaluated = accumulator.evaluate(&[0]);
-    let one = arrow::array::RecordBatch::try_new(schema(&[aggregate.data_type.clone()]), vec![evaluated.values]);
+    let one =
+        arrow::array::RecordBatch::try_new(schema(std::slice::from_ref(&aggregate.data_type)), vec![evaluated.values]);
     let changes = changes_of(&UpdateBatch::insert(one.expect("one column"), 0));
     evaluated.errors.is_empty().then(|| changes[0].0[0].clone())
 }
@@ -176,6 +177,51 @@ fn check(seed: u64) {
 #[test]
 fn groups_are_those_of_the_rows_there_are() {
     seeds(200).into_iter().for_each(check);
+}
+
+/// Passes updates on late and put together, so that batches have several times.
+fn coalesce(stream: Stream<'_, Time, UpdateBatch>) -> Stream<'_, Time, UpdateBatch> {
+    stream.unary_frontier::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "Coalesce", |_, _| {
+        let mut held: Option<(timely::dataflow::operators::Capability<Time>, Vec<UpdateBatch>)> = None;
+        move |(input, frontier), output| {
+            input.for_each(|capability, batch| {
+                let least = capability.retain_least(0).expect("data travels with a time");
+                let (_, batches) = held.get_or_insert_with(|| (least, Vec::new()));
+                batches.push(std::mem::take(batch));
+            });
+            let late = |(first, batches): &mut (timely::dataflow::operators::Capability<Time>, Vec<UpdateBatch>)| {
+                batches.len() >= 4 || !frontier.frontier().iter().any(|open| open <= first.time())
+            };
+            if let Some((first, batches)) = held.take_if(late) {
+                let schema = batches[0].rows.schema();
+                let rows = arrow::compute::concat_batches(&schema, batches.iter().map(|batch| &batch.rows));
+                let each =
+                    |batch: &UpdateBatch| (0..batch.len()).map(|i| (batch.times.at(i), batch.diffs.at(i))).collect();
+                let (times, diffs) = batches.iter().flat_map(|batch| -> Vec<_> { each(batch) }).unzip();
+                let (times, diffs) = (PerRow::from_vec(times), PerRow::from_vec(diffs));
+                let mut batch = UpdateBatch { rows: rows.expect("batches of one input"), times, diffs };
+                output.session_with_builder(&first).give_container(&mut batch);
+            }
+        }
+    })
+}
+
+#[test]
+fn batches_of_several_times_are_taken_apart() {
+    for seed in seeds(60) {
+        let mut random = Random::new(seed);
+        let plan = random_plan(&mut random);
+        let shape = Shape { inputs: vec![INPUT.to_vec()], times: 12, step: 10, domain: 12 };
+        let script = random_script(&mut random, &shape);
+        let workers = *random.pick(&[1, 2]);
+        let direct = fragment(plan.clone(), 0);
+        let coalesced: Arc<Fragment> =
+            Arc::new(move |scope, streams| direct(scope, streams.into_iter().map(coalesce).collect()));
+        let changes = run(workers, &script, coalesced);
+        let name = format!("seed {seed}, {workers} workers, {plan:?}");
+        let at = |time: Time| twin(&plan, &accumulate(&script.changes[0], time), true).0;
+        assert_same_history(&name, &changes[0], script.times, at);
+    }
 }
 
 /// The state alone: what is read of it is what has left, and nothing is held for groups that are gone.
