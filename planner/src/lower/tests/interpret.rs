@@ -12,7 +12,7 @@ use laminardb_dataflow::plan::{
 };
 use laminardb_dataflow::{CollectionId, Scalar};
 
-type Row = Vec<ScalarValue>;
+pub(crate) type Row = Vec<ScalarValue>;
 
 /// The rows of the view.
 pub(crate) fn interpret(plan: &DataflowPlan, input: &dyn Fn(CollectionId) -> RecordBatch) -> Vec<Row> {
@@ -41,12 +41,12 @@ pub(crate) fn interpret(plan: &DataflowPlan, input: &dyn Fn(CollectionId) -> Rec
     results.swap_remove(plan.output.node.0)
 }
 
-fn rows_of(batch: &RecordBatch) -> Vec<Row> {
+pub(crate) fn rows_of(batch: &RecordBatch) -> Vec<Row> {
     let value = |column: &ArrayRef, row| ScalarValue::try_from_array(column, row).expect("a row of the batch");
     (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| value(column, row)).collect()).collect()
 }
 
-fn batch_of(rows: &[Row], schema: &SchemaRef) -> RecordBatch {
+pub(crate) fn batch_of(rows: &[Row], schema: &SchemaRef) -> RecordBatch {
     let column = |position: usize| {
         let values: Vec<ScalarValue> = rows.iter().map(|row| row[position].clone()).collect();
         if values.is_empty() {

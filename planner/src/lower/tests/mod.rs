@@ -1,6 +1,7 @@
 //! EXPLAIN snapshots of lowered queries, their answers, and what is refused.
 
 pub(crate) mod context;
+mod engine;
 pub(crate) mod interpret;
 
 use std::sync::Arc;
