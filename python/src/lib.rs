@@ -1,1 +1,38 @@
-//! placeholder
+//! `laminardb._laminardb`: the engine's session as Python classes.
+//!
+//! The layer is thin and every class is frozen: values are converted, errors become exceptions, and whatever may wait
+//! does so with the interpreter lock released, through one door (`detach.rs`).
+
+mod arrow;
+mod config;
+mod detach;
+mod error;
+mod fork;
+mod params;
+mod result;
+mod schema;
+mod session;
+mod show;
+mod subscription;
+mod value;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The native module.
+#[pymodule(gil_used = false)]
+fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    error::register(module)?;
+    module.add_class::<config::LaminarConfig>()?;
+    module.add_class::<session::Connection>()?;
+    module.add_class::<result::QueryResult>()?;
+    module.add_class::<result::ExecuteResult>()?;
+    module.add_class::<subscription::ChangeBatch>()?;
+    module.add_class::<subscription::Subscription>()?;
+    module.add_class::<subscription::StreamSubscription>()?;
+    module.add_function(wrap_pyfunction!(session::open, module)?)?;
+    module.add_function(wrap_pyfunction!(session::connect, module)?)
+}

@@ -1,0 +1,101 @@
+//! Arrow data across the boundary: capsules in, capsules and pyarrow objects out.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StructArray, new_empty_array};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
+use laminardb_bridge::Error;
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+use pyo3_arrow::input::AnyArray;
+use pyo3_arrow::{PyArray, PyArrayReader, PySchema};
+
+use crate::error::{optional, raised};
+
+/// The batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; None when it has neither.
+pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
+    let py = data.py();
+    let Some(input) = input_of(data)? else { return Ok(None) };
+    let reader = input.into_reader()?;
+    if !matches!(reader.field().data_type(), DataType::Struct(_)) {
+        return Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)));
+    }
+    let mut batches = Vec::new();
+    // The producer may be Python code, so this stays attached to the interpreter.
+    for array in reader {
+        let array = array.map_err(|error| unreadable(py, &error))?;
+        let rows = array.as_any().downcast_ref::<StructArray>().expect("checked to be a struct");
+        if rows.null_count() > 0 {
+            let detail = "a struct that is NULL is no row".to_owned();
+            return Err(raised(py, &Error::IngestionFailed(detail)));
+        }
+        batches.push(RecordBatch::from(rows));
+    }
+    Ok(Some(batches))
+}
+
+/// The values of one Arrow array or chunked array; None when the object is neither.
+pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
+    let py = values.py();
+    let Some(input) = input_of(values)? else { return Ok(None) };
+    let reader = input.into_reader()?;
+    let field = reader.field();
+    let chunks: Vec<ArrayRef> = reader.collect::<Result<_, _>>().map_err(|error| unreadable(py, &error))?;
+    let array = match chunks.as_slice() {
+        [] => new_empty_array(field.data_type()),
+        [only] => ArrayRef::clone(only),
+        many => {
+            let many: Vec<&dyn Array> = many.iter().map(AsRef::as_ref).collect();
+            concat(&many).map_err(|error| unreadable(py, &error))?
+        }
+    };
+    Ok(Some(array))
+}
+
+/// The schema of an object with `__arrow_c_schema__`; None when it has none.
+pub(crate) fn schema_of(object: &Bound<'_, PyAny>) -> PyResult<Option<SchemaRef>> {
+    if !object.hasattr(intern!(object.py(), "__arrow_c_schema__"))? {
+        return Ok(None);
+    }
+    Ok(Some(object.extract::<PySchema>()?.into_inner()))
+}
+
+/// `schema` as a `pyarrow.Schema`.
+pub(crate) fn pyarrow_schema<'py>(py: Python<'py>, schema: &SchemaRef) -> PyResult<Bound<'py, PyAny>> {
+    optional(py, "pyarrow")?;
+    PySchema::new(SchemaRef::clone(schema)).into_pyarrow(py)
+}
+
+/// `batches` as a stream capsule.
+pub(crate) fn stream_capsule<'py>(
+    py: Python<'py>,
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+    requested: Option<Bound<'py, PyCapsule>>,
+) -> PyResult<Bound<'py, PyCapsule>> {
+    let field = Field::new_struct("", schema.fields().clone(), false)
+        .with_metadata(schema.metadata().clone());
+    let arrays = batches.into_iter().map(|batch| Ok(Arc::new(StructArray::from(batch)) as ArrayRef));
+    let reader = ArrayIterator::new(arrays, field.into());
+    Ok(to_stream_pycapsule(py, Box::new(reader), requested)?)
+}
+
+fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<AnyArray>> {
+    let py = data.py();
+    if data.hasattr(intern!(py, "__arrow_c_stream__"))? {
+        Ok(Some(AnyArray::Stream(data.extract::<PyArrayReader>()?)))
+    } else if data.hasattr(intern!(py, "__arrow_c_array__"))? {
+        Ok(Some(AnyArray::Array(data.extract::<PyArray>()?)))
+    } else {
+        Ok(None)
+    }
+}
+
+fn unreadable(py: Python<'_>, error: &ArrowError) -> PyErr {
+    raised(py, &Error::IngestionFailed(format!("the Arrow data cannot be read: {error}")))
+}

@@ -1,0 +1,113 @@
+//! `LaminarConfig`: what a connection is opened with. Read-only.
+
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
+
+/// The settings of a connection.
+#[pyclass(frozen, module = "laminardb", name = "LaminarConfig")]
+#[derive(Debug)]
+pub(crate) struct LaminarConfig {
+    #[pyo3(get)]
+    buffer_size: u64,
+    storage_dir: Option<PathBuf>,
+    #[pyo3(get)]
+    checkpoint_interval_ms: Option<u64>,
+    #[pyo3(get)]
+    table_spill_threshold: u64,
+    #[pyo3(get)]
+    workers: usize,
+}
+
+/// A count as given from Python: an int that is not a bool and not negative.
+struct Count(u64);
+
+impl<'py> FromPyObject<'_, 'py> for Count {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+            return Err(PyTypeError::new_err(format!("expected an int, not {}", value.get_type().name()?)));
+        }
+        if value.lt(0)? {
+            return Err(PyOverflowError::new_err("can't convert negative int to unsigned"));
+        }
+        value.extract::<u64>().map(Count)
+    }
+}
+
+const MOST_WORKERS: u64 = 256;
+
+#[pymethods]
+impl LaminarConfig {
+    #[new]
+    #[pyo3(signature = (*, buffer_size=Count(65536), storage_dir=None, checkpoint_interval_ms=None,
+        table_spill_threshold=Count(1_000_000), workers=Count(1)),
+        text_signature = "(*, buffer_size=65536, storage_dir=None, checkpoint_interval_ms=None, \
+        table_spill_threshold=1000000, workers=1)")]
+    fn new(
+        buffer_size: Count,
+        storage_dir: Option<PathBuf>,
+        checkpoint_interval_ms: Option<Count>,
+        table_spill_threshold: Count,
+        workers: Count,
+    ) -> PyResult<Self> {
+        if workers.0 == 0 || workers.0 > MOST_WORKERS {
+            return Err(PyValueError::new_err(format!("workers must be from 1 to {MOST_WORKERS}, not {}", workers.0)));
+        }
+        Ok(Self {
+            buffer_size: buffer_size.0,
+            storage_dir,
+            checkpoint_interval_ms: checkpoint_interval_ms.map(|count| count.0),
+            table_spill_threshold: table_spill_threshold.0,
+            workers: usize::try_from(workers.0).expect("at most 256"),
+        })
+    }
+
+    #[getter]
+    fn storage_dir(&self) -> PyResult<Option<&str>> {
+        let Some(path) = &self.storage_dir else { return Ok(None) };
+        path.to_str().map(Some).ok_or_else(|| PyValueError::new_err("storage_dir is not valid UTF-8"))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let dir = self.storage_dir()?.into_pyobject(py)?.repr()?;
+        let interval = self.checkpoint_interval_ms.map_or("None".to_owned(), |ms| ms.to_string());
+        Ok(format!(
+            "LaminarConfig(buffer_size={}, storage_dir={dir}, checkpoint_interval_ms={interval}, \
+             table_spill_threshold={}, workers={})",
+            self.buffer_size, self.table_spill_threshold, self.workers
+        ))
+    }
+}
+
+impl LaminarConfig {
+    /// Number of dataflow worker threads.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Rows that may be pending per base relation; 0 is no bound.
+    pub(crate) fn buffer_size(&self) -> u64 {
+        self.buffer_size
+    }
+
+    /// Is checkpointing enabled?
+    pub(crate) fn is_checkpoint_enabled(&self) -> bool {
+        self.checkpoint_interval_ms.is_some()
+    }
+}
+
+impl Default for LaminarConfig {
+    fn default() -> Self {
+        Self {
+            buffer_size: 65536,
+            storage_dir: None,
+            checkpoint_interval_ms: None,
+            table_spill_threshold: 1_000_000,
+            workers: 1,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The one door through which the interpreter lock is released.
+//!
+//! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. On the main thread, the
+//! only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
+//! `KeyboardInterrupt`; other threads wait in one piece.
+
+use std::time::{Duration, Instant};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// The longest time that a wait on the main thread goes without looking for signals.
+const SIGNAL_CHECK: Duration = Duration::from_millis(40);
+
+/// Runs `work` with the interpreter lock released; `work` must not wait without an end.
+pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    py.detach(work)
+}
+
+/// Waits until `step` gives a value, at most for `timeout`; `None` says that the time is over.
+///
+/// `step` is called with the time that it may wait, and gives `None` when that has passed.
+pub(crate) fn waited<T: Send>(
+    py: Python<'_>,
+    timeout: Option<Duration>,
+    mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
+) -> PyResult<Option<T>> {
+    // A time too far away to be represented is no limit.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let slice = on_main_thread(py)?.then_some(SIGNAL_CHECK);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let may_wait = match (slice, left) {
+            (Some(slice), Some(left)) => Some(slice.min(left)),
+            (slice, left) => slice.or(left),
+        };
+        if let Some(value) = py.detach(|| step(may_wait)) {
+            return Ok(Some(value));
+        }
+        py.check_signals()?;
+        if left.is_some_and(|left| may_wait.is_some_and(|waited| waited >= left)) {
+            return Ok(None);
+        }
+    }
+}
+
+/// Runs `work`, which may wait long and asks the function that it is given whether to stop.
+///
+/// The function attaches to the interpreter for a moment: `work` must not hold a lock of the engine when it asks.
+pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
+    let signal = parking_lot::Mutex::new(None);
+    let value = py.detach(|| {
+        work(&|| {
+            let raised = Python::attach(|py| py.check_signals().err());
+            let stop = raised.is_some();
+            if stop {
+                *signal.lock() = raised;
+            }
+            stop
+        })
+    });
+    match signal.into_inner() {
+        Some(raised) => Err(raised),
+        None => Ok(value),
+    }
+}
+
+/// Is this the thread on which Python handles signals?
+pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import(intern!(py, "threading"))?;
+    let main = threading.call_method0(intern!(py, "main_thread"))?.getattr(intern!(py, "ident"))?;
+    threading.call_method0(intern!(py, "get_ident"))?.eq(main)
+}

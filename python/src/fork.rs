@@ -1,0 +1,51 @@
+//! What a process owns and a forked child must not touch.
+//!
+//! After `fork` the threads of an engine are gone in the child, and any lock may be held for ever by one of them. So a
+//! child refuses to use what it inherited, and forgets it instead of dropping it.
+
+use std::mem::ManuallyDrop;
+use std::process;
+
+use laminardb_bridge::Error;
+use pyo3::prelude::*;
+
+use crate::error::raised;
+
+/// A value of the process that made it.
+pub(crate) struct Owned<T: Send> {
+    value: ManuallyDrop<T>,
+    process: u32,
+}
+
+impl<T: Send> Owned<T> {
+    /// Owned by this process.
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: ManuallyDrop::new(value), process: process::id() }
+    }
+
+    /// The value, unless it was inherited.
+    pub(crate) fn here(&self) -> Option<&T> {
+        (self.process == process::id()).then_some(&*self.value)
+    }
+
+    /// The value, or the exception for an inherited one.
+    pub(crate) fn get(&self, py: Python<'_>) -> PyResult<&T> {
+        self.here().ok_or_else(|| {
+            let detail = "the connection belongs to the process that was forked; open a new one".to_owned();
+            raised(py, &Error::ConnectionInUse(detail))
+        })
+    }
+}
+
+impl<T: Send> Drop for Owned<T> {
+    #[expect(unsafe_code, reason = "the value must be dropped in one case and forgotten in the other")]
+    fn drop(&mut self) {
+        if self.here().is_some() {
+            // SAFETY: `self` is being dropped, so nothing reads `value` after this.
+            let value = unsafe { ManuallyDrop::take(&mut self.value) };
+            // The last handle of a session ends the engine's threads, which may be waiting for the interpreter.
+            // When Python is no more, the closure and with it the value are dropped here.
+            let _attached = Python::try_attach(|py| py.detach(|| drop(value)));
+        }
+    }
+}

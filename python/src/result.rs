@@ -1,0 +1,399 @@
+//! `QueryResult` and `ExecuteResult`: answers that never change, and every way to take them out.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use laminardb_bridge::{Error, Outcome, QueryOutput};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyImportError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
+
+use crate::arrow::{pyarrow_schema, stream_capsule};
+use crate::error::{optional, raised};
+use crate::show;
+use crate::value::read::{Reader, row};
+
+/// Rows and their columns.
+#[pyclass(frozen, subclass, module = "laminardb._laminardb", name = "QueryResult")]
+pub(crate) struct QueryResult {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl QueryResult {
+    /// The rows of `batches`.
+    pub(crate) fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        let (schema, batches) = plain_strings(schema, batches);
+        let batches: Vec<RecordBatch> = batches.into_iter().filter(|batch| batch.num_rows() > 0).collect();
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        Self { schema, batches, rows }
+    }
+
+    /// The columns.
+    pub(crate) fn schema_ref(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows.
+    pub(crate) fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The first `limit` rows as tuples.
+    fn tuples<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let mut rows = Vec::with_capacity(limit.min(self.rows));
+        for batch in &self.batches {
+            if rows.len() == limit {
+                break;
+            }
+            let readers = readers(py, batch)?;
+            for place in 0..batch.num_rows().min(limit - rows.len()) {
+                rows.push(row(py, &readers, place)?);
+            }
+        }
+        PyList::new(py, rows)
+    }
+
+    /// The same rows with later columns of one name called `x_1`, `x_2`.
+    fn uniquely_named(&self) -> PyResult<Self> {
+        let names = unique_names(&self.schema);
+        let fields = self.schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let renamed = |batch: &RecordBatch| {
+            RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).expect("only names differ")
+        };
+        let batches = self.batches.iter().map(renamed).collect();
+        Ok(Self { schema, batches, rows: self.rows })
+    }
+
+    /// A polars frame; `lazy` gives a LazyFrame.
+    fn polars<'py>(&self, py: Python<'py>, lazy: bool) -> PyResult<Bound<'py, PyAny>> {
+        let polars = optional(py, "polars")?;
+        let frame = polars.call_method1(intern!(py, "DataFrame"), (self.uniquely_named()?.into_pyobject(py)?,))?;
+        if lazy { frame.call_method0(intern!(py, "lazy")) } else { Ok(frame) }
+    }
+}
+
+#[pymethods]
+impl QueryResult {
+    /// Number of rows.
+    #[getter]
+    fn num_rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    #[getter]
+    fn num_columns(&self) -> usize {
+        self.schema.fields().len()
+    }
+
+    /// Number of Arrow batches.
+    #[getter]
+    fn num_batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// The names of the columns.
+    #[getter]
+    fn columns(&self) -> Vec<&str> {
+        self.schema.fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    /// The columns as a `pyarrow.Schema`.
+    #[getter]
+    fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        pyarrow_schema(py, &self.schema)
+    }
+
+    /// The rows as a `pyarrow.Table`.
+    fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        optional(slf.py(), "pyarrow")?.call_method1(intern!(slf.py(), "table"), (slf,))
+    }
+
+    /// The rows as a `pyarrow.Table`.
+    fn arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::to_arrow(slf)
+    }
+
+    /// The rows as a `pandas.DataFrame`.
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        optional(slf.py(), "pandas")?;
+        Self::to_arrow(slf)?.call_method0(intern!(slf.py(), "to_pandas"))
+    }
+
+    /// The rows as a `pandas.DataFrame`.
+    fn df<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::to_pandas(slf)
+    }
+
+    /// The rows as a `polars.DataFrame`.
+    fn to_polars<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.polars(py, false)
+    }
+
+    /// The rows as a `polars.DataFrame`, or a `polars.LazyFrame`.
+    #[pyo3(signature = (*, lazy=false))]
+    fn pl<'py>(&self, py: Python<'py>, lazy: bool) -> PyResult<Bound<'py, PyAny>> {
+        self.polars(py, lazy)
+    }
+
+    /// The columns as lists, by name.
+    fn to_dicts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (idx, name) in unique_names(&self.schema).into_iter().enumerate() {
+            let mut values = Vec::with_capacity(self.rows);
+            for batch in &self.batches {
+                let reader = Reader::new(py, batch.column(idx).as_ref())?;
+                for row in 0..batch.num_rows() {
+                    values.push(reader.value(py, row)?);
+                }
+            }
+            dict.set_item(name, PyList::new(py, values)?)?;
+        }
+        Ok(dict)
+    }
+
+    /// The rows in the first of polars, pandas and pyarrow that is installed.
+    fn to_df<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let installed = |library: &str| match py.import(library) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_instance_of::<PyImportError>(py) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if installed("polars")? {
+            slf.get().polars(py, false)
+        } else if installed("pandas")? && installed("pyarrow")? {
+            Self::to_pandas(slf)
+        } else if installed("pyarrow")? {
+            Self::to_arrow(slf)
+        } else {
+            Err(PyImportError::new_err(
+                "one of polars, pandas and pyarrow is needed here: pip install laminardb[polars]",
+            ))
+        }
+    }
+
+    /// All rows as tuples.
+    fn fetchall<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.tuples(py, self.rows)
+    }
+
+    /// The first row, or None.
+    fn fetchone<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let rows = self.tuples(py, 1)?;
+        if rows.is_empty() { Ok(None) } else { rows.get_item(0).map(Some) }
+    }
+
+    /// The first `size` rows as tuples.
+    #[pyo3(signature = (size=1))]
+    fn fetchmany<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyList>> {
+        self.tuples(py, size)
+    }
+
+    /// Prints the first rows as a table.
+    #[pyo3(signature = (max_rows=20))]
+    fn show(&self, py: Python<'_>, max_rows: usize) -> PyResult<()> {
+        let text = show::text(self, max_rows).map_err(|error| raised(py, &Error::QueryFailed(error.to_string())))?;
+        let stdout = py.import(intern!(py, "sys"))?.getattr(intern!(py, "stdout"))?;
+        if !stdout.is_none() {
+            stdout.call_method1(intern!(py, "write"), (text,))?;
+        }
+        Ok(())
+    }
+
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
+        show::html(self).map_err(|error| raised(py, &Error::QueryFailed(error.to_string())))
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        stream_capsule(py, &self.schema, self.batches.clone(), requested_schema)
+    }
+
+    fn __len__(&self) -> usize {
+        self.rows
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> RowIterator {
+        RowIterator { batches: slf.batches.clone(), next: Mutex::new((0, 0)) }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("QueryResult(rows={}, columns={})", self.rows, self.schema.fields().len())
+    }
+}
+
+/// Rows of a result, one after the other.
+#[pyclass(frozen, module = "laminardb._laminardb")]
+struct RowIterator {
+    batches: Vec<RecordBatch>,
+    /// Batch and row of the next one.
+    next: Mutex<(usize, usize)>,
+}
+
+#[pymethods]
+impl RowIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let (batch, place) = {
+            let mut next = self.next.lock();
+            let Some(batch) = self.batches.get(next.0) else { return Ok(None) };
+            let place = *next;
+            *next = if place.1 + 1 == batch.num_rows() { (place.0 + 1, 0) } else { (place.0, place.1 + 1) };
+            (batch, place.1)
+        };
+        row(py, &readers(py, batch)?, place).map(Some)
+    }
+}
+
+/// What a statement did.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "ExecuteResult")]
+pub(crate) struct ExecuteResult {
+    outcome: Outcome,
+}
+
+impl ExecuteResult {
+    /// The result for `outcome`.
+    pub(crate) fn new(outcome: Outcome) -> Self {
+        Self { outcome }
+    }
+}
+
+#[pymethods]
+impl ExecuteResult {
+    /// `"ddl"`, `"rows_affected"`, `"query"` or `"metadata"`.
+    #[getter]
+    fn result_type(&self) -> &'static str {
+        match &self.outcome {
+            Outcome::Ddl { .. } => "ddl",
+            Outcome::Rows(_) => "rows_affected",
+            Outcome::Query(_) => "query",
+            Outcome::Metadata(_) => "metadata",
+        }
+    }
+
+    /// Rows changed, or rows of the query.
+    #[getter]
+    fn rows_affected(&self) -> u64 {
+        match &self.outcome {
+            Outcome::Rows(rows) => *rows,
+            Outcome::Query(output) => count(output),
+            Outcome::Ddl { .. } | Outcome::Metadata(_) => 0,
+        }
+    }
+
+    /// The words of the definition, such as `"CREATE SOURCE"`.
+    #[getter]
+    fn ddl_type(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Ddl { ddl_type, .. } => Some(ddl_type),
+            _ => None,
+        }
+    }
+
+    /// What was defined.
+    #[getter]
+    fn ddl_object(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Ddl { object, .. } => object.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The rows, when the statement gave some.
+    fn to_query_result(&self) -> Option<QueryResult> {
+        match &self.outcome {
+            Outcome::Query(output) | Outcome::Metadata(output) => {
+                Some(QueryResult::new(Arc::clone(&output.schema), output.batches.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn __int__(&self) -> u64 {
+        self.rows_affected()
+    }
+
+    fn __bool__(&self) -> bool {
+        !matches!(self.outcome, Outcome::Rows(0))
+    }
+
+    fn __repr__(&self) -> String {
+        match &self.outcome {
+            Outcome::Ddl { ddl_type, object: Some(object) } => format!("ExecuteResult(ddl, {ddl_type} {object})"),
+            Outcome::Ddl { ddl_type, object: None } => format!("ExecuteResult(ddl, {ddl_type})"),
+            Outcome::Rows(rows) => format!("ExecuteResult(rows_affected={rows})"),
+            Outcome::Query(output) => format!("ExecuteResult(query, rows={})", count(output)),
+            Outcome::Metadata(output) => format!("ExecuteResult(metadata, rows={})", count(output)),
+        }
+    }
+}
+
+fn count(output: &QueryOutput) -> u64 {
+    output.batches.iter().map(|batch| batch.num_rows() as u64).sum()
+}
+
+/// Readers of the columns of `batch`.
+pub(crate) fn readers<'a>(py: Python<'_>, batch: &'a RecordBatch) -> PyResult<Vec<Reader<'a>>> {
+    batch.columns().iter().map(|column| Reader::new(py, column.as_ref())).collect()
+}
+
+/// The names of columns, the later ones of one name as `x_1`, `x_2`.
+fn unique_names(schema: &Schema) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let taken = |name: &str, names: &[String]| names.iter().any(|known| known == name);
+        let mut name = field.name().clone();
+        let mut number = 0;
+        while taken(&name, &names) {
+            number += 1;
+            name = format!("{}_{number}", field.name());
+        }
+        names.push(name);
+    }
+    names
+}
+
+/// Strings leave as the one string type, whatever the executor made.
+fn plain_strings(schema: SchemaRef, batches: Vec<RecordBatch>) -> (SchemaRef, Vec<RecordBatch>) {
+    let plain = |data_type: &DataType| match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),
+        DataType::BinaryView | DataType::LargeBinary => Some(DataType::Binary),
+        _ => None,
+    };
+    if schema.fields().iter().all(|field| plain(field.data_type()).is_none()) {
+        return (schema, batches);
+    }
+    let field = |field: &Arc<Field>| match plain(field.data_type()) {
+        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+        None => Arc::clone(field),
+    };
+    let schema: SchemaRef = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()));
+    let batches = batches.into_iter().map(|batch| {
+        let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+            cast(column, field.data_type()).expect("a view of text or bytes has a plain form")
+        });
+        RecordBatch::try_new(Arc::clone(&schema), columns.collect()).expect("the columns have the schema's types")
+    });
+    let batches = batches.collect();
+    (schema, batches)
+}

@@ -1,0 +1,68 @@
+//! Decimal text to and from scaled integers, exactly.
+
+/// `text` (digits, a point, an exponent) as an integer of `10^-scale`; None when it is no number, is not exact at that
+/// scale or has more than `precision` digits.
+pub(crate) fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (negative, digits) = match mantissa.as_bytes().first()? {
+        b'-' => (true, &mantissa[1..]),
+        b'+' => (false, &mantissa[1..]),
+        _ => (false, mantissa),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let all: String = whole.chars().chain(fraction.chars()).collect();
+    if !all.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let significant = all.trim_start_matches('0');
+    let trimmed = significant.trim_end_matches('0');
+    if trimmed.is_empty() {
+        return Some(0);
+    }
+    // Zeros dropped at the end, and the places to the left that the scale asks for.
+    let dropped = i64::try_from(significant.len() - trimmed.len()).ok()?;
+    let shift = exponent.checked_add(i64::from(scale))? - i64::try_from(fraction.len()).ok()? + dropped;
+    let shift = u32::try_from(shift).ok()?;
+    let places = trimmed.len().checked_add(shift as usize)?;
+    if places > usize::from(precision) || places > 38 {
+        return None;
+    }
+    let value = trimmed.parse::<i128>().ok()? * 10_i128.pow(shift);
+    Some(if negative { -value } else { value })
+}
+
+/// The shortest decimal text that reads back as `value`; None for NaN and infinities.
+pub(crate) fn of_float(value: f64) -> Option<String> {
+    value.is_finite().then(|| format!("{value:e}"))
+}
+
+/// An integer of `10^-scale` as plain decimal text.
+pub(crate) fn text(value: i128, scale: i8) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let sign = if value < 0 { "-" } else { "" };
+    match usize::try_from(scale) {
+        Ok(0) => format!("{sign}{digits}"),
+        Ok(scale) => {
+            let digits = format!("{digits:0>width$}", width = scale + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - scale);
+            format!("{sign}{whole}.{fraction}")
+        }
+        Err(_) if value == 0 => "0".to_owned(),
+        Err(_) => format!("{sign}{digits}{}", "0".repeat(usize::from(scale.unsigned_abs()))),
+    }
+}
+
+/// Digits before the point and after it that `text` needs; None when it is no finite number of at most 38 digits.
+pub(crate) fn shape(text: &str) -> Option<(u8, i8)> {
+    (0..=38_i8).find_map(|scale| {
+        let value = parse(text, 38, scale)?;
+        let digits = u8::try_from(value.unsigned_abs().to_string().len()).ok()?;
+        Some((digits.max(scale.unsigned_abs()).max(1), scale))
+    })
+}

@@ -1,0 +1,55 @@
+//! Everything that can be given to `insert` as Arrow batches for one relation.
+//!
+//! Python values become columns of the relation's own types here, by the exact rules, with errors that name column, row
+//! and value. Arrow data passes as it is: names are matched and types cast below, in the bridge, by the same rules.
+//!
+//! ```text
+//! dict, list of dicts, dict of lists -> rows.rs   -> Column (column.rs), one value at a time by scalar.rs
+//! numpy, pandas columns              -> frame.rs  -> buffers, or values
+//! Arrow capsules                     -> arrow.rs  -> unchanged
+//! ```
+
+mod column;
+pub(crate) mod decimal;
+mod frame;
+pub(crate) mod read;
+mod rows;
+mod scalar;
+mod target;
+
+use arrow::array::RecordBatch;
+use laminardb_bridge::Error;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+pub(crate) use self::column::{Column, Nan, Refusal};
+pub(crate) use self::scalar::{Scalar, integer, recognise};
+pub(crate) use self::target::Target;
+use crate::arrow;
+use crate::error::raised;
+use crate::subscription::ChangeBatch;
+
+/// `data` as batches with columns of `target`, by name; absent columns are left out.
+pub(crate) fn batches(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<RecordBatch>> {
+    let py = data.py();
+    if let Ok(row_or_columns) = data.cast::<PyDict>() {
+        return rows::from_dict(row_or_columns, target);
+    }
+    if let Ok(list) = data.cast::<PyList>() {
+        return rows::from_list(list, target);
+    }
+    if let Ok(changes) = data.cast::<ChangeBatch>() {
+        if changes.get().has_deletes() {
+            let detail = "the batch holds deleted rows, which cannot be inserted".to_owned();
+            return Err(raised(py, &Error::IngestionFailed(detail)));
+        }
+    }
+    if frame::is_pandas_frame(data)? {
+        return frame::from_pandas(data, target);
+    }
+    if let Some(batches) = arrow::batches_of(data)? {
+        return Ok(batches);
+    }
+    Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)))
+}

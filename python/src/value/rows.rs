@@ -1,0 +1,239 @@
+//! Dicts: one row, a list of rows, or columns.
+//!
+//! The way of a one-row dict is short on purpose: no table of columns is built, and a batch that has every column is in
+//! the relation's own schema.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema};
+use laminardb_bridge::Error;
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
+
+use super::column::{Column, Nan};
+use super::frame;
+use super::target::Target;
+use crate::error::raised;
+
+/// One row, or columns when a value is a sequence.
+pub(crate) fn from_dict(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<RecordBatch>> {
+    if dict.is_empty() {
+        return Err(PyTypeError::new_err("rows cannot be read from an empty dict"));
+    }
+    if is_columnar(dict, target)? {
+        return from_columns(dict, target);
+    }
+    let mut rows = Rows::new(target, 1);
+    rows.add(dict)?;
+    rows.finish(dict.py())
+}
+
+/// A list of rows.
+pub(crate) fn from_list(list: &Bound<'_, PyList>, target: &Target) -> PyResult<Vec<RecordBatch>> {
+    let py = list.py();
+    if list.is_empty() {
+        return Err(PyTypeError::new_err("rows cannot be read from an empty list"));
+    }
+    let mut rows = Rows::new(target, list.len());
+    for (row, value) in list.iter().enumerate() {
+        let dict = value.cast::<PyDict>().map_err(|_| {
+            let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+            raised(py, &Error::IngestionFailed(format!("row {row} is not a dict but {class}")))
+        })?;
+        rows.add(dict)?;
+    }
+    rows.finish(py)
+}
+
+/// Rows under construction: the columns met so far.
+struct Rows<'py, 'a> {
+    target: &'a Target,
+    columns: Vec<Option<Column>>,
+    /// For the key at each place of the row before: the key and its column. Most rows have the same keys in the same
+    /// order, often as the very same objects.
+    places: Vec<(Bound<'py, PyString>, usize)>,
+    /// The row, plus one, in which each column was last given.
+    given: Vec<usize>,
+    rows: usize,
+    expected: usize,
+}
+
+impl<'py, 'a> Rows<'py, 'a> {
+    fn new(target: &'a Target, expected: usize) -> Self {
+        let width = target.schema().fields().len();
+        Self {
+            target,
+            columns: (0..width).map(|_| None).collect(),
+            places: Vec::with_capacity(width),
+            given: vec![0; width],
+            rows: 0,
+            expected,
+        }
+    }
+
+    fn add(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<()> {
+        let row = self.rows;
+        self.rows += 1;
+        for (place, (key, value)) in dict.iter().enumerate() {
+            let idx = self.column_at(place, &key)?;
+            if self.given[idx] == row + 1 {
+                return Err(self.target.duplicate(dict.py(), idx));
+            }
+            self.given[idx] = row + 1;
+            let column = match &mut self.columns[idx] {
+                Some(column) => column,
+                empty => empty.insert(started(self.target, idx, row, self.expected)?),
+            };
+            column.append(&value).map_err(|refusal| self.target.refused(idx, row, &value, refusal))?;
+        }
+        for (column, given) in self.columns.iter_mut().zip(&self.given) {
+            if let Some(column) = column
+                && *given != row + 1
+            {
+                column.append_null();
+            }
+        }
+        Ok(())
+    }
+
+    fn column_at(&mut self, place: usize, key: &Bound<'py, PyAny>) -> PyResult<usize> {
+        if let Some((known, idx)) = self.places.get(place)
+            && known.is(key)
+        {
+            return Ok(*idx);
+        }
+        let key = key.cast::<PyString>().map_err(|_| not_a_name(key))?;
+        let idx = self.target.find(key.py(), name_of(key)?)?;
+        let known = (key.clone(), idx);
+        if place < self.places.len() {
+            self.places[place] = known;
+        } else {
+            self.places.push(known);
+        }
+        Ok(idx)
+    }
+
+    fn finish(self, py: Python<'_>) -> PyResult<Vec<RecordBatch>> {
+        let columns = self.columns.into_iter().enumerate().filter_map(|(idx, column)| Some((idx, column?.finish())));
+        assembled(py, self.target, columns.collect(), self.rows)
+    }
+}
+
+/// A column first given in row `row`: NULL in the rows before.
+fn started(target: &Target, idx: usize, row: usize, expected: usize) -> PyResult<Column> {
+    let mut column = Column::new(target.field(idx).data_type(), expected, Nan::Value)?;
+    (0..row).for_each(|_| column.append_null());
+    Ok(column)
+}
+
+/// Columns by name, all of one length.
+fn from_columns(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<RecordBatch>> {
+    let py = dict.py();
+    let mut columns: Vec<(usize, ArrayRef)> = Vec::with_capacity(dict.len());
+    for (key, values) in dict.iter() {
+        let key = key.cast::<PyString>().map_err(|_| not_a_name(&key))?;
+        let idx = target.find(py, name_of(key)?)?;
+        if columns.iter().any(|(known, _)| *known == idx) {
+            return Err(target.duplicate(py, idx));
+        }
+        columns.push((idx, frame::column(&values, idx, target)?));
+    }
+    let rows = columns.first().map_or(0, |(_, column)| column.len());
+    columns.sort_by_key(|(idx, _)| *idx);
+    assembled(py, target, columns, rows)
+}
+
+/// A batch of `columns`, which stand in the relation's order.
+pub(crate) fn assembled(
+    py: Python<'_>,
+    target: &Target,
+    columns: Vec<(usize, ArrayRef)>,
+    rows: usize,
+) -> PyResult<Vec<RecordBatch>> {
+    let schema = target.schema();
+    let whole = columns.len() == schema.fields().len()
+        && columns.iter().zip(schema.fields()).all(|((_, column), field)| column.data_type() == field.data_type());
+    for (idx, column) in &columns {
+        if !target.field(*idx).is_nullable()
+            && let Some(nulls) = column.logical_nulls()
+            && let Some(row) = (0..nulls.len()).find(|row| nulls.is_null(*row))
+        {
+            return Err(target.null(py, *idx, row));
+        }
+    }
+    let schema = if whole {
+        Arc::clone(schema)
+    } else {
+        let field = |(idx, column): &(usize, ArrayRef)| {
+            Field::new(target.field(*idx).name(), column.data_type().clone(), true)
+        };
+        Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+    };
+    let arrays = columns.into_iter().map(|(_, column)| column).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    match RecordBatch::try_new_with_options(schema, arrays, &options) {
+        Ok(batch) => Ok(vec![batch]),
+        Err(error) => Err(raised(py, &Error::IngestionFailed(error.to_string()))),
+    }
+}
+
+/// Does the dict hold columns and not one row?
+fn is_columnar(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<bool> {
+    if !dict.iter().any(|(_, value)| is_sequence(&value)) {
+        return Ok(false);
+    }
+    let lengths = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| -> PyResult<(String, Option<usize>)> {
+        let length = if is_sequence(&value) { Some(value.len()?) } else { None };
+        Ok((key.str()?.to_string_lossy().into_owned(), length))
+    };
+    let lengths: Vec<(String, Option<usize>)> = dict.iter().map(lengths).collect::<PyResult<_>>()?;
+    let equal = lengths.iter().all(|(_, length)| length.is_some() && *length == lengths[0].1);
+    if equal {
+        return Ok(true);
+    }
+    if target.has_lists() {
+        return Ok(false);
+    }
+    let shown: Vec<String> = lengths
+        .iter()
+        .map(|(name, length)| length.map_or(format!("{name}: one value"), |length| format!("{name}: {length}")))
+        .collect();
+    let detail = format!("columns must all be sequences of one length: {}", shown.join(", "));
+    Err(raised(dict.py(), &Error::IngestionFailed(detail)))
+}
+
+/// Is this a sequence of values and not a value?
+fn is_sequence(value: &Bound<'_, PyAny>) -> bool {
+    if value.is_none() || value.is_exact_instance_of::<PyInt>() || value.is_exact_instance_of::<PyFloat>() {
+        return false;
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return true;
+    }
+    let one_value = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>()
+        || value.is_instance_of::<PyDict>();
+    // An array without dimensions has no length: it counts as its value.
+    !one_value && sequence_check(value) && value.len().is_ok()
+}
+
+#[expect(unsafe_code, reason = "PyO3 has no safe name for the C check, and its PySequence wants an ABC registration")]
+fn sequence_check(value: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: `value` is a live object and the interpreter is attached, which is all that the check needs.
+    unsafe { ffi::PySequence_Check(value.as_ptr()) == 1 }
+}
+
+fn name_of<'a>(key: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    key.to_str().map_err(|_| not_a_name(key.as_any()))
+}
+
+/// The error for a key that cannot be a column's name.
+pub(crate) fn not_a_name(key: &Bound<'_, PyAny>) -> PyErr {
+    let shown = key.repr().map_or_else(|_| "a key".to_owned(), |text| text.to_string_lossy().into_owned());
+    raised(key.py(), &Error::IngestionFailed(format!("column names must be strings, not {shown}")))
+}

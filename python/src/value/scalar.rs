@@ -1,0 +1,178 @@
+//! One Python value, recognised: what it counts as, whatever class carries it.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDate, PyDateTime, PyDelta, PyDeltaAccess, PyDict, PyFloat, PyInt, PyList,
+    PyMemoryView, PyString, PyTime, PyTuple, PyTzInfo, PyTzInfoAccess,
+};
+
+use super::decimal;
+
+/// What a Python value counts as.
+pub(crate) enum Scalar<'py> {
+    Null,
+    Bool(bool),
+    Int(Bound<'py, PyInt>),
+    Float(f64),
+    /// A `decimal.Decimal` as its text.
+    Decimal(String),
+    Text(Bound<'py, PyString>),
+    /// Text that the value stands for, such as a UUID's.
+    TextOf(String),
+    Bytes(Vec<u8>),
+    Date(Bound<'py, PyDate>),
+    Time(Bound<'py, PyTime>),
+    Instant(Instant),
+    Sequence(Bound<'py, PyAny>),
+    Mapping(Bound<'py, PyDict>),
+    Other,
+}
+
+/// A moment since 1970-01-01T00:00:00, in UTC when it has a zone.
+#[derive(Clone, Copy)]
+pub(crate) struct Instant {
+    pub(crate) nanos: i128,
+    pub(crate) zoned: bool,
+}
+
+/// Nanoseconds of a day.
+pub(crate) const DAY_NANOS: i128 = 86_400_000_000_000;
+
+/// Recognises `value`. An error is one that Python code of the value's class raised.
+pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+    if value.is_none() {
+        return Ok(Scalar::Null);
+    }
+    // The order matters: bool is an int, datetime is a date.
+    if let Ok(value) = value.cast::<PyBool>() {
+        Ok(Scalar::Bool(value.is_true()))
+    } else if let Ok(value) = value.cast::<PyInt>() {
+        Ok(Scalar::Int(value.clone()))
+    } else if let Ok(value) = value.cast::<PyFloat>() {
+        Ok(Scalar::Float(value.value()))
+    } else if let Ok(value) = value.cast::<PyString>() {
+        Ok(Scalar::Text(value.clone()))
+    } else if let Ok(value) = value.cast::<PyBytes>() {
+        Ok(Scalar::Bytes(value.as_bytes().to_vec()))
+    } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        Ok(Scalar::Sequence(value.clone()))
+    } else if let Ok(value) = value.cast::<PyDict>() {
+        Ok(Scalar::Mapping(value.clone()))
+    } else if let Ok(value) = value.cast::<PyDateTime>() {
+        datetime(value)
+    } else if let Ok(value) = value.cast::<PyDate>() {
+        Ok(Scalar::Date(value.clone()))
+    } else if let Ok(value) = value.cast::<PyTime>() {
+        Ok(Scalar::Time(value.clone()))
+    } else if let Ok(value) = value.cast::<PyByteArray>() {
+        Ok(Scalar::Bytes(value.to_vec()))
+    } else if value.is_instance_of::<PyMemoryView>() {
+        Ok(Scalar::Bytes(value.call_method0(intern!(value.py(), "tobytes"))?.extract()?))
+    } else {
+        by_class(value)
+    }
+}
+
+/// Recognises the classes that are known by name alone, so that their modules need not be imported.
+fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+    let py = value.py();
+    let class = value.get_type();
+    let (module, name) = (class.module()?, class.name()?);
+    match (module.to_str()?, name.to_str()?) {
+        ("decimal", "Decimal") => Ok(Scalar::Decimal(value.str()?.to_str()?.to_owned())),
+        ("uuid", "UUID") => Ok(Scalar::TextOf(value.str()?.to_str()?.to_owned())),
+        ("numpy", "datetime64") => numpy_datetime(value, false),
+        ("numpy", "timedelta64" | "void") => Ok(Scalar::Other),
+        ("numpy", "ndarray") => {
+            let list = value.call_method0(intern!(py, "tolist"))?;
+            if list.is_instance_of::<PyList>() { Ok(Scalar::Sequence(list)) } else { recognise(&list) }
+        }
+        ("numpy", _) => {
+            let item = value.call_method0(intern!(py, "item"))?;
+            // A type that Python has no class for, such as longdouble, gives itself.
+            if item.get_type().is(&class) { Ok(Scalar::Other) } else { recognise(&item) }
+        }
+        (module, "NAType") if module.starts_with("pandas.") => Ok(Scalar::Null),
+        _ => Ok(Scalar::Other),
+    }
+}
+
+fn datetime<'py>(value: &Bound<'py, PyDateTime>) -> PyResult<Scalar<'py>> {
+    let py = value.py();
+    if !value.is_exact_instance_of::<PyDateTime>() {
+        let class = value.get_type();
+        if class.module()?.to_str()?.starts_with("pandas.") {
+            if class.name()?.to_str()? == "NaTType" {
+                return Ok(Scalar::Null);
+            }
+            // A Timestamp holds nanoseconds and years that its datetime face does not show.
+            return numpy_datetime(&value.getattr(intern!(py, "asm8"))?, value.get_tzinfo().is_some());
+        }
+    }
+    let zoned =
+        value.get_tzinfo().is_some() && !value.call_method0(intern!(py, "utcoffset"))?.is_none();
+    let since = value.sub(epoch(py, zoned)?)?.cast_into::<PyDelta>()?;
+    Ok(Scalar::Instant(Instant { nanos: delta_nanos(&since), zoned }))
+}
+
+/// 1970-01-01T00:00:00 as a datetime, in UTC or naive.
+fn epoch(py: Python<'_>, zoned: bool) -> PyResult<&Bound<'_, PyDateTime>> {
+    static NAIVE: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
+    static UTC: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
+    let made = if zoned {
+        UTC.get_or_try_init(py, || {
+            let utc = PyTzInfo::utc(py)?;
+            PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, Some(&utc)).map(Bound::unbind)
+        })
+    } else {
+        NAIVE.get_or_try_init(py, || PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, None).map(Bound::unbind))
+    };
+    made.map(|epoch| epoch.bind(py))
+}
+
+/// The length of `delta` in nanoseconds.
+pub(crate) fn delta_nanos(delta: &Bound<'_, PyDelta>) -> i128 {
+    i128::from(delta.get_days()) * DAY_NANOS
+        + i128::from(delta.get_seconds()) * 1_000_000_000
+        + i128::from(delta.get_microseconds()) * 1000
+}
+
+fn numpy_datetime<'py>(value: &Bound<'py, PyAny>, zoned: bool) -> PyResult<Scalar<'py>> {
+    let py = value.py();
+    let Some(unit) = numpy_unit(&value.getattr(intern!(py, "dtype"))?)? else { return Ok(Scalar::Other) };
+    let count: i64 = value.call_method1(intern!(py, "astype"), ("int64",))?.extract()?;
+    if count == i64::MIN {
+        return Ok(Scalar::Null);
+    }
+    Ok(Scalar::Instant(Instant { nanos: i128::from(count) * unit, zoned }))
+}
+
+/// Nanoseconds of one unit of a numpy datetime64 type; None for units that are no whole number of them.
+pub(crate) fn numpy_unit(dtype: &Bound<'_, PyAny>) -> PyResult<Option<i128>> {
+    let text = dtype.getattr(intern!(dtype.py(), "str"))?.extract::<String>()?;
+    let unit = text.split_once('[').map_or("", |(_, unit)| unit.trim_end_matches(']'));
+    Ok(match unit {
+        "ns" => Some(1),
+        "us" => Some(1_000),
+        "ms" => Some(1_000_000),
+        "s" => Some(1_000_000_000),
+        "m" => Some(60_000_000_000),
+        "h" => Some(3_600_000_000_000),
+        "D" => Some(DAY_NANOS),
+        "W" => Some(7 * DAY_NANOS),
+        _ => None,
+    })
+}
+
+/// `value` as a whole number; None when it is not one.
+pub(crate) fn integer(value: &Scalar<'_>) -> Option<i128> {
+    match value {
+        // Numbers beyond 128 bits fit no column.
+        Scalar::Int(value) => value.extract().ok(),
+        Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 1e38 => Some(*value as i128),
+        Scalar::Decimal(text) => decimal::parse(text, 38, 0),
+        _ => None,
+    }
+}

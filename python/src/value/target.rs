@@ -1,0 +1,89 @@
+//! The relation that values are made for: its columns, found by name.
+
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use laminardb_bridge::Error;
+use pyo3::prelude::*;
+
+use super::column::Refusal;
+use crate::error::raised;
+
+/// Columns to make values for.
+pub(crate) struct Target {
+    name: String,
+    schema: SchemaRef,
+}
+
+impl Target {
+    /// The relation `name` with `schema`.
+    pub(crate) fn new(name: &str, schema: SchemaRef) -> Self {
+        Self { name: name.to_owned(), schema }
+    }
+
+    /// All columns.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The column at `idx`.
+    pub(crate) fn field(&self, idx: usize) -> &FieldRef {
+        &self.schema.fields()[idx]
+    }
+
+    /// Does a column hold lists?
+    pub(crate) fn has_lists(&self) -> bool {
+        self.schema.fields().iter().any(|field| matches!(field.data_type(), DataType::List(_)))
+    }
+
+    /// The column called `name`: the exact spelling, else the single one equal but for case.
+    pub(crate) fn find(&self, py: Python<'_>, name: &str) -> PyResult<usize> {
+        let fields = self.schema.fields();
+        if let Some(idx) = fields.iter().position(|field| field.name() == name) {
+            return Ok(idx);
+        }
+        let lower = name.to_lowercase();
+        let mut similar = fields.iter().enumerate().filter(|(_, field)| field.name().to_lowercase() == lower);
+        let detail = match (similar.next(), similar.next()) {
+            (Some((idx, _)), None) => return Ok(idx),
+            (Some(_), Some(_)) => format!("column '{name}' is ambiguous in '{}'", self.name),
+            (None, _) => format!("unknown column '{name}' in '{}'", self.name),
+        };
+        Err(raised(py, &Error::BatchSchemaMismatch(detail)))
+    }
+
+    /// The error for a column given twice.
+    pub(crate) fn duplicate(&self, py: Python<'_>, idx: usize) -> PyErr {
+        let detail = format!("column '{}' of '{}' is given twice", self.field(idx).name(), self.name);
+        raised(py, &Error::BatchSchemaMismatch(detail))
+    }
+
+    /// The error for a NULL in a NOT NULL column.
+    pub(crate) fn null(&self, py: Python<'_>, idx: usize, row: usize) -> PyErr {
+        let detail = format!("column '{}', row {row}: NULL in a NOT NULL column", self.field(idx).name());
+        raised(py, &Error::IngestionFailed(detail))
+    }
+
+    /// The error for a value that was not taken.
+    pub(crate) fn refused(&self, idx: usize, row: usize, value: &Bound<'_, PyAny>, refusal: Refusal) -> PyErr {
+        match refusal {
+            Refusal::Raised(error) => error,
+            Refusal::Unfit => {
+                let detail = format!("column '{}', row {row}: {}", self.field(idx).name(), unfit(value, self.field(idx)));
+                raised(value.py(), &Error::BatchSchemaMismatch(detail))
+            }
+        }
+    }
+}
+
+/// The longest value shown in a message, in characters.
+const SHOWN: usize = 80;
+
+/// Says that `field` does not take `value`.
+pub(crate) fn unfit(value: &Bound<'_, PyAny>, field: &Field) -> String {
+    let text = value.repr().map_or_else(|_| "value".to_owned(), |text| text.to_string_lossy().into_owned());
+    let shown: String = match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    };
+    let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    format!("{shown} ({class}) cannot be stored as {}", crate::schema::sql_name(field.data_type()))
+}
