@@ -4,13 +4,20 @@
 //! only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
 //! `KeyboardInterrupt`; other threads wait in one piece.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 /// The longest time that a wait on the main thread goes without looking for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
+
+/// Stack of the thread that a long call runs on: that of a main thread, for deep queries.
+const STACK: usize = 8 << 20;
 
 /// Runs `work` with the interpreter lock released; `work` must not wait without an end.
 pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
@@ -44,25 +51,40 @@ pub(crate) fn waited<T: Send>(
     }
 }
 
-/// Runs `work`, which may wait long and asks the function that it is given whether to stop.
+/// Runs `work`, which may take long and asks the function that it is given whether to stop.
 ///
-/// The function attaches to the interpreter for a moment: `work` must not hold a lock of the engine when it asks.
+/// Signal handlers are Python code, and `work` may hold locks of the engine when it asks. So on the main thread `work`
+/// runs on a thread of its own, and this one looks at signals meanwhile.
 pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
-    let signal = parking_lot::Mutex::new(None);
-    let value = py.detach(|| {
-        work(&|| {
-            let raised = Python::attach(|py| py.check_signals().err());
-            let stop = raised.is_some();
-            if stop {
-                *signal.lock() = raised;
-            }
-            stop
-        })
-    });
-    match signal.into_inner() {
-        Some(raised) => Err(raised),
-        None => Ok(value),
+    if !on_main_thread(py)? {
+        return Ok(py.detach(|| work(&|| false)));
     }
+    let stop = AtomicBool::new(false);
+    let (sender, receiver) = channel();
+    let (stop, sender) = (&stop, sender);
+    py.detach(|| {
+        thread::scope(|scope| {
+            let run = move || sender.send(work(&|| stop.load(Ordering::Relaxed)));
+            let started = thread::Builder::new().name("laminardb-call".to_owned()).stack_size(STACK).spawn_scoped(scope, run);
+            if let Err(error) = started {
+                return Err(PyRuntimeError::new_err(format!("no thread for the call: {error}")));
+            }
+            let mut signal = None;
+            loop {
+                match receiver.recv_timeout(SIGNAL_CHECK) {
+                    Ok(value) => return signal.map_or(Ok(value), Err),
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Err(raised) = Python::attach(|py| py.check_signals()) {
+                            stop.store(true, Ordering::Relaxed);
+                            signal.get_or_insert(raised);
+                        }
+                    }
+                    // The thread ends without a value only by a panic, which the scope passes on.
+                    Err(RecvTimeoutError::Disconnected) => return Err(PyRuntimeError::new_err("the call failed")),
+                }
+            }
+        })
+    })
 }
 
 /// Is this the thread on which Python handles signals?

@@ -3,11 +3,13 @@
 //! The layer is thin and every class is frozen: values are converted, errors become exceptions, and whatever may wait
 //! does so with the interpreter lock released, through one door (`detach.rs`).
 
-mod arrow;
+mod capsule;
+mod catalog;
 mod config;
 mod detach;
 mod error;
 mod fork;
+mod metrics;
 mod params;
 mod result;
 mod schema;
@@ -33,6 +35,19 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<subscription::ChangeBatch>()?;
     module.add_class::<subscription::Subscription>()?;
     module.add_class::<subscription::StreamSubscription>()?;
+    module.add_class::<subscription::AsyncSubscription>()?;
+    module.add_class::<subscription::AsyncStreamSubscription>()?;
+    module.add_class::<subscription::CallbackSubscription>()?;
+    module.add_class::<catalog::SourceInfo>()?;
+    module.add_class::<catalog::SinkInfo>()?;
+    module.add_class::<catalog::StreamInfo>()?;
+    module.add_class::<catalog::QueryInfo>()?;
+    module.add_class::<catalog::PipelineNode>()?;
+    module.add_class::<catalog::PipelineEdge>()?;
+    module.add_class::<catalog::PipelineTopology>()?;
+    module.add_class::<metrics::PipelineMetrics>()?;
+    module.add_class::<metrics::SourceMetrics>()?;
+    module.add_class::<metrics::StreamMetrics>()?;
     module.add_function(wrap_pyfunction!(session::open, module)?)?;
     module.add_function(wrap_pyfunction!(session::connect, module)?)
 }

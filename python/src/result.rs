@@ -12,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
-use crate::arrow::{pyarrow_schema, stream_capsule};
+use crate::capsule::{pyarrow_schema, stream_capsule};
 use crate::error::{optional, raised};
 use crate::show;
 use crate::value::read::{Reader, row};
@@ -117,7 +117,7 @@ impl QueryResult {
     }
 
     /// The rows as a `pyarrow.Table`.
-    fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         optional(slf.py(), "pyarrow")?.call_method1(intern!(slf.py(), "table"), (slf,))
     }
 
@@ -389,9 +389,10 @@ fn plain_strings(schema: SchemaRef, batches: Vec<RecordBatch>) -> (SchemaRef, Ve
     };
     let schema: SchemaRef = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()));
     let batches = batches.into_iter().map(|batch| {
-        let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
-            cast(column, field.data_type()).expect("a view of text or bytes has a plain form")
-        });
+        let columns =
+            batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+                cast(column, field.data_type()).expect("a view of text or bytes has a plain form")
+            });
         RecordBatch::try_new(Arc::clone(&schema), columns.collect()).expect("the columns have the schema's types")
     });
     let batches = batches.collect();

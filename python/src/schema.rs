@@ -8,7 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::arrow;
+use crate::capsule;
 use crate::error::raised;
 
 /// The schema that a dict of column and type string, or an Arrow schema, describes.
@@ -27,7 +27,7 @@ pub(crate) fn from_python(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
         }
         return Ok(Arc::new(Schema::new(fields)));
     }
-    match arrow::schema_of(schema)? {
+    match capsule::schema_of(schema)? {
         Some(schema) => stored(py, &schema),
         None => {
             let class = schema.get_type().name()?;
@@ -83,9 +83,8 @@ fn stored(py: Python<'_>, schema: &Schema) -> PyResult<SchemaRef> {
 }
 
 fn stored_type(data_type: &DataType) -> Option<DataType> {
-    let stored_field = |field: &Field| {
-        Some(Arc::new(Field::new(field.name(), stored_type(field.data_type())?, field.is_nullable())))
-    };
+    let stored_field =
+        |field: &Field| Some(Arc::new(Field::new(field.name(), stored_type(field.data_type())?, field.is_nullable())));
     Some(match data_type {
         DataType::Boolean
         | DataType::Int8

@@ -5,20 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use laminardb_bridge::{Error, Params, Session, SessionConfig, SubscribeOptions, Target as Subscribed};
+use laminardb_bridge::catalog::Entry;
+use laminardb_bridge::session::Target as Subscribed;
+use laminardb_bridge::{Error, Params, Session, SessionConfig, SubscribeOptions};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use crate::arrow::pyarrow_schema;
+use crate::capsule::pyarrow_schema;
+use crate::catalog::{PipelineTopology, QueryInfo, SinkInfo, SourceInfo, StreamInfo, is_base, is_stream};
 use crate::config::LaminarConfig;
 use crate::detach::{detached, interruptible};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
+use crate::metrics::{PipelineMetrics, SourceMetrics, StreamMetrics, stats};
 use crate::params;
 use crate::result::{ExecuteResult, QueryResult};
 use crate::schema;
-use crate::subscription::{Feed, StreamSubscription, Subscription};
+use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 use crate::value::{self, Target};
 
 /// A database.
@@ -35,7 +40,7 @@ impl Connection {
         let config = config.unwrap_or(&default);
         let workers = NonZeroUsize::new(config.workers()).expect("checked to be at least 1");
         let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
-        let settings = SessionConfig { workers, buffer_size, ..SessionConfig::default() };
+        let settings = SessionConfig { workers, buffer_size };
         let session = checked(py, detached(py, || Session::open(settings)))?;
         Ok(Self { session: Owned::new(session), is_checkpoint_enabled: config.is_checkpoint_enabled() })
     }
@@ -55,19 +60,36 @@ impl Connection {
 
     fn run_query(&self, py: Python<'_>, sql: &str, params: &Params) -> PyResult<QueryResult> {
         let session = self.live(py)?;
-        let output = checked(py, detached(py, || session.query(sql, params)))?;
+        let answer = interruptible(py, |interrupted| session.query_interruptible(sql, params, interrupted))?;
+        let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
 
-    fn feed(&self, py: Python<'_>, target: Subscribed<'_>, snapshot: bool, max_pending: Option<usize>) -> PyResult<Feed> {
-        let session = self.live(py)?;
-        let mut options = SubscribeOptions { snapshot, ..SubscribeOptions::default() };
-        if let Some(max_pending) = max_pending {
-            options.max_pending = max_pending;
-        }
-        let subscription = checked(py, detached(py, || session.subscribe(target, options)))?;
-        Ok(Feed::new(subscription, session.clone()))
+    fn entries(&self, py: Python<'_>) -> PyResult<Vec<Arc<Entry>>> {
+        checked(py, self.live(py)?.relations())
     }
+
+    fn names(&self, py: Python<'_>, wanted: fn(&Entry) -> bool) -> PyResult<Vec<String>> {
+        let entries = self.entries(py)?;
+        Ok(entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.name().to_owned()).collect())
+    }
+
+    /// Subscribes to a query, or to the relation that `sql` names.
+    fn feed_of_query(&self, py: Python<'_>, sql: &str, params: &Params, options: SubscribeOptions) -> PyResult<Feed> {
+        let session = self.live(py)?;
+        let named = session.relation(sql).is_ok();
+        feed(py, session, if named { Subscribed::Relation(sql) } else { Subscribed::Sql(sql, params) }, options)
+    }
+}
+
+fn feed(py: Python<'_>, session: &Session, target: Subscribed<'_>, options: SubscribeOptions) -> PyResult<Feed> {
+    let subscription = checked(py, detached(py, || session.subscribe(target, options)))?;
+    Ok(Feed::new(subscription, session.clone()))
+}
+
+fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {
+    let default = SubscribeOptions::default();
+    SubscribeOptions { snapshot, max_pending: max_pending.unwrap_or(default.max_pending) }
 }
 
 #[pymethods]
@@ -94,9 +116,20 @@ impl Connection {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> bool {
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> bool {
         self.close(py);
         false
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        aio(slf.py())?.call_method1(intern!(slf.py(), "given"), (slf,))
+    }
+
+    /// Closes on a thread, for closing may wait.
+    #[pyo3(signature = (*_exception))]
+    fn __aexit__<'py>(slf: &Bound<'py, Self>, _exception: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let close = slf.getattr(intern!(slf.py(), "close"))?;
+        aio(slf.py())?.call_method1(intern!(slf.py(), "on_thread"), (close,))
     }
 
     /// Starts the pipeline.
@@ -144,7 +177,8 @@ impl Connection {
         let session = self.live(py)?;
         let schema = schema::from_python(schema)?;
         let key = primary_key.map(key_columns).transpose()?;
-        checked(py, detached(py, || session.create_relation(name, schema, key.as_deref())))
+        let key: Vec<&str> = key.iter().flatten().map(String::as_str).collect();
+        checked(py, detached(py, || session.create_relation(name, &schema, &key)))
     }
 
     /// Stores rows.
@@ -185,7 +219,8 @@ impl Connection {
     fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
         let session = self.live(py)?;
         let params = params::from_python(params)?;
-        let outcome = checked(py, detached(py, || session.execute(sql, &params)))?;
+        let done = interruptible(py, |interrupted| session.execute_interruptible(sql, &params, interrupted))?;
+        let outcome = checked(py, done)?;
         Ok(ExecuteResult::new(outcome))
     }
 
@@ -228,10 +263,46 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<Subscription> {
-        let session = self.live(py)?;
+        self.live(py)?;
         let params = params::from_python(params)?;
-        let target = if session.relation(sql).is_ok() { Subscribed::Relation(sql) } else { Subscribed::Sql(sql, &params) };
-        self.feed(py, target, snapshot, max_pending).map(Subscription)
+        self.feed_of_query(py, sql, &params, options(snapshot, max_pending)).map(Subscription)
+    }
+
+    /// The changes of a query, for `async for`.
+    #[pyo3(signature = (sql, *, params=None, snapshot=true, max_pending=None))]
+    fn subscribe_async<'py>(
+        slf: &Bound<'py, Self>,
+        sql: String,
+        params: Option<&Bound<'py, PyAny>>,
+        snapshot: bool,
+        max_pending: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().live(slf.py())?;
+        let params = params::from_python(params)?;
+        let connection = slf.clone().unbind();
+        Opening::awaitable(slf.py(), false, move |py| {
+            connection.get().feed_of_query(py, &sql, &params, options(snapshot, max_pending))
+        })
+    }
+
+    /// Calls `on_data` with each batch of changes of a query.
+    #[pyo3(signature = (sql, on_data, on_error=None, *, params=None, snapshot=true, max_pending=None))]
+    #[expect(clippy::too_many_arguments, reason = "the signature is Python's")]
+    fn subscribe_callback(
+        &self,
+        py: Python<'_>,
+        sql: &str,
+        on_data: &Bound<'_, PyAny>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        params: Option<&Bound<'_, PyAny>>,
+        snapshot: bool,
+        max_pending: Option<usize>,
+    ) -> PyResult<CallbackSubscription> {
+        self.live(py)?;
+        let params = params::from_python(params)?;
+        CallbackSubscription::start(py, Source::Query, on_data, on_error, || {
+            self.feed_of_query(py, sql, &params, options(snapshot, max_pending))
+        })
     }
 
     /// The changes of a relation.
@@ -243,7 +314,41 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<StreamSubscription> {
-        self.feed(py, Subscribed::Relation(name), snapshot, max_pending).map(StreamSubscription)
+        let session = self.live(py)?;
+        feed(py, session, Subscribed::Relation(name), options(snapshot, max_pending)).map(StreamSubscription)
+    }
+
+    /// The changes of a relation, for `async for`.
+    #[pyo3(signature = (name, *, snapshot=false, max_pending=None))]
+    fn subscribe_stream_async<'py>(
+        slf: &Bound<'py, Self>,
+        name: String,
+        snapshot: bool,
+        max_pending: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().live(slf.py())?;
+        let connection = slf.clone().unbind();
+        Opening::awaitable(slf.py(), true, move |py| {
+            let session = connection.get().live(py)?;
+            feed(py, session, Subscribed::Relation(&name), options(snapshot, max_pending))
+        })
+    }
+
+    /// Calls `on_data` with each batch of changes of a relation.
+    #[pyo3(signature = (name, on_data, on_error=None, *, snapshot=false, max_pending=None))]
+    fn subscribe_stream_callback(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        on_data: &Bound<'_, PyAny>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        snapshot: bool,
+        max_pending: Option<usize>,
+    ) -> PyResult<CallbackSubscription> {
+        let session = self.live(py)?;
+        CallbackSubscription::start(py, Source::Stream, on_data, on_error, || {
+            feed(py, session, Subscribed::Relation(name), options(snapshot, max_pending))
+        })
     }
 
     /// Are checkpoints taken?
@@ -251,6 +356,139 @@ impl Connection {
     fn is_checkpoint_enabled(&self, py: Python<'_>) -> PyResult<bool> {
         self.live(py).map(|_| self.is_checkpoint_enabled)
     }
+
+    /// The names of sources and tables.
+    fn list_tables(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.names(py, is_base)
+    }
+
+    /// The names of sources and tables.
+    fn tables(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.names(py, is_base)
+    }
+
+    /// The names of streams and materialized views.
+    fn list_streams(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.names(py, is_stream)
+    }
+
+    /// The names of streams and materialized views.
+    fn materialized_views(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.names(py, is_stream)
+    }
+
+    /// The names of sinks: none, for this build has no connectors.
+    fn list_sinks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.live(py).map(|_| Vec::new())
+    }
+
+    /// Sinks: none, for this build has no connectors.
+    fn sinks(&self, py: Python<'_>) -> PyResult<Vec<SinkInfo>> {
+        self.live(py).map(|_| Vec::new())
+    }
+
+    /// Sources and tables.
+    fn sources(&self, py: Python<'_>) -> PyResult<Vec<SourceInfo>> {
+        Ok(self.entries(py)?.iter().filter_map(|entry| SourceInfo::of(entry)).collect())
+    }
+
+    /// Streams and materialized views.
+    fn streams(&self, py: Python<'_>) -> PyResult<Vec<StreamInfo>> {
+        Ok(self.entries(py)?.iter().filter_map(|entry| StreamInfo::of(entry)).collect())
+    }
+
+    /// Queries and subscriptions: those running, and the last that are over.
+    fn queries(&self, py: Python<'_>) -> PyResult<Vec<QueryInfo>> {
+        Ok(self.live(py)?.queries().into_iter().map(QueryInfo::from).collect())
+    }
+
+    /// Ends a running query or subscription.
+    fn cancel_query(&self, py: Python<'_>, query_id: u64) -> PyResult<()> {
+        let session = self.live(py)?;
+        checked(py, detached(py, || session.cancel_query(query_id)))
+    }
+
+    /// Number of sources and tables.
+    #[getter]
+    fn source_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.entries(py)?.iter().filter(|entry| is_base(entry)).count())
+    }
+
+    /// Number of sinks.
+    #[getter]
+    fn sink_count(&self, py: Python<'_>) -> PyResult<usize> {
+        self.live(py).map(|_| 0)
+    }
+
+    /// Number of running queries and subscriptions.
+    #[getter]
+    fn active_query_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.live(py)?.queries().iter().filter(|query| query.active).count())
+    }
+
+    /// Least of the watermarks that were set.
+    #[getter]
+    fn pipeline_watermark(&self, py: Python<'_>) -> PyResult<i64> {
+        let session = self.live(py)?;
+        Ok(checked(py, detached(py, || session.metrics()))?.pipeline_watermark)
+    }
+
+    /// Rows in accepted writes.
+    #[getter]
+    fn total_events_processed(&self, py: Python<'_>) -> PyResult<u64> {
+        let session = self.live(py)?;
+        let sources = checked(py, detached(py, || session.all_source_metrics()))?;
+        Ok(sources.iter().map(|source| source.total_events).sum())
+    }
+
+    /// All relations and what they read.
+    fn topology(&self, py: Python<'_>) -> PyResult<PipelineTopology> {
+        PipelineTopology::of(py, self.entries(py)?.iter().map(AsRef::as_ref))
+    }
+
+    /// Counters of the whole.
+    fn metrics(&self, py: Python<'_>) -> PyResult<PipelineMetrics> {
+        let session = self.live(py)?;
+        checked(py, detached(py, || session.metrics())).map(PipelineMetrics::from)
+    }
+
+    /// Counters of a source or table, or None.
+    fn source_metrics(&self, py: Python<'_>, name: &str) -> PyResult<Option<SourceMetrics>> {
+        let session = self.live(py)?;
+        Ok(checked(py, detached(py, || session.source_metrics(name)))?.map(SourceMetrics::from))
+    }
+
+    /// Counters of a stream or materialized view, or None.
+    fn stream_metrics(&self, py: Python<'_>, name: &str) -> PyResult<Option<StreamMetrics>> {
+        let session = self.live(py)?;
+        Ok(checked(py, detached(py, || session.stream_metrics(name)))?.map(StreamMetrics::from))
+    }
+
+    /// Counters of all sources and tables.
+    fn all_source_metrics(&self, py: Python<'_>) -> PyResult<Vec<SourceMetrics>> {
+        let session = self.live(py)?;
+        let all = checked(py, detached(py, || session.all_source_metrics()))?;
+        Ok(all.into_iter().map(SourceMetrics::from).collect())
+    }
+
+    /// Counters of all streams and materialized views.
+    fn all_stream_metrics(&self, py: Python<'_>) -> PyResult<Vec<StreamMetrics>> {
+        let session = self.live(py)?;
+        let all = checked(py, detached(py, || session.all_stream_metrics()))?;
+        Ok(all.into_iter().map(StreamMetrics::from).collect())
+    }
+
+    /// Counters of a source or table as a dict.
+    fn stats<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyDict>> {
+        let session = self.live(py)?;
+        let metrics = checked(py, detached(py, || session.source_metrics(table)))?;
+        stats(py, table, metrics)
+    }
+}
+
+/// The Python half of what is awaited.
+fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "laminardb._aio"))
 }
 
 /// A timeout in seconds; None is no limit.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
-    Int8Builder, Int16Builder, Int32Builder, Int64Array, Int64Builder, ListArray, NullArray, StringBuilder,
-    StructArray, Time64MicrosecondBuilder, UInt8Builder, UInt16Builder, UInt32Builder, UInt64Builder,
+    Int8Builder, Int16Builder, Int32Builder, Int64Array, Int64Builder, ListArray, NullArray, NullBufferBuilder,
+    StringBuilder, StructArray, Time64MicrosecondBuilder, UInt8Builder, UInt16Builder, UInt32Builder, UInt64Builder,
 };
-use arrow::buffer::{NullBufferBuilder, OffsetBuffer};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
     ArrowTimestampType, DataType, FieldRef, Fields, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
@@ -113,9 +113,7 @@ impl Column {
             DataType::Binary => Kind::Binary(BinaryBuilder::with_capacity(rows, rows * 16)),
             DataType::Date32 => Kind::Date(Date32Builder::with_capacity(rows)),
             DataType::Time64(TimeUnit::Microsecond) => Kind::Time(Time64MicrosecondBuilder::with_capacity(rows)),
-            DataType::Timestamp(unit, zone) => {
-                Kind::Timestamp(Int64Builder::with_capacity(rows), *unit, zone.clone())
-            }
+            DataType::Timestamp(unit, zone) => Kind::Timestamp(Int64Builder::with_capacity(rows), *unit, zone.clone()),
             DataType::List(field) => Kind::List(Box::new(Items {
                 field: Arc::clone(field),
                 offsets: vec![0],
@@ -130,11 +128,6 @@ impl Column {
             other => return Err(PyTypeError::new_err(format!("values of type {other} cannot be given from Python"))),
         };
         Ok(Self { kind, nan, nulls: 0 })
-    }
-
-    /// Number of NULLs so far.
-    pub(crate) fn null_count(&self) -> usize {
-        self.nulls
     }
 
     /// Adds `value`. After a refusal the column must not be used.

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
-    RecordBatch, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
-    UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{
+    ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,7 +22,7 @@ use super::column::{Column, Nan};
 use super::rows::{assembled, not_a_name};
 use super::scalar::numpy_unit;
 use super::target::Target;
-use crate::arrow;
+use crate::capsule;
 
 /// One column of a dict of columns.
 pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResult<ArrayRef> {
@@ -32,7 +34,7 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
     match (module.to_str()?, name.to_str()?) {
         ("numpy", "ndarray") => from_numpy(values, idx, target, Nan::Value),
         (module, _) if module.starts_with("pandas.") => from_series(values, idx, target),
-        _ => match arrow::array_of(values)? {
+        _ => match capsule::array_of(values)? {
             Some(array) => Ok(array),
             None => by_value(values, idx, target, Nan::Value),
         },
@@ -84,7 +86,7 @@ fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResu
         let options = PyDict::new(py);
         options.set_item("from_pandas", true)?;
         let array = pyarrow.call_method(intern!(py, "array"), (series,), Some(&options))?;
-        if let Some(array) = arrow::array_of(&array)? {
+        if let Some(array) = capsule::array_of(&array)? {
             return Ok(array);
         }
     }
@@ -101,14 +103,14 @@ fn from_numpy(array: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -
         && dtype.getattr(intern!(py, "isnative"))?.extract::<bool>()?;
     if plain {
         let copied: Option<ArrayRef> = match (kind.as_str(), size) {
-            ("i", 1) => Some(Arc::new(Int8Array::from(copied(array)?))),
-            ("i", 2) => Some(Arc::new(Int16Array::from(copied(array)?))),
-            ("i", 4) => Some(Arc::new(Int32Array::from(copied(array)?))),
-            ("i", 8) => Some(Arc::new(Int64Array::from(copied(&same_name(array, "int64")?)?))),
-            ("u", 1) => Some(Arc::new(UInt8Array::from(copied(array)?))),
-            ("u", 2) => Some(Arc::new(UInt16Array::from(copied(array)?))),
-            ("u", 4) => Some(Arc::new(UInt32Array::from(copied(array)?))),
-            ("u", 8) => Some(Arc::new(UInt64Array::from(copied(&same_name(array, "uint64")?)?))),
+            ("i", 1) => Some(numbers::<Int8Type>(array)?),
+            ("i", 2) => Some(numbers::<Int16Type>(array)?),
+            ("i", 4) => Some(numbers::<Int32Type>(array)?),
+            ("i", 8) => Some(numbers::<Int64Type>(&same_name(array, "int64")?)?),
+            ("u", 1) => Some(numbers::<UInt8Type>(array)?),
+            ("u", 2) => Some(numbers::<UInt16Type>(array)?),
+            ("u", 4) => Some(numbers::<UInt32Type>(array)?),
+            ("u", 8) => Some(numbers::<UInt64Type>(&same_name(array, "uint64")?)?),
             ("f", 4) => Some(singles(copied(array)?, nan)),
             ("f", 8) => Some(doubles(copied(array)?, nan)),
             ("b", 1) => Some(booleans(&copied::<u8>(&array.call_method1(intern!(py, "view"), ("uint8",))?)?)),
@@ -137,6 +139,10 @@ fn copied<T: Element>(array: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
     PyBuffer::<T>::get(array)?.to_vec(array.py())
 }
 
+fn numbers<T: ArrowPrimitiveType<Native: Element>>(array: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
+    Ok(Arc::new(PrimitiveArray::<T>::new(copied::<T::Native>(array)?.into(), None)))
+}
+
 fn booleans(bytes: &[u8]) -> ArrayRef {
     Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(bytes.len(), |row| bytes[row] != 0), None))
 }
@@ -154,7 +160,9 @@ fn singles(values: Vec<f32>, nan: Nan) -> ArrayRef {
 fn present(rows: usize, nan: Nan, is_value: impl Fn(usize) -> bool) -> Option<NullBuffer> {
     match nan {
         Nan::Value => None,
-        Nan::Null => Some(NullBuffer::new(BooleanBuffer::collect_bool(rows, is_value))).filter(|nulls| nulls.null_count() > 0),
+        Nan::Null => {
+            Some(NullBuffer::new(BooleanBuffer::collect_bool(rows, is_value))).filter(|nulls| nulls.null_count() > 0)
+        }
     }
 }
 

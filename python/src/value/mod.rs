@@ -6,7 +6,7 @@
 //! ```text
 //! dict, list of dicts, dict of lists -> rows.rs   -> Column (column.rs), one value at a time by scalar.rs
 //! numpy, pandas columns              -> frame.rs  -> buffers, or values
-//! Arrow capsules                     -> arrow.rs  -> unchanged
+//! Arrow capsules                     -> capsule.rs-> unchanged
 //! ```
 
 mod column;
@@ -26,7 +26,7 @@ use pyo3::types::{PyDict, PyList};
 pub(crate) use self::column::{Column, Nan, Refusal};
 pub(crate) use self::scalar::{Scalar, integer, recognise};
 pub(crate) use self::target::Target;
-use crate::arrow;
+use crate::capsule;
 use crate::error::raised;
 use crate::subscription::ChangeBatch;
 
@@ -39,16 +39,16 @@ pub(crate) fn batches(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<
     if let Ok(list) = data.cast::<PyList>() {
         return rows::from_list(list, target);
     }
-    if let Ok(changes) = data.cast::<ChangeBatch>() {
-        if changes.get().has_deletes() {
-            let detail = "the batch holds deleted rows, which cannot be inserted".to_owned();
-            return Err(raised(py, &Error::IngestionFailed(detail)));
-        }
+    if let Ok(changes) = data.cast::<ChangeBatch>()
+        && changes.get().has_deletes()
+    {
+        let detail = "the batch holds deleted rows, which cannot be inserted".to_owned();
+        return Err(raised(py, &Error::IngestionFailed(detail)));
     }
     if frame::is_pandas_frame(data)? {
         return frame::from_pandas(data, target);
     }
-    if let Some(batches) = arrow::batches_of(data)? {
+    if let Some(batches) = capsule::batches_of(data)? {
         return Ok(batches);
     }
     Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)))

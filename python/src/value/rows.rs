@@ -167,9 +167,8 @@ pub(crate) fn assembled(
     let schema = if whole {
         Arc::clone(schema)
     } else {
-        let field = |(idx, column): &(usize, ArrayRef)| {
-            Field::new(target.field(*idx).name(), column.data_type().clone(), true)
-        };
+        let field =
+            |(idx, column): &(usize, ArrayRef)| Field::new(target.field(*idx).name(), column.data_type().clone(), true);
         Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
     };
     let arrays = columns.into_iter().map(|(_, column)| column).collect();

@@ -111,8 +111,7 @@ fn datetime<'py>(value: &Bound<'py, PyDateTime>) -> PyResult<Scalar<'py>> {
             return numpy_datetime(&value.getattr(intern!(py, "asm8"))?, value.get_tzinfo().is_some());
         }
     }
-    let zoned =
-        value.get_tzinfo().is_some() && !value.call_method0(intern!(py, "utcoffset"))?.is_none();
+    let zoned = value.get_tzinfo().is_some() && !value.call_method0(intern!(py, "utcoffset"))?.is_none();
     let since = value.sub(epoch(py, zoned)?)?.cast_into::<PyDelta>()?;
     Ok(Scalar::Instant(Instant { nanos: delta_nanos(&since), zoned }))
 }

@@ -67,7 +67,8 @@ impl Target {
         match refusal {
             Refusal::Raised(error) => error,
             Refusal::Unfit => {
-                let detail = format!("column '{}', row {row}: {}", self.field(idx).name(), unfit(value, self.field(idx)));
+                let detail =
+                    format!("column '{}', row {row}: {}", self.field(idx).name(), unfit(value, self.field(idx)));
                 raised(value.py(), &Error::BatchSchemaMismatch(detail))
             }
         }

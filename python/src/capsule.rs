@@ -78,8 +78,7 @@ pub(crate) fn stream_capsule<'py>(
     batches: Vec<RecordBatch>,
     requested: Option<Bound<'py, PyCapsule>>,
 ) -> PyResult<Bound<'py, PyCapsule>> {
-    let field = Field::new_struct("", schema.fields().clone(), false)
-        .with_metadata(schema.metadata().clone());
+    let field = Field::new_struct("", schema.fields().clone(), false).with_metadata(schema.metadata().clone());
     let arrays = batches.into_iter().map(|batch| Ok(Arc::new(StructArray::from(batch)) as ArrayRef));
     let reader = ArrayIterator::new(arrays, field.into());
     Ok(to_stream_pycapsule(py, Box::new(reader), requested)?)

@@ -1,0 +1,209 @@
+//! What a connection's catalog lists: sources, streams, queries and the topology. Snapshots that do not change later.
+
+use arrow::datatypes::SchemaRef;
+use laminardb_bridge::catalog::Entry;
+use laminardb_bridge::{RelationKind, session};
+use pyo3::prelude::*;
+
+use crate::capsule::pyarrow_schema;
+
+/// A source or table.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "SourceInfo")]
+pub(crate) struct SourceInfo {
+    #[pyo3(get)]
+    name: String,
+    schema: SchemaRef,
+    #[pyo3(get)]
+    watermark_column: Option<String>,
+    #[pyo3(get)]
+    kind: &'static str,
+    #[pyo3(get)]
+    primary_key: Vec<String>,
+}
+
+#[pymethods]
+impl SourceInfo {
+    /// The columns as a `pyarrow.Schema`.
+    #[getter]
+    fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        pyarrow_schema(py, &self.schema)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("SourceInfo(name='{}', columns={})", self.name, self.schema.fields().len())
+    }
+}
+
+impl SourceInfo {
+    /// The source or table that `entry` is, if it is one.
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        let kind = match entry.kind() {
+            RelationKind::Source => "source",
+            RelationKind::Table => "table",
+            RelationKind::View | RelationKind::Stream | RelationKind::MaterializedView => return None,
+        };
+        let column = |idx: &usize| entry.info.schema.field(*idx).name().clone();
+        Some(Self {
+            name: entry.name().to_owned(),
+            schema: SchemaRef::clone(&entry.info.schema),
+            watermark_column: entry.watermark_column.clone(),
+            kind,
+            primary_key: entry.info.primary_key.iter().map(column).collect(),
+        })
+    }
+}
+
+/// An external sink.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "SinkInfo")]
+pub(crate) struct SinkInfo {
+    #[pyo3(get)]
+    name: String,
+}
+
+#[pymethods]
+impl SinkInfo {
+    fn __repr__(&self) -> String {
+        format!("SinkInfo(name='{}')", self.name)
+    }
+}
+
+/// A stream or materialized view.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "StreamInfo")]
+pub(crate) struct StreamInfo {
+    #[pyo3(get)]
+    name: String,
+    #[pyo3(get)]
+    sql: Option<String>,
+}
+
+#[pymethods]
+impl StreamInfo {
+    fn __repr__(&self) -> String {
+        format!("StreamInfo(name='{}')", self.name)
+    }
+}
+
+impl StreamInfo {
+    /// The stream or materialized view that `entry` is, if it is one.
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        is_stream(entry).then(|| Self { name: entry.name().to_owned(), sql: entry.sql.clone() })
+    }
+}
+
+/// Is this a stream or materialized view?
+pub(crate) fn is_stream(entry: &Entry) -> bool {
+    matches!(entry.kind(), RelationKind::Stream | RelationKind::MaterializedView)
+}
+
+/// Is this a source or table?
+pub(crate) fn is_base(entry: &Entry) -> bool {
+    matches!(entry.kind(), RelationKind::Source | RelationKind::Table)
+}
+
+/// A query or subscription, running or over.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "QueryInfo")]
+pub(crate) struct QueryInfo {
+    #[pyo3(get)]
+    id: u64,
+    #[pyo3(get)]
+    sql: String,
+    #[pyo3(get)]
+    active: bool,
+}
+
+#[pymethods]
+impl QueryInfo {
+    fn __repr__(&self) -> String {
+        format!("QueryInfo(id={}, active={})", self.id, if self.active { "True" } else { "False" })
+    }
+}
+
+impl From<session::QueryInfo> for QueryInfo {
+    fn from(query: session::QueryInfo) -> Self {
+        Self { id: query.id, sql: query.sql, active: query.active }
+    }
+}
+
+/// A relation in the topology.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "PipelineNode")]
+pub(crate) struct PipelineNode {
+    #[pyo3(get)]
+    name: String,
+    #[pyo3(get)]
+    node_type: &'static str,
+    schema: SchemaRef,
+    #[pyo3(get)]
+    sql: Option<String>,
+}
+
+#[pymethods]
+impl PipelineNode {
+    /// The columns as a `pyarrow.Schema`.
+    #[getter]
+    fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        pyarrow_schema(py, &self.schema)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PipelineNode(name='{}', type='{}')", self.name, self.node_type)
+    }
+}
+
+/// One relation reads another.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "PipelineEdge")]
+pub(crate) struct PipelineEdge {
+    #[pyo3(get)]
+    from_node: String,
+    #[pyo3(get)]
+    to_node: String,
+}
+
+#[pymethods]
+impl PipelineEdge {
+    fn __repr__(&self) -> String {
+        format!("PipelineEdge('{}' -> '{}')", self.from_node, self.to_node)
+    }
+}
+
+/// All relations and what they read.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "PipelineTopology")]
+pub(crate) struct PipelineTopology {
+    #[pyo3(get)]
+    nodes: Vec<Py<PipelineNode>>,
+    #[pyo3(get)]
+    edges: Vec<Py<PipelineEdge>>,
+}
+
+#[pymethods]
+impl PipelineTopology {
+    fn __repr__(&self) -> String {
+        format!("PipelineTopology(nodes={}, edges={})", self.nodes.len(), self.edges.len())
+    }
+}
+
+impl PipelineTopology {
+    /// The topology of `entries`.
+    pub(crate) fn of<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Entry>) -> PyResult<Self> {
+        let (mut nodes, mut edges) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let node_type = match entry.kind() {
+                RelationKind::Source => "source",
+                RelationKind::Table => "table",
+                RelationKind::View => "view",
+                RelationKind::Stream | RelationKind::MaterializedView => "stream",
+            };
+            let node = PipelineNode {
+                name: entry.name().to_owned(),
+                node_type,
+                schema: SchemaRef::clone(&entry.info.schema),
+                sql: entry.sql.clone(),
+            };
+            nodes.push(Py::new(py, node)?);
+            for read in &entry.reads {
+                let edge = PipelineEdge { from_node: read.clone(), to_node: entry.name().to_owned() };
+                edges.push(Py::new(py, edge)?);
+            }
+        }
+        Ok(Self { nodes, edges })
+    }
+}

@@ -1,0 +1,181 @@
+//! `AsyncSubscription` and `AsyncStreamSubscription`: readers that let an event loop go on.
+//!
+//! A batch is taken only by the task that then has it, so a cancelled wait loses none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::notify::Waiters;
+use super::{ChangeBatch, Feed};
+
+/// A feed that event loops can wait for.
+pub(crate) struct Waited {
+    feed: Feed,
+    waiters: Arc<Waiters>,
+}
+
+impl Waited {
+    fn new(feed: Feed) -> Self {
+        Self { feed, waiters: Arc::default() }
+    }
+
+    fn wake(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<()> {
+        let subscription = self.feed.subscription.get(py)?;
+        if self.waiters.add(py, event_loop, future)? {
+            let waiters = Arc::clone(&self.waiters);
+            subscription.on_ready(move || waiters.wake());
+        }
+        Ok(())
+    }
+}
+
+/// The awaitable next batch of `subscription`.
+fn next_of<'py>(subscription: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = subscription.py();
+    py.import(intern!(py, "laminardb._aio"))?.call_method1(intern!(py, "next_batch"), (subscription,))
+}
+
+/// The changes of a query, for `async for`.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "AsyncSubscription")]
+pub(crate) struct AsyncSubscription(Waited);
+
+#[pymethods]
+impl AsyncSubscription {
+    /// Can there be more?
+    #[getter]
+    fn is_active(&self) -> bool {
+        self.0.feed.is_active()
+    }
+
+    /// The columns as a `pyarrow.Schema`.
+    #[getter]
+    fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.feed.schema(py)
+    }
+
+    /// The next batch if it is there, else None.
+    fn try_next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
+        self.0.feed.try_next(py)
+    }
+
+    /// Ends the subscription.
+    fn cancel(&self) {
+        self.0.feed.cancel();
+    }
+
+    /// Resolves `future` in `event_loop` when there is something to take.
+    fn _wake(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<()> {
+        self.0.wake(py, event_loop, future)
+    }
+
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        next_of(slf.as_any())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("AsyncSubscription({})", self.0.feed.state("finished"))
+    }
+}
+
+/// The changes of a relation, for `async for`.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "AsyncStreamSubscription")]
+pub(crate) struct AsyncStreamSubscription(Waited);
+
+#[pymethods]
+impl AsyncStreamSubscription {
+    /// Can there be more?
+    #[getter]
+    fn is_active(&self) -> bool {
+        self.0.feed.is_active()
+    }
+
+    /// The columns as a `pyarrow.Schema`.
+    #[getter]
+    fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.0.feed.is_cancelled() {
+            return Err(PyRuntimeError::new_err("the subscription was cancelled"));
+        }
+        self.0.feed.schema(py)
+    }
+
+    /// Waits for the next batch; None at the end.
+    fn next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
+        self.0.feed.next(py, None)
+    }
+
+    /// Waits for the next batch for at most so many milliseconds.
+    fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
+        self.0.feed.next(py, Some(Duration::from_millis(timeout_ms)))
+    }
+
+    /// The next batch if it is there, else None.
+    fn try_next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
+        self.0.feed.try_next(py)
+    }
+
+    /// Ends the subscription.
+    fn cancel(&self) {
+        self.0.feed.cancel();
+    }
+
+    /// Resolves `future` in `event_loop` when there is something to take.
+    fn _wake(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<()> {
+        self.0.wake(py, event_loop, future)
+    }
+
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        next_of(slf.as_any())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("AsyncStreamSubscription({})", self.0.feed.state("cancelled"))
+    }
+}
+
+type Make = Box<dyn FnOnce(Python<'_>) -> PyResult<Feed> + Send>;
+
+/// A subscription still to be made, by a call on a thread where it may wait for the snapshot.
+#[pyclass(frozen, module = "laminardb._laminardb")]
+pub(crate) struct Opening {
+    make: Mutex<Option<Make>>,
+    of_relation: bool,
+}
+
+impl Opening {
+    /// An awaitable that makes the subscription and gives it.
+    pub(crate) fn awaitable(
+        py: Python<'_>,
+        of_relation: bool,
+        make: impl FnOnce(Python<'_>) -> PyResult<Feed> + Send + 'static,
+    ) -> PyResult<Bound<'_, PyAny>> {
+        let opening = Self { make: Mutex::new(Some(Box::new(make))), of_relation };
+        py.import(intern!(py, "laminardb._aio"))?.call_method1(intern!(py, "on_thread"), (opening,))
+    }
+}
+
+#[pymethods]
+impl Opening {
+    fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let make = self.make.lock().take();
+        let make = make.ok_or_else(|| PyRuntimeError::new_err("the subscription was made already"))?;
+        let waited = Waited::new(make(py)?);
+        if self.of_relation {
+            Ok(Py::new(py, AsyncStreamSubscription(waited))?.into_any())
+        } else {
+            Ok(Py::new(py, AsyncSubscription(waited))?.into_any())
+        }
+    }
+}

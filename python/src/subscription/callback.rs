@@ -1,0 +1,195 @@
+//! `CallbackSubscription`: a thread of its own hands each batch to a function.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ThreadId};
+
+use laminardb_bridge::subscription::Next;
+use laminardb_bridge::{Error, subscription as engine};
+use parking_lot::{Condvar, Mutex};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::{ChangeBatch, Feed};
+use crate::detach::waited;
+use crate::error::raised;
+
+/// What a callback listens to; its name is the first word of the repr.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// A query.
+    Query,
+    /// A relation.
+    Stream,
+}
+
+/// Changes handed to a function.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "CallbackSubscription")]
+pub(crate) struct CallbackSubscription {
+    source: Source,
+    delivery: Arc<Delivery>,
+    thread: ThreadId,
+}
+
+/// What the thread and the object share.
+struct Delivery {
+    feed: Feed,
+    on_data: Py<PyAny>,
+    on_error: Option<Py<PyAny>>,
+    stopped: AtomicBool,
+    done: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl CallbackSubscription {
+    /// Starts delivery; `feed` makes the subscription once the functions are known to be callable.
+    pub(crate) fn start(
+        py: Python<'_>,
+        source: Source,
+        on_data: &Bound<'_, PyAny>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        feed: impl FnOnce() -> PyResult<Feed>,
+    ) -> PyResult<Self> {
+        for (name, function) in [("on_data", Some(on_data)), ("on_error", on_error)] {
+            if function.is_some_and(|function| !function.is_callable()) {
+                return Err(PyTypeError::new_err(format!("{name} must be callable")));
+            }
+        }
+        let delivery = Arc::new(Delivery {
+            feed: feed()?,
+            on_data: on_data.clone().unbind(),
+            on_error: on_error.map(|function| function.clone().unbind()),
+            stopped: AtomicBool::new(false),
+            done: Mutex::new(false),
+            changed: Condvar::new(),
+        });
+        let shared = Arc::clone(&delivery);
+        let thread = thread::Builder::new()
+            .name("laminardb-callback".to_owned())
+            .spawn(move || shared.run())
+            .map_err(|error| raised(py, &Error::SubscriptionFailed(format!("no thread for the callback: {error}"))))?;
+        Ok(Self { source, delivery, thread: thread.thread().id() })
+    }
+}
+
+impl Delivery {
+    /// Delivers until the end.
+    fn run(&self) {
+        // The feed was made in this process, by the thread that started this one.
+        if let Some(subscription) = self.feed.subscription.here() {
+            while self.deliver(subscription.next(None)) {}
+        }
+        self.stopped.store(true, Ordering::Release);
+        *self.done.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Hands over what came; says whether more may come.
+    fn deliver(&self, next: Result<Next, Error>) -> bool {
+        let going_on = match next {
+            Ok(Next::TimedOut) => Some(true),
+            Ok(Next::Ended) => Some(false),
+            // Without an interpreter there is nobody to call.
+            Ok(Next::Batch(batch)) => Python::try_attach(|py| self.call(py, batch)),
+            Err(error) => Python::try_attach(|py| {
+                self.report(py, &error.message(), &raised(py, &error));
+                false
+            }),
+        };
+        going_on == Some(true) && !self.feed.is_cancelled()
+    }
+
+    fn call(&self, py: Python<'_>, batch: engine::ChangeBatch) -> bool {
+        let called = ChangeBatch::create(py, batch).and_then(|batch| self.on_data.call1(py, (batch,)));
+        match called {
+            Ok(_) => true,
+            Err(error) => {
+                let class = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
+                let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+                self.report(py, &format!("{class}: {text}"), &error)
+            }
+        }
+    }
+
+    /// Tells `on_error`; says whether it took the report.
+    fn report(&self, py: Python<'_>, text: &str, error: &PyErr) -> bool {
+        let Some(on_error) = &self.on_error else {
+            warn(py, text);
+            return false;
+        };
+        match on_error.call1(py, (text,)) {
+            Ok(_) => true,
+            Err(second) => {
+                second.set_context(py, Some(error.clone_ref(py)));
+                warn(py, &format!("{text}; on_error: {second}"));
+                false
+            }
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        !self.stopped.load(Ordering::Acquire) && !self.feed.is_cancelled()
+    }
+}
+
+/// One line on standard error: the subscription is over and nobody else hears of it.
+fn warn(py: Python<'_>, text: &str) {
+    let line = format!("laminardb: callback subscription stopped: {}\n", text.replace('\n', " "));
+    let written = py
+        .import(intern!(py, "sys"))
+        .and_then(|sys| sys.getattr(intern!(py, "stderr")))
+        .and_then(|stderr| stderr.call_method1(intern!(py, "write"), (line,)));
+    // There is no other place to say it.
+    drop(written);
+}
+
+#[pymethods]
+impl CallbackSubscription {
+    /// Can there be more calls?
+    #[getter]
+    fn is_active(&self) -> bool {
+        self.delivery.is_active()
+    }
+
+    /// Ends the subscription.
+    fn cancel(&self) {
+        self.delivery.feed.cancel();
+    }
+
+    /// Waits until the last call is over; returns at once in a call.
+    fn wait(&self, py: Python<'_>) -> PyResult<()> {
+        if thread::current().id() == self.thread {
+            return Ok(());
+        }
+        let delivery = &self.delivery;
+        // A forked child has no such thread.
+        delivery.feed.subscription.get(py)?;
+        waited(py, None, |limit| {
+            let mut done = delivery.done.lock();
+            match limit {
+                None => delivery.changed.wait_while(&mut done, |done| !*done),
+                Some(limit) => {
+                    delivery.changed.wait_while_for(&mut done, |done| !*done, limit);
+                }
+            }
+            done.then_some(())
+        })?;
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        let source = match self.source {
+            Source::Query => "query",
+            Source::Stream => "stream",
+        };
+        let state = if self.is_active() { "active" } else { "finished" };
+        format!("CallbackSubscription({source}, {state})")
+    }
+}
+
+impl Drop for CallbackSubscription {
+    fn drop(&mut self) {
+        self.delivery.feed.cancel();
+    }
+}

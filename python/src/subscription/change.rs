@@ -1,0 +1,109 @@
+//! `ChangeBatch`: the changes of one logical time, as a result whose rows have ops.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use laminardb_bridge::subscription::{self as engine, Op};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyIterator, PyList};
+
+use crate::result::{QueryResult, readers};
+
+/// The changes of one logical time.
+#[pyclass(frozen, extends = QueryResult, module = "laminardb._laminardb", name = "ChangeBatch")]
+pub(crate) struct ChangeBatch {
+    ops: Arc<[Op]>,
+    #[pyo3(get)]
+    time: u64,
+    #[pyo3(get)]
+    is_snapshot: bool,
+    #[pyo3(get)]
+    is_last: bool,
+}
+
+impl ChangeBatch {
+    /// The batch as a Python object.
+    pub(crate) fn create(py: Python<'_>, batch: engine::ChangeBatch) -> PyResult<Py<Self>> {
+        let result = QueryResult::new(batch.rows.schema(), vec![batch.rows]);
+        let changes = Self { ops: batch.ops, time: batch.time, is_snapshot: batch.is_snapshot, is_last: batch.is_last };
+        Py::new(py, PyClassInitializer::from(result).add_subclass(changes))
+    }
+
+    /// Are there rows that are no longer there?
+    pub(crate) fn has_deletes(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Delete | Op::UpdateDelete))
+    }
+
+    /// The rows with their op in front.
+    fn with_ops(&self, result: &QueryResult) -> QueryResult {
+        let mut fields = vec![Arc::new(Field::new("__op", DataType::Utf8, false))];
+        fields.extend(result.schema_ref().fields().iter().map(Arc::clone));
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let mut start = 0;
+        let batches = result.batches().iter().map(|batch| {
+            let ops = &self.ops[start..start + batch.num_rows()];
+            start += batch.num_rows();
+            let mut columns: Vec<ArrayRef> =
+                vec![Arc::new(StringArray::from_iter_values(ops.iter().map(|op| op.name())))];
+            columns.extend(batch.columns().iter().map(Arc::clone));
+            RecordBatch::try_new(Arc::clone(&schema), columns).expect("one op a row")
+        });
+        let batches = batches.collect();
+        QueryResult::new(schema, batches)
+    }
+}
+
+#[pymethods]
+impl ChangeBatch {
+    /// For each row `"Insert"`, `"Delete"`, `"UpdateDelete"` or `"UpdateInsert"`.
+    #[getter]
+    fn ops(&self) -> Vec<&'static str> {
+        self.ops.iter().map(|op| op.name()).collect()
+    }
+
+    /// The rows as `ChangeRow`s.
+    fn changes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
+        let py = slf.py();
+        let class = py.import(intern!(py, "laminardb.types"))?.getattr(intern!(py, "ChangeRow"))?;
+        let result = slf.as_super().get();
+        let mut ops = slf.get().ops.iter();
+        let rows = PyList::empty(py);
+        for batch in result.batches() {
+            let readers = readers(py, batch)?;
+            for (row, op) in (0..batch.num_rows()).zip(&mut ops) {
+                let data = PyDict::new(py);
+                for (field, reader) in result.schema_ref().fields().iter().zip(&readers) {
+                    data.set_item(field.name(), reader.value(py, row)?)?;
+                }
+                rows.append(class.call1((op.name(), data))?)?;
+            }
+        }
+        rows.try_iter()
+    }
+
+    /// The rows as a `pyarrow.Table`, with the ops in a first column `__op` if asked.
+    #[pyo3(signature = (ops=false))]
+    fn to_arrow<'py>(slf: &Bound<'py, Self>, ops: bool) -> PyResult<Bound<'py, PyAny>> {
+        let result = slf.as_super();
+        if ops {
+            let with_ops = Bound::new(slf.py(), slf.get().with_ops(result.get()))?;
+            QueryResult::to_arrow(&with_ops)
+        } else {
+            QueryResult::to_arrow(result)
+        }
+    }
+
+    /// The rows as a `pyarrow.Table`, with the ops in a first column `__op` if asked.
+    #[pyo3(signature = (ops=false))]
+    fn arrow<'py>(slf: &Bound<'py, Self>, ops: bool) -> PyResult<Bound<'py, PyAny>> {
+        Self::to_arrow(slf, ops)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let result = slf.as_super().get();
+        let columns = result.schema_ref().fields().len();
+        format!("ChangeBatch(rows={}, columns={columns}, time={})", result.rows(), slf.get().time)
+    }
+}

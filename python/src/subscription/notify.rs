@@ -1,0 +1,77 @@
+//! From the engine's threads to event loops: one thread that tells loops there is something to take.
+//!
+//! The engine says that a subscription is ready on a worker thread, which must never wait for the interpreter. It only
+//! sends a note; this thread attaches to the interpreter and wakes the loops.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::{process, thread};
+
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// Futures that wait for one subscription, each with its loop.
+#[derive(Default)]
+pub(super) struct Waiters {
+    futures: Mutex<Vec<(Py<PyAny>, Py<PyAny>)>>,
+}
+
+/// The thread's entrance, and the process that it lives in.
+static NOTES: Mutex<Option<(u32, Sender<Arc<Waiters>>)>> = Mutex::new(None);
+
+impl Waiters {
+    /// Adds a future; says whether it is the only one, so that somebody must ask to be told.
+    pub(super) fn add(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<bool> {
+        // Cancelled waits are dropped here, so that repeated timeouts do not gather. Python runs outside the lock.
+        let waiting = std::mem::take(&mut *self.futures.lock());
+        let was_empty = waiting.is_empty();
+        let mut kept = Vec::with_capacity(waiting.len() + 1);
+        for (event_loop, future) in waiting {
+            if !future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+                kept.push((event_loop, future));
+            }
+        }
+        kept.push((event_loop, future));
+        self.futures.lock().append(&mut kept);
+        Ok(was_empty)
+    }
+
+    /// Lets the thread wake all that wait. Never waits itself.
+    pub(super) fn wake(self: &Arc<Self>) {
+        let mut notes = NOTES.lock();
+        let here = process::id();
+        if !matches!(&*notes, Some((process, _)) if *process == here) {
+            *notes = started().map(|sender| (here, sender));
+        }
+        if let Some((_, sender)) = &*notes {
+            // The thread ends only with the process.
+            let _sent = sender.send(Arc::clone(self));
+        }
+    }
+
+    fn resolve(&self, py: Python<'_>) -> PyResult<()> {
+        let waiting = std::mem::take(&mut *self.futures.lock());
+        let resolve = py.import(intern!(py, "laminardb._aio"))?.getattr(intern!(py, "resolve"))?;
+        for (event_loop, future) in waiting {
+            let told = event_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (&resolve, future));
+            // A closed loop has nobody left to tell.
+            drop(told);
+        }
+        Ok(())
+    }
+}
+
+fn started() -> Option<Sender<Arc<Waiters>>> {
+    let (sender, notes) = channel::<Arc<Waiters>>();
+    let run = move || {
+        for waiters in notes {
+            // Without an interpreter there are no loops; an import that fails leaves nothing to call.
+            let told = Python::try_attach(|py| waiters.resolve(py).is_ok());
+            if told != Some(true) {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("laminardb-notify".to_owned()).spawn(run).ok().map(|_| sender)
+}
