@@ -3,12 +3,20 @@
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. On the main thread, the
 //! only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
 //! `KeyboardInterrupt`; other threads wait in one piece.
+//!
+//! | the call | goes through |
+//! |---|---|
+//! | is over soon | [`detached`] |
+//! | waits in steps of a given length | [`waited`] |
+//! | waits without a lock, and asks whether to stop | [`attentive`] |
+//! | works long, perhaps with locks, and asks whether to stop | [`interruptible`] |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -49,6 +57,22 @@ pub(crate) fn waited<T: Send>(
             return Ok(None);
         }
     }
+}
+
+/// Runs `work`, which waits without a lock and asks the function that it is given whether to stop.
+pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
+    let signal = Mutex::new(None);
+    let value = py.detach(|| {
+        work(&|| {
+            let raised = Python::attach(|py| py.check_signals().err());
+            let stop = raised.is_some();
+            if stop {
+                *signal.lock() = raised;
+            }
+            stop
+        })
+    });
+    signal.into_inner().map_or(Ok(value), Err)
 }
 
 /// Runs `work`, which may take long and asks the function that it is given whether to stop.

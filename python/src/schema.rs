@@ -1,4 +1,4 @@
-//! Schemas given from Python: type strings and Arrow schemas; and the SQL names of types.
+//! Schemas given from Python: type strings and Arrow schemas.
 
 use std::sync::Arc;
 
@@ -114,38 +114,4 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
         }
         _ => return None,
     })
-}
-
-/// The name of a type in SQL, for messages.
-pub(crate) fn sql_name(data_type: &DataType) -> String {
-    let name = match data_type {
-        DataType::Boolean => "BOOLEAN",
-        DataType::Int8 => "TINYINT",
-        DataType::Int16 => "SMALLINT",
-        DataType::Int32 => "INTEGER",
-        DataType::Int64 => "BIGINT",
-        DataType::UInt8 => "UTINYINT",
-        DataType::UInt16 => "USMALLINT",
-        DataType::UInt32 => "UINTEGER",
-        DataType::UInt64 => "UBIGINT",
-        DataType::Float32 => "REAL",
-        DataType::Float64 => "DOUBLE",
-        DataType::Utf8 => "VARCHAR",
-        DataType::Binary => "BLOB",
-        DataType::Date32 => "DATE",
-        DataType::Time64(_) => "TIME",
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP",
-        DataType::Timestamp(TimeUnit::Second, None) => "TIMESTAMP(0)",
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP(3)",
-        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP(9)",
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
-        DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision},{scale})"),
-        DataType::List(field) => return format!("{}[]", sql_name(field.data_type())),
-        DataType::Struct(fields) => {
-            let members = fields.iter().map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
-            return format!("STRUCT({})", members.collect::<Vec<_>>().join(", "));
-        }
-        other => return other.to_string(),
-    };
-    name.to_owned()
 }

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use crate::capsule::pyarrow_schema;
 use crate::catalog::{PipelineTopology, QueryInfo, SinkInfo, SourceInfo, StreamInfo, is_base, is_stream};
 use crate::config::LaminarConfig;
-use crate::detach::{detached, interruptible};
+use crate::detach::{attentive, detached, interruptible};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
 use crate::metrics::{PipelineMetrics, SourceMetrics, StreamMetrics, stats};
@@ -60,7 +60,7 @@ impl Connection {
 
     fn run_query(&self, py: Python<'_>, sql: &str, params: &Params) -> PyResult<QueryResult> {
         let session = self.live(py)?;
-        let answer = interruptible(py, |interrupted| session.query_interruptible(sql, params, interrupted))?;
+        let answer = interruptible(py, |stop| session.query_interruptible(sql, params, stop))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
@@ -155,7 +155,7 @@ impl Connection {
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
         let session = self.live(py)?;
         let timeout = seconds(timeout)?;
-        let time = interruptible(py, |interrupted| session.wait(timeout, interrupted))?;
+        let time = attentive(py, |stop| session.wait(timeout, stop))?;
         checked(py, time)
     }
 
@@ -185,7 +185,7 @@ impl Connection {
     fn insert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
-        checked(py, detached(py, || session.insert(table, batches)))
+        checked(py, attentive(py, |stop| session.insert_interruptible(table, batches, stop))?)
     }
 
     /// Stores rows in a keyed table, over those with their keys.
@@ -219,7 +219,7 @@ impl Connection {
     fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
         let session = self.live(py)?;
         let params = params::from_python(params)?;
-        let done = interruptible(py, |interrupted| session.execute_interruptible(sql, &params, interrupted))?;
+        let done = interruptible(py, |stop| session.execute_interruptible(sql, &params, stop))?;
         let outcome = checked(py, done)?;
         Ok(ExecuteResult::new(outcome))
     }

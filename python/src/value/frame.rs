@@ -69,7 +69,7 @@ pub(crate) fn from_pandas(frame: &Bound<'_, PyAny>, target: &Target) -> PyResult
     }
     let rows = frame.len()?;
     columns.sort_by_key(|(idx, _)| *idx);
-    assembled(py, target, columns, rows)
+    Ok(vec![assembled(py, target, columns, rows, 0)?])
 }
 
 /// A pandas Series (or Index, or extension array), where NaN is no value.

@@ -48,16 +48,24 @@ pub(crate) fn from_list(list: &Bound<'_, PyList>, target: &Target) -> PyResult<V
     rows.finish(py)
 }
 
-/// Rows under construction: the columns met so far.
+/// Rows under construction.
+///
+/// A column that a row leaves out gets its DEFAULT, which the bridge knows; so rows with the same columns make a batch,
+/// and a row with others starts the next one.
 struct Rows<'py, 'a> {
     target: &'a Target,
+    /// The columns of the batch under construction, by place in the relation.
     columns: Vec<Option<Column>>,
+    width: usize,
+    /// Rows of that batch, and rows in the batches before.
+    rows: usize,
+    before: usize,
+    batches: Vec<RecordBatch>,
     /// For the key at each place of the row before: the key and its column. Most rows have the same keys in the same
     /// order, often as the very same objects.
     places: Vec<(Bound<'py, PyString>, usize)>,
-    /// The row, plus one, in which each column was last given.
+    /// The row, counted from 1, in which each column was last given.
     given: Vec<usize>,
-    rows: usize,
     expected: usize,
 }
 
@@ -67,15 +75,21 @@ impl<'py, 'a> Rows<'py, 'a> {
         Self {
             target,
             columns: (0..width).map(|_| None).collect(),
+            width: 0,
+            rows: 0,
+            before: 0,
+            batches: Vec::new(),
             places: Vec::with_capacity(width),
             given: vec![0; width],
-            rows: 0,
             expected,
         }
     }
 
     fn add(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<()> {
-        let row = self.rows;
+        let row = self.before + self.rows;
+        if self.rows > 0 && !self.has_columns_of(dict)? {
+            self.close(dict.py())?;
+        }
         self.rows += 1;
         for (place, (key, value)) in dict.iter().enumerate() {
             let idx = self.column_at(place, &key)?;
@@ -85,18 +99,28 @@ impl<'py, 'a> Rows<'py, 'a> {
             self.given[idx] = row + 1;
             let column = match &mut self.columns[idx] {
                 Some(column) => column,
-                empty => empty.insert(started(self.target, idx, row, self.expected)?),
+                empty => {
+                    self.width += 1;
+                    empty.insert(Column::new(self.target.field(idx).data_type(), self.expected, Nan::Value)?)
+                }
             };
             column.append(&value).map_err(|refusal| self.target.refused(idx, row, &value, refusal))?;
         }
-        for (column, given) in self.columns.iter_mut().zip(&self.given) {
-            if let Some(column) = column
-                && *given != row + 1
-            {
-                column.append_null();
+        Ok(())
+    }
+
+    /// Does the row give the columns of the batch under construction, and no others?
+    fn has_columns_of(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
+        if dict.len() != self.width {
+            return Ok(false);
+        }
+        for (place, (key, _)) in dict.iter().enumerate() {
+            let idx = self.column_at(place, &key)?;
+            if self.columns[idx].is_none() {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn column_at(&mut self, place: usize, key: &Bound<'py, PyAny>) -> PyResult<usize> {
@@ -116,17 +140,23 @@ impl<'py, 'a> Rows<'py, 'a> {
         Ok(idx)
     }
 
-    fn finish(self, py: Python<'_>) -> PyResult<Vec<RecordBatch>> {
-        let columns = self.columns.into_iter().enumerate().filter_map(|(idx, column)| Some((idx, column?.finish())));
-        assembled(py, self.target, columns.collect(), self.rows)
+    /// Ends the batch under construction.
+    fn close(&mut self, py: Python<'_>) -> PyResult<()> {
+        let columns = self.columns.iter_mut().enumerate();
+        let columns = columns.filter_map(|(idx, column)| Some((idx, column.take()?.finish()))).collect();
+        self.batches.push(assembled(py, self.target, columns, self.rows, self.before)?);
+        self.before += self.rows;
+        self.rows = 0;
+        self.width = 0;
+        // Rows that differ now may go on doing so: the next batches grow as they need.
+        self.expected = 1;
+        Ok(())
     }
-}
 
-/// A column first given in row `row`: NULL in the rows before.
-fn started(target: &Target, idx: usize, row: usize, expected: usize) -> PyResult<Column> {
-    let mut column = Column::new(target.field(idx).data_type(), expected, Nan::Value)?;
-    (0..row).for_each(|_| column.append_null());
-    Ok(column)
+    fn finish(mut self, py: Python<'_>) -> PyResult<Vec<RecordBatch>> {
+        self.close(py)?;
+        Ok(self.batches)
+    }
 }
 
 /// Columns by name, all of one length.
@@ -143,16 +173,17 @@ fn from_columns(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<Recor
     }
     let rows = columns.first().map_or(0, |(_, column)| column.len());
     columns.sort_by_key(|(idx, _)| *idx);
-    assembled(py, target, columns, rows)
+    Ok(vec![assembled(py, target, columns, rows, 0)?])
 }
 
-/// A batch of `columns`, which stand in the relation's order.
+/// A batch of `columns`, which stand in the relation's order, after `before` other rows.
 pub(crate) fn assembled(
     py: Python<'_>,
     target: &Target,
     columns: Vec<(usize, ArrayRef)>,
     rows: usize,
-) -> PyResult<Vec<RecordBatch>> {
+    before: usize,
+) -> PyResult<RecordBatch> {
     let schema = target.schema();
     let whole = columns.len() == schema.fields().len()
         && columns.iter().zip(schema.fields()).all(|((_, column), field)| column.data_type() == field.data_type());
@@ -161,7 +192,7 @@ pub(crate) fn assembled(
             && let Some(nulls) = column.logical_nulls()
             && let Some(row) = (0..nulls.len()).find(|row| nulls.is_null(*row))
         {
-            return Err(target.null(py, *idx, row));
+            return Err(target.null(py, *idx, before + row));
         }
     }
     let schema = if whole {
@@ -173,10 +204,8 @@ pub(crate) fn assembled(
     };
     let arrays = columns.into_iter().map(|(_, column)| column).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    match RecordBatch::try_new_with_options(schema, arrays, &options) {
-        Ok(batch) => Ok(vec![batch]),
-        Err(error) => Err(raised(py, &Error::IngestionFailed(error.to_string()))),
-    }
+    RecordBatch::try_new_with_options(schema, arrays, &options)
+        .map_err(|error| raised(py, &Error::IngestionFailed(error.to_string())))
 }
 
 /// Does the dict hold columns and not one row?

@@ -1,7 +1,7 @@
 //! The relation that values are made for: its columns, found by name.
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use laminardb_bridge::Error;
+use laminardb_bridge::{Error, type_name};
 use pyo3::prelude::*;
 
 use super::column::Refusal;
@@ -86,5 +86,5 @@ pub(crate) fn unfit(value: &Bound<'_, PyAny>, field: &Field) -> String {
         None => text,
     };
     let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-    format!("{shown} ({class}) cannot be stored as {}", crate::schema::sql_name(field.data_type()))
+    format!("{shown} ({class}) cannot be stored as {}", type_name(field.data_type()))
 }

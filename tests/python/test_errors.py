@@ -1,0 +1,187 @@
+"""Exceptions: classes, codes, messages, pickling (API section 3)."""
+
+from __future__ import annotations
+
+import pickle
+
+import laminardb
+import pytest
+from laminardb import codes
+
+CLASSES = {
+    "ConnectionError": 100,
+    "SchemaError": 203,
+    "IngestionError": 300,
+    "QueryError": 400,
+    "SubscriptionError": 500,
+    "StreamError": 600,
+    "CheckpointError": 700,
+    "ConnectorError": 800,
+    "LaminarError": 900,
+}
+
+CODES = {
+    "CONNECTION_FAILED": 100,
+    "CONNECTION_CLOSED": 101,
+    "CONNECTION_IN_USE": 102,
+    "TABLE_NOT_FOUND": 200,
+    "TABLE_EXISTS": 201,
+    "SCHEMA_MISMATCH": 202,
+    "INVALID_SCHEMA": 203,
+    "INGESTION_FAILED": 300,
+    "WRITER_CLOSED": 301,
+    "BATCH_SCHEMA_MISMATCH": 302,
+    "QUERY_FAILED": 400,
+    "SQL_PARSE_ERROR": 401,
+    "QUERY_CANCELLED": 402,
+    "SUBSCRIPTION_FAILED": 500,
+    "SUBSCRIPTION_CLOSED": 501,
+    "SUBSCRIPTION_TIMEOUT": 502,
+    "SUBSCRIPTION_LAGGED": 503,
+    "STREAM_FAILED": 600,
+    "CHECKPOINT_FAILED": 700,
+    "CONNECTOR_FAILED": 800,
+    "INTERNAL_ERROR": 900,
+    "SHUTDOWN": 901,
+    "TIMEOUT": 902,
+}
+
+
+def test_codes() -> None:
+    assert {name: getattr(codes, name) for name in dir(codes) if name.isupper()} == CODES
+
+
+@pytest.mark.parametrize(("name", "code"), CLASSES.items())
+def test_classes_made_in_python(name: str, code: int) -> None:
+    cls = getattr(laminardb, name)
+    assert cls.__module__ == "laminardb"
+    assert cls.__bases__ == ((Exception,) if name == "LaminarError" else (laminardb.LaminarError,))
+    error = cls("boom")
+    assert error.code == code
+    assert str(error) == "boom"
+    error.code = 999
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.code, str(again)) == (cls, 999, "boom")
+    with pytest.raises(laminardb.LaminarError):
+        raise cls("boom")
+
+
+def failing(conn: laminardb.Connection, sql: str) -> laminardb.LaminarError:
+    with pytest.raises(laminardb.LaminarError) as error:
+        conn.execute(sql)
+    return error.value
+
+
+def test_engine_errors_pickle_with_code_and_text(conn: laminardb.Connection) -> None:
+    error = failing(conn, "SELECT * FROM nope")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.code, str(again)) == (type(error), error.code, str(error))
+
+
+def test_syntax_error(conn: laminardb.Connection) -> None:
+    error = failing(conn, "SELECT 1,\n FROM WHERE")
+    assert type(error) is laminardb.QueryError
+    assert error.code == codes.SQL_PARSE_ERROR
+    assert str(error).startswith("SQL parse error (401): ")
+    assert "line 2" in str(error).lower()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM nope",
+        "SELECT nope FROM t",
+        "SELECT nope(a) FROM t",
+        "SELECT a + 'x' FROM t WHERE a LIKE 3",
+        "",
+        "-- nothing",
+        "ALTER TABLE t ADD COLUMN c INT",
+        "SET x = 1",
+    ],
+)
+def test_query_errors(conn: laminardb.Connection, sql: str) -> None:
+    conn.execute("CREATE TABLE t (a BIGINT, b VARCHAR)")
+    error = failing(conn, sql)
+    assert type(error) is laminardb.QueryError, error
+    assert error.code == codes.QUERY_FAILED, error
+
+
+def test_empty_text(conn: laminardb.Connection) -> None:
+    assert "Empty SQL statement" in str(failing(conn, "  "))
+
+
+def test_schema_errors(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"a": "int64"})
+    with pytest.raises(laminardb.SchemaError) as error:
+        conn.create_table("t", {"a": "int64"})
+    assert error.value.code == codes.TABLE_EXISTS
+    with pytest.raises(laminardb.SchemaError) as error:
+        conn.insert("nope", {"a": 1})
+    assert error.value.code == codes.TABLE_NOT_FOUND
+    assert str(error.value) == "Table not found (200): Table not found: nope"
+    with pytest.raises(laminardb.SchemaError) as error:
+        conn.schema("nope")
+    assert error.value.code == codes.TABLE_NOT_FOUND
+    with pytest.raises(laminardb.SchemaError) as error:
+        conn.subscribe_stream("nope")
+    assert error.value.code == codes.TABLE_NOT_FOUND
+    with pytest.raises(laminardb.QueryError) as query_error:
+        conn.query_stream("nope")
+    assert query_error.value.code == codes.QUERY_FAILED
+
+
+def test_a_query_that_cannot_be_maintained(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (a BIGINT)")
+    for make in (
+        "CREATE MATERIALIZED VIEW v AS SELECT a, random() AS r FROM t",
+        "CREATE STREAM v AS SELECT a, now() AS n FROM t",
+    ):
+        error = failing(conn, make)
+        assert type(error) is laminardb.StreamError, error
+        assert error.code == codes.STREAM_FAILED
+    assert conn.list_streams() == []
+
+
+def test_connectors(conn: laminardb.Connection) -> None:
+    error = failing(conn, "CREATE SOURCE k (a BIGINT) WITH ('connector' = 'kafka')")
+    assert type(error) is laminardb.ConnectorError, error
+    assert error.code == codes.CONNECTOR_FAILED
+    assert conn.list_tables() == []
+
+
+def test_query_does_not_execute_what_is_no_query(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (a BIGINT)")
+    for sql in ("CREATE SOURCE s (a INT)", "INSERT INTO t VALUES (1)", "DROP TABLE t", "SELECT 1; DROP TABLE t"):
+        with pytest.raises(laminardb.QueryError) as error:
+            conn.sql(sql)
+        assert error.value.code == codes.QUERY_FAILED
+    assert conn.list_tables() == ["t"]
+    assert conn.sql("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_live_errors_of_a_view(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, text VARCHAR)")
+    conn.execute("CREATE MATERIALIZED VIEW v AS SELECT id, CAST(text AS BIGINT) AS n FROM t")
+    conn.insert("t", {"id": [1, 2], "text": ["1", "2"]})
+    sub = conn.subscribe_stream("v")
+    assert conn.insert("t", {"id": 3, "text": "x"}) == 1
+    with pytest.raises(laminardb.QueryError, match="v") as error:
+        conn.sql("SELECT * FROM v")
+    assert error.value.code == codes.QUERY_FAILED
+    with pytest.raises(laminardb.StreamError) as stream_error:
+        sub.next()
+    assert stream_error.value.code == codes.STREAM_FAILED
+    assert sub.next() is None
+    assert not sub.is_active
+    conn.delete("t", {"id": 3})
+    assert sorted(conn.sql("SELECT * FROM v").fetchall()) == [(1, 1), (2, 2)]
+
+
+def test_division_by_zero_is_null(conn: laminardb.Connection) -> None:
+    assert conn.sql("SELECT 1 / 0 AS a, 1 % 0 AS b, 1.0 / 0 AS c").fetchone() == (None, None, None)
+
+
+def test_overflow_fails_a_query(conn: laminardb.Connection) -> None:
+    with pytest.raises(laminardb.QueryError) as error:
+        conn.sql("SELECT a + a FROM (VALUES (9223372036854775807)) AS t(a)")
+    assert error.value.code == codes.QUERY_FAILED

@@ -1,0 +1,479 @@
+"""insert, upsert, delete: forms, matching, exact casting (API section 11)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import math
+import uuid
+from collections import deque
+from typing import Any
+
+import laminardb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from laminardb import codes
+
+UTC = dt.UTC
+NAN = float("nan")
+
+
+def rows(conn: laminardb.Connection, table: str = "t") -> list[tuple[Any, ...]]:
+    return conn.sql(f"SELECT * FROM {table}").fetchall()
+
+
+@pytest.fixture
+def table(conn: laminardb.Connection) -> laminardb.Connection:
+    conn.create_table("t", {"id": "int64", "name": "string", "x": "float64"})
+    return conn
+
+
+FORMS = {
+    "list": [{"id": 1, "name": "a", "x": 1.5}, {"id": 2, "name": "b", "x": 2.5}],
+    "columns": {"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]},
+    "tuples": {"x": (1.5, 2.5), "id": (1, 2), "name": ("a", "b")},
+    "numpy": {"id": np.array([1, 2]), "name": np.array(["a", "b"]), "x": np.array([1.5, 2.5], dtype="float32")},
+    "sequences": {"id": range(1, 3), "name": deque(["a", "b"]), "x": [1.5, 2.5]},
+    "series": {
+        "id": pd.Series([1, 2], index=[7, 8]),
+        "name": pl.Series(["a", "b"]),
+        "x": pa.chunked_array([[1.5], [2.5]]),
+    },
+    "pandas": pd.DataFrame({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}, index=[5, 6]),
+    "polars": pl.DataFrame({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}),
+    "record batch": pa.record_batch({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}),
+    "table": pa.table({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms(table: laminardb.Connection, form: str) -> None:
+    assert table.insert("t", FORMS[form]) == 2
+    assert rows(table) == [(1, "a", 1.5), (2, "b", 2.5)]
+
+
+def test_one_row(table: laminardb.Connection) -> None:
+    assert table.insert("t", {"id": 1, "name": "a", "x": 1.5}) == 1
+    assert table.insert("t", {"x": 2, "id": 2.0}) == 1
+    assert rows(table) == [(1, "a", 1.5), (2, None, 2.0)]
+
+
+def test_readers_capsules_and_results(table: laminardb.Connection) -> None:
+    source = pa.table({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]})
+
+    class Capsule:
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            return source.__arrow_c_stream__(requested_schema)
+
+    assert table.insert("t", source.to_reader()) == 2
+    assert table.insert("t", Capsule()) == 2
+    assert table.insert("t", table.sql("SELECT * FROM t WHERE id = 1")) == 2
+    assert len(rows(table)) == 6
+
+
+def test_rows_with_different_keys(table: laminardb.Connection) -> None:
+    data = [{"id": 1}, {"name": "b"}, {"x": 3, "id": 3}, {}]
+    assert table.insert("t", data) == 4
+    assert rows(table) == [(1, None, None), (None, "b", None), (3, None, 3.0), (None, None, None)]
+
+
+@pytest.mark.parametrize(
+    "data", [1, None, "x", (1, 2), (row for row in []), [], {}, pl.LazyFrame({"id": [1]}), object(), pa.array([1])]
+)
+def test_no_rows_at_all(table: laminardb.Connection, data: Any) -> None:
+    with pytest.raises(TypeError):
+        table.insert("t", data)
+    assert rows(table) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [1],
+        [{"id": 1}, None],
+        {1: 2},
+        [{1: 2}],
+        {"id": [1, 2], "name": ["a"]},
+        {"id": [1, 2], "name": "a"},
+        {"id": 1, "name": ["a"]},
+    ],
+)
+def test_malformed_rows(table: laminardb.Connection, data: Any) -> None:
+    with pytest.raises(laminardb.IngestionError) as error:
+        table.insert("t", data)
+    assert error.value.code == codes.INGESTION_FAILED
+    assert rows(table) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"id": [], "name": [], "x": []},
+        pd.DataFrame({"id": []}),
+        pl.DataFrame({"id": []}, schema={"id": pl.Int64}),
+        pa.table({"id": pa.array([], pa.int64())}),
+    ],
+)
+def test_zero_rows(table: laminardb.Connection, data: Any) -> None:
+    before = table.current_time
+    assert table.insert("t", data) == 0
+    assert rows(table) == []
+    assert table.current_time == before
+
+
+def test_names(conn: laminardb.Connection) -> None:
+    conn.create_table("T", {"Id": "int64", "a b": "string", "ab": "int64", "AB": "int64"})
+    conn.insert("t", {"ID": 1, "A B": "x", "ab": 2, "AB": 3})
+    conn.insert("T", pa.table({"id": [2], "a b": ["y"]}))
+    assert rows(conn) == [(1, "x", 2, 3), (2, "y", None, None)]
+    for data in ({"nope": 1}, {"Ab": 1}, {"Id": 1, "id": 2}, pa.table({"nope": [1]}), [{"Id": 1, "ID": 1}]):
+        with pytest.raises(laminardb.IngestionError) as error:
+            conn.insert("T", data)
+        assert error.value.code == codes.BATCH_SCHEMA_MISMATCH, data
+    assert len(rows(conn)) == 2
+
+
+class Color(enum.IntEnum):
+    RED = 3
+
+
+N = None
+D = decimal.Decimal
+DATE = dt.date(2024, 2, 29)
+MIDNIGHT = dt.datetime(2024, 2, 29)
+NOON = dt.datetime(2024, 2, 29, 12, 30, 1, 123456)
+OLD = dt.datetime(1, 1, 1)
+
+TAKEN: list[tuple[str, Any, Any]] = [
+    ("bool", True, True),
+    ("bool", np.bool_(False), False),
+    ("int8", -128, -128),
+    ("int8", 127.0, 127),
+    ("int16", D("12"), 12),
+    ("int32", np.int64(5), 5),
+    ("int64", -(2**63), -(2**63)),
+    ("int64", Color.RED, 3),
+    ("int64", np.float32(4.0), 4),
+    ("int64", D("1E3"), 1000),
+    ("uint64", 2**64 - 1, 2**64 - 1),
+    ("uint8", 255, 255),
+    ("float32", 0.1, float(np.float32(0.1))),
+    ("float32", 16777216, 16777216.0),
+    ("float64", 1, 1.0),
+    ("float64", 2**53, float(2**53)),
+    ("float64", D("0.1"), 0.1),
+    ("float64", float("inf"), float("inf")),
+    ("float64", np.float32(0.5), 0.5),
+    ("decimal(5,2)", 1, D("1.00")),
+    ("decimal(5,2)", 1.25, D("1.25")),
+    ("decimal(5,2)", D("-123.4"), D("-123.40")),
+    ("decimal(5,2)", D("1.2500"), D("1.25")),
+    ("decimal(38,0)", 10**37, D(10**37)),
+    ("string", "ünï\U0001f600", "ünï\U0001f600"),
+    ("string", np.str_("x"), "x"),
+    ("string", uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ("binary", b"\x00\xff", b"\x00\xff"),
+    ("binary", bytearray(b"ab"), b"ab"),
+    ("binary", memoryview(b"abc")[1:], b"bc"),
+    ("date", DATE, DATE),
+    ("date", MIDNIGHT, DATE),
+    ("date", np.datetime64("2024-02-29"), DATE),
+    ("date", pd.Timestamp("2024-02-29"), DATE),
+    ("date", dt.date(1, 1, 1), dt.date(1, 1, 1)),
+    ("date", dt.date(9999, 12, 31), dt.date(9999, 12, 31)),
+    ("time", dt.time(1, 2, 3, 4), dt.time(1, 2, 3, 4)),
+    ("timestamp", NOON, NOON),
+    ("timestamp", OLD, OLD),
+    ("timestamp", dt.datetime(9999, 12, 31, 23, 59, 59, 999999), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)),
+    ("timestamp", DATE, MIDNIGHT),
+    ("timestamp", pd.Timestamp(NOON), NOON),
+    ("timestamp", np.datetime64(NOON, "us"), NOON),
+    ("timestamp", np.datetime64(NOON, "us").astype("M8[ns]"), NOON),
+    ("timestamptz", NOON.replace(tzinfo=UTC), NOON.replace(tzinfo=UTC)),
+    (
+        "timestamptz",
+        NOON.replace(tzinfo=dt.timezone(dt.timedelta(hours=2))),
+        (NOON - dt.timedelta(hours=2)).replace(tzinfo=UTC),
+    ),
+    ("timestamptz", pd.Timestamp("2024-02-29 12:00", tz="Europe/Paris"), dt.datetime(2024, 2, 29, 11, tzinfo=UTC)),
+    ("int64", pd.NA, None),
+    ("timestamp", pd.NaT, None),
+    ("timestamp", np.datetime64("NaT"), None),
+    ("int64", np.array(7), 7),
+]
+
+REFUSED: list[tuple[str, Any]] = [
+    ("bool", 1),
+    ("bool", "true"),
+    ("int8", 128),
+    ("int64", True),
+    ("int64", "1"),
+    ("int64", 1.5),
+    ("int64", NAN),
+    ("int64", float("inf")),
+    ("int64", 2**63),
+    ("int64", 1e19),
+    ("int64", D("1.5")),
+    ("int64", D("NaN")),
+    ("uint8", -1),
+    ("int64", np.datetime64("2024-01-01")),
+    ("float32", 1e39),
+    ("float32", 16777217),
+    ("float64", 2**53 + 1),
+    ("float64", True),
+    ("float64", "1.0"),
+    ("float64", D("1e400")),
+    ("float64", 10**400),
+    ("decimal(5,2)", 1.234),
+    ("decimal(5,2)", D("1.234")),
+    ("decimal(5,2)", 1000),
+    ("decimal(5,2)", NAN),
+    ("decimal(5,2)", "1"),
+    ("decimal(5,2)", True),
+    ("string", 1),
+    ("string", b"x"),
+    ("string", "\ud800"),
+    ("binary", "x"),
+    ("date", NOON),
+    ("date", "2024-01-01"),
+    ("date", 1),
+    ("date", MIDNIGHT.replace(tzinfo=UTC)),
+    ("time", dt.time(1, tzinfo=UTC)),
+    ("time", "01:00"),
+    ("timestamp", NOON.replace(tzinfo=UTC)),
+    ("timestamp", 0),
+    ("timestamp", "2024-01-01"),
+    ("timestamp", pd.Timestamp("2024-01-01 00:00:00.000000001")),
+    ("timestamp", np.timedelta64(1, "s")),
+    ("timestamptz", NOON),
+    ("timestamptz", DATE),
+    ("int64", {"a": 1}),
+    ("int64", object()),
+    ("string", object()),
+    ("int64", 1j),
+]
+
+
+@pytest.mark.parametrize(("type_name", "value", "stored"), TAKEN, ids=lambda case: repr(case)[:40])
+@pytest.mark.parametrize("form", ["dict", "list", "columns"])
+def test_values_taken(conn: laminardb.Connection, type_name: str, value: Any, stored: Any, form: str) -> None:
+    conn.create_table("t", {"v": type_name})
+    data = {"dict": {"v": value}, "list": [{"v": value}], "columns": {"v": [value]}}[form]
+    assert conn.insert("t", data) == 1
+    found = rows(conn)[0][0]
+    assert (found, type(found)) == (stored, type(stored))
+
+
+@pytest.mark.parametrize(("type_name", "value"), REFUSED, ids=lambda case: repr(case)[:40])
+@pytest.mark.parametrize("form", ["list", "columns"])
+def test_values_refused(conn: laminardb.Connection, type_name: str, value: Any, form: str) -> None:
+    conn.create_table("t", {"v": type_name, "w": "int64"})
+    good = None
+    data = [{"v": good, "w": 1}, {"v": value, "w": 2}] if form == "list" else {"v": [good, value], "w": [1, 2]}
+    with pytest.raises(laminardb.IngestionError) as error:
+        conn.insert("t", data)
+    assert error.value.code == codes.BATCH_SCHEMA_MISMATCH
+    assert "'v'" in str(error.value)
+    assert "row 1" in str(error.value)
+    assert rows(conn) == []
+
+
+ARROW_TAKEN: list[tuple[str, pa.Array, list[Any]]] = [
+    ("int64", pa.array([1, None], pa.int8()), [1, None]),
+    ("int8", pa.array([127, -128], pa.int64()), [127, -128]),
+    ("int64", pa.array([1.0, 2.0], pa.float64()), [1, 2]),
+    ("int64", pa.nulls(2), [None, None]),
+    ("float64", pa.array([1, 2], pa.int32()), [1.0, 2.0]),
+    ("float64", pa.array([NAN], pa.float64()), [NAN]),
+    ("string", pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
+    ("string", pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
+    ("string", pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
+    ("binary", pa.array([b"a"], pa.large_binary()), [b"a"]),
+    ("decimal(5,2)", pa.array([D("1.5")], pa.decimal128(10, 4)), [D("1.50")]),
+    ("date", pa.array([DATE], pa.date64()), [DATE]),
+    ("timestamp", pa.array([MIDNIGHT], pa.timestamp("s")), [MIDNIGHT]),
+    ("timestamptz", pa.array([NOON], pa.timestamp("us", tz="Asia/Tokyo")), [NOON.replace(tzinfo=UTC)]),
+]
+
+ARROW_REFUSED: list[tuple[str, pa.Array]] = [
+    ("int8", pa.array([0, 128], pa.int64())),
+    ("int64", pa.array([0, 1.5], pa.float64())),
+    ("int64", pa.array([0, NAN], pa.float64())),
+    ("int64", pa.array(["0", "1"])),
+    ("int64", pa.array([True, False])),
+    ("bool", pa.array([1, 0])),
+    ("float64", pa.array([0, 2**53 + 1], pa.int64())),
+    ("string", pa.array([1, 2])),
+    ("string", pa.array([b"1", b"2"])),
+    ("decimal(5,2)", pa.array([D("0"), D("1.234")], pa.decimal128(10, 4))),
+    ("timestamp", pa.array([0, 1], pa.timestamp("us", tz="UTC"))),
+    ("timestamptz", pa.array([0, 1], pa.timestamp("us"))),
+    ("timestamp", pa.array([0, 1], pa.timestamp("ns"))),
+    ("timestamp", pa.array([0, 1])),
+]
+
+
+def same(left: list[Any], right: list[Any]) -> bool:
+    """Equal with NaN equal to NaN."""
+
+    def plain(value: Any) -> Any:
+        return "NaN" if isinstance(value, float) and math.isnan(value) else value
+
+    return [plain(value) for value in left] == [plain(value) for value in right]
+
+
+@pytest.mark.parametrize(("type_name", "array", "stored"), ARROW_TAKEN, ids=lambda case: str(case)[:30])
+def test_arrow_values_taken(conn: laminardb.Connection, type_name: str, array: pa.Array, stored: list[Any]) -> None:
+    conn.create_table("t", {"v": type_name})
+    assert conn.insert("t", pa.table({"v": array})) == len(stored)
+    assert conn.insert("t", {"v": array}) == len(stored)
+    assert same([row[0] for row in rows(conn)], stored + stored)
+
+
+@pytest.mark.parametrize(("type_name", "array"), ARROW_REFUSED, ids=lambda case: str(case)[:30])
+def test_arrow_values_refused(conn: laminardb.Connection, type_name: str, array: pa.Array) -> None:
+    conn.create_table("t", {"v": type_name})
+    for data in (pa.table({"v": array}), {"v": array}):
+        with pytest.raises(laminardb.IngestionError) as error:
+            conn.insert("t", data)
+        assert error.value.code == codes.BATCH_SCHEMA_MISMATCH
+    assert rows(conn) == []
+
+
+def test_nan_of_pandas_is_null(conn: laminardb.Connection) -> None:
+    conn.create_table(
+        "t", {"i": "int64", "f": "float64", "g": "float32", "s": "string", "ts": "timestamp", "b": "bool", "o": "int64"}
+    )
+    frame = pd.DataFrame(
+        {
+            "i": [1.0, NAN],
+            "f": [1.5, NAN],
+            "g": np.array([0.5, NAN], dtype="float32"),
+            "s": ["x", None],
+            "ts": pd.to_datetime(["2024-02-29", None]),
+            "b": pd.array([True, None], dtype="boolean"),
+            "o": pd.Series([7, NAN], dtype=object),
+        }
+    )
+    assert conn.insert("t", frame) == 2
+    assert rows(conn) == [(1, 1.5, 0.5, "x", MIDNIGHT, True, 7), (None,) * 7]
+
+
+def test_other_pandas_columns(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"i": "int64", "c": "string", "z": "timestamptz", "a": "int64", "d": "decimal(5,2)"})
+    frame = pd.DataFrame(
+        {
+            "i": pd.array([2**53 + 1, None], dtype="Int64"),
+            "c": pd.Categorical(["x", "y"]),
+            "z": pd.to_datetime(["2024-02-29 12:00", "2024-02-29 13:00"]).tz_localize("UTC"),
+            "a": pd.Series([1, 2], dtype=pd.ArrowDtype(pa.int32())),
+            "d": pd.Series([D("1.5"), None], dtype=object),
+        }
+    )
+    assert conn.insert("t", frame) == 2
+    zoned = dt.datetime(2024, 2, 29, 12, tzinfo=UTC)
+    assert rows(conn) == [
+        (2**53 + 1, "x", zoned, 1, D("1.50")),
+        (None, "y", zoned + dt.timedelta(hours=1), 2, None),
+    ]
+
+
+def test_nan_elsewhere_is_a_value(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"f": "float64"})
+    conn.insert("t", {"f": [NAN, -0.0]})
+    conn.insert("t", {"f": np.array([NAN])})
+    conn.insert("t", pl.DataFrame({"f": [NAN]}))
+    found = [row[0] for row in rows(conn)]
+    assert [math.isnan(value) for value in found] == [True, False, True, True]
+    assert math.copysign(1, found[1]) == -1
+
+
+def test_not_null_and_defaults(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (id BIGINT NOT NULL, n BIGINT DEFAULT 7, s VARCHAR)")
+    conn.insert("t", [{"id": 1}, {"id": 2, "n": None}, {"id": 3, "n": 5, "s": "x"}])
+    conn.insert("t", {"id": 4})
+    conn.insert("t", pa.table({"id": [5]}))
+    assert sorted(rows(conn)) == [(1, 7, None), (2, None, None), (3, 5, "x"), (4, 7, None), (5, 7, None)]
+    for data in ({"n": 1}, {"id": None}, [{"id": 9}, {"n": 1}], pa.table({"id": [9, None]}), {"id": [9, None]}):
+        with pytest.raises(laminardb.IngestionError, match="id") as error:
+            conn.insert("t", data)
+        assert error.value.code == codes.INGESTION_FAILED, data
+    assert len(rows(conn)) == 5
+
+
+def test_lists_and_structs(conn: laminardb.Connection) -> None:
+    conn.create_table(
+        "t",
+        pa.schema([("l", pa.list_(pa.int64())), ("s", pa.struct([("a", pa.int64()), ("b", pa.string())]))]),
+    )
+    conn.insert("t", {"l": [1, 2], "s": {"a": 1, "b": "x"}})
+    conn.insert("t", [{"l": [], "s": {"a": None}}, {"l": None, "s": None}, {"l": (3, None)}])
+    conn.insert("t", {"l": [[4], [5, 6]], "s": [{"a": 1, "b": "y"}, None]})
+    assert rows(conn) == [
+        ([1, 2], {"a": 1, "b": "x"}),
+        ([], {"a": None, "b": None}),
+        (None, None),
+        ([3, None], None),
+        ([4], {"a": 1, "b": "y"}),
+        ([5, 6], None),
+    ]
+    for data in ([{"l": ["x"]}], [{"s": {"c": 1}}], [{"s": {"a": "x"}}], [{"l": 3}]):
+        with pytest.raises(laminardb.IngestionError):
+            conn.insert("t", data)
+
+
+def test_a_failed_write_stores_nothing(table: laminardb.Connection) -> None:
+    table.insert("t", {"id": 1})
+    before = table.current_time
+    with pytest.raises(laminardb.IngestionError):
+        table.insert("t", [{"id": 2}, {"id": "x"}])
+    assert rows(table) == [(1, None, None)]
+    assert table.current_time == before
+
+
+def test_keyed_tables(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"id": "int64", "v": "string"}, primary_key="id")
+    assert conn.insert("t", [{"id": 1, "v": "a"}, {"id": 2, "v": "b"}, {"id": 1, "v": "c"}]) == 3
+    assert sorted(rows(conn)) == [(1, "c"), (2, "b")]
+    assert conn.upsert("t", {"id": 2, "v": "d"}) == 1
+    assert conn.delete("t", {"id": [1, 9]}) == 1
+    assert rows(conn) == [(2, "d")]
+    assert conn.delete("t", pa.table({"id": [2]})) == 1
+    assert rows(conn) == []
+    with pytest.raises(laminardb.IngestionError) as error:
+        conn.insert("t", {"v": "x"})
+    assert error.value.code == codes.INGESTION_FAILED
+
+
+def test_bags_and_sources(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (a BIGINT, b VARCHAR)")
+    conn.insert("t", {"a": [1, 1, None], "b": ["x", "x", None]})
+    assert conn.delete("t", {"a": 1, "b": "x"}) == 1
+    assert conn.delete("t", {"a": None, "b": None}) == 1
+    with pytest.raises(laminardb.IngestionError) as error:
+        conn.delete("t", {"a": [1, 5], "b": ["x", "x"]})
+    assert error.value.code == codes.INGESTION_FAILED
+    assert rows(conn) == [(1, "x")]
+    conn.create_table("s", {"a": "int64"})
+    conn.execute("CREATE STREAM v AS SELECT a FROM s")
+    for call in (
+        lambda: conn.upsert("t", {"a": 1}),
+        lambda: conn.upsert("s", {"a": 1}),
+        lambda: conn.delete("s", {"a": 1}),
+        lambda: conn.insert("v", {"a": 1}),
+        lambda: conn.delete("v", {"a": 1}),
+    ):
+        with pytest.raises(laminardb.SchemaError) as schema_error:
+            call()
+        assert schema_error.value.code == codes.SCHEMA_MISMATCH
+
+
+def test_many_small_inserts(table: laminardb.Connection) -> None:
+    for idx in range(3000):
+        table.insert("t", {"id": idx, "name": "x", "x": 0.5})
+    assert table.sql("SELECT count(*), sum(id) FROM t").fetchone() == (3000, 3000 * 2999 // 2)
+    assert table.total_events_processed == 3000

@@ -1,0 +1,444 @@
+"""Subscriptions: contents, order, ops, ends, callbacks, asyncio, threads and signals (API sections 5.6, 10 and 16)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import laminardb
+import pytest
+from laminardb import codes
+
+
+@pytest.fixture
+def counted(conn: laminardb.Connection) -> laminardb.Connection:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, g VARCHAR, x BIGINT)")
+    conn.execute("CREATE MATERIALIZED VIEW c AS SELECT g, count(*) AS n, sum(x) AS s FROM t GROUP BY g")
+    return conn
+
+
+def changes(batch: laminardb.ChangeBatch | None) -> list[tuple[str, tuple[Any, ...]]]:
+    assert batch is not None
+    return list(zip(batch.ops, batch, strict=True))
+
+
+def test_snapshot_then_changes(counted: laminardb.Connection) -> None:
+    counted.insert("t", {"id": [1, 2, 3], "g": ["a", "a", "b"], "x": [1, 2, 3]})
+    sub = counted.subscribe("SELECT * FROM c")
+    assert repr(sub) == "Subscription(active)"
+    assert sub.schema.names == ["g", "n", "s"]
+    first = sub.next()
+    assert first is not None
+    assert sorted(changes(first)) == [("Insert", ("a", 2, 3)), ("Insert", ("b", 1, 3))]
+    assert first.is_snapshot
+    assert first.is_last
+    assert sub.try_next() is None
+    counted.insert("t", {"id": 4, "g": "a", "x": 10})
+    batch = sub.next()
+    assert changes(batch) == [("UpdateDelete", ("a", 2, 3)), ("UpdateInsert", ("a", 3, 13))]
+    assert batch is not None
+    assert (batch.time, batch.is_snapshot, batch.is_last) == (counted.current_time, False, True)
+    assert repr(batch) == f"ChangeBatch(rows=2, columns=3, time={batch.time})"
+    assert isinstance(batch, laminardb.QueryResult)
+    counted.delete("t", {"id": 3})
+    assert changes(sub.next()) == [("Delete", ("b", 1, 3))]
+    counted.insert("t", {"id": 5, "g": "z", "x": None})
+    assert changes(sub.next()) == [("Insert", ("z", 1, None))]
+    # An equal replacement changes nothing, and a change of another column of the same group nothing here.
+    counted.insert("t", {"id": 5, "g": "z", "x": None})
+    counted.insert("t", {"id": 6, "g": "y", "x": 1})
+    assert changes(sub.next()) == [("Insert", ("y", 1, 1))]
+
+
+def test_change_batches_as_frames(counted: laminardb.Connection) -> None:
+    sub = counted.subscribe_stream("c")
+    counted.insert("t", {"id": 1, "g": "a", "x": 1})
+    counted.wait()
+    counted.insert("t", {"id": 2, "g": "a", "x": 1})
+    counted.wait()
+    batches = [sub.next(), sub.next()]
+    batch = batches[1]
+    assert batch is not None
+    assert batch.arrow().column_names == ["g", "n", "s"]
+    assert batch.arrow(ops=True).column_names == ["__op", "g", "n", "s"]
+    assert batch.to_arrow(ops=True)["__op"].to_pylist() == ["UpdateDelete", "UpdateInsert"]
+    assert [(row.op, row["n"]) for row in batch.changes()] == [("UpdateDelete", 1), ("UpdateInsert", 2)]
+    assert len(batch.df()) == 2
+    counted.create_table("copy", {"g": "string", "n": "int64", "s": "int64"})
+    assert batches[0] is not None
+    assert counted.insert("copy", batches[0]) == 1
+    with pytest.raises(laminardb.IngestionError) as error:
+        counted.insert("copy", batch)
+    assert error.value.code == codes.INGESTION_FAILED
+
+
+def test_without_snapshot(counted: laminardb.Connection) -> None:
+    counted.insert("t", {"id": 1, "g": "a", "x": 1})
+    subs = [counted.subscribe_stream("c"), counted.subscribe("c", snapshot=False)]
+    assert repr(subs[0]) == "StreamSubscription(active)"
+    assert [sub.try_next() for sub in subs] == [None, None]
+    counted.insert("t", {"id": 2, "g": "b", "x": 1})
+    for sub in subs:
+        assert changes(sub.next()) == [("Insert", ("b", 1, 1))]
+
+
+def test_seed_subscription_to_an_empty_source(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE SOURCE events (id BIGINT)")
+    sub = conn.subscribe("SELECT * FROM events")
+    assert sub.try_next() is None
+    conn.insert("events", {"id": 1})
+    assert changes(sub.next()) == [("Insert", (1,))]
+
+
+def test_every_subscriber_gets_everything(counted: laminardb.Connection) -> None:
+    subs = [counted.subscribe("SELECT g, s FROM c WHERE s > ?", params=[5]) for _ in range(3)]
+    subs[0].cancel()
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    for sub in subs[1:]:
+        assert changes(sub.next()) == [("Insert", ("a", 10))]
+    assert subs[0].next() is None
+
+
+def test_constant_query_ends(conn: laminardb.Connection) -> None:
+    sub = conn.subscribe("SELECT 1 AS x")
+    assert [batch.fetchall() for batch in sub] == [[(1,)]]
+    assert not sub.is_active
+    assert repr(sub) == "Subscription(finished)"
+
+
+def test_cancel(counted: laminardb.Connection) -> None:
+    sub = counted.subscribe("SELECT * FROM c")
+    stream = counted.subscribe_stream("c")
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    for each in (sub, stream):
+        each.cancel()
+        each.cancel()
+        assert not each.is_active
+        assert each.next() is None
+        assert each.try_next() is None
+        assert each.next_timeout(1) is None
+        assert list(each) == []
+    assert repr(sub) == "Subscription(finished)"
+    assert repr(stream) == "StreamSubscription(cancelled)"
+    with pytest.raises(RuntimeError, match="cancelled"):
+        _ = stream.schema
+    assert sub.schema.names == ["g", "n", "s"]
+
+
+def test_next_timeout(counted: laminardb.Connection) -> None:
+    sub = counted.subscribe_stream("c")
+    with pytest.raises(laminardb.SubscriptionError, match="timeout") as error:
+        sub.next_timeout(5)
+    assert error.value.code == codes.SUBSCRIPTION_TIMEOUT
+    assert sub.is_active
+    with pytest.raises(OverflowError):
+        sub.next_timeout(-1)
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    assert len(sub.next_timeout(60_000)) == 1  # type: ignore[arg-type]
+
+
+def test_another_thread_wakes_a_waiting_reader(counted: laminardb.Connection) -> None:
+    for end in ("cancel", "close", "insert"):
+        sub = counted.subscribe_stream("c")
+        got: list[Any] = []
+        thread = threading.Thread(target=lambda sub=sub, got=got: got.append(sub.next()))
+        thread.start()
+        assert repr(sub) == "StreamSubscription(active)"
+        if end == "cancel":
+            sub.cancel()
+        elif end == "insert":
+            counted.insert("t", {"id": 1, "g": "a", "x": 10})
+        else:
+            sub.cancel()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert (got[0] is None) == (end != "insert")
+
+
+def test_close_ends_subscriptions(counted: laminardb.Connection) -> None:
+    sub = counted.subscribe_stream("c")
+    thread = threading.Thread(target=sub.next)
+    thread.start()
+    counted.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert list(sub) == []
+
+
+def test_drop_of_the_relation(counted: laminardb.Connection) -> None:
+    sub = counted.subscribe_stream("c")
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    counted.execute("DROP MATERIALIZED VIEW c")
+    assert changes(sub.next()) == [("Insert", ("a", 1, 10))]
+    with pytest.raises(laminardb.SubscriptionError) as error:
+        sub.next()
+    assert error.value.code == codes.SUBSCRIPTION_CLOSED
+    assert sub.next() is None
+    assert repr(sub) == "StreamSubscription(finished)"
+
+
+def test_a_slow_reader_is_cut_off(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"a": "int64"})
+    sub = conn.subscribe("SELECT a FROM t", max_pending=10)
+    for idx in range(5):
+        conn.insert("t", {"a": list(range(idx * 10, idx * 10 + 10))})
+        conn.wait()
+    with pytest.raises(laminardb.SubscriptionError) as error:
+        while sub.next():
+            pass
+    assert error.value.code == codes.SUBSCRIPTION_LAGGED
+    assert sub.next() is None
+    assert conn.insert("t", {"a": 1}) == 1
+
+
+def test_bad_targets(counted: laminardb.Connection) -> None:
+    for sql in ("SELECT * FROM nope", "INSERT INTO t VALUES (1, 'a', 1)", "DROP TABLE t"):
+        with pytest.raises(laminardb.QueryError) as error:
+            counted.subscribe(sql)
+        assert error.value.code == codes.QUERY_FAILED
+    assert counted.sql("SELECT count(*) FROM t").fetchone() == (0,)
+    with pytest.raises(laminardb.StreamError):
+        counted.subscribe("SELECT random() AS r FROM t")
+    with pytest.raises(TypeError):
+        counted.subscribe("SELECT * FROM t", [1])  # type: ignore[misc]
+
+
+def test_a_million_groups_one_changed_row(conn: laminardb.Connection) -> None:
+    groups = 100_000
+    conn.create_table("t", {"g": "int64", "x": "int64"})
+    conn.execute("CREATE MATERIALIZED VIEW c AS SELECT g, sum(x) AS s FROM t GROUP BY g")
+    conn.insert("t", {"g": range(groups), "x": range(groups)})
+    sub = conn.subscribe_stream("c")
+    conn.insert("t", {"g": 7, "x": 1})
+    assert changes(sub.next()) == [("UpdateDelete", (7, 7)), ("UpdateInsert", (7, 8))]
+
+
+def test_callbacks(counted: laminardb.Connection) -> None:
+    got: list[Any] = []
+    errors: list[str] = []
+    more = threading.Semaphore(0)
+
+    def on_data(batch: laminardb.ChangeBatch) -> None:
+        got.extend(changes(batch))
+        more.release()
+        if len(got) == 2:
+            raise ValueError("boom")
+
+    def on_error(text: str) -> None:
+        errors.append(text)
+        more.release()
+
+    sub = counted.subscribe_callback("SELECT g FROM c", on_data, on_error)
+    assert repr(sub) == "CallbackSubscription(query, active)"
+    for idx, group in enumerate("abc"):
+        counted.insert("t", {"id": idx, "g": group, "x": 1})
+        assert more.acquire(timeout=60)
+    assert more.acquire(timeout=60)
+    assert [row for _, row in got] == [("a",), ("b",), ("c",)]
+    assert errors == ["ValueError: boom"]
+    assert sub.is_active
+    sub.cancel()
+    sub.wait()
+    sub.wait()
+    assert not sub.is_active
+    assert repr(sub) == "CallbackSubscription(query, finished)"
+    with pytest.raises(TypeError):
+        counted.subscribe_callback("SELECT g FROM c", 3)  # type: ignore[arg-type]
+
+
+def test_callbacks_may_write_and_cancel(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"a": "int64"})
+    conn.create_table("log", {"a": "int64"})
+    holder: list[laminardb.CallbackSubscription] = []
+    started = threading.Event()
+
+    def on_data(batch: laminardb.ChangeBatch) -> None:
+        started.wait(60)
+        conn.insert("log", batch)
+        holder[0].cancel()
+        holder[0].wait()
+
+    holder.append(conn.subscribe_stream_callback("t", on_data))
+    assert repr(holder[0]) == "CallbackSubscription(stream, active)"
+    started.set()
+    conn.insert("t", {"a": 1})
+    holder[0].wait()
+    assert conn.sql("SELECT a FROM log").fetchall() == [(1,)]
+
+
+def test_a_failing_callback_stops(conn: laminardb.Connection, capfd: pytest.CaptureFixture[str]) -> None:
+    conn.create_table("t", {"a": "int64"})
+    sub = conn.subscribe_stream_callback("t", lambda batch: 1 / 0)
+    conn.insert("t", {"a": 1})
+    sub.wait()
+    assert not sub.is_active
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "ZeroDivisionError" in lines[0]
+
+
+def test_callbacks_hear_of_the_end(counted: laminardb.Connection) -> None:
+    errors: list[str] = []
+    sub = counted.subscribe_stream_callback("c", lambda batch: None, errors.append)
+    counted.execute("DROP MATERIALIZED VIEW c")
+    sub.wait()
+    assert len(errors) == 1
+    assert "501" in errors[0]
+
+
+async def test_async_iteration(counted: laminardb.Connection) -> None:
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    sub = await counted.subscribe_async("SELECT g, n FROM c")
+    assert repr(sub) == "AsyncSubscription(active)"
+    assert sub.schema.names == ["g", "n"]
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    async def write() -> None:
+        for idx in range(2, 4):
+            before = ticks
+            while ticks < before + 10:
+                await asyncio.sleep(0)
+            counted.insert("t", {"id": idx, "g": "a", "x": 1})
+
+    ticking, writing = asyncio.create_task(tick()), asyncio.create_task(write())
+    seen = []
+    async for batch in sub:
+        seen.append(changes(batch)[-1])
+        if seen[-1][1] == ("a", 3):
+            break
+    await writing
+    ticking.cancel()
+    assert seen[0] == ("Insert", ("a", 1))
+    sub.cancel()
+    assert [batch async for batch in sub] == []
+    assert repr(sub) == "AsyncSubscription(finished)"
+
+
+async def test_async_stream(counted: laminardb.Connection) -> None:
+    sub = await counted.subscribe_stream_async("c")
+    assert repr(sub) == "AsyncStreamSubscription(active)"
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(anext(sub), 0.01)
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    assert changes(await anext(sub)) == [("Insert", ("a", 1, 10))]
+    waiting = asyncio.ensure_future(anext(sub))
+    await asyncio.sleep(0)
+    sub.cancel()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    assert repr(sub) == "AsyncStreamSubscription(cancelled)"
+    assert sub.next() is None
+    with pytest.raises(laminardb.SchemaError):
+        await counted.subscribe_stream_async("nope")
+
+
+async def test_a_cancelled_wait_loses_nothing(counted: laminardb.Connection) -> None:
+    sub = await counted.subscribe_stream_async("c")
+    for idx in range(20):
+        waiting = asyncio.ensure_future(anext(sub))
+        await asyncio.sleep(0)
+        counted.insert("t", {"id": idx, "g": str(idx), "x": 1})
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert changes(await anext(sub)) == [("Insert", (str(idx), 1, 1))]
+
+
+def test_threads_write_and_read_at_once(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, x BIGINT)")
+    conn.execute("CREATE MATERIALIZED VIEW s AS SELECT count(*) AS n, sum(x) AS s FROM t")
+    sub = conn.subscribe_stream("s", snapshot=True)
+    failures: list[BaseException] = []
+
+    def write(thread: int) -> None:
+        try:
+            for idx in range(100):
+                conn.insert("t", {"id": thread * 100 + idx, "x": idx})
+                n, total = conn.sql("SELECT * FROM s").fetchone()  # type: ignore[misc]
+                assert n > idx
+                assert total is not None
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert failures == []
+    last = None
+    state: dict[tuple[Any, ...], int] = {}
+    while last != (400, 4 * 4950):
+        for op, row in changes(sub.next_timeout(60_000)):
+            state[row] = state.get(row, 0) + (1 if op.endswith("Insert") else -1)
+        (last,) = [row for row, count in state.items() if count]
+    assert conn.sql("SELECT * FROM s").fetchall() == [last]
+
+
+CTRL_C = """
+import signal, sys, threading, time, laminardb
+conn = laminardb.open(":memory:")
+conn.create_table("t", {"a": "int64"})
+conn.insert("t", {"a": list(range(3000))})
+sub = conn.subscribe_stream("t")
+call = conn.subscribe_stream_callback("t", lambda batch: None)
+waits = {
+    "next": sub.next,
+    "iteration": lambda: next(sub),
+    "timeout": lambda: sub.next_timeout(60_000),
+    "callback": call.wait,
+    "query": lambda: conn.sql("SELECT count(*) FROM t a, t b, t c WHERE (a.a + b.a * c.a) % 7 = 3"),
+}
+wait = waits[sys.argv[1]]
+main = threading.main_thread().ident
+def interrupt():
+    time.sleep(0.3)
+    global sent
+    sent = time.monotonic()
+    signal.pthread_kill(main, signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    wait()
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - sent)
+conn.insert("t", {"a": 5})
+if sys.argv[1] in ("next", "iteration", "timeout"):
+    assert sub.next().fetchall() == [(5,)]
+print("alive")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the platform cannot signal a thread")
+@pytest.mark.parametrize("wait", ["next", "iteration", "timeout", "callback", "query"])
+def test_ctrl_c(wait: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C, wait], capture_output=True, text=True, check=False, timeout=120
+    )
+    lines = done.stdout.split("\n")
+    assert lines[0].startswith("interrupted"), done.stderr
+    assert lines[1] == "alive", done.stderr
+    # 0.1 s is promised on an idle machine; the bound here is that of a busy one.
+    assert float(lines[0].split()[1]) < 2.0
+
+
+def test_wait_and_time(counted: laminardb.Connection) -> None:
+    assert counted.current_time == 0
+    assert counted.wait() == 0
+    counted.insert("t", {"id": 1, "g": "a", "x": 10})
+    assert counted.wait(timeout=60) == counted.current_time == 1
+    start = time.monotonic()
+    counted.wait(0)
+    assert time.monotonic() - start < 60
+    with pytest.raises(ValueError, match="negative"):
+        counted.wait(-1)
