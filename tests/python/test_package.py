@@ -113,7 +113,7 @@ def test_connection_state() -> None:
         lambda: conn.wait(),
         lambda: conn.start(),
     ):
-        with pytest.raises(laminardb.ConnectionError, match="^Connection is closed$") as error:
+        with pytest.raises(laminardb.ConnectionError, match=r"^Connection is closed$") as error:
             call()
         assert error.value.code == codes.CONNECTION_CLOSED
 
