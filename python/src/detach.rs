@@ -84,12 +84,13 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
         return Ok(py.detach(|| work(&|| false)));
     }
     let stop = AtomicBool::new(false);
-    let (sender, receiver) = channel();
-    let (stop, sender) = (&stop, sender);
+    let stop = &stop;
     py.detach(|| {
         thread::scope(|scope| {
+            let (sender, receiver) = channel();
             let run = move || sender.send(work(&|| stop.load(Ordering::Relaxed)));
-            let started = thread::Builder::new().name("laminardb-call".to_owned()).stack_size(STACK).spawn_scoped(scope, run);
+            let started =
+                thread::Builder::new().name("laminardb-call".to_owned()).stack_size(STACK).spawn_scoped(scope, run);
             if let Err(error) = started {
                 return Err(PyRuntimeError::new_err(format!("no thread for the call: {error}")));
             }

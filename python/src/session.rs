@@ -73,13 +73,6 @@ impl Connection {
         let entries = self.entries(py)?;
         Ok(entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.name().to_owned()).collect())
     }
-
-    /// Subscribes to a query, or to the relation that `sql` names.
-    fn feed_of_query(&self, py: Python<'_>, sql: &str, params: &Params, options: SubscribeOptions) -> PyResult<Feed> {
-        let session = self.live(py)?;
-        let named = session.relation(sql).is_ok();
-        feed(py, session, if named { Subscribed::Relation(sql) } else { Subscribed::Sql(sql, params) }, options)
-    }
 }
 
 fn feed(py: Python<'_>, session: &Session, target: Subscribed<'_>, options: SubscribeOptions) -> PyResult<Feed> {
@@ -177,8 +170,7 @@ impl Connection {
         let session = self.live(py)?;
         let schema = schema::from_python(schema)?;
         let key = primary_key.map(key_columns).transpose()?;
-        let key: Vec<&str> = key.iter().flatten().map(String::as_str).collect();
-        checked(py, detached(py, || session.create_relation(name, &schema, &key)))
+        checked(py, detached(py, || session.create_relation(name, schema, key.as_deref())))
     }
 
     /// Stores rows.
@@ -263,9 +255,9 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<Subscription> {
-        self.live(py)?;
+        let session = self.live(py)?;
         let params = params::from_python(params)?;
-        self.feed_of_query(py, sql, &params, options(snapshot, max_pending)).map(Subscription)
+        feed(py, session, Subscribed::Sql(sql, &params), options(snapshot, max_pending)).map(Subscription)
     }
 
     /// The changes of a query, for `async for`.
@@ -281,7 +273,8 @@ impl Connection {
         let params = params::from_python(params)?;
         let connection = slf.clone().unbind();
         Opening::awaitable(slf.py(), false, move |py| {
-            connection.get().feed_of_query(py, &sql, &params, options(snapshot, max_pending))
+            let session = connection.get().live(py)?;
+            feed(py, session, Subscribed::Sql(&sql, &params), options(snapshot, max_pending))
         })
     }
 
@@ -298,10 +291,10 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<CallbackSubscription> {
-        self.live(py)?;
+        let session = self.live(py)?;
         let params = params::from_python(params)?;
         CallbackSubscription::start(py, Source::Query, on_data, on_error, || {
-            self.feed_of_query(py, sql, &params, options(snapshot, max_pending))
+            feed(py, session, Subscribed::Sql(sql, &params), options(snapshot, max_pending))
         })
     }
 
