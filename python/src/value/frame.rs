@@ -20,7 +20,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::column::{Column, Nan};
 use super::rows::{assembled, not_a_name};
-use super::scalar::numpy_unit;
+use super::scalar::{is_pandas, numpy_unit};
 use super::target::Target;
 use crate::capsule;
 
@@ -33,7 +33,7 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
     let (module, name) = (class.module()?, class.name()?);
     match (module.to_str()?, name.to_str()?) {
         ("numpy", "ndarray") => from_numpy(values, idx, target, Nan::Value),
-        (module, _) if module.starts_with("pandas.") => from_series(values, idx, target),
+        (module, _) if is_pandas(module) => from_series(values, idx, target),
         _ => match capsule::array_of(values)? {
             Some(array) => Ok(array),
             None => by_value(values, idx, target, Nan::Value),

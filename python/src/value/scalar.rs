@@ -75,6 +75,11 @@ pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>>
     }
 }
 
+/// Is this a module of pandas? Its classes move between public and inner modules from version to version.
+pub(crate) fn is_pandas(module: &str) -> bool {
+    module.split('.').next() == Some("pandas")
+}
+
 /// Recognises the classes that are known by name alone, so that their modules need not be imported.
 fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
     let py = value.py();
@@ -94,7 +99,7 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
             // A type that Python has no class for, such as longdouble, gives itself.
             if item.get_type().is(&class) { Ok(Scalar::Other) } else { recognise(&item) }
         }
-        (module, "NAType") if module.starts_with("pandas.") => Ok(Scalar::Null),
+        (module, "NAType") if is_pandas(module) => Ok(Scalar::Null),
         _ => Ok(Scalar::Other),
     }
 }
@@ -103,7 +108,7 @@ fn datetime<'py>(value: &Bound<'py, PyDateTime>) -> PyResult<Scalar<'py>> {
     let py = value.py();
     if !value.is_exact_instance_of::<PyDateTime>() {
         let class = value.get_type();
-        if class.module()?.to_str()?.starts_with("pandas.") {
+        if is_pandas(class.module()?.to_str()?) {
             if class.name()?.to_str()? == "NaTType" {
                 return Ok(Scalar::Null);
             }
@@ -140,11 +145,12 @@ pub(crate) fn delta_nanos(delta: &Bound<'_, PyDelta>) -> i128 {
 
 fn numpy_datetime<'py>(value: &Bound<'py, PyAny>, zoned: bool) -> PyResult<Scalar<'py>> {
     let py = value.py();
-    let Some(unit) = numpy_unit(&value.getattr(intern!(py, "dtype"))?)? else { return Ok(Scalar::Other) };
     let count: i64 = value.call_method1(intern!(py, "astype"), ("int64",))?.extract()?;
+    // NaT, in any unit or none.
     if count == i64::MIN {
         return Ok(Scalar::Null);
     }
+    let Some(unit) = numpy_unit(&value.getattr(intern!(py, "dtype"))?)? else { return Ok(Scalar::Other) };
     Ok(Scalar::Instant(Instant { nanos: i128::from(count) * unit, zoned }))
 }
 
