@@ -11,6 +11,7 @@ pub mod store;
 pub mod subscription;
 
 pub use error::Error;
-pub use laminardb_planner::Params;
+pub use laminardb_planner::statement::type_name;
+pub use laminardb_planner::{Params, RelationKind};
 pub use session::{Outcome, QueryOutput, Session, SessionConfig, SessionState, Target};
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};
