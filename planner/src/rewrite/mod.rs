@@ -11,7 +11,6 @@ mod set_operations_as_joins;
 
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -26,25 +25,28 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
+use crate::bind::config_options;
 use crate::decorrelate::decorrelate;
-use crate::{BoundQuery, PlanError};
+use crate::{BoundQuery, PlanError, stack};
 
 /// Rewrites a bound query for execution, once or for ever; the result is checked to resolve.
 pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
-    optimise_plan(query.logical.clone())
+    stack::on_big_stack(|| optimise_plan(query.logical.clone()))
 }
 
 /// Rewrites a bound query for DataFusion's executor, which does not know our plan nodes.
 pub fn optimise_for_executor(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
-    let plan = decorrelate(query.logical.clone())?;
-    optimise_plan(set_operations_as_joins::rewrite(plan)?)
+    stack::on_big_stack(|| {
+        let plan = decorrelate(query.logical.clone())?;
+        optimise_plan(set_operations_as_joins::rewrite(plan)?)
+    })
 }
 
 /// Rewrites a bound plan; its schema stays.
 pub(crate) fn optimise_plan(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     // Without a start time `now()` is not folded into a constant.
-    let context = OptimizerContext::new_with_config_options(Arc::new(ConfigOptions::default()))
-        .without_query_execution_start_time();
+    let context =
+        OptimizerContext::new_with_config_options(Arc::new(config_options())).without_query_execution_start_time();
     let plan = decorrelate(plan)?;
     // After each rule the optimiser itself checks that the schema is what it was.
     let plan = Optimizer::with_rules(rules()).optimize(plan, &context, |_, _| {})?;

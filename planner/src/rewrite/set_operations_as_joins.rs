@@ -63,11 +63,11 @@ fn side(plan: &Arc<LogicalPlan>, name: &str, number: bool) -> Result<LogicalPlan
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lower::tests::context::Context;
+    use crate::lower::tests::context::bind;
 
     #[test]
     fn rows_are_numbered_only_under_all() {
-        let side = |sql: &str| Context::new().bind(sql).expect("the query is valid");
+        let side = |sql: &str| bind(sql).expect("the query is valid").logical;
         let plan = |operator| {
             let left = side("SELECT a, b FROM bag");
             let set = SetOperationNode::plan(left, side("SELECT k, tk FROM u"), operator).expect("two columns each");

@@ -1,91 +1,34 @@
-//! A stand-in for binding: relations, and their rows.
+//! Relations to bind queries over, and their rows.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Result, TableReference, plan_err};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
-use datafusion::optimizer::AnalyzerRule;
-use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
-use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
-use crate::{CatalogSource, Definition, RelationInfo, RelationKind};
+use crate::bind::bind_query;
+use crate::catalog::find_name;
+use crate::statement::{Statement, parse};
+use crate::{BoundQuery, Catalog, Definition, Params, PlanError, RelationInfo, RelationKind};
 
-pub(crate) struct Context {
-    state: SessionState,
-    tables: HashMap<String, Arc<dyn TableSource>>,
-    options: ConfigOptions,
-}
+/// A catalog of [`relations`].
+pub(crate) struct Relations;
 
-impl Context {
-    pub(crate) fn new() -> Self {
-        let mut options = ConfigOptions::default();
-        options.sql_parser.map_string_types_to_utf8view = false;
-        let state = SessionStateBuilder::new().with_default_features().build();
-        let tables = relations().into_iter().map(|info| {
-            let source: Arc<dyn TableSource> = Arc::new(CatalogSource::new(Arc::new(info.clone())));
-            (info.name, source)
-        });
-        Context { state, tables: tables.collect(), options }
-    }
-
-    pub(crate) fn bind(&self, sql: &str) -> Result<LogicalPlan> {
-        let dialect = datafusion::config::Dialect::PostgreSQL;
-        let statement = self.state.sql_to_statement(sql, &dialect)?;
-        let options = ParserOptions::from(&self.options.sql_parser);
-        let plan = SqlToRel::new_with_options(self, options).statement_to_plan(statement)?;
-        TypeCoercion::new().analyze(plan, &self.options)
+impl Catalog for Relations {
+    fn relation(&self, name: &str, quoted: bool) -> Result<Option<Arc<RelationInfo>>, PlanError> {
+        let all = relations();
+        let names = all.iter().map(|relation| relation.name.as_str());
+        let found = find_name(names, name, quoted).map_err(|_| PlanError::invalid("ambiguous"))?;
+        Ok(found.map(|at| Arc::new(all[at].clone())))
     }
 }
 
-impl ContextProvider for Context {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        match self.tables.get(name.table()) {
-            Some(table) => Ok(Arc::clone(table)),
-            None => plan_err!("no table {name}"),
-        }
-    }
-    fn create_cte_work_table(&self, _name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
-        Ok(Arc::new(crate::catalog::WorkTable { name: String::new(), schema }))
-    }
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
-    }
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
-    }
-    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
-        None
-    }
-    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.state.aggregate_functions().get(name).cloned()
-    }
-    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name).cloned()
-    }
-    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
-        None
-    }
-    fn options(&self) -> &ConfigOptions {
-        &self.options
-    }
-    fn udf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-    fn higher_order_function_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-    fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-    fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+/// The query as it is bound.
+pub(crate) fn bind(sql: &str) -> Result<BoundQuery, PlanError> {
+    let mut statements = parse(sql)?;
+    match statements.swap_remove(0).statement {
+        Statement::Query(query) => bind_query(&query, &Relations, &Params::none()),
+        _ => Err(PlanError::invalid("not a query")),
     }
 }
 

@@ -10,16 +10,14 @@ use expect_test::{Expect, expect, expect_file};
 use laminardb_dataflow::plan::SetOperator;
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
-use crate::lower::output::plan_logical;
-use crate::lower::tests::context::{Context, relations, rows};
+use crate::lower::output::{plan_logical, plan_view};
+use crate::lower::tests::context::{Relations, bind, relations, rows};
 use crate::lower::tests::interpret::interpret;
 use crate::set_operation::SetOperationNode;
 use crate::{PlanError, ViewPlan};
 
 pub(crate) fn plan(sql: &str) -> Result<ViewPlan, PlanError> {
-    let logical = Context::new().bind(sql)?;
-    let schema = Arc::clone(logical.schema().inner());
-    plan_logical(&logical, &schema)
+    plan_view(&bind(sql)?, &Relations)
 }
 
 pub(crate) fn check(sql: &str, expected: Expect) {
@@ -373,12 +371,12 @@ fn top_k() {
     check(
         "SELECT k, s FROM t ORDER BY v DESC LIMIT 3 OFFSET 1",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Project [k, s]
-            TopK by [] order [v desc nulls first] limit 3 offset 1
-              Project [k, s, v]
-                Input t
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Project [k, s]
+                TopK by [] order [v desc] limit 3 offset 1
+                  Project [k, s, v]
+                    Input t
+        "#]],
     );
     check(
         "SELECT k, s FROM t ORDER BY v DESC",
@@ -391,12 +389,12 @@ fn top_k() {
     check(
         "SELECT DISTINCT ON (g) g, s FROM t ORDER BY g, v DESC",
         expect![[r#"
-        Output unique_key=[g] keeps=arrangement by [g]
-          Project [g, s]
-            TopK by [g] order [v desc nulls first] limit 1
-              Project [g, s, v]
-                Input t
-    "#]],
+            Output unique_key=[g] keeps=arrangement by [g]
+              Project [g, s]
+                TopK by [g] order [v desc] limit 1
+                  Project [g, s, v]
+                    Input t
+        "#]],
     );
     check(
         "SELECT k, g FROM (SELECT k, g, row_number() OVER (PARTITION BY g ORDER BY v) AS n FROM t) AS p WHERE n <= 2",
@@ -531,7 +529,7 @@ fn equal_subtrees_are_one_node() {
 #[test]
 fn set_operations_keep_multiplicities() {
     let run = |operator| {
-        let side = |sql: &str| Context::new().bind(sql).expect("the query is valid");
+        let side = |sql: &str| bind(sql).expect("the query is valid").logical;
         let (left, right) = (side("SELECT b FROM bag"), side("SELECT tk FROM u"));
         let logical = SetOperationNode::plan(left, right, operator).expect("one column each");
         let schema = Arc::clone(logical.schema().inner());
