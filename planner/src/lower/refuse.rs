@@ -53,6 +53,16 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     refused
 }
 
+/// Refuses EXCEPT ALL and INTERSECT ALL where they were planned as joins.
+pub(crate) fn lost_multiplicities(query: &LogicalPlan) -> Result<(), PlanError> {
+    let mut lost = false;
+    query.apply_with_subqueries(|node| {
+        lost |= matches!(node, LogicalPlan::Join(join) if loses_multiplicities(join));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if lost { Err(construct("EXCEPT ALL or INTERSECT ALL")) } else { Ok(()) }
+}
+
 /// DataFusion's plan of EXCEPT ALL and INTERSECT ALL: the joins it makes for the forms without ALL have distinct rows
 /// on the left.
 fn loses_multiplicities(join: &Join) -> bool {
