@@ -8,6 +8,44 @@
 //! * an **arrangement** is the indexed, compacted history of a collection, shared by all who read it.
 //!
 //! Nothing here knows SQL, DataFusion or Python: expressions come in as [`Scalar`]s.
+//!
+//! ```
+//! # use std::num::NonZeroUsize;
+//! # use std::sync::Arc;
+//! # use arrow::array::{Int64Array, RecordBatch};
+//! # use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
+//! # use laminardb_dataflow::update::PerRow;
+//! # use laminardb_dataflow::*;
+//! struct Printer;
+//!
+//! impl ChangeSink for Printer {
+//!     fn changes(&self, _: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
+//!         println!("{view:?} changes at {time} by {changes:?}");
+//!     }
+//!     fn frontier(&self, _: usize, _: ViewId, _: Time) {}
+//!     fn stopped(&self, reason: &str) {
+//!         eprintln!("{reason}");
+//!     }
+//! }
+//!
+//! let one: Arc<Int64Array> = Arc::new(Int64Array::from(vec![1]));
+//! let rows = RecordBatch::try_from_iter([("a", one as _)]).expect("one column");
+//! // A view of all rows of relation 1, kept by their only column.
+//! let input = Operator::Input(CollectionId::Relation(RelationId(1)));
+//! let plan = DataflowPlan {
+//!     nodes: vec![Node { operator: input, schema: rows.schema() }],
+//!     arrangements: vec![],
+//!     output: Output { node: NodeId(0), unique_key: None, state: OutputState::Arrangement { key: vec![0] } },
+//! };
+//! let engine = Engine::start(EngineConfig { workers: NonZeroUsize::MIN }, Arc::new(Printer))?;
+//! engine.install(ViewId(7), Arc::new(plan), vec![])?;
+//! engine.watch(ViewId(7), true)?;
+//! engine.commit(vec![(RelationId(1), rows.clone(), PerRow::Same(1))])?;
+//! let snapshot = engine.snapshot(&[ViewId(7)])?.wait()?.remove(0);
+//! assert_eq!(snapshot.rows, vec![(rows, PerRow::Same(1))]);
+//! engine.shutdown();
+//! # Ok::<(), DataflowError>(())
+//! ```
 
 pub mod accumulator;
 pub mod arrangement;

@@ -1,7 +1,7 @@
 //! The thread that owns timely: applies commands in order, lets data in, steps, answers.
 //!
 //! ```text
-//! loop: commands --> inputs' backlogs --pump--> timely step --> view queues, reads, compaction, progress
+//! loop: commands --> view queues, reads, compaction, progress --> inputs' backlogs --pump--> timely step
 //! ```
 //!
 //! Nothing here waits but `step_or_park`, and whoever sends a command unparks the thread. A read sees exactly the
@@ -104,9 +104,8 @@ impl<'t> Worker<'t> {
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
             }
+            // All that commands and the last step have made possible is done before the thread may park.
             self.release_holds();
-            let more = self.pump();
-            self.timely.step_or_park(if more { Some(Duration::ZERO) } else { None });
             self.flows.values_mut().for_each(Flow::receive);
             self.tell();
             self.answer_reads();
@@ -118,6 +117,8 @@ impl<'t> Worker<'t> {
                 }
                 return;
             }
+            let more = self.pump();
+            self.timely.step_or_park(if more { Some(Duration::ZERO) } else { None });
         }
     }
 

@@ -245,6 +245,54 @@ fn a_panic_stops_the_engine_for_all_callers() {
 }
 
 #[test]
+fn a_panic_ends_reads_that_wait() {
+    for workers in [1, 2, 4] {
+        let (engine, _recorder) = start(workers);
+        let gate = Arc::new(std::sync::Mutex::new(()));
+        let held = gate.lock().expect("nobody panics");
+        let mut plan = PlanBuilder::default();
+        let input = plan.relation(1, 1);
+        let inside = Arc::clone(&gate);
+        let broken = condition("broken", move |_| {
+            drop(inside.lock());
+            panic!("an invariant broke")
+        });
+        let output = plan.filter(input, broken);
+        let plan = plan.finish(output, OutputState::Arrangement { key: vec![0] });
+        engine.install(ViewId(1), plan, vec![]).expect("a good plan");
+        engine.commit(change(1, insert(&[&[1]]))).expect("runs");
+        let read = engine.snapshot(&[ViewId(1)]).expect("installed");
+        let stopped = DataflowError::Stopped { reason: "an invariant broke".to_owned() };
+        std::thread::scope(|scope| {
+            let report = scope.spawn(|| engine.report());
+            let wait = scope.spawn(|| engine.wait(1, None, &|| false));
+            drop(held);
+            assert_eq!(read.wait().err(), Some(stopped.clone()));
+            // They may have come after the end, and know its reason then.
+            assert_eq!(wait.join().expect("no panic reaches callers").err(), Some(stopped.clone()));
+            let report = report.join().expect("no panic reaches callers");
+            assert!(report.is_ok() || report.err() == Some(stopped.clone()));
+        });
+    }
+}
+
+#[test]
+fn an_abandoned_engine_ends_its_threads() {
+    for workers in [1, 2] {
+        let (engine, recorder) = start(workers);
+        engine.install(ViewId(1), everything(), vec![]).expect("a good plan");
+        engine.commit(change(1, insert(&[&[1, 1]]))).expect("runs");
+        let read = engine.errors(ViewId(1));
+        assert_eq!(read, Ok(vec![]));
+        drop(engine);
+        // The workers hold the sink until they have ended.
+        while Arc::strong_count(&recorder) > 1 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
 fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let (engine, _recorder) = start(1);
     assert_eq!(engine.wait(0, None, &|| false), Ok(Waited::Done));
