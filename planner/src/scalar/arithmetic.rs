@@ -1,0 +1,213 @@
+//! Arithmetic that fails when a result does not fit, and gives NULL for division and modulo by zero.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::kernels::numeric::{neg, rem};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{nullif, prep_null_mask_filter};
+use arrow::datatypes::{DataType, Decimal128Type, Schema};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
+use datafusion::logical_expr::{ColumnarValue, Operator};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
+
+/// One of `+ - * / %`.
+#[derive(Debug, Clone)]
+pub(super) struct Arithmetic {
+    inner: BinaryExpr,
+}
+
+impl Arithmetic {
+    /// Of DataFusion's operator, which is made to check for overflow.
+    pub(super) fn new(inner: BinaryExpr) -> Self {
+        Arithmetic { inner: inner.with_fail_on_overflow(true) }
+    }
+
+    fn divides(&self) -> bool {
+        matches!(self.inner.op(), Operator::Divide | Operator::Modulo)
+    }
+
+    /// The operator on values that are computed already.
+    fn apply(&self, left: ArrayRef, right: ArrayRef) -> Result<ArrayRef> {
+        let rows = left.len();
+        let schema = Schema::new(vec![
+            arrow::datatypes::Field::new("l", left.data_type().clone(), true),
+            arrow::datatypes::Field::new("r", right.data_type().clone(), true),
+        ]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![left, right])?;
+        let column =
+            |idx| Arc::new(datafusion::physical_expr::expressions::Column::new("", idx)) as Arc<dyn PhysicalExpr>;
+        BinaryExpr::new(column(0), *self.inner.op(), column(1))
+            .with_fail_on_overflow(true)
+            .evaluate(&batch)?
+            .into_array(rows)
+    }
+
+    fn divide(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        let left = self.inner.left().evaluate(batch)?.into_array(rows)?;
+        let right = without_zeros(self.inner.right().evaluate(batch)?.into_array(rows)?)?;
+        if *self.inner.op() == Operator::Modulo && right.data_type().is_integer() {
+            return integer_remainder(&left, right);
+        }
+        self.apply(left, right)
+    }
+}
+
+/// NULL in place of zero.
+fn without_zeros(values: ArrayRef) -> Result<ArrayRef> {
+    if !values.data_type().is_numeric() {
+        return Ok(values);
+    }
+    let zero = ScalarValue::new_zero(values.data_type())?.to_scalar()?;
+    let zeros = eq(&values, &zero)?;
+    if zeros.has_true() { Ok(nullif(&values, &zeros)?) } else { Ok(values) }
+}
+
+/// The remainder of the least integer by -1 is 0, though the quotient does not fit.
+fn integer_remainder(left: &ArrayRef, right: ArrayRef) -> Result<ArrayRef> {
+    if let Ok(values) = rem(left, &right) {
+        return Ok(values);
+    }
+    let one = ScalarValue::new_one(right.data_type())?;
+    let minus_one = one.arithmetic_negate()?.to_scalar()?;
+    let negative: BooleanArray = prep_null_mask_filter(&eq(&right, &minus_one)?);
+    let right = zip(&negative, &one.to_scalar()?, &right)?;
+    Ok(rem(left, &right)?)
+}
+
+/// Fails when a decimal needs more digits than its type has.
+fn checked_digits(values: ArrayRef) -> Result<ArrayRef> {
+    if let DataType::Decimal128(precision, _) = values.data_type() {
+        let decimals = values.as_primitive::<Decimal128Type>();
+        decimals
+            .validate_decimal_precision(*precision)
+            .map_err(|_| exec_datafusion_err!("the result needs more than {precision} digits"))?;
+    }
+    Ok(values)
+}
+
+impl PartialEq for Arithmetic {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.eq(&other.inner)
+    }
+}
+
+impl Eq for Arithmetic {}
+
+impl Hash for Arithmetic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
+}
+
+impl fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} {} {})", self.inner.left(), self.inner.op(), self.inner.right())
+    }
+}
+
+impl PhysicalExpr for Arithmetic {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        if !self.divides() {
+            return self.inner.nullable(schema);
+        }
+        let divisor = self.inner.right().downcast_ref::<Literal>();
+        let never_zero = divisor.is_some_and(|divisor| {
+            let value = divisor.value();
+            !value.is_null() && ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero != *value)
+        });
+        Ok(!never_zero || self.inner.nullable(schema)?)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        if self.divides() {
+            return Ok(ColumnarValue::Array(checked_digits(self.divide(batch)?)?));
+        }
+        match self.inner.evaluate(batch)? {
+            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(checked_digits(values)?)),
+            ColumnarValue::Scalar(value) => {
+                checked_digits(value.to_array()?)?;
+                Ok(ColumnarValue::Scalar(value))
+            }
+        }
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![self.inner.left(), self.inner.right()]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let [left, right] = [Arc::clone(&children[0]), Arc::clone(&children[1])];
+        Ok(Arc::new(Arithmetic::new(BinaryExpr::new(left, *self.inner.op(), right))))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Unary minus.
+#[derive(Debug, Eq, Hash)]
+pub(super) struct Negate {
+    arg: Arc<dyn PhysicalExpr>,
+}
+
+// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+impl PartialEq for Negate {
+    fn eq(&self, other: &Self) -> bool {
+        self.arg.eq(&other.arg)
+    }
+}
+
+impl Negate {
+    /// Of its operand.
+    pub(super) fn new(arg: Arc<dyn PhysicalExpr>) -> Self {
+        Negate { arg }
+    }
+}
+
+impl fmt::Display for Negate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(- {})", self.arg)
+    }
+}
+
+impl PhysicalExpr for Negate {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.arg.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.arg.nullable(schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let values = self.arg.evaluate(batch)?.into_array(batch.num_rows())?;
+        match values.data_type() {
+            DataType::Null => Ok(ColumnarValue::Array(values)),
+            unsigned if unsigned.is_unsigned_integer() => exec_err!("an unsigned number cannot be negated"),
+            _ => Ok(ColumnarValue::Array(neg(&values)?)),
+        }
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.arg]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Negate { arg: Arc::clone(&children[0]) }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

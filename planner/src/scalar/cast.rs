@@ -1,0 +1,305 @@
+//! Casts that round, parse and print as DuckDB's do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
+};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::statement::type_name;
+
+/// What becomes of a value that the type cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// CAST.
+    Error,
+    /// TRY_CAST.
+    Null,
+}
+
+/// CAST or TRY_CAST.
+#[derive(Debug, Eq, Hash)]
+pub(super) struct Cast {
+    arg: Arc<dyn PhysicalExpr>,
+    data_type: DataType,
+    on_failure: OnFailure,
+}
+
+// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+impl PartialEq for Cast {
+    fn eq(&self, other: &Self) -> bool {
+        self.arg.eq(&other.arg) && self.data_type == other.data_type && self.on_failure == other.on_failure
+    }
+}
+
+impl Cast {
+    /// Of an operand to a type.
+    pub(super) fn new(arg: Arc<dyn PhysicalExpr>, data_type: DataType, on_failure: OnFailure) -> Self {
+        Cast { arg, data_type, on_failure }
+    }
+}
+
+impl fmt::Display for Cast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.on_failure == OnFailure::Error { "CAST" } else { "TRY_CAST" };
+        write!(f, "{name}({} AS {})", self.arg, type_name(&self.data_type))
+    }
+}
+
+impl PhysicalExpr for Cast {
+    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
+        Ok(self.data_type.clone())
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        Ok(self.on_failure == OnFailure::Null || self.arg.nullable(schema)?)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        match self.arg.evaluate(batch)? {
+            ColumnarValue::Array(values) => {
+                Ok(ColumnarValue::Array(cast_array(&values, &self.data_type, self.on_failure)?))
+            }
+            ColumnarValue::Scalar(value) => {
+                let values = cast_array(&value.to_array()?, &self.data_type, self.on_failure)?;
+                Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&values, 0)?))
+            }
+        }
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.arg]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Cast::new(Arc::clone(&children[0]), self.data_type.clone(), self.on_failure)))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Casts values as SQL does: numbers round, text is trimmed, and what does not fit fails or is NULL.
+pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Result<ArrayRef> {
+    use DataType::{Decimal128, Float32, Float64, Utf8};
+    let cast = Kernel { to, on_failure };
+    match (values.data_type(), to) {
+        (from, to) if from == to => Ok(Arc::clone(values)),
+        (Float64, to) if to.is_integer() => cast.to_integer(values.as_primitive::<Float64Type>(), rounded_float),
+        (Float32, to) if to.is_integer() => {
+            cast.to_integer(values.as_primitive::<Float32Type>(), |value| rounded_float(f64::from(value)))
+        }
+        (Decimal128(_, scale), to) if to.is_integer() && *scale >= 0 => {
+            let unit = 10_i128.pow(u32::from(scale.unsigned_abs()));
+            cast.to_integer(values.as_primitive::<Decimal128Type>(), |value| Some(rounded_quotient(value, unit)))
+        }
+        (Utf8, to) if to.is_integer() => cast.text_to_integer(values.as_string::<i32>()),
+        (Utf8, Float32 | Float64 | Decimal128(..) | DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)) => {
+            let trimmed: StringArray = values.as_string::<i32>().iter().map(|text| text.map(str::trim)).collect();
+            cast.by_arrow(&(Arc::new(trimmed) as ArrayRef))
+        }
+        (Float64, Float32) => cast.to_real(values),
+        (Float64, Utf8) => Ok(printed(
+            values.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| float_text(v, &format!("{v:e}")))),
+        )),
+        (Float32, Utf8) => Ok(printed(
+            values.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| float_text(f64::from(v), &format!("{v:e}")))),
+        )),
+        (DataType::Timestamp(..) | DataType::Time64(_) | DataType::Time32(_), Utf8) => time_text(values),
+        _ => cast.by_arrow(values),
+    }
+}
+
+/// One cast: where to, and what a failure gives.
+struct Kernel<'a> {
+    to: &'a DataType,
+    on_failure: OnFailure,
+}
+
+impl Kernel<'_> {
+    fn by_arrow(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        let options =
+            CastOptions { safe: self.on_failure == OnFailure::Null, format_options: FormatOptions::default() };
+        Ok(cast_with_options(values, self.to, &options)?)
+    }
+
+    /// Whole numbers by `whole`, then into the range of the type.
+    fn to_integer<T: ArrowPrimitiveType>(
+        &self,
+        values: &PrimitiveArray<T>,
+        whole: impl Fn(T::Native) -> Option<i128>,
+    ) -> Result<ArrayRef> {
+        let wholes = values.iter().map(|value| value.map(|value| whole(value).ok_or_else(|| self.unfit(&value))));
+        self.integers(wholes)
+    }
+
+    fn text_to_integer(&self, texts: &StringArray) -> Result<ArrayRef> {
+        let wholes = texts
+            .iter()
+            .map(|text| text.map(|text| integer_of_text(text.trim()).ok_or_else(|| self.unfit(&format!("'{text}'")))));
+        self.integers(wholes)
+    }
+
+    fn unfit(&self, value: &dyn fmt::Debug) -> DataFusionError {
+        DataFusionError::Execution(format!("{value:?} cannot be cast to {}", type_name(self.to)).replace('"', ""))
+    }
+
+    fn integers(&self, wholes: impl Iterator<Item = Option<Result<i128>>>) -> Result<ArrayRef> {
+        match self.to {
+            DataType::Int8 => self.narrowed::<Int8Type>(wholes),
+            DataType::Int16 => self.narrowed::<Int16Type>(wholes),
+            DataType::Int32 => self.narrowed::<Int32Type>(wholes),
+            DataType::Int64 => self.narrowed::<Int64Type>(wholes),
+            DataType::UInt8 => self.narrowed::<UInt8Type>(wholes),
+            DataType::UInt16 => self.narrowed::<UInt16Type>(wholes),
+            DataType::UInt32 => self.narrowed::<UInt32Type>(wholes),
+            DataType::UInt64 => self.narrowed::<UInt64Type>(wholes),
+            other => exec_err!("{other} is not an integer type"),
+        }
+    }
+
+    fn narrowed<T: ArrowPrimitiveType>(&self, wholes: impl Iterator<Item = Option<Result<i128>>>) -> Result<ArrayRef>
+    where
+        T::Native: TryFrom<i128>,
+    {
+        let narrow = |whole: i128| T::Native::try_from(whole).map_err(|_| self.unfit(&whole));
+        let mut out = Vec::with_capacity(wholes.size_hint().0);
+        for whole in wholes {
+            out.push(match whole.map(|whole| whole.and_then(narrow)) {
+                None => None,
+                Some(Ok(value)) => Some(value),
+                Some(Err(_)) if self.on_failure == OnFailure::Null => None,
+                Some(Err(error)) => return Err(error),
+            });
+        }
+        Ok(Arc::new(PrimitiveArray::<T>::from_iter(out)))
+    }
+
+    /// A finite number that REAL cannot hold fails, it does not become infinite.
+    fn to_real(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        let values: &Float64Array = values.as_primitive::<Float64Type>();
+        let mut out = Vec::with_capacity(values.len());
+        for value in values {
+            out.push(match value {
+                Some(value) if value.is_finite() && (value as f32).is_infinite() => match self.on_failure {
+                    OnFailure::Null => None,
+                    OnFailure::Error => return Err(self.unfit(&value)),
+                },
+                other => other.map(|value| value as f32),
+            });
+        }
+        Ok(Arc::new(Float32Array::from(out)))
+    }
+}
+
+/// To the nearest whole number, halves to the even one.
+fn rounded_float(value: f64) -> Option<i128> {
+    let whole = value.round_ties_even();
+    (whole.is_finite() && whole.abs() < 1e38).then_some(whole as i128)
+}
+
+/// To the nearest whole number, halves away from zero.
+fn rounded_quotient(value: i128, unit: i128) -> i128 {
+    let (quotient, rest) = (value / unit, value % unit);
+    if rest.unsigned_abs() * 2 >= unit.unsigned_abs() && rest != 0 { quotient + rest.signum() } else { quotient }
+}
+
+/// Digits with an optional fraction and exponent, rounded with halves away from zero.
+fn integer_of_text(text: &str) -> Option<i128> {
+    if let Ok(whole) = text.parse::<i128>() {
+        return Some(whole);
+    }
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    if all.is_empty() || all.len() > 36 || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let shift = exponent - i32::try_from(fraction.len()).ok()?;
+    let value = sign * all.parse::<i128>().ok()?;
+    match u32::try_from(shift) {
+        Ok(shift) => value.checked_mul(10_i128.checked_pow(shift)?),
+        Err(_) => match 10_i128.checked_pow(shift.unsigned_abs()) {
+            Some(unit) => Some(rounded_quotient(value, unit)),
+            None => Some(0),
+        },
+    }
+}
+
+fn printed(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
+    Arc::new(texts.collect::<StringArray>())
+}
+
+/// The shortest text that reads back, with an exponent below 1e-4 and from 1e16 on; `scientific` is Rust's `{:e}`.
+fn float_text(value: f64, scientific: &str) -> String {
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..16).contains(&exponent) || value == 0.0 {
+        return plain_text(mantissa, exponent);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+}
+
+/// Digits without an exponent, always with a fraction.
+fn plain_text(mantissa: &str, exponent: i32) -> String {
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits = mantissa.replace('.', "");
+    let point = exponent + 1;
+    if point <= 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat(point.unsigned_abs() as usize));
+    }
+    let point = point.unsigned_abs() as usize;
+    if digits.len() <= point {
+        return format!("{sign}{digits}{}.0", "0".repeat(point - digits.len()));
+    }
+    format!("{sign}{}.{}", &digits[..point], &digits[point..])
+}
+
+/// `2024-01-01 12:00:00[.fraction][+00]`, the fraction without trailing zeros.
+fn time_text(values: &ArrayRef) -> Result<ArrayRef> {
+    let options = FormatOptions::default()
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f+00"))
+        .with_time_format(Some("%H:%M:%S%.f"));
+    let formatter = ArrayFormatter::try_new(values.as_ref(), &options)?;
+    let mut texts = Vec::with_capacity(values.len());
+    for row in 0..values.len() {
+        texts.push(if values.is_null(row) {
+            None
+        } else {
+            Some(trimmed_fraction(&formatter.value(row).try_to_string()?))
+        });
+    }
+    Ok(printed(texts.into_iter()))
+}
+
+fn trimmed_fraction(text: &str) -> String {
+    let (body, zone) = text.strip_suffix("+00").map_or((text, ""), |body| (body, "+00"));
+    let body = if body.contains('.') { body.trim_end_matches('0').trim_end_matches('.') } else { body };
+    format!("{body}{zone}")
+}

@@ -1,0 +1,142 @@
+//! Hardened DataFusion expressions as `dataflow::Scalar`s.
+//!
+//! DataFusion's integers wrap, its casts truncate, and whether an expression fails may depend on which rows share the
+//! batch. Hardened, the value or error of a row is a function of that row alone.
+
+mod arithmetic;
+mod cast;
+mod logic;
+mod text;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, NegativeExpr, TryCastExpr};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
+use laminardb_dataflow::{Evaluated, RowError, Scalar};
+
+use self::arithmetic::{Arithmetic, Negate};
+use self::cast::{Cast, OnFailure};
+use self::logic::{Coalesce, Logic};
+use crate::bind::config_options;
+use crate::error::{PlanError, bare_message};
+
+pub use cast::cast_array;
+
+/// Compiles a bound expression over the columns of `schema`, by position.
+pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanError> {
+    let mut props = ExecutionProps::new();
+    props.config_options = Some(Arc::new(config_options()));
+    let physical = create_physical_expr(expr, schema, &props, &PhysicalPlanningContext::default())?;
+    let data_type = physical.data_type(schema.as_arrow())?;
+    let expr = harden(physical);
+    let text = text::canonical(&expr);
+    let column = expr.downcast_ref::<Column>().map(Column::index);
+    Ok(Arc::new(Compiled { expr, data_type, text, column }))
+}
+
+/// The same expression with results and errors that are a function of the row alone, and with our arithmetic and casts.
+pub fn harden(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    let hardened =
+        expr.transform_up(|expr| Ok(hardened_node(&expr).map_or_else(|| Transformed::no(expr), Transformed::yes)));
+    hardened.expect("hardening a node cannot fail").data
+}
+
+/// What stands in for one node, if anything does.
+fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        return match binary.op() {
+            Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+                Some(Arc::new(Arithmetic::new(binary.clone())))
+            }
+            Operator::And | Operator::Or => Some(Arc::new(Logic::new(binary))),
+            _ => None,
+        };
+    }
+    if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
+        return Some(Arc::new(Negate::new(Arc::clone(negative.arg()))));
+    }
+    if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        return Some(Arc::new(Cast::new(Arc::clone(cast.expr()), cast.cast_type().clone(), OnFailure::Error)));
+    }
+    if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
+        return Some(Arc::new(Cast::new(Arc::clone(cast.expr()), cast.cast_type().clone(), OnFailure::Null)));
+    }
+    let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
+    match function.fun().name() {
+        "coalesce" | "nvl" => Some(Arc::new(Coalesce::new(function.args().to_vec(), function.return_type().clone()))),
+        _ => None,
+    }
+}
+
+/// A compiled expression.
+#[derive(Debug)]
+struct Compiled {
+    expr: Arc<dyn PhysicalExpr>,
+    data_type: DataType,
+    text: String,
+    column: Option<usize>,
+}
+
+impl Scalar for Compiled {
+    fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Evaluated {
+        let (mut parts, mut errors) = (Vec::new(), Vec::new());
+        self.evaluate_isolated(batch, 0, &mut parts, &mut errors);
+        let values = match parts.as_slice() {
+            [] => new_null_array(&self.data_type, 0),
+            [whole] => Arc::clone(whole),
+            parts => {
+                let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+                concat(&parts).expect("parts of one expression have one type")
+            }
+        };
+        Evaluated { values, errors }
+    }
+
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn column(&self) -> Option<usize> {
+        self.column
+    }
+}
+
+impl Compiled {
+    /// The whole batch first; where that fails, each half, down to the rows that fail by themselves.
+    fn evaluate_isolated(
+        &self,
+        batch: &RecordBatch,
+        offset: usize,
+        parts: &mut Vec<ArrayRef>,
+        errors: &mut Vec<RowError>,
+    ) {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return;
+        }
+        match self.expr.evaluate(batch).and_then(|value| value.into_array(rows)) {
+            Ok(values) => parts.push(values),
+            Err(error) if rows == 1 => {
+                parts.push(new_null_array(&self.data_type, 1));
+                errors.push(RowError { row: offset, message: bare_message(&error) });
+            }
+            Err(_) => {
+                let half = rows / 2;
+                self.evaluate_isolated(&batch.slice(0, half), offset, parts, errors);
+                self.evaluate_isolated(&batch.slice(half, rows - half), offset + half, parts, errors);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Canonical text of an expression: equal exactly when two expressions are the same.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
+
+/// The text of `expr`, with columns by position and literals with their types.
+///
+/// DataFusion's own text does not tell the number 1 from the string '1', and names columns that may be renamed.
+pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
+    let shown = Arc::clone(expr).transform_up(|expr| {
+        let text = if let Some(column) = expr.downcast_ref::<Column>() {
+            format!("#{}", column.index())
+        } else if let Some(literal) = expr.downcast_ref::<Literal>() {
+            literal_text(literal.value())
+        } else {
+            return Ok(Transformed::no(expr));
+        };
+        Ok(Transformed::yes(Arc::new(Leaf(text)) as Arc<dyn PhysicalExpr>))
+    });
+    shown.map_or_else(|_| format!("{expr:?}"), |shown| shown.data.to_string())
+}
+
+fn literal_text(value: &ScalarValue) -> String {
+    match value {
+        ScalarValue::Int64(Some(value)) => value.to_string(),
+        ScalarValue::Boolean(Some(value)) => value.to_string(),
+        ScalarValue::Float64(Some(value)) => format!("{value:?}"),
+        ScalarValue::Utf8(Some(value)) => format!("'{}'", value.replace('\'', "''")),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A leaf that is only its text.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Leaf(String);
+
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PhysicalExpr for Leaf {
+    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
+        Ok(DataType::Null)
+    }
+
+    fn nullable(&self, _schema: &Schema) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn evaluate(&self, _batch: &RecordBatch) -> Result<ColumnarValue> {
+        internal_err!("a text cannot be evaluated")
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        Vec::new()
+    }
+
+    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(self)
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
