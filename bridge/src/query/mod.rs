@@ -6,6 +6,7 @@
 mod harden;
 mod set_operation;
 mod ties;
+mod yielding;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -146,6 +147,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         Arc::new(ProjectionPushdown::new()),
         Arc::new(harden::HardenExpressions),
         Arc::new(EnsureCooperative::new()),
+        Arc::new(yielding::YieldInJoins),
         Arc::new(SanityCheckPlan::new()),
     ]
 }

@@ -1,0 +1,46 @@
+//! Joins that give way: a query can be interrupted while a join makes many rows of few.
+//!
+//! The executor looks at the caller's wish to stop whenever the plan yields. `EnsureCooperative` makes leaves yield, for
+//! every batch read; a join makes batches without reading any, so it needs its own budget.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+
+/// Makes every join yield now and then.
+#[derive(Debug)]
+pub(super) struct YieldInJoins;
+
+impl PhysicalOptimizerRule for YieldInJoins {
+    fn name(&self) -> &str {
+        "YieldInJoins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let yielding = plan.transform_up(|node| {
+            Ok(if is_join(&*node) {
+                Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)
+            } else {
+                Transformed::no(node)
+            })
+        })?;
+        Ok(yielding.data)
+    }
+}
+
+fn is_join(node: &dyn ExecutionPlan) -> bool {
+    node.is::<CrossJoinExec>()
+        || node.is::<HashJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<SortMergeJoinExec>()
+}
