@@ -240,11 +240,13 @@ impl Shared {
             };
             (definition, Some(view), plan.append_only)
         };
+        // What is built on the view may rely on the key that its plan found.
+        let key = view.as_ref().and_then(|view| view.maintained.unique_key.clone());
         let info = RelationInfo {
             name: name.clone(),
             kind: create.kind,
             schema,
-            primary_key: Vec::new(),
+            primary_key: key.unwrap_or_default(),
             append_only,
             definition,
         };
