@@ -427,8 +427,9 @@ def test_ctrl_c(wait: str) -> None:
     lines = done.stdout.split("\n")
     assert lines[0].startswith("interrupted"), done.stderr
     assert lines[1] == "alive", done.stderr
-    # 0.1 s is promised on an idle machine; the bound here is that of a busy one.
-    assert float(lines[0].split()[1]) < 2.0
+    # 0.1 s is promised on an idle machine; the bounds here are those of a busy one, and of a query between two yields
+    # in a build without optimisation.
+    assert float(lines[0].split()[1]) < (20.0 if wait == "query" else 2.0)
 
 
 def test_wait_and_time(counted: laminardb.Connection) -> None:
