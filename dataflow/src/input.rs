@@ -129,10 +129,22 @@ impl CollectionInput {
                     send(&mut self.handle, &self.schema, batch);
                 }
                 Some(Event::Close(time)) => self.handle.advance_to(time + 1),
-                None => return Pumped::Rest,
+                None => {
+                    self.close_through(hold);
+                    return Pumped::Rest;
+                }
             }
         }
         Pumped::More
+    }
+
+    /// A close that waits for a read also closes the time of the read, when no rows are before it.
+    fn close_through(&mut self, hold: Option<Time>) {
+        if let (Some(Event::Close(_)), Some(hold)) = (self.backlog.front(), hold)
+            && *self.handle.time() <= hold
+        {
+            self.handle.advance_to(hold + 1);
+        }
     }
 }
 
