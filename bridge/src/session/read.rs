@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
 use laminardb_planner::bind::bind_query;
-use laminardb_planner::statement::OnError;
+use laminardb_planner::statement::{OnError, Query};
 use laminardb_planner::{BoundQuery, Params, rewrite};
-use sqlparser::ast;
 
 use super::queries::Cancel;
 use super::{Interrupted, QueryOutput, Shared};
@@ -46,7 +45,7 @@ pub(super) struct Taken {
 }
 
 impl Shared {
-    pub(super) fn bind(&self, query: &ast::Query, params: &Params) -> Result<Bound, Error> {
+    pub(super) fn bind(&self, query: &Query, params: &Params) -> Result<Bound, Error> {
         let catalog = self.catalog();
         let query = bind_query(query, &*catalog, params)?;
         Ok(Bound { catalog, query })

@@ -132,6 +132,6 @@ pub fn volatile_function(plan: &LogicalPlan) -> Result<Option<String>, PlanError
 
 /// The one value of a constant expression (a DEFAULT, a watermark's delay) as an array of one row, of type `data_type`
 /// when given.
-pub fn default_value(_expr: &ast::Expr, _data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
-    Err(PlanError::invalid("expressions are not supported"))
+pub fn default_value(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
+    dml::constant(expr, data_type)
 }

@@ -17,6 +17,7 @@ use crate::catalog::RelationKind;
 pub(crate) use dml::single_name;
 pub use parser::parse;
 pub use sql_type::{sql_type, type_name};
+pub use sqlparser::ast::Query;
 
 /// One statement and its text.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +55,7 @@ impl std::fmt::Display for Name {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Statement {
     /// SELECT, VALUES, WITH.
-    Query(Box<ast::Query>),
+    Query(Box<Query>),
     /// CREATE SOURCE or CREATE TABLE with columns.
     CreateRelation(CreateRelation),
     /// CREATE TABLE ... AS SELECT.
@@ -143,7 +144,7 @@ pub struct CreateTableAs {
     /// Name of the table.
     pub name: Name,
     /// Where its first rows come from.
-    pub query: Box<ast::Query>,
+    pub query: Box<Query>,
     /// The query as written.
     pub query_text: String,
     /// OR REPLACE.
@@ -172,7 +173,7 @@ pub struct CreateView {
     /// New names for the query's columns, in order; empty to keep them all.
     pub columns: Vec<Name>,
     /// Its definition.
-    pub query: Box<ast::Query>,
+    pub query: Box<Query>,
     /// The query as written.
     pub query_text: String,
     /// OR REPLACE.
@@ -204,7 +205,7 @@ pub struct Insert {
     /// The columns given, in order; `None` for all.
     pub columns: Option<Vec<Name>>,
     /// The rows.
-    pub source: Box<ast::Query>,
+    pub source: Box<Query>,
     /// What happens to a row whose key is there.
     pub conflict: OnConflict,
 }
