@@ -3,6 +3,7 @@
 //! The front half (bind, rewrite) is the one of views. Scans are given the rows of their relation, all taken at one
 //! moment; the executor runs on the calling thread, in one partition.
 
+mod distinct;
 mod harden;
 mod set_operation;
 mod ties;
@@ -104,6 +105,7 @@ impl Executor {
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
+        let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
         let planner =
             DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(set_operation::SetOperationPlanner)]);
         planner.create_physical_plan(&plan, &self.state).await
