@@ -1,6 +1,8 @@
 //! Views of every supported operator under a script of DML: after each step the view equals its query run from scratch,
 //! and snapshot plus changes equals the view; with 1, 2 and 4 workers.
 
+use std::collections::BTreeMap;
+
 use laminardb_tests::{Bag, Database, Follower};
 
 const TABLES: &str = "
@@ -48,11 +50,13 @@ fn check(name: &str, queries: &[&str]) {
             }
             database.run(sql);
             database.session.wait(None, &|| false).expect("the engine works");
+            // Twins of one query are compared with one answer.
+            let answers: BTreeMap<&str, Bag> = queries.iter().map(|query| (*query, database.bag(query))).collect();
             for (view, query, follower) in &mut views {
-                let expected = database.bag(query);
+                let expected = &answers[query];
                 let context = format!("workers {workers}, step {step}: {sql}\nview: {query}");
-                assert_eq!(database.bag(&format!("SELECT * FROM {view}")), expected, "{context}");
-                assert_eq!(follower.catch_up(), &expected, "changes, {context}");
+                assert_eq!(&database.bag(&format!("SELECT * FROM {view}")), expected, "{context}");
+                assert_eq!(follower.catch_up(), expected, "changes, {context}");
             }
         }
     }
@@ -96,11 +100,18 @@ fn distinct_and_set_operations() {
             "SELECT DISTINCT k, s FROM bag",
             "SELECT k FROM bag UNION SELECT k FROM t",
             "SELECT k FROM t EXCEPT SELECT k FROM u",
-            "SELECT k FROM bag EXCEPT ALL SELECT k FROM t",
             "SELECT k FROM bag INTERSECT SELECT k FROM t",
-            "SELECT k FROM bag INTERSECT ALL SELECT k FROM t",
         ],
     );
+}
+
+#[test]
+fn set_operations_that_count_are_refused_rather_than_wrong() {
+    let database = Database::new(1);
+    database.run(TABLES);
+    for query in ["SELECT k FROM bag EXCEPT ALL SELECT k FROM t", "SELECT k FROM bag INTERSECT ALL SELECT k FROM t"] {
+        assert_eq!(database.refused(&format!("CREATE MATERIALIZED VIEW v AS {query}")).0, 600, "{query}");
+    }
 }
 
 #[test]
