@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use arrow::datatypes::Schema;
+
 use crate::CollectionId;
 use crate::plan::{Aggregate, DataflowPlan, NodeId, Operator, Output, OutputState, Step};
 
@@ -48,11 +50,19 @@ impl DataflowPlan {
             Operator::Input(collection) => writeln!(out, "Input {}", name(*collection))?,
             Operator::Constant(rows) => writeln!(out, "Constant rows={}", rows.num_rows())?,
             Operator::Linear { input, steps } => {
-                for (position, step) in steps.iter().rev().enumerate() {
+                let mut schema = &self.node(*input).schema;
+                let mut lines = Vec::with_capacity(steps.len());
+                for step in steps {
+                    lines.push(step_text(step, schema));
+                    if let Step::Project { schema: projected, .. } = step {
+                        schema = projected;
+                    }
+                }
+                for (position, line) in lines.iter().rev().enumerate() {
                     if position > 0 {
                         write!(out, "{:indent$}", "", indent = 2 * depth)?;
                     }
-                    writeln!(out, "{step}")?;
+                    writeln!(out, "{line}")?;
                 }
                 inputs.push(*input);
             }
@@ -70,7 +80,7 @@ impl DataflowPlan {
                     self.column_names(right.input, &right.key)
                 )?;
                 match &join.residual {
-                    Some(residual) => writeln!(out, " where {}", residual.text())?,
+                    Some(residual) => writeln!(out, " where {}", named(residual.text(), &self.node(id).schema))?,
                     None => writeln!(out)?,
                 }
                 inputs.extend([left.input, right.input]);
@@ -144,22 +154,47 @@ impl DataflowPlan {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Step::Filter(predicate) => write!(f, "Filter {}", predicate.text()),
-            Step::Project { columns, schema } => {
-                write!(f, "Project [")?;
-                for (position, (column, field)) in columns.iter().zip(schema.fields()).enumerate() {
-                    let comma = if position > 0 { ", " } else { "" };
-                    if column.text() == field.name() {
-                        write!(f, "{comma}{}", field.name())?;
-                    } else {
-                        write!(f, "{comma}{} as {}", column.text(), field.name())?;
-                    }
+/// A step as text; `schema` is that of its input.
+fn step_text(step: &Step, schema: &Schema) -> String {
+    match step {
+        Step::Filter(predicate) => format!("Filter {}", named(predicate.text(), schema)),
+        Step::Project { columns, schema: projected } => {
+            let columns = columns.iter().zip(projected.fields()).map(|(column, field)| {
+                let text = named(column.text(), schema);
+                if text == *field.name() { text } else { format!("{text} as {}", field.name()) }
+            });
+            format!("Project [{}]", columns.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// The text of an expression with the columns by name where it has them by position (`#0`).
+///
+/// A name that several columns have keeps its position: `k#0`. Text in quotes stays.
+fn named(text: &str, schema: &Schema) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut quoted = false;
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        quoted ^= next == '\'';
+        let after = &rest[next.len_utf8()..];
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let position = after[..digits].parse::<usize>().ok().filter(|_| next == '#' && !quoted);
+        match position.filter(|position| *position < schema.fields().len()) {
+            Some(position) => {
+                let name = schema.field(position).name();
+                let alone = schema.fields().iter().filter(|field| field.name() == name).count() == 1;
+                out.push_str(name);
+                if !alone {
+                    out.push_str(&rest[..1 + digits]);
                 }
-                write!(f, "]")
+                rest = &after[digits..];
+            }
+            None => {
+                out.push(next);
+                rest = after;
             }
         }
     }
+    out
 }

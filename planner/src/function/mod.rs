@@ -1,10 +1,14 @@
 //! The functions that SQL can call.
 
+mod aggregate;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+pub use aggregate::maintained;
 
 /// Functions of DataFusion left out: those that answer about DataFusion itself, or make types that we do not have.
 const LEFT_OUT: &[&str] = &["arrow_cast", "arrow_try_cast", "arrow_metadata", "arrow_typeof", "version"];
@@ -31,6 +35,9 @@ impl Registry {
             }
         }
         for function in SessionStateDefaults::default_aggregate_functions() {
+            registry.add_aggregate(function);
+        }
+        for function in aggregate::all() {
             registry.add_aggregate(function);
         }
         for function in SessionStateDefaults::default_window_functions() {

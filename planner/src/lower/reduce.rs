@@ -6,6 +6,7 @@ use datafusion::logical_expr::{Aggregate as Grouping, Expr, LogicalPlan, lit};
 use laminardb_dataflow::plan::{Aggregate, AggregateFunction, Operator, Reduce};
 
 use crate::PlanError;
+use crate::function::maintained;
 use crate::lower::relation::{Demand, Relation, demand_of, named_schema, positional, with_values};
 use crate::lower::{Lowering, all_columns, refuse};
 
@@ -119,7 +120,7 @@ fn aggregate(
     values: &mut Values,
 ) -> Result<Aggregate, PlanError> {
     let name = call.func.name();
-    let function = function(name).ok_or_else(|| refuse::construct(format!("the aggregate {name}()")))?;
+    let function = maintained(name).ok_or_else(|| refuse::construct(format!("the aggregate {name}()")))?;
     let takes_order = matches!(function, AggregateFunction::Count | AggregateFunction::Min | AggregateFunction::Max);
     if !call.params.order_by.is_empty() && !takes_order {
         return Err(refuse::construct(format!("the ordered aggregate {name}(... ORDER BY ...)")));
@@ -144,21 +145,4 @@ fn aggregate(
     );
     let distinct = call.params.distinct && !idempotent;
     Ok(Aggregate { function, argument, distinct, filter, data_type: data_type.clone() })
-}
-
-fn function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "avg" | "mean" => AggregateFunction::Avg,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "var_pop" => AggregateFunction::VarPop,
-        "var" | "var_samp" => AggregateFunction::VarSamp,
-        "stddev_pop" => AggregateFunction::StddevPop,
-        "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
-        "bool_and" => AggregateFunction::BoolAnd,
-        "bool_or" => AggregateFunction::BoolOr,
-        _ => return None,
-    })
 }

@@ -169,7 +169,7 @@ fn aggregate(call: &Aggregate, rows: &[Row]) -> ScalarValue {
         AggregateFunction::Sum => {
             sum().map_or_else(null, |sum| sum.cast_to(&call.data_type).expect("a number of the type"))
         }
-        AggregateFunction::Avg => match sum() {
+        AggregateFunction::Avg => match sum().map(|sum| sum.cast_to(&DataType::Float64).expect("a number")) {
             Some(ScalarValue::Float64(Some(sum))) => ScalarValue::Float64(Some(sum / values.len() as f64)),
             _ => null(),
         },
