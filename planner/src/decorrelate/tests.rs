@@ -10,26 +10,26 @@ fn exists_is_a_semi_join() {
     check(
         "SELECT k FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.tk = t.k AND u.w > 3)",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          SemiJoin on [k] = [tk]
-            Input t
-            Filter tk@1 IS NOT NULL
-            Filter w@2 > 3
-              Input u
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              SemiJoin on [k] = [tk]
+                Input t
+                Filter tk IS NOT NULL
+                Filter w > 3
+                  Input u
+        "#]],
     );
     check(
         "SELECT k FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.tk = t.k AND u.w > t.g)",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Project [k]
-            AntiJoin on [k, g] = [k, g]
-              Input t
-              Join on [k] = [tk] where w@2 > g@1
-                Input t
-                Filter tk@1 IS NOT NULL
-                  Input u
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Project [k]
+                AntiJoin on [k, g] = [k, g]
+                  Input t
+                  Join on [k] = [tk] where w > g
+                    Input t
+                    Filter tk IS NOT NULL
+                      Input u
+        "#]],
     );
 }
 
@@ -38,24 +38,24 @@ fn in_is_a_semi_join() {
     check(
         "SELECT id FROM log WHERE tk IN (SELECT k FROM t)",
         expect![[r#"
-        Output keeps=arrangement by [id]
-          Join on [tk] = [k]
-            Filter tk@1 IS NOT NULL
-              Input log
-            Input t
-    "#]],
+            Output keeps=arrangement by [id]
+              Join on [tk] = [k]
+                Filter tk IS NOT NULL
+                  Input log
+                Input t
+        "#]],
     );
     check(
         "SELECT k FROM t WHERE g IN (SELECT tk FROM u)",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Project [k]
-            SemiJoin on [g] = [tk]
-              Filter g@1 IS NOT NULL
-                Input t
-              Filter tk@1 IS NOT NULL
-                Input u
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Project [k]
+                SemiJoin on [g] = [tk]
+                  Filter g IS NOT NULL
+                    Input t
+                  Filter tk IS NOT NULL
+                    Input u
+        "#]],
     );
 }
 
@@ -64,28 +64,28 @@ fn not_in_minds_nulls() {
     check(
         "SELECT k FROM t WHERE g NOT IN (SELECT tk FROM u)",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Union
-            Project [k]
-            Filter g@1 IS NULL IS DISTINCT FROM true
-              AntiJoin on [] = []
-                AntiJoin on [g] = [tk]
-                  Input t
-                  Filter tk@1 IS NOT NULL
-                    Input u
-                Filter tk@1 IS NULL
-                  Input u
-            AntiJoin on [] = []
-              Filter g@1 IS NULL
-                AntiJoin on [] = []
-                  AntiJoin on [g] = [tk]
-                    Input t
-                    Filter tk@1 IS NOT NULL
+            Output unique_key=[k] keeps=arrangement by [k]
+              Union
+                Project [k]
+                Filter g IS NULL IS DISTINCT FROM true
+                  AntiJoin on [] = []
+                    AntiJoin on [g] = [tk]
+                      Input t
+                      Filter tk IS NOT NULL
+                        Input u
+                    Filter tk IS NULL
                       Input u
-                  Filter tk@1 IS NULL
-                    Input u
-              Input u
-    "#]],
+                AntiJoin on [] = []
+                  Filter g IS NULL
+                    AntiJoin on [] = []
+                      AntiJoin on [g] = [tk]
+                        Input t
+                        Filter tk IS NOT NULL
+                          Input u
+                      Filter tk IS NULL
+                        Input u
+                  Input u
+        "#]],
     );
     check(
         "SELECT k FROM t WHERE k NOT IN (SELECT k FROM u)",
@@ -103,32 +103,32 @@ fn scalar_subqueries_are_left_joins() {
     check(
         "SELECT k FROM t WHERE v > (SELECT avg(v) FROM t)",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Project [k]
-            CrossJoin on [] = [] where v@1 > avg(t.v)@2
-              Input t
-              Reduce by [] [avg(v)]
-                Input t
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Project [k]
+                CrossJoin on [] = [] where v > avg(t.v)
+                  Input t
+                  Reduce by [] [avg(v)]
+                    Input t
+        "#]],
     );
     check(
         "SELECT k, (SELECT count(*) FROM u WHERE u.tk = t.k) AS n FROM t",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Project [k, CASE WHEN count(Int64(1))@1 IS NULL THEN 0 ELSE count(Int64(1))@1 END as n]
-            Union
-              Join on [k] = [tk]
-                Input t
-                Filter tk@0 IS NOT NULL
-                  Reduce by [tk] [count(*)]
-                    Input u
-              Project [k, NULL as count(Int64(1))]
-                AntiJoin on [k] = [tk]
-                  Input t
-                  Filter tk@0 IS NOT NULL
-                    Reduce by [tk] [count(*)]
-                      Input u
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Project [k, CASE WHEN count(Int64(1)) IS NULL THEN 0 ELSE count(Int64(1)) END as n]
+                Union
+                  Join on [k] = [tk]
+                    Input t
+                    Filter tk IS NOT NULL
+                      Reduce by [tk] [count(*)]
+                        Input u
+                  Project [k, Int64(NULL) as count(Int64(1))]
+                    AntiJoin on [k] = [tk]
+                      Input t
+                      Filter tk IS NOT NULL
+                        Reduce by [tk] [count(*)]
+                          Input u
+        "#]],
     );
 }
 

@@ -1,4 +1,4 @@
-use arrow::array::{Array, Int32Array, Int64Array, UInt32Array};
+use arrow::array::{Int32Array, Int64Array, UInt32Array};
 use arrow::datatypes::{Field, Schema};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;

@@ -36,21 +36,21 @@ fn filters_and_projections_are_one_linear_node() {
     check(
         "SELECT k + 1 AS a, s FROM t WHERE g > 3 AND s = 'x'",
         expect![[r#"
-        Output keeps=nothing
-          Project [k@0 + 1 as a, s]
-          Filter g@1 > 3 AND s@2 = x
-            Input t
-    "#]],
+            Output keeps=nothing
+              Project [(k + 1) as a, s]
+              Filter (g > 3 AND s = 'x')
+                Input t
+        "#]],
     );
     check(
         "SELECT id, x * 2 AS y FROM (SELECT id, x FROM log WHERE x > 1) AS p WHERE x < 5",
         expect![[r#"
-        append only
-        Output keeps=nothing
-          Project [id, x@2 * 2 as y]
-          Filter x@2 > 1 AND x@2 < 5
-            Input log
-    "#]],
+            append only
+            Output keeps=nothing
+              Project [id, (x * 2) as y]
+              Filter (x > 1 AND x < 5)
+                Input log
+        "#]],
     );
     check(
         "SELECT * FROM t",
@@ -74,13 +74,13 @@ fn unions_align_types() {
     check(
         "SELECT k, w FROM u UNION ALL SELECT i, x FROM log",
         expect![[r#"
-        Output keeps=nothing
-          Union
-            Project [k, w]
-              Input u
-            Project [CAST(i@3 AS Int64) as k, x as w]
-              Input log
-    "#]],
+            Output keeps=nothing
+              Union
+                Project [k, w]
+                  Input u
+                Project [CAST(i AS BIGINT) as k, x as w]
+                  Input log
+        "#]],
     );
     check(
         "SELECT k FROM t UNION SELECT tk FROM u",
@@ -123,20 +123,19 @@ fn aggregates() {
         expect![[r#"
             Output unique_key=[h] keeps=the aggregate's own state
               Project [t.g + Int64(1) as h, max(t.k) FILTER (WHERE t.s = Utf8("x")) as top]
-              Filter count(Int64(1))@2 > 2
+              Filter count(Int64(1)) > 2
                 Reduce by [t.g + Int64(1)] [max(t.k) filter t.s = Utf8("x"), count(*)]
-                  Project [g@1 + 1 as t.g + Int64(1), k as t.k, s@2 = x as t.s = Utf8("x")]
+                  Project [(g + 1) as t.g + Int64(1), k as t.k, s = 'x' as t.s = Utf8("x")]
                     Input t
         "#]],
     );
     check(
         "SELECT count(DISTINCT g) AS n, avg(k) AS mean FROM t",
         expect![[r#"
-        Output unique_key=[] keeps=the aggregate's own state
-          Reduce by [] [count(distinct t.g), avg(t.k)]
-            Project [g as t.g, CAST(k@0 AS Float64) as t.k]
-              Input t
-    "#]],
+            Output unique_key=[] keeps=the aggregate's own state
+              Reduce by [] [count(distinct g), avg(k)]
+                Input t
+        "#]],
     );
     check(
         "SELECT 1 AS one FROM (SELECT count(*) FROM t) AS p",
@@ -181,37 +180,37 @@ fn inner_joins_are_keyed_and_filtered() {
     check(
         "SELECT t.k, t.s, u.w FROM t JOIN u ON t.k = u.tk WHERE u.w > 3",
         expect![[r#"
-        Output keeps=arrangement by [k, s, w]
-          Join on [k] = [tk]
-            Input t
-            Filter tk@1 IS NOT NULL
-            Filter w@2 > 3
-              Input u
-    "#]],
+            Output keeps=arrangement by [k, s, w]
+              Join on [k] = [tk]
+                Input t
+                Filter tk IS NOT NULL
+                Filter w > 3
+                  Input u
+        "#]],
     );
     check(
         "SELECT t.s, u.w FROM t JOIN u ON t.k + 1 = u.tk AND t.g < u.w",
         expect![[r#"
-        Output keeps=arrangement by [s, w]
-          Project [s, w]
-            Join on [key] = [tk] where g@0 < w@2
-              Filter key@2 IS NOT NULL
-              Project [g, s, k@0 + 1 as key]
-                Input t
-              Filter tk@1 IS NOT NULL
-                Input u
-    "#]],
+            Output keeps=arrangement by [s, w]
+              Project [s, w]
+                Join on [key] = [tk] where g < w
+                  Filter key IS NOT NULL
+                  Project [g, s, (k + 1) as key]
+                    Input t
+                  Filter tk IS NOT NULL
+                    Input u
+        "#]],
     );
     check(
         "SELECT log.id, t.s FROM log JOIN t ON log.i = t.k",
         expect![[r#"
-        Output keeps=arrangement by [id, s]
-          Join on [key] = [k]
-            Filter key@1 IS NOT NULL
-            Project [id, CAST(i@3 AS Int64) as key]
-              Input log
-            Input t
-    "#]],
+            Output keeps=arrangement by [id, s]
+              Join on [key] = [k]
+                Filter key IS NOT NULL
+                Project [id, CAST(i AS BIGINT) as key]
+                  Input log
+                Input t
+        "#]],
     );
     check(
         "SELECT t.k, u.k AS uk FROM t, u",
@@ -234,14 +233,14 @@ fn inner_joins_are_keyed_and_filtered() {
     check(
         "SELECT a.k FROM t a JOIN t b ON a.k = b.k JOIN t c ON b.g = c.k",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Join on [g] = [k]
-            Filter g@1 IS NOT NULL
-              Join on [k] = [k]
+            Output unique_key=[k] keeps=arrangement by [k]
+              Join on [g] = [k]
+                Filter g IS NOT NULL
+                  Join on [k] = [k]
+                    Input t
+                    Input t
                 Input t
-                Input t
-            Input t
-    "#]],
+        "#]],
     );
     check(
         "SELECT count(*) AS n FROM t, u",
@@ -260,65 +259,65 @@ fn outer_joins() {
     check(
         "SELECT t.k, t.s, u.w FROM t LEFT JOIN u ON t.k = u.tk",
         expect![[r#"
-        Output keeps=arrangement by [k, s, w]
-          Union
-            Join on [k] = [tk]
-              Input t
-              Filter tk@1 IS NOT NULL
-                Input u
-            Project [k, s, NULL as w]
-              AntiJoin on [k] = [tk]
-                Input t
-                Filter tk@1 IS NOT NULL
-                  Input u
-    "#]],
+            Output keeps=arrangement by [k, s, w]
+              Union
+                Join on [k] = [tk]
+                  Input t
+                  Filter tk IS NOT NULL
+                    Input u
+                Project [k, s, Int64(NULL) as w]
+                  AntiJoin on [k] = [tk]
+                    Input t
+                    Filter tk IS NOT NULL
+                      Input u
+        "#]],
     );
     check(
         "SELECT u.k, u.tk, t.s FROM u LEFT JOIN t ON t.k = u.tk",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          Union
-            Join on [tk] = [k]
-              Input u
-              Input t
-            Project [k, tk, NULL as s]
-              AntiJoin on [tk] = [k]
-                Input u
-                Input t
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Union
+                Join on [tk] = [k]
+                  Input u
+                  Input t
+                Project [k, tk, Utf8(NULL) as s]
+                  AntiJoin on [tk] = [k]
+                    Input u
+                    Input t
+        "#]],
     );
     check(
         "SELECT t.s, u.w FROM t LEFT JOIN u ON t.k = u.tk AND u.w > t.g",
         expect![[r#"
-        Output keeps=arrangement by [s, w]
-          Union
-            Project [s, w]
-              Join on [k] = [tk] where w@3 > g@1
-                Input t
-                Filter tk@1 IS NOT NULL
-                  Input u
-            Project [s, NULL as w]
-              AntiJoin on [k, g, s] = [k, g, s]
-                Input t
-                Join on [k] = [tk] where w@3 > g@1
-                  Input t
-                  Filter tk@1 IS NOT NULL
-                    Input u
-    "#]],
+            Output keeps=arrangement by [s, w]
+              Union
+                Project [s, w]
+                  Join on [k] = [tk] where w > g
+                    Input t
+                    Filter tk IS NOT NULL
+                      Input u
+                Project [s, Int64(NULL) as w]
+                  AntiJoin on [k, g, s] = [k, g, s]
+                    Input t
+                    Join on [k] = [tk] where w > g
+                      Input t
+                      Filter tk IS NOT NULL
+                        Input u
+        "#]],
     );
     check(
         "SELECT t.s, u.w FROM t RIGHT JOIN u ON t.k = u.tk",
         expect![[r#"
-        Output keeps=arrangement by [s, w]
-          Union
-            Join on [k] = [tk]
-              Input t
-              Input u
-            Project [NULL as s, w]
-              AntiJoin on [tk] = [k]
-                Input u
-                Input t
-    "#]],
+            Output keeps=arrangement by [s, w]
+              Union
+                Join on [k] = [tk]
+                  Input t
+                  Input u
+                Project [Utf8(NULL) as s, w]
+                  AntiJoin on [tk] = [k]
+                    Input u
+                    Input t
+        "#]],
     );
 }
 
@@ -327,42 +326,42 @@ fn full_joins() {
     check(
         "SELECT t.k, u.tk, u.w FROM t FULL JOIN u ON t.k = u.tk",
         expect![[r#"
-        Output keeps=arrangement by [k, tk, w]
-          Union
-            Project [k, k as k:2, w]
-              Join on [k] = [tk]
-                Input t
-                Filter tk@1 IS NOT NULL
-                  Input u
-            Project [k, NULL as k:2, NULL as w]
-              AntiJoin on [k] = [tk]
-                Input t
-                Filter tk@1 IS NOT NULL
-                  Input u
-            Project [NULL as k, tk as k:2, w]
-              AntiJoin on [tk] = [k]
-                Input u
-                Input t
-    "#]],
+            Output keeps=arrangement by [k, tk, w]
+              Union
+                Project [k, k as k:2, w]
+                  Join on [k] = [tk]
+                    Input t
+                    Filter tk IS NOT NULL
+                      Input u
+                Project [k, Int64(NULL) as k:2, Int64(NULL) as w]
+                  AntiJoin on [k] = [tk]
+                    Input t
+                    Filter tk IS NOT NULL
+                      Input u
+                Project [Int64(NULL) as k, tk as k:2, w]
+                  AntiJoin on [tk] = [k]
+                    Input u
+                    Input t
+        "#]],
     );
     check(
         "SELECT t.k, u.k AS uk FROM t FULL JOIN u ON t.k = u.k",
         expect![[r#"
-        Output unique_key=[k, uk] keeps=arrangement by [k, uk]
-          Union
-            Project [k, k as k:2]
-              Join on [k] = [k]
-                Input t
-                Input u
-            Project [k, NULL as k:2]
-              AntiJoin on [k] = [k]
-                Input t
-                Input u
-            Project [NULL as k, k as k:2]
-              AntiJoin on [k] = [k]
-                Input u
-                Input t
-    "#]],
+            Output unique_key=[k, uk] keeps=arrangement by [k, uk]
+              Union
+                Project [k, k as k:2]
+                  Join on [k] = [k]
+                    Input t
+                    Input u
+                Project [k, Int64(NULL) as k:2]
+                  AntiJoin on [k] = [k]
+                    Input t
+                    Input u
+                Project [Int64(NULL) as k, k as k:2]
+                  AntiJoin on [k] = [k]
+                    Input u
+                    Input t
+        "#]],
     );
 }
 
@@ -411,8 +410,8 @@ fn top_k() {
         expect![[r#"
             Output unique_key=[k] keeps=arrangement by [k]
               Project [k, row_number as n]
-              Filter k@0 > 3
-              Project [k, g, v, 1 as row_number]
+              Filter k > 3
+              Project [k, g, v, UInt64(1) as row_number]
                 TopK by [g] order [v] limit 1
                   Project [k, g, v]
                     Input t
@@ -457,10 +456,10 @@ fn equal_subtrees_are_planned_once() {
         expect![[r#"
             Output keeps=arrangement by [g]
               Join on [sum(t.k)] = [sum(t.k)]
-                Filter sum(t.k)@1 IS NOT NULL
+                Filter sum(t.k) IS NOT NULL
                   Reduce by [g] [sum(k)]
                     Input t
-                Filter sum(t.k)@1 IS NOT NULL
+                Filter sum(t.k) IS NOT NULL
                   Reduce by [g] [sum(k)]
                     Input t
         "#]],
