@@ -185,3 +185,13 @@ def test_overflow_fails_a_query(conn: laminardb.Connection) -> None:
     with pytest.raises(laminardb.QueryError) as error:
         conn.sql("SELECT a + a FROM (VALUES (9223372036854775807)) AS t(a)")
     assert error.value.code == codes.QUERY_FAILED
+
+
+def test_division_by_zero_is_null_of_columns_that_are_not(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (a BIGINT NOT NULL, b BIGINT NOT NULL)")
+    conn.execute("CREATE MATERIALIZED VIEW v AS SELECT a, a / b AS q, (a / b) IS NULL AS n FROM t")
+    conn.insert("t", {"a": [1, 2], "b": [0, 1]})
+    expected = [(1, None, True), (2, 2, False)]
+    assert sorted(conn.sql("SELECT a, a / b AS q, (a / b) IS NULL AS n FROM t").fetchall()) == expected
+    assert sorted(conn.sql("SELECT * FROM v").fetchall()) == expected
+    assert conn.sql("SELECT a FROM t WHERE a / b IS NULL").fetchall() == [(1,)]

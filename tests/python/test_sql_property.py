@@ -81,6 +81,12 @@ VIEWS = [
     "SELECT k, count(*) AS n, sum(f) AS t, max(x) AS hi FROM c GROUP BY k",
 ]
 
+# Valid, and not maintained yet: refused when the view is made.
+REFUSED = {
+    "SELECT k FROM a EXCEPT ALL SELECT k FROM b",
+    "SELECT k FROM b INTERSECT ALL SELECT k FROM c",
+}
+
 ON_VIEWS = [
     "SELECT k, count(*) AS m FROM {view} GROUP BY k",
     "SELECT DISTINCT k FROM {view}",
@@ -230,19 +236,16 @@ class View:
         self.state = +self.state
 
 
-def run(seed: int) -> int:
+def run(seed: int) -> None:
     rng = random.Random(seed)
     twin = Twin(rng, rng.choice([1, 1, 2, 4]))
     views: list[View] = []
-    refused = 0
     try:
         for step in range(STEPS):
             if step in (0, STEPS // 2):
                 for sql in rng.sample(VIEWS, 4):
-                    try:
+                    if sql not in REFUSED:
                         views.append(View(twin, f"v{len(views)}", sql))
-                    except laminardb.StreamError:
-                        refused += 1
                 readable = [view.name for view in views if "k" in view.columns]
                 if readable:
                     sql = rng.choice(ON_VIEWS).format(view=rng.choice(readable))
@@ -259,7 +262,6 @@ def run(seed: int) -> int:
     finally:
         twin.conn.close()
         twin.duck.close()
-    return refused
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + (1 if "LAMINARDB_SEED" in os.environ else CASES)))
@@ -270,13 +272,14 @@ def test_views_equal_recomputation(seed: int) -> None:
 
 @pytest.mark.parametrize("sql", VIEWS)
 def test_every_kind_of_view(sql: str) -> None:
-    """Each definition alone, so that one that is refused or wrong shows by its name."""
+    """Each definition alone, so that one that is wrong shows by its name."""
     twin = Twin(random.Random(VIEWS.index(sql)), 1)
-    try:
-        view = View(twin, "v", sql)
-    except laminardb.StreamError as error:
+    if sql in REFUSED:
+        with pytest.raises(laminardb.StreamError):
+            View(twin, "v", sql)
         twin.conn.close()
-        pytest.skip(f"refused: {error}")
+        return
+    view = View(twin, "v", sql)
     for _ in range(8):
         twin.step()
         twin.conn.wait()

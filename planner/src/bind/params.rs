@@ -48,7 +48,23 @@ impl Params {
         let mut placeholders = Placeholders { params: self, names: Vec::new(), values: Vec::new() };
         match statement.visit(&mut placeholders) {
             ControlFlow::Break(error) => Err(*error),
-            ControlFlow::Continue(()) => Ok(placeholders.values),
+            ControlFlow::Continue(()) => {
+                self.all_used(&placeholders.names)?;
+                Ok(placeholders.values)
+            }
+        }
+    }
+
+    /// Fails when a value is given that no placeholder asks for: a mistake in the one or the other.
+    fn all_used(&self, names: &[String]) -> Result<(), PlanError> {
+        let asked = |wanted: &str| names.iter().any(|name| name.trim_start_matches(['$', '?']) == wanted);
+        if let Some(number) = (1..=self.positional.len()).find(|number| !asked(&number.to_string())) {
+            let given = self.positional.len();
+            return Err(PlanError::invalid(format!("{given} parameters given, but parameter {number} is not used")));
+        }
+        match self.named.iter().find(|(name, _)| !asked(name)) {
+            Some((name, _)) => Err(PlanError::invalid(format!("parameter ${name} is given, but not used"))),
+            None => Ok(()),
         }
     }
 
