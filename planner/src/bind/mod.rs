@@ -71,7 +71,8 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
 }
 
 /// Turns a resolved query into a plan.
-fn plan_query(query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValue]) -> Result<LogicalPlan, PlanError> {
+fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValue]) -> Result<LogicalPlan, PlanError> {
+    set_operation::set_apart(&mut query)?;
     let context = Context::new(catalog);
     let options = ParserOptions::from(&context.options().sql_parser);
     let types = values.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect();
@@ -135,3 +136,6 @@ pub fn volatile_function(plan: &LogicalPlan) -> Result<Option<String>, PlanError
 pub fn default_value(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
     dml::constant(expr, data_type)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,71 @@
 //! Our semantics in place of DataFusion's, on a plan whose types are coerced.
 
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, cast};
 
 use crate::error::PlanError;
+use crate::function::divisor;
 
-/// Replaces what DataFusion computes otherwise than we do.
+/// Replaces what DataFusion computes otherwise than we do, and refuses what it computes wrongly.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    Ok(plan)
+    let mut divides = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                divides |= is_division(expr);
+                refuse_wrong(expr)?;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    if !divides {
+        return Ok(plan);
+    }
+    // A quotient that can be NULL makes columns nullable in all plans above.
+    let marked = plan.transform_up_with_subqueries(|node| {
+        let marked = node.map_expressions(|expr| expr.transform_up(mark_divisor))?;
+        marked.map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(marked.data)
+}
+
+/// Refuses operators of which DataFusion gives wrong answers.
+fn refuse_wrong(expr: &Expr) -> PlanResult<()> {
+    let refused = match expr {
+        Expr::SimilarTo(_) => "SIMILAR TO is not supported; use LIKE or ~",
+        Expr::Like(like) if like.escape_char.is_some_and(|escape| escape != '\\') => {
+            "LIKE ... ESCAPE is supported with the backslash only"
+        }
+        _ => return Ok(()),
+    };
+    Err(PlanError::invalid(refused).into())
+}
+
+/// Whether this is a division or modulo that can be by zero.
+fn is_division(expr: &Expr) -> bool {
+    let Expr::BinaryExpr(BinaryExpr { op: Operator::Divide | Operator::Modulo, right, .. }) = expr else {
+        return false;
+    };
+    match right.as_ref() {
+        Expr::Literal(value, _) => {
+            value.is_null() || ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value)
+        }
+        _ => true,
+    }
+}
+
+/// Lets DataFusion know that division by zero gives NULL.
+///
+/// It would take `a / b IS NULL` for false where neither `a` nor `b` can be NULL.
+fn mark_divisor(expr: Expr) -> PlanResult<Transformed<Expr>> {
+    if !is_division(&expr) {
+        return Ok(Transformed::no(expr));
+    }
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
+    let right = Box::new(divisor(*right));
+    Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
 }
 
 /// Casts output columns of types that are only DataFusion's to those of ours.

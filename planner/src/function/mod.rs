@@ -1,6 +1,7 @@
 //! The functions that SQL can call.
 
 mod aggregate;
+mod divisor;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -9,6 +10,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 pub use aggregate::maintained;
+pub(crate) use divisor::{divisor, is_divisor};
 
 /// Functions of DataFusion left out: those that answer about DataFusion itself, or make types that we do not have.
 const LEFT_OUT: &[&str] = &["arrow_cast", "arrow_try_cast", "arrow_metadata", "arrow_typeof", "version"];

@@ -35,7 +35,6 @@ use crate::lower::relation::{Demand, Relation};
 use crate::set_operation::SetOperationNode;
 
 pub use output::{ViewPlan, plan_view};
-pub(crate) use refuse::lost_multiplicities;
 
 /// A plan being lowered.
 #[derive(Default)]

@@ -1,8 +1,7 @@
 //! What a view cannot be made of, by name.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, NullEquality};
-use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
 use crate::PlanError;
 
@@ -38,7 +37,6 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     let visited = query.apply_with_subqueries(|node| {
         refused = match node {
             LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => Err(plan(node)),
-            LogicalPlan::Join(join) if loses_multiplicities(join) => Err(construct("EXCEPT ALL or INTERSECT ALL")),
             _ => Ok(()),
         };
         if refused.is_err() {
@@ -51,24 +49,6 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     });
     visited.map_err(PlanError::from)?;
     refused
-}
-
-/// Refuses EXCEPT ALL and INTERSECT ALL where they were planned as joins.
-pub(crate) fn lost_multiplicities(query: &LogicalPlan) -> Result<(), PlanError> {
-    let mut lost = false;
-    query.apply_with_subqueries(|node| {
-        lost |= matches!(node, LogicalPlan::Join(join) if loses_multiplicities(join));
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    if lost { Err(construct("EXCEPT ALL or INTERSECT ALL")) } else { Ok(()) }
-}
-
-/// DataFusion's plan of EXCEPT ALL and INTERSECT ALL: the joins it makes for the forms without ALL have distinct rows
-/// on the left.
-fn loses_multiplicities(join: &Join) -> bool {
-    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
-        && join.null_equality == NullEquality::NullEqualsNull
-        && !matches!(join.left.as_ref(), LogicalPlan::Distinct(Distinct::All(_)))
 }
 
 /// Refuses functions whose value is not a function of their arguments: a retraction would not find its row.

@@ -7,7 +7,6 @@
 
 mod fold_constants;
 mod scope_check;
-mod set_operations_as_joins;
 
 use std::sync::Arc;
 
@@ -27,22 +26,11 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
 use crate::bind::config_options;
 use crate::decorrelate::decorrelate;
-use crate::lower::lost_multiplicities;
 use crate::{BoundQuery, PlanError, stack};
 
 /// Rewrites a bound query for execution, once or for ever; the result is checked to resolve.
 pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
-    lost_multiplicities(&query.logical)?;
     stack::on_big_stack(|| optimise_plan(query.logical.clone()))
-}
-
-/// Rewrites a bound query for DataFusion's executor, which does not know our plan nodes.
-pub fn optimise_for_executor(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
-    lost_multiplicities(&query.logical)?;
-    stack::on_big_stack(|| {
-        let plan = decorrelate(query.logical.clone())?;
-        optimise_plan(set_operations_as_joins::rewrite(plan)?)
-    })
 }
 
 /// Rewrites a bound plan; its schema stays.

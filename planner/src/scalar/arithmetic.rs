@@ -12,8 +12,10 @@ use arrow::compute::{nullif, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Decimal128Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::{ColumnarValue, Operator};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+
+use crate::function::is_divisor;
 
 /// One of `+ - * / %`.
 #[derive(Debug, Clone)]
@@ -24,6 +26,13 @@ pub(super) struct Arithmetic {
 impl Arithmetic {
     /// Of DataFusion's operator, which is made to check for overflow.
     pub(super) fn new(inner: BinaryExpr) -> Self {
+        // Division looks for zeros itself.
+        let inner = match inner.right().downcast_ref::<ScalarFunctionExpr>() {
+            Some(function) if is_divisor(function.fun()) => {
+                BinaryExpr::new(Arc::clone(inner.left()), *inner.op(), Arc::clone(&function.args()[0]))
+            }
+            _ => inner,
+        };
         Arithmetic { inner: inner.with_fail_on_overflow(true) }
     }
 
@@ -59,7 +68,7 @@ impl Arithmetic {
 }
 
 /// NULL in place of zero.
-fn without_zeros(values: ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn without_zeros(values: ArrayRef) -> Result<ArrayRef> {
     if !values.data_type().is_numeric() {
         return Ok(values);
     }
@@ -156,7 +165,7 @@ impl PhysicalExpr for Arithmetic {
 }
 
 /// Unary minus.
-#[derive(Debug, Eq, Hash)]
+#[derive(Debug, Eq)]
 pub(super) struct Negate {
     arg: Arc<dyn PhysicalExpr>,
 }
@@ -165,6 +174,12 @@ pub(super) struct Negate {
 impl PartialEq for Negate {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg)
+    }
+}
+
+impl Hash for Negate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.arg.hash(state);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Casts that round, parse and print as DuckDB's do.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -28,7 +29,7 @@ pub enum OnFailure {
 }
 
 /// CAST or TRY_CAST.
-#[derive(Debug, Eq, Hash)]
+#[derive(Debug, Eq)]
 pub(super) struct Cast {
     arg: Arc<dyn PhysicalExpr>,
     data_type: DataType,
@@ -39,6 +40,14 @@ pub(super) struct Cast {
 impl PartialEq for Cast {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg) && self.data_type == other.data_type && self.on_failure == other.on_failure
+    }
+}
+
+impl Hash for Cast {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.arg.hash(state);
+        self.data_type.hash(state);
+        self.on_failure.hash(state);
     }
 }
 

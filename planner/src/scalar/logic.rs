@@ -1,6 +1,7 @@
 //! AND, OR and COALESCE whose errors depend on the row alone.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
@@ -13,7 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 
 /// AND or OR: the right side fails only on rows that the left side does not decide.
-#[derive(Debug, Eq, Hash)]
+#[derive(Debug, Eq)]
 pub(super) struct Logic {
     left: Arc<dyn PhysicalExpr>,
     right: Arc<dyn PhysicalExpr>,
@@ -24,6 +25,14 @@ pub(super) struct Logic {
 impl PartialEq for Logic {
     fn eq(&self, other: &Self) -> bool {
         self.left.eq(&other.left) && self.right.eq(&other.right) && self.and == other.and
+    }
+}
+
+impl Hash for Logic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.left.hash(state);
+        self.right.hash(state);
+        self.and.hash(state);
     }
 }
 

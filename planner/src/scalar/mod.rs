@@ -28,6 +28,7 @@ use self::logic::{Coalesce, Logic};
 use crate::bind::config_options;
 use crate::error::{PlanError, bare_message};
 
+pub(crate) use arithmetic::without_zeros;
 pub use cast::cast_array;
 
 /// Compiles a bound expression over the columns of `schema`, by position.

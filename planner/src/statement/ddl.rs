@@ -194,7 +194,7 @@ impl StatementParser<'_> {
         if ["WITH", "FROM"].iter().any(|word| is_word(&self.parser.peek_token_ref().token, word)) {
             return self.refuse_connector(&head);
         }
-        Ok(Statement::CreateRelation(relation_of(head, elements)?))
+        Ok(Statement::CreateRelation(Box::new(relation_of(head, elements)?)))
     }
 
     fn create_table_as(&mut self, head: Head) -> Read<Statement> {

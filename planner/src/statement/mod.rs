@@ -57,7 +57,7 @@ pub enum Statement {
     /// SELECT, VALUES, WITH.
     Query(Box<Query>),
     /// CREATE SOURCE or CREATE TABLE with columns.
-    CreateRelation(CreateRelation),
+    CreateRelation(Box<CreateRelation>),
     /// CREATE TABLE ... AS SELECT.
     CreateTableAs(CreateTableAs),
     /// CREATE VIEW, STREAM or MATERIALIZED VIEW.

@@ -46,7 +46,7 @@ impl Names<'_> {
     fn factor(&mut self, factor: &mut TableFactor, before: &Scope) -> Result<Scope, PlanError> {
         let mut scope = Scope::default();
         match factor {
-            TableFactor::Table { name, alias, args: None, .. } => {
+            TableFactor::Table { args: None, .. } => {
                 refuse_ignored_modifiers(factor_modifiers(factor))?;
                 let TableFactor::Table { name, alias, .. } = factor else { return Ok(scope) };
                 let (qualifier, columns) = self.table(name, alias)?;
@@ -80,8 +80,7 @@ impl Names<'_> {
             TableFactor::Function { args, alias, .. } => {
                 self.table_function(args, alias.as_mut(), before, &mut scope)?;
             }
-            TableFactor::Table { name, alias, args: Some(args), .. } => {
-                let _ = name;
+            TableFactor::Table { alias, args: Some(args), .. } => {
                 self.table_function(&mut args.args, alias.as_mut(), before, &mut scope)?;
             }
             other => return Err(PlanError::invalid(format!("{other} in FROM is not supported"))),

@@ -54,19 +54,6 @@ impl<'a> Names<'a> {
         Ok(columns.map(|columns| columns.into_iter().map(|column| column.shown).collect()))
     }
 
-    /// Resolves an expression over the columns of named relations.
-    pub(super) fn resolve_expr(
-        &mut self,
-        expr: &mut Expr,
-        relations: &[(&str, &RelationInfo)],
-    ) -> Result<(), PlanError> {
-        let mut scope = Scope::default();
-        for (qualifier, relation) in relations {
-            scope.add((*qualifier).to_owned(), Some(columns_of(relation)));
-        }
-        self.within(scope, |names| names.expr(expr))
-    }
-
     /// Runs `work` with `scope` innermost.
     fn within<T>(
         &mut self,

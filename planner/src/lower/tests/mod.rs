@@ -4,16 +4,12 @@ pub(crate) mod context;
 mod engine;
 pub(crate) mod interpret;
 
-use std::sync::Arc;
-
 use expect_test::{Expect, expect, expect_file};
-use laminardb_dataflow::plan::SetOperator;
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
-use crate::lower::output::{plan_logical, plan_view};
+use crate::lower::output::plan_view;
 use crate::lower::tests::context::{Relations, bind, relations, rows};
 use crate::lower::tests::interpret::interpret;
-use crate::set_operation::SetOperationNode;
 use crate::{PlanError, ViewPlan};
 
 pub(crate) fn plan(sql: &str) -> Result<ViewPlan, PlanError> {
@@ -483,9 +479,11 @@ fn refusals() {
         refused("WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 9) SELECT a FROM n"),
         "WITH RECURSIVE"
     );
-    assert_eq!(refused("SELECT g FROM t EXCEPT ALL SELECT tk FROM u"), "EXCEPT ALL or INTERSECT ALL");
-    assert_eq!(refused("SELECT g FROM t INTERSECT ALL SELECT tk FROM u"), "EXCEPT ALL or INTERSECT ALL");
     assert_eq!(refused("SELECT unnest([1, 2]) AS a"), "UNNEST");
+    assert_eq!(
+        refused("SELECT k FROM t WHERE EXISTS (SELECT w FROM u WHERE u.tk = t.k EXCEPT ALL SELECT 1)"),
+        "a correlated subquery with EXCEPT"
+    );
     assert_eq!(
         refused("SELECT k, n FROM (SELECT k, row_number() OVER (ORDER BY v) AS n FROM t) AS p WHERE n <= 2"),
         "OVER"
@@ -527,22 +525,43 @@ fn equal_subtrees_are_one_node() {
 
 #[test]
 fn set_operations_keep_multiplicities() {
-    let run = |operator| {
-        let side = |sql: &str| bind(sql).expect("the query is valid").logical;
-        let (left, right) = (side("SELECT b FROM bag"), side("SELECT tk FROM u"));
-        let logical = SetOperationNode::plan(left, right, operator).expect("one column each");
-        let schema = Arc::clone(logical.schema().inner());
-        let view = plan_logical(&logical, &schema).expect("the query can be planned");
-        assert_eq!(view.unique_key.is_some(), matches!(operator, SetOperator::Except | SetOperator::Intersect));
+    let run = |sql: &str| {
+        let view = plan(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         let mut rows: Vec<String> = interpret(&view.plan, &rows).iter().map(|row| row[0].to_string()).collect();
         rows.sort();
-        rows.join(" ")
+        (rows.join(" "), view.unique_key.is_some())
     };
     // bag.b is 1 1 5 5 5 NULL 2, u.tk is 1 1 2 NULL 8 4.
-    assert_eq!(run(SetOperator::Except), "5");
-    assert_eq!(run(SetOperator::ExceptAll), "5 5 5");
-    assert_eq!(run(SetOperator::Intersect), "1 2 NULL");
-    assert_eq!(run(SetOperator::IntersectAll), "1 1 2 NULL");
+    let (all, distinct) = (false, true);
+    for (sql, expected, unique) in [
+        ("SELECT b FROM bag EXCEPT SELECT tk FROM u", "5", distinct),
+        ("SELECT b FROM bag EXCEPT ALL SELECT tk FROM u", "5 5 5", all),
+        ("SELECT b FROM bag INTERSECT SELECT tk FROM u", "1 2 NULL", distinct),
+        ("SELECT b FROM bag INTERSECT ALL SELECT tk FROM u", "1 1 2 NULL", all),
+        ("SELECT b FROM bag EXCEPT ALL SELECT 5", "1 1 2 5 5 NULL", all),
+        ("SELECT b FROM bag EXCEPT ALL SELECT 5.0", "1 1 2 5 5 NULL", all),
+        // INTERSECT binds tighter, the others go from left to right.
+        ("SELECT b FROM bag EXCEPT ALL SELECT 1 INTERSECT SELECT tk FROM u", "1 2 5 5 5 NULL", all),
+        ("SELECT 1 AS a UNION ALL SELECT b FROM bag EXCEPT ALL SELECT 1", "1 1 2 5 5 5 NULL", all),
+        ("(SELECT b FROM bag EXCEPT ALL SELECT 5) EXCEPT ALL SELECT 5", "1 1 2 5 NULL", all),
+        (
+            "WITH one AS (SELECT 1 AS a) SELECT n + 1 FROM (SELECT b AS n FROM bag INTERSECT ALL SELECT a FROM one) AS p",
+            "2",
+            all,
+        ),
+        ("SELECT k FROM t WHERE k IN (SELECT b FROM bag EXCEPT SELECT 5)", "1 2", distinct),
+        ("SELECT b FROM bag EXCEPT ALL SELECT tk FROM u ORDER BY b", "5 5 5", all),
+        ("VALUES (1), (1), (2) EXCEPT ALL VALUES (1)", "1 2", all),
+    ] {
+        assert_eq!(run(sql), (expected.to_owned(), unique), "{sql}");
+    }
+    for (sql, expected) in [
+        ("SELECT k, s FROM t EXCEPT SELECT k FROM u", "same number of columns"),
+        ("SELECT k FROM t EXCEPT BY NAME SELECT k FROM u", "BY NAME is not supported"),
+    ] {
+        let error = plan(sql).expect_err(sql).to_string();
+        assert!(error.contains(expected), "{sql}: {error}");
+    }
 }
 
 #[test]
