@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::kernels::numeric::{neg, rem};
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{nullif, prep_null_mask_filter};
+use arrow::compute::{nullif, or, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Decimal128Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::{ColumnarValue, Operator};
@@ -72,8 +72,12 @@ pub(crate) fn without_zeros(values: ArrayRef) -> Result<ArrayRef> {
     if !values.data_type().is_numeric() {
         return Ok(values);
     }
-    let zero = ScalarValue::new_zero(values.data_type())?.to_scalar()?;
-    let zeros = eq(&values, &zero)?;
+    let zero = ScalarValue::new_zero(values.data_type())?;
+    let mut zeros = eq(&values, &zero.to_scalar()?)?;
+    if values.data_type().is_floating() {
+        // Arrow tells the two zeros apart.
+        zeros = or(&zeros, &eq(&values, &zero.arithmetic_negate()?.to_scalar()?)?)?;
+    }
     if zeros.has_true() { Ok(nullif(&values, &zeros)?) } else { Ok(values) }
 }
 

@@ -141,3 +141,6 @@ impl Compiled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

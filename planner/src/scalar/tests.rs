@@ -1,0 +1,321 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+};
+use arrow::compute::concat_batches;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::logical_expr::LogicalPlan;
+use laminardb_dataflow::{Evaluated, Scalar};
+
+use super::compile;
+use crate::lower::tests::context::bind;
+
+/// The first column of a query without clauses, over the columns of its relation.
+fn scalar(sql: &str) -> Arc<dyn Scalar> {
+    let bound = bind(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let LogicalPlan::Projection(projection) = &bound.logical else { panic!("{sql}: not a projection") };
+    compile(&projection.expr[0], projection.input.schema()).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+fn shown(values: &ArrayRef) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let formatter = ArrayFormatter::try_new(values.as_ref(), &options).expect("values can be shown");
+    (0..values.len()).map(|row| formatter.value(row).to_string()).collect()
+}
+
+/// The value of an expression without columns, or `error`.
+fn value(expr: &str) -> String {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), Vec::new(), &options);
+    let result = scalar(&format!("SELECT {expr} AS x")).evaluate(&row.expect("a row without columns"));
+    if result.errors.is_empty() { shown(&result.values).swap_remove(0) } else { "error".to_owned() }
+}
+
+fn check(cases: &[(&str, &str)]) {
+    for (expr, expected) in cases {
+        assert_eq!(value(expr), *expected, "{expr}");
+    }
+}
+
+/// Rows of `log`: columns id, tk, x and i.
+fn log(rows: &[(i64, Option<i64>, Option<i64>, Option<i32>)]) -> RecordBatch {
+    let relation = crate::lower::tests::context::relations().swap_remove(3);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1))),
+        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.2))),
+        Arc::new(Int32Array::from_iter(rows.iter().map(|row| row.3))),
+    ];
+    RecordBatch::try_new(relation.schema, columns).expect("the columns of the relation")
+}
+
+/// Values of each row, or what went wrong there.
+fn outcomes(scalar: &dyn Scalar, batch: &RecordBatch) -> Vec<Result<String, String>> {
+    let Evaluated { values, errors } = scalar.evaluate(batch);
+    assert_eq!(values.len(), batch.num_rows(), "{}", scalar.text());
+    assert_eq!(values.data_type(), scalar.data_type(), "{}", scalar.text());
+    assert!(errors.is_sorted_by(|a, b| a.row < b.row), "each row once, in order");
+    let mut outcomes: Vec<_> = shown(&values).into_iter().map(Ok).collect();
+    for error in errors {
+        assert!(values.is_null(error.row), "no value where it failed");
+        outcomes[error.row] = Err(error.message);
+    }
+    outcomes
+}
+
+/// Numbers around which things go wrong: zero, the ends of the types, NULL.
+fn edges() -> RecordBatch {
+    let numbers =
+        [Some(0), Some(1), Some(-1), None, Some(7), Some(i64::MAX), Some(i64::MIN), Some(300), Some(i64::MAX / 2 + 1)];
+    let mut rows = Vec::new();
+    for (at, x) in numbers.into_iter().enumerate() {
+        for (step, tk) in numbers.into_iter().enumerate() {
+            let i = [Some(i32::MAX), Some(0), None, Some(i32::MIN), Some(5)][(at + step) % 5];
+            rows.push(((at * 10 + step) as i64, tk, x, i));
+        }
+    }
+    log(&rows)
+}
+
+const FALLIBLE: &[&str] = &[
+    "x + tk",
+    "x - tk",
+    "x * tk",
+    "x / tk",
+    "x % tk",
+    "-x",
+    "i + i",
+    "abs(x)",
+    "CAST(x AS TINYINT)",
+    "CAST(x AS INT) + i",
+    "TRY_CAST(x AS TINYINT)",
+    "tk <> 0 AND 10 / tk > 0",
+    "x < 100 AND x > -100 AND CAST(x AS TINYINT) > 0",
+    "x > 100 OR x < -100 OR x IS NULL OR CAST(x AS TINYINT) > 0",
+    "CAST(x AS TINYINT) > 0 AND CAST(tk AS TINYINT) > 0",
+    "CASE WHEN x BETWEEN -100 AND 100 THEN CAST(x AS TINYINT) ELSE 0 END",
+    "CASE WHEN tk > 0 THEN x + tk WHEN tk < 0 THEN x - tk END",
+    "coalesce(tk, x + 1)",
+    "coalesce(tk, CAST(x AS TINYINT), x * 2)",
+    "nullif(x + 1, tk)",
+    "x IN (1, 7, tk + 1)",
+    "x BETWEEN tk - 1 AND tk + 1",
+    "CAST(CASE WHEN x = 7 THEN 'seven' ELSE CAST(x AS TEXT) END AS BIGINT)",
+    "NOT (x + 1 > tk)",
+    "x + 1 IS NULL",
+];
+
+#[test]
+fn a_row_has_one_outcome_whatever_shares_its_batch() {
+    let batch = edges();
+    let rows = batch.num_rows();
+    for expr in FALLIBLE {
+        let scalar = scalar(&format!("SELECT {expr} AS y FROM log"));
+        let whole = outcomes(scalar.as_ref(), &batch);
+        let alone: Vec<_> = (0..rows).flat_map(|row| outcomes(scalar.as_ref(), &batch.slice(row, 1))).collect();
+        assert_eq!(whole, alone, "{expr}");
+        for cut in [1, 2, 9, 40, rows - 1] {
+            let mut parts = outcomes(scalar.as_ref(), &batch.slice(0, cut));
+            parts.extend(outcomes(scalar.as_ref(), &batch.slice(cut, rows - cut)));
+            assert_eq!(whole, parts, "{expr} cut at {cut}");
+        }
+        // The rows in another order, and twice.
+        let turned: Vec<_> = (0..rows).rev().map(|row| batch.slice(row, 1)).collect();
+        let turned = concat_batches(&batch.schema(), turned.iter().chain([&batch])).expect("one schema");
+        let expected: Vec<_> = whole.iter().rev().chain(&whole).cloned().collect();
+        assert_eq!(outcomes(scalar.as_ref(), &turned), expected, "{expr} turned");
+    }
+}
+
+#[test]
+fn exactly_the_rows_that_fail_are_reported() {
+    let batch = log(&[
+        (1, Some(1), Some(i64::MAX), None),
+        (2, None, Some(i64::MAX), None),
+        (3, Some(-1), Some(i64::MAX), None),
+        (4, Some(-1), Some(i64::MIN), None),
+        (5, Some(0), Some(5), None),
+    ]);
+    let failing = |expr: &str| -> Vec<usize> {
+        let scalar = scalar(&format!("SELECT {expr} AS y FROM log"));
+        scalar.evaluate(&batch).errors.into_iter().map(|error| error.row).collect()
+    };
+    assert_eq!(failing("x + tk"), [0, 3]);
+    assert_eq!(failing("x / tk"), [3], "the quotient of the least integer and -1 does not fit");
+    assert_eq!(failing("x % tk"), [0; 0], "but the remainder does");
+    assert_eq!(failing("-x"), [3]);
+    assert_eq!(failing("CAST(x AS INT)"), [0, 1, 2, 3]);
+    assert_eq!(failing("id = 5 OR x + 1 > tk"), [0, 1, 2]);
+    assert_eq!(failing("id > 3 AND x + 1 > tk"), [0; 0]);
+    assert_eq!(failing("CASE WHEN id = 1 THEN x + 1 END"), [0]);
+    assert_eq!(failing("coalesce(tk, x + 1)"), [1]);
+}
+
+#[test]
+fn division_and_modulo_by_zero_are_null() {
+    check(&[
+        ("1 / 0", "NULL"),
+        ("1 % 0", "NULL"),
+        ("CAST(1 AS DOUBLE) / 0", "NULL"),
+        ("CAST(1 AS DOUBLE) / CAST('-0.0' AS DOUBLE)", "NULL"),
+        ("CAST(1 AS DOUBLE) % 0", "NULL"),
+        ("CAST(1 AS REAL) / CAST(0 AS REAL)", "NULL"),
+        ("CAST(1 AS DECIMAL(10,2)) / CAST(0 AS DECIMAL(10,2))", "NULL"),
+        ("CAST(1 AS DECIMAL(10,2)) % 0", "NULL"),
+        ("7 / 2", "3"),
+        ("-7 / 2", "-3"),
+        ("7 % -3", "1"),
+        ("-7 % 3", "-1"),
+        ("(1 / 0) IS NULL", "true"),
+    ]);
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    check(&[
+        ("9223372036854775807 + 1", "error"),
+        ("-9223372036854775807 - 2", "error"),
+        ("4611686018427387904 * 2", "error"),
+        ("(-9223372036854775807 - 1) / -1", "error"),
+        ("(-9223372036854775807 - 1) % -1", "0"),
+        ("-(-9223372036854775807 - 1)", "error"),
+        ("abs(-9223372036854775807 - 1)", "error"),
+        ("CAST(2147483647 AS INT) + CAST(1 AS INT)", "error"),
+        ("CAST(99 AS DECIMAL(38,0)) * CAST('99999999999999999999999999999999999999' AS DECIMAL(38,0))", "error"),
+    ]);
+}
+
+/// What DuckDB gives, where it says otherwise in the name of a case it is ours.
+#[test]
+fn casts_are_those_of_duckdb() {
+    check(&[
+        ("CAST(CAST(2.5 AS DOUBLE) AS INT)", "2"),
+        ("CAST(CAST(3.5 AS DOUBLE) AS INT)", "4"),
+        ("CAST(CAST(-2.5 AS DOUBLE) AS INT)", "-2"),
+        ("CAST(CAST('2.5' AS DECIMAL(2,1)) AS INT)", "3"),
+        ("CAST(CAST('-2.5' AS DECIMAL(2,1)) AS INT)", "-3"),
+        ("CAST(CAST('1.45' AS DECIMAL(5,2)) AS DECIMAL(5,1))", "1.5"),
+        ("CAST(CAST('-1.45' AS DECIMAL(5,2)) AS DECIMAL(5,1))", "-1.5"),
+        ("CAST(CAST(1.45 AS DOUBLE) AS DECIMAL(5,1))", "1.5"),
+        ("CAST('2.5' AS INT)", "3"),
+        ("CAST('-2.5' AS INT)", "-3"),
+        ("CAST(' 12 ' AS INT)", "12"),
+        ("CAST('1e3' AS INT)", "1000"),
+        ("CAST('12x' AS INT)", "error"),
+        ("TRY_CAST('12x' AS INT)", "NULL"),
+        ("CAST('' AS INT)", "error"),
+        ("CAST(300 AS TINYINT)", "error"),
+        ("TRY_CAST(300 AS TINYINT)", "NULL"),
+        ("CAST(CAST(127.5 AS DOUBLE) AS TINYINT)", "error"),
+        ("CAST(CAST(127.4 AS DOUBLE) AS TINYINT)", "127"),
+        ("CAST(CAST('nan' AS DOUBLE) AS INT)", "error"),
+        ("CAST(CAST('1e300' AS DOUBLE) AS REAL)", "error"),
+        ("CAST(true AS INT)", "1"),
+        ("CAST(2 AS BOOLEAN)", "true"),
+        ("CAST('t' AS BOOLEAN)", "true"),
+        ("CAST('TRUE' AS BOOLEAN)", "true"),
+        ("CAST('maybe' AS BOOLEAN)", "error"),
+        ("CAST(CAST(0.1 AS DOUBLE) AS TEXT)", "0.1"),
+        ("CAST(CAST('1e16' AS DOUBLE) AS TEXT)", "1e+16"),
+        ("CAST(CAST('123456789012345' AS DOUBLE) AS TEXT)", "123456789012345.0"),
+        ("CAST(CAST('1e-5' AS DOUBLE) AS TEXT)", "1e-05"),
+        ("CAST(CAST(1 AS DOUBLE) AS TEXT)", "1.0"),
+        ("CAST(CAST('1.1' AS DECIMAL(4,2)) AS TEXT)", "1.10"),
+        ("CAST(true AS TEXT)", "true"),
+        ("CAST(DATE '2024-02-29' AS TEXT)", "2024-02-29"),
+        ("CAST(TIMESTAMP '2024-02-29 12:00:00' AS TEXT)", "2024-02-29 12:00:00"),
+        ("CAST(TIMESTAMP '2024-02-29 12:00:00.120' AS TEXT)", "2024-02-29 12:00:00.12"),
+        ("CAST(CAST('2024-02-29' AS DATE) AS TEXT)", "2024-02-29"),
+        ("CAST('2024-02-30' AS DATE)", "error"),
+        ("CAST(CAST(TIMESTAMP '2024-02-29 12:00:00' AS DATE) AS TEXT)", "2024-02-29"),
+        ("CAST(CAST(DATE '2024-02-29' AS TIMESTAMP) AS TEXT)", "2024-02-29 00:00:00"),
+        ("CAST(10 AS DECIMAL(2,1))", "error"),
+        ("CAST(9 AS DECIMAL(2,1))", "9.0"),
+        ("CAST('9.99' AS DECIMAL(3,1))", "10.0"),
+        ("CAST('9.95' AS DECIMAL(3,1))", "10.0"),
+        ("CAST('1,5' AS DECIMAL(3,1))", "error"),
+        ("CAST(CAST(16777217 AS INT) AS REAL) = 16777216", "true"),
+        ("CAST(DATE '2024-01-31' + INTERVAL '1 month' AS TEXT)", "2024-02-29 00:00:00"),
+    ]);
+}
+
+#[test]
+fn patterns() {
+    check(&[
+        ("'abc' LIKE 'a%'", "true"),
+        ("'abc' LIKE 'A%'", "false"),
+        ("'abc' ILIKE 'A%'", "true"),
+        (r"'a%c' LIKE 'a\%c'", "true"),
+        (r"'abc' LIKE 'a\%c'", "false"),
+        ("'abc' NOT LIKE '_b_'", "false"),
+        ("NULL LIKE 'a'", "NULL"),
+        ("'abc' ~ '^a.c$'", "true"),
+        ("'abc' ~ 'b'", "true"),
+        ("'abc' ~* 'B'", "true"),
+        ("'abc' !~ 'b'", "false"),
+        ("regexp_like('abc', 'b+')", "true"),
+        ("regexp_replace('aXbX', 'X', '-')", "a-bX"),
+    ]);
+    // Patterns that are columns, and one that is no pattern on one row only.
+    let relation = crate::lower::tests::context::relations().swap_remove(2);
+    let text = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let numbers = Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef;
+    let batch = RecordBatch::try_new(relation.schema, vec![Arc::clone(&numbers), numbers, text(["b", "x", "("])]);
+    let scalar = scalar("SELECT 'abc' ~ c AS y FROM bag");
+    let outcomes = outcomes(scalar.as_ref(), &batch.expect("the columns of the relation"));
+    assert_eq!(outcomes[..2], [Ok("true".to_owned()), Ok("false".to_owned())]);
+    assert!(outcomes[2].is_err());
+}
+
+#[test]
+fn guards_decide_for_their_own_row() {
+    check(&[
+        ("false AND CAST('x' AS INT) > 0", "false"),
+        ("true OR CAST('x' AS INT) > 0", "true"),
+        ("NULL AND CAST('x' AS INT) > 0", "error"),
+        ("true AND CAST('x' AS INT) > 0", "error"),
+        ("CAST('x' AS INT) > 0 AND false", "error"),
+        ("CASE WHEN true THEN 1 ELSE CAST('x' AS INT) END", "1"),
+        ("coalesce(1, CAST('x' AS INT))", "1"),
+        ("coalesce(NULL, CAST('x' AS INT))", "error"),
+        ("NULL AND false", "false"),
+        ("NULL OR true", "true"),
+    ]);
+}
+
+#[test]
+fn texts_tell_expressions_apart() {
+    let text = |expr: &str| scalar(&format!("SELECT {expr} AS y FROM log")).text().to_owned();
+    assert_eq!(text("x + 1"), text("log.x + 1"));
+    for (one, other) in [
+        ("x + 1", "tk + 1"),
+        ("x = 1", "x <> 1"),
+        ("CAST(x AS INT)", "CAST(x AS SMALLINT)"),
+        ("'1'", "1"),
+        ("x / 2", "x % 2"),
+    ] {
+        assert_ne!(text(one), text(other));
+    }
+    assert_eq!(scalar("SELECT tk FROM log").column(), Some(1));
+    assert_eq!(scalar("SELECT tk + 0 AS y FROM log").column(), None);
+}
+
+#[test]
+fn either_zero_divides_to_null_and_nan_is_the_greatest() {
+    let relation = crate::lower::tests::context::relations().swap_remove(0);
+    let floats = Float64Array::from(vec![Some(-0.0), Some(0.0), Some(f64::NAN), None]);
+    let batch = RecordBatch::try_new(
+        relation.schema,
+        vec![
+            Arc::new(Int64Array::from(vec![1, 2, 3, 4])),
+            Arc::new(Int64Array::from(vec![1, 2, 3, 4])),
+            Arc::new(StringArray::from(vec!["a", "b", "c", "d"])),
+            Arc::new(floats),
+        ],
+    )
+    .expect("the columns of the relation");
+    let run = |expr: &str| shown(&scalar(&format!("SELECT {expr} AS y FROM t")).evaluate(&batch).values);
+    assert_eq!(run("v > 1e300"), ["false", "false", "true", "NULL"]);
+    assert_eq!(run("1 / v IS NULL"), ["true", "true", "false", "true"]);
+}
