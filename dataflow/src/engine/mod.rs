@@ -311,7 +311,9 @@ impl std::fmt::Debug for Engine {
 /// A worker thread from start to end. A panic stops the engine with its reason.
 fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Shared>) {
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        let mut timely = timely::worker::Worker::new(worker_config(), allocator, None);
+        // Without a clock timely takes every worker for busy, and none would ever park.
+        let clock = Some(Instant::now());
+        let mut timely = timely::worker::Worker::new(worker_config(), allocator, clock);
         let mut worker = Worker::new(&mut timely, commands, Arc::clone(shared));
         let worked = catch_unwind(AssertUnwindSafe(|| worker.run()));
         if let Err(panic) = worked {

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 QUICK_UNTIL = "2013-03-01"
+FLIGHT_COLUMNS = (
+    *("id", "time_hour", "hour", "carrier", "flight", "tailnum", "origin", "dest"),
+    *("dep_delay", "arr_delay", "air_time", "distance"),
+)
 
 
 class MissingData(Exception):
@@ -18,11 +22,15 @@ class MissingData(Exception):
 
 @dataclass(frozen=True)
 class Write:
-    """One write: ``rows`` (a pyarrow Table) are inserted into, or deleted from, ``table``."""
+    """One write: ``rows`` (a pyarrow Table) are inserted into, or deleted from, ``table``.
+
+    ``arrivals`` says that they are flights not seen before.
+    """
 
     table: str
     rows: Any
     delete: bool = False
+    arrivals: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def read(*, quick: bool) -> Data:
         flights = csv.read_csv(file, convert_options=convert)
     flights = flights.append_column("id", pa.array(range(flights.num_rows), pa.int64()))
     flights = flights.sort_by([("time_hour", "ascending"), ("minute", "ascending"), ("id", "ascending")]).select(
-        "id time_hour hour carrier flight tailnum origin dest dep_delay arr_delay air_time distance".split()
+        list(FLIGHT_COLUMNS)
     )
     weather = weather.sort_by([("time_hour", "ascending"), ("origin", "ascending")])
     if quick:
@@ -85,11 +93,12 @@ def read(*, quick: bool) -> Data:
 
 
 def writes(data: Data, batch_rows: int) -> Iterator[Write]:
-    """The year as it would have come in: flights in batches of ``batch_rows`` in order of time, the weather of each
-    batch's hours right behind it, and corrections of the batch before the last one.
+    """The year as it would have come in.
 
-    A correction sets the delay of every 50th flight anew, and takes back every 20th flight that never left. Which
-    flights these are follows from their ids, so every run sees the same writes.
+    Flights come in batches of ``batch_rows`` in order of time, the weather of each batch's hours right behind it, and
+    then corrections of the batch before the last one. A correction sets the delay of every 50th flight anew, and takes
+    back every 20th flight that never left. Which flights these are follows from their ids, so every run sees the same
+    writes.
     """
     import pyarrow.compute as pc
 
@@ -97,7 +106,7 @@ def writes(data: Data, batch_rows: int) -> Iterator[Write]:
     batches: list[Any] = []
     for start in range(0, data.flights.num_rows, batch_rows):
         batch = data.flights.slice(start, batch_rows)
-        yield Write("flights", batch)
+        yield Write("flights", batch, arrivals=True)
 
         seen_until = batch["time_hour"][-1]
         known = pc.less_equal(data.weather["time_hour"], seen_until)

@@ -64,8 +64,8 @@ def stream(conn: laminardb.Connection, data: demo_data.Data, batch_rows: int) ->
                 conn.delete(write.table, write.rows)
             else:
                 conn.insert(write.table, write.rows)
-            if write.table == "flights" and not write.delete:
-                # A batch of new flights always changes the counts, so its change comes.
+            if write.arrivals:
+                # New flights always change the counts, so there is a change to wait for.
                 time_written = conn.current_time
                 while (batch := timed.next()) is not None:
                     progress.changes[SUBSCRIBED[0]] += batch.num_rows
