@@ -20,7 +20,7 @@ with laminardb.open(":memory:", config=laminardb.LaminarConfig(workers=2)) as co
 """
 
 
-def test_workers_without_a_clock_never_parked():
+def test_workers_without_a_clock_never_parked() -> None:
     """Two spinning workers used two seconds of processor time in this second; parked ones use next to none."""
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 0.2

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -14,7 +16,7 @@ def blocks(language: str) -> list[str]:
     return found
 
 
-def test_its_python_blocks_run_and_print_what_their_comments_say(capsys):
+def test_its_python_blocks_run_and_print_what_their_comments_say(capsys: pytest.CaptureFixture[str]) -> None:
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
         printed = capsys.readouterr().out.splitlines()
@@ -22,7 +24,7 @@ def test_its_python_blocks_run_and_print_what_their_comments_say(capsys):
         assert all(line in block for line in printed)
 
 
-def test_its_commands_are_the_ones_that_ci_runs():
+def test_its_commands_are_the_ones_that_ci_runs() -> None:
     demo, tests = blocks("bash")
     assert tests.strip() == "bash tests/run"
     assert "exec bash tests/run" in (ROOT / ".ci" / "run").read_text()
