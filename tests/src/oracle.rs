@@ -81,7 +81,7 @@ impl Follower {
 
     /// Waits for the next batch, as `op row` lines; `None` at the end.
     #[track_caller]
-    pub fn next(&mut self) -> Option<Vec<String>> {
+    pub fn changes(&mut self) -> Option<Vec<String>> {
         match self.subscription.next(Some(Duration::from_secs(60))) {
             Ok(Next::Batch(batch)) => {
                 self.apply(&batch);

@@ -48,9 +48,9 @@ fn a_view_that_skips_leaves_failing_rows_out() {
         let mut follower = Follower::of(&database, "v");
         database.run("INSERT INTO t VALUES (1, '1'), (2, 'two')");
         assert_eq!(database.rows("SELECT * FROM v"), ["1 | 1"]);
-        assert_eq!(follower.next().expect("the good row"), ["Insert 1 | 1"]);
+        assert_eq!(follower.changes().expect("the good row"), ["Insert 1 | 1"]);
         database.run("UPDATE t SET s = '2' WHERE id = 2");
-        assert_eq!(follower.next().expect("the mended row"), ["Insert 2 | 2"]);
+        assert_eq!(follower.changes().expect("the mended row"), ["Insert 2 | 2"]);
     }
 }
 

@@ -19,13 +19,13 @@ fn an_updated_group_is_one_pair() {
         database.run("CREATE MATERIALIZED VIEW n AS SELECT k, count(*) AS n FROM s GROUP BY k");
         database.run("INSERT INTO s VALUES (1, 0), (1, 0), (2, 0)");
         let mut follower = Follower::of(&database, "n");
-        let mut snapshot = follower.next().expect("a snapshot");
+        let mut snapshot = follower.changes().expect("a snapshot");
         snapshot.sort();
         assert_eq!(snapshot, ["Insert 1 | 2", "Insert 2 | 1"]);
         database.run("INSERT INTO s VALUES (2, 0)");
-        assert_eq!(follower.next().expect("a change"), ["UpdateDelete 2 | 1", "UpdateInsert 2 | 2"]);
+        assert_eq!(follower.changes().expect("a change"), ["UpdateDelete 2 | 1", "UpdateInsert 2 | 2"]);
         database.run("INSERT INTO s VALUES (3, 0)");
-        assert_eq!(follower.next().expect("a change"), ["Insert 3 | 1"]);
+        assert_eq!(follower.changes().expect("a change"), ["Insert 3 | 1"]);
     }
 }
 
@@ -37,18 +37,18 @@ fn a_relation_gives_its_own_changes() {
     let mut table = Follower::of(&database, "t");
     let mut bag = Follower::of(&database, "bag");
     database.run("INSERT INTO s VALUES (1, 2)");
-    assert_eq!(source.next().expect("rows"), ["Insert 1 | 2"]);
+    assert_eq!(source.changes().expect("rows"), ["Insert 1 | 2"]);
     database.run("INSERT INTO t VALUES (1, 10)");
-    assert_eq!(table.next().expect("rows"), ["Insert 1 | 10"]);
+    assert_eq!(table.changes().expect("rows"), ["Insert 1 | 10"]);
     database.run("INSERT OR REPLACE INTO t VALUES (1, 11)");
-    assert_eq!(table.next().expect("rows"), ["UpdateDelete 1 | 10", "UpdateInsert 1 | 11"]);
+    assert_eq!(table.changes().expect("rows"), ["UpdateDelete 1 | 10", "UpdateInsert 1 | 11"]);
     // An equal replacement is no change.
     database.run("INSERT OR REPLACE INTO t VALUES (1, 11); DELETE FROM t WHERE k = 1");
-    assert_eq!(table.next().expect("rows"), ["Delete 1 | 11"]);
+    assert_eq!(table.changes().expect("rows"), ["Delete 1 | 11"]);
     database.run("INSERT INTO bag VALUES (7), (7)");
-    assert_eq!(bag.next().expect("rows"), ["Insert 7", "Insert 7"]);
+    assert_eq!(bag.changes().expect("rows"), ["Insert 7", "Insert 7"]);
     database.run("DELETE FROM bag");
-    assert_eq!(bag.next().expect("rows"), ["Delete 7", "Delete 7"]);
+    assert_eq!(bag.changes().expect("rows"), ["Delete 7", "Delete 7"]);
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn without_a_snapshot_only_later_changes_come() {
 fn constants_are_delivered_and_end() {
     let database = Database::new(1);
     let mut follower = Follower::of_query(&database, "SELECT 1 AS one UNION ALL SELECT 2");
-    assert_eq!(follower.next().expect("rows").len(), 2);
-    assert_eq!(follower.next(), None);
+    assert_eq!(follower.changes().expect("rows").len(), 2);
+    assert_eq!(follower.changes(), None);
     assert!(!follower.subscription().is_active());
 }
 
@@ -140,15 +140,15 @@ fn dropping_a_relation_ends_its_readers_after_what_is_pending() {
         let mut of_table = Follower::of(&database, "t");
         database.run("INSERT INTO s VALUES (1, 1)");
         database.run("DROP SOURCE s CASCADE");
-        assert_eq!(of_view.next().expect("pending"), ["Insert 1 | 1"]);
+        assert_eq!(of_view.changes().expect("pending"), ["Insert 1 | 1"]);
         assert_eq!(of_view.failure().code(), 501);
-        assert_eq!(of_view.next(), None);
-        assert_eq!(of_query.next().expect("pending"), ["Insert 2"]);
+        assert_eq!(of_view.changes(), None);
+        assert_eq!(of_query.changes().expect("pending"), ["Insert 2"]);
         assert_eq!(of_query.failure().code(), 501);
-        assert_eq!(of_source.next().expect("pending"), ["Insert 1 | 1"]);
+        assert_eq!(of_source.changes().expect("pending"), ["Insert 1 | 1"]);
         assert_eq!(of_source.failure().code(), 501);
         database.run("INSERT INTO t VALUES (1, 1)");
-        assert_eq!(of_table.next().expect("it lives"), ["Insert 1 | 1"]);
+        assert_eq!(of_table.changes().expect("it lives"), ["Insert 1 | 1"]);
     }
 }
 
@@ -159,7 +159,7 @@ fn replacing_a_view_ends_its_readers() {
     database.run("CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM s");
     let mut follower = Follower::of(&database, "n");
     database.run("CREATE OR REPLACE MATERIALIZED VIEW n AS SELECT sum(v) AS n FROM s");
-    assert_eq!(follower.next().expect("the snapshot"), ["Insert 0"]);
+    assert_eq!(follower.changes().expect("the snapshot"), ["Insert 0"]);
     assert_eq!(follower.failure().code(), 501);
 }
 
@@ -171,8 +171,8 @@ fn shutdown_delivers_what_is_pending_and_ends() {
     let mut follower = Follower::of(&database, "n");
     database.run("INSERT INTO s VALUES (1, 1)");
     database.session.shutdown().expect("it stops");
-    assert_eq!(follower.next().expect("pending"), ["Insert 1 | 1"]);
-    assert_eq!(follower.next(), None);
+    assert_eq!(follower.changes().expect("pending"), ["Insert 1 | 1"]);
+    assert_eq!(follower.changes(), None);
 }
 
 #[test]

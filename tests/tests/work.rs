@@ -19,7 +19,7 @@ fn one_changed_row_of_many_groups_is_two_rows_and_little_work() {
         database.session.insert("t", vec![rows.expect("three columns")]).expect("stored");
         database.run("CREATE MATERIALIZED VIEW totals AS SELECT k, count(*) AS n, sum(v) AS total FROM t GROUP BY k");
         let mut follower = Follower::of(&database, "totals");
-        let snapshot = follower.next().expect("a snapshot");
+        let snapshot = follower.changes().expect("a snapshot");
         assert_eq!(snapshot.len() as i64, GROUPS);
         let touched = || {
             let report = database.session.engine_report().expect("a report");
@@ -28,7 +28,7 @@ fn one_changed_row_of_many_groups_is_two_rows_and_little_work() {
         };
         let before = touched();
         database.run("INSERT OR REPLACE INTO t VALUES (7, 7, 70)");
-        assert_eq!(follower.next().expect("a change"), ["UpdateDelete 7 | 1 | 7", "UpdateInsert 7 | 1 | 70"]);
+        assert_eq!(follower.changes().expect("a change"), ["UpdateDelete 7 | 1 | 7", "UpdateInsert 7 | 1 | 70"]);
         assert_eq!(follower.changes, 2);
         let work = touched() - before;
         assert!(work <= 40, "{work} records were touched for one changed row");

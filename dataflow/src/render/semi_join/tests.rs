@@ -42,7 +42,7 @@ fn layout(case: &Case) -> SemiJoinLayout {
 
 fn fragment(case: Case) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
-        let [left, right] = <[_; 2]>::try_from(streams).ok().expect("two inputs");
+        let Ok([left, right]) = <[_; 2]>::try_from(streams) else { panic!("two inputs") };
         vec![semi_join(arrange(left, &left_layout(&case), "Arrange"), right, layout(&case)).0]
     })
 }
