@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod cast;
+mod comparison;
 mod logic;
 mod text;
 
@@ -58,6 +59,14 @@ fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> 
                 Some(Arc::new(Arithmetic::new(binary.clone())))
             }
             Operator::And | Operator::Or => Some(Arc::new(Logic::new(binary))),
+            Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom => Some(Arc::new(comparison::of_one_zero(binary))),
             _ => None,
         };
     }

@@ -318,4 +318,8 @@ fn either_zero_divides_to_null_and_nan_is_the_greatest() {
     let run = |expr: &str| shown(&scalar(&format!("SELECT {expr} AS y FROM t")).evaluate(&batch).values);
     assert_eq!(run("v > 1e300"), ["false", "false", "true", "NULL"]);
     assert_eq!(run("1 / v IS NULL"), ["true", "true", "false", "true"]);
+    assert_eq!(run("v = 0"), ["true", "true", "false", "NULL"]);
+    assert_eq!(run("v < 0.0"), ["false", "false", "false", "NULL"]);
+    assert_eq!(run("v BETWEEN 0 AND 1"), ["true", "true", "false", "NULL"]);
+    assert_eq!(run("v IS DISTINCT FROM 0.0"), ["false", "false", "true", "true"]);
 }
