@@ -19,7 +19,7 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::aggregate_statistics::AggregateStatistics;
 use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
@@ -104,7 +104,6 @@ impl Executor {
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = ties::make_cuts_total(plan)?;
-        let plan = plan.transform_up_with_subqueries(group_distinct)?.data;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
         let planner =
@@ -179,13 +178,6 @@ fn scanned_relation(scan: &TableScan) -> Result<(CollectionId, Arc<RelationInfo>
         return internal_err!("a scan of {} whose query was not inlined", relation.name);
     };
     Ok((collection, Arc::clone(relation)))
-}
-
-/// The executor knows DISTINCT as a grouping by all columns.
-fn group_distinct(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let LogicalPlan::Distinct(Distinct::All(input)) = node else { return Ok(Transformed::no(node)) };
-    let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
-    Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(input, columns, Vec::new())?)))
 }
 
 /// Puts the rows of a scan in its place.
