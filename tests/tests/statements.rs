@@ -97,6 +97,21 @@ fn a_failed_definition_leaves_nothing() {
 }
 
 #[test]
+fn a_conflict_is_found_by_the_key_as_sql_compares_it() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE k (x DOUBLE PRIMARY KEY, v BIGINT)");
+    assert_eq!(database.changed("INSERT INTO k VALUES (0.0, 1), ('NaN'::DOUBLE, 2), (3.0, 4)"), 3);
+    let upsert = "INSERT INTO k VALUES (-0.0, 10), ('NaN'::DOUBLE, 20), (5.0, 50) \
+                  ON CONFLICT (x) DO UPDATE SET v = v + excluded.v WHERE v < 100";
+    assert_eq!(database.changed(upsert), 3);
+    assert_eq!(database.rows("SELECT v FROM k ORDER BY v"), ["4", "11", "22", "50"]);
+    let repeated = "INSERT INTO k VALUES (7.0, 1), (0.0, 2), (-0.0, 3) ON CONFLICT (x) DO UPDATE SET v = 0";
+    let (code, text) = database.refused(repeated);
+    assert!(code == 400 && text.contains("two rows for table k have the same key (row 2)"), "{code} {text}");
+    assert_eq!(database.rows("SELECT count(*) FROM k"), ["4"]);
+}
+
+#[test]
 fn writes_count_what_they_change() {
     let database = Database::new(1);
     database

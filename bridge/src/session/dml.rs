@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow_row::{RowConverter, SortField};
-use hashbrown::HashMap;
 use laminardb_dataflow::{RelationId, Scalar};
 use laminardb_planner::bind::{BoundConflict, bind_delete, bind_insert, bind_update};
 use laminardb_planner::catalog::RelationKind;
@@ -256,16 +254,13 @@ impl DoUpdate<'_> {
             given.push(ingest::conform(batch, layout.spec(), 0)?);
         }
         let given = concat(&self.target.schema, &given)?;
-        let there = match frozen.scan(self.relation) {
-            Some(scan) => concat(&self.target.schema, &scan.batches())?,
-            None => RecordBatch::new_empty(Arc::clone(&self.target.schema)),
-        };
-        let (fresh, matched) = self.match_keys(&given, &there)?;
-        let (fresh_rows, old_rows, new_rows) = (
-            take(&given, &fresh)?,
-            take(&there, &matched.iter().map(|(_, old)| *old).collect::<Vec<_>>())?,
-            take(&given, &matched.iter().map(|(new, _)| *new).collect::<Vec<_>>())?,
-        );
+        if let Some(row) = layout.first_repeated_key(&given) {
+            let name = &self.target.name;
+            return Err(Error::QueryFailed(format!("two rows for table {name} have the same key (row {row})")));
+        }
+        let (matched, old_rows) = frozen.find(self.relation, &given)?;
+        let fresh: Vec<u32> = (0..given.num_rows() as u32).filter(|row| matched.binary_search(row).is_err()).collect();
+        let (fresh_rows, new_rows) = (take(&given, &fresh)?, take(&given, &matched)?);
         let (old, new) = self.changed(old_rows, &new_rows)?;
         let count = (fresh.len() + old.num_rows()) as u64;
         let writes = vec![
@@ -275,36 +270,6 @@ impl DoUpdate<'_> {
         ];
         frozen.write(writes)?;
         Ok(count)
-    }
-
-    /// Rows given whose key is not there, and pairs of a row given and the row there with its key.
-    fn match_keys(&self, given: &RecordBatch, there: &RecordBatch) -> Result<(Vec<u64>, Vec<(u64, u64)>), Error> {
-        let key = &self.target.primary_key;
-        let fields = key.iter().map(|c| SortField::new(self.target.schema.field(*c).data_type().clone())).collect();
-        let converter = RowConverter::new(fields).map_err(internal)?;
-        let columns = |batch: &RecordBatch| key.iter().map(|c| Arc::clone(batch.column(*c))).collect::<Vec<_>>();
-        let given_keys = converter.convert_columns(&columns(given)).map_err(internal)?;
-        let there_keys = converter.convert_columns(&columns(there)).map_err(internal)?;
-        let mut wanted: HashMap<&[u8], Option<u64>> = HashMap::with_capacity(given.num_rows());
-        for row in 0..given.num_rows() {
-            if wanted.insert(given_keys.row(row).data(), None).is_some() {
-                let name = &self.target.name;
-                return Err(Error::QueryFailed(format!("two rows for table {name} have the same key (row {row})")));
-            }
-        }
-        for row in 0..there.num_rows() {
-            if let Some(found) = wanted.get_mut(there_keys.row(row).data()) {
-                *found = Some(row as u64);
-            }
-        }
-        let (mut fresh, mut matched) = (Vec::new(), Vec::new());
-        for row in 0..given.num_rows() {
-            match wanted[given_keys.row(row).data()] {
-                Some(old) => matched.push((row as u64, old)),
-                None => fresh.push(row as u64),
-            }
-        }
-        Ok((fresh, matched))
     }
 
     /// Of rows there and the rows given for their keys, those that the statement changes: as they are and as they
@@ -322,10 +287,8 @@ impl DoUpdate<'_> {
         if let Some(selection) = &self.selection {
             let chosen = evaluate(selection, &pairs)?;
             let chosen = chosen.as_boolean();
-            let rows: Vec<u64> = (0..chosen.len())
-                .filter(|row| chosen.is_valid(*row) && chosen.value(*row))
-                .map(|row| row as u64)
-                .collect();
+            let is_chosen = |row: &u32| chosen.is_valid(*row as usize) && chosen.value(*row as usize);
+            let rows: Vec<u32> = (0..chosen.len() as u32).filter(is_chosen).collect();
             old = take(&old, &rows)?;
             pairs = take(&pairs, &rows)?;
         }
@@ -350,8 +313,8 @@ fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, Er
     concat_batches(schema, batches).map_err(internal)
 }
 
-fn take(batch: &RecordBatch, rows: &[u64]) -> Result<RecordBatch, Error> {
-    take_record_batch(batch, &UInt64Array::from(rows.to_vec())).map_err(internal)
+fn take(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, Error> {
+    take_record_batch(batch, &UInt32Array::from(rows.to_vec())).map_err(internal)
 }
 
 fn internal(error: arrow::error::ArrowError) -> Error {

@@ -66,7 +66,7 @@ impl Keys {
     }
 
     /// The first row whose key an earlier row has.
-    fn first_repeated(&self) -> Option<u32> {
+    pub(super) fn first_repeated(&self) -> Option<u32> {
         let winners = self.winners.as_ref()?;
         (0..self.hashes.len() as u32).find(|row| winners.binary_search(row).is_err())
     }

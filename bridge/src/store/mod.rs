@@ -143,6 +143,11 @@ impl Layout {
         &self.spec
     }
 
+    /// The first row of `batch`, a batch of a keyed table, whose key an earlier row has.
+    pub(crate) fn first_repeated_key(&self, batch: &RecordBatch) -> Option<u32> {
+        Keys::new(self, self.key.encode(batch), false).first_repeated()
+    }
+
     /// Fits the rows of a write to the relation and computes all that needs no look at its rows.
     pub fn prepare(self: &Arc<Self>, operation: Operation, batches: &[RecordBatch]) -> Result<Prepared, Error> {
         self.check(operation)?;
