@@ -201,13 +201,14 @@ impl ViewOutput {
         if !watched && self.readers.iter().all(|(after, _)| time <= *after) {
             return;
         }
-        let Some(changes) = self.consolidator.consolidate(time, batches) else { return };
-        if watched {
-            self.sink.changes(self.worker, self.view, time, &changes);
-        }
-        for (after, queue) in &self.readers {
-            if time > *after {
-                queue.borrow_mut().push(Event::Rows(time, changes.clone()));
+        for changes in self.consolidator.consolidate(time, batches) {
+            if watched {
+                self.sink.changes(self.worker, self.view, time, &changes);
+            }
+            for (after, queue) in &self.readers {
+                if time > *after {
+                    queue.borrow_mut().push(Event::Rows(time, changes.clone()));
+                }
             }
         }
     }
@@ -257,6 +258,16 @@ fn take_closed(stash: &mut Vec<UpdateBatch>, frontier: Time) -> BTreeMap<Time, V
     closed
 }
 
+/// Whether no row can be both inserted and removed.
+fn all_of_one_sign(batches: &[UpdateBatch]) -> bool {
+    let first = batches[0].diffs.at(0) > 0;
+    let agrees = |diff: &Diff| (*diff > 0) == first;
+    batches.iter().all(|batch| match &batch.diffs {
+        PerRow::Same(diff) => agrees(diff),
+        PerRow::Each(diffs) => diffs.iter().all(agrees),
+    })
+}
+
 /// Nets equal rows.
 pub(crate) struct Consolidator {
     schema: SchemaRef,
@@ -268,32 +279,32 @@ impl Consolidator {
         Consolidator { schema, codec: None }
     }
 
-    /// The updates of one time, equal rows netted when some are inserted and some removed; `None` if nothing is left.
+    /// The updates of one time, equal rows netted when some are inserted and some removed.
     ///
-    /// Rows stay in the order in which they first came. Insertions alone are passed on as they are.
-    pub(crate) fn consolidate(&mut self, time: Time, batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
-        let batch = self.concatenate(time, batches)?;
-        let diffs: Vec<Diff> = match &batch.diffs {
-            PerRow::Same(_) => return Some(batch),
-            PerRow::Each(diffs) if diffs.iter().all(|diff| *diff > 0) => return Some(batch),
-            PerRow::Each(diffs) => diffs.to_vec(),
-        };
+    /// Rows stay in the order in which they first came. Insertions alone, and removals alone, are passed on batch by
+    /// batch as they are: a large load is not copied here.
+    pub(crate) fn consolidate(&mut self, time: Time, batches: Vec<UpdateBatch>) -> Vec<UpdateBatch> {
+        if batches.is_empty() || all_of_one_sign(&batches) {
+            return batches;
+        }
+        let batch = self.concatenate(time, &batches);
+        let diffs: Vec<Diff> = (0..batch.len()).map(|row| batch.diffs.at(row)).collect();
         let (rows, diffs) = self.net(&batch, &diffs);
         if rows.is_empty() {
-            return None;
+            return Vec::new();
         }
         let mut netted = batch.take(&rows);
         netted.diffs = PerRow::from_vec(diffs);
-        Some(netted)
+        vec![netted]
     }
 
-    fn concatenate(&self, time: Time, mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
-        if batches.len() <= 1 {
-            return batches.pop();
+    fn concatenate(&self, time: Time, batches: &[UpdateBatch]) -> UpdateBatch {
+        if let [one] = batches {
+            return one.clone();
         }
         let rows = concat_batches(&self.schema, batches.iter().map(|b| &b.rows)).expect("batches of one view");
         let diffs = batches.iter().flat_map(|b| (0..b.len()).map(|row| b.diffs.at(row))).collect();
-        Some(UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::from_vec(diffs) })
+        UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::from_vec(diffs) }
     }
 
     /// Positions of the rows whose diffs do not net to zero, where they first come, and their nets.
