@@ -20,8 +20,9 @@ use super::sort::{merge_runs, sort};
 use crate::update::PerRow;
 use crate::{Time, UpdateBatch};
 
-/// Rows that make a run. Small in tests, so that they meet several.
-const RUN: usize = if cfg!(test) { 300 } else { 1 << 17 };
+/// Rows that make a run: few enough that the buffers they are sorted in stay in the cache and are used again by the
+/// next run. Small in tests, so that they meet several.
+const RUN: usize = if cfg!(test) { 300 } else { 1 << 15 };
 
 /// The updates of an arrangement whose times are not closed.
 pub struct UpdateBatcher {

@@ -17,13 +17,49 @@ const PARTITION: usize = 64;
 /// The updates of `batches`, sorted and consolidated.
 pub(super) fn sort(layout: &Layout, batches: &[UpdateBatch]) -> VecDeque<Chunk> {
     let unsorted = Unsorted::encode(layout, batches);
-    let mut order = unsorted.partitioned();
-    let bits = unsorted.partition_bits();
-    let bucket = |hash: u64| hash.checked_shr(64 - bits).unwrap_or(0);
-    for bucket in order.chunk_by_mut(|a, b| bucket(a.0) == bucket(b.0)) {
-        bucket.sort_unstable_by(|a, b| unsorted.compare(*a, *b));
-    }
+    let order = unsorted.hashes.iter().enumerate().map(|(row, hash)| (*hash, position(row))).collect();
+    let order = sorted_by_hash(order, |entry| entry.0, |a, b| unsorted.compare(*a, *b));
     unsorted.consolidate(&order)
+}
+
+/// Sorts entries by `compare`, which orders by `hash` first. Hashes are spread evenly between the least and the
+/// greatest, so entries are first put into buckets of a few, which are in order.
+fn sorted_by_hash<E: Copy + Default>(
+    mut entries: Vec<E>,
+    hash: impl Fn(&E) -> u64,
+    compare: impl Fn(&E, &E) -> Ordering,
+) -> Vec<E> {
+    let (low, high) = entries.iter().map(&hash).fold((u64::MAX, 0), |(low, high), h| (low.min(h), high.max(h)));
+    if entries.len() < PARTITION || low == high {
+        entries.sort_unstable_by(&compare);
+        return entries;
+    }
+    let bits = (usize::BITS - entries.len().leading_zeros()).saturating_sub(2).clamp(1, 16);
+    let shift = (u64::BITS - (high - low).leading_zeros()).saturating_sub(bits);
+    let bucket = |entry: &E| ((hash(entry) - low) >> shift) as usize;
+    let mut ends = vec![0_u32; (1 << bits) + 1];
+    for entry in &entries {
+        ends[bucket(entry) + 1] += 1;
+    }
+    for i in 1..ends.len() {
+        ends[i] += ends[i - 1];
+    }
+    let mut sorted = vec![E::default(); entries.len()];
+    for entry in &entries {
+        let end = &mut ends[bucket(entry)];
+        sorted[*end as usize] = *entry;
+        *end += 1;
+    }
+    let mut rest = &mut sorted[..];
+    let mut start = 0;
+    for end in &ends[..1 << bits] {
+        let (bucket, after) = rest.split_at_mut((end - start) as usize);
+        if bucket.len() > 1 {
+            bucket.sort_unstable_by(&compare);
+        }
+        (rest, start) = (after, *end);
+    }
+    sorted
 }
 
 /// Encoded updates in order of arrival.
@@ -49,35 +85,6 @@ impl Unsorted {
         let times = concatenated(batches, |b| (&b.times, b.len()));
         let diffs = concatenated(batches, |b| (&b.diffs, b.len()));
         Unsorted { rows, hashes, key_lengths, times, diffs }
-    }
-
-    /// How many top bits of the hash part the rows into buckets of a few.
-    fn partition_bits(&self) -> u32 {
-        let rows = self.hashes.len();
-        if rows < PARTITION { 0 } else { (usize::BITS - rows.leading_zeros()).saturating_sub(2).clamp(1, 16) }
-    }
-
-    /// Hashes and positions of the rows, those with equal top bits together and in order of these.
-    fn partitioned(&self) -> Vec<(u64, u32)> {
-        let bits = self.partition_bits();
-        if bits == 0 {
-            return self.hashes.iter().enumerate().map(|(row, hash)| (*hash, position(row))).collect();
-        }
-        let bucket = |hash: u64| (hash >> (64 - bits)) as usize;
-        let mut next = vec![0_u32; (1 << bits) + 1];
-        for hash in &self.hashes {
-            next[bucket(*hash) + 1] += 1;
-        }
-        for i in 1..next.len() {
-            next[i] += next[i - 1];
-        }
-        let mut order = vec![(0, 0); self.hashes.len()];
-        for (row, hash) in self.hashes.iter().enumerate() {
-            let slot = &mut next[bucket(*hash)];
-            order[*slot as usize] = (*hash, position(row));
-            *slot += 1;
-        }
-        order
     }
 
     #[inline]
@@ -209,11 +216,6 @@ fn take_through(run: &mut VecDeque<Chunk>, last: u64) -> Vec<Chunk> {
 /// Sorts the updates of several chunks together.
 fn merge_range(chunks: &[Chunk], merged: &mut RunBuilder) {
     let rows = chunks.iter().map(|chunk| chunk.range().len()).sum();
-    let mut order: Vec<(u64, u32, u32)> = Vec::with_capacity(rows);
-    for (source, chunk) in chunks.iter().enumerate() {
-        let source = position(source);
-        order.extend(chunk.range().map(|row| (chunk.updates().hashes[row], source, position(row))));
-    }
     let at = |entry: &(u64, u32, u32)| (chunks[entry.1 as usize].updates(), entry.2 as usize);
     let compare = |a: &(u64, u32, u32), b: &(u64, u32, u32)| {
         a.0.cmp(&b.0).then_with(|| {
@@ -221,7 +223,12 @@ fn merge_range(chunks: &[Chunk], merged: &mut RunBuilder) {
             x.compare(i, y, j)
         })
     };
-    order.sort_unstable_by(compare);
+    let mut entries: Vec<(u64, u32, u32)> = Vec::with_capacity(rows);
+    for (source, chunk) in chunks.iter().enumerate() {
+        let source = position(source);
+        entries.extend(chunk.range().map(|row| (chunk.updates().hashes[row], source, position(row))));
+    }
+    let order = sorted_by_hash(entries, |entry| entry.0, compare);
     for equal in order.chunk_by(|a, b| compare(a, b).is_eq()) {
         let (updates, row) = at(&equal[0]);
         let diff = equal.iter().map(|entry| at(entry).0.diff(entry.2 as usize)).sum();
