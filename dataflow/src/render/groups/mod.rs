@@ -1,17 +1,19 @@
 //! Which group has which key: dense ids given out to keys, and taken back.
 
-use arrow::array::RecordBatch;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+mod table;
 
-use crate::row_bytes::{KeyCodec, hash_bytes};
+use arrow::array::RecordBatch;
+
+use crate::row_bytes::{EncodedRows, KeyCodec, hash_bytes};
+use table::IdTable;
+
+/// Rows that are looked up together.
+const BLOCK: usize = 64;
 
 /// Groups by the bytes of their keys.
 pub(crate) struct Groups {
     key: KeyCodec,
-    /// Ids; the hash and bytes of each are beside.
-    table: HashTable<u32>,
-    hashes: Vec<u64>,
+    table: IdTable,
     keys: KeyBytes,
     /// Ids to give out again.
     free: Vec<u32>,
@@ -20,7 +22,7 @@ pub(crate) struct Groups {
 /// Key bytes by id.
 enum KeyBytes {
     /// All of one length, one after the other.
-    Fixed { width: usize, bytes: Vec<u8> },
+    Fixed { width: usize, bytes: Vec<u8>, len: usize },
     /// Each on its own; empty for ids that are free.
     Each { keys: Vec<Box<[u8]>>, bytes: usize },
 }
@@ -28,10 +30,10 @@ enum KeyBytes {
 impl Groups {
     pub(crate) fn new(key: KeyCodec) -> Self {
         let keys = match key.codec().width() {
-            Some(width) => KeyBytes::Fixed { width, bytes: Vec::new() },
+            Some(width) => KeyBytes::Fixed { width, bytes: Vec::new(), len: 0 },
             None => KeyBytes::Each { keys: Vec::new(), bytes: 0 },
         };
-        Groups { key, table: HashTable::new(), hashes: Vec::new(), keys, free: Vec::new() }
+        Groups { key, table: IdTable::new(), keys, free: Vec::new() }
     }
 
     /// Number of groups.
@@ -41,7 +43,7 @@ impl Groups {
 
     /// All ids are below this.
     pub(crate) fn capacity(&self) -> usize {
-        self.hashes.len()
+        self.keys.len()
     }
 
     /// The keys.
@@ -54,33 +56,51 @@ impl Groups {
         let encoded = self.key.encode(batch);
         groups.clear();
         groups.reserve(encoded.len());
-        for row in 0..encoded.len() {
-            let key = encoded.row(row);
-            groups.push(self.id(key));
+        for start in (0..encoded.len()).step_by(BLOCK) {
+            self.assign_block(&encoded, start..encoded.len().min(start + BLOCK), groups);
+        }
+    }
+
+    /// The groups of some rows: where each search begins, then which group it may be, then whether it is.
+    fn assign_block(&mut self, keys: &EncodedRows, rows: std::ops::Range<usize>, groups: &mut Vec<u32>) {
+        let mut hashes = [0; BLOCK];
+        for (hash, row) in hashes.iter_mut().zip(rows.clone()) {
+            *hash = hash_bytes(keys.row(row));
+        }
+        let hashes = &hashes[..rows.len()];
+        let mut firsts = [IdTable::NOTHING; BLOCK];
+        for (first, hash) in firsts.iter_mut().zip(hashes) {
+            *first = self.table.first(*hash);
+        }
+        let mut candidates = [None; BLOCK];
+        for ((candidate, hash), first) in candidates.iter_mut().zip(hashes).zip(firsts) {
+            *candidate = self.table.candidate(*hash, first);
+        }
+        for ((row, hash), candidate) in rows.zip(hashes).zip(candidates) {
+            let key = keys.row(row);
+            groups.push(match candidate {
+                Some(id) if self.keys.get(id) == key => id,
+                _ => self.id_of(key, *hash),
+            });
         }
     }
 
     /// The group of `key`, a new one if it is new.
-    #[inline]
     pub(crate) fn id(&mut self, key: &[u8]) -> u32 {
-        let hash = hash_bytes(key);
-        let (hashes, keys) = (&self.hashes, &self.keys);
-        let same = |id: &u32| hashes[*id as usize] == hash && keys.get(*id) == key;
-        match self.table.entry(hash, same, |id| hashes[*id as usize]) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                let next = u32::try_from(hashes.len()).expect("a worker has less than 2^32 groups");
-                let id = self.free.pop().unwrap_or(next);
-                entry.insert(id);
-                if id == next {
-                    self.hashes.push(hash);
-                } else {
-                    self.hashes[id as usize] = hash;
-                }
-                self.keys.set(id, key);
-                id
-            }
+        self.id_of(key, hash_bytes(key))
+    }
+
+    fn id_of(&mut self, key: &[u8], hash: u64) -> u32 {
+        let keys = &self.keys;
+        if let Some(id) = self.table.find(hash, |id| keys.get(id) == key) {
+            return id;
         }
+        let next = u32::try_from(self.keys.len()).expect("a worker has less than 2^32 groups");
+        let id = self.free.pop().unwrap_or(next);
+        self.keys.set(id, key);
+        let keys = &self.keys;
+        self.table.insert(hash, id, |id| hash_bytes(keys.get(id)));
+        id
     }
 
     /// The group of each key of `keys`, whose columns are the key columns, where there is one.
@@ -88,9 +108,7 @@ impl Groups {
         let encoded = self.key.codec().encode(keys.columns(), keys.num_rows());
         let find = |row: usize| {
             let key = encoded.row(row);
-            let hash = hash_bytes(key);
-            let same = |id: &u32| self.hashes[*id as usize] == hash && self.keys.get(*id) == key;
-            self.table.find(hash, same).copied()
+            self.table.find(hash_bytes(key), |id| self.keys.get(id) == key)
         };
         (0..encoded.len()).filter_map(find).collect()
     }
@@ -102,20 +120,15 @@ impl Groups {
 
     /// Takes back an id that is given out.
     pub(crate) fn remove(&mut self, id: u32) {
-        let hash = self.hashes[id as usize];
-        let entry = self.table.find_entry(hash, |other| *other == id);
-        entry.expect("only groups there are get removed").remove();
+        let keys = &self.keys;
+        self.table.remove(hash_bytes(keys.get(id)), id, |id| hash_bytes(keys.get(id)));
         self.keys.clear(id);
         self.free.push(id);
-        if self.table.len() * 8 < self.table.capacity() && self.table.capacity() > 1024 {
-            let hashes = &self.hashes;
-            self.table.shrink_to(2 * self.table.len(), |id| hashes[*id as usize]);
-        }
     }
 
     /// All ids given out, ascending.
     pub(crate) fn ids(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> = self.table.iter().copied().collect();
+        let mut ids: Vec<u32> = self.table.ids().collect();
         ids.sort_unstable();
         ids
     }
@@ -125,25 +138,34 @@ impl Groups {
             KeyBytes::Fixed { bytes, .. } => bytes.capacity(),
             KeyBytes::Each { keys, bytes } => keys.capacity() * size_of::<Box<[u8]>>() + bytes,
         };
-        self.table.allocation_size() + self.hashes.capacity() * 8 + self.free.capacity() * 4 + keys
+        self.table.bytes() + self.free.capacity() * 4 + keys
     }
 }
 
 impl KeyBytes {
+    /// All ids are below this.
+    fn len(&self) -> usize {
+        match self {
+            KeyBytes::Fixed { len, .. } => *len,
+            KeyBytes::Each { keys, .. } => keys.len(),
+        }
+    }
+
     #[inline]
     fn get(&self, id: u32) -> &[u8] {
         match self {
-            KeyBytes::Fixed { width, bytes } => &bytes[id as usize * width..][..*width],
+            KeyBytes::Fixed { width, bytes, .. } => &bytes[id as usize * width..][..*width],
             KeyBytes::Each { keys, .. } => &keys[id as usize],
         }
     }
 
     fn set(&mut self, id: u32, key: &[u8]) {
         match self {
-            KeyBytes::Fixed { width, bytes } => {
+            KeyBytes::Fixed { width, bytes, len } => {
                 let start = id as usize * *width;
-                if start == bytes.len() {
+                if id as usize == *len {
                     bytes.extend_from_slice(key);
+                    *len += 1;
                 } else {
                     bytes[start..start + *width].copy_from_slice(key);
                 }
