@@ -6,9 +6,10 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
 use laminardb_dataflow::plan::DataflowPlan;
 use laminardb_dataflow::{ChangeSink, Diffs, Engine, EngineConfig, RelationId, Time, UpdateBatch, ViewId};
@@ -56,7 +57,7 @@ fn run(candidate: Candidate, requests: &Receiver<Request>, replies: &Sender<usiz
     timely::execute_directly(move |worker| {
         let mut flow: Flow = candidate(worker);
         let mut time = 0;
-        for request in requests {
+        while let Some(request) = receive(&requests) {
             match request {
                 Request::Send(input, rows) => {
                     (flow.send)(input, &rows);
@@ -76,6 +77,20 @@ fn run(candidate: Candidate, requests: &Receiver<Request>, replies: &Sender<usiz
     });
 }
 
+/// The next message, looked for as long as workers and readers of ours do before the thread sleeps; `None` when there
+/// are no more.
+fn receive<T>(messages: &Receiver<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(60) {
+        match messages.try_recv() {
+            Ok(message) => return Some(message),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+        }
+    }
+    messages.recv().ok()
+}
+
 impl Driver for Typed {
     fn send(&mut self, input: usize, rows: &RecordBatch) {
         self.request(Request::Send(input, rows.clone()));
@@ -83,12 +98,12 @@ impl Driver for Typed {
 
     fn finish(&mut self) {
         self.request(Request::Finish);
-        self.replies.recv().expect("the thread replies");
+        receive(&self.replies).expect("the thread replies");
     }
 
     fn snapshot(&mut self) -> usize {
         self.request(Request::Snapshot);
-        self.replies.recv().expect("the thread replies")
+        receive(&self.replies).expect("the thread replies")
     }
 }
 
@@ -156,7 +171,7 @@ impl Driver for Ours {
     fn finish(&mut self) {
         let time = self.engine.commit(std::mem::take(&mut self.pending)).expect("the engine runs");
         while self.frontiers.iter().any(|frontier| *frontier <= time) {
-            let (worker, frontier) = self.closed.recv().expect("the engine runs");
+            let (worker, frontier) = receive(&self.closed).expect("the engine runs");
             self.frontiers[worker] = frontier;
         }
     }

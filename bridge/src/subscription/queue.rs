@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use laminardb_dataflow::{Time, UpdateBatch};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::change::{ChangeBatch, Shape};
+
+/// How long a reader looks for the next time before it sleeps.
+const LOOK_FOR: Duration = Duration::from_micros(60);
 
 /// Why a subscription ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +186,7 @@ impl Queue {
 
     /// Waits for something to take; `None` is for ever.
     pub(super) fn take(&self, timeout: Option<Duration>) -> Taken {
-        let mut state = self.state.lock();
+        let mut state = self.look_for(timeout);
         loop {
             let idle = |state: &mut State| !state.is_ready();
             match timeout {
@@ -212,13 +215,28 @@ impl Queue {
         }
     }
 
+    /// Looks for something to take a little while before the thread is put to sleep: to wake it on an idle core takes
+    /// longer than the engine needs for a small change.
+    fn look_for(&self, timeout: Option<Duration>) -> MutexGuard<'_, State> {
+        let limit = timeout.map_or(LOOK_FOR, |timeout| timeout.min(LOOK_FOR));
+        let start = Instant::now();
+        loop {
+            let state = self.state.lock();
+            if state.is_ready() || start.elapsed() >= limit {
+                return state;
+            }
+            drop(state);
+            std::thread::yield_now();
+        }
+    }
+
     /// Takes what is there, without waiting.
     pub(super) fn try_take(&self) -> Taken {
         let ready = self.state.lock().is_ready();
         if ready { self.take(Some(Duration::ZERO)) } else { Taken::TimedOut }
     }
 
-    fn wake(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
         let ready = if state.is_ready() { std::mem::take(&mut state.ready) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();

@@ -46,8 +46,8 @@ pub struct EngineConfig {
 
 /// Where closed times go. Called on worker threads: must be quick, and must not call the engine.
 pub trait ChangeSink: Send + Sync {
-    /// The changes of a watched view at a time closed on this worker (this worker's shard), with no row both inserted
-    /// and removed. Called before `frontier` passes `time`.
+    /// Changes of a watched view at a time closed on this worker (of this worker's shard). They may come in several
+    /// calls, all before `frontier` passes `time`; no row is both inserted and removed, over all calls.
     fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch);
 
     /// All times of the view before `frontier` are closed on this worker (`u64::MAX`: the view has ended).
@@ -328,7 +328,8 @@ fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Sh
 }
 
 fn worker_config() -> WorkerConfig {
-    let mut config = WorkerConfig::default();
+    // Timely's own search for work does not see commands; `worker::idle` does both.
+    let mut config = WorkerConfig::default().idle_spin(Duration::ZERO);
     let logic: ExertionLogic = Arc::new(merge_when_idle);
     config.set("differential/default_exert_logic".to_owned(), logic);
     config

@@ -9,6 +9,7 @@
 //! until the read is answered, while all other dataflows go on.
 
 mod flow;
+mod idle;
 mod installation;
 mod reads;
 
@@ -16,7 +17,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
@@ -29,6 +29,7 @@ use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
 use crate::state::{TraceHandle, ViewState};
 use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
 use flow::{Flow, FlowId};
+use idle::Idle;
 use reads::{Hold, PendingRead};
 
 /// An installed view.
@@ -71,6 +72,7 @@ pub(crate) struct Worker<'t> {
     next_hold: u64,
     /// The progress last told to the handle.
     reported: (Time, Time),
+    idle: Idle,
     ending: bool,
 }
 
@@ -94,6 +96,7 @@ impl<'t> Worker<'t> {
             holds: Vec::new(),
             next_hold: 0,
             reported: (1, 1),
+            idle: Idle::default(),
             ending: false,
         }
     }
@@ -101,6 +104,7 @@ impl<'t> Worker<'t> {
     /// Works until told to end. Returns early when the engine is abandoned or another worker has panicked.
     pub(crate) fn run(&mut self) {
         while !self.shared.is_abandoned() {
+            let mut busy = !self.commands.is_empty();
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
             }
@@ -110,15 +114,16 @@ impl<'t> Worker<'t> {
             self.tell();
             self.answer_reads();
             self.compact();
-            self.report_progress();
+            busy |= self.report_progress();
             if self.ending && self.is_finished() {
                 for view in self.views.values() {
                     view.output.borrow_mut().end();
                 }
                 return;
             }
-            let more = self.pump();
-            self.timely.step_or_park(if more { Some(Duration::ZERO) } else { None });
+            busy |= self.pump();
+            let park = self.idle.park(busy);
+            self.timely.step_or_park(park);
         }
     }
 
@@ -224,7 +229,8 @@ impl<'t> Worker<'t> {
         }
     }
 
-    fn report_progress(&mut self) {
+    /// Tells the handle how far this worker is; whether that is news.
+    fn report_progress(&mut self) -> bool {
         let mut complete = self.closed + 1;
         let mut paced = self.closed + 1;
         for flow in self.flows.values() {
@@ -235,10 +241,12 @@ impl<'t> Worker<'t> {
                 paced = paced.min(frontier);
             }
         }
-        if self.reported != (paced, complete) {
+        let news = self.reported != (paced, complete);
+        if news {
             self.reported = (paced, complete);
             self.shared.progress(self.timely.index(), paced, complete);
         }
+        news
     }
 
     fn report(&self) -> EngineReport {

@@ -1,0 +1,31 @@
+//! When a worker with nothing to do parks: after it has looked for work a little longer.
+//!
+//! To wake a parked thread on an idle core takes several times as long as to maintain a view for one row. A caller that
+//! writes, waits for the result and writes again finds the worker awake; one that writes now and then pays the wake.
+
+use std::time::{Duration, Instant};
+
+/// How long a worker looks for work before it parks.
+const LOOK_FOR: Duration = Duration::from_micros(60);
+
+/// Since when a worker has had nothing to do.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    since: Option<Instant>,
+}
+
+impl Idle {
+    /// How long the worker may park now (`None`: until it is woken), given whether it had something to do just now.
+    pub(super) fn park(&mut self, was_busy: bool) -> Option<Duration> {
+        if was_busy {
+            self.since = None;
+            return Some(Duration::ZERO);
+        }
+        if self.since.get_or_insert_with(Instant::now).elapsed() < LOOK_FOR {
+            // Whoever is to bring the work may be waiting for this core.
+            std::thread::yield_now();
+            return Some(Duration::ZERO);
+        }
+        None
+    }
+}
