@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use laminardb_dataflow::plan::named_text;
 use laminardb_dataflow::{RelationId, Scalar};
 use laminardb_planner::bind::{BoundConflict, bind_delete, bind_insert, bind_update};
 use laminardb_planner::catalog::RelationKind;
@@ -277,9 +278,10 @@ impl DoUpdate<'_> {
     fn changed(&self, old: RecordBatch, new: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
         let pair = |old: &RecordBatch, new: &RecordBatch| {
             let columns: Vec<ArrayRef> = old.columns().iter().chain(new.columns()).map(Arc::clone).collect();
-            let field =
-                |(idx, column): (usize, &ArrayRef)| Field::new(format!("c{idx}"), column.data_type().clone(), true);
-            let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+            let names = self.target.schema.fields().iter().map(|field| field.name());
+            let names = names.clone().cloned().chain(names.map(|name| format!("excluded.{name}")));
+            let field = |(name, column): (String, &ArrayRef)| Field::new(name, column.data_type().clone(), true);
+            let fields: Vec<Field> = names.zip(&columns).map(field).collect();
             target_batch(&Arc::new(Schema::new(fields)), columns, old.num_rows())
         };
         let mut pairs = pair(&old, new)?;
@@ -304,7 +306,10 @@ impl DoUpdate<'_> {
 fn evaluate(expression: &Arc<dyn Scalar>, rows: &RecordBatch) -> Result<ArrayRef, Error> {
     let evaluated = expression.evaluate(rows);
     match evaluated.errors.first() {
-        Some(error) => Err(Error::QueryFailed(format!("{} fails: {}", expression.text(), error.message))),
+        Some(error) => {
+            let text = named_text(expression.text(), &rows.schema());
+            Err(Error::QueryFailed(format!("{text} fails: {}", error.message)))
+        }
         None => Ok(evaluated.values),
     }
 }

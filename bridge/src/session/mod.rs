@@ -202,7 +202,7 @@ impl Session {
     ) -> Result<Outcome, Error> {
         self.shared.check_usable()?;
         let mut last = None;
-        for parsed in parse(sql)? {
+        for parsed in parse(sql, params)? {
             last = Some(self.run(&parsed, params, interrupted)?);
         }
         last.ok_or_else(empty_statement)
@@ -221,7 +221,7 @@ impl Session {
         interrupted: Interrupted<'_>,
     ) -> Result<QueryOutput, Error> {
         self.shared.check_usable()?;
-        let statements = parse(sql)?;
+        let statements = parse(sql, params)?;
         if let Some(other) = statements.iter().find(|parsed| !parsed.statement.is_read()) {
             return Err(Error::QueryFailed(format!("not a query, use execute: {}", first_words(&other.text))));
         }
@@ -263,7 +263,7 @@ impl Session {
     /// What maintains or answers a query, as text. A bad query fails as it would in [`Session::query`].
     pub fn explain(&self, sql: &str, params: &Params) -> Result<String, Error> {
         self.shared.check_usable()?;
-        let mut statements = parse(sql)?;
+        let mut statements = parse(sql, params)?;
         match (statements.pop(), statements.pop()) {
             (Some(only), None) => self.shared.explain(&only, params),
             _ => Err(Error::QueryFailed("one statement can be explained at a time".to_owned())),
@@ -441,8 +441,11 @@ impl Shared {
     }
 }
 
-fn parse(sql: &str) -> Result<Vec<Parsed>, Error> {
-    Ok(statement::parse(sql)?)
+/// The statements of a text that together use all of `params`.
+fn parse(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
+    let statements = statement::parse(sql)?;
+    params.all_used(&statements)?;
+    Ok(statements)
 }
 
 fn empty_statement() -> Error {

@@ -96,7 +96,7 @@ impl Shared {
         params: &Params,
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
-        let statements = parse(text)?;
+        let statements = parse(text, params)?;
         let [parsed] = &statements[..] else {
             return Err(Error::QueryFailed("a subscription needs one query".to_owned()));
         };

@@ -80,7 +80,7 @@ impl DataflowPlan {
                     self.column_names(right.input, &right.key)
                 )?;
                 match &join.residual {
-                    Some(residual) => writeln!(out, " where {}", named(residual.text(), &self.node(id).schema))?,
+                    Some(residual) => writeln!(out, " where {}", named_text(residual.text(), &self.node(id).schema))?,
                     None => writeln!(out)?,
                 }
                 inputs.extend([left.input, right.input]);
@@ -157,10 +157,10 @@ impl DataflowPlan {
 /// A step as text; `schema` is that of its input.
 fn step_text(step: &Step, schema: &Schema) -> String {
     match step {
-        Step::Filter(predicate) => format!("Filter {}", named(predicate.text(), schema)),
+        Step::Filter(predicate) => format!("Filter {}", named_text(predicate.text(), schema)),
         Step::Project { columns, schema: projected } => {
             let columns = columns.iter().zip(projected.fields()).map(|(column, field)| {
-                let text = named(column.text(), schema);
+                let text = named_text(column.text(), schema);
                 if text == *field.name() { text } else { format!("{text} as {}", field.name()) }
             });
             format!("Project [{}]", columns.collect::<Vec<_>>().join(", "))
@@ -171,7 +171,7 @@ fn step_text(step: &Step, schema: &Schema) -> String {
 /// The text of an expression with the columns by name where it has them by position (`#0`).
 ///
 /// A name that several columns have keeps its position: `k#0`. Text in quotes stays.
-fn named(text: &str, schema: &Schema) -> String {
+pub fn named_text(text: &str, schema: &Schema) -> String {
     let mut out = String::with_capacity(text.len());
     let mut quoted = false;
     let mut rest = text;

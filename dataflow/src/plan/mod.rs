@@ -17,6 +17,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::CollectionId;
 
+pub use explain::named_text;
 pub use join::{Join, JoinColumn, SemiJoin, SemiJoinKind};
 pub use linear::Step;
 pub use reduce::{Aggregate, AggregateFunction, Reduce};

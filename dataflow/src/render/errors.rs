@@ -19,7 +19,7 @@ use crate::{Diff, Time};
 /// A row and the expression that failed on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowFailure {
-    /// Canonical text of the expression.
+    /// Text of the expression, with names of columns.
     pub(crate) expression: String,
     /// Why it failed.
     pub(crate) message: String,
@@ -30,7 +30,7 @@ pub(crate) struct RowFailure {
 /// A failure that stands: its rows are in the input now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveError {
-    /// Canonical text of the expression.
+    /// Text of the expression, with names of columns.
     pub expression: String,
     /// Why it failed.
     pub message: String,

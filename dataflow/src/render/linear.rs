@@ -21,7 +21,7 @@ use timely::progress::operate::FrontierInterest;
 
 use super::context::{Updates, Work};
 use super::errors::{FailureUpdate, Failures, failure};
-use crate::plan::Step;
+use crate::plan::{Step, named_text};
 use crate::update::build_rows;
 use crate::{RowError, Scalar, UpdateBatch};
 
@@ -123,7 +123,8 @@ fn project(
 
 fn report(scalar: &dyn Scalar, errors: &[RowError], batch: &UpdateBatch, failed: &mut Vec<FailureUpdate>) {
     for error in errors {
-        let failure = failure(scalar.text(), error.message.clone(), &batch.rows, error.row);
+        let text = named_text(scalar.text(), &batch.rows.schema());
+        let failure = failure(&text, error.message.clone(), &batch.rows, error.row);
         failed.push((failure, batch.times.at(error.row), batch.diffs.at(error.row)));
     }
 }

@@ -113,7 +113,7 @@ fn failed_rows_are_errors_until_they_are_retracted() {
         engine.commit(change(1, insert(&[&[0, 1], &[5, 2], &[0, 1]]))).expect("runs");
         let errors = engine.errors(ViewId(1)).expect("installed");
         assert_eq!(errors.len(), 1);
-        assert_eq!((errors[0].expression.as_str(), errors[0].row.as_str()), ("100 / #0", "(0, 1)"));
+        assert_eq!((errors[0].expression.as_str(), errors[0].row.as_str()), ("100 / a", "(0, 1)"));
         assert_eq!((errors[0].message.as_str(), errors[0].count), ("division by zero", 2));
         engine.commit(change(1, batch(2, &[(vec![Some(0), Some(1)], -2)]))).expect("runs");
         assert_eq!(engine.errors(ViewId(1)), Ok(vec![]));

@@ -7,6 +7,7 @@ use datafusion::common::ScalarValue;
 use sqlparser::ast::{Value, ValueWithSpan, VisitMut, VisitorMut};
 
 use crate::error::PlanError;
+use crate::statement::Parsed;
 
 /// Values for `?` and `$n` (by position) and `$name`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,16 +49,13 @@ impl Params {
         let mut placeholders = Placeholders { params: self, names: Vec::new(), values: Vec::new() };
         match statement.visit(&mut placeholders) {
             ControlFlow::Break(error) => Err(*error),
-            ControlFlow::Continue(()) => {
-                self.all_used(&placeholders.names)?;
-                Ok(placeholders.values)
-            }
+            ControlFlow::Continue(()) => Ok(placeholders.values),
         }
     }
 
-    /// Fails when a value is given that no placeholder asks for: a mistake in the one or the other.
-    fn all_used(&self, names: &[String]) -> Result<(), PlanError> {
-        let asked = |wanted: &str| names.iter().any(|name| name.trim_start_matches(['$', '?']) == wanted);
+    /// Fails when a value is given that no statement of a text asks for: a mistake in the one or the other.
+    pub fn all_used(&self, statements: &[Parsed]) -> Result<(), PlanError> {
+        let asked = |wanted: &str| statements.iter().flat_map(|parsed| &parsed.parameters).any(|name| name == wanted);
         if let Some(number) = (1..=self.positional.len()).find(|number| !asked(&number.to_string())) {
             let given = self.positional.len();
             return Err(PlanError::invalid(format!("{given} parameters given, but parameter {number} is not used")));

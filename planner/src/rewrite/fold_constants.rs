@@ -47,7 +47,7 @@ fn fold(expr: Expr) -> Result<Transformed<Expr>> {
     let Ok(scalar) = scalar::compile(&expr, &DFSchema::empty()) else { return Ok(Transformed::no(expr)) };
     let value = scalar.evaluate(&one_row());
     if let Some(error) = value.errors.first() {
-        return Err(PlanError::invalid(format!("{expr}: {}", error.message)).into());
+        return Err(PlanError::invalid(format!("{}: {}", scalar.text(), error.message)).into());
     }
     let value = ScalarValue::try_from_array(&value.values, 0)?;
     Ok(Transformed::new(Expr::Literal(value, None), true, TreeNodeRecursion::Jump))

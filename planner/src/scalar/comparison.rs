@@ -1,57 +1,118 @@
-//! Comparisons for which -0.0 and 0.0 are one number; Arrow's tell them apart.
+//! Comparisons for which -0.0 and 0.0 are one number, and all NaNs are; Arrow's tell them apart.
+//!
+//! So `=` and the rest, IN, CASE with an operand, and NULLIF agree with grouping and joining on each other.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::BinaryExpr;
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
 
-/// The comparison `binary` of operands that have one zero.
-pub(super) fn of_one_zero(binary: &BinaryExpr) -> BinaryExpr {
-    let operand = |arg: &Arc<dyn PhysicalExpr>| Arc::new(OneZero { arg: Arc::clone(arg) }) as Arc<dyn PhysicalExpr>;
+/// The comparison `binary`.
+pub(super) fn binary(binary: &BinaryExpr) -> BinaryExpr {
     BinaryExpr::new(operand(binary.left()), *binary.op(), operand(binary.right()))
 }
 
-/// Its operand, with 0.0 in place of -0.0.
+/// The IN list `list`.
+///
+/// DataFusion looks literals up in a table that it keeps when children are replaced, so the table is made anew: of the
+/// literals as they are now, or none when the list has anything else.
+pub(super) fn in_list(list: &InListExpr) -> Result<Arc<dyn PhysicalExpr>> {
+    let items: Vec<_> = list.list().iter().map(operand).collect();
+    let values: Option<Vec<_>> = items.iter().map(|item| literal(item).cloned()).collect();
+    let data_type = values.iter().flatten().map(ScalarValue::data_type).find(|data_type| *data_type != DataType::Null);
+    // The types are checked already; a column of the list's type stands for the value that is looked up.
+    let data_type = data_type.unwrap_or(DataType::Null);
+    let column = Arc::new(Column::new("value", 0)) as Arc<dyn PhysicalExpr>;
+    let schema = Schema::new(vec![Field::new("value", data_type, true)]);
+    let table = if values.is_some() { items.clone() } else { vec![Arc::clone(&column)] };
+    let table = Arc::new(InListExpr::try_new(column, table, list.negated(), &schema)?);
+    table.with_new_children(std::iter::once(operand(list.expr())).chain(items).collect())
+}
+
+/// CASE with an operand: it is compared as by `=`.
+pub(super) fn case(case: &CaseExpr) -> Option<Result<Arc<dyn PhysicalExpr>>> {
+    let value = operand(case.expr()?);
+    let branches = case.when_then_expr().iter().map(|(when, then)| (operand(when), Arc::clone(then))).collect();
+    let compared = CaseExpr::try_new(Some(value), branches, case.else_expr().cloned());
+    Some(compared.map(|case| Arc::new(case) as Arc<dyn PhysicalExpr>))
+}
+
+/// NULLIF: its arguments are compared as by `=`.
+pub(super) fn null_if(function: &Arc<dyn PhysicalExpr>, call: &ScalarFunctionExpr) -> Result<Arc<dyn PhysicalExpr>> {
+    Arc::clone(function).with_new_children(call.args().iter().map(operand).collect())
+}
+
+/// `arg` as a comparison sees it; a literal stays one, because DataFusion treats these apart.
+fn operand(arg: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    match literal(arg) {
+        Some(value) if value.data_type().is_floating() => Arc::new(Literal::new(one_scalar(value.clone()))),
+        Some(_) => Arc::clone(arg),
+        None => Arc::new(OneFloat { arg: Arc::clone(arg) }),
+    }
+}
+
+fn literal(arg: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
+    arg.downcast_ref::<Literal>().map(Literal::value)
+}
+
+/// Its operand, with 0.0 in place of -0.0 and one NaN in place of any.
 #[derive(Debug, Eq)]
-struct OneZero {
+struct OneFloat {
     arg: Arc<dyn PhysicalExpr>,
 }
 
 // Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for OneZero {
+impl PartialEq for OneFloat {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg)
     }
 }
 
-impl Hash for OneZero {
+impl Hash for OneFloat {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.arg.hash(state);
     }
 }
 
 /// Adding 0.0 changes -0.0 and no other number.
-fn one_zero(values: ArrayRef) -> ArrayRef {
+fn one_f64(x: f64) -> f64 {
+    if x.is_nan() { f64::NAN } else { x + 0.0 }
+}
+
+fn one_f32(x: f32) -> f32 {
+    if x.is_nan() { f32::NAN } else { x + 0.0 }
+}
+
+fn one_array(values: ArrayRef) -> ArrayRef {
     match values.data_type() {
-        DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| x + 0.0)),
-        DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|x| x + 0.0)),
+        DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_f64)),
+        DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one_f32)),
         _ => values,
     }
 }
 
-impl fmt::Display for OneZero {
+fn one_scalar(value: ScalarValue) -> ScalarValue {
+    match value {
+        ScalarValue::Float64(Some(x)) => ScalarValue::from(one_f64(x)),
+        ScalarValue::Float32(Some(x)) => ScalarValue::from(one_f32(x)),
+        other => other,
+    }
+}
+
+impl fmt::Display for OneFloat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.arg)
     }
 }
 
-impl PhysicalExpr for OneZero {
+impl PhysicalExpr for OneFloat {
     fn data_type(&self, schema: &Schema) -> Result<DataType> {
         self.arg.data_type(schema)
     }
@@ -62,10 +123,8 @@ impl PhysicalExpr for OneZero {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         Ok(match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => ColumnarValue::Array(one_zero(values)),
-            ColumnarValue::Scalar(ScalarValue::Float64(Some(x))) => ColumnarValue::from(ScalarValue::from(x + 0.0)),
-            ColumnarValue::Scalar(ScalarValue::Float32(Some(x))) => ColumnarValue::from(ScalarValue::from(x + 0.0)),
-            other => other,
+            ColumnarValue::Array(values) => ColumnarValue::Array(one_array(values)),
+            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(one_scalar(value)),
         })
     }
 
@@ -74,7 +133,7 @@ impl PhysicalExpr for OneZero {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(OneZero { arg: Arc::clone(&children[0]) }))
+        Ok(Arc::new(OneFloat { arg: Arc::clone(&children[0]) }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

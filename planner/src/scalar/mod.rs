@@ -14,12 +14,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, Operator};
-use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, NegativeExpr, TryCastExpr};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, NegativeExpr, TryCastExpr,
+};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 use laminardb_dataflow::{Evaluated, RowError, Scalar};
 
@@ -46,13 +48,31 @@ pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanEr
 
 /// The same expression with results and errors that are a function of the row alone, and with our arithmetic and casts.
 pub fn harden(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
-    let hardened =
-        expr.transform_up(|expr| Ok(hardened_node(&expr).map_or_else(|| Transformed::no(expr), Transformed::yes)));
+    let hardened = expr.transform_up(|expr| match hardened_node(&expr) {
+        Some(hardened) => Ok(Transformed::yes(hardened?)),
+        None => Ok(Transformed::no(expr)),
+    });
     hardened.expect("hardening a node cannot fail").data
 }
 
 /// What stands in for one node, if anything does.
-fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn PhysicalExpr>>> {
+    if let Some(list) = expr.downcast_ref::<InListExpr>() {
+        return Some(comparison::in_list(list));
+    }
+    if let Some(case) = expr.downcast_ref::<CaseExpr>() {
+        return comparison::case(case);
+    }
+    if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>()
+        && function.fun().name() == "nullif"
+    {
+        return Some(comparison::null_if(expr, function));
+    }
+    arithmetic_node(expr).map(Ok)
+}
+
+/// What stands in for one node that does not compare several values.
+fn arithmetic_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         return match binary.op() {
             Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
@@ -66,7 +86,7 @@ fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> 
             | Operator::Gt
             | Operator::GtEq
             | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom => Some(Arc::new(comparison::of_one_zero(binary))),
+            | Operator::IsNotDistinctFrom => Some(Arc::new(comparison::binary(binary))),
             _ => None,
         };
     }

@@ -323,3 +323,74 @@ fn either_zero_divides_to_null_and_nan_is_the_greatest() {
     assert_eq!(run("v BETWEEN 0 AND 1"), ["true", "true", "false", "NULL"]);
     assert_eq!(run("v IS DISTINCT FROM 0.0"), ["false", "false", "true", "true"]);
 }
+
+/// `t` with the floats `v`.
+fn floats(v: &[Option<f64>]) -> RecordBatch {
+    let relation = crate::lower::tests::context::relations().swap_remove(0);
+    let numbers = Arc::new(Int64Array::from_iter_values(0..v.len() as i64)) as ArrayRef;
+    let texts = Arc::new(StringArray::from(vec!["a"; v.len()]));
+    let columns = vec![Arc::clone(&numbers), numbers, texts, Arc::new(Float64Array::from(v.to_vec())) as ArrayRef];
+    RecordBatch::try_new(relation.schema, columns).expect("the columns of the relation")
+}
+
+fn odd_nan() -> f64 {
+    f64::from_bits(f64::NAN.to_bits() | 1 << 63 | 1)
+}
+
+#[test]
+fn all_nans_are_one_number() {
+    let batch = floats(&[Some(f64::NAN), Some(odd_nan()), Some(1.0), None]);
+    let run = |expr: &str| shown(&scalar(&format!("SELECT {expr} AS y FROM t")).evaluate(&batch).values);
+    assert_eq!(run("v = CAST('NaN' AS DOUBLE)"), ["true", "true", "false", "NULL"]);
+    assert_eq!(run("v > 1e300"), ["true", "true", "false", "NULL"]);
+    assert_eq!(run("CAST(v AS REAL) = CAST('NaN' AS REAL)"), ["true", "true", "false", "NULL"]);
+}
+
+/// DataFusion looks long lists of literals up by their bits.
+#[test]
+fn a_number_is_in_a_list_exactly_when_it_equals_one_of_it() {
+    let batch = floats(&[Some(0.0), Some(-0.0), Some(f64::NAN), Some(odd_nan()), Some(1.5), Some(7.0), None]);
+    let items = ["0.0", "-0.0", "CAST('NaN' AS DOUBLE)", "1.5", "NULL", "2.0", "3.0", "v + 1", "4.0", "5.0", "6.0"];
+    for column in ["v", "CAST(v AS REAL)", "abs(v)", "v * -1"] {
+        for start in 0..items.len() {
+            for length in [1, 2, 4, 9, 11] {
+                let list: Vec<_> = items.iter().cycle().skip(start).take(length).copied().collect();
+                for not in ["", "NOT "] {
+                    let in_list = format!("{column} {not}IN ({})", list.join(", "));
+                    let equal: Vec<_> = list.iter().map(|item| format!("{column} = {item}")).collect();
+                    let chain = format!("{not}({})", equal.join(" OR "));
+                    let run = |expr: &str| outcomes(scalar(&format!("SELECT {expr} AS y FROM t")).as_ref(), &batch);
+                    assert_eq!(run(&in_list), run(&chain), "{in_list}");
+                }
+            }
+        }
+    }
+}
+
+/// The list's table of literals was made before its casts were ours.
+#[test]
+fn casts_in_a_list_round() {
+    let batch = floats(&[Some(2.75)]);
+    let run = |expr: &str| shown(&scalar(&format!("SELECT {expr} AS y FROM t")).evaluate(&batch).values);
+    for list in ["CAST(v AS BIGINT)", "CAST(2.75 AS BIGINT), 100, 101, 102", "CAST(2.75 AS BIGINT)"] {
+        assert_eq!(run(&format!("k + 3 IN ({list})")), ["true"], "{list}");
+        assert_eq!(run(&format!("k + 2 IN ({list})")), ["false"], "{list}");
+    }
+}
+
+#[test]
+fn case_and_nullif_compare_as_equality_does() {
+    let batch = floats(&[Some(0.0), Some(-0.0), Some(f64::NAN), Some(odd_nan()), Some(1.5), None]);
+    let run = |expr: &str| shown(&scalar(&format!("SELECT {expr} AS y FROM t")).evaluate(&batch).values);
+    let nan = "CAST('NaN' AS DOUBLE)";
+    assert_eq!(
+        run(&format!("CASE v WHEN -0.0 THEN 'zero' WHEN {nan} THEN 'nan' WHEN 1.5 THEN 'more' ELSE 'none' END")),
+        ["zero", "zero", "nan", "nan", "more", "none"]
+    );
+    assert_eq!(run("CASE v WHEN v * 0 THEN 1 ELSE 2 END"), ["1", "1", "1", "1", "2", "2"]);
+    assert_eq!(run("nullif(v, 0.0) IS NULL"), ["true", "true", "false", "false", "false", "true"]);
+    assert_eq!(run(&format!("nullif(v, {nan}) IS NULL")), ["false", "false", "true", "true", "false", "true"]);
+    // An operand of another type is compared as before.
+    let texts = "CASE s WHEN 'a' THEN 'one' WHEN 'b' THEN 'two' WHEN 'c' THEN 'three' END";
+    assert_eq!(run(texts), ["one"; 6]);
+}

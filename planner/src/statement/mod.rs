@@ -26,6 +26,8 @@ pub struct Parsed {
     pub statement: Statement,
     /// As written, without the semicolon and surrounding space.
     pub text: String,
+    /// The parameters it asks for, each once: a number, or a name without its `$`.
+    pub parameters: Vec<String>,
 }
 
 /// A name as an identifier of SQL gives it.

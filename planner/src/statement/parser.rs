@@ -142,11 +142,26 @@ impl<'a> StatementParser<'a> {
     }
 
     fn parsed(mut self) -> Read<Parsed> {
+        let parameters = self.parameters();
         let statement = self.statement()?;
         if self.parser.peek_token_ref().token != Token::EOF {
             return self.expected("end of statement");
         }
-        Ok(Parsed { statement, text: self.text_from(0).to_owned() })
+        Ok(Parsed { statement, text: self.text_from(0).to_owned(), parameters })
+    }
+
+    /// The placeholders among the tokens not read yet.
+    fn parameters(&self) -> Vec<String> {
+        let mut parameters = Vec::new();
+        for token in self.rest() {
+            if let Token::Placeholder(name) = &token.token {
+                let name = name.trim_start_matches(['$', '?']).to_owned();
+                if !parameters.contains(&name) {
+                    parameters.push(name);
+                }
+            }
+        }
+        parameters
     }
 
     /// The text from token `first` to the last one.
@@ -309,8 +324,9 @@ impl<'a> StatementParser<'a> {
                 return Err(PlanError::invalid(format!("EXPLAIN {word} is not supported")).into());
             }
         }
+        let parameters = self.parameters();
         let statement = self.statement()?;
-        Ok(Statement::Explain(Box::new(Parsed { statement, text: self.text_from(first).to_owned() })))
+        Ok(Statement::Explain(Box::new(Parsed { statement, text: self.text_from(first).to_owned(), parameters })))
     }
 
     fn show(&mut self) -> Read<Statement> {

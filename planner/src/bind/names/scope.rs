@@ -74,6 +74,12 @@ pub(super) fn unknown(what: &str, ident: &Ident) -> PlanError {
     PlanError::invalid(format!("{what} {} does not exist{}", ident.value, at(ident.span.start)))
 }
 
+/// The error of a column that the item `qualifier` does not have.
+fn unknown_of(qualifier: &str, column: &Ident) -> PlanError {
+    let (name, at) = (&column.value, at(column.span.start));
+    PlanError::invalid(format!("column {qualifier}.{name} does not exist{at}"))
+}
+
 fn find<'a>(names: impl IntoIterator<Item = &'a str>, ident: &Ident) -> Result<Option<usize>, Ambiguous> {
     let name = Name::of(ident);
     find_name(names, &name.value, name.quoted)
@@ -128,8 +134,7 @@ impl Scope {
     fn compound(&self, idents: &[Ident]) -> Result<Option<Expr>, PlanError> {
         if let Some(item) = self.item(&idents[0])? {
             let Some(columns) = &item.columns else { return Ok(Some(as_written(&item.qualifier, &idents[1..]))) };
-            let column = find_column(columns, &idents[1])?
-                .ok_or_else(|| unknown(&format!("column {}.", item.qualifier), &idents[1]))?;
+            let column = find_column(columns, &idents[1])?.ok_or_else(|| unknown_of(&item.qualifier, &idents[1]))?;
             let mut path = vec![exact(&item.qualifier), exact(&column.internal)];
             path.extend(idents[2..].iter().map(folded));
             return Ok(Some(Expr::CompoundIdentifier(path)));
