@@ -50,7 +50,7 @@ impl StatementParser<'_> {
                 return Err(PlanError::Connector { message }.into());
             }
         }
-        let Some(kind) = self.relation_kind() else { return self.other_create() };
+        let Some(kind) = self.relation_kind() else { return self.refuse_next("CREATE") };
         let if_not_exists = self.eat_all(&["IF", "NOT", "EXISTS"]);
         if or_replace && if_not_exists {
             return Err(PlanError::invalid("OR REPLACE and IF NOT EXISTS exclude each other").into());
@@ -58,16 +58,6 @@ impl StatementParser<'_> {
         let name = self.name()?;
         let head = Head { kind, or_replace, if_not_exists, name };
         if kind.is_view() { self.create_view(head) } else { self.create_relation(head) }
-    }
-
-    /// Refuses what else can be created elsewhere.
-    fn other_create(&self) -> Read<Statement> {
-        match &self.parser.peek_token_ref().token {
-            Token::Word(word) if word.quote_style.is_none() => {
-                Err(PlanError::invalid(format!("CREATE {} is not supported", word.value.to_uppercase())).into())
-            }
-            _ => self.expected("SOURCE, TABLE, VIEW, STREAM or MATERIALIZED VIEW"),
-        }
     }
 
     fn relation_kind(&mut self) -> Option<RelationKind> {
@@ -88,10 +78,7 @@ impl StatementParser<'_> {
                 PlanError::Connector { message: "DROP SINK needs a connector; there are none".to_owned() }.into()
             );
         }
-        let Some(kind) = self.relation_kind() else {
-            let what = self.parser.peek_token_ref().token.to_string().to_uppercase();
-            return Err(PlanError::invalid(format!("DROP {what} is not supported")).into());
-        };
+        let Some(kind) = self.relation_kind() else { return self.refuse_next("DROP") };
         let if_exists = self.eat_all(&["IF", "EXISTS"]);
         let name = self.name()?;
         let cascade = self.eat("CASCADE");

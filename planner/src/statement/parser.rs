@@ -10,9 +10,12 @@ use super::{Parsed, RestoreFrom, ShowKind, Statement};
 use crate::error::PlanError;
 use crate::stack;
 
-/// How deep a statement may nest on the caller's stack, and on a big one.
-const SHALLOW: usize = 50;
-const DEEP: usize = 300;
+/// How deep a statement may nest.
+const DEPTH_LIMIT: usize = 300;
+
+/// How many operators may follow each other without a comma or parenthesis: the tree of a chain is as deep as it is
+/// long, and is taken down on the caller's stack.
+const CHAIN_LIMIT: usize = 3_000;
 
 /// Words that begin a statement of SQL that we do not have.
 const UNSUPPORTED: &[&str] = &[
@@ -65,14 +68,14 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, PlanError> {
     let lines = Lines::of(sql);
     let mut tokens = Tokenizer::new(&LaminarDialect, sql)
         .tokenize_with_location()
-        .map_err(|error| syntax(error.message, error.location))?;
-    number_placeholders(&mut tokens);
-    let mut statements = Vec::new();
-    for part in tokens.split(|token| token.token == Token::SemiColon) {
-        if part.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)) {
-            statements.push(parse_one(part, &lines)?);
-        }
-    }
+        .map_err(|error| syntax(fragment(&error.message), error.location))?;
+    adapt(&mut tokens)?;
+    let parts: Vec<_> = tokens
+        .split(|token| token.token == Token::SemiColon)
+        .filter(|part| part.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)))
+        .collect();
+    let statements: Vec<_> =
+        stack::on_big_stack(|| parts.into_iter().map(|part| parse_one(part, &lines)).collect::<Result<_, _>>())?;
     if statements.is_empty() {
         return Err(PlanError::invalid("Empty SQL statement"));
     }
@@ -83,28 +86,81 @@ fn syntax(message: impl Into<String>, location: Location) -> PlanError {
     PlanError::Syntax { message: message.into(), line: location.line.max(1), column: location.column.max(1) }
 }
 
-/// The i-th `?` of the text is `$i`.
-fn number_placeholders(tokens: &mut [TokenWithSpan]) {
-    let mut count = 0;
-    for token in tokens {
-        if let Token::Placeholder(name) = &mut token.token
-            && name == "?"
-        {
-            count += 1;
-            *name = format!("${count}");
-        }
-    }
+/// A message of sqlparser as ours are: a lower-case fragment without a full stop.
+fn fragment(message: &str) -> String {
+    let message = message
+        .replacen("Expected: ", "expected ", 1)
+        .replacen(", found: EOF", ", found end of statement", 1)
+        .replacen(", found: ", ", found ", 1)
+        .replace("EOF", "the end of the text");
+    let mut rest = message.trim_end_matches('.').chars();
+    rest.next().map_or_else(String::new, |first| first.to_lowercase().chain(rest).collect())
 }
 
-fn parse_one(tokens: &[TokenWithSpan], lines: &Lines<'_>) -> Result<Parsed, PlanError> {
-    match StatementParser::new(tokens, lines, SHALLOW).parsed() {
-        Err(Failure::TooDeep) => stack::on_big_stack(|| StatementParser::new(tokens, lines, DEEP).parsed()),
-        result => result,
+/// The i-th `?` of the text is `$i`, an escaped string is the string it means.
+fn adapt(tokens: &mut [TokenWithSpan]) -> Result<(), PlanError> {
+    let mut count = 0;
+    for token in tokens {
+        match &mut token.token {
+            Token::Placeholder(name) if name == "?" => {
+                count += 1;
+                *name = format!("${count}");
+            }
+            Token::Placeholder(name) if name.starts_with("$$") => {
+                return Err(syntax("strings between $$ are not supported", token.span.start));
+            }
+            // The parser knows them in PostgreSQL's dialect only.
+            Token::EscapedStringLiteral(text) => token.token = Token::SingleQuotedString(std::mem::take(text)),
+            _ => {}
+        }
     }
-    .map_err(|failure| match failure {
-        Failure::Plan(error) => error,
-        Failure::TooDeep => PlanError::invalid(format!("the statement is nested too deeply (limit {DEEP})")),
+    Ok(())
+}
+
+/// Parses one statement, on a big stack.
+fn parse_one(tokens: &[TokenWithSpan], lines: &Lines<'_>) -> Result<Parsed, PlanError> {
+    refuse_chains(tokens)?;
+    let read = |depth| match StatementParser::new(tokens, lines, depth).parsed() {
+        Err(Failure::Plan(error)) => Err(error),
+        Err(Failure::TooDeep) => Err(too_deep(DEPTH_LIMIT)),
+        Ok(parsed) => Ok(parsed),
+    };
+    read(DEPTH_LIMIT).map_err(|error| {
+        // Where the parser tries several readings it takes its limit for one that does not fit.
+        match tokens.len() > DEPTH_LIMIT && read(DEPTH_LIMIT + 1).err().as_ref() != Some(&error) {
+            true => too_deep(DEPTH_LIMIT),
+            false => error,
+        }
     })
+}
+
+fn too_deep(limit: usize) -> PlanError {
+    PlanError::invalid(format!("the statement is nested too deeply (limit {limit})"))
+}
+
+/// Refuses operators beyond [`CHAIN_LIMIT`] that follow each other.
+fn refuse_chains(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
+    const WORDS: [&str; 6] = ["AND", "OR", "UNION", "EXCEPT", "INTERSECT", "JOIN"];
+    let mut lengths = vec![0_usize];
+    for token in tokens {
+        let last = lengths.len() - 1;
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => lengths.push(0),
+            Token::RParen | Token::RBracket | Token::RBrace if last > 0 => drop(lengths.pop()),
+            Token::Comma => lengths[last] = 0,
+            Token::Word(word) if WORDS.iter().all(|operator| !word.value.eq_ignore_ascii_case(operator)) => {}
+            Token::Whitespace(_)
+            | Token::Period
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Placeholder(_) => {}
+            _ => lengths[last] += 1,
+        }
+        if lengths.last().is_some_and(|length| *length > CHAIN_LIMIT) {
+            return Err(too_deep(CHAIN_LIMIT));
+        }
+    }
+    Ok(())
 }
 
 /// Why a statement was not read.
@@ -145,7 +201,13 @@ impl<'a> StatementParser<'a> {
         let parameters = self.parameters();
         let statement = self.statement()?;
         if self.parser.peek_token_ref().token != Token::EOF {
-            return self.expected("end of statement");
+            // The word before was taken for an alias.
+            let emit = self.position().checked_sub(1).is_some_and(|last| is_word(&self.tokens[last].token, "EMIT"));
+            return if emit {
+                Err(PlanError::invalid("EMIT is not supported").into())
+            } else {
+                self.expected("end of statement")
+            };
         }
         Ok(Parsed { statement, text: self.text_from(0).to_owned(), parameters })
     }
@@ -206,6 +268,16 @@ impl<'a> StatementParser<'a> {
         Err(syntax(format!("expected {what}, found {found}"), self.location()).into())
     }
 
+    /// Refuses `statement` of what the next token names.
+    pub(super) fn refuse_next<T>(&self, statement: &str) -> Read<T> {
+        match &self.parser.peek_token_ref().token {
+            Token::Word(word) if word.quote_style.is_none() => {
+                Err(PlanError::invalid(format!("{statement} {} is not supported", word.value.to_uppercase())).into())
+            }
+            _ => self.expected(&format!("what to {}", statement.to_lowercase())),
+        }
+    }
+
     /// Turns a parser's result into ours, with its position.
     pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Parser<'a>) -> Result<T, ParserError>) -> Read<T> {
         read(&mut self.parser).map_err(|error| match error {
@@ -226,9 +298,7 @@ impl<'a> StatementParser<'a> {
             }
             None => (message, self.tokens.last().map_or(self.location(), |token| token.span.end)),
         };
-        let message =
-            message.replacen("Expected: ", "expected ", 1).replacen(", found: EOF", ", found end of statement", 1);
-        syntax(message.replacen(", found: ", ", found ", 1), location)
+        syntax(fragment(message), location)
     }
 
     /// Takes the word `word` (upper case) if it is next.
@@ -324,6 +394,9 @@ impl<'a> StatementParser<'a> {
                 return Err(PlanError::invalid(format!("EXPLAIN {word} is not supported")).into());
             }
         }
+        if is_word(&self.parser.peek_token_ref().token, "EXPLAIN") {
+            return self.expected("a statement to explain");
+        }
         let parameters = self.parameters();
         let statement = self.statement()?;
         Ok(Statement::Explain(Box::new(Parsed { statement, text: self.text_from(first).to_owned(), parameters })))
@@ -342,10 +415,7 @@ impl<'a> StatementParser<'a> {
         ];
         match kinds.into_iter().find(|(words, _)| self.eat_all(words)) {
             Some((_, kind)) => Ok(Statement::Show(kind)),
-            None => {
-                let what = self.parser.peek_token_ref().token.to_string();
-                Err(PlanError::invalid(format!("SHOW {what} is not supported")).into())
-            }
+            None => self.refuse_next("SHOW"),
         }
     }
 

@@ -246,8 +246,10 @@ fn refuse_ignored_clauses(query: &Query) -> Result<(), PlanError> {
         (query.settings.is_some(), "SETTINGS"),
         (query.format_clause.is_some(), "FORMAT"),
         (!query.pipe_operators.is_empty(), "|>"),
-        (query.fetch.is_some(), "FETCH; use LIMIT"),
     ];
+    if query.fetch.is_some() {
+        return Err(PlanError::invalid("FETCH is not supported; use LIMIT"));
+    }
     match ignored.into_iter().find(|(there, _)| *there) {
         Some((_, what)) => Err(PlanError::invalid(format!("{what} is not supported"))),
         None => Ok(()),
@@ -313,3 +315,6 @@ impl VisitorMut for ExprNames<'_, '_> {
         ControlFlow::Continue(())
     }
 }
+
+#[cfg(test)]
+mod tests;

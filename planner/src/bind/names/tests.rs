@@ -1,0 +1,203 @@
+//! What names mean, which columns `*` stands for, and what output columns are called.
+
+use crate::lower::tests::answer;
+use crate::lower::tests::context::bind;
+
+/// Names of the columns of a query, as they are shown.
+fn columns(sql: &str) -> String {
+    let bound = bind(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    bound.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join("|")
+}
+
+fn error(sql: &str) -> String {
+    match bind(sql) {
+        Ok(_) => panic!("{sql} is not refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn output_columns_are_named() {
+    for (sql, expected) in [
+        ("SELECT K, t.G, T.s FROM t", "k|g|s"),
+        ("SELECT K AS Key, g AS \"G x\" FROM t", "key|G x"),
+        ("SELECT (k), ((t.g)) FROM t", "k|g"),
+        ("SELECT k+1, Count( * ), SUM(T.V)/2 FROM t GROUP BY k", "k + 1|count(*)|sum(t.v) / 2"),
+        ("SELECT 1, 'a', NULL, -1, 1.50", "1|'a'|NULL|-1|1.50"),
+        ("SELECT CAST(k AS text), k::double FROM t", "CAST(k AS TEXT)|k::DOUBLE"),
+        ("SELECT CASE WHEN K = 1 THEN 2 END FROM t", "CASE WHEN k = 1 THEN 2 END"),
+        ("SELECT (SELECT max(k) FROM t)", "(SELECT max(k) FROM t)"),
+        ("SELECT k, k, K AS k FROM t", "k|k|k"),
+        ("SELECT * FROM t AS a CROSS JOIN u AS b", "k|g|s|v|k|tk|w"),
+        ("VALUES (1, 2)", "column1|column2"),
+        ("SELECT k AS a FROM t UNION SELECT k AS b FROM u", "a"),
+        ("SELECT * FROM t AS x (one, \"Two\")", "one|Two|s|v"),
+        ("SELECT * FROM (VALUES (1, 2)) AS x (a)", "a|column2"),
+        ("WITH w (a) AS (SELECT k, g FROM t) SELECT * FROM w", "a|g"),
+        ("SELECT * FROM (SELECT k, k FROM t) AS p", "k|k"),
+    ] {
+        assert_eq!(columns(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn stars_stand_for_columns() {
+    for (sql, expected) in [
+        ("SELECT * FROM t", "k|g|s|v"),
+        ("SELECT t.*, u.w FROM t, u", "k|g|s|v|w"),
+        ("SELECT U.*, T.k FROM t, u", "k|tk|w|k"),
+        ("SELECT *, k + 1 FROM u", "k|tk|w|k + 1"),
+        ("SELECT * EXCLUDE (s, V) FROM t", "k|g"),
+        ("SELECT * EXCLUDE w FROM u", "k|tk"),
+        ("SELECT * REPLACE (k + 1 AS K) FROM u", "k|tk|w"),
+        ("SELECT u.* EXCLUDE (w) REPLACE (1 AS tk) FROM u", "k|tk"),
+        ("SELECT * FROM t JOIN u USING (k)", "k|g|s|v|tk|w"),
+        ("SELECT u.* FROM t JOIN u USING (k)", "k|tk|w"),
+        ("SELECT * FROM u JOIN log USING (tk)", "tk|k|w|id|x|i"),
+        ("SELECT * FROM t NATURAL JOIN u", "k|g|s|v|tk|w"),
+        ("SELECT * FROM t NATURAL JOIN totals", "g|k|s|v|n"),
+        ("SELECT * FROM (t JOIN u USING (k)) JOIN bag ON a = k", "k|g|s|v|tk|w|a|b|c"),
+        ("SELECT * FROM (u CROSS JOIN bag) AS j", "k|tk|w|a|b|c"),
+        ("SELECT j.a FROM (u CROSS JOIN bag) AS j (p, q)", "a"),
+    ] {
+        assert_eq!(columns(sql), expected, "{sql}");
+    }
+    assert_eq!(answer("SELECT * REPLACE (k + 10 AS k) FROM u WHERE k = 1"), "11 1 10");
+    for (sql, expected) in [
+        ("SELECT *", "SELECT * without FROM"),
+        ("SELECT x.* FROM t", "table x does not exist at line 1, column 8"),
+        ("SELECT * EXCLUDE (nope) FROM t", "column nope of EXCLUDE is unknown or ambiguous"),
+        ("SELECT * EXCLUDE (k) FROM t, u", "column k of EXCLUDE is unknown or ambiguous"),
+        ("SELECT * REPLACE (1 AS nope) FROM t", "column nope of REPLACE is unknown or ambiguous"),
+        ("SELECT * FROM (t CROSS JOIN u) AS j", "columns of the parenthesised join j repeat; use a subquery"),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+/// Names are lower case first, then the only one that is equal but for case; quoted ones are exact.
+#[test]
+fn names_fold_unless_quoted() {
+    let mixed = "FROM (SELECT k AS \"Mixed\", g AS \"B\", g AS \"b\", k AS \"Two\", g AS \"TWO\" FROM t) AS \"P\"";
+    for (list, expected) in [
+        ("MIXED", "Mixed"),
+        ("\"Mixed\"", "Mixed"),
+        ("p.mixed", "Mixed"),
+        ("\"P\".mixed", "Mixed"),
+        ("B", "b"),
+        ("\"B\"", "B"),
+        ("\"TWO\"", "TWO"),
+    ] {
+        assert_eq!(columns(&format!("SELECT {list} {mixed}")), expected, "{list}");
+    }
+    for (list, expected) in [
+        ("\"mixed\"", "column mixed does not exist at line 1, column 8"),
+        ("two", "column two is ambiguous at line 1, column 8"),
+        ("\"p\".mixed", "table or column p does not exist at line 1, column 8"),
+    ] {
+        assert_eq!(error(&format!("SELECT {list} {mixed}")), expected, "{list}");
+    }
+    assert_eq!(columns("SELECT k FROM T"), "k");
+    assert_eq!(error("SELECT k FROM \"T\""), "table T does not exist at line 1, column 15");
+}
+
+#[test]
+fn unknown_and_ambiguous_names_are_refused_where_they_stand() {
+    for (sql, expected) in [
+        ("SELECT nope FROM t", "column nope does not exist at line 1, column 8"),
+        ("SELECT k\nFROM nope", "table nope does not exist at line 2, column 6"),
+        ("SELECT t.nope FROM t", "column t.nope does not exist at line 1, column 10"),
+        ("SELECT x.k FROM t", "table or column x does not exist at line 1, column 8"),
+        ("SELECT t.k FROM t AS x", "table or column t does not exist at line 1, column 8"),
+        ("SELECT k FROM t, u", "column k is ambiguous at line 1, column 8"),
+        ("SELECT 1 FROM t, u WHERE t.k = k", "column k is ambiguous at line 1, column 32"),
+        ("SELECT g FROM t GROUP BY\n  nope", "column nope does not exist at line 2, column 3"),
+        ("SELECT g FROM t GROUP BY g HAVING nope > 1", "column nope does not exist at line 1, column 35"),
+        ("SELECT g FROM t ORDER BY nope", "column nope does not exist at line 1, column 26"),
+        ("SELECT k FROM t UNION SELECT k FROM u ORDER BY w", "column w does not exist at line 1, column 48"),
+        ("SELECT k FROM main.t", "main.t is not known: names have no schema or catalog"),
+        ("SELECT t.k FROM t, t", "table t is ambiguous at line 1, column 8"),
+        ("SELECT * FROM t JOIN u ON t.k = x.k", "table or column x does not exist at line 1, column 33"),
+        ("SELECT (SELECT nope FROM u) FROM t", "column nope does not exist at line 1, column 16"),
+        ("SELECT p.k FROM t, (SELECT t.k FROM u) AS p", "table or column t does not exist at line 1, column 28"),
+        ("VALUES (nope)", "column nope does not exist at line 1, column 9"),
+        ("SELECT 1 LIMIT nope", "column nope does not exist at line 1, column 16"),
+        ("SELECT * FROM t AS x (a, b, c, d, e)", "x names 5 columns of 4"),
+        ("WITH w AS (SELECT k FROM v) SELECT 1", "table v does not exist at line 1, column 26"),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn using_and_natural_join_by_common_columns() {
+    for (sql, expected) in [
+        ("SELECT k, t.k, u.k FROM t JOIN u USING (K) WHERE k = 1", "1 1 1"),
+        ("SELECT k FROM t RIGHT JOIN (VALUES (99)) AS r (k) USING (k)", "99"),
+        ("SELECT k, t.k FROM t FULL JOIN (VALUES (99)) AS r (k) USING (k) WHERE k > 6", "7 7, 99 NULL"),
+        ("SELECT count(*) AS n FROM t JOIN u USING (k) JOIN log ON id = k", "4"),
+        ("SELECT k FROM t NATURAL LEFT JOIN (VALUES (1, 'one')) AS r (k, name) WHERE name = 'one'", "1"),
+    ] {
+        assert_eq!(answer(sql).replace('\n', ", "), expected, "{sql}");
+    }
+    for (sql, expected) in [
+        ("SELECT 1 FROM t JOIN u USING (w)", "column w of USING does not exist in the left table"),
+        ("SELECT 1 FROM t JOIN u USING (g)", "column g of USING does not exist in the right table"),
+        ("SELECT 1 FROM (t CROSS JOIN u) JOIN u AS x USING (k)", "column k is ambiguous at line 1, column 51"),
+        ("SELECT 1 FROM t NATURAL JOIN bag", "NATURAL JOIN of tables without a common column"),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn each_clause_sees_its_own_names() {
+    for (sql, expected) in [
+        // An alias in ORDER BY comes before a column of FROM, in GROUP BY after it.
+        ("SELECT -k AS k FROM u ORDER BY k LIMIT 1", "-6"),
+        ("SELECT count(*) AS n, k > 3 AS high FROM u GROUP BY high", "3 false, 3 true"),
+        ("SELECT count(*) AS n FROM (SELECT 1 AS a, 2 AS b) AS p GROUP BY a", "1"),
+        // The innermost query first, then the outer ones.
+        ("SELECT k FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.k AND k = 1)", "1"),
+        ("SELECT k FROM t WHERE k = (SELECT max(tk) FROM u WHERE g = 2)", ""),
+        // A WITH name comes before a relation, the nearest first, and is not in reach outside its query.
+        ("WITH t AS (SELECT 7 AS k) SELECT k FROM t", "7"),
+        ("WITH t AS (SELECT 7 AS k) SELECT k FROM (WITH t AS (SELECT 8 AS k) SELECT k FROM t) AS p", "8"),
+        ("WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS x FROM a) SELECT x FROM b", "2"),
+        ("SELECT p.k FROM u, LATERAL (SELECT u.k AS k) AS p WHERE u.k = 3", "3"),
+        ("SELECT \"k#2\".k FROM u AS \"k#2\" WHERE k = 2", "2"),
+        ("SELECT p.k + 0 AS a FROM (SELECT k, 5 AS \"k#2\", 1 AS x FROM u) AS p WHERE \"k#2\" = 5 AND k = 1", "1"),
+    ] {
+        assert_eq!(answer(sql).replace('\n', ", "), expected, "{sql}");
+    }
+    assert_eq!(
+        error("SELECT k FROM (WITH w AS (SELECT k FROM u) SELECT k FROM w) AS p, w"),
+        "table w does not exist at line 1, column 69"
+    );
+    assert_eq!(
+        error("WITH a AS (SELECT 1 FROM b), b AS (SELECT 1) SELECT 1"),
+        "table b does not exist at line 1, column 26"
+    );
+    assert_eq!(error("SELECT k AS x FROM t WHERE x = 1"), "column x does not exist at line 1, column 28");
+}
+
+#[test]
+fn depth_is_limited() {
+    let sum = |terms: usize| format!("SELECT 1{}", " + 1".repeat(terms));
+    bind(&sum(400)).expect("400 terms are not too many");
+    assert_eq!(error(&sum(600)), "the statement is nested too deeply (limit 500)");
+}
+
+#[test]
+fn what_would_be_ignored_is_refused() {
+    for (sql, expected) in [
+        ("SELECT k FROM t FOR UPDATE", "FOR UPDATE is not supported"),
+        ("SELECT k FROM t TABLESAMPLE (10)", "TABLESAMPLE is not supported"),
+        ("SELECT k FROM t FETCH FIRST 1 ROW ONLY", "FETCH is not supported; use LIMIT"),
+        ("SELECT 1 FROM t SEMI JOIN u ON t.k = u.k", "SEMI JOIN and ANTI JOIN are not supported; use EXISTS"),
+        ("TABLE t", "TABLE t is not supported; use SELECT * FROM t"),
+        ("SELECT k INTO x FROM t", "SELECT INTO is not supported"),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}
