@@ -4,6 +4,7 @@ mod context;
 mod dml;
 mod names;
 mod params;
+mod place;
 mod semantics;
 mod set_operation;
 
@@ -24,6 +25,7 @@ use sqlparser::ast;
 
 use self::context::Context;
 use self::names::Names;
+use self::place::Places;
 use crate::catalog::{Catalog, CatalogSource};
 use crate::error::PlanError;
 use crate::stack;
@@ -45,6 +47,8 @@ pub struct BoundQuery {
     pub relations: Vec<String>,
     /// A function whose value is not a function of the row (`random()`, `now()`), if there is one.
     pub volatile: Option<String>,
+    /// Where things stand that a view may be refused for.
+    pub(crate) places: Places,
 }
 
 impl fmt::Debug for BoundQuery {
@@ -60,6 +64,7 @@ pub fn bind_query(query: &ast::Query, catalog: &dyn Catalog, params: &Params) ->
 
 /// Binds on the caller's stack.
 fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
+    let places = Places::of(&query);
     let mut names = Names::new(catalog);
     let shown = names.resolve_query(&mut query)?;
     let relations = names.relations.iter().map(|relation| relation.name.clone()).collect();
@@ -67,7 +72,7 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
     let plan = plan_query(query, catalog, &values)?;
     let plan = TypeCoercion::new().analyze(plan, &config_options())?;
     let plan = semantics::apply(plan)?;
-    bound(plan, shown, relations)
+    Ok(BoundQuery { places, ..bound(plan, shown, relations)? })
 }
 
 /// Turns a resolved query into a plan.
@@ -96,7 +101,7 @@ fn bound(plan: LogicalPlan, shown: Option<Vec<String>>, relations: Vec<String>) 
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let inputs = inputs_of(&logical)?;
     let volatile = volatile_function(&logical)?;
-    Ok(BoundQuery { logical, schema, inputs, relations, volatile })
+    Ok(BoundQuery { logical, schema, inputs, relations, volatile, places: Places::default() })
 }
 
 /// The collections that a plan reads, each once, in order of first use.

@@ -1,9 +1,16 @@
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::PlanError;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+
+use crate::bind::{bind_insert, bind_query};
+use crate::lower::tests::context::Relations;
 use crate::lower::tests::context::bind;
 use crate::lower::tests::{answer, plan};
 use crate::rewrite::optimise;
+use crate::statement::{Statement, parse};
+use crate::{Params, PlanError};
 
 fn refused(sql: &str) -> String {
     match bind(sql) {
@@ -56,4 +63,61 @@ fn what_datafusion_gets_wrong_is_refused() {
     assert_eq!(refused("SELECT k FROM t WHERE s LIKE 'a!%' ESCAPE '!'"), escape);
     assert_eq!(refused("SELECT k FROM t WHERE EXISTS (SELECT 1 FROM bag WHERE c LIKE '!_' ESCAPE '!')"), escape);
     bind(r"SELECT k FROM t WHERE s LIKE 'a\%' ESCAPE '\'").expect("the backslash is what DataFusion escapes with");
+}
+
+fn numbers(positional: i64, named: &[&str]) -> Params {
+    let number = |n: i64| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
+    let positional: Vec<_> = (1..=positional).map(number).collect();
+    let named: Vec<_> = named.iter().map(|name| ((*name).to_owned(), number(9))).collect();
+    Params::from_arrays(&positional, &named).expect("one value each")
+}
+
+/// Each statement was to use all of them.
+#[test]
+fn the_statements_of_a_text_use_its_parameters_together() {
+    let used = |sql: &str, params: &Params| {
+        let statements = parse(sql).expect("it parses");
+        params.all_used(&statements).map_err(|error| error.to_string())
+    };
+    for sql in ["SELECT ?; SELECT ?", "SELECT $2; SELECT $1", "EXPLAIN SELECT ?; DELETE FROM t WHERE k = ?"] {
+        assert_eq!(used(sql, &numbers(2, &[])), Ok(()), "{sql}");
+    }
+    assert_eq!(used("SELECT $a; SELECT $b, $a", &numbers(0, &["a", "b"])), Ok(()));
+    for (sql, params, expected) in [
+        ("SELECT ?; SELECT 1", numbers(2, &[]), "2 parameters given, but parameter 2 is not used"),
+        ("SELECT '?'", numbers(1, &[]), "1 parameters given, but parameter 1 is not used"),
+        ("SELECT $a", numbers(0, &["a", "b"]), "parameter $b is given, but not used"),
+        ("BEGIN", numbers(1, &[]), "1 parameters given, but parameter 1 is not used"),
+    ] {
+        assert_eq!(used(sql, &params), Err(expected.to_owned()), "{sql}");
+    }
+}
+
+#[test]
+fn parameters_have_their_values() {
+    let bound = |sql: &str, params: &Params| match parse(sql).expect("it parses").pop().expect("one at least").statement
+    {
+        Statement::Query(query) => bind_query(&query, &Relations, params),
+        other => panic!("{sql}: {other:?}"),
+    };
+    let second = bound("SELECT ?; SELECT k FROM t WHERE k = ? AND g = $1", &numbers(2, &[])).expect("both are there");
+    let text = second.logical.display_indent().to_string();
+    assert!(text.contains("t.k = Int64(2) AND t.g = Int64(1)"), "{text}");
+    assert_eq!(
+        bound("SELECT ?, ?", &numbers(1, &[])).expect_err("one is missing").to_string(),
+        "parameter 2 is missing: 1 given"
+    );
+    assert_eq!(bound("SELECT $x", &numbers(1, &[])).expect_err("it is missing").to_string(), "parameter $x is missing");
+    assert_eq!(
+        bound("SELECT $0", &numbers(1, &[])).expect_err("from 1").to_string(),
+        "parameter 0 is missing: 1 given"
+    );
+}
+
+/// The rows and the SET of an INSERT are bound apart, each with some of the parameters.
+#[test]
+fn an_upsert_takes_parameters_in_both_parts() {
+    let sql = "INSERT INTO t (k, g) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET g = ?";
+    let Statement::Insert(insert) = parse(sql).expect("it parses").swap_remove(0).statement else { panic!("{sql}") };
+    bind_insert(&insert, &Relations, &numbers(3, &[])).expect("all are there");
 }

@@ -29,7 +29,7 @@ pub struct ViewPlan {
 
 /// Plans `query` as a view.
 pub fn plan_view(query: &BoundQuery, _catalog: &dyn Catalog) -> Result<ViewPlan, PlanError> {
-    stack::on_big_stack(|| plan_logical(&query.logical, &query.schema))
+    stack::on_big_stack(|| plan_logical(&query.logical, &query.schema)).map_err(|error| query.places.locate(error))
 }
 
 /// Plans the bound query `logical`, whose output columns are called as in `schema`, as a view.

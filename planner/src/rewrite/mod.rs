@@ -67,3 +67,6 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(OptimizeProjections::new()),
     ]
 }
+
+#[cfg(test)]
+mod tests;

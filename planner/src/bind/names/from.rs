@@ -1,14 +1,15 @@
 //! FROM: which columns there are, and by which names.
 
 use sqlparser::ast::{
-    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, ObjectName,
-    TableAlias, TableFactor, TableWithJoins,
+    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
+    Spanned, TableAlias, TableFactor, TableWithJoins,
 };
+use sqlparser::tokenizer::Span;
 
-use super::scope::{Columns, Entry, Scope, exact};
-use super::{Names, renamed, shown};
+use super::scope::{Columns, Entry, Scope, at, exact};
+use super::{Found, Names, renamed, shown};
 use crate::error::PlanError;
-use crate::statement::{Name, single_name};
+use crate::statement::single_name;
 
 /// Which sides of a join have all their rows in the result, and which have columns there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,10 @@ impl Names<'_> {
     fn joined(&mut self, table: &mut TableWithJoins) -> Result<Scope, PlanError> {
         let mut left = self.factor(&mut table.relation, &Scope::default())?;
         for join in &mut table.joins {
+            // Before names are resolved: those that are have no place any more.
+            let sides = sides_of(&join.join_operator).map_err(|error| located(error, join.relation.span()))?;
             let right = self.factor(&mut join.relation, &left)?;
-            left = self.join(join, left, right)?;
+            left = self.join(join, sides, left, right)?;
         }
         Ok(left)
     }
@@ -45,15 +48,16 @@ impl Names<'_> {
     /// One table, subquery or parenthesised join; `before` is what LATERAL sees beside the items of earlier commas.
     fn factor(&mut self, factor: &mut TableFactor, before: &Scope) -> Result<Scope, PlanError> {
         let mut scope = Scope::default();
+        let span = factor.span();
         match factor {
             TableFactor::Table { args: None, .. } => {
-                refuse_ignored_modifiers(factor_modifiers(factor))?;
+                refuse_ignored_modifiers(factor_modifiers(factor)).map_err(|error| located(error, span))?;
                 let TableFactor::Table { name, alias, .. } = factor else { return Ok(scope) };
                 let (qualifier, columns) = self.table(name, alias)?;
                 scope.add(qualifier, columns);
             }
             TableFactor::Derived { lateral, subquery, alias, sample } => {
-                refuse_ignored_modifiers([(sample.is_some(), "TABLESAMPLE")])?;
+                refuse_ignored_modifiers([(sample.is_some(), "TABLESAMPLE")]).map_err(|error| located(error, span))?;
                 let columns = if *lateral {
                     self.within(before.clone(), |names| names.query(subquery))?
                 } else {
@@ -83,7 +87,7 @@ impl Names<'_> {
             TableFactor::Table { alias, args: Some(args), .. } => {
                 self.table_function(&mut args.args, alias.as_mut(), before, &mut scope)?;
             }
-            other => return Err(PlanError::invalid(format!("{other} in FROM is not supported"))),
+            other => return Err(located(PlanError::invalid(format!("{other} in FROM is not supported")), span)),
         }
         Ok(scope)
     }
@@ -97,12 +101,14 @@ impl Names<'_> {
     }
 
     fn table(&mut self, name: &mut ObjectName, alias: &mut Option<TableAlias>) -> Result<(String, Columns), PlanError> {
-        single_name(name)?;
-        let ident = name.0[0].as_ident().expect("a single name is an identifier").clone();
-        let (stored, columns) = self.relation(&ident)?;
+        let ident = only_ident(name)?;
+        let Found { name: stored, qualifier, columns } = self.relation(&ident)?;
+        if stored != qualifier && alias.is_none() {
+            *alias = Some(invented_alias(qualifier.clone()));
+        }
         *name = ObjectName::from(vec![exact(&stored)]);
         match alias {
-            None => Ok((stored, columns)),
+            None => Ok((qualifier, columns)),
             Some(alias) => {
                 let columns = renamed(columns, alias)?;
                 Ok((alias.name.value.clone(), columns))
@@ -135,8 +141,7 @@ impl Names<'_> {
         Ok(())
     }
 
-    fn join(&mut self, join: &mut Join, left: Scope, right: Scope) -> Result<Scope, PlanError> {
-        let sides = sides_of(&join.join_operator)?;
+    fn join(&mut self, join: &mut Join, sides: Sides, left: Scope, right: Scope) -> Result<Scope, PlanError> {
         let Some(constraint) = constraint_of(&mut join.join_operator) else {
             return Ok(combined(left, right, sides, &[]));
         };
@@ -149,7 +154,7 @@ impl Names<'_> {
             }
             JoinConstraint::None => Vec::new(),
             JoinConstraint::Using(columns) => {
-                let names = columns.iter().map(single_name).collect::<Result<Vec<_>, _>>()?;
+                let names = columns.iter().map(only_ident).collect::<Result<Vec<_>, _>>()?;
                 common_columns(&left, &right, &names)?
             }
             JoinConstraint::Natural => {
@@ -164,6 +169,11 @@ impl Names<'_> {
         }
         Ok(combined(left, right, sides, &common))
     }
+}
+
+/// A refusal with the place of what is refused.
+fn located(error: PlanError, span: Span) -> PlanError {
+    PlanError::invalid(format!("{error}{}", at(span.start)))
 }
 
 /// A table alias that no one wrote.
@@ -248,13 +258,13 @@ fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
 }
 
 /// Names that both sides have, in the left side's order.
-fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Name>, PlanError> {
+fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Ident>, PlanError> {
     if left.is_opaque() || right.is_opaque() {
         return Err(PlanError::invalid("NATURAL JOIN of a table function is not supported"));
     }
-    let mut names: Vec<Name> = Vec::new();
+    let mut names: Vec<Ident> = Vec::new();
     for entry in &left.entries {
-        let name = Name { value: entry.shown.clone(), quoted: true };
+        let name = exact(&entry.shown);
         if right.entries.iter().any(|other| other.shown == entry.shown) && !names.contains(&name) {
             names.push(name);
         }
@@ -263,18 +273,24 @@ fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Name>, PlanError> {
 }
 
 /// For each name the entries of the left and of the right side.
-fn common_columns(left: &Scope, right: &Scope, names: &[Name]) -> Result<Vec<(usize, usize)>, PlanError> {
+fn common_columns(left: &Scope, right: &Scope, names: &[Ident]) -> Result<Vec<(usize, usize)>, PlanError> {
     if left.is_opaque() || right.is_opaque() {
         return Err(PlanError::invalid("USING with a table function is not supported"));
     }
-    let find = |scope: &Scope, name: &Name, side: &str| {
-        let mut ident = ast::Ident::new(&name.value);
-        ident.quote_style = name.quoted.then_some('"');
-        scope
-            .entry(&ident)?
-            .ok_or_else(|| PlanError::invalid(format!("column {name} of USING does not exist in the {side} table")))
+    let find = |scope: &Scope, name: &Ident, side: &str| {
+        let missing = || {
+            let at = at(name.span.start);
+            PlanError::invalid(format!("column {} of USING does not exist in the {side} table{at}", name.value))
+        };
+        scope.entry(name)?.ok_or_else(missing)
     };
     names.iter().map(|name| Ok((find(left, name, "left")?, find(right, name, "right")?))).collect()
+}
+
+/// The only part of a name.
+pub(super) fn only_ident(name: &ObjectName) -> Result<Ident, PlanError> {
+    single_name(name)?;
+    Ok(name.0[0].as_ident().expect("a single name is an identifier").clone())
 }
 
 fn equalities(left: &Scope, right: &Scope, common: &[(usize, usize)]) -> Option<Expr> {

@@ -17,7 +17,7 @@ use sqlparser::ast::{
     self, Expr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, SetOperator, TableAlias, VisitMut, VisitorMut,
 };
 
-use self::scope::{Column, Columns, Scope, exact, resolve, unknown};
+use self::scope::{Column, Columns, Scope, at, exact, resolve, unknown};
 use crate::catalog::{Catalog, RelationInfo};
 use crate::error::PlanError;
 use crate::statement::Name;
@@ -28,6 +28,17 @@ const DEPTH_LIMIT: usize = 500;
 /// A WITH name in reach.
 struct Cte {
     name: String,
+    /// What DataFusion knows it by, which refuses a name that an outer query has as well.
+    internal: String,
+    columns: Columns,
+}
+
+/// What the name of a table means.
+struct Found {
+    /// As DataFusion knows it.
+    name: String,
+    /// What its columns are qualified by when it has no alias.
+    qualifier: String,
     columns: Columns,
 }
 
@@ -85,7 +96,12 @@ impl<'a> Names<'a> {
         let outer_ctes = self.ctes.len();
         if let Some(with) = &mut query.with {
             for cte in &mut with.cte_tables {
-                self.cte(cte, with.recursive)?;
+                let name = Name::of(&cte.alias.name).value;
+                if self.ctes[outer_ctes..].iter().any(|known| known.name == name) {
+                    let at = at(cte.alias.name.span.start);
+                    return Err(PlanError::invalid(format!("WITH names {name} twice{at}")));
+                }
+                self.cte(cte, name, with.recursive)?;
             }
         }
         let columns = self.body(&mut query.body, query.order_by.as_mut())?;
@@ -95,21 +111,22 @@ impl<'a> Names<'a> {
         Ok(columns)
     }
 
-    fn cte(&mut self, cte: &mut ast::Cte, recursive: bool) -> Result<(), PlanError> {
-        let name = Name::of(&cte.alias.name).value;
-        cte.alias.name = exact(&name);
+    fn cte(&mut self, cte: &mut ast::Cte, name: String, recursive: bool) -> Result<(), PlanError> {
+        let taken = self.ctes.iter().any(|outer| outer.name == name);
+        let internal = if taken { self.invent() } else { name.clone() };
+        cte.alias.name = exact(&internal);
         let mut columns = None;
         let mut body = cte.query.body.as_mut();
         if recursive && let SetExpr::SetOperation { op: SetOperator::Union, left, .. } = &mut body {
             // The static term names the columns; it is resolved again with the whole, from a copy without effect.
             let mut first = left.clone();
             columns = renamed(self.body(&mut first, None)?, &mut cte.alias.clone())?;
-            self.ctes.push(Cte { name: name.clone(), columns: columns.clone() });
+            self.ctes.push(Cte { name: name.clone(), internal: internal.clone(), columns: columns.clone() });
         }
         let own = self.query(&mut cte.query)?;
         let own = renamed(own, &mut cte.alias)?;
         if columns.is_none() {
-            self.ctes.push(Cte { name, columns: own });
+            self.ctes.push(Cte { name, internal, columns: own });
         }
         Ok(())
     }
@@ -185,13 +202,15 @@ impl<'a> Names<'a> {
     }
 
     /// The relation or WITH query that a name means.
-    fn relation(&mut self, ident: &ast::Ident) -> Result<(String, Columns), PlanError> {
+    fn relation(&mut self, ident: &ast::Ident) -> Result<Found, PlanError> {
         let name = Name::of(ident);
         if let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name.value) {
-            return Ok((cte.name.clone(), cte.columns.clone()));
+            let (name, qualifier) = (cte.internal.clone(), cte.name.clone());
+            return Ok(Found { name, qualifier, columns: cte.columns.clone() });
         }
         let relation = self.catalog.relation(&name.value, name.quoted)?.ok_or_else(|| unknown("table", ident))?;
-        let found = (relation.name.clone(), Some(columns_of(&relation)));
+        let (name, columns) = (relation.name.clone(), Some(columns_of(&relation)));
+        let found = Found { qualifier: name.clone(), name, columns };
         if !self.relations.iter().any(|known| known.name == relation.name) {
             self.relations.push(relation);
         }

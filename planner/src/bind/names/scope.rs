@@ -60,7 +60,8 @@ pub(super) fn qualified(qualifier: &str, column: &str) -> Expr {
     Expr::CompoundIdentifier(vec![exact(qualifier), exact(column)])
 }
 
-fn at(location: Location) -> String {
+/// A position as the end of a message; nothing where it is not known.
+pub(super) fn at(location: Location) -> String {
     if location.line == 0 { String::new() } else { format!(" at line {}, column {}", location.line, location.column) }
 }
 

@@ -5,11 +5,12 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
 };
 
-use super::scope::{Column, Columns, Entry, Scope, exact, qualified, unknown};
+use super::from::only_ident;
+use super::scope::{Column, Columns, Entry, Scope, at, exact, qualified, unknown};
 use super::{Names, item_expr, shown, sort_exprs};
 use crate::catalog::find_name;
 use crate::error::PlanError;
-use crate::statement::{Name, single_name};
+use crate::statement::Name;
 
 /// An item of the SELECT list after `*` was taken apart.
 struct Output {
@@ -51,8 +52,9 @@ impl Names<'_> {
     ) -> Result<Columns, PlanError> {
         let columns = shown::unique(outputs.iter().map(|output| output.shown.clone()).collect());
         let written: Vec<_> = outputs.iter().map(|output| output.written.clone()).collect();
+        let scope = self.innermost();
         select.projection =
-            outputs.into_iter().zip(&columns).map(|(output, column)| item(output.expr, column)).collect();
+            outputs.into_iter().zip(&columns).map(|(output, column)| item(output.expr, column, scope)).collect();
         self.other_clauses(select, &columns)?;
         if let Some(order_by) = order_by {
             for expr in sort_exprs(order_by)? {
@@ -195,25 +197,29 @@ impl Names<'_> {
             None => {}
         }
         for name in &excluded {
-            let name = single_name(name)?;
-            let found = find_name(entries.iter().map(|entry| entry.shown.as_str()), &name.value, name.quoted);
-            match found {
-                Ok(Some(idx)) => drop(entries.remove(idx)),
-                _ => return Err(PlanError::invalid(format!("column {name} of EXCLUDE is unknown or ambiguous"))),
-            }
+            let idx = starred(&entries, &only_ident(name)?, "EXCLUDE")?;
+            entries.remove(idx);
         }
         for element in options.opt_replace.into_iter().flat_map(|replace| replace.items) {
-            let name = Name::of(&element.column_name);
-            let found = find_name(entries.iter().map(|entry| entry.shown.as_str()), &name.value, name.quoted);
-            let Ok(Some(idx)) = found else {
-                return Err(PlanError::invalid(format!("column {name} of REPLACE is unknown or ambiguous")));
-            };
+            let idx = starred(&entries, &element.column_name, "REPLACE")?;
             let mut expr = element.expr;
             self.expr(&mut expr)?;
             entries[idx].expr = expr;
         }
         outputs.extend(entries.into_iter().map(|Entry { shown, expr }| Output { shown, expr, written: None }));
         Ok(())
+    }
+}
+
+/// The column of `*` that an option of it names.
+fn starred(entries: &[Entry], ident: &Ident, option: &str) -> Result<usize, PlanError> {
+    let name = Name::of(ident);
+    match find_name(entries.iter().map(|entry| entry.shown.as_str()), &name.value, name.quoted) {
+        Ok(Some(idx)) => Ok(idx),
+        _ => {
+            let at = at(ident.span.start);
+            Err(PlanError::invalid(format!("column {name} of {option} is unknown or ambiguous{at}")))
+        }
     }
 }
 
@@ -237,9 +243,13 @@ fn compound_name(scope: &Scope, idents: &[Ident]) -> Result<Option<String>, Plan
     }
 }
 
-/// An item of the list under its internal name; a column that has it needs no alias.
-fn item(expr: Expr, column: &Column) -> SelectItem {
-    let named = matches!(&expr, Expr::CompoundIdentifier(path) if path.len() == 2 && path[1].value == column.internal);
+/// An item of the list under its internal name; a column of `scope` that has it needs no alias.
+///
+/// A column of an outer query does: DataFusion calls it something else.
+fn item(expr: Expr, column: &Column, scope: &Scope) -> SelectItem {
+    let named = matches!(&expr, Expr::CompoundIdentifier(path) if path.len() == 2
+        && path[1].value == column.internal
+        && scope.items.iter().any(|item| item.qualifier == path[0].value));
     if named {
         SelectItem::UnnamedExpr(expr)
     } else {
@@ -251,9 +261,8 @@ fn qualified_entries(scope: &Scope, kind: &SelectItemQualifiedWildcardKind) -> R
     let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
         return Err(PlanError::invalid("* of an expression is not supported"));
     };
-    single_name(name)?;
-    let ident = name.0[0].as_ident().expect("a single name is an identifier");
-    let item = scope.item(ident)?.ok_or_else(|| unknown("table", ident))?;
+    let ident = only_ident(name)?;
+    let item = scope.item(&ident)?.ok_or_else(|| unknown("table", &ident))?;
     let columns = item.columns.iter().flatten();
     Ok(columns
         .map(|column| Entry { shown: column.shown.clone(), expr: qualified(&item.qualifier, &column.internal) })

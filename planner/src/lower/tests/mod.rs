@@ -490,6 +490,45 @@ fn refusals() {
     );
 }
 
+#[test]
+fn refusals_say_where() {
+    for (sql, expected) in [
+        ("SELECT k,\n  sum(k) OVER () AS s FROM t", "OVER cannot be maintained incrementally at line 2, column 3;"),
+        (
+            "SELECT k FROM t WHERE now() > s",
+            "the function now() cannot be maintained incrementally at line 1, column 23",
+        ),
+        (
+            "SELECT max(k), MEDIAN(k) FROM t",
+            "the aggregate median() cannot be maintained incrementally at line 1, column 16",
+        ),
+        (
+            "SELECT 1; WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 9) SELECT a FROM n",
+            "WITH RECURSIVE cannot be maintained incrementally at line 1, column 11",
+        ),
+        ("SELECT unnest([1, 2]) AS a", "UNNEST cannot be maintained incrementally at line 1, column 8"),
+        (
+            "SELECT g, k FROM t GROUP BY ROLLUP (g, k)",
+            "GROUPING SETS, ROLLUP or CUBE cannot be maintained incrementally at line 1, column 37",
+        ),
+        // In a subquery; and what has no place says none.
+        (
+            "SELECT k FROM t WHERE k IN (SELECT random() FROM u)",
+            "the function random() cannot be maintained incrementally at line 1, column 36",
+        ),
+        (
+            "SELECT k FROM t WHERE k = (SELECT k FROM u)",
+            "a scalar subquery that can return more than one row cannot be maintained incrementally;",
+        ),
+    ] {
+        let statement = crate::statement::parse(sql).expect("it parses").pop().expect("one at least").statement;
+        let crate::statement::Statement::Query(query) = statement else { panic!("{sql}: not a query") };
+        let bound = crate::bind::bind_query(&query, &Relations, &crate::Params::none()).expect("it binds");
+        let error = plan_view(&bound, &Relations).expect_err("it is refused").to_string();
+        assert!(error.starts_with(expected), "{sql}: {error}");
+    }
+}
+
 /// The rows of a query, as text in order.
 pub(crate) fn answer(sql: &str) -> String {
     let view = plan(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));

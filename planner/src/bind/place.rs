@@ -1,0 +1,87 @@
+//! Where the constructs of a query stand that a view may be refused for.
+//!
+//! A plan has no positions, so they are taken from the text's tree, by the words that the refusal uses.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, Query, Spanned, TableFactor, Visit, Visitor};
+use sqlparser::tokenizer::Span;
+
+use crate::error::PlanError;
+
+/// Constructs and where each stands first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    found: Vec<(String, (u64, u64))>,
+}
+
+impl Places {
+    /// Those in `query`, whose names are not resolved yet.
+    pub(super) fn of(query: &Query) -> Self {
+        let mut places = Places::default();
+        let _: ControlFlow<()> = query.visit(&mut places);
+        places
+    }
+
+    /// The error with the place of what it refuses, where that is known.
+    pub(crate) fn locate(&self, error: PlanError) -> PlanError {
+        let PlanError::NotMaintainable { construct, position: None, hint } = error else { return error };
+        let position = self.found.iter().find(|(word, _)| names(&construct, word)).map(|(_, place)| *place);
+        PlanError::NotMaintainable { construct, position, hint }
+    }
+
+    fn add(&mut self, word: impl Into<String>, span: Span) {
+        let word = word.into();
+        if span.start.line > 0 && !self.found.iter().any(|(known, _)| *known == word) {
+            self.found.push((word, (span.start.line, span.start.column)));
+        }
+    }
+}
+
+/// Whether a refusal of `construct` is about `word`: a whole construct, or a function with its parenthesis.
+fn names(construct: &str, word: &str) -> bool {
+    construct == word || (word.ends_with('(') && construct.split(' ').any(|part| part.starts_with(word)))
+}
+
+impl Visitor for Places {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
+            self.add("WITH RECURSIVE", with.with_token.0.span);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::UNNEST { .. } => self.add("UNNEST", factor.span()),
+            TableFactor::Table { name, args: Some(_), .. } if name.to_string().eq_ignore_ascii_case("unnest") => {
+                self.add("UNNEST", factor.span());
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => {
+                let (name, span) = (function.name.to_string().to_lowercase(), function.name.span());
+                if function.over.is_some() {
+                    self.add("OVER", span);
+                }
+                if name == "unnest" {
+                    self.add("UNNEST", span);
+                }
+                self.add(format!("{name}("), span);
+            }
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
+                self.add("GROUPING SETS, ROLLUP or CUBE", expr.span());
+            }
+            Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => self.add("ANY or ALL of a subquery", left.span()),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

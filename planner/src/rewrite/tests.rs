@@ -1,0 +1,357 @@
+//! Each rule with a plan it changes and a near miss that it must leave.
+
+use expect_test::{Expect, expect};
+
+use super::optimise;
+use crate::lower::tests::context::bind;
+
+fn check(queries: &[&str], expected: Expect) {
+    let plan = |sql: &&str| {
+        let bound = bind(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        match optimise(&bound) {
+            Ok(plan) => format!("{sql}\n{}\n\n", plan.display_indent()),
+            Err(error) => format!("{sql}\n{error}\n\n"),
+        }
+    };
+    expected.assert_eq(&queries.iter().map(plan).collect::<String>());
+}
+
+#[test]
+fn constants_are_folded_with_our_arithmetic() {
+    check(
+        &[
+            "SELECT k + (7 / 2) * 2 AS a, CAST(2.75 AS BIGINT) AS b FROM t",
+            "SELECT k FROM t WHERE 1 / 0 IS NULL AND k > 10 - 3",
+            "SELECT 9223372036854775807 + 1 AS a FROM t",
+            "SELECT k + 1 + 2 AS a FROM t",
+            "SELECT k FROM t WHERE random() > 0.5 + 0.25",
+            "SELECT now() - INTERVAL '1' DAY > TIMESTAMP '2020-01-01' AS a FROM t",
+        ],
+        expect![[r#"
+            SELECT k + (7 / 2) * 2 AS a, CAST(2.75 AS BIGINT) AS b FROM t
+            Projection: t.k + Int64(6) AS a, Int64(3) AS b
+              TableScan: t projection=[k]
+
+            SELECT k FROM t WHERE 1 / 0 IS NULL AND k > 10 - 3
+            Filter: t.k > Int64(7)
+              TableScan: t projection=[k]
+
+            SELECT 9223372036854775807 + 1 AS a FROM t
+            (9223372036854775807 + 1): Overflow happened on: 9223372036854775807 + 1
+
+            SELECT k + 1 + 2 AS a FROM t
+            Projection: t.k + Int64(1) + Int64(2) AS a
+              TableScan: t projection=[k]
+
+            SELECT k FROM t WHERE random() > 0.5 + 0.25
+            Filter: random() > Float64(0.75)
+              TableScan: t projection=[k]
+
+            SELECT now() - INTERVAL '1' DAY > TIMESTAMP '2020-01-01' AS a FROM t
+            Projection: now() - IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }") > TimestampNanosecond(1577836800000000000, None) AS a
+              TableScan: t projection=[]
+
+        "#]],
+    );
+}
+
+#[test]
+fn time_literals_are_in_utc() {
+    check(
+        &["SELECT CAST('2020-01-01 00:00:00' AS TIMESTAMPTZ) AS a"],
+        expect![[r#"
+        SELECT CAST('2020-01-01 00:00:00' AS TIMESTAMPTZ) AS a
+        Projection: TimestampMicrosecond(1577836800000000, Some("UTC")) AS a
+          EmptyRelation: rows=1
+
+    "#]],
+    );
+}
+
+#[test]
+fn keys_of_joins_are_found() {
+    check(
+        &[
+            "SELECT t.k FROM t, u WHERE t.k = u.k AND u.w > 1",
+            "SELECT t.k FROM t, u WHERE (t.k = u.k AND t.g = 1) OR (t.k = u.k AND u.w = 2)",
+            "SELECT t.k FROM t, u WHERE (t.k = u.k AND t.g = 1) OR u.w = 2",
+            "SELECT t.k FROM t JOIN u ON t.k + 1 = u.tk AND t.g < u.w",
+        ],
+        expect![[r#"
+            SELECT t.k FROM t, u WHERE t.k = u.k AND u.w > 1
+            Projection: t.k
+              Inner Join: t.k = u.k
+                TableScan: t projection=[k]
+                Projection: u.k
+                  Filter: u.w > Int64(1)
+                    TableScan: u projection=[k, w]
+
+            SELECT t.k FROM t, u WHERE (t.k = u.k AND t.g = 1) OR (t.k = u.k AND u.w = 2)
+            Projection: t.k
+              Inner Join: t.k = u.k Filter: t.g = Int64(1) OR u.w = Int64(2)
+                TableScan: t projection=[k, g]
+                TableScan: u projection=[k, w]
+
+            SELECT t.k FROM t, u WHERE (t.k = u.k AND t.g = 1) OR u.w = 2
+            Projection: t.k
+              Inner Join:  Filter: u.k = t.k AND t.g = Int64(1) OR u.w = Int64(2)
+                TableScan: t projection=[k, g]
+                TableScan: u projection=[k, w]
+
+            SELECT t.k FROM t JOIN u ON t.k + 1 = u.tk AND t.g < u.w
+            Projection: t.k
+              Inner Join: t.k + Int64(1) = u.tk Filter: t.g < u.w
+                TableScan: t projection=[k, g]
+                TableScan: u projection=[tk, w]
+
+        "#]],
+    );
+}
+
+#[test]
+fn outer_joins_become_inner_where_their_nulls_are_filtered() {
+    check(
+        &[
+            "SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk WHERE u.w > 1",
+            "SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk WHERE u.w > 1 OR u.w IS NULL",
+            "SELECT t.k, u.w FROM t FULL JOIN u ON t.k = u.tk WHERE t.g > 1",
+            // The quotient can be NULL though its operands are not.
+            "SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk WHERE 1 / u.k IS NULL",
+        ],
+        expect![[r#"
+            SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk WHERE u.w > 1
+            Projection: t.k, u.w
+              Inner Join: t.k = u.tk
+                TableScan: t projection=[k]
+                Filter: u.w > Int64(1)
+                  TableScan: u projection=[tk, w]
+
+            SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk WHERE u.w > 1 OR u.w IS NULL
+            Filter: u.w > Int64(1) OR u.w IS NULL
+              Projection: t.k, u.w
+                Left Join: t.k = u.tk
+                  TableScan: t projection=[k]
+                  TableScan: u projection=[tk, w]
+
+            SELECT t.k, u.w FROM t FULL JOIN u ON t.k = u.tk WHERE t.g > 1
+            Projection: t.k, u.w
+              Left Join: t.k = u.tk
+                Projection: t.k
+                  Filter: t.g > Int64(1)
+                    TableScan: t projection=[k, g]
+                TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk WHERE 1 / u.k IS NULL
+            Projection: t.k
+              Filter: Int64(1) / divisor(u.k) IS NULL
+                Projection: t.k, u.k
+                  Left Join: t.k = u.tk
+                    TableScan: t projection=[k]
+                    TableScan: u projection=[k, tk]
+
+        "#]],
+    );
+}
+
+#[test]
+fn filters_are_pushed_down() {
+    check(
+        &[
+            "SELECT g, n FROM (SELECT g, count(*) AS n FROM t GROUP BY g) AS p WHERE g > 1",
+            "SELECT g, n FROM (SELECT g, count(*) AS n FROM t GROUP BY g) AS p WHERE n > 1",
+            "SELECT k FROM (SELECT k FROM t UNION ALL SELECT k FROM u) AS p WHERE k > 1",
+            "SELECT k FROM (SELECT k FROM t ORDER BY k LIMIT 3) AS p WHERE k > 1",
+            "SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk AND t.g > 1 AND u.w > 2",
+        ],
+        expect![[r#"
+            SELECT g, n FROM (SELECT g, count(*) AS n FROM t GROUP BY g) AS p WHERE g > 1
+            SubqueryAlias: p
+              Projection: t.g, count(Int64(1)) AS count(*) AS n
+                Aggregate: groupBy=[[t.g]], aggr=[[count(Int64(1))]]
+                  Filter: t.g > Int64(1)
+                    TableScan: t projection=[g]
+
+            SELECT g, n FROM (SELECT g, count(*) AS n FROM t GROUP BY g) AS p WHERE n > 1
+            SubqueryAlias: p
+              Projection: t.g, count(Int64(1)) AS count(*) AS n
+                Filter: count(Int64(1)) > Int64(1)
+                  Aggregate: groupBy=[[t.g]], aggr=[[count(Int64(1))]]
+                    TableScan: t projection=[g]
+
+            SELECT k FROM (SELECT k FROM t UNION ALL SELECT k FROM u) AS p WHERE k > 1
+            SubqueryAlias: p
+              Union
+                Filter: t.k > Int64(1)
+                  TableScan: t projection=[k]
+                Filter: u.k > Int64(1)
+                  TableScan: u projection=[k]
+
+            SELECT k FROM (SELECT k FROM t ORDER BY k LIMIT 3) AS p WHERE k > 1
+            SubqueryAlias: p
+              Filter: t.k > Int64(1)
+                Limit: skip=0, fetch=3
+                  Sort: t.k ASC NULLS LAST
+                    TableScan: t projection=[k]
+
+            SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk AND t.g > 1 AND u.w > 2
+            Projection: t.k
+              Left Join: t.k = u.tk Filter: t.g > Int64(1)
+                TableScan: t projection=[k, g]
+                Projection: u.tk
+                  Filter: u.w > Int64(2)
+                    TableScan: u projection=[tk, w]
+
+        "#]],
+    );
+}
+
+#[test]
+fn what_has_no_rows_goes() {
+    check(
+        &[
+            "SELECT t.k FROM t JOIN u ON t.k = u.k WHERE false",
+            "SELECT k FROM t UNION ALL SELECT k FROM u WHERE NULL",
+            "SELECT count(*) AS n FROM t WHERE false",
+            "SELECT t.k, p.w FROM t LEFT JOIN (SELECT * FROM u WHERE false) AS p ON t.k = p.k",
+            "SELECT k FROM t WHERE true",
+        ],
+        expect![[r#"
+            SELECT t.k FROM t JOIN u ON t.k = u.k WHERE false
+            EmptyRelation: rows=0
+
+            SELECT k FROM t UNION ALL SELECT k FROM u WHERE NULL
+            Projection: t.k AS k
+              TableScan: t projection=[k]
+
+            SELECT count(*) AS n FROM t WHERE false
+            Projection: count(Int64(1)) AS count(*) AS n
+              Aggregate: groupBy=[[]], aggr=[[count(Int64(1))]]
+                EmptyRelation: rows=0
+
+            SELECT t.k, p.w FROM t LEFT JOIN (SELECT * FROM u WHERE false) AS p ON t.k = p.k
+            Projection: t.k, Int64(NULL) AS w
+              TableScan: t projection=[k]
+
+            SELECT k FROM t WHERE true
+            TableScan: t projection=[k]
+
+        "#]],
+    );
+}
+
+#[test]
+fn unions_are_flat_unless_distinct() {
+    check(
+        &[
+            "SELECT k FROM t UNION ALL (SELECT k FROM u UNION ALL SELECT id FROM log)",
+            "SELECT k FROM t UNION ALL (SELECT k FROM u UNION SELECT id FROM log)",
+        ],
+        expect![[r#"
+            SELECT k FROM t UNION ALL (SELECT k FROM u UNION ALL SELECT id FROM log)
+            Union
+              TableScan: t projection=[k]
+              TableScan: u projection=[k]
+              Projection: log.id AS k
+                TableScan: log projection=[id]
+
+            SELECT k FROM t UNION ALL (SELECT k FROM u UNION SELECT id FROM log)
+            Union
+              TableScan: t projection=[k]
+              Distinct:
+                Union
+                  TableScan: u projection=[k]
+                  Projection: log.id AS k
+                    TableScan: log projection=[id]
+
+        "#]],
+    );
+}
+
+#[test]
+fn common_parts_and_unread_columns() {
+    check(
+        &[
+            "SELECT abs(k + g) * 2 AS a, abs(k + g) * 3 AS b FROM t",
+            "SELECT abs(k + g) AS a, abs(k - g) AS b FROM t",
+            // Guarded: computing it for all rows could fail.
+            "SELECT CASE WHEN k > 0 THEN CAST(s AS BIGINT) END AS a, CASE WHEN k > 1 THEN CAST(s AS BIGINT) END AS b FROM t",
+            "SELECT k FROM (SELECT k, g, s || 'x' AS x FROM t) AS p ORDER BY g",
+            "SELECT DISTINCT k, g FROM t",
+        ],
+        expect![[r#"
+            SELECT abs(k + g) * 2 AS a, abs(k + g) * 3 AS b FROM t
+            Projection: __common_expr_1 * Int64(2) AS a, __common_expr_1 * Int64(3) AS b
+              Projection: abs(t.k + t.g) AS __common_expr_1
+                TableScan: t projection=[k, g]
+
+            SELECT abs(k + g) AS a, abs(k - g) AS b FROM t
+            Projection: abs(t.k + t.g) AS a, abs(t.k - t.g) AS b
+              TableScan: t projection=[k, g]
+
+            SELECT CASE WHEN k > 0 THEN CAST(s AS BIGINT) END AS a, CASE WHEN k > 1 THEN CAST(s AS BIGINT) END AS b FROM t
+            Projection: CASE WHEN t.k > Int64(0) THEN CAST(t.s AS Int64) END AS a, CASE WHEN t.k > Int64(1) THEN CAST(t.s AS Int64) END AS b
+              TableScan: t projection=[k, s]
+
+            SELECT k FROM (SELECT k, g, s || 'x' AS x FROM t) AS p ORDER BY g
+            Projection: p.k
+              Sort: p.g ASC NULLS LAST
+                SubqueryAlias: p
+                  TableScan: t projection=[k, g]
+
+            SELECT DISTINCT k, g FROM t
+            Distinct:
+              TableScan: t projection=[k, g]
+
+        "#]],
+    );
+}
+
+/// What rules that are left out would do.
+#[test]
+fn limits_and_distinct_stay_where_they_are() {
+    check(
+        &[
+            "SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk LIMIT 3",
+            "SELECT k FROM t UNION ALL SELECT k FROM u LIMIT 3",
+            "SELECT bag.a FROM bag JOIN u ON bag.a = u.k",
+            "SELECT count(DISTINCT g) AS n FROM t",
+            "SELECT count(*) AS n FROM t GROUP BY 'a'",
+            "SELECT DISTINCT ON (g) g, k FROM t ORDER BY g, k",
+        ],
+        expect![[r#"
+            SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk LIMIT 3
+            Limit: skip=0, fetch=3
+              Projection: t.k
+                Left Join: t.k = u.tk
+                  TableScan: t projection=[k]
+                  TableScan: u projection=[tk]
+
+            SELECT k FROM t UNION ALL SELECT k FROM u LIMIT 3
+            Limit: skip=0, fetch=3
+              Union
+                TableScan: t projection=[k]
+                TableScan: u projection=[k]
+
+            SELECT bag.a FROM bag JOIN u ON bag.a = u.k
+            Projection: bag.a
+              Inner Join: bag.a = u.k
+                TableScan: bag projection=[a]
+                TableScan: u projection=[k]
+
+            SELECT count(DISTINCT g) AS n FROM t
+            Projection: count(DISTINCT t.g) AS n
+              Aggregate: groupBy=[[]], aggr=[[count(DISTINCT t.g)]]
+                TableScan: t projection=[g]
+
+            SELECT count(*) AS n FROM t GROUP BY 'a'
+            Projection: count(Int64(1)) AS count(*) AS n
+              Aggregate: groupBy=[[Utf8("a")]], aggr=[[count(Int64(1))]]
+                TableScan: t projection=[]
+
+            SELECT DISTINCT ON (g) g, k FROM t ORDER BY g, k
+            DistinctOn: on_expr=[[t.g]], select_expr=[[t.g, t.k]], sort_expr=[[t.g ASC NULLS LAST, t.k ASC NULLS LAST]]
+              TableScan: t projection=[k, g]
+
+        "#]],
+    );
+}
