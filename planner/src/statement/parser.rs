@@ -86,6 +86,11 @@ fn syntax(message: impl Into<String>, location: Location) -> PlanError {
     PlanError::Syntax { message: message.into(), line: location.line.max(1), column: location.column.max(1) }
 }
 
+fn unsupported(what: &str, location: Location) -> PlanError {
+    let Location { line, column } = location;
+    PlanError::invalid(format!("{what} is not supported at line {line}, column {column}"))
+}
+
 /// A message of sqlparser as ours are: a lower-case fragment without a full stop.
 fn fragment(message: &str) -> String {
     let message = message
@@ -202,11 +207,10 @@ impl<'a> StatementParser<'a> {
         let statement = self.statement()?;
         if self.parser.peek_token_ref().token != Token::EOF {
             // The word before was taken for an alias.
-            let emit = self.position().checked_sub(1).is_some_and(|last| is_word(&self.tokens[last].token, "EMIT"));
-            return if emit {
-                Err(PlanError::invalid("EMIT is not supported").into())
-            } else {
-                self.expected("end of statement")
+            let last = self.position().checked_sub(1).and_then(|last| self.tokens.get(last));
+            return match last.filter(|last| is_word(&last.token, "EMIT")) {
+                Some(emit) => Err(unsupported("EMIT", emit.span.start).into()),
+                None => self.expected("end of statement"),
             };
         }
         Ok(Parsed { statement, text: self.text_from(0).to_owned(), parameters })
@@ -268,11 +272,16 @@ impl<'a> StatementParser<'a> {
         Err(syntax(format!("expected {what}, found {found}"), self.location()).into())
     }
 
+    /// Refuses `what`, at the next token.
+    pub(super) fn unsupported<T>(&self, what: &str) -> Read<T> {
+        Err(unsupported(what, self.location()).into())
+    }
+
     /// Refuses `statement` of what the next token names.
     pub(super) fn refuse_next<T>(&self, statement: &str) -> Read<T> {
         match &self.parser.peek_token_ref().token {
             Token::Word(word) if word.quote_style.is_none() => {
-                Err(PlanError::invalid(format!("{statement} {} is not supported", word.value.to_uppercase())).into())
+                self.unsupported(&format!("{statement} {}", word.value.to_uppercase()))
             }
             _ => self.expected(&format!("what to {}", statement.to_lowercase())),
         }
@@ -367,7 +376,7 @@ impl<'a> StatementParser<'a> {
                 Ok(Statement::Checkpoint)
             }
             "RESTORE" => self.restore(),
-            word if UNSUPPORTED.contains(&word) => Err(PlanError::invalid(format!("{word} is not supported")).into()),
+            word if UNSUPPORTED.contains(&word) => self.unsupported(word),
             _ => self.expected("a statement"),
         }
     }
@@ -391,7 +400,7 @@ impl<'a> StatementParser<'a> {
         let first = self.position();
         for word in ["ANALYZE", "VERBOSE"] {
             if is_word(&self.parser.peek_token_ref().token, word) {
-                return Err(PlanError::invalid(format!("EXPLAIN {word} is not supported")).into());
+                return self.unsupported(&format!("EXPLAIN {word}"));
             }
         }
         if is_word(&self.parser.peek_token_ref().token, "EXPLAIN") {

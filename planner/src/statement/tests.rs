@@ -297,9 +297,9 @@ fn sources_and_connectors_refused() {
             CREATE SINK k FROM v
               connector: CREATE SINK needs a connector; there are none
             CREATE INDEX i ON t (a)
-              invalid: CREATE INDEX is not supported
+              invalid: CREATE INDEX is not supported at line 1, column 8
             CREATE TEMPORARY TABLE t (a INT)
-              invalid: CREATE TEMPORARY is not supported
+              invalid: CREATE TEMPORARY is not supported at line 1, column 8
             CREATE 'x'
               syntax: expected what to create, found 'x' at line 1, column 8
             CREATE
@@ -386,11 +386,11 @@ fn views_refused() {
             CREATE STREAM v WITH ('on_error' = 'skip') AS SELECT a FROM t
               connector: STREAM v needs a connector; there are none
             CREATE STREAM v AS SELECT a FROM t EMIT CHANGES
-              invalid: EMIT is not supported
+              invalid: EMIT is not supported at line 1, column 36
             CREATE STREAM v AS SELECT a FROM t EMIT ON WINDOW CLOSE
-              invalid: EMIT is not supported
+              invalid: EMIT is not supported at line 1, column 36
             CREATE MATERIALIZED TABLE v AS SELECT 1
-              invalid: CREATE MATERIALIZED is not supported
+              invalid: CREATE MATERIALIZED is not supported at line 1, column 8
             CREATE STREAM v (a INT) AS SELECT 1
               syntax: expected ), found INT at line 1, column 20
         "#]],
@@ -432,7 +432,7 @@ fn drops() {
             DROP
               syntax: expected what to drop, found end of statement at line 1, column 5
             DROP INDEX i
-              invalid: DROP INDEX is not supported
+              invalid: DROP INDEX is not supported at line 1, column 6
             DROP SINK k
               connector: DROP SINK needs a connector; there are none
             DROP TABLE a.b
@@ -634,9 +634,9 @@ fn other_statements_refused() {
             EXPLAIN
               syntax: expected a statement, found end of statement at line 1, column 8
             EXPLAIN ANALYZE SELECT 1
-              invalid: EXPLAIN ANALYZE is not supported
+              invalid: EXPLAIN ANALYZE is not supported at line 1, column 9
             SHOW COLUMNS
-              invalid: SHOW COLUMNS is not supported
+              invalid: SHOW COLUMNS is not supported at line 1, column 6
             SHOW
               syntax: expected what to show, found end of statement at line 1, column 5
             DESCRIBE
@@ -648,11 +648,11 @@ fn other_statements_refused() {
             RESTORE FROM CHECKPOINT -1
               syntax: expected a checkpoint number or LATEST, found - at line 1, column 25
             SUBSCRIBE t
-              invalid: SUBSCRIBE is not supported
+              invalid: SUBSCRIBE is not supported at line 1, column 1
             ALTER TABLE t ADD COLUMN a INT
-              invalid: ALTER is not supported
+              invalid: ALTER is not supported at line 1, column 1
             set x = 1
-              invalid: SET is not supported
+              invalid: SET is not supported at line 1, column 1
             SELEC 1
               syntax: expected a statement, found SELEC at line 1, column 1
             "SELECT" 1
