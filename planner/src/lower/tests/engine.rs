@@ -173,3 +173,20 @@ fn one_worker_maintains_what_the_plans_mean() {
 fn two_workers_maintain_what_the_plans_mean() {
     maintain(2);
 }
+
+#[test]
+fn failures_name_columns() {
+    let workers = NonZeroUsize::new(1).expect("one is not zero");
+    let engine = Engine::start(EngineConfig { workers }, Arc::new(NoSink)).expect("the engine starts");
+    let view = plan("SELECT a, CAST(c AS BIGINT) + b AS n FROM bag").expect("it can be maintained");
+    let bag = rows(CollectionId::Relation(RelationId(3)));
+    let inputs = vec![(RelationId(3), vec![(bag, Diffs::Same(1))])];
+    engine.install(ViewId(1), view.plan, inputs).expect("a good plan");
+    engine.watch(ViewId(1), true).expect("installed");
+    let errors = engine.errors(ViewId(1)).expect("installed");
+    assert!(!errors.is_empty(), "some texts are no numbers");
+    for error in errors {
+        assert_eq!(error.expression, "(CAST(c AS BIGINT) + b)");
+    }
+    engine.shutdown();
+}
