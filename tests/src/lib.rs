@@ -4,6 +4,7 @@
 //! plus all changes delivered equals the view.
 
 pub mod oracle;
+pub mod random;
 pub mod text;
 
 use std::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! Rows as text: `1 | a | NULL`.
+//! Rows as text: `1 | a | NULL`. Numbers that are equal look equal, so there is one zero.
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -11,6 +11,11 @@ pub fn rows(batch: &RecordBatch) -> Vec<String> {
         .iter()
         .map(|column| ArrayFormatter::try_new(column, &options).expect("types that can be shown"))
         .collect();
-    let row = |row: usize| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ");
+    let row =
+        |row: usize| columns.iter().map(|column| cell(&column.value(row).to_string())).collect::<Vec<_>>().join(" | ");
     (0..batch.num_rows()).map(row).collect()
+}
+
+fn cell(text: &str) -> String {
+    if text == "-0.0" { "0.0".to_owned() } else { text.to_owned() }
 }

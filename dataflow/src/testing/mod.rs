@@ -8,7 +8,7 @@ mod random;
 mod rows;
 
 pub(crate) use fragment::{Fragment, LateFragment, Script, run, run_late};
-pub(crate) use random::{Random, Shape, churning_script, random_script, seeds};
+pub(crate) use random::{Random, Shape, cases, churning_script, random_script, seeds};
 pub(crate) use rows::{Change, Row, Rows, Value, accumulate, changes_of, schema, to_batch};
 
 use crate::Time;

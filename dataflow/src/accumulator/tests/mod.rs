@@ -9,9 +9,9 @@ use expect_test::expect;
 use super::{Retractions, for_aggregate};
 use crate::plan::AggregateFunction;
 
-/// Cases of a property: few enough for every build, more with `LAMINARDB_TEST_CASES`.
-fn cases(usual: u32) -> proptest::test_runner::Config {
-    let cases = std::env::var("LAMINARDB_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+/// A property with so many cases, more when the environment asks for it.
+fn cases(usual: u64) -> proptest::test_runner::Config {
+    let cases = u32::try_from(crate::testing::cases(usual)).unwrap_or(u32::MAX);
     proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(cases) }
 }
 

@@ -1,0 +1,43 @@
+//! Random choices from a seed, and how many cases a test makes.
+
+/// A stream of numbers decided by its seed (splitmix64).
+pub struct Random(u64);
+
+impl Random {
+    /// The stream of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which must not be 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// True once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of them.
+    pub fn pick<'a, X>(&mut self, from: &'a [X]) -> &'a X {
+        &from[self.below(from.len())]
+    }
+}
+
+/// The seeds of a test: the one in `LAMINARDB_TEST_SEED`, or as many as usual times `LAMINARDB_TEST_CASES_FACTOR`.
+pub fn seeds(usual: u64) -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("LAMINARDB_TEST_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..usual * number("LAMINARDB_TEST_CASES_FACTOR").unwrap_or(1)).collect(),
+    }
+}
