@@ -1,7 +1,7 @@
 //! Every kind of statement: what it does, what it answers, and how it refuses.
 
 use laminardb_bridge::{Outcome, Params};
-use laminardb_tests::Database;
+use laminardb_tests::{Bag, Database};
 
 fn ddl(outcome: Outcome) -> (String, Option<String>) {
     match outcome {
@@ -239,4 +239,45 @@ fn after_shutdown_and_close() {
     database.session.close();
     assert_eq!(database.refused("SELECT 1").0, 101);
     assert_eq!(database.session.relations().expect_err("closed").code(), 101);
+}
+
+#[test]
+fn aggregates_with_one_phase_run_over_a_union() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE a (k BIGINT, v BIGINT); CREATE TABLE b (k BIGINT, v BIGINT)");
+    database.run("INSERT INTO a VALUES (1, 4), (2, 5); INSERT INTO b VALUES (1, 4), (2, 7)");
+    let both = "(SELECT k, v FROM a UNION ALL SELECT k, v FROM b) AS both";
+    let groups = format!("SELECT k, count(DISTINCT v) AS n, avg(v) AS mean FROM {both} GROUP BY k");
+    assert_eq!(database.bag(&groups), Bag::of(["1 | 1 | 4.0", "2 | 2 | 6.0"]));
+    assert_eq!(database.rows(&format!("SELECT var_pop(v) AS spread FROM {both} WHERE k = 2")), ["1.0"]);
+    let joined = format!("SELECT count(DISTINCT a.v) AS n FROM {both} JOIN a ON a.k = both.k");
+    assert_eq!(database.rows(&joined), ["2"]);
+}
+
+#[test]
+fn is_distinct_from_binds_tighter_than_and() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (a BIGINT, b BOOLEAN, c BOOLEAN)");
+    database.run("INSERT INTO t VALUES (1, TRUE, FALSE), (2, FALSE, FALSE), (3, NULL, TRUE)");
+    assert_eq!(database.rows("SELECT a FROM t WHERE b IS DISTINCT FROM TRUE AND c"), ["3"]);
+    assert_eq!(database.bag("SELECT a FROM t WHERE b IS NOT DISTINCT FROM TRUE OR c"), Bag::of(["1", "3"]));
+    assert_eq!(database.rows("SELECT a FROM t WHERE a IS NOT DISTINCT FROM 1 + 1 AND b = c"), ["2"]);
+    assert_eq!(database.rows("SELECT a FROM t WHERE NOT a IS DISTINCT FROM 3"), ["3"]);
+}
+
+#[test]
+fn orders_know_one_zero() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (a BIGINT, x DOUBLE, y REAL)");
+    database.run("INSERT INTO t SELECT a, CAST(z AS DOUBLE), CAST(z AS REAL) FROM (VALUES (1, '-0.0'), (2, '0'), (3, '-0.0')) AS v(a, z)");
+    for order in ["x DESC, a", "y, a", "x, y DESC NULLS FIRST, a"] {
+        assert_eq!(database.rows(&format!("SELECT a FROM t ORDER BY {order}")), ["1", "2", "3"], "{order}");
+        assert_eq!(database.rows(&format!("SELECT a FROM t ORDER BY {order} LIMIT 2")), ["1", "2"], "{order}");
+        assert_eq!(
+            database.rows(&format!("SELECT a FROM (SELECT a, x, y FROM t ORDER BY {order} LIMIT 2) AS s")),
+            ["1", "2"],
+            "{order}"
+        );
+    }
+    assert_eq!(database.rows("SELECT a FROM t ORDER BY x LIMIT 1"), ["1"], "ties go by all columns");
 }

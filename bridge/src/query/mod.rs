@@ -7,7 +7,9 @@ mod distinct;
 mod harden;
 mod set_operation;
 mod ties;
+mod unions;
 mod yielding;
+mod zeros;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -106,6 +108,7 @@ impl Executor {
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
+        let plan = plan.transform_up_with_subqueries(zeros::sort_with_one_zero)?.data;
         let planner =
             DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(set_operation::SetOperationPlanner)]);
         planner.create_physical_plan(&plan, &self.state).await
@@ -139,6 +142,7 @@ impl Executor {
 /// Only rules that neither move expressions past filters nor run them on other rows than the logical plan does.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     vec![
+        Arc::new(unions::ChainUnions),
         Arc::new(OutputRequirements::new_add_mode()),
         Arc::new(AggregateStatistics::new()),
         Arc::new(JoinSelection::new()),

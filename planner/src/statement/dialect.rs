@@ -2,7 +2,10 @@
 
 use std::any::TypeId;
 
+use sqlparser::ast::Expr;
 use sqlparser::dialect::{Dialect, DuckDbDialect};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
 
 /// DuckDB's dialect without trailing commas and FROM-first, with string escapes of PostgreSQL.
 #[derive(Debug, Default, Clone, Copy)]
@@ -91,5 +94,18 @@ impl Dialect for LaminarDialect {
 
     fn supports_comma_separated_trim(&self) -> bool {
         true
+    }
+
+    /// The parser's own reading takes all that follows IS DISTINCT FROM, `AND` and `OR` too, for its right side.
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        let make = if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            Expr::IsDistinctFrom
+        } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            Expr::IsNotDistinctFrom
+        } else {
+            return None;
+        };
+        let right = parser.parse_subexpr(precedence);
+        Some(right.map(|right| make(Box::new(expr.clone()), Box::new(right))))
     }
 }
