@@ -1,8 +1,10 @@
 //! Many threads on one session: nothing is lost, nothing is seen twice, nobody is blocked for ever.
 
+use std::num::NonZeroUsize;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use laminardb_bridge::{Error, Next, Params, SubscribeOptions, Target};
+use laminardb_bridge::{Error, Next, Params, Session, SessionConfig, SubscribeOptions, Target};
 use laminardb_tests::{Database, Follower};
 
 #[test]
@@ -101,5 +103,114 @@ fn definitions_race_with_writes_and_reads() {
     });
     for round in [1, 3, 5, 7, 9] {
         assert_eq!(database.rows(&format!("SELECT n, s FROM v{round}")), ["60 | 1770"]);
+    }
+}
+
+/// Calls until the session ends; the code of that error.
+fn until_the_end(mut call: impl FnMut() -> Result<(), Error>) -> u16 {
+    loop {
+        if let Err(error) = call() {
+            return error.code();
+        }
+    }
+}
+
+#[test]
+fn every_waiting_call_ends_with_the_session() {
+    for (workers, close) in [(1, true), (4, true), (1, false), (4, false)] {
+        let workers = NonZeroUsize::new(workers).expect("not zero");
+        // A buffer of one row: almost every write waits for the views.
+        let session = Session::open(SessionConfig { workers, buffer_size: 1 }).expect("a session opens");
+        let run = |sql: &str| session.execute(sql, &Params::none()).map(|_| ());
+        run("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT); CREATE TABLE log (v BIGINT);
+             CREATE MATERIALIZED VIEW n AS SELECT v, count(*) AS n FROM t GROUP BY v")
+        .expect("good statements");
+        let subscription = session.subscribe(Target::Relation("n"), SubscribeOptions::default()).expect("subscribed");
+        let begun = Barrier::new(8);
+        let codes = std::thread::scope(|scope| {
+            let (run, session, begun) = (&run, &session, &begun);
+            let calling = |call: Box<dyn FnMut() -> Result<(), Error> + Send>| {
+                scope.spawn(move || {
+                    begun.wait();
+                    until_the_end(call)
+                })
+            };
+            let mut id = 0;
+            let callers = [
+                calling(Box::new(move || {
+                    id += 1;
+                    run(&format!("INSERT OR REPLACE INTO t VALUES ({}, {id})", id % 100))
+                })),
+                calling(Box::new(|| run("INSERT INTO log VALUES (1)"))),
+                calling(Box::new(|| run("UPDATE t SET v = v + 1"))),
+                calling(Box::new(|| session.wait(None, &|| false).map(|_| ()))),
+                calling(Box::new(|| session.query("SELECT sum(n) FROM n", &Params::none()).map(|_| ()))),
+                calling(Box::new(|| {
+                    let target = Target::Sql("SELECT v, max(id) AS most FROM t GROUP BY v", &Params::none());
+                    session.subscribe(target, SubscribeOptions::default()).map(|_| ())
+                })),
+            ];
+            let reader = scope.spawn(|| {
+                begun.wait();
+                while let Next::Batch(_) = subscription.next(None).expect("it ends in order") {}
+            });
+            begun.wait();
+            session.query("SELECT * FROM n", &Params::none()).expect("not closed yet");
+            if close {
+                session.close();
+            } else {
+                session.shutdown().expect("it stops");
+            }
+            reader.join().expect("no panic");
+            callers.map(|caller| caller.join().expect("no panic"))
+        });
+        let code = if close { 101 } else { 901 };
+        assert_eq!(codes, [code; 6], "close {close}, workers {workers}");
+    }
+}
+
+#[test]
+fn views_are_dropped_and_made_again_while_others_write() {
+    for workers in [1, 4] {
+        let database = Database::new(workers);
+        database.run("CREATE TABLE t (id BIGINT PRIMARY KEY, k BIGINT, v BIGINT)");
+        database.run("CREATE MATERIALIZED VIEW stays AS SELECT k, count(*) AS n FROM t GROUP BY k");
+        let mut stays = Follower::of(&database, "stays");
+        std::thread::scope(|scope| {
+            let database = &database;
+            let writers: Vec<_> = (0..2)
+                .map(|writer| {
+                    scope.spawn(move || {
+                        for step in 0..60 {
+                            database.run(&format!("INSERT INTO t VALUES ({}, {}, 1)", writer * 100 + step, step % 7));
+                            if step % 3 == 2 {
+                                database.run(&format!("DELETE FROM t WHERE id = {}", writer * 100 + step - 1));
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for round in 0..12 {
+                let query = ["SELECT k, sum(v) AS n FROM t GROUP BY k", "SELECT DISTINCT k, 1 AS n FROM t"][round % 2];
+                database.run(&format!("CREATE MATERIALIZED VIEW goes AS {query}"));
+                database.run("CREATE MATERIALIZED VIEW upon AS SELECT count(*) AS n, sum(n) AS total FROM goes");
+                let mut follower = Follower::of(database, "goes");
+                follower.catch_up();
+                let both = "SELECT upon.n = counted.n AS same FROM upon CROSS JOIN (SELECT count(*) AS n FROM goes) AS counted";
+                assert_eq!(database.rows(both), ["true"]);
+                assert_eq!(database.refused("DROP MATERIALIZED VIEW goes").0, 400, "upon reads it");
+                database.run("DROP MATERIALIZED VIEW upon; DROP MATERIALIZED VIEW goes");
+                assert_eq!(follower.failure().code(), 501);
+            }
+            for writer in writers {
+                writer.join().expect("no panic");
+            }
+        });
+        database.session.wait(None, &|| false).expect("the engine works");
+        let expected = database.bag("SELECT k, count(*) AS n FROM t GROUP BY k");
+        assert_eq!(database.bag("SELECT * FROM stays"), expected);
+        assert_eq!(stays.catch_up(), &expected);
+        let report = database.session.engine_report().expect("the engine works");
+        assert_eq!(report.views.len(), 1, "the views that went left nothing");
     }
 }

@@ -43,10 +43,30 @@ impl Session {
         self.write(table, Operation::Upsert, data, &|| false)
     }
 
+    /// [`Session::upsert`], ended by `interrupted` as [`Session::insert_interruptible`] is.
+    pub fn upsert_interruptible(
+        &self,
+        table: &str,
+        data: Vec<RecordBatch>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        self.write(table, Operation::Upsert, data, interrupted)
+    }
+
     /// Removes rows: of a keyed table those with the keys given, of another table one equal row for each row given.
     /// Gives the number of rows removed.
     pub fn delete(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
         self.write(table, Operation::Delete, data, &|| false)
+    }
+
+    /// [`Session::delete`], ended by `interrupted` as [`Session::insert_interruptible`] is.
+    pub fn delete_interruptible(
+        &self,
+        table: &str,
+        data: Vec<RecordBatch>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
+        self.write(table, Operation::Delete, data, interrupted)
     }
 
     fn write(
@@ -63,7 +83,8 @@ impl Session {
             let (name, kind) = (entry.name(), entry.kind().keyword());
             return Err(Error::SchemaMismatch(format!("{name} is a {kind}: it cannot be written to")));
         };
-        let applied = self.shared.committer.commit(vec![Write { relation, operation, rows }], interrupted)?;
+        let written = self.shared.committer.commit(vec![Write { relation, operation, rows }], interrupted);
+        let applied = self.shared.ended_as(written)?;
         self.shared.count_write(relation, applied.iter().map(|a| a.given).sum());
         let total = |count: fn(&crate::store::Applied) -> u64| applied.iter().map(count).sum();
         Ok(if operation == Operation::Delete { total(|a| a.changed) } else { total(|a| a.given) })

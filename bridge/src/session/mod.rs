@@ -203,7 +203,7 @@ impl Session {
         self.shared.check_usable()?;
         let mut last = None;
         for parsed in parse(sql, params)? {
-            last = Some(self.run(&parsed, params, interrupted)?);
+            last = Some(self.shared.ended_as(self.run(&parsed, params, interrupted))?);
         }
         last.ok_or_else(empty_statement)
     }
@@ -227,7 +227,7 @@ impl Session {
         }
         let mut last = None;
         for parsed in &statements {
-            match self.run(parsed, params, interrupted)? {
+            match self.shared.ended_as(self.run(parsed, params, interrupted))? {
                 Outcome::Query(output) | Outcome::Metadata(output) => last = Some(output),
                 Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
             }
@@ -286,7 +286,7 @@ impl Session {
     pub fn wait(&self, timeout: Option<Duration>, interrupted: Interrupted<'_>) -> Result<Time, Error> {
         self.shared.check_usable()?;
         let time = self.shared.engine.last_time();
-        self.shared.wait_for(time, timeout, interrupted)?;
+        self.shared.ended_as(self.shared.wait_for(time, timeout, interrupted))?;
         Ok(time)
     }
 
@@ -418,6 +418,17 @@ impl Shared {
         match self.hub.stopped_reason() {
             Some(reason) => Err(Error::Internal(reason)),
             None => Ok(()),
+        }
+    }
+
+    /// A call that was under way when the session was closed fails as one that comes later does.
+    fn ended_as<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        match result {
+            Err(Error::Shutdown) => {
+                self.check_open()?;
+                Err(Error::Shutdown)
+            }
+            other => other,
         }
     }
 

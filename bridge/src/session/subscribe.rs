@@ -15,11 +15,11 @@ use parking_lot::MutexGuard;
 use super::install::NewView;
 use super::queries::Cancel;
 use super::read::{live_error_text, strict_views, wait_for};
-use super::{Session, Shared, first_words, parse};
+use super::{Interrupted, Session, Shared, first_words, parse};
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
 use crate::error::Error;
-use crate::query::Contents;
+use crate::query::{Contents, Interrupt};
 use crate::store::Scan;
 use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription};
 
@@ -68,26 +68,45 @@ enum Rows {
 impl Session {
     /// Subscribes to a query or a relation: its contents if wanted, then every later change.
     pub fn subscribe(&self, target: Target<'_>, options: SubscribeOptions) -> Result<Subscription, Error> {
+        self.subscribe_interruptible(target, options, &|| false)
+    }
+
+    /// [`Session::subscribe`], ended by `interrupted` while it waits for the contents; then nothing is subscribed to.
+    pub fn subscribe_interruptible(
+        &self,
+        target: Target<'_>,
+        options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Subscription, Error> {
         let shared = &self.shared;
         shared.check_usable()?;
-        let ddl = shared.ddl.lock();
-        let catalog = shared.catalog();
-        match target {
-            Target::Relation(name) => {
-                let entry = catalog.named(name)?;
-                shared.subscribe_to_entry(ddl, &catalog, entry, name, options)
-            }
-            Target::Sql(text, params) => {
-                if let Ok(entry) = catalog.named(text.trim()) {
-                    return shared.subscribe_to_entry(ddl, &catalog, entry, text, options);
-                }
-                shared.subscribe_to_text(ddl, &catalog, text, params, options)
-            }
-        }
+        shared.ended_as(shared.subscribe_to(target, options, interrupted))
     }
 }
 
 impl Shared {
+    fn subscribe_to(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Subscription, Error> {
+        let ddl = self.ddl.lock();
+        let catalog = self.catalog();
+        match target {
+            Target::Relation(name) => {
+                let entry = catalog.named(name)?;
+                self.subscribe_to_entry(ddl, &catalog, entry, name, options, interrupted)
+            }
+            Target::Sql(text, params) => {
+                if let Ok(entry) = catalog.named(text.trim()) {
+                    return self.subscribe_to_entry(ddl, &catalog, entry, text, options, interrupted);
+                }
+                self.subscribe_to_text(ddl, &catalog, text, params, options, interrupted)
+            }
+        }
+    }
+
     fn subscribe_to_text(
         self: &Arc<Self>,
         ddl: MutexGuard<'_, ()>,
@@ -95,6 +114,7 @@ impl Shared {
         text: &str,
         params: &Params,
         options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         let statements = parse(text, params)?;
         let [parsed] = &statements[..] else {
@@ -104,7 +124,7 @@ impl Shared {
             return Err(Error::QueryFailed(format!("only a query can be subscribed to: {}", first_words(text))));
         };
         let query = laminardb_planner::bind::bind_query(query, catalog, params)?;
-        self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options)
+        self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options, interrupted)
     }
 
     fn subscribe_to_entry(
@@ -114,6 +134,7 @@ impl Shared {
         entry: &Entry,
         text: &str,
         options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         let followed = match (&entry.maintained, &entry.info.definition) {
             (Some(view), definition) => {
@@ -135,7 +156,7 @@ impl Shared {
                 let mut query = BoundQuery::clone(query);
                 query.schema = Arc::clone(&entry.info.schema);
                 query.relations = vec![entry.name().to_owned()];
-                return self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options);
+                return self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options, interrupted);
             }
             (None, Definition::Base(id)) => {
                 let key = &entry.info.primary_key;
@@ -147,7 +168,7 @@ impl Shared {
                 return Err(Error::Internal(format!("view {} is not in the engine", entry.name())));
             }
         };
-        self.follow(ddl, followed, text, options)
+        self.follow(ddl, followed, text, options, interrupted)
     }
 
     fn subscribe_to_query(
@@ -157,6 +178,7 @@ impl Shared {
         query: Arc<BoundQuery>,
         text: &str,
         options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         if let Some(function) = &query.volatile {
             let why = format!("{function} cannot be maintained: its value is not a function of the rows");
@@ -164,22 +186,28 @@ impl Shared {
         }
         if query.inputs.is_empty() {
             drop(ddl);
-            return self.subscribe_to_constants(&query, options);
+            return self.subscribe_to_constants(&query, options, interrupted);
         }
         let plan = plan_view(&query, catalog)?;
         let schema = Arc::clone(&query.schema);
         let reads = query.relations.clone();
         let followed = self.new_followed(catalog, &plan, Some(query), &schema, reads)?;
-        self.follow(ddl, followed, text, options)
+        self.follow(ddl, followed, text, options, interrupted)
     }
 
-    fn subscribe_to_constants(&self, query: &BoundQuery, options: SubscribeOptions) -> Result<Subscription, Error> {
+    fn subscribe_to_constants(
+        &self,
+        query: &BoundQuery,
+        options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Subscription, Error> {
+        let interrupt = || interrupted().then_some(Error::Interrupted);
         let schema = Arc::clone(&query.schema);
         if !options.snapshot {
             return Ok(Subscription::constant(schema, Vec::new()));
         }
         let plan = rewrite::optimise(query)?;
-        let batches = self.executor.run(plan, &Contents::new(), &schema, &|| None)?;
+        let batches = self.executor.run(plan, &Contents::new(), &schema, &interrupt)?;
         let rows: Vec<_> = batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect();
         let shape = new_shape(&schema, None)?;
         let snapshot = shape.snapshot(&rows, self.engine.last_time()).map_err(cannot_read)?;
@@ -212,18 +240,20 @@ impl Shared {
         mut followed: Followed,
         text: &str,
         options: SubscribeOptions,
+        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
+        let interrupt = || interrupted().then_some(Error::Interrupted);
         let opening = self.committer.frozen(|frozen| self.open_followed(frozen, &mut followed, text, options))?;
         drop(ddl);
         let Opening { starting, time, rows, errors } = opening;
         if let Some((views, pending)) = errors {
-            for ((_, name), snapshot) in views.iter().zip(wait_for(pending, &|| None)?) {
+            for ((_, name), snapshot) in views.iter().zip(wait_for(pending, &interrupt)?) {
                 if let Some(error) = snapshot.errors.iter().find(|error| error.count > 0) {
                     return Ok(starting.fail(End::Failed(live_error_text(name, error))));
                 }
             }
         }
-        match self.contents_of(&followed, rows, time) {
+        match self.contents_of(&followed, rows, time, &interrupt) {
             Ok(snapshot) => Ok(starting.start(time, snapshot)),
             Err(Error::QueryFailed(reason)) => Ok(starting.fail(End::Failed(reason))),
             Err(other) => Err(other),
@@ -285,11 +315,17 @@ impl Shared {
     }
 
     /// The contents as of `time`.
-    fn contents_of(&self, followed: &Followed, rows: Rows, time: Time) -> Result<Vec<ChangeBatch>, Error> {
+    fn contents_of(
+        &self,
+        followed: &Followed,
+        rows: Rows,
+        time: Time,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Vec<ChangeBatch>, Error> {
         let rows = match rows {
             Rows::None => return Ok(Vec::new()),
             Rows::Kept(pending) => {
-                let mut snapshots = wait_for(pending, &|| None)?;
+                let mut snapshots = wait_for(pending, interrupt)?;
                 snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default()
             }
             Rows::Computed(scans) => {
@@ -298,7 +334,7 @@ impl Shared {
                     Some(query) => {
                         let input = |(id, scan): &(RelationId, Scan)| (CollectionId::Relation(*id), scan.batches());
                         let contents: Contents = scans.iter().map(input).collect();
-                        self.executor.run(rewrite::optimise(query)?, &contents, followed.shape.schema(), &|| None)?
+                        self.executor.run(rewrite::optimise(query)?, &contents, followed.shape.schema(), interrupt)?
                     }
                 };
                 batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect()
