@@ -10,6 +10,7 @@
 //! | waits in steps of a given length | [`waited`] |
 //! | waits without a lock, and asks whether to stop | [`attentive`] |
 //! | works long, perhaps with locks, and asks whether to stop | [`interruptible`] |
+//! | must be brought to its end, though nobody may wait for it | [`abandonable`] |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -110,6 +111,27 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
             }
         })
     })
+}
+
+/// Runs `work`, which goes on to its end on a thread of its own when a signal ends the wait for it.
+pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> T + Send + 'static) -> PyResult<T> {
+    if !on_main_thread(py)? {
+        return Ok(py.detach(work));
+    }
+    let (sender, receiver) = channel();
+    // Nobody receives any more when the wait was ended.
+    let run = move || drop(sender.send(work()));
+    thread::Builder::new()
+        .name("laminardb-call".to_owned())
+        .spawn(run)
+        .map_err(|error| PyRuntimeError::new_err(format!("no thread for the call: {error}")))?;
+    let receiver = Mutex::new(receiver);
+    let done = waited(py, None, |limit| match receiver.lock().recv_timeout(limit.unwrap_or(SIGNAL_CHECK)) {
+        Ok(value) => Some(Some(value)),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(None),
+    })?;
+    done.flatten().ok_or_else(|| PyRuntimeError::new_err("the call failed"))
 }
 
 /// Is this the thread on which Python handles signals?

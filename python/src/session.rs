@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use crate::capsule::pyarrow_schema;
 use crate::catalog::{PipelineTopology, QueryInfo, SinkInfo, SourceInfo, StreamInfo, is_base, is_stream};
 use crate::config::LaminarConfig;
-use crate::detach::{attentive, detached, interruptible};
+use crate::detach::{abandonable, attentive, detached, interruptible};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
 use crate::metrics::{PipelineMetrics, SourceMetrics, StreamMetrics, stats};
@@ -76,7 +76,8 @@ impl Connection {
 }
 
 fn feed(py: Python<'_>, session: &Session, target: Subscribed<'_>, options: SubscribeOptions) -> PyResult<Feed> {
-    let subscription = checked(py, detached(py, || session.subscribe(target, options)))?;
+    let subscribed = interruptible(py, |stop| session.subscribe_interruptible(target, options, stop))?;
+    let subscription = checked(py, subscribed)?;
     Ok(Feed::new(subscription, session.clone()))
 }
 
@@ -98,10 +99,10 @@ impl Connection {
     }
 
     /// Ends all work of the connection.
-    fn close(&self, py: Python<'_>) {
-        if let Some(session) = self.session.here() {
-            detached(py, || session.close());
-        }
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(session) = self.session.here() else { return Ok(()) };
+        let session = session.clone();
+        abandonable(py, move || session.close())
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -109,9 +110,9 @@ impl Connection {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> bool {
-        self.close(py);
-        false
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.close(py)?;
+        Ok(false)
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -133,8 +134,9 @@ impl Connection {
 
     /// Finishes all accepted work and ends the pipeline.
     fn shutdown(&self, py: Python<'_>) -> PyResult<()> {
-        let session = self.live(py)?;
-        checked(py, detached(py, || session.shutdown()))
+        let session = self.live(py)?.clone();
+        let done = abandonable(py, move || session.shutdown())?;
+        checked(py, done)
     }
 
     /// `"created"`, `"running"` or `"stopped"`.
@@ -184,14 +186,14 @@ impl Connection {
     fn upsert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
-        checked(py, detached(py, || session.upsert(table, batches)))
+        checked(py, attentive(py, |stop| session.upsert_interruptible(table, batches, stop))?)
     }
 
     /// Removes rows: by key from a keyed table, else equal ones.
     fn delete(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
-        checked(py, detached(py, || session.delete(table, batches)))
+        checked(py, attentive(py, |stop| session.delete_interruptible(table, batches, stop))?)
     }
 
     /// The rows of a SELECT, SHOW, DESCRIBE or EXPLAIN.
