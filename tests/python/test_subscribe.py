@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import laminardb
@@ -168,6 +169,51 @@ def test_close_ends_subscriptions(counted: laminardb.Connection) -> None:
     thread.join(60)
     assert not thread.is_alive()
     assert list(sub) == []
+
+
+@pytest.mark.parametrize("end", ["close", "shutdown"])
+def test_every_waiting_call_ends(end: str) -> None:
+    conn = laminardb.open(":memory:", config=laminardb.LaminarConfig(workers=2, buffer_size=1))
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, g BIGINT)")
+    conn.execute("CREATE MATERIALIZED VIEW c AS SELECT g, count(*) AS n FROM t GROUP BY g")
+    sub = conn.subscribe_stream("c")
+    begun = threading.Barrier(8)
+    codes_seen: dict[str, int] = {}
+
+    def run(name: str, call: Callable[[int], object]) -> None:
+        begun.wait(60)
+        step = 0
+        while name not in codes_seen:
+            step += 1
+            try:
+                call(step)
+            except laminardb.LaminarError as error:
+                codes_seen[name] = error.code
+
+    def read() -> None:
+        begun.wait(60)
+        for batch in sub:
+            assert len(batch) > 0
+
+    calls: dict[str, Callable[[int], object]] = {
+        "insert": lambda step: conn.insert("t", {"id": step % 50, "g": step}),
+        "upsert": lambda step: conn.upsert("t", {"id": step % 50, "g": -step}),
+        "delete": lambda step: conn.delete("t", {"id": step % 50}),
+        "wait": lambda step: conn.wait(),
+        "query": lambda step: conn.sql("SELECT sum(n) FROM c").fetchall(),
+        "subscribe": lambda step: conn.subscribe("SELECT g, max(id) AS most FROM t GROUP BY g"),
+    }
+    threads = [threading.Thread(target=run, args=call) for call in calls.items()]
+    threads.append(threading.Thread(target=read))
+    for thread in threads:
+        thread.start()
+    begun.wait(60)
+    conn.sql("SELECT * FROM c")
+    getattr(conn, end)()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert codes_seen == dict.fromkeys(calls, codes.CONNECTION_CLOSED if end == "close" else codes.SHUTDOWN)
 
 
 def test_drop_of_the_relation(counted: laminardb.Connection) -> None:
@@ -386,40 +432,88 @@ def test_threads_write_and_read_at_once(conn: laminardb.Connection) -> None:
 
 
 CTRL_C = """
-import signal, sys, threading, time, laminardb
-conn = laminardb.open(":memory:")
+import os, queue, signal, sys, threading, time, laminardb
+conn = laminardb.open(":memory:", config=laminardb.LaminarConfig(buffer_size=1))
 conn.create_table("t", {"a": "int64"})
 conn.insert("t", {"a": list(range(3000))})
+conn.create_table("keyed", {"a": "int64"}, primary_key="a")
 sub = conn.subscribe_stream("t")
 call = conn.subscribe_stream_callback("t", lambda batch: None)
+busy, rows = "FROM t a, t b, keyed c WHERE (a.a + b.a * c.a) % 7 = 3", {"a": [1]}
+long = "SELECT count(*) FROM t a, t b, t c WHERE (a.a + b.a * c.a) % 7 = 3"
 waits = {
     "next": sub.next,
     "iteration": lambda: next(sub),
     "timeout": lambda: sub.next_timeout(60_000),
     "callback": call.wait,
-    "query": lambda: conn.sql("SELECT count(*) FROM t a, t b, t c WHERE (a.a + b.a * c.a) % 7 = 3"),
+    "query": lambda: conn.sql(long),
+    "subscribe": lambda: conn.subscribe("SELECT count(*) AS n " + busy),
+    "insert": lambda: conn.insert("keyed", rows),
+    "upsert": lambda: conn.upsert("keyed", rows),
+    "delete": lambda: conn.delete("keyed", rows),
+    "wait": conn.wait,
+    "shutdown": conn.shutdown,
+    "close": conn.close,
 }
-wait = waits[sys.argv[1]]
+name = sys.argv[1]
+wait = waits[name]
+if name in ("insert", "upsert", "delete", "wait", "shutdown", "close"):
+    # Nine million rows to look at: the engine is busy for long, and the buffer of keyed full.
+    conn.execute("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n " + busy)
+if list(waits).index(name) > 4:
+    conn.insert("keyed", rows)
+
+wishes, sent = queue.SimpleQueue(), []
 main = threading.main_thread().ident
+
+def watch(frame, event, called):
+    # The next thing that happens on this thread is the call.
+    if event == "c_call":
+        sys.setprofile(None)
+        wishes.put("signal")
+
+def on_signal(number, frame):
+    if frame.f_code is not watch.__code__:
+        raise KeyboardInterrupt
+    # Not in the call yet.
+    wishes.put("signal")
+
 def interrupt():
-    time.sleep(0.3)
-    global sent
-    sent = time.monotonic()
-    signal.pthread_kill(main, signal.SIGINT)
-threading.Thread(target=interrupt).start()
+    while wishes.get() == "signal":
+        sent.append(time.monotonic())
+        signal.pthread_kill(main, signal.SIGINT)
+
+signal.signal(signal.SIGINT, on_signal)
+thread = threading.Thread(target=interrupt)
+thread.start()
 try:
+    sys.setprofile(watch)
     wait()
 except KeyboardInterrupt:
-    print("interrupted", time.monotonic() - sent)
-conn.insert("t", {"a": 5})
-if sys.argv[1] in ("next", "iteration", "timeout"):
+    print("interrupted", time.monotonic() - sent[-1])
+wishes.put("end")
+thread.join()
+if name in ("next", "iteration", "timeout"):
+    conn.insert("t", {"a": 5})
     assert sub.next().fetchall() == [(5,)]
-print("alive")
+if name in ("shutdown", "close"):
+    try:
+        conn.query("SELECT 1")
+    except laminardb.LaminarError as error:
+        assert error.code == {"shutdown": 901, "close": 101}[name]
+else:
+    assert conn.query("SELECT 1").fetchall() == [(1,)]
+print("alive", flush=True)
+# The engine may still be busy, which an orderly end would wait for.
+os._exit(0)
 """
+
+WAITS = ["next", "iteration", "timeout", "callback", "query", "subscribe"]
+WAITS += ["insert", "upsert", "delete", "wait", "shutdown", "close"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the platform cannot signal a thread")
-@pytest.mark.parametrize("wait", ["next", "iteration", "timeout", "callback", "query"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c(wait: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CTRL_C, wait], capture_output=True, text=True, check=False, timeout=120
