@@ -3,7 +3,6 @@
 //! A batch is taken only by the task that then has it, so a cancelled wait loses none.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
@@ -101,10 +100,7 @@ impl AsyncStreamSubscription {
     /// The columns as a `pyarrow.Schema`.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.0.feed.is_cancelled() {
-            return Err(PyRuntimeError::new_err("the subscription was cancelled"));
-        }
-        self.0.feed.schema(py)
+        self.0.feed.schema_unless_cancelled(py)
     }
 
     /// Waits for the next batch; None at the end.
@@ -114,7 +110,7 @@ impl AsyncStreamSubscription {
 
     /// Waits for the next batch for at most so many milliseconds.
     fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
-        self.0.feed.next(py, Some(Duration::from_millis(timeout_ms)))
+        self.0.feed.next_timeout(py, timeout_ms)
     }
 
     /// The next batch if it is there, else None.

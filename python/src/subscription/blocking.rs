@@ -1,8 +1,5 @@
 //! `Subscription` and `StreamSubscription`: readers that wait for their batches.
 
-use std::time::Duration;
-
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::{ChangeBatch, Feed};
@@ -32,7 +29,7 @@ impl Subscription {
 
     /// Waits for the next batch for at most so many milliseconds.
     fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
-        self.0.next(py, Some(Duration::from_millis(timeout_ms)))
+        self.0.next_timeout(py, timeout_ms)
     }
 
     /// The next batch if it is there, else None.
@@ -73,10 +70,7 @@ impl StreamSubscription {
     /// The columns as a `pyarrow.Schema`.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.0.is_cancelled() {
-            return Err(PyRuntimeError::new_err("the subscription was cancelled"));
-        }
-        self.0.schema(py)
+        self.0.schema_unless_cancelled(py)
     }
 
     /// Waits for the next batch; None at the end.
@@ -86,7 +80,7 @@ impl StreamSubscription {
 
     /// Waits for the next batch for at most so many milliseconds.
     fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
-        self.0.next(py, Some(Duration::from_millis(timeout_ms)))
+        self.0.next_timeout(py, timeout_ms)
     }
 
     /// The next batch if it is there, else None.

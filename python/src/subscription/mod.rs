@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use laminardb_bridge::subscription::{self as engine, Next};
 use laminardb_bridge::{Error, Session};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 pub(crate) use self::asynchronous::{AsyncStreamSubscription, AsyncSubscription, Opening};
@@ -60,6 +61,19 @@ impl Feed {
 
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         pyarrow_schema(py, self.subscription.get(py)?.schema())
+    }
+
+    /// The schema, for the classes that refuse it after a cancel.
+    fn schema_unless_cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.is_cancelled() {
+            return Err(PyRuntimeError::new_err("the subscription was cancelled"));
+        }
+        self.schema(py)
+    }
+
+    /// [`Feed::next`] for at most so many milliseconds.
+    fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
+        self.next(py, Some(Duration::from_millis(timeout_ms)))
     }
 
     /// The next batch, None at the end, or the exception 502 when `timeout` passes.
