@@ -281,3 +281,97 @@ fn orders_know_one_zero() {
     }
     assert_eq!(database.rows("SELECT a FROM t ORDER BY x LIMIT 1"), ["1"], "ties go by all columns");
 }
+
+/// NaNs with either sign, which Arrow tells apart, and both zeros.
+fn odd_floats() -> Database {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (a BIGINT, x DOUBLE, y REAL)");
+    let values = "(1, 'NaN'), (2, '-0.0'), (3, 'NaN'), (4, '0'), (5, '1')";
+    database
+        .run(&format!("INSERT INTO t SELECT a, CAST(z AS DOUBLE), CAST(z AS REAL) FROM (VALUES {values}) AS v(a, z)"));
+    database.run("UPDATE t SET x = -x, y = -y WHERE a = 3");
+    database
+}
+
+#[test]
+fn joins_know_one_nan_and_one_zero() {
+    let database = odd_floats();
+    for (join, count) in [
+        ("JOIN t r ON l.x = r.x", 9),
+        ("JOIN t r ON l.y = r.y AND l.x = r.x", 9),
+        ("JOIN t r ON l.x IS NOT DISTINCT FROM r.x", 9),
+        ("FULL JOIN t r ON l.x = r.x AND r.a <> 5", 10),
+        ("WHERE x IN (SELECT x FROM t WHERE a IN (3, 4))", 4),
+        ("WHERE NOT EXISTS (SELECT 1 FROM t r WHERE r.x = l.x AND r.a IN (3, 4))", 1),
+    ] {
+        let query = format!("SELECT count(*) AS n FROM t l {join}");
+        assert_eq!(database.rows(&query), [count.to_string()], "{join}");
+        database.run(&format!("CREATE OR REPLACE MATERIALIZED VIEW v AS {query}"));
+        assert_eq!(database.rows("SELECT n FROM v"), [count.to_string()], "the view of {join}");
+    }
+    for key in ["x", "y", "x * 1.0", "x, y", "x + y, 1.0 / y"] {
+        let groups = database.bag(&format!("SELECT count(*) AS n FROM t GROUP BY {key}"));
+        assert_eq!(groups, Bag::of(["1", "2", "2"]), "{key}");
+    }
+    assert_eq!(database.refused("SELECT count(*) FROM t GROUP BY ROLLUP (a)").0, 400);
+    assert_eq!(database.rows("SELECT count(*) AS n FROM (SELECT DISTINCT x, y FROM t) AS s"), ["3"]);
+    assert_eq!(database.rows("SELECT count(DISTINCT x) AS n FROM t"), ["3"]);
+    assert_eq!(database.rows("SELECT a FROM t ORDER BY x DESC, a"), ["1", "3", "5", "2", "4"]);
+}
+
+#[test]
+fn windows_know_one_nan_and_one_zero() {
+    let database = odd_floats();
+    let counted = "SELECT a, count(*) OVER (PARTITION BY x) AS n FROM t";
+    assert_eq!(database.bag(counted), Bag::of(["1 | 2", "2 | 2", "3 | 2", "4 | 2", "5 | 1"]));
+    let ranked = "SELECT a, rank() OVER (ORDER BY y DESC) AS r, row_number() OVER (ORDER BY x, a DESC) AS n FROM t";
+    assert_eq!(database.bag(ranked), Bag::of(["1 | 1 | 5", "3 | 1 | 4", "5 | 3 | 3", "2 | 4 | 2", "4 | 4 | 1"]));
+    assert_eq!(database.rows("SELECT count(*) OVER (PARTITION BY x) + 1 FROM t WHERE a < 2"), ["2"]);
+}
+
+#[test]
+fn windows_are_over_expressions_that_may_fail() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (a BIGINT); INSERT INTO t VALUES (1), (2), (3), (4)");
+    let query = "SELECT a, sum(a * 10) FILTER (WHERE a + 1 > 2) OVER (PARTITION BY a % 2 ORDER BY -a) AS s FROM t";
+    assert_eq!(database.bag(query), Bag::of(["1 | 30", "2 | 60", "3 | 30", "4 | 40"]));
+    let (code, text) = database.refused("SELECT max(a * 9223372036854775807) OVER (ORDER BY a) AS m FROM t");
+    assert!(code == 400 && text.contains("Overflow happened on: 2 *"), "{code} {text}");
+    let lagged = "SELECT lag(a + 0, 1, -1) OVER (ORDER BY a) AS l, first_value(a) OVER (ORDER BY -a) AS f FROM t";
+    assert_eq!(database.bag(lagged), Bag::of(["-1 | 4", "1 | 4", "2 | 4", "3 | 4"]));
+}
+
+#[test]
+fn an_aggregate_may_divide_in_its_filter() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (a BIGINT, b BIGINT); INSERT INTO t VALUES (1, 0), (2, 2), (3, 4)");
+    let query = "SELECT sum(DISTINCT 12 / b) FILTER (WHERE 1.0 / b IS NOT NULL) AS s, max(a % b) AS m FROM t";
+    assert_eq!(database.rows(query), ["9 | 3"]);
+    database.run(&format!("CREATE MATERIALIZED VIEW v AS {query}"));
+    assert_eq!(database.rows("SELECT * FROM v"), ["9 | 3"]);
+    assert_eq!(
+        database.rows("SELECT sum(b) FILTER (WHERE 1 / b = 0) FROM t HAVING sum(b) FILTER (WHERE 1 / b = 0) > 1"),
+        ["6"]
+    );
+}
+
+#[test]
+fn a_limit_below_a_join_is_of_the_sorted_rows() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE e (x BIGINT, d BIGINT); CREATE TABLE one (a BIGINT); INSERT INTO one VALUES (1)");
+    database.run("INSERT INTO e VALUES (5, 50), (6, 60), (1, 10), (2, 20), (3, 30), (4, 40)");
+    for (cut, kept) in [("LIMIT 2 OFFSET 1", ["2", "3"]), ("OFFSET 4", ["5", "6"]), ("LIMIT 2", ["1", "2"])] {
+        for columns in ["x", "x, d", "x + 0 AS x"] {
+            for order in ["d", "x"] {
+                let subquery = format!("(SELECT {columns} FROM e ORDER BY {order} {cut}) AS r");
+                for query in [
+                    format!("SELECT r.x FROM one JOIN {subquery} ON TRUE"),
+                    format!("SELECT r.x FROM one RIGHT JOIN {subquery} ON one.a = r.x + 10"),
+                    format!("SELECT r.x FROM {subquery} GROUP BY r.x"),
+                ] {
+                    assert_eq!(database.bag(&query), Bag::of(kept), "{query}");
+                }
+            }
+        }
+    }
+}

@@ -4,12 +4,13 @@
 //! moment; the executor runs on the calling thread, in one partition.
 
 mod distinct;
+mod floats;
 mod harden;
 mod set_operation;
 mod ties;
 mod unions;
+mod windows;
 mod yielding;
-mod zeros;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -108,7 +109,8 @@ impl Executor {
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
-        let plan = plan.transform_up_with_subqueries(zeros::sort_with_one_zero)?.data;
+        let plan = plan.transform_up_with_subqueries(floats::compare_one_number)?.data;
+        let plan = plan.transform_up_with_subqueries(windows::over_columns)?.data;
         let planner =
             DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(set_operation::SetOperationPlanner)]);
         planner.create_physical_plan(&plan, &self.state).await

@@ -1,31 +1,51 @@
 //! Cuts ties under LIMIT as views do: rows equal in the order's keys go by all columns, ascending.
 
-use datafusion::common::Result;
+use std::sync::Arc;
+
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{Expr, LogicalPlan, Sort, SortExpr};
+use datafusion::common::{Result, internal_err};
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Sort, SortExpr};
 
 /// Makes the order total wherever only the first rows of it are read.
 pub(super) fn make_cuts_total(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_down(|node| match node {
-        LogicalPlan::Limit(mut limit) => {
-            let input = std::sync::Arc::unwrap_or_clone(limit.input);
-            limit.input = std::sync::Arc::new(make_sort_total(input)?);
-            Ok(Transformed::yes(LogicalPlan::Limit(limit)))
-        }
+        LogicalPlan::Limit(limit) if ends_in_sort(&limit.input) => Ok(Transformed::yes(cut_sort(limit)?)),
         LogicalPlan::Sort(sort) if sort.fetch.is_some() => Ok(Transformed::yes(LogicalPlan::Sort(total(sort)))),
         other => Ok(Transformed::no(other)),
     })
     .map(|total| total.data)
 }
 
-/// The sort that `plan` gives its rows in the order of, made total.
-fn make_sort_total(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Whether `plan` gives its rows in the order of a sort.
+fn ends_in_sort(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Sort(sort) => Ok(LogicalPlan::Sort(total(sort))),
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {
-            plan.map_children(|child| make_sort_total(child).map(Transformed::yes)).map(|plan| plan.data)
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => ends_in_sort(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => ends_in_sort(&alias.input),
+        _ => false,
+    }
+}
+
+/// The limit right above its sort, made total, with what was between them above.
+///
+/// DataFusion takes out a sort whose order nobody asks for, also one below a projection below a limit.
+fn cut_sort(mut limit: Limit) -> Result<LogicalPlan> {
+    match Arc::unwrap_or_clone(limit.input) {
+        LogicalPlan::Sort(sort) => {
+            limit.input = Arc::new(LogicalPlan::Sort(total(sort)));
+            Ok(LogicalPlan::Limit(limit))
         }
-        other => Ok(other),
+        LogicalPlan::Projection(mut projection) => {
+            limit.input = projection.input;
+            projection.input = Arc::new(cut_sort(limit)?);
+            Ok(LogicalPlan::Projection(projection))
+        }
+        LogicalPlan::SubqueryAlias(mut alias) => {
+            limit.input = alias.input;
+            alias.input = Arc::new(cut_sort(limit)?);
+            Ok(LogicalPlan::SubqueryAlias(alias))
+        }
+        other => internal_err!("a limit of what is not sorted: {}", other.display()),
     }
 }
 

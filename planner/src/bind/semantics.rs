@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, cast};
 
 use crate::error::PlanError;
@@ -25,7 +26,12 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     }
     // A quotient that can be NULL makes columns nullable in all plans above.
     let marked = plan.transform_up_with_subqueries(|node| {
-        let marked = node.map_expressions(|expr| expr.transform_up(mark_divisor))?;
+        // The name of an aggregate shows the mark in its FILTER.
+        let names = NamePreserver::new(&node);
+        let marked = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(mark_divisor)?.update_data(|expr| name.restore(expr)))
+        })?;
         marked.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok(marked.data)

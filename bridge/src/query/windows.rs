@@ -1,0 +1,59 @@
+//! Window functions of columns: what they are given is computed below them, where each row may fail on its own.
+//!
+//! Their partitions and orders know one zero and one NaN.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Window};
+
+use super::floats::make_one;
+
+/// Puts a projection below window functions for whatever is not a column of their input, and one above that leaves
+/// out what that added.
+pub(super) fn over_columns(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Window(window) = node else { return Ok(Transformed::no(node)) };
+    let Window { input, mut window_expr, schema } = window;
+    let mut computed = Vec::new();
+    for expr in &mut window_expr {
+        let (name, is_named) = (expr.schema_name().to_string(), matches!(expr, Expr::Alias(_)));
+        let function = match &mut *expr {
+            Expr::Alias(alias) => alias.expr.as_mut(),
+            other => other,
+        };
+        let Expr::WindowFunction(function) = function else { continue };
+        let before = computed.len();
+        compute_below(function, input.schema(), &mut computed)?;
+        if computed.len() > before && !is_named {
+            *expr = std::mem::take(expr).alias(name);
+        }
+    }
+    if computed.is_empty() {
+        return Ok(Transformed::no(LogicalPlan::Window(Window { input, window_expr, schema })));
+    }
+    let kept = input.schema().columns().into_iter().map(Expr::Column);
+    let below = LogicalPlanBuilder::from(Arc::clone(&input)).project(kept.chain(computed).collect::<Vec<_>>())?;
+    let above = schema.columns().into_iter().map(Expr::Column).collect::<Vec<_>>();
+    let plan = below.window(window_expr)?.project(above)?.build()?;
+    Ok(Transformed::yes(plan))
+}
+
+/// Leaves columns where the function was given expressions; `computed` gets these under the columns' names.
+fn compute_below(function: &mut WindowFunction, schema: &DFSchema, computed: &mut Vec<Expr>) -> Result<()> {
+    let WindowFunctionParams { args, partition_by, order_by, filter, .. } = &mut function.params;
+    let mut keys: Vec<&mut Expr> =
+        partition_by.iter_mut().chain(order_by.iter_mut().map(|key| &mut key.expr)).collect();
+    for key in &mut keys {
+        make_one(key, schema)?;
+    }
+    for given in keys.into_iter().chain(args).chain(filter.as_deref_mut()) {
+        if !matches!(given, Expr::Column(_) | Expr::Literal(..)) {
+            let column = format!("__given{}", computed.len());
+            let expr = std::mem::replace(given, Expr::Column(Column::new_unqualified(&column)));
+            computed.push(expr.alias(column));
+        }
+    }
+    Ok(())
+}
