@@ -320,6 +320,27 @@ fn joins_know_one_nan_and_one_zero() {
 }
 
 #[test]
+fn set_operations_know_one_nan_and_one_zero() {
+    let database = odd_floats();
+    for (operator, count) in [("INTERSECT", 2), ("INTERSECT ALL", 2), ("EXCEPT", 1), ("EXCEPT ALL", 3), ("UNION", 3)] {
+        let query =
+            format!("SELECT count(*) AS n FROM (SELECT x FROM t {operator} SELECT x FROM t WHERE a IN (3, 4)) AS s");
+        assert_eq!(database.rows(&query), [count.to_string()], "{operator}");
+        database.run(&format!("CREATE OR REPLACE MATERIALIZED VIEW v AS {query}"));
+        assert_eq!(database.rows("SELECT n FROM v"), [count.to_string()], "the view of {operator}");
+    }
+}
+
+#[test]
+fn groups_of_what_is_never_null() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (b BOOLEAN); INSERT INTO t VALUES (TRUE), (NULL), (FALSE), (NULL)");
+    let query = "SELECT c, count(*) AS n FROM (SELECT b IS TRUE AS c FROM t) AS s GROUP BY c";
+    assert_eq!(database.bag(query), Bag::of(["false | 3", "true | 1"]));
+    assert_eq!(database.bag("SELECT DISTINCT b IS NOT FALSE AS c FROM t"), Bag::of(["false", "true"]));
+}
+
+#[test]
 fn windows_know_one_nan_and_one_zero() {
     let database = odd_floats();
     let counted = "SELECT a, count(*) OVER (PARTITION BY x) AS n FROM t";

@@ -3,7 +3,7 @@
 use std::mem::take;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, plan_err};
@@ -119,16 +119,21 @@ impl ScalarUDFImpl for OneFloat {
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args.swap_remove(0).into_array(args.number_rows)?;
-        Ok(ColumnarValue::Array(match values.data_type() {
-            DataType::Float64 => {
-                let one = |x: f64| if x.is_nan() { f64::NAN } else { x + 0.0 };
-                Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one))
-            }
-            DataType::Float32 => {
-                let one = |x: f32| if x.is_nan() { f32::NAN } else { x + 0.0 };
-                Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one))
-            }
-            _ => values,
-        }))
+        Ok(ColumnarValue::Array(one_number(&values)))
+    }
+}
+
+/// The values with 0.0 for -0.0 and one NaN for all.
+pub(super) fn one_number(values: &ArrayRef) -> ArrayRef {
+    match values.data_type() {
+        DataType::Float64 => {
+            let one = |x: f64| if x.is_nan() { f64::NAN } else { x + 0.0 };
+            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one))
+        }
+        DataType::Float32 => {
+            let one = |x: f32| if x.is_nan() { f32::NAN } else { x + 0.0 };
+            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one))
+        }
+        _ => Arc::clone(values),
     }
 }

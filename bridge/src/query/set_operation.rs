@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow_row::{RowConverter, SortField};
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ use futures::stream;
 use hashbrown::HashMap;
 use laminardb_dataflow::plan::SetOperator;
 use laminardb_planner::set_operation::SetOperationNode;
+
+use super::floats::one_number;
 
 /// Plans the nodes of ours that DataFusion does not know.
 pub(super) struct SetOperationPlanner;
@@ -121,8 +123,11 @@ fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Re
     }
     let field = |column: &Arc<arrow::datatypes::Field>| SortField::new(column.data_type().clone());
     let converter = RowConverter::new(left.schema().fields().iter().map(field).collect())?;
-    let (left_rows, right_rows) =
-        (converter.convert_columns(left.columns())?, converter.convert_columns(right.columns())?);
+    let encode = |side: &RecordBatch| {
+        let columns: Vec<ArrayRef> = side.columns().iter().map(one_number).collect();
+        converter.convert_columns(&columns)
+    };
+    let (left_rows, right_rows) = (encode(left)?, encode(right)?);
     let mut place: HashMap<&[u8], usize> = HashMap::with_capacity(left.num_rows());
     // First row, and how often it is on each side.
     let mut counts: Vec<(u64, u64, u64)> = Vec::new();
