@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod divisor;
+mod rank;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -42,7 +43,7 @@ impl Registry {
         for function in aggregate::all() {
             registry.add_aggregate(function);
         }
-        for function in SessionStateDefaults::default_window_functions() {
+        for function in SessionStateDefaults::default_window_functions().into_iter().map(rank::signed) {
             for name in function.aliases().iter().cloned().chain([function.name().to_owned()]) {
                 registry.windows.insert(name, Arc::clone(&function));
             }
