@@ -4,6 +4,7 @@
 //! and a decimal into a column of floats, which go to the nearest.
 
 mod cast;
+pub mod decimal;
 mod nested;
 mod number;
 #[cfg(test)]

@@ -10,7 +10,6 @@
 //! ```
 
 mod column;
-pub(crate) mod decimal;
 mod frame;
 pub(crate) mod read;
 mod rows;
@@ -19,6 +18,7 @@ mod target;
 
 use arrow::array::RecordBatch;
 use laminardb_bridge::Error;
+pub(crate) use laminardb_bridge::ingest::decimal;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};

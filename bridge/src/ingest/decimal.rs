@@ -2,7 +2,7 @@
 
 /// `text` (digits, a point, an exponent) as an integer of `10^-scale`; None when it is no number, is not exact at that
 /// scale or has more than `precision` digits.
-pub(crate) fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
+pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
         None => (text, 0),
@@ -38,12 +38,12 @@ pub(crate) fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
 }
 
 /// The shortest decimal text that reads back as `value`; None for NaN and infinities.
-pub(crate) fn of_float(value: f64) -> Option<String> {
+pub fn of_float(value: f64) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
 }
 
 /// An integer of `10^-scale` as plain decimal text.
-pub(crate) fn text(value: i128, scale: i8) -> String {
+pub fn text(value: i128, scale: i8) -> String {
     let digits = value.unsigned_abs().to_string();
     let sign = if value < 0 { "-" } else { "" };
     match usize::try_from(scale) {
@@ -59,7 +59,7 @@ pub(crate) fn text(value: i128, scale: i8) -> String {
 }
 
 /// Digits before the point and after it that `text` needs; None when it is no finite number of at most 38 digits.
-pub(crate) fn shape(text: &str) -> Option<(u8, i8)> {
+pub fn shape(text: &str) -> Option<(u8, i8)> {
     (0..=38_i8).find_map(|scale| {
         let value = parse(text, 38, scale)?;
         let digits = u8::try_from(value.unsigned_abs().to_string().len()).ok()?;
