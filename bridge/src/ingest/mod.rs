@@ -4,11 +4,15 @@
 //! and a decimal into a column of floats, which go to the nearest.
 
 mod cast;
+mod csv;
 pub mod decimal;
+mod iso;
+mod json;
 mod nested;
 mod number;
 #[cfg(test)]
 mod tests;
+mod text;
 mod time;
 
 use std::sync::Arc;
@@ -23,6 +27,8 @@ use laminardb_planner::statement::type_name;
 use crate::error::Error;
 use crate::store::{Spec, with_columns};
 use cast::{Refused, Why};
+pub use csv::from_csv;
+pub use json::from_json;
 
 /// Fits rows to a relation: columns are found by name, in any order, and cast without loss; one that is missing gets
 /// its default or NULL. `first_row` is the position of the batch's first row in the data the caller gave, for messages.

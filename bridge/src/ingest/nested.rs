@@ -94,7 +94,7 @@ fn masked(column: &ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
     }
 }
 
-fn unmatched(why: &Unmatched) -> String {
+pub(super) fn unmatched(why: &Unmatched) -> String {
     match why {
         Unmatched::Unknown(field) => format!("the column has no field {field}"),
         Unmatched::Ambiguous(field) => format!("several fields of the column match {field}"),

@@ -8,11 +8,11 @@ use arrow::datatypes::{
 
 use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
-const FRACTION: Reason = "it has a fraction";
+pub(super) const FRACTION: Reason = "it has a fraction";
 const NOT_FINITE: Reason = "it is not a finite number";
-const NOT_EXACT: Reason = "it has no exact representation there";
-const MORE_DIGITS: Reason = "it has more digits than the type";
-const NUMBERS_ONLY: &str = "only numbers can be";
+pub(super) const NOT_EXACT: Reason = "it has no exact representation there";
+pub(super) const MORE_DIGITS: Reason = "it has more digits than the type";
+pub(super) const NUMBERS_ONLY: Reason = "only numbers can be";
 
 /// Applies `$f::<S>` for the primitive type of integers of `$array`, else evaluates `$other`.
 macro_rules! each_integer {

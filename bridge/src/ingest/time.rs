@@ -9,14 +9,14 @@ use arrow::datatypes::{
 
 use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
-const NOT_MIDNIGHT: Reason = "it is not at midnight";
-const TOO_FINE: Reason = "it is finer than the type's unit";
-const ZONED: &str = "it has a time zone";
-const NOT_ZONED: &str = "it has no time zone";
+pub(super) const NOT_MIDNIGHT: Reason = "it is not at midnight";
+pub(super) const TOO_FINE: Reason = "it is finer than the type's unit";
+pub(super) const ZONED: Reason = "it has a time zone";
+pub(super) const NOT_ZONED: Reason = "it has no time zone";
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-fn a_second(unit: TimeUnit) -> i64 {
+pub(super) fn a_second(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1,
         TimeUnit::Millisecond => 1_000,

@@ -19,7 +19,7 @@ use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;
 use crate::ingest;
-use crate::store::Operation;
+use crate::store::{Operation, Spec};
 
 impl Session {
     /// Stores rows; in a keyed table they replace those with their keys. Columns are matched by name and cast without
@@ -69,6 +69,30 @@ impl Session {
         self.write(table, Operation::Delete, data, interrupted)
     }
 
+    /// Stores the rows of a JSON text: an array of objects, one object, or one object per line; as
+    /// [`Session::insert_interruptible`] does otherwise.
+    pub fn insert_json(&self, table: &str, text: &str, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        self.insert_text(table, interrupted, |spec| ingest::from_json(text, spec, interrupted))
+    }
+
+    /// Stores the rows of a CSV text with a header line, as [`Session::insert_interruptible`] does otherwise.
+    pub fn insert_csv(&self, table: &str, text: &str, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        self.insert_text(table, interrupted, |spec| ingest::from_csv(text, spec, interrupted))
+    }
+
+    fn insert_text(
+        &self,
+        table: &str,
+        interrupted: Interrupted<'_>,
+        read: impl FnOnce(&Spec) -> Result<Vec<RecordBatch>, Error>,
+    ) -> Result<u64, Error> {
+        self.shared.check_usable()?;
+        let relation = writable(self.shared.catalog().named(table)?)?;
+        let layout = self.shared.committer.frozen(|frozen| frozen.layout(relation));
+        let layout = layout.ok_or_else(|| Error::TableNotFound(table.to_owned()))?;
+        self.write(table, Operation::Insert, read(layout.spec())?, interrupted)
+    }
+
     fn write(
         &self,
         table: &str,
@@ -78,11 +102,7 @@ impl Session {
     ) -> Result<u64, Error> {
         self.shared.check_usable()?;
         let catalog = self.shared.catalog();
-        let entry = catalog.named(table)?;
-        let Some(relation) = entry.relation_id() else {
-            let (name, kind) = (entry.name(), entry.kind().keyword());
-            return Err(Error::SchemaMismatch(format!("{name} is a {kind}: it cannot be written to")));
-        };
+        let relation = writable(catalog.named(table)?)?;
         let written = self.shared.committer.commit(vec![Write { relation, operation, rows }], interrupted);
         let applied = self.shared.ended_as(written)?;
         self.shared.count_write(relation, applied.iter().map(|a| a.given).sum());
@@ -204,6 +224,14 @@ impl Shared {
     ) -> Result<QueryOutput, Error> {
         self.run_bound(catalog, query, "UPDATE", interrupted, |taking| taking(frozen))
     }
+}
+
+/// The relation that a call writes to.
+fn writable(entry: &Entry) -> Result<RelationId, Error> {
+    entry.relation_id().ok_or_else(|| {
+        let (name, kind) = (entry.name(), entry.kind().keyword());
+        Error::SchemaMismatch(format!("{name} is a {kind}: it cannot be written to"))
+    })
 }
 
 fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {

@@ -1,0 +1,212 @@
+//! CSV text -> rows of a relation.
+//!
+//! RFC 4180 with a header line, lines ending in LF or CRLF, and nothing beside it: a quote inside a field that is not
+//! quoted, text behind a closing quote, a quote that is never closed and a CR alone are errors. The csv crate, on which
+//! Arrow's reader stands, takes all of them, and does not tell `""` from nothing; so fields are cut out here.
+
+use std::borrow::Cow;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field as ArrowField, Schema};
+
+use super::text::{Pace, Rows, Value, place, unmarked};
+use super::{match_columns, unmatched};
+use crate::error::Error;
+use crate::store::Spec;
+
+/// The rows that a CSV text has for a relation, in batches. `interrupted` is asked now and then.
+///
+/// An empty line is a row of one empty field; where the header has several it is nothing.
+pub fn from_csv(text: &str, spec: &Spec, interrupted: &dyn Fn() -> bool) -> Result<Vec<RecordBatch>, Error> {
+    let text = unmarked(text);
+    let mut lines = Lines { text, at: 0, line: 1 };
+    let mut fields = Vec::new();
+    loop {
+        if lines.next(&mut fields)?.is_none() {
+            return Ok(Vec::new());
+        }
+        if !is_blank(&fields) {
+            break;
+        }
+    }
+    let header = fields.iter().map(|field| ArrowField::new(&*field.text, DataType::Null, true));
+    let header = Schema::new(header.collect::<Vec<_>>());
+    let places = match_columns(&header, &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let mut columns = vec![0; fields.len()];
+    for (column, place) in places.into_iter().enumerate() {
+        if let Some(place) = place {
+            columns[place] = column;
+        }
+    }
+    let mut rows = Rows::new(spec)?;
+    let mut pace = Pace::new(interrupted);
+    while let Some(line) = lines.next(&mut fields)? {
+        if fields.len() != columns.len() {
+            if is_blank(&fields) {
+                continue;
+            }
+            let (row, given, expected) = (rows.row(), fields.len(), columns.len());
+            return Err(Error::IngestionFailed(format!(
+                "row {row} (line {line}): fields: {given}, columns of the header: {expected}"
+            )));
+        }
+        let taken = fields.iter().zip(&columns).try_for_each(|(field, column)| rows.append(*column, &field.value()));
+        let taken = taken.and_then(|()| rows.end_row(lines.at));
+        taken.map_err(|problem| problem.at(rows.row(), line))?;
+        pace.at(lines.at)?;
+    }
+    Ok(rows.finish())
+}
+
+fn is_blank(fields: &[Field<'_>]) -> bool {
+    matches!(fields, [field] if field.is_null())
+}
+
+struct Field<'a> {
+    text: Cow<'a, str>,
+    is_quoted: bool,
+}
+
+impl Field<'_> {
+    fn is_null(&self) -> bool {
+        !self.is_quoted && self.text.is_empty()
+    }
+
+    fn value(&self) -> Value<'_> {
+        if self.is_null() { Value::Null } else { Value::Field(&self.text) }
+    }
+}
+
+/// The lines of a text; one with a quoted field may be several lines long.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    /// The number, from 1, of the line at `at`.
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Replaces `fields` by those of the next line and gives the line's number; None at the end of the text.
+    fn next(&mut self, fields: &mut Vec<Field<'a>>) -> Result<Option<usize>, Error> {
+        fields.clear();
+        if self.at == self.text.len() {
+            return Ok(None);
+        }
+        let line = self.line;
+        loop {
+            fields.push(if self.byte() == Some(b'"') { self.quoted()? } else { self.bare() });
+            match self.byte() {
+                Some(b',') => self.at += 1,
+                None => return Ok(Some(line)),
+                Some(b'\n') => return Ok(Some(self.end_line(line, 1))),
+                Some(b'\r') if self.text.as_bytes().get(self.at + 1) == Some(&b'\n') => {
+                    return Ok(Some(self.end_line(line, 2)));
+                }
+                Some(b'\r') => return Err(self.wrong(self.at, "a carriage return without a line feed")),
+                Some(b'"') => return Err(self.wrong(self.at, "a quote inside a field that does not begin with one")),
+                Some(_) => return Err(self.wrong(self.at, "text after a closing quote")),
+            }
+        }
+    }
+
+    fn end_line(&mut self, line: usize, bytes: usize) -> usize {
+        self.at += bytes;
+        self.line += 1;
+        line
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// A field up to a comma, the end of the line, or a quote, which must not be there.
+    fn bare(&mut self) -> Field<'a> {
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
+        self.at += rest.iter().position(|byte| matches!(byte, b',' | b'\n' | b'\r' | b'"')).unwrap_or(rest.len());
+        Field { text: Cow::Borrowed(&self.text[start..self.at]), is_quoted: false }
+    }
+
+    /// A field up to its closing quote.
+    fn quoted(&mut self) -> Result<Field<'a>, Error> {
+        let open = self.at;
+        let mut text = Cow::Borrowed("");
+        loop {
+            let start = self.at + 1;
+            let Some(length) = self.text[start..].find('"') else {
+                return Err(self.wrong(open, "a quote that is never closed"));
+            };
+            let part = &self.text[start..start + length];
+            self.line += part.bytes().filter(|byte| *byte == b'\n').count();
+            self.at = start + length + 1;
+            if text.is_empty() {
+                text = Cow::Borrowed(part);
+            } else {
+                text.to_mut().push_str(part);
+            }
+            if self.byte() != Some(b'"') {
+                return Ok(Field { text, is_quoted: true });
+            }
+            text.to_mut().push('"');
+        }
+    }
+
+    fn wrong(&self, at: usize, what: &str) -> Error {
+        let (line, column) = place(self.text, at);
+        Error::IngestionFailed(format!("not CSV: {what} at line {line}, column {column}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of all lines, `None` for NULL, with the number of each line.
+    fn cut(text: &str) -> Result<Vec<(usize, Vec<Option<String>>)>, Error> {
+        let (mut lines, mut fields, mut all) = (Lines { text, at: 0, line: 1 }, Vec::new(), Vec::new());
+        while let Some(line) = lines.next(&mut fields)? {
+            let shown = |field: &Field<'_>| (!field.is_null()).then(|| field.text.to_string());
+            all.push((line, fields.iter().map(shown).collect()));
+        }
+        Ok(all)
+    }
+
+    fn row<const N: usize>(line: usize, fields: [Option<&str>; N]) -> (usize, Vec<Option<String>>) {
+        (line, fields.iter().map(|field| field.map(str::to_owned)).collect())
+    }
+
+    #[test]
+    fn fields_are_those_of_the_rfc() {
+        let cases = [
+            ("", vec![]),
+            ("a,b", vec![row(1, [Some("a"), Some("b")])]),
+            ("a,b\r\nc,d\n", vec![row(1, [Some("a"), Some("b")]), row(2, [Some("c"), Some("d")])]),
+            (",\n", vec![row(1, [None, None])]),
+            ("\"\",\n", vec![row(1, [Some(""), None])]),
+            ("\n\n", vec![row(1, [None]), row(2, [None])]),
+            (" a , b ", vec![row(1, [Some(" a "), Some(" b ")])]),
+            ("\"a,\"\"b\"\"\r\nc\",d\ne,", vec![row(1, [Some("a,\"b\"\r\nc"), Some("d")]), row(3, [Some("e"), None])]),
+            ("\"\"\"\",\"\"\"\"\"\",\"x\"\"\"", vec![row(1, [Some("\""), Some("\"\""), Some("x\"")])]),
+            ("\"ä\nö\",ü", vec![row(1, [Some("ä\nö"), Some("ü")])]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(cut(text).expect("is CSV"), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_csv_is_said_where_it_is() {
+        let cases = [
+            ("a\nb\"c", "a quote inside a field that does not begin with one at line 2, column 2"),
+            ("a\n\"b\"c", "text after a closing quote at line 2, column 4"),
+            ("a\n\"b\" ,c", "text after a closing quote at line 2, column 4"),
+            ("ä,\"b\nc", "a quote that is never closed at line 1, column 3"),
+            ("a\rb", "a carriage return without a line feed at line 1, column 2"),
+            ("a,b\r", "a carriage return without a line feed at line 1, column 4"),
+        ];
+        for (text, expected) in cases {
+            let error = cut(text).expect_err("is not CSV");
+            assert_eq!((error.code(), error.to_string()), (300, format!("not CSV: {expected}")), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! JSON text -> rows of a relation.
+//!
+//! The text is an array of objects, one object, or objects that each begin on a line of their own. Each row is first
+//! checked by serde_json, which knows what JSON is and where it is not; then, of text known to be JSON, the values are
+//! cut out as they are written. Arrow's reader is not used: it takes commas for spaces, keeps the last of two equal
+//! keys, gives numbers and strings to a column alike, and says of an error neither line nor column. Nor is a parsed
+//! tree: there a number has been a double, and is not what was written any more.
+
+use std::borrow::Cow;
+
+use arrow::array::RecordBatch;
+use serde_core::de::IgnoredAny;
+use serde_json::Deserializer;
+
+use super::text::{Pace, Problem, Rows, Value, place, unmarked};
+use crate::error::Error;
+use crate::store::Spec;
+
+/// The rows that a JSON text has for a relation, in batches. `interrupted` is asked now and then.
+pub fn from_json(text: &str, spec: &Spec, interrupted: &dyn Fn() -> bool) -> Result<Vec<RecordBatch>, Error> {
+    let text = unmarked(text);
+    let mut reader = Reader { text, rows: Rows::new(spec)?, keys: Vec::new(), pace: Pace::new(interrupted) };
+    let start = skip_space(text, 0);
+    match byte(text, start) {
+        None => {}
+        Some(b'[') => reader.array(start)?,
+        Some(b'{') => reader.objects(start)?,
+        Some(_) => {
+            let end = reader.value(start)?;
+            reader.end(end)?;
+            return Err(reader.wrong(start, "expected an object or an array of objects"));
+        }
+    }
+    Ok(reader.rows.finish())
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    rows: Rows<'a>,
+    /// For the key at each place of the row before, as it is written: its column. Most rows have the same.
+    keys: Vec<(&'a str, usize)>,
+    pace: Pace<'a>,
+}
+
+impl<'a> Reader<'a> {
+    /// An array that begins at `start`, and nothing after it.
+    fn array(&mut self, start: usize) -> Result<(), Error> {
+        let mut at = skip_space(self.text, start + 1);
+        if byte(self.text, at) == Some(b']') {
+            return self.end(at + 1);
+        }
+        loop {
+            at = skip_space(self.text, self.row(at)?);
+            match byte(self.text, at) {
+                Some(b',') => at = skip_space(self.text, at + 1),
+                Some(b']') => return self.end(at + 1),
+                Some(_) => return Err(self.wrong(at, "expected `,` or `]`")),
+                None => return Err(self.wrong(at, "the text ends inside an array")),
+            }
+        }
+    }
+
+    /// Objects up to the end of the text, the first of which begins at `start`.
+    fn objects(&mut self, start: usize) -> Result<(), Error> {
+        let mut at = start;
+        loop {
+            let end = self.row(at)?;
+            at = skip_space(self.text, end);
+            match byte(self.text, at) {
+                None => return Ok(()),
+                Some(_) if !self.text[end..at].contains('\n') => {
+                    return Err(self.wrong(at, "expected the end of the line after an object"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Nothing but space may be left from `at` on.
+    fn end(&self, at: usize) -> Result<(), Error> {
+        let at = skip_space(self.text, at);
+        if at == self.text.len() { Ok(()) } else { Err(self.wrong(at, "expected the end of the text")) }
+    }
+
+    /// Checks the value that begins at `at`; gives its end.
+    fn value(&self, at: usize) -> Result<usize, Error> {
+        let rest = &self.text[at..];
+        let mut values = Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+        match values.next() {
+            Some(Ok(_)) => Ok(at + values.byte_offset()),
+            Some(Err(error)) => {
+                let line = rest.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
+                let text = error.to_string();
+                let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
+                Err(self.wrong(at + line + error.column().saturating_sub(1), what))
+            }
+            None => Err(self.wrong(at, "expected value")),
+        }
+    }
+
+    /// Takes the row that begins at `start`; gives its end.
+    fn row(&mut self, start: usize) -> Result<usize, Error> {
+        let end = self.value(start)?;
+        let text = &self.text[start..end];
+        if !text.starts_with('{') {
+            let (row, (line, column)) = (self.rows.row(), place(self.text, start));
+            return Err(Error::IngestionFailed(format!("row {row} (line {line}, column {column}) is not an object")));
+        }
+        let taken = self.members(text).and_then(|()| self.rows.end_row(end));
+        taken.map_err(|problem| problem.at(self.rows.row(), place(self.text, start).0))?;
+        self.pace.at(end)?;
+        Ok(end)
+    }
+
+    fn members(&mut self, object: &'a str) -> Result<(), Problem> {
+        let mut members = Walk::inside(object);
+        let mut at = 0;
+        while let Some((written, value)) = members.member() {
+            let column = match self.keys.get(at) {
+                Some((known, column)) if *known == written => *column,
+                _ => {
+                    let name = unescaped(written).unwrap_or(Cow::Borrowed(written));
+                    let column = self.rows.find(&name, at)?;
+                    self.keys.truncate(at);
+                    self.keys.push((written, column));
+                    column
+                }
+            };
+            self.rows.append(column, &value)?;
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, at: usize, what: &str) -> Error {
+        let (line, column) = place(self.text, at);
+        Error::IngestionFailed(format!("not JSON: {what} at line {line}, column {column}"))
+    }
+}
+
+/// Is `text` one JSON value?
+pub(super) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The values of a list, which must be JSON.
+pub(super) fn elements(list: &str) -> impl Iterator<Item = Value<'_>> {
+    let mut walk = Walk::inside(list);
+    std::iter::from_fn(move || walk.next().then(|| walk.value()))
+}
+
+/// Names and values of an object, which must be JSON; a name that is no text is given as it is written.
+pub(super) fn members(object: &str) -> impl Iterator<Item = (Result<Cow<'_, str>, &str>, Value<'_>)> {
+    let mut walk = Walk::inside(object);
+    std::iter::from_fn(move || walk.member().map(|(name, value)| (unescaped(name).ok_or(name), value)))
+}
+
+/// Through text that is known to be JSON.
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Just behind the bracket that `text` opens with.
+    fn inside(text: &'a str) -> Self {
+        Walk { text, at: skip_space(text, 0) + 1 }
+    }
+
+    /// Goes to the next value of a list or name of an object, if there is one.
+    fn next(&mut self) -> bool {
+        self.at = skip_space(self.text, self.at);
+        if byte(self.text, self.at) == Some(b',') {
+            self.at = skip_space(self.text, self.at + 1);
+        }
+        !matches!(byte(self.text, self.at), None | Some(b']' | b'}'))
+    }
+
+    /// The next name, as it is written, and value of an object.
+    fn member(&mut self) -> Option<(&'a str, Value<'a>)> {
+        if !self.next() {
+            return None;
+        }
+        let name = self.string();
+        // The colon.
+        self.at = skip_space(self.text, skip_space(self.text, self.at) + 1);
+        Some((name, self.value()))
+    }
+
+    fn value(&mut self) -> Value<'a> {
+        let start = self.at;
+        match byte(self.text, start) {
+            Some(b'"') => {
+                let written = self.string();
+                unescaped(written).map_or(Value::Torn(written), Value::Text)
+            }
+            Some(b'[') => Value::List(self.nested()),
+            Some(b'{') => Value::Object(self.nested()),
+            _ => {
+                let rest = &self.text.as_bytes()[start..];
+                let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+                self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                match &self.text[start..self.at] {
+                    "null" => Value::Null,
+                    "true" => Value::Bool(true),
+                    "false" => Value::Bool(false),
+                    number => Value::Number(number),
+                }
+            }
+        }
+    }
+
+    /// A string with its quotes.
+    fn string(&mut self) -> &'a str {
+        let start = self.at;
+        self.at += 1;
+        loop {
+            match byte(self.text, self.at) {
+                Some(b'\\') => self.at += 2,
+                Some(b'"') | None => break,
+                Some(_) => self.at += 1,
+            }
+        }
+        self.at += 1;
+        &self.text[start..self.at]
+    }
+
+    /// A list or an object, however deep.
+    fn nested(&mut self) -> &'a str {
+        let (start, mut depth) = (self.at, 0_usize);
+        loop {
+            match byte(self.text, self.at) {
+                Some(b'"') => {
+                    self.string();
+                    continue;
+                }
+                Some(b'[' | b'{') => depth += 1,
+                Some(b']' | b'}') => depth -= 1,
+                Some(_) => {}
+                None => break,
+            }
+            self.at += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+        &self.text[start..self.at]
+    }
+}
+
+/// The text of a string written with its quotes; None if it has half of a surrogate pair.
+fn unescaped(written: &str) -> Option<Cow<'_, str>> {
+    let bare = &written[1..written.len() - 1];
+    if bare.contains('\\') { serde_json::from_str(written).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(bare)) }
+}
+
+fn byte(text: &str, at: usize) -> Option<u8> {
+    text.as_bytes().get(at).copied()
+}
+
+fn skip_space(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+    use super::*;
+    use crate::store::Kind;
+
+    fn read(text: &str) -> Result<Vec<(Option<i64>, Option<String>)>, Error> {
+        let fields = vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)];
+        let schema = Arc::new(Schema::new(fields));
+        let spec = Spec { name: "t".into(), kind: Kind::Bag, schema, primary_key: Vec::new(), defaults: Vec::new() };
+        let mut rows = Vec::new();
+        for batch in from_json(text, &spec, &|| false)? {
+            let (a, b) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
+            let row = |row| (a.iter().nth(row).flatten(), b.is_valid(row).then(|| b.value(row).to_owned()));
+            rows.extend((0..batch.num_rows()).map(row));
+        }
+        Ok(rows)
+    }
+
+    fn text(value: &str) -> Option<String> {
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn the_three_forms_are_read() {
+        let rows = vec![(Some(1), text("x")), (None, text("y"))];
+        for form in [
+            r#"[{"a":1,"b":"x"},{"b":"y"}]"#,
+            "\u{feff} [ { \"b\" : \"x\" , \"a\" : 1 } ,\n{\"b\":\"y\",\"a\":null}\t]\r\n",
+            "{\"a\":1,\"b\":\"x\"}\n{\"b\":\"y\"}",
+            "\n{\"a\":1,\n\"b\":\"x\"}\r\n\r\n{\"b\":\"y\"}\n",
+        ] {
+            assert_eq!(read(form).expect("is JSON"), rows, "{form}");
+        }
+        assert_eq!(
+            read(r#"{"b":"\u00e9\"\\\n\ud83d\ude00","a":-0}"#).expect("is JSON"),
+            [(Some(0), text("é\"\\\n😀"))]
+        );
+        for empty in ["", " \n", "[]", "[ ]\n", "\u{feff}"] {
+            assert_eq!(read(empty).expect("no rows"), [], "{empty:?}");
+        }
+        assert_eq!(read("{}\n{}").expect("empty rows"), [(None, None), (None, None)]);
+    }
+
+    #[test]
+    fn what_is_not_json_is_said_where_it_is() {
+        let cases = [
+            ("[{\"a\":1},]", "expected value at line 1, column 10"),
+            ("[{\"a\":1} {\"a\":1}]", "expected `,` or `]` at line 1, column 10"),
+            ("[{\"a\":1}", "the text ends inside an array at line 1, column 9"),
+            ("[{\"a\":1}] x", "expected the end of the text at line 1, column 11"),
+            ("{\"a\":1} {\"a\":1}", "expected the end of the line after an object at line 1, column 9"),
+            ("{\"a\":1}\n{\"ä\":01}", "expected `,` or `}` at line 2, column 7"),
+            ("{\"a\":1}\n{\"a\":NaN}", "expected value at line 2, column 6"),
+            ("nope", "expected ident at line 1, column 2"),
+            ("7", "expected an object or an array of objects at line 1, column 1"),
+        ];
+        for (text, expected) in cases {
+            let error = read(text).expect_err("is not JSON");
+            assert_eq!((error.code(), error.to_string()), (300, format!("not JSON: {expected}")), "{text}");
+        }
+        let error = read("[{},\n 5]").expect_err("no object");
+        assert_eq!((error.code(), error.to_string().as_str()), (300, "row 1 (line 2, column 2) is not an object"));
+    }
+
+    #[test]
+    fn nothing_is_taken_twice_or_for_something_else() {
+        let cases = [
+            ("{\"a\":1,\"a\":1}", "row 0 (line 1): column a of t is given twice"),
+            ("{\"a\":1}\n{\"z\":1}", "row 1 (line 2): t has no column z"),
+            ("{\"a\":\"1\"}", "row 0 (line 1): '1' cannot be stored in column a (BIGINT) of t: only numbers can be"),
+            ("{\"b\":1}", "row 0 (line 1): 1 cannot be stored in column b (VARCHAR) of t: only text can be"),
+        ];
+        for (text, expected) in cases {
+            let error = read(text).expect_err("is refused");
+            assert_eq!((error.code(), error.to_string().as_str()), (302, expected), "{text}");
+        }
+        let error = read(r#"{"b":"\ud800"}"#).expect_err("half a pair").to_string();
+        assert!(error.contains(r#""\ud800" cannot be stored in column b"#), "{error}");
+    }
+
+    #[test]
+    fn depth_is_no_limit() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let error = read(&format!("{{\"a\":{deep}}}")).expect_err("no list fits");
+        assert_eq!(error.code(), 302);
+    }
+}
