@@ -86,6 +86,14 @@ fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {
     SubscribeOptions { snapshot, max_pending: max_pending.unwrap_or(default.max_pending) }
 }
 
+/// The text of a string, which Python lets hold what is no Unicode text.
+fn text<'a>(data: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    data.to_str().map_err(|_| {
+        let detail = "the text has half of a surrogate pair, which is no text".to_owned();
+        raised(data.py(), &Error::BatchSchemaMismatch(detail))
+    })
+}
+
 #[pymethods]
 impl Connection {
     /// Was the connection closed?
@@ -180,6 +188,18 @@ impl Connection {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.insert_interruptible(table, batches, stop))?)
+    }
+
+    /// Stores the rows of a JSON text: an array of objects, one object, or one object per line.
+    fn insert_json(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
+        let (session, text) = (self.live(py)?, text(data)?);
+        checked(py, attentive(py, |stop| session.insert_json(table, text, stop))?)
+    }
+
+    /// Stores the rows of a CSV text that begins with a line of column names.
+    fn insert_csv(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
+        let (session, text) = (self.live(py)?, text(data)?);
+        checked(py, attentive(py, |stop| session.insert_csv(table, text, stop))?)
     }
 
     /// Stores rows in a keyed table, over those with their keys.
