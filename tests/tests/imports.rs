@@ -60,6 +60,7 @@ fn each_foreign_vocabulary_has_one_home() {
         ("sqlparser", vec!["laminardb-planner"]),
         ("datafusion", vec!["laminardb-bridge", "laminardb-planner"]),
         ("pyo3", vec!["laminardb-python"]),
+        ("serde", vec!["laminardb-bridge"]),
     ];
     for (vocabulary, homes) in expected {
         assert_eq!(who_uses(&crates, vocabulary), homes, "who uses {vocabulary}");

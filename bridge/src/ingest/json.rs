@@ -306,9 +306,10 @@ mod tests {
             [(Some(0), text("é\"\\\n😀"))]
         );
         for empty in ["", " \n", "[]", "[ ]\n", "\u{feff}"] {
-            assert_eq!(read(empty).expect("no rows"), [], "{empty:?}");
+            assert!(read(empty).expect("no rows").is_empty(), "{empty:?}");
         }
-        assert_eq!(read("{}\n{}").expect("empty rows"), [(None, None), (None, None)]);
+        let none: (Option<i64>, Option<String>) = (None, None);
+        assert_eq!(read("{}\n{}").expect("empty rows"), [none.clone(), none]);
     }
 
     #[test]
@@ -319,7 +320,7 @@ mod tests {
             ("[{\"a\":1}", "the text ends inside an array at line 1, column 9"),
             ("[{\"a\":1}] x", "expected the end of the text at line 1, column 11"),
             ("{\"a\":1} {\"a\":1}", "expected the end of the line after an object at line 1, column 9"),
-            ("{\"a\":1}\n{\"ä\":01}", "expected `,` or `}` at line 2, column 7"),
+            ("{\"a\":1}\n{\"ä\":01}", "invalid number at line 2, column 7"),
             ("{\"a\":1}\n{\"a\":NaN}", "expected value at line 2, column 6"),
             ("nope", "expected ident at line 1, column 2"),
             ("7", "expected an object or an array of objects at line 1, column 1"),

@@ -633,7 +633,7 @@ mod tests {
 
     #[test]
     fn integers_are_never_doubles() {
-        let read = |text| integer::<i64>(&Value::Number(text));
+        let read = |text: &str| integer::<i64>(&Value::Number(text));
         assert_eq!(read("9223372036854775807"), Ok(i64::MAX));
         assert_eq!(read("-9223372036854775808"), Ok(i64::MIN));
         assert_eq!(read("9223372036854775807.0"), Ok(i64::MAX));
@@ -649,7 +649,7 @@ mod tests {
 
     #[test]
     fn integers_are_floats_only_exactly() {
-        let read = |text| float::<f64>(&Value::Number(text));
+        let read = |text: &str| float::<f64>(&Value::Number(text));
         assert_eq!(read("9007199254740992"), Ok(9_007_199_254_740_992.0));
         assert_eq!(read("9007199254740993"), Err(NOT_EXACT));
         assert_eq!(read("9007199254740993.0"), Ok(9_007_199_254_740_992.0));
@@ -668,7 +668,7 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        let read = |value| exact_decimal(&value, 5, 2);
+        let read = |value: Value<'_>| exact_decimal(&value, 5, 2);
         assert_eq!(read(Value::Number("1.25")), Ok(125));
         assert_eq!(read(Value::Text("1.250".into())), Ok(125));
         assert_eq!(read(Value::Field("-1e2")), Ok(-10_000));
