@@ -27,7 +27,8 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     }
     // Zeros dropped at the end, and the places to the left that the scale asks for.
     let dropped = i64::try_from(significant.len() - trimmed.len()).ok()?;
-    let shift = exponent.checked_add(i64::from(scale))? - i64::try_from(fraction.len()).ok()? + dropped;
+    let fraction = i64::try_from(fraction.len()).ok()?;
+    let shift = exponent.checked_add(i64::from(scale))?.checked_sub(fraction)?.checked_add(dropped)?;
     let shift = u32::try_from(shift).ok()?;
     let places = trimmed.len().checked_add(shift as usize)?;
     if places > usize::from(precision) || places > 38 {
@@ -65,4 +66,46 @@ pub fn shape(text: &str) -> Option<(u8, i8)> {
         let digits = u8::try_from(value.unsigned_abs().to_string().len()).ok()?;
         Some((digits.max(scale.unsigned_abs()).max(1), scale))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_exactly_or_not_at_all() {
+        let taken = [
+            ("1.25", 125),
+            ("-1.2500", -125),
+            ("+.5", 50),
+            ("7.", 700),
+            ("12e-1", 120),
+            ("0.0999e3", 9_990),
+            ("-0", 0),
+            ("0e99", 0),
+            ("000999.99", 99_999),
+        ];
+        for (text, expected) in taken {
+            assert_eq!(parse(text, 5, 2), Some(expected), "{text}");
+        }
+        let refused = ["", "-", ".", "e1", "1e", "1.2.3", "--1", "1 ", "NaN", "1.234", "1000", "1e3", "1e400", "1e-3"];
+        for text in
+            refused.into_iter().chain(["1.5e-9223372036854775808", "15e9223372036854775807", "1e9999999999999999999"])
+        {
+            assert_eq!(parse(text, 5, 2), None, "{text}");
+        }
+        assert_eq!(parse("99999999999999999999999999999999999999", 38, 0), Some(10_i128.pow(38) - 1));
+        assert_eq!(parse("100000000000000000000000000000000000000", 38, 0), None);
+    }
+
+    #[test]
+    fn integers_are_shown_with_their_point() {
+        for (value, scale, expected) in [(5, 2, "0.05"), (-125, 2, "-1.25"), (0, 0, "0"), (7, -2, "700"), (0, -2, "0")]
+        {
+            assert_eq!(text(value, scale), expected);
+        }
+        assert_eq!(shape("12.340"), Some((4, 2)));
+        assert_eq!(shape("0.001"), Some((3, 3)));
+        assert_eq!(shape("x"), None);
+    }
 }
