@@ -363,16 +363,14 @@ fn windows_are_over_expressions_that_may_fail() {
 }
 
 #[test]
-fn ranks_and_lengths_have_a_sign() {
+fn ranks_have_a_sign() {
     let database = Database::new(1);
-    database.run("CREATE TABLE t (a BIGINT, l BIGINT[]); INSERT INTO t VALUES (1, [5, 6]), (1, []), (2, NULL)");
+    database.run("CREATE TABLE t (a BIGINT); INSERT INTO t VALUES (1), (1), (2)");
     for (query, rows) in [
         ("SELECT row_number() OVER (ORDER BY a DESC) - 5 AS r FROM t", ["-4", "-3", "-2"]),
         ("SELECT rank() OVER (ORDER BY a) - 5 AS r FROM t", ["-4", "-4", "-2"]),
         ("SELECT dense_rank() OVER (ORDER BY a) - 5 AS r FROM t", ["-4", "-4", "-3"]),
         ("SELECT ntile(3) OVER (ORDER BY a) - 5 AS r FROM t", ["-4", "-3", "-2"]),
-        ("SELECT coalesce(cardinality(l), 1) - 5 AS r FROM t", ["-3", "-4", "-5"]),
-        ("SELECT coalesce(array_position(l, 6), 1) - 5 AS r FROM t", ["-3", "-4", "-4"]),
     ] {
         assert_eq!(database.bag(query), Bag::of(rows), "{query}");
         database.run(&format!("CREATE TABLE made AS {query}"));

@@ -11,17 +11,17 @@ use crate::function::divisor;
 
 /// Replaces what DataFusion computes otherwise than we do, and refuses what it computes wrongly.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    let mut changes = false;
+    let mut divides = false;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                changes |= is_division(expr) || is_unsigned_length(expr);
+                divides |= is_division(expr);
                 refuse_wrong(expr)?;
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    if !changes {
+    if !divides {
         return Ok(plan);
     }
     // A quotient that can be NULL makes columns nullable in all plans above.
@@ -30,8 +30,7 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
         let names = NamePreserver::new(&node);
         let marked = node.map_expressions(|expr| {
             let name = names.save(&expr);
-            let changed = expr.transform_up(mark_divisor)?.transform_data(|expr| expr.transform_up(sign_length))?;
-            Ok(changed.update_data(|expr| name.restore(expr)))
+            Ok(expr.transform_up(mark_divisor)?.update_data(|expr| name.restore(expr)))
         })?;
         marked.map_data(LogicalPlan::recompute_schema)
     })?;
@@ -73,17 +72,6 @@ fn mark_divisor(expr: Expr) -> PlanResult<Transformed<Expr>> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
     let right = Box::new(divisor(*right));
     Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
-}
-
-/// Whether DataFusion gives this length or position without a sign.
-fn is_unsigned_length(expr: &Expr) -> bool {
-    const LENGTHS: [&str; 4] = ["array_length", "array_ndims", "array_position", "cardinality"];
-    matches!(expr, Expr::ScalarFunction(call) if LENGTHS.contains(&call.func.name()))
-}
-
-/// Makes lengths and positions signed.
-fn sign_length(expr: Expr) -> PlanResult<Transformed<Expr>> {
-    Ok(if is_unsigned_length(&expr) { Transformed::yes(cast(expr, DataType::Int64)) } else { Transformed::no(expr) })
 }
 
 /// Casts output columns of types that are only DataFusion's to those of ours.
