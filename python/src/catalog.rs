@@ -6,6 +6,7 @@ use laminardb_bridge::{RelationKind, session};
 use pyo3::prelude::*;
 
 use crate::capsule::pyarrow_schema;
+use crate::show::picture;
 
 /// A source or table.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "SourceInfo")]
@@ -176,6 +177,32 @@ pub(crate) struct PipelineTopology {
 
 #[pymethods]
 impl PipelineTopology {
+    /// The graph as text for Mermaid.
+    ///
+    /// >>> import laminardb
+    /// >>> with laminardb.open(":memory:") as conn:
+    /// ...     conn.create_table("readings", {"v": "float64"})
+    /// ...     done = conn.execute("CREATE STREAM high AS SELECT * FROM readings WHERE v > 40")
+    /// ...     print(conn.topology().to_mermaid())
+    /// flowchart LR
+    ///     n0[/"readings"/]
+    ///     n1["high"]
+    ///     n0 --> n1
+    /// <BLANKLINE>
+    fn to_mermaid<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        picture(slf.as_any(), "mermaid")
+    }
+
+    /// The graph as text for Graphviz.
+    fn to_dot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        picture(slf.as_any(), "dot")
+    }
+
+    /// The graph as an SVG drawing, for notebooks.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        picture(slf.as_any(), "svg")
+    }
+
     fn __repr__(&self) -> String {
         format!("PipelineTopology(nodes={}, edges={})", self.nodes.len(), self.edges.len())
     }

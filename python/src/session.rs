@@ -23,6 +23,7 @@ use crate::metrics::{PipelineMetrics, SourceMetrics, StreamMetrics, stats};
 use crate::params;
 use crate::result::{ExecuteResult, QueryResult};
 use crate::schema;
+use crate::show::picture;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 use crate::value::{self, Target};
 
@@ -104,6 +105,11 @@ impl Connection {
 
     fn __repr__(&self) -> &'static str {
         if self.is_closed() { "Connection(closed)" } else { "Connection(open)" }
+    }
+
+    /// The relations with their rows, keys and columns as an HTML table, for notebooks.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        picture(slf.as_any(), "overview")
     }
 
     /// Ends all work of the connection.
@@ -240,10 +246,16 @@ impl Connection {
 
     /// The maintained plan of a query.
     #[pyo3(signature = (query, params=None))]
-    fn explain(&self, py: Python<'_>, query: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        query: &str,
+        params: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let session = self.live(py)?;
         let params = params::from_python(params)?;
-        checked(py, detached(py, || session.explain(query, &params)))
+        let plan = checked(py, detached(py, || session.explain(query, &params)))?;
+        picture(PyString::new(py, &plan).as_any(), "Plan")
     }
 
     /// The rows of a relation, those that pass `filter`.

@@ -1,8 +1,10 @@
-//! A result as a text table and as an HTML table.
+//! A result as a text table and as an HTML table; the way to the pictures that Python draws.
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use pyo3::intern;
+use pyo3::prelude::*;
 
 use crate::result::QueryResult;
 
@@ -57,6 +59,11 @@ pub(crate) fn html(result: &QueryResult) -> Result<String, ArrowError> {
         table.push_str(&format!("\n<p>{} rows, {hidden} not shown</p>", result.rows()));
     }
     Ok(table)
+}
+
+/// What the function `name` of `laminardb._picture` makes of `value`.
+pub(crate) fn picture<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    value.py().import(intern!(value.py(), "laminardb._picture"))?.call_method1(name, (value,))
 }
 
 fn line(table: &mut String, cells: &[String], widths: &[usize]) {
