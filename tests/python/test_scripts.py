@@ -1,0 +1,55 @@
+"""The examples and benchmarks of the python folder, each run small as a program of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "python"
+ARGUMENTS = {
+    "examples/quickstart.py": [],
+    "examples/streaming_analytics.py": ["--orders", "5"],
+    "benchmarks/bench_ingestion.py": ["--rows", "500"],
+    "benchmarks/bench_query.py": ["--rows", "500"],
+    "benchmarks/bench_streaming.py": ["--rows", "1500"],
+}
+SHOWN = {
+    "examples/quickstart.py": ["sensor_b | 43.5", "UpdateInsert", "flowchart LR", "400 Query failed (400)"],
+    "examples/streaming_analytics.py": ["5 orders come in", "per_city", "city    Insert"],
+    "benchmarks/bench_ingestion.py": [
+        "list of dicts",
+        "columns (dict of lists)",
+        "pandas.DataFrame",
+        "polars.DataFrame",
+        "pyarrow.Table",
+        "one row per insert",
+    ],
+    "benchmarks/bench_query.py": ["fetchone of 500 rows", "to_dicts", "group by"],
+    "benchmarks/bench_streaming.py": ["filter", "snapshot of a late subscriber", "p99"],
+}
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, script, *arguments]
+    return subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_all_scripts_are_known_here() -> None:
+    found = [*FOLDER.glob("examples/*.py"), *FOLDER.glob("benchmarks/bench_*.py")]
+    assert sorted(path.relative_to(FOLDER).as_posix() for path in found) == sorted(ARGUMENTS)
+    assert ARGUMENTS.keys() == SHOWN.keys()
+
+
+@pytest.mark.parametrize("script", ARGUMENTS)
+def test_it_runs(script: str) -> None:
+    done = run(script, *ARGUMENTS[script])
+    assert (done.returncode, done.stderr) == (0, "")
+    for text in SHOWN[script]:
+        assert text in done.stdout, done.stdout
+
+
+def test_a_benchmark_refuses_a_senseless_size() -> None:
+    assert "--rows must be at least 1" in run("benchmarks/bench_query.py", "--rows", "0").stderr
