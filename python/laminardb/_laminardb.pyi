@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, SupportsIndex, final, overload
 import pandas
 import polars
 import pyarrow
+from typing_extensions import disjoint_base
 
 from .types import ChangeRow
 
@@ -56,6 +57,7 @@ class LaminarConfig:
     @property
     def workers(self) -> int: ...
 
+@disjoint_base
 class QueryResult:
     """Rows and their columns."""
 

@@ -11,13 +11,17 @@ use crate::show::picture;
 /// A source or table.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "SourceInfo")]
 pub(crate) struct SourceInfo {
+    /// The stored name.
     #[pyo3(get)]
     name: String,
     schema: SchemaRef,
+    /// The column that moves the watermark, or None.
     #[pyo3(get)]
     watermark_column: Option<String>,
+    /// `"source"` or `"table"`.
     #[pyo3(get)]
     kind: &'static str,
+    /// The key columns; empty without a key.
     #[pyo3(get)]
     primary_key: Vec<String>,
 }
@@ -57,6 +61,7 @@ impl SourceInfo {
 /// An external sink.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "SinkInfo")]
 pub(crate) struct SinkInfo {
+    /// The stored name.
     #[pyo3(get)]
     name: String,
 }
@@ -71,8 +76,10 @@ impl SinkInfo {
 /// A stream or materialized view.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "StreamInfo")]
 pub(crate) struct StreamInfo {
+    /// The stored name.
     #[pyo3(get)]
     name: String,
+    /// Its SELECT, as written.
     #[pyo3(get)]
     sql: Option<String>,
 }
@@ -104,10 +111,13 @@ pub(crate) fn is_base(entry: &Entry) -> bool {
 /// A query or subscription, running or over.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "QueryInfo")]
 pub(crate) struct QueryInfo {
+    /// The number that `cancel_query()` takes.
     #[pyo3(get)]
     id: u64,
+    /// Its text.
     #[pyo3(get)]
     sql: String,
+    /// Whether it runs.
     #[pyo3(get)]
     active: bool,
 }
@@ -128,11 +138,14 @@ impl From<session::QueryInfo> for QueryInfo {
 /// A relation in the topology.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "PipelineNode")]
 pub(crate) struct PipelineNode {
+    /// The stored name.
     #[pyo3(get)]
     name: String,
+    /// `"source"`, `"table"`, `"view"` or `"stream"`.
     #[pyo3(get)]
     node_type: &'static str,
     schema: SchemaRef,
+    /// The SELECT of a view or stream, as written; None for the others.
     #[pyo3(get)]
     sql: Option<String>,
 }
@@ -153,8 +166,10 @@ impl PipelineNode {
 /// One relation reads another.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "PipelineEdge")]
 pub(crate) struct PipelineEdge {
+    /// The name of the relation that is read.
     #[pyo3(get)]
     from_node: String,
+    /// The name of the relation that reads.
     #[pyo3(get)]
     to_node: String,
 }
@@ -169,8 +184,10 @@ impl PipelineEdge {
 /// All relations and what they read.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "PipelineTopology")]
 pub(crate) struct PipelineTopology {
+    /// All relations, oldest first.
     #[pyo3(get)]
     nodes: Vec<Py<PipelineNode>>,
+    /// Who reads whom.
     #[pyo3(get)]
     edges: Vec<Py<PipelineEdge>>,
 }
@@ -179,21 +196,26 @@ pub(crate) struct PipelineTopology {
 impl PipelineTopology {
     /// The graph as text for Mermaid.
     ///
-    /// >>> import laminardb
-    /// >>> with laminardb.open(":memory:") as conn:
-    /// ...     conn.create_table("readings", {"v": "float64"})
-    /// ...     done = conn.execute("CREATE STREAM high AS SELECT * FROM readings WHERE v > 40")
-    /// ...     print(conn.topology().to_mermaid())
+    /// >>> conn.create_table("readings", {"v": "float64"})
+    /// >>> done = conn.execute("CREATE STREAM high AS SELECT * FROM readings WHERE v > 40")
+    /// >>> print(conn.topology().to_mermaid(), end="")
     /// flowchart LR
     ///     n0[/"readings"/]
     ///     n1["high"]
     ///     n0 --> n1
-    /// <BLANKLINE>
     fn to_mermaid<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         picture(slf.as_any(), "mermaid")
     }
 
     /// The graph as text for Graphviz.
+    ///
+    /// >>> conn.create_table("readings", {"v": "float64"})
+    /// >>> print(conn.topology().to_dot(), end="")
+    /// digraph topology {
+    ///   rankdir=LR;
+    ///   node [shape=box];
+    ///   n0 [label="readings", shape=cds];
+    /// }
     fn to_dot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         picture(slf.as_any(), "dot")
     }

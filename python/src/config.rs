@@ -10,13 +10,17 @@ use pyo3::types::{PyBool, PyInt};
 #[pyclass(frozen, module = "laminardb", name = "LaminarConfig")]
 #[derive(Debug)]
 pub(crate) struct LaminarConfig {
+    /// Rows of a relation that may be pending before a write waits; 0 is no bound.
     #[pyo3(get)]
     buffer_size: u64,
     storage_dir: Option<PathBuf>,
+    /// Milliseconds between checkpoints; None when there are none, 0 when only on request.
     #[pyo3(get)]
     checkpoint_interval_ms: Option<u64>,
+    /// Rows of a relation beyond which some may be kept in files.
     #[pyo3(get)]
     table_spill_threshold: u64,
+    /// Number of dataflow worker threads, from 1 to 256.
     #[pyo3(get)]
     workers: usize,
 }
@@ -66,6 +70,7 @@ impl LaminarConfig {
         })
     }
 
+    /// Where durable state is kept, or None.
     #[getter]
     fn storage_dir(&self) -> PyResult<Option<&str>> {
         let Some(path) = &self.storage_dir else { return Ok(None) };

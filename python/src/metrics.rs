@@ -7,17 +7,29 @@ use pyo3::types::PyDict;
 /// The connection as a whole.
 #[pyclass(frozen, get_all, module = "laminardb._laminardb", name = "PipelineMetrics")]
 pub(crate) struct PipelineMetrics {
+    /// Rows in accepted writes, over all sources and tables.
     total_events_ingested: u64,
+    /// Changes of all views.
     total_events_emitted: u64,
+    /// Undelivered rows of subscriptions that were too slow; nothing else is ever dropped.
     total_events_dropped: u64,
+    /// Closed times.
     total_cycles: u64,
+    /// Accepted writes.
     total_batches: u64,
+    /// Number of sources and tables.
     source_count: usize,
+    /// Number of streams and materialized views.
     stream_count: usize,
+    /// Number of sinks.
     sink_count: usize,
+    /// Least of the watermarks that were set.
     pipeline_watermark: i64,
+    /// Bytes held by kept rows and views; an estimate.
     memory_used_bytes: u64,
+    /// Seconds since the connection was opened.
     uptime_secs: f64,
+    /// `"created"`, `"running"` or `"stopped"`.
     state: &'static str,
 }
 
@@ -52,12 +64,19 @@ impl From<metrics::PipelineMetrics> for PipelineMetrics {
 /// A source or table.
 #[pyclass(frozen, get_all, module = "laminardb._laminardb", name = "SourceMetrics")]
 pub(crate) struct SourceMetrics {
+    /// The stored name.
     name: String,
+    /// Rows in accepted writes.
     total_events: u64,
+    /// Rows accepted and not yet through all views.
     pending: u64,
+    /// How many may be; 0 is no bound.
     capacity: u64,
+    /// Whether a write would wait now.
     is_backpressured: bool,
+    /// Its watermark; -9223372036854775808 when it was never set.
     watermark: i64,
+    /// Pending rows in percent of the capacity, 0.0 to 100.0; 0.0 without a bound.
     utilization: f64,
 }
 
@@ -85,12 +104,19 @@ impl From<metrics::SourceMetrics> for SourceMetrics {
 /// A stream or materialized view.
 #[pyclass(frozen, get_all, module = "laminardb._laminardb", name = "StreamMetrics")]
 pub(crate) struct StreamMetrics {
+    /// The stored name.
     name: String,
+    /// Changes.
     total_events: u64,
+    /// Undelivered rows of its slowest subscriber.
     pending: u64,
+    /// How many that one may have.
     capacity: u64,
+    /// False: the engine never waits for a reader.
     is_backpressured: bool,
+    /// Least watermark of what it reads.
     watermark: i64,
+    /// Its SELECT, as written.
     sql: Option<String>,
 }
 

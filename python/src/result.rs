@@ -17,7 +17,17 @@ use crate::error::{optional, raised};
 use crate::show;
 use crate::value::read::{Reader, row};
 
-/// Rows and their columns.
+/// Rows and their columns. It never changes; `len()` is the number of rows, iterating gives tuples.
+///
+/// It can be given to `insert()`, `pyarrow.table()` and `polars.DataFrame()`.
+///
+/// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+/// >>> result
+/// QueryResult(rows=2, columns=2)
+/// >>> for id, name in result:
+/// ...     print(id, name)
+/// 1 a
+/// 2 b
 #[pyclass(frozen, subclass, module = "laminardb._laminardb", name = "QueryResult")]
 pub(crate) struct QueryResult {
     schema: SchemaRef,
@@ -98,57 +108,92 @@ impl QueryResult {
         self.schema.fields().len()
     }
 
-    /// Number of Arrow batches.
+    /// Number of Arrow batches: 0 without rows, else at least 1.
     #[getter]
     fn num_batches(&self) -> usize {
         self.batches.len()
     }
 
-    /// The names of the columns.
+    /// The names of the columns in the order of the query; one name may be there twice.
     #[getter]
     fn columns(&self) -> Vec<&str> {
         self.schema.fields().iter().map(|field| field.name().as_str()).collect()
     }
 
-    /// The columns as a `pyarrow.Schema`.
+    /// The columns as a `pyarrow.Schema`. `ImportError` without pyarrow.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         pyarrow_schema(py, &self.schema)
     }
 
-    /// The rows as a `pyarrow.Table`.
+    /// The rows as a `pyarrow.Table`, without copying. `ImportError` without pyarrow.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.to_arrow().num_rows
+    /// 2
     pub(crate) fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         optional(slf.py(), "pyarrow")?.call_method1(intern!(slf.py(), "table"), (slf,))
     }
 
-    /// The rows as a `pyarrow.Table`.
+    /// The rows as a `pyarrow.Table`: the same as `to_arrow()`.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.arrow().column_names
+    /// ['id', 'name']
     fn arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::to_arrow(slf)
     }
 
-    /// The rows as a `pandas.DataFrame`.
+    /// The rows as a `pandas.DataFrame`. `ImportError` without pandas and pyarrow.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.to_pandas()
+    ///    id name
+    /// 0   1    a
+    /// 1   2    b
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         optional(slf.py(), "pandas")?;
         Self::to_arrow(slf)?.call_method0(intern!(slf.py(), "to_pandas"))
     }
 
-    /// The rows as a `pandas.DataFrame`.
+    /// The rows as a `pandas.DataFrame`: the same as `to_pandas()`.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.df().shape
+    /// (2, 2)
     fn df<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::to_pandas(slf)
     }
 
-    /// The rows as a `polars.DataFrame`.
+    /// The rows as a `polars.DataFrame`. `ImportError` without polars.
+    ///
+    /// Later columns of one name are called `x_1`, `x_2`.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.to_polars().shape
+    /// (2, 2)
     fn to_polars<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.polars(py, false)
     }
 
-    /// The rows as a `polars.DataFrame`, or a `polars.LazyFrame`.
+    /// The rows as a `polars.DataFrame`, or with `lazy=True` a `polars.LazyFrame`. `ImportError` without polars.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.pl(lazy=True).collect().height
+    /// 2
     #[pyo3(signature = (*, lazy=false))]
     fn pl<'py>(&self, py: Python<'py>, lazy: bool) -> PyResult<Bound<'py, PyAny>> {
         self.polars(py, lazy)
     }
 
     /// The columns as lists, by name.
+    ///
+    /// Later columns of one name are called `x_1`, `x_2`. `QueryError` 400 for a value that Python's datetime cannot
+    /// hold.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.to_dicts()
+    /// {'id': [1, 2], 'name': ['a', 'b']}
     fn to_dicts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (idx, name) in unique_names(&self.schema).into_iter().enumerate() {
@@ -165,6 +210,12 @@ impl QueryResult {
     }
 
     /// The rows in the first of polars, pandas and pyarrow that is installed.
+    ///
+    /// `ImportError` when none is.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> len(result.to_df())
+    /// 2
     fn to_df<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let installed = |library: &str| match py.import(library) {
@@ -185,24 +236,45 @@ impl QueryResult {
         }
     }
 
-    /// All rows as tuples.
+    /// All rows as tuples. `QueryError` 400 for a value that Python's datetime cannot hold.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.fetchall()
+    /// [(1, 'a'), (2, 'b')]
     fn fetchall<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.tuples(py, self.rows)
     }
 
-    /// The first row, or None.
+    /// The first row, or None. There is no cursor: it is the same row each time, and only it is converted.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.fetchone()
+    /// (1, 'a')
     fn fetchone<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let rows = self.tuples(py, 1)?;
         if rows.is_empty() { Ok(None) } else { rows.get_item(0).map(Some) }
     }
 
-    /// The first `size` rows as tuples.
+    /// The first `size` rows as tuples. `OverflowError` when `size` is negative.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.fetchmany(10)
+    /// [(1, 'a'), (2, 'b')]
     #[pyo3(signature = (size=1))]
     fn fetchmany<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyList>> {
         self.tuples(py, size)
     }
 
-    /// Prints the first rows as a table.
+    /// Prints the first `max_rows` rows as a table, and how many are not shown.
+    ///
+    /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
+    /// >>> result.show(max_rows=1)
+    /// +----+------+
+    /// | id | name |
+    /// +----+------+
+    /// | 1  | a    |
+    /// +----+------+
+    /// 2 rows, 1 not shown
     #[pyo3(signature = (max_rows=20))]
     fn show(&self, py: Python<'_>, max_rows: usize) -> PyResult<()> {
         let text = show::text(self, max_rows).map_err(|error| raised(py, &Error::QueryFailed(error.to_string())))?;
@@ -213,6 +285,7 @@ impl QueryResult {
         Ok(())
     }
 
+    /// The first rows as an HTML table, for notebooks.
     fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
         show::html(self).map_err(|error| raised(py, &Error::QueryFailed(error.to_string())))
     }
@@ -265,7 +338,12 @@ impl RowIterator {
     }
 }
 
-/// What a statement did.
+/// What a statement did. `int()` is the number of rows, `bool()` is False when DML changed none.
+///
+/// >>> conn.execute("CREATE SOURCE s (a BIGINT)")
+/// ExecuteResult(ddl, CREATE SOURCE s)
+/// >>> int(conn.execute("INSERT INTO s VALUES (1), (2)"))
+/// 2
 #[pyclass(frozen, module = "laminardb._laminardb", name = "ExecuteResult")]
 pub(crate) struct ExecuteResult {
     outcome: Outcome,
@@ -291,7 +369,7 @@ impl ExecuteResult {
         }
     }
 
-    /// Rows changed, or rows of the query.
+    /// Rows that DML changed, or rows of the query; 0 for the others.
     #[getter]
     fn rows_affected(&self) -> u64 {
         match &self.outcome {
@@ -301,7 +379,7 @@ impl ExecuteResult {
         }
     }
 
-    /// The words of the definition, such as `"CREATE SOURCE"`.
+    /// The words of the definition, such as `"CREATE SOURCE"`; None for other statements.
     #[getter]
     fn ddl_type(&self) -> Option<&str> {
         match &self.outcome {
@@ -310,7 +388,7 @@ impl ExecuteResult {
         }
     }
 
-    /// What was defined.
+    /// The stored name of what was defined or dropped; None for other statements.
     #[getter]
     fn ddl_object(&self) -> Option<&str> {
         match &self.outcome {
@@ -319,7 +397,10 @@ impl ExecuteResult {
         }
     }
 
-    /// The rows, when the statement gave some.
+    /// The rows as a `QueryResult`, when the statement gave some, else None.
+    ///
+    /// >>> conn.execute("SELECT 1 AS one").to_query_result().fetchone()
+    /// (1,)
     fn to_query_result(&self) -> Option<QueryResult> {
         match &self.outcome {
             Outcome::Query(output) | Outcome::Metadata(output) => {

@@ -27,7 +27,16 @@ use crate::show::picture;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 use crate::value::{self, Target};
 
-/// A database.
+/// A database: relations, views kept up to date over them, and who follows their changes.
+///
+/// Made by `laminardb.open()`. All methods may be called from any thread. After `close()` all but `close()` and
+/// `is_closed` raise `ConnectionError` 101. In the examples `conn` is `laminardb.open(":memory:")`.
+///
+/// >>> conn.create_table("trades", {"id": "int64", "price": "float64"}, primary_key="id")
+/// >>> conn.insert("trades", [{"id": 1, "price": 10.0}, {"id": 2, "price": 12.5}])
+/// 2
+/// >>> conn.sql("SELECT max(price) AS dearest FROM trades").fetchone()
+/// (12.5,)
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
 pub(crate) struct Connection {
     session: Owned<Session>,
@@ -97,7 +106,7 @@ fn text<'a>(data: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
 
 #[pymethods]
 impl Connection {
-    /// Was the connection closed?
+    /// Whether the connection was closed.
     #[getter]
     fn is_closed(&self) -> bool {
         self.session.here().is_none_or(Session::is_closed)
@@ -112,7 +121,13 @@ impl Connection {
         picture(slf.as_any(), "overview")
     }
 
-    /// Ends all work of the connection.
+    /// Ends all work of the connection: its subscriptions end and every call that waits returns.
+    ///
+    /// It may be called again and from any thread.
+    ///
+    /// >>> conn.close()
+    /// >>> conn.is_closed
+    /// True
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let Some(session) = self.session.here() else { return Ok(()) };
         let session = session.clone();
@@ -140,26 +155,47 @@ impl Connection {
         aio(slf.py())?.call_method1(intern!(slf.py(), "on_thread"), (close,))
     }
 
-    /// Starts the pipeline.
+    /// Starts the pipeline: `pipeline_state` is `"running"` from now on.
+    ///
+    /// Views are live from their creation, with or without it. `LaminarError` 901 after `shutdown()`.
+    ///
+    /// >>> conn.start()
+    /// >>> conn.pipeline_state
+    /// 'running'
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         let session = self.live(py)?;
         checked(py, detached(py, || session.start()))
     }
 
-    /// Finishes all accepted work and ends the pipeline.
+    /// Finishes all accepted work, lets subscriptions deliver what is pending, and ends them.
+    ///
+    /// Afterwards reads and writes raise `LaminarError` 901; catalog, metrics and `close()` work on.
+    ///
+    /// >>> conn.shutdown()
+    /// >>> conn.pipeline_state
+    /// 'stopped'
     fn shutdown(&self, py: Python<'_>) -> PyResult<()> {
         let session = self.live(py)?.clone();
         let done = abandonable(py, move || session.shutdown())?;
         checked(py, done)
     }
 
-    /// `"created"`, `"running"` or `"stopped"`.
+    /// `"created"`, `"running"` after `start()`, or `"stopped"` after `shutdown()`.
     #[getter]
     fn pipeline_state(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(self.live(py)?.state().name())
     }
 
-    /// Waits until every view holds all writes that returned before the call.
+    /// Waits until every view holds all writes that returned before the call; gives that logical time.
+    ///
+    /// `timeout` is in seconds, None waits for ever; when it passes, `LaminarError` 902 is raised. `ValueError` when it
+    /// is negative.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": [1, 2]})
+    /// 2
+    /// >>> conn.wait(timeout=60)
+    /// 1
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
         let session = self.live(py)?;
@@ -168,13 +204,22 @@ impl Connection {
         checked(py, time)
     }
 
-    /// The logical time of the last accepted write.
+    /// The logical time of the last accepted write; 0 before the first.
     #[getter]
     fn current_time(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.live(py)?.current_time())
     }
 
-    /// Makes a source, or with a primary key a table.
+    /// Makes a source, which only grows, or with `primary_key` a table, whose rows are replaced by key.
+    ///
+    /// `schema` is a dict of column and type, such as `{"ts": "int64", "name": "string"}`, or an Arrow schema;
+    /// `primary_key` a column or a list of columns. The name and columns are kept as written. `SchemaError` 201 when
+    /// the name is taken, 203 when a type is not known, a key column is missing or a column is there twice.
+    ///
+    /// >>> conn.create_table("events", {"ts": "timestamp", "kind": "string", "amount": "decimal(10,2)"})
+    /// >>> conn.create_table("users", {"id": "int64", "name": "string"}, primary_key="id")
+    /// >>> conn.tables()
+    /// ['events', 'users']
     #[pyo3(signature = (name, schema, *, primary_key=None))]
     fn create_table(
         &self,
@@ -189,52 +234,134 @@ impl Connection {
         checked(py, detached(py, || session.create_relation(name, schema, key.as_deref())))
     }
 
-    /// Stores rows.
+    /// Stores rows, all or none; gives their number.
+    ///
+    /// `data` is a dict (one row), a list of dicts, a dict of columns (lists of one length), a pandas or polars
+    /// DataFrame, a pyarrow Table, RecordBatch or RecordBatchReader, a QueryResult, or anything with
+    /// `__arrow_c_stream__` or `__arrow_c_array__`. Columns are matched by name; a missing one is its default, or NULL.
+    /// In a table with a key, rows replace those of their keys.
+    ///
+    /// `SchemaError` 200 for an unknown table, 202 for a view. `IngestionError` 302 when a column is unknown or a value
+    /// does not fit its column exactly, 300 when a NOT NULL column has none. `TypeError` for other data. It waits while
+    /// `buffer_size` rows are pending.
+    ///
+    /// >>> conn.create_table("t", {"id": "int64", "name": "string"})
+    /// >>> conn.insert("t", {"id": 1, "name": "a"})
+    /// 1
+    /// >>> conn.insert("t", [{"id": 2, "name": "b"}, {"id": 3}])
+    /// 2
+    /// >>> conn.insert("t", {"id": [4, 5], "name": ["d", "e"]})
+    /// 2
+    /// >>> conn.insert("t", {"id": 1.5})
+    /// Traceback (most recent call last):
+    /// laminardb.IngestionError: ...
     fn insert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.insert_interruptible(table, batches, stop))?)
     }
 
-    /// Stores the rows of a JSON text: an array of objects, one object, or one object per line.
+    /// Stores the rows of a JSON text, all or none; gives their number.
+    ///
+    /// The text is an array of objects, one object, or one object per line. Values are cast as `insert()` does, numbers
+    /// exactly, and texts into dates and times as ISO 8601. `IngestionError` 300 with line and column when it is not
+    /// JSON; the other errors are those of `insert()`.
+    ///
+    /// >>> conn.create_table("t", {"id": "int64", "name": "string"})
+    /// >>> conn.insert_json("t", '[{"id": 1, "name": "a"}, {"id": 2}]')
+    /// 2
     fn insert_json(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
         let (session, text) = (self.live(py)?, text(data)?);
         checked(py, attentive(py, |stop| session.insert_json(table, text, stop))?)
     }
 
-    /// Stores the rows of a CSV text that begins with a line of column names.
+    /// Stores the rows of a CSV text, all or none; gives their number.
+    ///
+    /// The first line names the columns. A field is read as the type of its column; an empty one is NULL, `""` the
+    /// empty text. `IngestionError` 300 with the line when it has another number of fields; the other errors are those
+    /// of `insert()`.
+    ///
+    /// >>> conn.create_table("t", {"id": "int64", "name": "string"})
+    /// >>> conn.insert_csv("t", "id,name\n1,a\n2,\n")
+    /// 2
     fn insert_csv(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
         let (session, text) = (self.live(py)?, text(data)?);
         checked(py, attentive(py, |stop| session.insert_csv(table, text, stop))?)
     }
 
-    /// Stores rows in a keyed table, over those with their keys.
+    /// Stores rows in a table with a key, over those of their keys; gives their number.
+    ///
+    /// `data` is as for `insert()`. `SchemaError` 202 when the relation has no key.
+    ///
+    /// >>> conn.create_table("t", {"id": "int64", "name": "string"}, primary_key="id")
+    /// >>> conn.upsert("t", [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}])
+    /// 2
+    /// >>> conn.sql("SELECT * FROM t").fetchall()
+    /// [(1, 'b')]
     fn upsert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.upsert_interruptible(table, batches, stop))?)
     }
 
-    /// Removes rows: by key from a keyed table, else equal ones.
+    /// Removes rows; gives how many were removed.
+    ///
+    /// `data` is as for `insert()`. A table with a key needs only the key columns, and keys that are not there are
+    /// skipped. A table without one loses an equal row for each row given; `IngestionError` 300 when there is none, and
+    /// nothing is removed. `SchemaError` 202 for a source or view.
+    ///
+    /// >>> conn.create_table("t", {"id": "int64", "name": "string"}, primary_key="id")
+    /// >>> conn.insert("t", {"id": [1, 2], "name": ["a", "b"]})
+    /// 2
+    /// >>> conn.delete("t", [{"id": 1}, {"id": 7}])
+    /// 1
     fn delete(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.delete_interruptible(table, batches, stop))?)
     }
 
-    /// The rows of a SELECT, SHOW, DESCRIBE or EXPLAIN.
+    /// The rows of a SELECT, VALUES, SHOW, DESCRIBE or EXPLAIN, at one logical time.
+    ///
+    /// `params` is a list for `?` and `$1`, or a dict for `$name`. `QueryError` 401 when the text does not parse, 400
+    /// when it is wrong, fails, or is DDL or DML (which is not run), 402 when it is cancelled.
+    ///
+    /// >>> conn.query("SELECT * FROM nowhere")
+    /// Traceback (most recent call last):
+    /// laminardb.QueryError: ...
+    /// >>> conn.query("SELECT $a + $b AS x", {"a": 1, "b": 2}).fetchone()
+    /// (3,)
     #[pyo3(signature = (sql, params=None))]
     fn query(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryResult> {
         self.run_query(py, sql, &params::from_python(params)?)
     }
 
-    /// The rows of a SELECT, SHOW, DESCRIBE or EXPLAIN.
+    /// The rows of a query: the same as `query()`.
+    ///
+    /// >>> conn.sql("SELECT 1 + 1 AS answer").show()
+    /// +--------+
+    /// | answer |
+    /// +--------+
+    /// | 2      |
+    /// +--------+
+    /// 1 row
     #[pyo3(signature = (query, params=None))]
     fn sql(&self, py: Python<'_>, query: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryResult> {
         self.run_query(py, query, &params::from_python(params)?)
     }
 
-    /// Runs any statement, or several.
+    /// Runs any statement, or several divided by semicolons, and gives the result of the last.
+    ///
+    /// All are parsed before the first runs; an error ends the run, and what ran before it stays. `params` is as for
+    /// `query()`. Errors are those of `query()`, `SchemaError` 200, 201 or 203 for definitions, and `StreamError` 600
+    /// for a view that cannot be maintained.
+    ///
+    /// >>> conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)")
+    /// ExecuteResult(ddl, CREATE TABLE t)
+    /// >>> conn.execute("INSERT INTO t VALUES (1, 10), (2, 20)")
+    /// ExecuteResult(rows_affected=2)
+    /// >>> conn.execute("UPDATE t SET n = n + ? WHERE id = ?", [5, 1]).rows_affected
+    /// 1
     #[pyo3(signature = (sql, params=None))]
     fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
         let session = self.live(py)?;
@@ -244,7 +371,16 @@ impl Connection {
         Ok(ExecuteResult::new(outcome))
     }
 
-    /// The maintained plan of a query.
+    /// The plan that would keep a query up to date, as indented text.
+    ///
+    /// Operators, their keys, and what each keeps; notebooks show it with its lines. A wrong query raises as `query()`
+    /// does.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> print(conn.explain("SELECT a, count(*) FROM t GROUP BY a"))
+    /// Output unique_key=[a] keeps=the aggregate's own state
+    ///   Reduce by [a] [count(*)] append_only
+    ///     Input t
     #[pyo3(signature = (query, params=None))]
     fn explain<'py>(
         &self,
@@ -258,7 +394,15 @@ impl Connection {
         picture(PyString::new(py, &plan).as_any(), "Plan")
     }
 
-    /// The rows of a relation, those that pass `filter`.
+    /// The rows of a relation, or those for which the SQL condition `filter` is true.
+    ///
+    /// `QueryError` 400 when there is no such relation or the condition is wrong.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": [1, 2, 3]})
+    /// 3
+    /// >>> conn.query_stream("t", "a > 1").num_rows
+    /// 2
     #[pyo3(signature = (name, filter=None))]
     fn query_stream(&self, py: Python<'_>, name: &str, filter: Option<&str>) -> PyResult<QueryResult> {
         let session = self.live(py)?;
@@ -272,14 +416,33 @@ impl Connection {
         self.run_query(py, &sql, &Params::none())
     }
 
-    /// The columns of a relation as a `pyarrow.Schema`.
+    /// The columns of a relation as a `pyarrow.Schema`. `SchemaError` 200 when there is none of that name.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.schema("t").names
+    /// ['a']
     fn schema<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyAny>> {
         let session = self.live(py)?;
         let relation = checked(py, session.relation(table))?;
         pyarrow_schema(py, &relation.schema)
     }
 
-    /// The changes of a query, or of a relation by its name.
+    /// Follows the answer of a query; `sql` may also be the name of a relation.
+    ///
+    /// With `snapshot` the rows there are come first, as one batch of inserts; then every change, without a gap. A
+    /// reader more than `max_pending` rows behind (10,000,000 by default) is ended with `SubscriptionError` 503. Errors
+    /// are those of `query()`, and `StreamError` 600 when the query cannot be maintained.
+    ///
+    /// >>> conn.create_table("t", {"k": "int64", "v": "float64"})
+    /// >>> conn.insert("t", {"k": [1, 1], "v": [2.0, 3.0]})
+    /// 2
+    /// >>> sub = conn.subscribe("SELECT k, sum(v) AS total FROM t GROUP BY k")
+    /// >>> sub.next().fetchall()
+    /// [(1, 5.0)]
+    /// >>> conn.insert("t", {"k": 1, "v": 4.0})
+    /// 1
+    /// >>> list(sub.next().changes())
+    /// [ChangeRow(op='UpdateDelete', {'k': 1, 'total': 5.0}), ChangeRow(op='UpdateInsert', {'k': 1, 'total': 9.0})]
     #[pyo3(signature = (sql, *, params=None, snapshot=true, max_pending=None))]
     fn subscribe(
         &self,
@@ -294,7 +457,15 @@ impl Connection {
         feed(py, session, Subscribed::Sql(sql, &params), options(snapshot, max_pending)).map(Subscription)
     }
 
-    /// The changes of a query, for `async for`.
+    /// An awaitable of an `AsyncSubscription` to a query; arguments and errors are those of `subscribe()`.
+    ///
+    /// >>> import asyncio
+    /// >>> async def first():
+    /// ...     sub = await conn.subscribe_async("SELECT 1 AS one")
+    /// ...     async for batch in sub:
+    /// ...         return batch.fetchall()
+    /// >>> asyncio.run(first())
+    /// [(1,)]
     #[pyo3(signature = (sql, *, params=None, snapshot=true, max_pending=None))]
     fn subscribe_async<'py>(
         slf: &Bound<'py, Self>,
@@ -312,7 +483,17 @@ impl Connection {
         })
     }
 
-    /// Calls `on_data` with each batch of changes of a query.
+    /// Calls `on_data` with each `ChangeBatch` of a query, in a thread of its own.
+    ///
+    /// `on_error` is given the text of what `on_data` raises, and of what ends the subscription. The other arguments
+    /// are those of `subscribe()`. `TypeError` when a function cannot be called.
+    ///
+    /// >>> import threading
+    /// >>> done = threading.Event()
+    /// >>> callback = conn.subscribe_callback("SELECT 1 AS one", lambda batch: done.set())
+    /// >>> done.wait(60)
+    /// True
+    /// >>> callback.cancel()
     #[pyo3(signature = (sql, on_data, on_error=None, *, params=None, snapshot=true, max_pending=None))]
     #[expect(clippy::too_many_arguments, reason = "the signature is Python's")]
     fn subscribe_callback(
@@ -332,7 +513,16 @@ impl Connection {
         })
     }
 
-    /// The changes of a relation.
+    /// Follows a relation of any kind by its name, from now on or with `snapshot` from the rows there are.
+    ///
+    /// `SchemaError` 200 when there is none of that name. `max_pending` is as for `subscribe()`.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> sub = conn.subscribe_stream("t")
+    /// >>> conn.insert("t", {"a": 1})
+    /// 1
+    /// >>> sub.next().to_dicts()
+    /// {'a': [1]}
     #[pyo3(signature = (name, *, snapshot=false, max_pending=None))]
     fn subscribe_stream(
         &self,
@@ -345,7 +535,17 @@ impl Connection {
         feed(py, session, Subscribed::Relation(name), options(snapshot, max_pending)).map(StreamSubscription)
     }
 
-    /// The changes of a relation, for `async for`.
+    /// An awaitable of an `AsyncStreamSubscription` to a relation; arguments as for `subscribe_stream()`.
+    ///
+    /// >>> import asyncio
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> async def first():
+    /// ...     sub = await conn.subscribe_stream_async("t")
+    /// ...     conn.insert("t", {"a": 1})
+    /// ...     async for batch in sub:
+    /// ...         return batch.fetchall()
+    /// >>> asyncio.run(first())
+    /// [(1,)]
     #[pyo3(signature = (name, *, snapshot=false, max_pending=None))]
     fn subscribe_stream_async<'py>(
         slf: &Bound<'py, Self>,
@@ -361,7 +561,19 @@ impl Connection {
         })
     }
 
-    /// Calls `on_data` with each batch of changes of a relation.
+    /// Calls `on_data` with each `ChangeBatch` of a relation, in a thread of its own.
+    ///
+    /// `on_error` is as for `subscribe_callback()`, the other arguments are those of `subscribe_stream()`.
+    ///
+    /// >>> import threading
+    /// >>> done = threading.Event()
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> callback = conn.subscribe_stream_callback("t", lambda batch: done.set())
+    /// >>> conn.insert("t", {"a": 1})
+    /// 1
+    /// >>> done.wait(60)
+    /// True
+    /// >>> callback.cancel()
     #[pyo3(signature = (name, on_data, on_error=None, *, snapshot=false, max_pending=None))]
     fn subscribe_stream_callback(
         &self,
@@ -378,58 +590,99 @@ impl Connection {
         })
     }
 
-    /// Are checkpoints taken?
+    /// Whether the configuration asks for checkpoints.
     #[getter]
     fn is_checkpoint_enabled(&self, py: Python<'_>) -> PyResult<bool> {
         self.live(py).map(|_| self.is_checkpoint_enabled)
     }
 
-    /// The names of sources and tables.
+    /// The names of sources and tables, oldest first.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.list_tables()
+    /// ['t']
     fn list_tables(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.names(py, is_base)
     }
 
-    /// The names of sources and tables.
+    /// The names of sources and tables: the same as `list_tables()`.
+    ///
+    /// >>> conn.tables()
+    /// []
     fn tables(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.names(py, is_base)
     }
 
-    /// The names of streams and materialized views.
+    /// The names of streams and materialized views, oldest first.
+    ///
+    /// >>> done = conn.execute("CREATE SOURCE s (a BIGINT); CREATE STREAM big AS SELECT * FROM s WHERE a > 9")
+    /// >>> conn.list_streams()
+    /// ['big']
     fn list_streams(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.names(py, is_stream)
     }
 
-    /// The names of streams and materialized views.
+    /// The names of streams and materialized views: the same as `list_streams()`.
+    ///
+    /// >>> conn.materialized_views()
+    /// []
     fn materialized_views(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.names(py, is_stream)
     }
 
     /// The names of sinks: none, for this build has no connectors.
+    ///
+    /// >>> conn.list_sinks()
+    /// []
     fn list_sinks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.live(py).map(|_| Vec::new())
     }
 
-    /// Sinks: none, for this build has no connectors.
+    /// The sinks: none, for this build has no connectors.
+    ///
+    /// >>> conn.sinks()
+    /// []
     fn sinks(&self, py: Python<'_>) -> PyResult<Vec<SinkInfo>> {
         self.live(py).map(|_| Vec::new())
     }
 
-    /// Sources and tables.
+    /// Sources and tables as `SourceInfo`, oldest first.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"}, primary_key="a")
+    /// >>> [(source.name, source.kind, source.primary_key) for source in conn.sources()]
+    /// [('t', 'table', ['a'])]
     fn sources(&self, py: Python<'_>) -> PyResult<Vec<SourceInfo>> {
         Ok(self.entries(py)?.iter().filter_map(|entry| SourceInfo::of(entry)).collect())
     }
 
-    /// Streams and materialized views.
+    /// Streams and materialized views as `StreamInfo`, oldest first.
+    ///
+    /// >>> done = conn.execute("CREATE SOURCE s (a BIGINT); CREATE STREAM big AS SELECT * FROM s WHERE a > 9")
+    /// >>> [(stream.name, stream.sql) for stream in conn.streams()]
+    /// [('big', 'SELECT * FROM s WHERE a > 9')]
     fn streams(&self, py: Python<'_>) -> PyResult<Vec<StreamInfo>> {
         Ok(self.entries(py)?.iter().filter_map(|entry| StreamInfo::of(entry)).collect())
     }
 
-    /// Queries and subscriptions: those running, and the last that are over.
+    /// Queries and subscriptions as `QueryInfo`: those running, and the last that are over.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> sub = conn.subscribe("SELECT a FROM t")
+    /// >>> [(query.sql, query.active) for query in conn.queries()][-1]
+    /// ('SELECT a FROM t', True)
     fn queries(&self, py: Python<'_>) -> PyResult<Vec<QueryInfo>> {
         Ok(self.live(py)?.queries().into_iter().map(QueryInfo::from).collect())
     }
 
-    /// Ends a running query or subscription.
+    /// Ends a running query, whose call raises `QueryError` 402, or a subscription.
+    ///
+    /// Nothing happens when it is over. `SchemaError` 200 for a number that was never given.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> sub = conn.subscribe("SELECT a FROM t")
+    /// >>> conn.cancel_query(conn.queries()[-1].id)
+    /// >>> sub.is_active
+    /// False
     fn cancel_query(&self, py: Python<'_>, query_id: u64) -> PyResult<()> {
         let session = self.live(py)?;
         checked(py, detached(py, || session.cancel_query(query_id)))
@@ -441,7 +694,7 @@ impl Connection {
         Ok(self.entries(py)?.iter().filter(|entry| is_base(entry)).count())
     }
 
-    /// Number of sinks.
+    /// Number of sinks: 0, for this build has no connectors.
     #[getter]
     fn sink_count(&self, py: Python<'_>) -> PyResult<usize> {
         self.live(py).map(|_| 0)
@@ -453,14 +706,14 @@ impl Connection {
         Ok(self.live(py)?.queries().iter().filter(|query| query.active).count())
     }
 
-    /// Least of the watermarks that were set.
+    /// Least of the watermarks that were set; -9223372036854775808 when none was.
     #[getter]
     fn pipeline_watermark(&self, py: Python<'_>) -> PyResult<i64> {
         let session = self.live(py)?;
         Ok(checked(py, detached(py, || session.metrics()))?.pipeline_watermark)
     }
 
-    /// Rows in accepted writes.
+    /// Rows in accepted writes, over all sources and tables.
     #[getter]
     fn total_events_processed(&self, py: Python<'_>) -> PyResult<u64> {
         let session = self.live(py)?;
@@ -468,44 +721,71 @@ impl Connection {
         Ok(sources.iter().map(|source| source.total_events).sum())
     }
 
-    /// All relations and what they read.
+    /// All relations and what they read; notebooks show it as a drawing.
+    ///
+    /// >>> done = conn.execute("CREATE SOURCE s (a BIGINT); CREATE STREAM big AS SELECT * FROM s WHERE a > 9")
+    /// >>> conn.topology().edges
+    /// [PipelineEdge('s' -> 'big')]
     fn topology(&self, py: Python<'_>) -> PyResult<PipelineTopology> {
         PipelineTopology::of(py, self.entries(py)?.iter().map(AsRef::as_ref))
     }
 
-    /// Counters of the whole.
+    /// Counters of the whole connection, as they are now.
+    ///
+    /// >>> conn.metrics()
+    /// PipelineMetrics(state=created, ingested=0, emitted=0)
     fn metrics(&self, py: Python<'_>) -> PyResult<PipelineMetrics> {
         let session = self.live(py)?;
         checked(py, detached(py, || session.metrics())).map(PipelineMetrics::from)
     }
 
-    /// Counters of a source or table, or None.
+    /// Counters of a source or table; None when there is none of that name.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": [1, 2]})
+    /// 2
+    /// >>> conn.source_metrics("t").total_events
+    /// 2
     fn source_metrics(&self, py: Python<'_>, name: &str) -> PyResult<Option<SourceMetrics>> {
         let session = self.live(py)?;
         Ok(checked(py, detached(py, || session.source_metrics(name)))?.map(SourceMetrics::from))
     }
 
-    /// Counters of a stream or materialized view, or None.
+    /// Counters of a stream or materialized view; None when there is none of that name.
+    ///
+    /// >>> conn.stream_metrics("nothing") is None
+    /// True
     fn stream_metrics(&self, py: Python<'_>, name: &str) -> PyResult<Option<StreamMetrics>> {
         let session = self.live(py)?;
         Ok(checked(py, detached(py, || session.stream_metrics(name)))?.map(StreamMetrics::from))
     }
 
-    /// Counters of all sources and tables.
+    /// Counters of all sources and tables, oldest first.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.all_source_metrics()
+    /// [SourceMetrics(name='t', events=0, pending=0)]
     fn all_source_metrics(&self, py: Python<'_>) -> PyResult<Vec<SourceMetrics>> {
         let session = self.live(py)?;
         let all = checked(py, detached(py, || session.all_source_metrics()))?;
         Ok(all.into_iter().map(SourceMetrics::from).collect())
     }
 
-    /// Counters of all streams and materialized views.
+    /// Counters of all streams and materialized views, oldest first.
+    ///
+    /// >>> conn.all_stream_metrics()
+    /// []
     fn all_stream_metrics(&self, py: Python<'_>) -> PyResult<Vec<StreamMetrics>> {
         let session = self.live(py)?;
         let all = checked(py, detached(py, || session.all_stream_metrics()))?;
         Ok(all.into_iter().map(StreamMetrics::from).collect())
     }
 
-    /// Counters of a source or table as a dict.
+    /// Counters of a source or table as a dict; None for each when there is none of that name.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> sorted(conn.stats("t"))
+    /// ['capacity', 'is_backpressured', 'name', 'pending', 'total_events', 'utilization', 'watermark']
     fn stats<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyDict>> {
         let session = self.live(py)?;
         let metrics = checked(py, detached(py, || session.source_metrics(table)))?;
@@ -541,7 +821,14 @@ fn key_columns(key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     }
 }
 
-/// Opens a database.
+/// Opens a database in memory, private to the connection.
+///
+/// `path` is `":memory:"`, or any path: durability is not built yet, and a path behaves as memory. `config` is a
+/// `LaminarConfig`. `TypeError` for other values.
+///
+/// >>> with laminardb.open(":memory:") as db:
+/// ...     print(db)
+/// Connection(open)
 #[pyfunction]
 #[pyo3(signature = (path, *, config=None))]
 pub(crate) fn open(py: Python<'_>, path: PathBuf, config: Option<PyRef<'_, LaminarConfig>>) -> PyResult<Connection> {
@@ -550,7 +837,11 @@ pub(crate) fn open(py: Python<'_>, path: PathBuf, config: Option<PyRef<'_, Lamin
     Connection::open(py, config.as_deref())
 }
 
-/// Connects to a database by its address.
+/// Opens a database by its address.
+///
+/// Remote connections are not built yet: every address gives a private database in memory.
+///
+/// >>> laminardb.connect("laminar://localhost:5432/mydb").close()
 #[pyfunction]
 pub(crate) fn connect(py: Python<'_>, uri: &str) -> PyResult<Connection> {
     // Remote connections are not built yet: every address is a private database in memory.

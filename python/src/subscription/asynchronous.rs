@@ -39,30 +39,37 @@ fn next_of<'py>(subscription: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     py.import(intern!(py, "laminardb._aio"))?.call_method1(intern!(py, "next_batch"), (subscription,))
 }
 
-/// The changes of a query, for `async for`.
+/// The changes of a query, for `async for`, which never blocks the event loop.
+///
+/// >>> import asyncio
+/// >>> async def first(query):
+/// ...     async for batch in await conn.subscribe_async(query):
+/// ...         return batch.fetchall()
+/// >>> asyncio.run(first("SELECT 1 AS one"))
+/// [(1,)]
 #[pyclass(frozen, module = "laminardb._laminardb", name = "AsyncSubscription")]
 pub(crate) struct AsyncSubscription(Waited);
 
 #[pymethods]
 impl AsyncSubscription {
-    /// Can there be more?
+    /// Whether more may come: True until it is cancelled, or the reader has met the end.
     #[getter]
     fn is_active(&self) -> bool {
         self.0.feed.is_active()
     }
 
-    /// The columns as a `pyarrow.Schema`.
+    /// The columns as a `pyarrow.Schema`, known from the start. `ImportError` without pyarrow.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.0.feed.schema(py)
     }
 
-    /// The next batch if it is there, else None.
+    /// The next batch if it is there, else None; it never waits.
     fn try_next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
         self.0.feed.try_next(py)
     }
 
-    /// Ends the subscription.
+    /// Ends the subscription: at once, from any thread, again if you like. A call that waits gives None.
     fn cancel(&self) {
         self.0.feed.cancel();
     }
@@ -85,40 +92,48 @@ impl AsyncSubscription {
     }
 }
 
-/// The changes of a relation, for `async for`.
+/// The changes of a relation, for `async for`, which never blocks the event loop.
+///
+/// `next()`, `next_timeout()` and `try_next()` are as those of `StreamSubscription`: they are not awaited.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "AsyncStreamSubscription")]
 pub(crate) struct AsyncStreamSubscription(Waited);
 
 #[pymethods]
 impl AsyncStreamSubscription {
-    /// Can there be more?
+    /// Whether more may come: True until it is cancelled, or the reader has met the end.
     #[getter]
     fn is_active(&self) -> bool {
         self.0.feed.is_active()
     }
 
-    /// The columns as a `pyarrow.Schema`.
+    /// The columns as a `pyarrow.Schema`, known from the start. `RuntimeError` after `cancel()`.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.0.feed.schema_unless_cancelled(py)
     }
 
     /// Waits for the next batch; None at the end.
+    ///
+    /// `SubscriptionError` 501 once when the relation was dropped, 503 once when the reader was too far behind;
+    /// `StreamError` 600 once when the view failed.
     fn next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
         self.0.feed.next(py, None)
     }
 
-    /// Waits for the next batch for at most so many milliseconds.
+    /// Waits for the next batch for at most `timeout_ms` milliseconds; None at the end.
+    ///
+    /// `SubscriptionError` 502 when they pass without one; the subscription goes on. The other errors are those of
+    /// `next()`. `OverflowError` when the number is negative.
     fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
         self.0.feed.next_timeout(py, timeout_ms)
     }
 
-    /// The next batch if it is there, else None.
+    /// The next batch if it is there, else None; it never waits.
     fn try_next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
         self.0.feed.try_next(py)
     }
 
-    /// Ends the subscription.
+    /// Ends the subscription: at once, from any thread, again if you like. A call that waits gives None.
     fn cancel(&self) {
         self.0.feed.cancel();
     }

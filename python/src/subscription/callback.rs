@@ -24,7 +24,10 @@ pub(crate) enum Source {
     Stream,
 }
 
-/// Changes handed to a function.
+/// Changes handed to a function by a thread of its own, one batch at a time. Dropping the object cancels.
+///
+/// What the function raises goes to `on_error` as text; without `on_error` it ends the subscription with a line on
+/// standard error.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "CallbackSubscription")]
 pub(crate) struct CallbackSubscription {
     source: Source,
@@ -146,18 +149,23 @@ fn warn(py: Python<'_>, text: &str) {
 
 #[pymethods]
 impl CallbackSubscription {
-    /// Can there be more calls?
+    /// Whether more calls may come.
     #[getter]
     fn is_active(&self) -> bool {
         self.delivery.is_active()
     }
 
-    /// Ends the subscription.
+    /// Ends the subscription: at once, from any thread, again if you like.
     fn cancel(&self) {
         self.delivery.feed.cancel();
     }
 
-    /// Waits until the last call is over; returns at once in a call.
+    /// Waits until the last call of the function is over; returns at once when called in it.
+    ///
+    /// >>> callback = conn.subscribe_callback("SELECT 1 AS one", lambda batch: None)
+    /// >>> callback.wait()  # a query without relations ends by itself
+    /// >>> callback.is_active
+    /// False
     fn wait(&self, py: Python<'_>) -> PyResult<()> {
         if thread::current().id() == self.thread {
             return Ok(());

@@ -11,14 +11,26 @@ use pyo3::types::{PyDict, PyIterator, PyList};
 
 use crate::result::{QueryResult, readers};
 
-/// The changes of one logical time.
+/// The changes of one logical time: a `QueryResult` with an op for each row.
+///
+/// The rows of the result include the deleted ones; `changes()` gives them with their ops.
+///
+/// >>> conn.create_table("t", {"k": "int64", "v": "string"}, primary_key="k")
+/// >>> sub = conn.subscribe_stream("t")
+/// >>> conn.insert("t", {"k": 1, "v": "a"})
+/// 1
+/// >>> sub.next()
+/// ChangeBatch(rows=1, columns=2, time=1)
 #[pyclass(frozen, extends = QueryResult, module = "laminardb._laminardb", name = "ChangeBatch")]
 pub(crate) struct ChangeBatch {
     ops: Arc<[Op]>,
+    /// The logical time of the changes.
     #[pyo3(get)]
     time: u64,
+    /// Whether these are the rows there were when the subscription began.
     #[pyo3(get)]
     is_snapshot: bool,
+    /// Whether this is the last batch of its time: True unless a time of over 1,000,000 rows was split.
     #[pyo3(get)]
     is_last: bool,
 }
@@ -63,7 +75,11 @@ impl ChangeBatch {
         self.ops.iter().map(|op| op.name()).collect()
     }
 
-    /// The rows as `ChangeRow`s.
+    /// The rows as `ChangeRow`s, with their ops.
+    ///
+    /// >>> for row in conn.subscribe("SELECT 1 AS one").next().changes():
+    /// ...     print(row.op, row["one"])
+    /// Insert 1
     fn changes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
         let py = slf.py();
         let class = py.import(intern!(py, "laminardb.types"))?.getattr(intern!(py, "ChangeRow"))?;
@@ -83,7 +99,10 @@ impl ChangeBatch {
         rows.try_iter()
     }
 
-    /// The rows as a `pyarrow.Table`, with the ops in a first column `__op` if asked.
+    /// The rows as a `pyarrow.Table`, with `ops=True` with the ops in a first column `__op`.
+    ///
+    /// >>> conn.subscribe("SELECT 1 AS one").next().to_arrow(ops=True).column_names
+    /// ['__op', 'one']
     #[pyo3(signature = (ops=false))]
     fn to_arrow<'py>(slf: &Bound<'py, Self>, ops: bool) -> PyResult<Bound<'py, PyAny>> {
         let result = slf.as_super();
@@ -95,7 +114,10 @@ impl ChangeBatch {
         }
     }
 
-    /// The rows as a `pyarrow.Table`, with the ops in a first column `__op` if asked.
+    /// The rows as a `pyarrow.Table`: the same as `to_arrow()`.
+    ///
+    /// >>> conn.subscribe("SELECT 1 AS one").next().arrow().column_names
+    /// ['one']
     #[pyo3(signature = (ops=false))]
     fn arrow<'py>(slf: &Bound<'py, Self>, ops: bool) -> PyResult<Bound<'py, PyAny>> {
         Self::to_arrow(slf, ops)

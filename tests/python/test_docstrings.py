@@ -1,0 +1,54 @@
+"""The examples in docstrings run and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import laminardb
+import pytest
+from laminardb import _laminardb
+
+PARSER = doctest.DocTestParser()
+FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+
+
+def documented() -> Iterator[tuple[str, Any]]:
+    """Everything with a docstring in the native module and in `laminardb.types`."""
+    for module in (_laminardb, laminardb.types, laminardb):
+        for name, value in vars(module).items():
+            if name.startswith("_") or getattr(value, "__module__", "laminardb").partition(".")[0] != "laminardb":
+                continue
+            yield name, value
+            if inspect.isclass(value):
+                yield from ((f"{name}.{member}", attribute) for member, attribute in vars(value).items())
+
+
+DOCS = {
+    name: value.__doc__ for name, value in documented() if isinstance(value.__doc__, str) and ">>>" in value.__doc__
+}
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_its_examples_are_true(name: str) -> None:
+    with laminardb.open(":memory:") as conn:
+        test = PARSER.get_doctest(DOCS[name], {"laminardb": laminardb, "conn": conn}, name, None, None)
+        failures: list[str] = []
+        runner = doctest.DocTestRunner(optionflags=FLAGS)
+        runner.run(test, out=failures.append)
+    assert test.examples
+    assert not failures, "".join(failures)
+
+
+def test_every_public_method_has_an_example() -> None:
+    """All methods of connections, results and subscriptions; those of the async ones have that of their class."""
+    for name in ("Connection", "QueryResult", "ChangeBatch", "ExecuteResult", "Subscription", "StreamSubscription"):
+        methods = [
+            f"{name}.{member}"
+            for member, value in vars(getattr(laminardb, name)).items()
+            if not member.startswith("_") and inspect.isroutine(value)
+        ]
+        assert methods
+        assert [method for method in methods if method not in DOCS and method != "StreamSubscription.cancel"] == []
