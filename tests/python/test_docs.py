@@ -1,0 +1,42 @@
+"""The pages of the Python API: their examples run in order, and print what their comments say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import laminardb
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("python.md", "migrating.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_python_blocks_run_and_print_what_their_comments_say(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    assert blocks
+    names: dict[str, Any] = {}
+    printed = 0
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+        comments = [line.partition("# ")[2].strip() for line in block.splitlines()]
+        for line in capsys.readouterr().out.splitlines():
+            assert line.strip() in comments, f"{page} does not show: {line}"
+            printed += 1
+    assert printed > 0
+
+
+def test_the_page_names_every_method_of_a_connection() -> None:
+    text = (ROOT / "docs" / "python.md").read_text()
+    members = [name for name in dir(laminardb.Connection) if not name.startswith("_")]
+    assert members
+    assert [name for name in members if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_readme_links_it_and_its_links_lead_somewhere(page: str) -> None:
+    assert f"(docs/{page})" in (ROOT / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / page).read_text()):
+        assert (ROOT / "docs" / target).exists(), target
