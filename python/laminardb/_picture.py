@@ -48,7 +48,7 @@ def _overview(conn: Connection) -> str:
         metrics.state,
         _count(metrics.source_count, "source or table", "sources and tables"),
         _count(metrics.stream_count, "view kept up to date", "views kept up to date"),
-        f"{metrics.total_events_ingested:,} rows written",
+        _count(metrics.total_events_ingested, "row written", "rows written"),
         f"time {conn.current_time:,}",
         f"{metrics.memory_used_bytes:,} bytes",
     ]
