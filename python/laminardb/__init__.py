@@ -135,12 +135,20 @@ if sys.platform != "win32":
 
 
 def sql(query: str, params: _Params = None) -> QueryResult:
-    """The rows of a query on the default in-memory database."""
+    """The rows of a query on the default in-memory database; as `Connection.sql()`.
+
+    >>> laminardb.sql("SELECT 1 + 1 AS answer").fetchone()
+    (2,)
+    """
     return _default_connection().sql(query, params)
 
 
 def execute(query: str, params: _Params = None) -> ExecuteResult:
-    """Runs a statement on the default in-memory database."""
+    """Runs any statement on the default in-memory database; as `Connection.execute()`.
+
+    >>> laminardb.execute("CREATE SOURCE IF NOT EXISTS clicks (id BIGINT)")
+    ExecuteResult(ddl, CREATE SOURCE clicks)
+    """
     return _default_connection().execute(query, params)
 
 

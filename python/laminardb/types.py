@@ -37,7 +37,15 @@ class Column:
 
 
 class Schema:
-    """A `pyarrow.Schema` with its columns by place and by name."""
+    """A `pyarrow.Schema` with its columns by place and by name.
+
+    >>> conn.create_table("t", {"id": "int64", "name": "string"})
+    >>> schema = laminardb.Schema(conn.schema("t"))
+    >>> schema
+    Schema(id: int64, name: string)
+    >>> schema["name"].type, schema[0].name, schema.names
+    ('string', 'id', ['id', 'name'])
+    """
 
     __slots__ = ("_arrow_schema", "_columns")
 
@@ -104,7 +112,11 @@ class CheckpointStatus:
 
 
 class Metrics:
-    """Rates over `PipelineMetrics`."""
+    """Rates over `PipelineMetrics`.
+
+    >>> laminardb.Metrics(conn.metrics()).total_events
+    0
+    """
 
     __slots__ = ("_metrics",)
 
@@ -142,7 +154,12 @@ class Metrics:
 
 
 class ChangeRow:
-    """One changed row: its op and its values by column."""
+    """One changed row: its op and its values by column, like a dict.
+
+    >>> row = laminardb.ChangeRow("Insert", {"id": 1})
+    >>> row.op, row["id"], row.to_dict()
+    ('Insert', 1, {'id': 1})
+    """
 
     __slots__ = ("_data", "_op")
 
@@ -199,7 +216,14 @@ class ChangeRow:
 
 
 class ChangeEvent:
-    """The changes of one delivery as rows with ops, or as a frame."""
+    """The changes of one delivery as rows with ops, or as a frame.
+
+    Made of a `ChangeBatch` the rows have their own ops, of another result all have the `op` given.
+
+    >>> event = laminardb.ChangeEvent(conn.subscribe("SELECT 1 AS id").next())
+    >>> len(event), list(event), event.is_snapshot
+    (1, [ChangeRow(op='Insert', {'id': 1})], True)
+    """
 
     __slots__ = ("_op", "_result")
 
@@ -265,7 +289,17 @@ class _HandlerThread(threading.Thread):
 
 
 class MaterializedView:
-    """A relation by name: query it, look at its schema, subscribe to its changes."""
+    """A relation by name: query it, look at its schema, subscribe to its changes.
+
+    >>> conn.create_table("t", {"id": "int64"})
+    >>> conn.insert("t", {"id": [1, 2, 3]})
+    3
+    >>> view = laminardb.mv(conn, "t")
+    >>> view
+    MaterializedView(name='t')
+    >>> view.query("id > 1").num_rows
+    2
+    """
 
     __slots__ = ("_conn", "_name", "_sql")
 
@@ -285,11 +319,14 @@ class MaterializedView:
         return self._sql
 
     def query(self, where: str = "") -> QueryResult:
-        """The rows now, those that pass the condition `where`."""
+        """The rows now, or those for which the SQL condition `where` is true.
+
+        `QueryError` 400 when there is no such relation or the condition is wrong.
+        """
         return self._conn.query_stream(self._name, where or None)
 
     def schema(self) -> Schema:
-        """The columns."""
+        """The columns. `SchemaError` 200 when there is no such relation, `ImportError` without pyarrow."""
         return Schema(self._conn.schema(self._name))
 
     @overload
@@ -299,7 +336,21 @@ class MaterializedView:
     def subscribe(
         self, handler: Callable[[ChangeEvent], object] | None = None, *, snapshot: bool = False
     ) -> StreamSubscription | _HandlerThread:
-        """A subscription, or a started daemon thread that calls `handler` with each delivery."""
+        """A subscription, or a started daemon thread that calls `handler` with each `ChangeEvent`.
+
+        The thread has its `subscription`; cancelling that ends it. What the handler raises ends it through
+        `threading.excepthook`. `SchemaError` 200 when there is no such relation.
+
+        >>> conn.create_table("t", {"id": "int64"})
+        >>> conn.insert("t", {"id": 1})
+        1
+        >>> seen = []
+        >>> thread = laminardb.mv(conn, "t").subscribe(seen.extend, snapshot=True)
+        >>> conn.shutdown()  # delivers what is pending, then ends subscriptions
+        >>> thread.join()
+        >>> seen
+        [ChangeRow(op='Insert', {'id': 1})]
+        """
         subscription = self._conn.subscribe_stream(self._name, snapshot=snapshot)
         if handler is None:
             return subscription
