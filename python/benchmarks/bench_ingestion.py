@@ -59,11 +59,9 @@ def main() -> None:
             continue
         bulk(table, case, rows, "insert", make())
     dicts = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    if hasattr(laminardb.Connection, "insert_json"):
-        bulk(table, "insert_json (array of objects)", rows, "insert_json", json.dumps(dicts))
-    if hasattr(laminardb.Connection, "insert_csv"):
-        lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
-        bulk(table, "insert_csv", rows, "insert_csv", "\n".join([",".join(columns), *lines]) + "\n")
+    bulk(table, "insert_json (array of objects)", rows, "insert_json", json.dumps(dicts))
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    bulk(table, "insert_csv", rows, "insert_csv", "\n".join([",".join(columns), *lines]) + "\n")
     few = max(1, rows // 50)
 
     def one_by_one() -> None:

@@ -25,6 +25,8 @@ SHOWN = {
         "pandas.DataFrame",
         "polars.DataFrame",
         "pyarrow.Table",
+        "insert_json",
+        "insert_csv",
         "one row per insert",
     ],
     "benchmarks/bench_query.py": ["fetchone of 500 rows", "to_dicts", "group by"],

@@ -39,6 +39,12 @@ assert conn.insert("t", [{"a": 2, "b": "y"}, {"b": "z"}]) == 2
 assert conn.insert("t", {"a": [4, 5], "b": ("u", None)}) == 2
 assert conn.insert("t", conn.sql("SELECT a + 10 AS a, b FROM t WHERE a < 3")) == 2
 
+assert conn.insert_json("t", '{"a": 30, "b": "json"}') == conn.insert_csv("t", "a,b\\n31,csv\\n") == 1
+assert conn.query_stream("t", "a >= 30").num_rows == 2
+conn.execute("DROP SOURCE t")
+conn.create_table("t", {"a": "int64", "b": "string"})
+conn.insert("t", [{"a": a, "b": b} for a, b in [(1, "x"), (2, "y"), (None, "z"), (4, "u"), (5, None), (11, "x"), (12, "y")]])
+
 
 class Foreign:
     """An Arrow capsule of no known class."""
