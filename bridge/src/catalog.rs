@@ -13,6 +13,7 @@ use laminardb_planner::catalog::{Catalog, Definition, RelationInfo, RelationKind
 use laminardb_planner::statement::OnError;
 
 use crate::error::Error;
+use crate::watermark::Watermark;
 
 /// A view the engine maintains.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct Entry {
     pub reads: Vec<String>,
     /// The engine's part of it, if it has one.
     pub maintained: Option<MaintainedView>,
+    /// Its watermark; views have none of their own.
+    pub watermark: Option<Arc<Watermark>>,
     /// The column its watermark follows.
     pub watermark_column: Option<String>,
 }
@@ -120,6 +123,23 @@ impl CatalogState {
         self.entries.iter().filter(reads).map(|entry| entry.name().to_owned()).collect()
     }
 
+    /// The sources and tables that `entry` is or stands on, the newest first.
+    pub fn bases<'a>(&'a self, entry: &'a Entry) -> Vec<&'a Arc<Entry>> {
+        let mut reached: Vec<&str> = vec![entry.name()];
+        let mut bases = Vec::new();
+        // A view is created after all it reads, so one pass against creation order finds everything.
+        for entry in self.entries.iter().rev() {
+            if !reached.contains(&entry.name()) {
+                continue;
+            }
+            reached.extend(entry.reads.iter().map(String::as_str));
+            if entry.relation_id().is_some() {
+                bases.push(entry);
+            }
+        }
+        bases
+    }
+
     /// `name` and all that stands on it, the topmost first: an order in which they can be dropped.
     pub fn cascade(&self, name: &str) -> Vec<Arc<Entry>> {
         let mut reached: Vec<&str> = vec![name];
@@ -180,6 +200,7 @@ mod tests {
             sql: None,
             reads: reads.iter().map(|read| (*read).to_owned()).collect(),
             maintained: None,
+            watermark: None,
             watermark_column: None,
         }
     }
@@ -208,6 +229,9 @@ mod tests {
             .with(entry("x", &["u"]));
         assert_eq!(names(&state.cascade("t")), ["w", "v", "t"]);
         assert_eq!(state.readers("u"), ["w", "x"]);
+        let bases =
+            |name: &str| state.bases(state.named(name).expect("there")).iter().map(|e| e.name()).collect::<Vec<_>>();
+        assert_eq!((bases("w"), bases("x"), bases("t")), (vec!["w", "v", "u", "t"], vec!["x", "u"], vec!["t"]));
         assert_eq!(names(state.without(&["w", "v", "t"]).entries()), ["u", "x"]);
     }
 }

@@ -9,9 +9,10 @@ mod query;
 pub mod session;
 pub mod store;
 pub mod subscription;
+pub mod watermark;
 
 pub use error::Error;
 pub use laminardb_planner::statement::type_name;
 pub use laminardb_planner::{Params, RelationKind};
-pub use session::{Outcome, QueryOutput, Session, SessionConfig, SessionState, Target};
+pub use session::{Outcome, QueryOutput, Session, SessionConfig, SessionState, Target, Writer};
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};

@@ -9,9 +9,7 @@ use crate::catalog::Entry;
 use crate::error::Error;
 use crate::session::Session;
 use crate::subscription::ViewCounters;
-
-/// A watermark that was never set.
-pub const NO_WATERMARK: i64 = i64::MIN;
+use crate::watermark::{NO_WATERMARK, Watermark};
 
 /// A session as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +68,7 @@ pub struct StreamMetrics {
     pub pending: u64,
     /// That subscriber's bound.
     pub capacity: u64,
-    /// Least watermark of what it reads.
+    /// Least watermark of the sources and tables it stands on; that of one never set is the least of all.
     pub watermark: i64,
     /// Its SELECT, as written.
     pub sql: Option<String>,
@@ -92,11 +90,18 @@ impl Session {
             total_batches: self.shared.accepted().writes,
             source_count: sources.len(),
             stream_count: streams.len(),
-            pipeline_watermark: NO_WATERMARK,
+            pipeline_watermark: self.pipeline_watermark()?,
             memory_used_bytes: views + entries.iter().map(rows).sum::<u64>(),
             uptime: self.uptime(),
             state: self.state().name(),
         })
+    }
+
+    /// Least of the watermarks that were set; [`NO_WATERMARK`] if none was.
+    pub fn pipeline_watermark(&self) -> Result<i64, Error> {
+        let entries = self.relations()?;
+        let set = entries.iter().map(current).filter(|watermark| *watermark != NO_WATERMARK);
+        Ok(set.min().unwrap_or(NO_WATERMARK))
     }
 
     /// Counters of a source or table; `None` for any other name.
@@ -121,7 +126,7 @@ impl Session {
         Ok(self.relations()?.iter().filter_map(|entry| self.stream_metrics_of(entry)).collect())
     }
 
-    fn source_metrics_of(&self, entry: &Entry) -> Option<SourceMetrics> {
+    fn source_metrics_of(&self, entry: &Arc<Entry>) -> Option<SourceMetrics> {
         let id = entry.relation_id()?;
         let (pending, capacity) = (self.shared.engine().rows_pending(id), self.buffer_size() as u64);
         Some(SourceMetrics {
@@ -130,12 +135,12 @@ impl Session {
             pending,
             capacity,
             is_backpressured: capacity > 0 && pending >= capacity,
-            watermark: NO_WATERMARK,
+            watermark: current(entry),
             utilization: if capacity == 0 { 0.0 } else { (100.0 * pending as f64 / capacity as f64).min(100.0) },
         })
     }
 
-    fn stream_metrics_of(&self, entry: &Entry) -> Option<StreamMetrics> {
+    fn stream_metrics_of(&self, entry: &Arc<Entry>) -> Option<StreamMetrics> {
         if !matches!(entry.kind(), RelationKind::Stream | RelationKind::MaterializedView) {
             return None;
         }
@@ -146,8 +151,13 @@ impl Session {
             total_events: emitted,
             pending: pending as u64,
             capacity: capacity as u64,
-            watermark: NO_WATERMARK,
+            watermark: self.shared.catalog().bases(entry).into_iter().map(current).min().unwrap_or(NO_WATERMARK),
             sql: entry.sql.clone(),
         })
     }
+}
+
+/// The watermark that `entry` has of its own.
+fn current(entry: &Arc<Entry>) -> i64 {
+    entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
 }

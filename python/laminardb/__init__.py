@@ -39,6 +39,7 @@ from ._laminardb import (
     StreamSubscription,
     Subscription,
     SubscriptionError,
+    Writer,
     __version__,
     codes,
     connect,
@@ -59,6 +60,7 @@ from .types import (
 __all__ = [
     "AsyncStreamSubscription",
     "AsyncSubscription",
+    "BatchWriter",
     "CallbackSubscription",
     "ChangeBatch",
     "ChangeEvent",
@@ -96,6 +98,7 @@ __all__ = [
     "SubscriptionError",
     "TableStats",
     "Watermark",
+    "Writer",
     "__version__",
     "codes",
     "connect",
@@ -107,6 +110,7 @@ __all__ = [
 ]
 
 Config = LaminarConfig
+BatchWriter = Writer
 
 _Params = Sequence[Any] | Mapping[str, Any] | None
 

@@ -19,6 +19,7 @@ mod session;
 mod show;
 mod subscription;
 mod value;
+mod writer;
 
 use pyo3::prelude::*;
 
@@ -32,6 +33,7 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     module.add_class::<config::LaminarConfig>()?;
     module.add_class::<session::Connection>()?;
+    module.add_class::<writer::Writer>()?;
     module.add_class::<result::QueryResult>()?;
     module.add_class::<result::ExecuteResult>()?;
     module.add_class::<subscription::ChangeBatch>()?;

@@ -26,6 +26,7 @@ use crate::schema;
 use crate::show::picture;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 use crate::value::{self, Target};
+use crate::writer::Writer;
 
 /// A database: relations, views kept up to date over them, and who follows their changes.
 ///
@@ -319,6 +320,11 @@ impl Connection {
         let (session, target) = self.target(py, table)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.delete_interruptible(table, batches, stop))?)
+    }
+
+    /// A writer to a source or table.
+    fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
+        checked(py, self.live(py)?.writer(table)).map(Writer::new)
     }
 
     /// The rows of a SELECT, VALUES, SHOW, DESCRIBE or EXPLAIN, at one logical time.
@@ -709,8 +715,7 @@ impl Connection {
     /// Least of the watermarks that were set; -9223372036854775808 when none was.
     #[getter]
     fn pipeline_watermark(&self, py: Python<'_>) -> PyResult<i64> {
-        let session = self.live(py)?;
-        Ok(checked(py, detached(py, || session.metrics()))?.pipeline_watermark)
+        checked(py, self.live(py)?.pipeline_watermark())
     }
 
     /// Rows in accepted writes, over all sources and tables.

@@ -102,7 +102,14 @@ fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
 fn create_relations(committer: &Committer) {
     for (id, kind) in [(SOURCE, Kind::Append), (TABLE, Kind::Keyed), (BAG, Kind::Bag)] {
         let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
-        let spec = Spec { name: format!("t{}", id.0), kind, schema: schema(), primary_key, defaults: Vec::new() };
+        let spec = Spec {
+            name: format!("t{}", id.0),
+            kind,
+            schema: schema(),
+            primary_key,
+            defaults: Vec::new(),
+            follow: None,
+        };
         committer.frozen(|frozen| frozen.create(id, spec)).expect("types of ours");
     }
 }

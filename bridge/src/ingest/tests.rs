@@ -22,7 +22,7 @@ fn utc() -> DataType {
 
 fn spec(fields: Vec<Field>) -> Spec {
     let schema = Arc::new(Schema::new(fields));
-    Spec { name: "t".into(), kind: Kind::Bag, schema, primary_key: Vec::new(), defaults: Vec::new() }
+    Spec { name: "t".into(), kind: Kind::Bag, schema, primary_key: Vec::new(), defaults: Vec::new(), follow: None }
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {

@@ -7,7 +7,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use laminardb_planner::bind::{bind_query, default_value};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::plan_view;
-use laminardb_planner::statement::{CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError};
+use laminardb_planner::statement::{
+    ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, WatermarkDefinition,
+};
 use laminardb_planner::{BoundQuery, Params};
 
 use super::install::NewView;
@@ -17,6 +19,7 @@ use crate::commit::{Frozen, Write};
 use crate::error::Error;
 use crate::store::{Kind, Operation, Spec};
 use crate::subscription::End;
+use crate::watermark::Follow;
 
 /// What becomes of a name that is taken.
 enum Taken {
@@ -36,6 +39,7 @@ struct Base {
     primary_key: Vec<usize>,
     defaults: Vec<Option<ArrayRef>>,
     watermark_column: Option<String>,
+    follow: Option<Follow>,
 }
 
 impl Session {
@@ -59,6 +63,7 @@ impl Session {
             schema: Arc::new(Schema::new(fields)),
             primary_key: key,
             watermark_column: None,
+            follow: None,
         };
         check_columns(&base.name, &base.schema)?;
         let _ddl = shared.ddl.lock();
@@ -114,6 +119,7 @@ impl Shared {
             schema,
             primary_key: Vec::new(),
             watermark_column: None,
+            follow: None,
         };
         let object = Some(base.name.clone());
         self.committer.frozen(|frozen| self.add_base(frozen, &catalog, base, replaced.as_deref(), &rows.batches))?;
@@ -129,7 +135,8 @@ impl Shared {
         replaced: Option<&Entry>,
         rows: &[arrow::array::RecordBatch],
     ) -> Result<(), Error> {
-        let Base { name, kind, schema, primary_key, defaults, watermark_column } = base;
+        let Base { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
+        let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
         let id = self.new_relation_id();
         let store_kind = match kind {
             RelationKind::Source => Kind::Append,
@@ -144,6 +151,7 @@ impl Shared {
                 schema: Arc::clone(&schema),
                 primary_key: primary_key.clone(),
                 defaults,
+                follow,
             },
         )?;
         if !rows.is_empty() {
@@ -161,7 +169,14 @@ impl Shared {
             append_only: kind == RelationKind::Source,
             definition: Definition::Base(id),
         };
-        let entry = Entry { info: Arc::new(info), sql: None, reads: Vec::new(), maintained: None, watermark_column };
+        let entry = Entry {
+            info: Arc::new(info),
+            sql: None,
+            reads: Vec::new(),
+            maintained: None,
+            watermark: Some(watermark),
+            watermark_column,
+        };
         self.swap(frozen, catalog, replaced, entry)
     }
 
@@ -255,6 +270,7 @@ impl Shared {
             sql: Some(create.query_text.clone()),
             reads,
             maintained: view.as_ref().map(|view| view.maintained.clone()),
+            watermark: None,
             watermark_column: None,
         };
         Ok((entry, view))
@@ -348,7 +364,7 @@ fn check_unread(catalog: &CatalogState, entry: &Entry, cascade: bool) -> Result<
 fn base_of(create: &CreateRelation) -> Result<Base, Error> {
     let columns = &create.columns;
     let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
-    let default = |column: &laminardb_planner::statement::ColumnDefinition| match &column.default {
+    let default = |column: &ColumnDefinition| match &column.default {
         Some(expr) => default_value(expr, Some(&column.data_type)).map(Some),
         None => Ok(None),
     };
@@ -363,9 +379,19 @@ fn base_of(create: &CreateRelation) -> Result<Base, Error> {
         primary_key: create.primary_key.iter().map(position).collect::<Result<_, _>>()?,
         defaults: columns.iter().map(default).collect::<Result<_, _>>()?,
         watermark_column: create.watermark.as_ref().map(|watermark| watermark.column.clone()),
+        follow: create.watermark.as_ref().map(|watermark| follow_of(watermark, columns)).transpose()?,
     };
     check_columns(&base.name, &base.schema)?;
     Ok(base)
+}
+
+fn follow_of(watermark: &WatermarkDefinition, columns: &[ColumnDefinition]) -> Result<Follow, Error> {
+    let name = &watermark.column;
+    let Some(column) = columns.iter().position(|column| column.name == *name) else {
+        return Err(Error::InvalidSchema(format!("WATERMARK names unknown column {name}")));
+    };
+    let delay = watermark.delay.as_ref().map(|expr| default_value(expr, None)).transpose()?;
+    Follow::new(column, name, &columns[column].data_type, delay.as_ref())
 }
 
 fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {

@@ -103,6 +103,16 @@ impl Session {
         self.shared.check_usable()?;
         let catalog = self.shared.catalog();
         let relation = writable(catalog.named(table)?)?;
+        self.write_to(relation, operation, rows, interrupted)
+    }
+
+    pub(super) fn write_to(
+        &self,
+        relation: RelationId,
+        operation: Operation,
+        rows: Vec<RecordBatch>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<u64, Error> {
         let written = self.shared.committer.commit(vec![Write { relation, operation, rows }], interrupted);
         let applied = self.shared.ended_as(written)?;
         self.shared.count_write(relation, applied.iter().map(|a| a.given).sum());
@@ -228,10 +238,11 @@ impl Shared {
 
 /// The relation that a call writes to.
 fn writable(entry: &Entry) -> Result<RelationId, Error> {
-    entry.relation_id().ok_or_else(|| {
-        let (name, kind) = (entry.name(), entry.kind().keyword());
-        Error::SchemaMismatch(format!("{name} is a {kind}: it cannot be written to"))
-    })
+    entry.relation_id().ok_or_else(|| not_writable(entry))
+}
+
+pub(super) fn not_writable(entry: &Entry) -> Error {
+    Error::SchemaMismatch(format!("{} is a {}: it cannot be written to", entry.name(), entry.kind().keyword()))
 }
 
 fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {

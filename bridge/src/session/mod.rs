@@ -19,6 +19,7 @@ mod queries;
 mod read;
 mod show;
 mod subscribe;
+mod writer;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use crate::subscription::{End, Hub};
 
 pub use queries::QueryInfo;
 pub use subscribe::Target;
+pub use writer::Writer;
 
 /// How a session is opened.
 #[derive(Clone, Copy, Debug)]

@@ -29,6 +29,7 @@ pub use scan::Scan;
 
 use crate::error::Error;
 use crate::ingest;
+use crate::watermark::Follow;
 use append::Append;
 use bag::Bag;
 use encode::Encoder;
@@ -58,6 +59,8 @@ pub struct Spec {
     pub primary_key: Vec<usize>,
     /// For each column the value, an array of one row, that stands in where a write leaves it out; None is NULL.
     pub defaults: Vec<Option<ArrayRef>>,
+    /// The column that its watermark follows.
+    pub follow: Option<Follow>,
 }
 
 /// What a write does with its rows.
@@ -171,7 +174,18 @@ impl Layout {
             Operation::Truncate => Vec::new(),
             _ => batches.iter().map(&mut prepare).collect::<Result<_, Error>>()?,
         };
-        Ok(Prepared { layout: Arc::clone(self), operation, batches })
+        Ok(Prepared { layout: Arc::clone(self), operation, reached: self.reached(operation, &batches), batches })
+    }
+
+    /// Where a write moves the relation's watermark.
+    fn reached(&self, operation: Operation, batches: &[(RecordBatch, Option<Keys>)]) -> Option<i64> {
+        match operation {
+            Operation::Insert | Operation::Upsert | Operation::InsertNew | Operation::InsertMissing => {
+                let follow = self.spec.follow.as_ref()?;
+                batches.iter().filter_map(|(batch, _)| follow.reached(batch)).max()
+            }
+            Operation::Delete | Operation::Truncate => None,
+        }
     }
 
     fn check(&self, operation: Operation) -> Result<(), Error> {
@@ -196,6 +210,8 @@ pub struct Prepared {
     layout: Arc<Layout>,
     operation: Operation,
     batches: Vec<(RecordBatch, Option<Keys>)>,
+    /// Where it moves the relation's watermark.
+    reached: Option<i64>,
 }
 
 impl Prepared {
@@ -385,7 +401,7 @@ impl Store {
         }
     }
 
-    /// Ends successful writes: rows of sources are added, tables tidied up.
+    /// Ends successful writes: rows of sources are added, tables tidied up, watermarks moved.
     fn settle(&mut self, writes: Vec<Prepared>) {
         for write in writes {
             let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
@@ -393,6 +409,9 @@ impl Store {
                 Rows::Append(rows) => write.batches.iter().for_each(|(batch, _)| rows.insert(batch)),
                 Rows::Keyed(rows) => rows.settle(),
                 Rows::Bag(rows) => rows.settle(),
+            }
+            if let (Some(follow), Some(reached)) = (&write.layout.spec.follow, write.reached) {
+                follow.watermark().advance(reached);
             }
         }
     }

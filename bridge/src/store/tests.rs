@@ -24,7 +24,7 @@ struct Harness {
 }
 
 fn spec(kind: Kind, schema: &SchemaRef, primary_key: Vec<usize>) -> Spec {
-    Spec { name: "t".into(), kind, schema: Arc::clone(schema), primary_key, defaults: Vec::new() }
+    Spec { name: "t".into(), kind, schema: Arc::clone(schema), primary_key, defaults: Vec::new(), follow: None }
 }
 
 impl Harness {

@@ -1,0 +1,103 @@
+//! `Writer`: writes to one relation, and says how far the time of its rows has come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+use laminardb_dataflow::RelationId;
+use laminardb_planner::RelationInfo;
+
+use super::dml::not_writable;
+use super::{Interrupted, Session};
+use crate::error::Error;
+use crate::store::Operation;
+use crate::watermark::Watermark;
+
+/// Writes to one source or table until it, or its session, is closed; keeps the session alive.
+pub struct Writer {
+    session: Session,
+    relation: RelationId,
+    info: Arc<RelationInfo>,
+    watermark: Arc<Watermark>,
+    closed: AtomicBool,
+}
+
+impl Session {
+    /// A writer to a source or table.
+    pub fn writer(&self, table: &str) -> Result<Writer, Error> {
+        self.shared.check_usable()?;
+        let catalog = self.shared.catalog();
+        let entry = catalog.named(table)?;
+        let (Some(relation), Some(watermark)) = (entry.relation_id(), &entry.watermark) else {
+            return Err(not_writable(entry));
+        };
+        Ok(Writer {
+            session: self.clone(),
+            relation,
+            info: Arc::clone(&entry.info),
+            watermark: Arc::clone(watermark),
+            closed: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Writer {
+    /// Whether it may be used.
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire) && !self.session.is_closed()
+    }
+
+    /// What is written to.
+    pub fn relation(&self) -> Result<&RelationInfo, Error> {
+        self.check_open()?;
+        Ok(&self.info)
+    }
+
+    /// The relation's watermark.
+    pub fn current_watermark(&self) -> Result<i64, Error> {
+        self.check_open()?;
+        Ok(self.watermark.current())
+    }
+
+    /// Moves the relation's watermark forward; a lower value is ignored.
+    pub fn advance_watermark(&self, to: i64) -> Result<(), Error> {
+        self.check_open()?;
+        self.session.shared.check_usable()?;
+        self.watermark.advance(to);
+        Ok(())
+    }
+
+    /// Stores rows as [`Session::insert_interruptible`] does.
+    pub fn insert(&self, rows: Vec<RecordBatch>, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        self.check_open()?;
+        self.session.shared.check_usable()?;
+        // Another relation may have the name by now.
+        let catalog = self.session.shared.catalog();
+        if !catalog.entries().iter().any(|entry| entry.relation_id() == Some(self.relation)) {
+            return Err(Error::TableNotFound(self.info.name.clone()));
+        }
+        self.session.write_to(self.relation, Operation::Insert, rows, interrupted)
+    }
+
+    /// Waits until all writes that returned before are through all views.
+    pub fn flush(&self, interrupted: Interrupted<'_>) -> Result<(), Error> {
+        self.check_open()?;
+        self.session.wait(None, interrupted).map(|_| ())
+    }
+
+    /// Ends it, then waits as [`Writer::flush`] does. Idempotent.
+    pub fn close(&self, interrupted: Interrupted<'_>) -> Result<(), Error> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        match self.session.wait(None, interrupted) {
+            // A session that has ended has nothing left to wait for.
+            Err(Error::ConnectionClosed | Error::Shutdown) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.is_open() { Ok(()) } else { Err(Error::WriterClosed) }
+    }
+}
