@@ -64,6 +64,8 @@ pub struct StreamMetrics {
     pub name: String,
     /// Changes while it was watched.
     pub total_events: u64,
+    /// Failing rows it left out, of a view made to skip them.
+    pub total_errors: u64,
     /// Undelivered rows of its slowest subscriber.
     pub pending: u64,
     /// That subscriber's bound.
@@ -145,10 +147,12 @@ impl Session {
             return None;
         }
         let view = entry.maintained.as_ref()?;
-        let ViewCounters { emitted, pending, capacity, .. } = self.shared.hub().counters(view.id).unwrap_or_default();
+        let ViewCounters { emitted, left_out, pending, capacity, .. } =
+            self.shared.hub().counters(view.id).unwrap_or_default();
         Some(StreamMetrics {
             name: entry.name().to_owned(),
             total_events: emitted,
+            total_errors: left_out,
             pending: pending as u64,
             capacity: capacity as u64,
             watermark: self.shared.catalog().bases(entry).into_iter().map(current).min().unwrap_or(NO_WATERMARK),

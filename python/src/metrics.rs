@@ -108,6 +108,7 @@ pub(crate) struct StreamMetrics {
     name: String,
     /// Changes.
     total_events: u64,
+    total_errors: u64,
     /// Undelivered rows of its slowest subscriber.
     pending: u64,
     /// How many that one may have.
@@ -132,6 +133,7 @@ impl From<metrics::StreamMetrics> for StreamMetrics {
         Self {
             name: metrics.name,
             total_events: metrics.total_events,
+            total_errors: metrics.total_errors,
             pending: metrics.pending,
             capacity: metrics.capacity,
             // The engine never waits for a reader.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use laminardb_bridge::catalog::Entry;
 use laminardb_bridge::session::Target as Subscribed;
+use laminardb_bridge::subscription::FailedRow;
 use laminardb_bridge::{Error, Params, Session, SessionConfig, SubscribeOptions};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -742,6 +743,20 @@ impl Connection {
     fn metrics(&self, py: Python<'_>) -> PyResult<PipelineMetrics> {
         let session = self.live(py)?;
         checked(py, detached(py, || session.metrics())).map(PipelineMetrics::from)
+    }
+
+    /// The last 1,000 rows that a view made to skip failing rows left out: row, expression and message of each.
+    fn errors<'py>(&self, py: Python<'py>, view: &str) -> PyResult<Bound<'py, PyList>> {
+        let session = self.live(py)?;
+        let rows = checked(py, attentive(py, |stop| session.left_out(view, stop))?)?;
+        let dict = |row: FailedRow| {
+            let dict = PyDict::new(py);
+            dict.set_item("row", row.row)?;
+            dict.set_item("expression", row.expression)?;
+            dict.set_item("message", row.message)?;
+            Ok(dict)
+        };
+        PyList::new(py, rows.into_iter().map(dict).collect::<PyResult<Vec<_>>>()?)
     }
 
     /// Counters of a source or table; None when there is none of that name.

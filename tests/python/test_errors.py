@@ -195,3 +195,92 @@ def test_division_by_zero_is_null_of_columns_that_are_not(conn: laminardb.Connec
     assert sorted(conn.sql("SELECT a, a / b AS q, (a / b) IS NULL AS n FROM t").fetchall()) == expected
     assert sorted(conn.sql("SELECT * FROM v").fetchall()) == expected
     assert conn.sql("SELECT a FROM t WHERE a / b IS NULL").fetchall() == [(1,)]
+
+
+@pytest.fixture
+def skipping(conn: laminardb.Connection) -> laminardb.Connection:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, text VARCHAR)")
+    conn.execute("CREATE MATERIALIZED VIEW v AS SELECT id, CAST(text AS BIGINT) AS n FROM t WITH ('on_error' = 'skip')")
+    return conn
+
+
+def total_errors(conn: laminardb.Connection, view: str = "v") -> int:
+    metrics = conn.stream_metrics(view)
+    assert metrics is not None
+    return metrics.total_errors
+
+
+def test_rows_left_out_are_listed_and_counted(skipping: laminardb.Connection) -> None:
+    assert skipping.errors("v") == []
+    skipping.insert("t", {"id": [1, 2, 3], "text": ["1", "x", "y"]})
+    errors = skipping.errors("V")
+    assert [set(error) for error in errors] == [{"row", "expression", "message"}] * 2
+    assert [error["row"] for error in errors] == ["(2, x)", "(3, y)"]
+    assert all("CAST" in error["expression"].upper() and error["message"] for error in errors)
+    assert total_errors(skipping) == 2
+    assert skipping.sql("SELECT * FROM v").fetchall() == [(1, 1)]
+
+
+def test_a_row_that_is_gone_stays_listed(skipping: laminardb.Connection) -> None:
+    skipping.insert("t", {"id": 1, "text": "x"})
+    skipping.insert("t", {"id": 1, "text": "1"})
+    skipping.insert("t", {"id": 1, "text": "y"})
+    assert [error["row"] for error in skipping.errors("v")] == ["(1, x)", "(1, y)"]
+    assert total_errors(skipping) == 2
+
+
+def test_the_last_thousand_rows_left_out_are_listed(skipping: laminardb.Connection) -> None:
+    skipping.insert("t", {"id": list(range(700)), "text": ["x"] * 700})
+    skipping.insert("t", {"id": list(range(700, 1400)), "text": ["y"] * 700})
+    errors = skipping.errors("v")
+    assert len(errors) == 1000
+    assert [error["row"].endswith("y)") for error in errors] == [False] * 300 + [True] * 700
+    assert total_errors(skipping) == 1400
+
+
+def test_equal_rows_left_out_count_each(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE SOURCE s (text VARCHAR)")
+    conn.insert("s", {"text": ["x", "x", "1"]})
+    conn.execute("CREATE STREAM v AS SELECT CAST(text AS BIGINT) AS n FROM s WITH ('on_error' = 'skip')")
+    assert [error["row"] for error in conn.errors("v")] == ["(x)", "(x)"]
+    conn.insert("s", {"text": ["x"]})
+    assert len(conn.errors("v")) == 3
+    assert total_errors(conn) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rows_left_out_with_any_number_of_workers(workers: int) -> None:
+    with laminardb.open(":memory:", config=laminardb.LaminarConfig(workers=workers)) as conn:
+        conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, text VARCHAR)")
+        conn.execute(
+            "CREATE MATERIALIZED VIEW v AS SELECT sum(CAST(text AS BIGINT)) AS n FROM t WITH ('on_error' = 'skip')"
+        )
+        conn.insert("t", {"id": list(range(60)), "text": ["1", "x", "z"] * 20})
+        for text in ("x", "y"):
+            conn.insert("t", {"id": 1, "text": text})
+        assert len(conn.errors("v")) == total_errors(conn) == 41
+        assert conn.sql("SELECT n FROM v").fetchone() == (20,)
+
+
+def test_only_a_view_that_skips_leaves_rows_out(skipping: laminardb.Connection) -> None:
+    skipping.execute("CREATE MATERIALIZED VIEW strict AS SELECT CAST(text AS BIGINT) AS n FROM t")
+    skipping.execute("CREATE MATERIALIZED VIEW above AS SELECT n + 1 AS m FROM v")
+    skipping.execute("CREATE VIEW plain AS SELECT * FROM t")
+    skipping.insert("t", {"id": 1, "text": "x"})
+    assert (skipping.errors("strict"), skipping.errors("above")) == ([], [])
+    assert (total_errors(skipping, "strict"), total_errors(skipping, "above")) == (0, 0)
+    for name, code in (("t", codes.SCHEMA_MISMATCH), ("plain", codes.SCHEMA_MISMATCH), ("nope", codes.TABLE_NOT_FOUND)):
+        with pytest.raises(laminardb.SchemaError) as error:
+            skipping.errors(name)
+        assert error.value.code == code
+
+
+def test_rows_left_out_of_a_closed_connection(skipping: laminardb.Connection) -> None:
+    skipping.insert("t", {"id": 1, "text": "x"})
+    skipping.shutdown()
+    with pytest.raises(laminardb.LaminarError) as error:
+        skipping.errors("v")
+    assert error.value.code == codes.SHUTDOWN
+    skipping.close()
+    with pytest.raises(laminardb.ConnectionError):
+        skipping.errors("v")

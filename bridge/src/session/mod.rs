@@ -15,6 +15,7 @@ mod ddl;
 mod dml;
 mod explain;
 mod install;
+mod left_out;
 mod queries;
 mod read;
 mod show;

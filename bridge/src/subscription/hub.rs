@@ -4,7 +4,7 @@
 //! frontiers has passed their time. Callbacks come on worker threads, so all done here is short: shards are moved, not
 //! looked into; the first reader decodes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -13,6 +13,27 @@ use parking_lot::{Mutex, RwLock};
 
 use super::change::Shape;
 use super::queue::{Closed, End, Queue};
+
+/// Rows left out that stay listed, per view.
+const KEPT: usize = 1000;
+
+/// A row on which an expression of a view failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FailedRow {
+    /// Text of the expression.
+    pub expression: String,
+    /// Why it failed.
+    pub message: String,
+    /// The row it failed on, as text.
+    pub row: String,
+}
+
+impl FailedRow {
+    fn text(&self) -> String {
+        let FailedRow { expression, message, row } = self;
+        format!("{expression} fails: {message}; the row is {row}")
+    }
+}
 
 /// What the hub holds of one view.
 struct Channel {
@@ -41,7 +62,10 @@ struct ChannelState {
     /// What subscribers are told when the view's last time is closed.
     ending: Option<End>,
     /// Per worker, the failing rows as of the last time published, with how often each is there.
-    failures: Vec<Vec<(String, Diff)>>,
+    failures: Vec<Vec<(FailedRow, Diff)>>,
+    /// The last rows left out, of a view that leaves failing rows out.
+    left_out: VecDeque<FailedRow>,
+    left_out_ever: u64,
     emitted: u64,
     discarded: u64,
 }
@@ -49,7 +73,7 @@ struct ChannelState {
 #[derive(Default)]
 struct PendingTime {
     shards: Vec<(usize, UpdateBatch)>,
-    failures: Vec<(usize, Vec<(String, Diff)>)>,
+    failures: Vec<(usize, Vec<(FailedRow, Diff)>)>,
     /// A view under this one fails at this time.
     failure: Option<String>,
 }
@@ -61,6 +85,8 @@ pub struct ViewCounters {
     pub emitted: u64,
     /// Rows discarded from queues of readers that were too slow.
     pub discarded: u64,
+    /// Failing rows left out since the view was made.
+    pub left_out: u64,
     /// Undelivered rows of the slowest subscriber.
     pub pending: usize,
     /// That subscriber's bound.
@@ -92,6 +118,8 @@ impl Hub {
             subscribers: Vec::new(),
             ending: None,
             failures: vec![Vec::new(); self.workers],
+            left_out: VecDeque::new(),
+            left_out_ever: 0,
             emitted: 0,
             discarded: 0,
         };
@@ -145,6 +173,7 @@ impl Hub {
         let mut counters = ViewCounters {
             emitted: state.emitted,
             discarded: state.discarded,
+            left_out: state.left_out_ever,
             subscribers: state.subscribers.len(),
             ..ViewCounters::default()
         };
@@ -156,6 +185,13 @@ impl Hub {
             }
         }
         Some(counters)
+    }
+
+    /// The last rows that `view`, which leaves failing rows out, left out, in the order of their times.
+    pub(crate) fn left_out(&self, view: ViewId) -> Vec<FailedRow> {
+        let Some(channel) = self.channel(view) else { return Vec::new() };
+        let state = channel.state.lock();
+        state.left_out.iter().cloned().collect()
     }
 
     /// Rows discarded from slow readers' queues since the start, over all views.
@@ -187,7 +223,7 @@ impl Hub {
     }
 
     /// One worker's failing rows as of a time that is about to close there.
-    pub(super) fn take_failures(&self, worker: usize, view: ViewId, time: Time, failures: Vec<(String, Diff)>) {
+    pub(super) fn take_failures(&self, worker: usize, view: ViewId, time: Time, failures: Vec<(FailedRow, Diff)>) {
         let Some(channel) = self.channel(view) else { return };
         let mut state = channel.state.lock();
         state.pending.entry(time).or_default().failures.push((worker, failures));
@@ -267,9 +303,7 @@ impl ChannelState {
 
     fn publish_time(&mut self, time: Time, mut pending: PendingTime, channel: &Channel, published: &mut Published) {
         let changed = !pending.failures.is_empty();
-        for (worker, failures) in pending.failures {
-            self.failures[worker] = failures;
-        }
+        self.take_in(pending.failures, channel.strict);
         if channel.strict
             && changed
             && let Some(row) = self.failing_row()
@@ -295,11 +329,39 @@ impl ChannelState {
 
     /// A row that fails, all workers taken together.
     fn failing_row(&self) -> Option<String> {
-        let mut live: BTreeMap<&str, Diff> = BTreeMap::new();
+        let mut live: BTreeMap<&FailedRow, Diff> = BTreeMap::new();
         for (row, count) in self.failures.iter().flatten() {
             *live.entry(row).or_default() += count;
         }
-        live.into_iter().find(|(_, count)| *count > 0).map(|(row, _)| row.to_owned())
+        live.into_iter().find(|(_, count)| *count > 0).map(|(row, _)| row.text())
+    }
+
+    /// Takes in the failing rows as they are now on some workers; those that are new, all workers taken together, are
+    /// noted as left out unless they end subscriptions.
+    fn take_in(&mut self, failures: Vec<(usize, Vec<(FailedRow, Diff)>)>, strict: bool) {
+        let mut before: BTreeMap<usize, Vec<(FailedRow, Diff)>> = BTreeMap::new();
+        for (worker, failures) in failures {
+            let old = std::mem::replace(&mut self.failures[worker], failures);
+            before.entry(worker).or_insert(old);
+        }
+        if strict {
+            return;
+        }
+        let mut more: BTreeMap<&FailedRow, Diff> = BTreeMap::new();
+        for (worker, old) in &before {
+            for (row, count) in &self.failures[*worker] {
+                *more.entry(row).or_default() += count;
+            }
+            for (row, count) in old {
+                *more.entry(row).or_default() -= count;
+            }
+        }
+        for (row, count) in more {
+            let count = usize::try_from(count).unwrap_or(0);
+            self.left_out_ever += count as u64;
+            self.left_out.extend(std::iter::repeat_n(row, count.min(KEPT)).cloned());
+        }
+        self.left_out.drain(..self.left_out.len().saturating_sub(KEPT));
     }
 
     /// Ends all subscriptions: the view's rows cannot all be computed.
@@ -321,7 +383,7 @@ impl ChangeSink for Hub {
     fn failures(&self, worker: usize, view: ViewId, time: Time, failures: Vec<LiveError>) {
         let text = |error: LiveError| {
             let LiveError { expression, message, row, count } = error;
-            (format!("{expression} fails: {message}; the row is {row}"), count)
+            (FailedRow { expression, message, row }, count)
         };
         self.take_failures(worker, view, time, failures.into_iter().map(text).collect());
     }

@@ -21,7 +21,7 @@ use crate::error::Error;
 pub(crate) use change::repeat;
 pub use change::{ChangeBatch, MAX_BATCH_ROWS, Op, Shape};
 pub(crate) use hub::ViewSetup;
-pub use hub::{Hub, ViewCounters};
+pub use hub::{FailedRow, Hub, ViewCounters};
 pub(crate) use queue::End;
 use queue::{Queue, Taken};
 

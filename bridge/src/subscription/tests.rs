@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use laminardb_dataflow::{Diffs, UpdateBatch, update::PerRow};
+use laminardb_dataflow::{Diff, Diffs, UpdateBatch, update::PerRow};
 
 use super::*;
 
@@ -35,6 +35,11 @@ fn hub(workers: usize, key: Option<Vec<usize>>) -> Arc<Hub> {
 fn setup(key: Option<Vec<usize>>, under: Vec<ViewId>) -> ViewSetup {
     let shape = Arc::new(Shape::new(schema(), key).expect("types with a row encoding"));
     ViewSetup { shape, strict: true, under }
+}
+
+fn bad(count: Diff) -> Vec<(FailedRow, Diff)> {
+    let row = FailedRow { expression: "x".to_owned(), message: "bad".to_owned(), row: "(1)".to_owned() };
+    vec![(row, count)]
 }
 
 fn subscribe(hub: &Arc<Hub>, max_pending: usize) -> Subscription {
@@ -173,17 +178,16 @@ fn failing_rows_end_a_subscription_after_the_times_before() {
     let hub = hub(1, None);
     let subscription = subscribe(&hub, 100);
     hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_failures(0, VIEW, 2, vec![("bad row".to_owned(), 1)]);
+    hub.take_failures(0, VIEW, 2, bad(1));
     hub.take_frontier(0, VIEW, 3);
     assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
     let error = subscription.try_next().expect_err("failed");
-    assert_eq!((error.code(), error.to_string().as_str()), (600, "bad row"));
+    assert_eq!((error.code(), error.to_string().as_str()), (600, "x fails: bad; the row is (1)"));
 }
 
 #[test]
 fn a_failing_row_taken_back_at_another_worker_is_none() {
     let hub = hub(2, None);
-    let bad = |count| vec![("bad row".to_owned(), count)];
     hub.take_failures(0, VIEW, 1, bad(1));
     hub.take_frontier(0, VIEW, 2);
     hub.take_frontier(1, VIEW, 2);
@@ -208,7 +212,7 @@ fn failing_rows_of_a_view_end_the_subscriptions_of_views_on_it_at_that_time() {
     hub.open(upper, setup(None, vec![VIEW]));
     let starting = Starting::new(&hub, upper, schema(), 100).expect("an open view");
     let subscription = starting.start(0, Vec::new());
-    hub.take_failures(0, VIEW, 2, vec![("bad row".to_owned(), 1)]);
+    hub.take_failures(0, VIEW, 2, bad(1));
     hub.take_frontier(0, VIEW, 3);
     hub.take_changes(0, upper, 1, &update(1, &[(1, "a", 1)]));
     hub.take_changes(0, upper, 2, &update(2, &[(2, "b", 1)]));
@@ -279,4 +283,22 @@ fn dropping_the_last_handle_releases_once() {
     assert!(!released.load(Ordering::SeqCst));
     drop(clone);
     assert!(released.load(Ordering::SeqCst));
+}
+
+#[test]
+fn rows_left_out_are_counted_once_whichever_worker_sees_them() {
+    let hub = Arc::new(Hub::new(2));
+    hub.open(VIEW, ViewSetup { strict: false, ..setup(None, Vec::new()) });
+    let close = |time| (0..2).for_each(|worker| hub.take_frontier(worker, VIEW, time));
+    hub.take_failures(0, VIEW, 1, bad(2));
+    close(2);
+    // The same row goes on one worker and comes on the other.
+    hub.take_failures(0, VIEW, 2, bad(3));
+    hub.take_failures(1, VIEW, 2, bad(-1));
+    close(3);
+    assert_eq!(hub.left_out(VIEW).len(), 2);
+    hub.take_failures(1, VIEW, 3, bad(2000));
+    close(4);
+    assert_eq!(hub.left_out(VIEW).len(), 1000);
+    assert_eq!(hub.counters(VIEW).expect("an open view").left_out, 2003);
 }
