@@ -14,5 +14,5 @@ pub mod watermark;
 pub use error::Error;
 pub use laminardb_planner::statement::type_name;
 pub use laminardb_planner::{Params, RelationKind};
-pub use session::{Outcome, QueryOutput, Session, SessionConfig, SessionState, Target, Writer};
+pub use session::{NextRows, Outcome, QueryOutput, QueryStream, Session, SessionConfig, SessionState, Target, Writer};
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};

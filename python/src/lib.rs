@@ -17,6 +17,7 @@ mod result;
 mod schema;
 mod session;
 mod show;
+mod stream;
 mod subscription;
 mod value;
 mod writer;
@@ -34,6 +35,7 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<config::LaminarConfig>()?;
     module.add_class::<session::Connection>()?;
     module.add_class::<writer::Writer>()?;
+    module.add_class::<stream::QueryStreamIter>()?;
     module.add_class::<result::QueryResult>()?;
     module.add_class::<result::ExecuteResult>()?;
     module.add_class::<subscription::ChangeBatch>()?;

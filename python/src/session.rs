@@ -25,6 +25,7 @@ use crate::params;
 use crate::result::{ExecuteResult, QueryResult};
 use crate::schema;
 use crate::show::picture;
+use crate::stream::QueryStreamIter;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 use crate::value::{self, Target};
 use crate::writer::Writer;
@@ -376,6 +377,15 @@ impl Connection {
         let done = interruptible(py, |stop| session.execute_interruptible(sql, &params, stop))?;
         let outcome = checked(py, done)?;
         Ok(ExecuteResult::new(outcome))
+    }
+
+    /// The rows of a query in batches, as they are read.
+    #[pyo3(signature = (sql, params=None))]
+    fn stream(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryStreamIter> {
+        let session = self.live(py)?;
+        let params = params::from_python(params)?;
+        let stream = interruptible(py, |stop| session.stream(sql, &params, stop))?;
+        checked(py, stream).map(QueryStreamIter::new)
     }
 
     /// The plan that would keep a query up to date, as indented text.

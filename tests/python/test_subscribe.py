@@ -438,6 +438,7 @@ conn.create_table("t", {"a": "int64"})
 conn.insert("t", {"a": list(range(3000))})
 conn.create_table("keyed", {"a": "int64"}, primary_key="a")
 sub = conn.subscribe_stream("t")
+writer = conn.writer("keyed")
 call = conn.subscribe_stream_callback("t", lambda batch: None)
 busy, rows = "FROM t a, t b, keyed c WHERE (a.a + b.a * c.a) % 7 = 3", {"a": [1]}
 long = "SELECT count(*) FROM t a, t b, t c WHERE (a.a + b.a * c.a) % 7 = 3"
@@ -447,9 +448,13 @@ waits = {
     "timeout": lambda: sub.next_timeout(60_000),
     "callback": call.wait,
     "query": lambda: conn.sql(long),
+    "stream": lambda: next(stream),
     "subscribe": lambda: conn.subscribe("SELECT count(*) AS n " + busy),
     "insert": lambda: conn.insert("keyed", rows),
     "upsert": lambda: conn.upsert("keyed", rows),
+    "writer": lambda: writer.insert(rows),
+    "flush": writer.flush,
+    "writer close": writer.close,
     "delete": lambda: conn.delete("keyed", rows),
     "wait": conn.wait,
     "shutdown": conn.shutdown,
@@ -457,10 +462,12 @@ waits = {
 }
 name = sys.argv[1]
 wait = waits[name]
-if name in ("insert", "upsert", "delete", "wait", "shutdown", "close"):
+if name == "stream":
+    stream = conn.stream(long)
+if list(waits).index(name) > list(waits).index("subscribe"):
     # Nine million rows to look at: the engine is busy for long, and the buffer of keyed full.
     conn.execute("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n " + busy)
-if list(waits).index(name) > 4:
+if list(waits).index(name) >= list(waits).index("subscribe"):
     conn.insert("keyed", rows)
 
 wishes, sent = queue.SimpleQueue(), []
@@ -508,8 +515,8 @@ print("alive", flush=True)
 os._exit(0)
 """
 
-WAITS = ["next", "iteration", "timeout", "callback", "query", "subscribe"]
-WAITS += ["insert", "upsert", "delete", "wait", "shutdown", "close"]
+WAITS = ["next", "iteration", "timeout", "callback", "query", "stream", "subscribe"]
+WAITS += ["insert", "upsert", "writer", "flush", "writer close", "delete", "wait", "shutdown", "close"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the platform cannot signal a thread")

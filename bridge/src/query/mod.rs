@@ -50,6 +50,9 @@ pub(crate) type Contents = HashMap<CollectionId, Vec<RecordBatch>>;
 /// Tells whether the caller wants the query to stop, and how it then ends.
 pub(crate) type Interrupt<'a> = &'a dyn Fn() -> Option<Error>;
 
+/// Is given the batches of an answer; its error ends the query.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), Error>;
+
 /// Plans and runs bound queries.
 pub(crate) struct Executor {
     state: SessionState,
@@ -97,13 +100,31 @@ impl Executor {
         schema: &SchemaRef,
         interrupt: Interrupt<'_>,
     ) -> std::result::Result<Vec<RecordBatch>, Error> {
+        let mut batches = Vec::new();
+        self.run_each(plan, contents, schema, interrupt, &mut |batch| {
+            batches.push(batch);
+            Ok(())
+        })?;
+        Ok(batches)
+    }
+
+    /// Runs an optimised plan, and gives each batch to `take` before the next one is made; they have `schema`, none is
+    /// empty. Must not be called inside a runtime.
+    pub(crate) fn run_each(
+        &self,
+        plan: LogicalPlan,
+        contents: &Contents,
+        schema: &SchemaRef,
+        interrupt: Interrupt<'_>,
+        take: Take<'_>,
+    ) -> std::result::Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::Internal(format!("cannot start a query: {error}")))?;
         runtime.block_on(async {
             let physical = self.plan(plan, contents).await.map_err(query_error)?;
-            let batches = self.collect(physical, interrupt).await?;
-            batches.into_iter().map(|batch| relabel(&batch, schema).map_err(query_error)).collect()
+            let mut relabelled = |batch: RecordBatch| take(relabel(&batch, schema).map_err(query_error)?);
+            self.each(physical, interrupt, &mut relabelled).await
         })
     }
 
@@ -118,24 +139,24 @@ impl Executor {
         planner.create_physical_plan(&plan, &self.state).await
     }
 
-    async fn collect(
+    async fn each(
         &self,
         physical: Arc<dyn ExecutionPlan>,
         interrupt: Interrupt<'_>,
-    ) -> std::result::Result<Vec<RecordBatch>, Error> {
+        take: Take<'_>,
+    ) -> std::result::Result<(), Error> {
         let mut stream = pin!(execute_stream(physical, self.state.task_ctx()).map_err(query_error)?);
-        let mut batches = Vec::new();
         loop {
             let next = std::future::poll_fn(|context| match interrupt() {
                 Some(error) => Poll::Ready(Err(error)),
                 None => stream.as_mut().poll_next(context).map(Ok),
             });
             match next.await? {
-                None => return Ok(batches),
+                None => return Ok(()),
                 Some(batch) => {
                     let batch = batch.map_err(query_error)?;
                     if batch.num_rows() > 0 {
-                        batches.push(batch);
+                        take(batch)?;
                     }
                 }
             }

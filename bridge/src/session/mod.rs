@@ -19,6 +19,7 @@ mod left_out;
 mod queries;
 mod read;
 mod show;
+mod stream;
 mod subscribe;
 mod writer;
 
@@ -44,6 +45,7 @@ use crate::query::Executor;
 use crate::subscription::{End, Hub};
 
 pub use queries::QueryInfo;
+pub use stream::{NextRows, QueryStream};
 pub use subscribe::Target;
 pub use writer::Writer;
 
@@ -224,10 +226,7 @@ impl Session {
         interrupted: Interrupted<'_>,
     ) -> Result<QueryOutput, Error> {
         self.shared.check_usable()?;
-        let statements = parse(sql, params)?;
-        if let Some(other) = statements.iter().find(|parsed| !parsed.statement.is_read()) {
-            return Err(Error::QueryFailed(format!("not a query, use execute: {}", first_words(&other.text))));
-        }
+        let statements = read_statements(sql, params)?;
         let mut last = None;
         for parsed in &statements {
             match self.shared.ended_as(self.run(parsed, params, interrupted))? {
@@ -334,6 +333,7 @@ impl Session {
             *state = SessionState::Closed;
         }
         self.shared.hub.end_all(&End::Cancelled);
+        self.shared.queries.close();
         self.shared.engine.shutdown();
     }
 
@@ -460,6 +460,15 @@ fn parse(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
     let statements = statement::parse(sql)?;
     params.all_used(&statements)?;
     Ok(statements)
+}
+
+/// The statements of a text that only reads.
+fn read_statements(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
+    let statements = parse(sql, params)?;
+    match statements.iter().find(|parsed| !parsed.statement.is_read()) {
+        Some(other) => Err(Error::QueryFailed(format!("not a query, use execute: {}", first_words(&other.text)))),
+        None => Ok(statements),
+    }
 }
 
 fn empty_statement() -> Error {

@@ -1,11 +1,12 @@
 //! The queries and subscriptions of a session by id, so that they can be listed and cancelled.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::stream::Control;
 use crate::error::Error;
 
 /// Finished queries that stay listed.
@@ -29,6 +30,8 @@ pub(super) enum Cancel {
     Flag(Arc<AtomicBool>),
     /// It is told.
     Call(Arc<dyn Fn() + Send + Sync>),
+    /// It is a stream.
+    Stream(Weak<Control>),
 }
 
 struct Record {
@@ -106,9 +109,30 @@ impl Registry {
         match cancel {
             Some(Cancel::Flag(flag)) => flag.store(true, Ordering::Relaxed),
             Some(Cancel::Call(call)) => call(),
+            Some(Cancel::Stream(stream)) => {
+                if let Some(stream) = stream.upgrade() {
+                    stream.cancel();
+                }
+            }
             None => {}
         }
         Ok(())
+    }
+
+    /// Ends all queries and streams because the session is closed; subscriptions are ended by the hub.
+    pub(super) fn close(&self) {
+        let running: Vec<Cancel> = self.records.lock().running.iter().filter_map(|r| r.cancel.clone()).collect();
+        for cancel in running {
+            match cancel {
+                Cancel::Flag(flag) => flag.store(true, Ordering::Relaxed),
+                Cancel::Call(_) => {}
+                Cancel::Stream(stream) => {
+                    if let Some(stream) = stream.upgrade() {
+                        stream.close();
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use datafusion::logical_expr::LogicalPlan;
 use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
 use laminardb_planner::bind::bind_query;
@@ -72,17 +73,16 @@ impl Shared {
     ) -> Result<QueryOutput, Error> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let _listed = self.queries.begin(text, Cancel::Flag(Arc::clone(&cancelled)));
+        // A session that is closed from here on tells the query.
+        self.check_open()?;
         let interrupt = || {
             if cancelled.load(Ordering::Relaxed) {
-                return Some(Error::QueryCancelled("the query was cancelled".to_owned()));
+                let cancelled = Error::QueryCancelled("the query was cancelled".to_owned());
+                return Some(self.check_open().err().unwrap_or(cancelled));
             }
             interrupted().then_some(Error::Interrupted)
         };
-        let plan = rewrite::optimise(query)?;
-        let mut reads = Reads { collections: Vec::new(), strict: strict_views(catalog, &query.relations) };
-        for (collection, relation) in scanned(&plan)? {
-            reads.collections.push((collection, relation.name.clone()));
-        }
+        let (plan, mut reads) = reads_of(catalog, query)?;
         let taken = freeze(&mut |frozen| reads.take(frozen, &self.engine))?;
         let contents = taken.wait(&interrupt)?;
         let batches = self.executor.run(plan, &contents, &query.schema, &interrupt)?;
@@ -90,9 +90,19 @@ impl Shared {
     }
 }
 
+/// The optimised plan of a query, and what it has to read.
+pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(LogicalPlan, Reads), Error> {
+    let plan = rewrite::optimise(query)?;
+    let mut reads = Reads { collections: Vec::new(), strict: strict_views(catalog, &query.relations) };
+    for (collection, relation) in scanned(&plan)? {
+        reads.collections.push((collection, relation.name.clone()));
+    }
+    Ok((plan, reads))
+}
+
 impl Reads {
     /// Takes all rows at one moment, without waiting.
-    fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<Taken, Error> {
+    pub(super) fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<Taken, Error> {
         let (mut scans, mut views) = (Vec::new(), Vec::new());
         for (collection, name) in &self.collections {
             match collection {

@@ -1,0 +1,274 @@
+//! `QueryStream`: the answer of one query, batch by batch, as it is read.
+//!
+//! What is read is taken at one moment, when the stream is made; then a thread of the stream runs the query, and waits
+//! after each batch until it is taken.
+//!
+//! ```text
+//! thread --batches of one query--> channel of one --> QueryStream::next
+//!    ^                                                    |
+//!    +------------------ Control: it is over -------------+
+//! ```
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
+use datafusion::logical_expr::LogicalPlan;
+use laminardb_planner::Params;
+use laminardb_planner::statement::Statement;
+use parking_lot::Mutex;
+
+use super::queries::{Cancel, Running};
+use super::read::{Taken, reads_of};
+use super::{Interrupted, Outcome, QueryOutput, Session, Shared, empty_statement, read_statements};
+use crate::error::Error;
+
+/// No batch has more rows.
+const MAX_ROWS: usize = 65_536;
+
+/// Stack of the thread of a query, for deep ones.
+const STACK: usize = 8 << 20;
+
+/// What waiting for rows found.
+#[derive(Clone, Debug)]
+pub enum NextRows {
+    /// Rows; never none.
+    Batch(RecordBatch),
+    /// Nothing came in the time given.
+    TimedOut,
+    /// No more will come.
+    Ended,
+}
+
+/// The answer of a query in batches. Keeps its session alive; dropping it ends the query.
+pub struct QueryStream {
+    schema: SchemaRef,
+    batches: Receiver<Result<RecordBatch, Error>>,
+    over: Receiver<Infallible>,
+    control: Arc<Control>,
+    _session: Session,
+}
+
+/// What a stream, its thread and the list of queries share.
+#[derive(Default)]
+pub(super) struct Control {
+    /// Nobody wants more of the answer, or a reader has met its end.
+    is_over: AtomicBool,
+    /// A reader has met its end; another may still have a batch in hand.
+    is_read: AtomicBool,
+    /// The thread has sent all, the error that ended the query included.
+    is_complete: AtomicBool,
+    /// The session was closed under the reader, who has not been told.
+    closed: AtomicBool,
+    /// Dropped to wake all who wait.
+    open: Mutex<Option<Sender<Infallible>>>,
+    listed: Mutex<Option<Running>>,
+}
+
+impl Control {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        drop(self.open.lock().take());
+        let listed = self.listed.lock().take();
+        drop(listed);
+    }
+
+    /// Ends the stream because nobody wants the rest.
+    pub(super) fn cancel(&self) {
+        self.closed.store(false, Ordering::Release);
+        self.end();
+    }
+
+    /// Ends the stream because its session ends: the rest of the answer is missing, which the reader is told once.
+    pub(super) fn close(&self) {
+        if !self.is_over() {
+            self.closed.store(true, Ordering::Release);
+            self.end();
+        }
+    }
+
+    /// How a stream that is over answers.
+    fn answer(&self) -> Result<NextRows, Error> {
+        if self.closed.swap(false, Ordering::AcqRel) { Err(Error::ConnectionClosed) } else { Ok(NextRows::Ended) }
+    }
+}
+
+impl Session {
+    /// The answer of statements that only read, the last one's, in batches; all of one time, that of this call.
+    pub fn stream(&self, sql: &str, params: &Params, interrupted: Interrupted<'_>) -> Result<QueryStream, Error> {
+        self.shared.check_usable()?;
+        let mut statements = read_statements(sql, params)?;
+        let last = statements.pop().ok_or_else(empty_statement)?;
+        for parsed in &statements {
+            self.shared.ended_as(self.run(parsed, params, interrupted))?;
+        }
+        let Statement::Query(query) = &last.statement else {
+            return match self.shared.ended_as(self.run(&last, params, interrupted))? {
+                Outcome::Query(output) | Outcome::Metadata(output) => Ok(self.stream_of(output, &last.text)),
+                Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
+            };
+        };
+        let shared = &self.shared;
+        let bound = shared.bind(query, params)?;
+        let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
+        let taken = shared.committer.frozen(|frozen| reads.take(frozen, &shared.engine));
+        let taken = shared.ended_as(taken)?;
+        let (sender, receiver) = bounded(1);
+        let stream = self.listed_stream(Arc::clone(&bound.query.schema), receiver, &last.text);
+        let producer = Producer {
+            shared: Arc::clone(shared),
+            batches: sender,
+            over: stream.over.clone(),
+            control: Arc::clone(&stream.control),
+            schema: Arc::clone(&stream.schema),
+        };
+        std::thread::Builder::new()
+            .name("laminardb-stream".to_owned())
+            .stack_size(STACK)
+            .spawn(move || producer.run(plan, taken))
+            .map_err(|error| Error::QueryFailed(format!("no thread for the query: {error}")))?;
+        Ok(stream)
+    }
+
+    /// A stream of an answer that is there.
+    fn stream_of(&self, output: QueryOutput, text: &str) -> QueryStream {
+        let parts: Vec<RecordBatch> = output.batches.iter().flat_map(parts).collect();
+        let (sender, receiver) = bounded(parts.len());
+        for part in parts {
+            sender.send(Ok(part)).expect("the receiver is there, and there is room");
+        }
+        let stream = self.listed_stream(output.schema, receiver, text);
+        stream.control.is_complete.store(true, Ordering::Release);
+        stream
+    }
+
+    fn listed_stream(
+        &self,
+        schema: SchemaRef,
+        batches: Receiver<Result<RecordBatch, Error>>,
+        text: &str,
+    ) -> QueryStream {
+        let (open, over) = bounded(0);
+        let control = Arc::new(Control { open: Mutex::new(Some(open)), ..Control::default() });
+        let listed = self.shared.queries.begin(text, Cancel::Stream(Arc::downgrade(&control)));
+        *control.listed.lock() = Some(listed);
+        if self.is_closed() {
+            // The session may have looked for its streams before this one was listed.
+            control.close();
+        }
+        QueryStream { schema, batches, over, control, _session: self.clone() }
+    }
+}
+
+impl QueryStream {
+    /// Columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Until it is cancelled or a reader has met its end.
+    pub fn is_active(&self) -> bool {
+        !self.control.is_over()
+    }
+
+    /// Waits for the next batch, at most `timeout` (`None`: for ever). An error ends the stream, and is raised once.
+    pub fn next(&self, timeout: Option<Duration>) -> Result<NextRows, Error> {
+        let late = timeout.map_or_else(never, after);
+        select! {
+            recv(self.batches) -> batch => self.taken(batch.ok()),
+            recv(self.over) -> _ => self.control.answer(),
+            recv(late) -> _ => Ok(NextRows::TimedOut),
+        }
+    }
+
+    /// The next batch if it is there; never waits.
+    pub fn try_next(&self) -> Result<NextRows, Error> {
+        match self.batches.try_recv() {
+            Err(TryRecvError::Empty) if !self.control.is_over() => Ok(NextRows::TimedOut),
+            batch => self.taken(batch.ok()),
+        }
+    }
+
+    /// Ends it; a blocked reader wakes. Idempotent, never waits.
+    pub fn cancel(&self) {
+        self.control.cancel();
+    }
+
+    /// What a batch, or the end of the channel, means to the reader.
+    fn taken(&self, batch: Option<Result<RecordBatch, Error>>) -> Result<NextRows, Error> {
+        if self.control.is_over() && !self.control.is_read.load(Ordering::Acquire) {
+            return self.control.answer();
+        }
+        match batch {
+            Some(Ok(batch)) => Ok(NextRows::Batch(batch)),
+            Some(Err(error)) => {
+                self.control.is_read.store(true, Ordering::Release);
+                self.control.end();
+                Err(error)
+            }
+            None => {
+                let was_read = self.control.is_read.swap(true, Ordering::AcqRel);
+                self.control.end();
+                if was_read || self.control.is_complete.load(Ordering::Acquire) {
+                    Ok(NextRows::Ended)
+                } else {
+                    Err(Error::Internal("the thread of the query ended early".to_owned()))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for QueryStream {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// The thread's part.
+struct Producer {
+    shared: Arc<Shared>,
+    batches: Sender<Result<RecordBatch, Error>>,
+    over: Receiver<Infallible>,
+    control: Arc<Control>,
+    schema: SchemaRef,
+}
+
+impl Producer {
+    fn run(self, plan: LogicalPlan, taken: Taken) {
+        let interrupt = || self.control.is_over().then_some(Error::Interrupted);
+        let mut give = |batch: RecordBatch| parts(&batch).try_for_each(|part| self.send(Ok(part)));
+        let done = taken
+            .wait(&interrupt)
+            .and_then(|contents| self.shared.executor.run_each(plan, &contents, &self.schema, &interrupt, &mut give));
+        if let Err(error) = self.shared.ended_as(done) {
+            // Without a reader there is nobody to tell.
+            drop(self.send(Err(error)));
+        }
+        self.control.is_complete.store(true, Ordering::Release);
+    }
+
+    /// Waits for the reader to have room.
+    fn send(&self, batch: Result<RecordBatch, Error>) -> Result<(), Error> {
+        select! {
+            send(self.batches, batch) -> sent => sent.map_err(|_| Error::Interrupted),
+            recv(self.over) -> _ => Err(Error::Interrupted),
+        }
+    }
+}
+
+/// The batch in parts that are not too large.
+fn parts(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let rows = batch.num_rows();
+    let starts = (0..rows).step_by(MAX_ROWS);
+    let batch = batch.clone();
+    starts.map(move |start| batch.slice(start, MAX_ROWS.min(rows - start)))
+}

@@ -1,0 +1,70 @@
+//! `_QueryStreamIter`: the answer of a query, batch by batch.
+
+use std::sync::Arc;
+
+use laminardb_bridge::{NextRows, QueryStream};
+use pyo3::prelude::*;
+
+use crate::detach::{detached, waited};
+use crate::error::checked;
+use crate::fork::Owned;
+use crate::result::QueryResult;
+
+/// The answer of a query in batches.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "_QueryStreamIter")]
+pub(crate) struct QueryStreamIter(Owned<QueryStream>);
+
+impl QueryStreamIter {
+    /// The iterator over `stream`.
+    pub(crate) fn new(stream: QueryStream) -> Self {
+        Self(Owned::new(stream))
+    }
+}
+
+fn handed(stream: &QueryStream, next: NextRows) -> Option<QueryResult> {
+    match next {
+        NextRows::Batch(batch) => Some(QueryResult::new(Arc::clone(stream.schema()), vec![batch])),
+        NextRows::TimedOut | NextRows::Ended => None,
+    }
+}
+
+#[pymethods]
+impl QueryStreamIter {
+    /// Can there be more?
+    #[getter]
+    fn is_active(&self) -> bool {
+        self.0.here().is_some_and(QueryStream::is_active)
+    }
+
+    /// The next batch if it is there, else None.
+    fn try_next(&self, py: Python<'_>) -> PyResult<Option<QueryResult>> {
+        let stream = self.0.get(py)?;
+        let next = detached(py, || stream.try_next());
+        Ok(handed(stream, checked(py, next)?))
+    }
+
+    /// Ends the query.
+    fn cancel(&self) {
+        if let Some(stream) = self.0.here() {
+            stream.cancel();
+        }
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<QueryResult>> {
+        let stream = self.0.get(py)?;
+        let met = waited(py, None, |limit| match stream.next(limit) {
+            Ok(NextRows::TimedOut) => None,
+            other => Some(other),
+        })?;
+        // Without a limit the wait does not end before there is something.
+        Ok(handed(stream, checked(py, met.unwrap_or(Ok(NextRows::Ended)))?))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        if self.is_active() { "QueryStream(active)" } else { "QueryStream(finished)" }
+    }
+}
