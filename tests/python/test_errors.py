@@ -278,6 +278,7 @@ def test_only_a_view_that_skips_leaves_rows_out(skipping: laminardb.Connection) 
 def test_rows_left_out_of_a_closed_connection(skipping: laminardb.Connection) -> None:
     skipping.insert("t", {"id": 1, "text": "x"})
     skipping.shutdown()
+    assert total_errors(skipping) == 1
     with pytest.raises(laminardb.LaminarError) as error:
         skipping.errors("v")
     assert error.value.code == codes.SHUTDOWN

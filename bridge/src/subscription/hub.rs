@@ -157,9 +157,12 @@ impl Hub {
         }
     }
 
-    /// Ends all subscriptions, as `end` does each.
+    /// Ends all subscriptions, as `end` does each. When all has finished in good order the counters stay.
     pub(crate) fn end_all(&self, end: &End) {
-        let mut all: Vec<(ViewId, Arc<Channel>)> = self.views.write().drain().collect();
+        let mut all: Vec<(ViewId, Arc<Channel>)> = match end {
+            End::Finished => self.views.read().iter().map(|(view, channel)| (*view, Arc::clone(channel))).collect(),
+            _ => self.views.write().drain().collect(),
+        };
         all.sort_by_key(|(view, _)| *view);
         for (_, channel) in all {
             self.finish(&channel, end);
@@ -237,7 +240,7 @@ impl Hub {
         let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
         let published = state.publish(closed_before, &channel);
         let ended = closed_before == Time::MAX;
-        let end = ended.then(|| state.ending.clone().unwrap_or(End::Finished));
+        let dropped = state.ending.clone();
         drop(state);
         if published.discarded > 0 {
             *self.discarded.lock() += published.discarded as u64;
@@ -245,8 +248,11 @@ impl Hub {
         if let Some((time, reason)) = published.failure {
             self.fail_dependents(view, time, &reason);
         }
-        if let Some(end) = end {
-            self.end(view, &end);
+        match dropped {
+            _ if !ended => {}
+            Some(end) => self.end(view, &end),
+            // The engine has finished; the view is still there, with its counters.
+            None => self.finish(&channel, &End::Finished),
         }
     }
 
