@@ -72,6 +72,14 @@ def main() -> None:
 
     table.time("one row per insert (dict)", few, one_by_one)
 
+    def by_writer() -> None:
+        with watched() as conn, conn.writer("sensors") as writer:
+            for row in dicts[:few]:
+                writer.insert(row)
+            writer.flush()
+
+    table.time("one row per insert of a writer", few, by_writer)
+
     fewer = max(1, few // 20)
 
     def by_sql() -> None:

@@ -25,6 +25,7 @@ def main() -> None:
         table = Table("Queries (rows: those of the source)")
         for case, query in QUERIES:
             table.time(case, rows, lambda query=query: conn.sql(query))  # type: ignore[misc]
+        table.time("stream", rows, lambda: sum(len(batch) for batch in conn.stream("SELECT * FROM sensors")))
         result = conn.sql("SELECT * FROM sensors")
         # Its time does not grow with the result: only one row is converted.
         table.time(f"fetchone of {rows:,} rows", 1, result.fetchone)

@@ -108,6 +108,7 @@ pub(crate) struct StreamMetrics {
     name: String,
     /// Changes.
     total_events: u64,
+    /// Failing rows that the view was made to skip and left out.
     total_errors: u64,
     /// Undelivered rows of its slowest subscriber.
     pending: u64,

@@ -324,7 +324,14 @@ impl Connection {
         checked(py, attentive(py, |stop| session.delete_interruptible(table, batches, stop))?)
     }
 
-    /// A writer to a source or table.
+    /// A `Writer` to a source or table. `SchemaError` 200 for an unknown one, 202 for a view.
+    ///
+    /// >>> conn.create_table("t", {"ts": "int64"})
+    /// >>> with conn.writer("t") as writer:
+    /// ...     writer.insert({"ts": [1, 2]})
+    /// ...     writer.watermark(2)
+    /// >>> len(conn.sql("SELECT * FROM t"))
+    /// 2
     fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
         checked(py, self.live(py)?.writer(table)).map(Writer::new)
     }
@@ -379,7 +386,15 @@ impl Connection {
         Ok(ExecuteResult::new(outcome))
     }
 
-    /// The rows of a query in batches, as they are read.
+    /// The rows of a query in batches of at most 65,536, made as they are read, all at one time.
+    ///
+    /// Iterating gives a `QueryResult` per batch. Arguments and errors are those of `query()`.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": list(range(100_000))})
+    /// 100000
+    /// >>> sum(batch.num_rows for batch in conn.stream("SELECT * FROM t"))
+    /// 100000
     #[pyo3(signature = (sql, params=None))]
     fn stream(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryStreamIter> {
         let session = self.live(py)?;
@@ -755,7 +770,16 @@ impl Connection {
         checked(py, detached(py, || session.metrics())).map(PipelineMetrics::from)
     }
 
-    /// The last 1,000 rows that a view made to skip failing rows left out: row, expression and message of each.
+    /// The last 1,000 rows that a view made with `on_error` = `skip` left out.
+    ///
+    /// Each is a dict of `row`, `expression` and `message`. `SchemaError` 200 when there is no such relation.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> made = conn.execute("CREATE STREAM v AS SELECT a * 9223372036854775807 AS b FROM t WITH ('on_error' = 'skip')")
+    /// >>> conn.insert("t", {"a": [1, 2]})
+    /// 2
+    /// >>> [sorted(error) for error in conn.errors("v")]
+    /// [['expression', 'message', 'row']]
     fn errors<'py>(&self, py: Python<'py>, view: &str) -> PyResult<Bound<'py, PyList>> {
         let session = self.live(py)?;
         let rows = checked(py, attentive(py, |stop| session.left_out(view, stop))?)?;

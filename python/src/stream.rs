@@ -10,7 +10,9 @@ use crate::error::checked;
 use crate::fork::Owned;
 use crate::result::QueryResult;
 
-/// The answer of a query in batches.
+/// The answer of a query in batches, made as they are read. Made by `Connection.stream()`.
+///
+/// Iterating gives a `QueryResult` per batch.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "_QueryStreamIter")]
 pub(crate) struct QueryStreamIter(Owned<QueryStream>);
 
@@ -30,20 +32,20 @@ fn handed(stream: &QueryStream, next: NextRows) -> Option<QueryResult> {
 
 #[pymethods]
 impl QueryStreamIter {
-    /// Can there be more?
+    /// Whether more may come: True until the last batch was taken, or it was cancelled.
     #[getter]
     fn is_active(&self) -> bool {
         self.0.here().is_some_and(QueryStream::is_active)
     }
 
-    /// The next batch if it is there, else None.
+    /// The next batch if it is there, else None; it never waits.
     fn try_next(&self, py: Python<'_>) -> PyResult<Option<QueryResult>> {
         let stream = self.0.get(py)?;
         let next = detached(py, || stream.try_next());
         Ok(handed(stream, checked(py, next)?))
     }
 
-    /// Ends the query.
+    /// Ends the query: at once, from any thread, again if you like.
     fn cancel(&self) {
         if let Some(stream) = self.0.here() {
             stream.cancel();

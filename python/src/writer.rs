@@ -12,7 +12,9 @@ use crate::error::checked;
 use crate::fork::Owned;
 use crate::value::{self, Target};
 
-/// Writes to one source or table.
+/// Writes to one source or table, and moves its watermark. Made by `Connection.writer()`.
+///
+/// After `close()`, or that of the connection, all but `close()` raise `IngestionError` 301. `with` closes it.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Writer")]
 pub(crate) struct Writer(Owned<engine::Writer>);
 
@@ -25,7 +27,12 @@ impl Writer {
 
 #[pymethods]
 impl Writer {
-    /// Stores rows, as `Connection.insert` does.
+    /// Stores rows at once, all or none. `data` and errors are those of `Connection.insert()`.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.writer("t").insert({"a": [1, 2]})
+    /// >>> len(conn.sql("SELECT * FROM t"))
+    /// 2
     fn insert(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let writer = self.0.get(py)?;
         let relation = checked(py, writer.relation())?;
@@ -34,17 +41,35 @@ impl Writer {
     }
 
     /// Waits until all rows given are through all views; always 0.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.writer("t").flush()
+    /// 0
     fn flush(&self, py: Python<'_>) -> PyResult<u64> {
         let writer = self.0.get(py)?;
         checked(py, attentive(py, |stop| writer.flush(stop))?).map(|()| 0)
     }
 
-    /// Moves the watermark forward; a lower value is ignored.
+    /// Moves the watermark of the relation forward; a lower value is ignored. `TypeError` when it is not an int.
+    ///
+    /// >>> conn.create_table("t", {"ts": "int64"})
+    /// >>> writer = conn.writer("t")
+    /// >>> writer.watermark(7)
+    /// >>> writer.watermark(3)
+    /// >>> writer.current_watermark
+    /// 7
     fn watermark(&self, py: Python<'_>, timestamp: i64) -> PyResult<()> {
         checked(py, self.0.get(py)?.advance_watermark(timestamp))
     }
 
-    /// Flushes and ends the writer.
+    /// Flushes and ends the writer; it may be called again.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> writer = conn.writer("t")
+    /// >>> writer.close()
+    /// >>> writer.insert({"a": 1})
+    /// Traceback (most recent call last):
+    /// laminardb.IngestionError: ...
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let Some(writer) = self.0.here() else { return Ok(()) };
         checked(py, attentive(py, |stop| writer.close(stop))?)
@@ -56,13 +81,13 @@ impl Writer {
         checked(py, self.0.get(py)?.relation()).map(|relation| relation.name.clone())
     }
 
-    /// The columns of the relation as a `pyarrow.Schema`.
+    /// The columns of the relation as a `pyarrow.Schema`. `ImportError` without pyarrow.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         pyarrow_schema(py, &checked(py, self.0.get(py)?.relation())?.schema)
     }
 
-    /// The watermark of the relation.
+    /// The watermark of the relation, shared by all its writers; -9223372036854775808 when it was never set.
     #[getter]
     fn current_watermark(&self, py: Python<'_>) -> PyResult<i64> {
         checked(py, self.0.get(py)?.current_watermark())

@@ -44,7 +44,15 @@ def test_its_examples_are_true(name: str) -> None:
 
 def test_every_public_method_has_an_example() -> None:
     """All methods of connections, results and subscriptions; those of the async ones have that of their class."""
-    for name in ("Connection", "QueryResult", "ChangeBatch", "ExecuteResult", "Subscription", "StreamSubscription"):
+    for name in (
+        "Connection",
+        "QueryResult",
+        "ChangeBatch",
+        "ExecuteResult",
+        "Subscription",
+        "StreamSubscription",
+        "Writer",
+    ):
         methods = [
             f"{name}.{member}"
             for member, value in vars(getattr(laminardb, name)).items()

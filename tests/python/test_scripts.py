@@ -27,9 +27,10 @@ SHOWN = {
         "pyarrow.Table",
         "insert_json",
         "insert_csv",
-        "one row per insert",
+        "one row per insert (dict)",
+        "one row per insert of a writer",
     ],
-    "benchmarks/bench_query.py": ["fetchone of 500 rows", "to_dicts", "group by"],
+    "benchmarks/bench_query.py": ["fetchone of 500 rows", "to_dicts", "group by", "stream"],
     "benchmarks/bench_streaming.py": ["filter", "snapshot of a late subscriber", "p99"],
 }
 

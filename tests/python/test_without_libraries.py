@@ -69,6 +69,13 @@ assert conn.query_stream("t", "a = 1").fetchall() == [(1, "x")]
 assert conn.execute("EXPLAIN SELECT * FROM t").to_query_result().num_rows >= 1
 assert conn.execute("DESCRIBE t").result_type == "metadata"
 
+conn.create_table("w", {"a": "int64"})
+with conn.writer("w") as writer:
+    writer.insert({"a": [1, 2]})
+    writer.watermark(2)
+    assert (writer.name, writer.current_watermark, writer.flush()) == ("w", 2, 0)
+assert [batch.fetchall() for batch in conn.stream("SELECT a FROM w ORDER BY a")] == [[(1,), (2,)]]
+conn.execute("DROP SOURCE w")
 conn.execute("CREATE TABLE k (id BIGINT, v DOUBLE, PRIMARY KEY (id))")
 assert int(conn.execute("INSERT INTO k VALUES (1, 1.5), (2, 2.5)")) == 2
 assert conn.upsert("k", [{"id": 2, "v": 9.0}]) == 1 and conn.delete("k", {"id": 1}) == 1
