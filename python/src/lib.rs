@@ -3,7 +3,7 @@
 //! The layer is thin and every class is frozen: values are converted, errors become exceptions, and whatever may wait
 //! does so with the interpreter lock released, through one door (`detach.rs`).
 
-#![allow(clippy::doc_lazy_continuation, reason = "docstrings are Python's: text with doctests, not Markdown")]
+#![expect(clippy::doc_lazy_continuation, reason = "docstrings are Python's: text with doctests, not Markdown")]
 
 mod capsule;
 mod catalog;

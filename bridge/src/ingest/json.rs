@@ -276,7 +276,14 @@ mod tests {
     fn read(text: &str) -> Result<Vec<(Option<i64>, Option<String>)>, Error> {
         let fields = vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)];
         let schema = Arc::new(Schema::new(fields));
-        let spec = Spec { name: "t".into(), kind: Kind::Bag, schema, primary_key: Vec::new(), defaults: Vec::new() };
+        let spec = Spec {
+            name: "t".into(),
+            kind: Kind::Bag,
+            schema,
+            primary_key: Vec::new(),
+            defaults: Vec::new(),
+            follow: None,
+        };
         let mut rows = Vec::new();
         for batch in from_json(text, &spec, &|| false)? {
             let (a, b) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
