@@ -3,8 +3,6 @@
 //! The layer is thin and every class is frozen: values are converted, errors become exceptions, and whatever may wait
 //! does so with the interpreter lock released, through one door (`detach.rs`).
 
-#![expect(clippy::doc_lazy_continuation, reason = "docstrings are Python's: text with doctests, not Markdown")]
-
 mod capsule;
 mod catalog;
 mod config;
