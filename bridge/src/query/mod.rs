@@ -44,6 +44,9 @@ use laminardb_planner::error::bare_message;
 
 use crate::error::Error;
 
+/// An optimised plan; the rest of the bridge hands it on and does not look inside.
+pub(crate) type Plan = LogicalPlan;
+
 /// Rows of all collections a query reads, as of one time.
 pub(crate) type Contents = HashMap<CollectionId, Vec<RecordBatch>>;
 

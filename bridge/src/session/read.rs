@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use datafusion::logical_expr::LogicalPlan;
 use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
 use laminardb_planner::bind::bind_query;
@@ -15,7 +14,7 @@ use super::{Interrupted, QueryOutput, Shared};
 use crate::catalog::CatalogState;
 use crate::commit::Frozen;
 use crate::error::Error;
-use crate::query::{Contents, Interrupt, scanned};
+use crate::query::{Contents, Interrupt, Plan, scanned};
 use crate::store::Scan;
 use crate::subscription::repeat;
 
@@ -91,7 +90,7 @@ impl Shared {
 }
 
 /// The optimised plan of a query, and what it has to read.
-pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(LogicalPlan, Reads), Error> {
+pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Plan, Reads), Error> {
     let plan = rewrite::optimise(query)?;
     let mut reads = Reads { collections: Vec::new(), strict: strict_views(catalog, &query.relations) };
     for (collection, relation) in scanned(&plan)? {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
-use datafusion::logical_expr::LogicalPlan;
+
 use laminardb_planner::Params;
 use laminardb_planner::statement::Statement;
 use parking_lot::Mutex;
@@ -26,6 +26,7 @@ use super::queries::{Cancel, Running};
 use super::read::{Taken, reads_of};
 use super::{Interrupted, Outcome, QueryOutput, Session, Shared, empty_statement, read_statements};
 use crate::error::Error;
+use crate::query::Plan;
 
 /// No batch has more rows.
 const MAX_ROWS: usize = 65_536;
@@ -243,7 +244,7 @@ struct Producer {
 }
 
 impl Producer {
-    fn run(self, plan: LogicalPlan, taken: Taken) {
+    fn run(self, plan: Plan, taken: Taken) {
         let interrupt = || self.control.is_over().then_some(Error::Interrupted);
         let mut give = |batch: RecordBatch| parts(&batch).try_for_each(|part| self.send(Ok(part)));
         let done = taken
