@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -201,7 +200,6 @@ def test_module_level_functions_share_one_connection() -> None:
         laminardb.sql("SELECT * FROM shared")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_is_refused_and_can_open_anew() -> None:
     program = (

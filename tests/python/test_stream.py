@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import subprocess
 import sys
@@ -304,7 +303,6 @@ def test_the_connection_may_be_used_meanwhile(numbers: laminardb.Connection) -> 
     assert numbers.sql("SELECT count(*) FROM t").fetchone() == (3004,)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_fork() -> None:
     program = (
         "import os, laminardb\n"

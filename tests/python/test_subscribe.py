@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import sys
 import threading
@@ -519,7 +518,6 @@ WAITS = ["next", "iteration", "timeout", "callback", "query", "stream", "subscri
 WAITS += ["insert", "upsert", "writer", "flush", "writer close", "delete", "wait", "shutdown", "close"]
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the platform cannot signal a thread")
 @pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c(wait: str) -> None:
     done = subprocess.run(

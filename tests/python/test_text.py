@@ -681,7 +681,6 @@ def test_what_libraries_write_is_read(wide: laminardb.Connection, writer: str) -
     assert wide.sql(f"SELECT {', '.join(FRAME)} FROM t").to_dicts() == FRAME
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that signals")
 def test_ctrl_c_ends_a_long_text(table: laminardb.Connection) -> None:
     text = '{"id": 1, "name": "abcdefghijklmnopqrstuvwxyz", "x": 1.5}\n' * 1_000_000
     before = table.current_time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import os
 import subprocess
 import sys
 import threading
@@ -237,7 +236,6 @@ def test_writers_of_many_threads(conn: laminardb.Connection) -> None:
     assert (count(conn, "t"), conn.pipeline_watermark) == (200, 349)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_fork() -> None:
     program = (
         "import os, laminardb\n"
