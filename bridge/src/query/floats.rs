@@ -3,14 +3,14 @@
 use std::mem::take;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::{
     Aggregate, ColumnarValue, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use laminardb_planner::scalar::one_number;
 
 /// Makes the keys of type DOUBLE and REAL by which `node` compares rows one number each.
 pub(super) fn compare_one_number(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -120,20 +120,5 @@ impl ScalarUDFImpl for OneFloat {
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args.swap_remove(0).into_array(args.number_rows)?;
         Ok(ColumnarValue::Array(one_number(&values)))
-    }
-}
-
-/// The values with 0.0 for -0.0 and one NaN for all.
-pub(super) fn one_number(values: &ArrayRef) -> ArrayRef {
-    match values.data_type() {
-        DataType::Float64 => {
-            let one = |x: f64| if x.is_nan() { f64::NAN } else { x + 0.0 };
-            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one))
-        }
-        DataType::Float32 => {
-            let one = |x: f32| if x.is_nan() { f32::NAN } else { x + 0.0 };
-            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one))
-        }
-        _ => Arc::clone(values),
     }
 }

@@ -21,9 +21,8 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::stream;
 use hashbrown::HashMap;
 use laminardb_dataflow::plan::SetOperator;
+use laminardb_planner::scalar::one_number;
 use laminardb_planner::set_operation::SetOperationNode;
-
-use super::floats::one_number;
 
 /// Plans the nodes of ours that DataFusion does not know.
 pub(super) struct SetOperationPlanner;

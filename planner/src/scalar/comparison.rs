@@ -90,11 +90,12 @@ fn one_f32(x: f32) -> f32 {
     if x.is_nan() { f32::NAN } else { x + 0.0 }
 }
 
-fn one_array(values: ArrayRef) -> ArrayRef {
+/// The values as comparisons, keys and groups see them: 0.0 for -0.0, one NaN for all.
+pub fn one_number(values: &ArrayRef) -> ArrayRef {
     match values.data_type() {
         DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_f64)),
         DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one_f32)),
-        _ => values,
+        _ => Arc::clone(values),
     }
 }
 
@@ -123,7 +124,7 @@ impl PhysicalExpr for OneFloat {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         Ok(match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => ColumnarValue::Array(one_array(values)),
+            ColumnarValue::Array(values) => ColumnarValue::Array(one_number(&values)),
             ColumnarValue::Scalar(value) => ColumnarValue::Scalar(one_scalar(value)),
         })
     }

@@ -33,6 +33,7 @@ use crate::error::{PlanError, bare_message};
 
 pub(crate) use arithmetic::without_zeros;
 pub use cast::cast_array;
+pub use comparison::one_number;
 
 /// Compiles a bound expression over the columns of `schema`, by position.
 pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanError> {
