@@ -62,6 +62,7 @@ pub mod row_bytes;
 pub mod scalar;
 mod state;
 pub mod update;
+pub mod work;
 mod worker;
 
 #[cfg(test)]

@@ -20,10 +20,12 @@ use timely::dataflow::operators::Operator;
 
 use crate::engine::{ChangeSink, LiveError};
 use crate::input::Event;
-use crate::render::context::{Updates, Work};
-use crate::render::errors::{FailureLedger, failures_at};
+use crate::plan::DataflowPlan;
+use crate::render::context::Updates;
+use crate::render::errors::{Failures, failures_at};
 use crate::row_bytes::{RowCodec, hash_bytes};
 use crate::update::PerRow;
+use crate::work::Work;
 use crate::{Diff, Time, UpdateBatch, ViewId};
 
 /// How far something is complete on this worker: all times before it. `Time::MAX` when it has ended.
@@ -60,6 +62,8 @@ pub(crate) struct ViewOutput {
     view: ViewId,
     sink: Arc<dyn ChangeSink>,
     consolidator: Consolidator,
+    /// Whether no row comes twice at a time.
+    comes_net: bool,
     /// Changes after the first time, through the second if it is known, go to the sink; the last may be open.
     watched: Vec<(Time, Option<Time>)>,
     /// Changes after each time go to each queue.
@@ -73,13 +77,14 @@ pub(crate) struct ViewOutput {
 }
 
 impl ViewOutput {
-    /// The output of `view`, whose rows are under `schema`.
-    pub(crate) fn new(worker: usize, view: ViewId, schema: SchemaRef, sink: Arc<dyn ChangeSink>) -> Self {
+    /// The output of a view of this plan.
+    pub(crate) fn new(worker: usize, view: ViewId, plan: &DataflowPlan, sink: Arc<dyn ChangeSink>) -> Self {
         ViewOutput {
             worker,
             view,
             sink,
-            consolidator: Consolidator::new(schema),
+            consolidator: Consolidator::new(Arc::clone(plan.schema())),
+            comes_net: plan.comes_net(plan.output.node),
             watched: Vec::new(),
             readers: Vec::new(),
             stash: Vec::new(),
@@ -160,8 +165,8 @@ impl ViewOutput {
 
     /// Tells the sink that the view is complete before `frontier`, and first which of its rows failed when.
     ///
-    /// This is not done as the output advances, because failures come by other streams that may be behind.
-    pub(crate) fn tell(&mut self, frontier: Time, failures: &[Rc<RefCell<FailureLedger>>]) {
+    /// This is not done as the output advances, because the shared indexes that the view reads may be behind.
+    pub(crate) fn tell(&mut self, frontier: Time, failures: &[Failures]) {
         if frontier <= self.told || frontier == Time::MAX {
             return;
         }
@@ -170,7 +175,7 @@ impl ViewOutput {
         self.sink.frontier(self.worker, self.view, frontier);
     }
 
-    fn tell_failures(&mut self, frontier: Time, ledgers: &[Rc<RefCell<FailureLedger>>]) {
+    fn tell_failures(&mut self, frontier: Time, ledgers: &[Failures]) {
         let received = ledgers.iter().map(|ledger| ledger.borrow().received).sum();
         if received == self.failures_told {
             return;
@@ -201,7 +206,8 @@ impl ViewOutput {
         if !watched && self.readers.iter().all(|(after, _)| time <= *after) {
             return;
         }
-        for changes in self.consolidator.consolidate(time, batches) {
+        let batches = if self.comes_net { batches } else { self.consolidator.consolidate(time, batches) };
+        for changes in batches {
             if watched {
                 self.sink.changes(self.worker, self.view, time, &changes);
             }

@@ -18,6 +18,7 @@ use super::chunk::{Chunk, extract_chunk};
 use super::layout::Layout;
 use super::sort::{merge_runs, sort};
 use crate::update::PerRow;
+use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
 /// Rows that make a run: few enough that the buffers they are sorted in stay in the cache and are used again by the
@@ -34,12 +35,14 @@ pub struct UpdateBatcher {
     runs: Vec<(Time, VecDeque<Chunk>)>,
     /// The least time held, if any.
     least: Antichain<Time>,
+    work: Rc<Work>,
 }
 
 impl UpdateBatcher {
-    /// A batcher of an arrangement of this layout.
-    pub fn new(layout: Arc<Layout>) -> Self {
-        UpdateBatcher { layout, pending: Vec::new(), pending_rows: 0, runs: Vec::new(), least: Antichain::new() }
+    /// A batcher of an arrangement of this layout, whose rows `work` counts.
+    pub fn new(layout: Arc<Layout>, work: Rc<Work>) -> Self {
+        let (pending, runs, least) = (Vec::new(), Vec::new(), Antichain::new());
+        UpdateBatcher { layout, pending, pending_rows: 0, runs, least, work }
     }
 
     /// Encodes and sorts the pending batches that have a time before `upper`.
@@ -105,6 +108,7 @@ impl Extract for UpdateBatcher {
         self.sort_pending(upper);
         let runs = self.extract_runs(upper);
         let chunks = settle_all(merge_runs(runs));
+        self.work.sent(chunks.iter().map(|chunk| chunk.updates().len()).sum());
         self.update_least();
         let batch = (!chunks.is_empty()).then(|| Rc::new(ChunkBatch::new(chunks)));
         (batch, self.least.borrow())
@@ -114,6 +118,7 @@ impl Extract for UpdateBatcher {
 impl Batcher<UpdateBatch> for UpdateBatcher {
     fn insert(&mut self, batch: &mut UpdateBatch) {
         let batch = std::mem::take(batch);
+        self.work.received(batch.len());
         // A batch of many rows becomes several runs.
         for start in (0..batch.len()).step_by(RUN) {
             let part = batch.slice(start, RUN.min(batch.len() - start));

@@ -26,6 +26,7 @@ use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_c
 use differential_dataflow::trace::chunk::{ChunkBatch, ChunkSpine};
 use timely::dataflow::Stream;
 
+use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
 pub use batcher::UpdateBatcher;
@@ -41,7 +42,7 @@ pub type Batch = Rc<ChunkBatch<Chunk>>;
 /// A handle to an arrangement's history; it holds back compaction at its own two frontiers until it is dropped.
 pub type Trace = TraceAgent<ChunkSpine<Chunk>>;
 
-/// Indexes a collection by the layout's key, each key on one worker.
+/// Indexes a collection by the layout's key, each key on one worker; `work` counts the rows.
 ///
 /// The trace of the result holds back compaction: whoever keeps it must advance both of its frontiers as time goes
 /// on, or drop it.
@@ -49,8 +50,9 @@ pub fn arrange<'scope>(
     stream: Stream<'scope, Time, UpdateBatch>,
     layout: &Arc<Layout>,
     name: &str,
+    work: Rc<Work>,
 ) -> Arranged<'scope, Trace> {
-    let batcher = UpdateBatcher::new(Arc::clone(layout));
+    let batcher = UpdateBatcher::new(Arc::clone(layout), work);
     arrange_core(stream, exchange_by(Arc::clone(layout.key())), name, |_, _| batcher)
 }
 

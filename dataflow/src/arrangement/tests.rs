@@ -215,7 +215,7 @@ fn a_batcher_seals_what_is_closed() {
         let mut waiting = random_script(random, &shape).changes.remove(0);
         let all = waiting.clone();
         let layout = layout();
-        let mut batcher = UpdateBatcher::new(Arc::clone(&layout));
+        let mut batcher = UpdateBatcher::new(Arc::clone(&layout), Work::new("arrange"));
         let (mut sealed, mut inserted, mut upper) = (Vec::new(), Vec::new(), 0);
         while upper < 8 {
             // Some updates come before their time is the next to close.
@@ -257,7 +257,7 @@ fn with_arrangement(changes: &[Change], times: Time, check: impl Fn(&mut Trace, 
     let guards = timely::execute(timely::Config::thread(), move |worker| {
         let mut input = InputHandle::<Time, NoopBuilder<UpdateBatch>>::new_with_builder();
         let (probe, mut trace) = worker.dataflow::<Time, _, _>(|scope| {
-            let arranged = arrange(input.to_stream(scope), &layout(), "Arrange");
+            let arranged = arrange(input.to_stream(scope), &layout(), "Arrange", Work::new("arrange"));
             (arranged.stream.probe().0, arranged.trace)
         });
         for time in 1..=times {

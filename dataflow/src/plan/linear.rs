@@ -19,3 +19,23 @@ pub enum Step {
         schema: SchemaRef,
     },
 }
+
+impl Step {
+    /// Columns after the step, of `width` before it.
+    pub(crate) fn width(&self, width: usize) -> usize {
+        match self {
+            Step::Filter(_) => width,
+            Step::Project { columns, .. } => columns.len(),
+        }
+    }
+
+    /// Whether rows of `width` columns that differ before the step surely differ after it: no column is lost.
+    pub(crate) fn keeps_distinct(&self, width: usize) -> bool {
+        match self {
+            Step::Filter(_) => true,
+            Step::Project { columns, .. } => {
+                (0..width).all(|position| columns.iter().any(|column| column.column() == Some(position)))
+            }
+        }
+    }
+}

@@ -142,6 +142,24 @@ impl DataflowPlan {
         }
         inputs
     }
+
+    /// Whether the changes of a node are net at each time: of equal rows, none is inserted and none removed besides.
+    pub(crate) fn comes_net(&self, id: NodeId) -> bool {
+        match &self.node(id).operator {
+            Operator::Reduce(_) | Operator::Set(_) | Operator::TopK(_) => true,
+            Operator::Linear { input, steps } => {
+                let mut width = self.node(*input).schema.fields().len();
+                self.comes_net(*input)
+                    && steps.iter().all(|step| {
+                        let distinct = step.keeps_distinct(width);
+                        width = step.width(width);
+                        distinct
+                    })
+            }
+            Operator::Input(_) | Operator::Constant(_) | Operator::Union(_) => false,
+            Operator::Join(_) | Operator::SemiJoin(_) => false,
+        }
+    }
 }
 
 /// A plan shared with all workers.

@@ -1,7 +1,7 @@
 //! Runs operators that keep their own state and go through time in order.
 //!
 //! ```text
-//! inputs --exchange by key--> pending by time --in order--> state --at the close of a time--> rows, failures
+//! inputs --exchange by key--> pending by time --in order--> state --at the close of a time--> rows
 //! ```
 //!
 //! Updates of the least open time go into the state as they come, later ones wait; so a large load neither piles up
@@ -19,7 +19,8 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::errors::{FailureUpdate, Failures, RowFailure};
+use super::context::Aside;
+use super::errors::RowFailure;
 use crate::arrangement::KeyExchange;
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Time, UpdateBatch};
@@ -50,8 +51,7 @@ pub(crate) struct Changes {
 
 /// A time that has updates and is not closed.
 struct Pending {
-    rows: Capability<Time>,
-    failures: Capability<Time>,
+    capability: Capability<Time>,
     /// Input, rows, diffs.
     batches: Vec<(usize, RecordBatch, Diffs)>,
 }
@@ -62,33 +62,27 @@ pub(crate) fn by_time<'s, S: TimedState>(
     inputs: Vec<Input<'s>>,
     state: Rc<RefCell<S>>,
     opening: Option<Time>,
-) -> (Stream<'s, Time, UpdateBatch>, Failures<'s>) {
+    aside: Aside,
+) -> Stream<'s, Time, UpdateBatch> {
     let scope = inputs.first().expect("operators have inputs").updates.scope();
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let mut handles: Vec<_> =
         inputs.into_iter().map(|input| builder.new_input(input.updates, input.exchange)).collect();
-    let (rows, row_stream) = builder.new_output();
-    let (failures, failure_stream) = builder.new_output();
-    let mut rows = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(rows);
-    let mut failures = OutputBuilder::<_, NoopBuilder<Vec<FailureUpdate>>>::from(failures);
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(output);
     builder.build(move |capabilities| {
         let mut pending: BTreeMap<Time, Pending> = BTreeMap::new();
         if let Some(opening) = opening {
-            let first = Pending {
-                rows: capabilities[0].delayed(&opening),
-                failures: capabilities[1].delayed(&opening),
-                batches: Vec::new(),
-            };
-            pending.insert(opening, first);
+            pending.insert(opening, Pending { capability: capabilities[0].delayed(&opening), batches: Vec::new() });
         }
         drop(capabilities);
         move |frontiers| {
             for (input, handle) in handles.iter_mut().enumerate() {
                 handle.for_each(|capability, batch| {
+                    aside.work.received(batch.len());
                     for (time, rows, diffs) in split(std::mem::take(batch)) {
                         let at_time = pending.entry(time).or_insert_with(|| Pending {
-                            rows: capability.delayed(&time, 0),
-                            failures: capability.delayed(&time, 1),
+                            capability: capability.delayed(&time, 0),
                             batches: Vec::new(),
                         });
                         at_time.batches.push((input, rows, diffs));
@@ -97,7 +91,7 @@ pub(crate) fn by_time<'s, S: TimedState>(
             }
             // `None`: the inputs have ended, and all times are closed.
             let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
-            let (mut rows, mut failures) = (rows.activate(), failures.activate());
+            let mut output = output.activate();
             let mut state = state.borrow_mut();
             while let Some(mut entry) = pending.first_entry() {
                 let time = *entry.key();
@@ -110,22 +104,20 @@ pub(crate) fn by_time<'s, S: TimedState>(
                 if frontier == Some(time) {
                     break;
                 }
-                let closed = entry.remove();
-                let changes = state.close();
-                for (changed, diffs) in changes.rows {
+                let capability = entry.remove().capability;
+                let Changes { rows, failures } = state.close();
+                for (changed, diffs) in rows {
                     if changed.num_rows() > 0 {
+                        aside.work.sent(changed.num_rows());
                         let mut batch = UpdateBatch { rows: changed, times: PerRow::Same(time), diffs };
-                        rows.session_with_builder(&closed.rows).give_container(&mut batch);
+                        output.session_with_builder(&capability).give_container(&mut batch);
                     }
                 }
-                if !changes.failures.is_empty() {
-                    let failed = changes.failures.into_iter().map(|(failure, diff)| (failure, time, diff));
-                    failures.session_with_builder(&closed.failures).give_container(&mut failed.collect());
-                }
+                aside.failed(&mut failures.into_iter().map(|(failure, diff)| (failure, time, diff)).collect());
             }
         }
     });
-    (row_stream, failure_stream)
+    stream
 }
 
 /// The updates of a batch by time.

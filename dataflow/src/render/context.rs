@@ -1,6 +1,6 @@
 //! What operators are built in: a scope on one worker, and what is gathered beside the streams while building.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use arrow::array::RecordBatch;
 use differential_dataflow::operators::arrange::Arranged;
 use timely::dataflow::{Scope, Stream};
 
-use super::errors::Failures;
+use super::errors::{FailureUpdate, Failures};
 use super::reduce::ReduceState;
 use crate::arrangement::{Layout, Trace};
 use crate::input::CollectionInput;
 use crate::plan::{ArrangementId, DataflowPlan, NodeId};
 use crate::report::StateSize;
 use crate::state::TraceHandle;
+use crate::work::Work;
 use crate::{CollectionId, Time, UpdateBatch};
 
 /// Rows on an edge.
@@ -24,37 +25,26 @@ pub(crate) type Updates<'s> = Stream<'s, Time, UpdateBatch>;
 /// Tells what an operator keeps.
 pub(crate) type SizeOf = Box<dyn Fn() -> StateSize>;
 
-/// Rows an operator has touched on this worker, ever.
-#[derive(Debug)]
-pub(crate) struct Work {
-    operator: &'static str,
-    received: Cell<u64>,
-    sent: Cell<u64>,
+/// What an operator tells beside its rows.
+#[derive(Clone)]
+pub(crate) struct Aside {
+    /// Where its failures are counted; `None` if they are counted elsewhere.
+    pub(crate) failures: Option<Failures>,
+    /// The rows it touches.
+    pub(crate) work: Rc<Work>,
 }
 
-impl Work {
-    pub(crate) fn new(operator: &'static str) -> Rc<Self> {
-        Rc::new(Work { operator, received: Cell::new(0), sent: Cell::new(0) })
+impl Aside {
+    /// Of an operator of this kind.
+    pub(crate) fn new(operator: &'static str, failures: &Failures) -> Self {
+        Aside { failures: Some(Rc::clone(failures)), work: Work::new(operator) }
     }
 
-    /// The kind of operator.
-    pub(crate) fn operator(&self) -> &'static str {
-        self.operator
-    }
-
-    /// Counts rows in.
-    pub(crate) fn received(&self, rows: usize) {
-        self.received.set(self.received.get() + rows as u64);
-    }
-
-    /// Counts rows out.
-    pub(crate) fn sent(&self, rows: usize) {
-        self.sent.set(self.sent.get() + rows as u64);
-    }
-
-    /// Rows in and rows out.
-    pub(crate) fn rows(&self) -> (u64, u64) {
-        (self.received.get(), self.sent.get())
+    /// Takes note of failures, before the operator lets go of their times.
+    pub(crate) fn failed(&self, updates: &mut Vec<FailureUpdate>) {
+        if let Some(failures) = self.failures.as_ref().filter(|_| !updates.is_empty()) {
+            failures.borrow_mut().record(updates);
+        }
     }
 }
 
@@ -65,7 +55,8 @@ pub(crate) struct Context<'s, 'p> {
     /// Time of the contents of the inputs.
     pub(crate) opening: Time,
     pub(crate) inputs: Vec<CollectionInput>,
-    pub(crate) failures: Vec<Failures<'s>>,
+    /// What fails in it.
+    pub(crate) failures: Failures,
     pub(crate) work: Vec<Rc<Work>>,
     /// Nodes that are built.
     pub(crate) built: BTreeMap<NodeId, Updates<'s>>,
@@ -90,7 +81,7 @@ impl<'s, 'p> Context<'s, 'p> {
             plan,
             opening,
             inputs: Vec::new(),
-            failures: Vec::new(),
+            failures: Failures::default(),
             work: Vec::new(),
             built: BTreeMap::new(),
             arranged: BTreeMap::new(),
@@ -107,6 +98,13 @@ impl<'s, 'p> Context<'s, 'p> {
         let work = Work::new(operator);
         self.work.push(Rc::clone(&work));
         work
+    }
+
+    /// A counter for an operator of this kind, and where its failures go.
+    pub(crate) fn aside(&mut self, operator: &'static str) -> Aside {
+        let aside = Aside::new(operator, &self.failures);
+        self.work.push(Rc::clone(&aside.work));
+        aside
     }
 
     /// Rows that never change, as they enter for `node`.

@@ -1,7 +1,10 @@
-//! Failed rows as data: a stream beside the rows, counted per view.
+//! Failed rows as data: counted per view, beside its rows.
 //!
-//! A row on which an expression fails leaves the stream of rows and enters the stream of failures with its diff, so
-//! that its retraction takes the failure back. What remains counted is live: the rows that fail now.
+//! A row on which an expression fails leaves the stream of rows and is counted as a failure with its diff, so that its
+//! retraction takes the failure back. What remains counted is live: the rows that fail now.
+//!
+//! Operators write into their dataflow's ledger as they meet failures. All operators of a dataflow lead to its end, so
+//! when the end is complete through a time, all of the ledger's entries through it are there.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,11 +12,7 @@ use std::rc::Rc;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::{Concatenate, Operator};
 
-use crate::output::Frontier;
 use crate::{Diff, Time};
 
 /// A row and the expression that failed on it.
@@ -50,8 +49,8 @@ impl LiveError {
 /// A change of a failure's multiplicity.
 pub(crate) type FailureUpdate = (RowFailure, Time, Diff);
 
-/// The failures of one operator.
-pub(crate) type Failures<'s> = Stream<'s, Time, Vec<FailureUpdate>>;
+/// The failures of one dataflow on one worker.
+pub(crate) type Failures = Rc<RefCell<FailureLedger>>;
 
 /// The failure of `expression` on row `row` of `rows`.
 pub(crate) fn failure(expression: &str, message: String, rows: &RecordBatch, row: usize) -> RowFailure {
@@ -82,6 +81,12 @@ pub(crate) struct FailureLedger {
 }
 
 impl FailureLedger {
+    /// Takes note of failures, whose times must not be closed at the end of the dataflow.
+    pub(crate) fn record(&mut self, updates: &mut Vec<FailureUpdate>) {
+        self.received += updates.len() as u64;
+        self.recent.append(updates);
+    }
+
     /// Multiplicities at `time`; a worker alone may have negative ones.
     pub(crate) fn at(&self, time: Time) -> BTreeMap<RowFailure, Diff> {
         let mut live = self.settled.clone();
@@ -97,6 +102,12 @@ impl FailureLedger {
     /// Times at which failures came, since the last compaction.
     pub(crate) fn recent_times(&self) -> impl Iterator<Item = Time> + '_ {
         self.recent.iter().map(|(_, time, _)| *time)
+    }
+
+    /// Takes out what came at times before `frontier`.
+    #[cfg(test)]
+    pub(crate) fn take_before(&mut self, frontier: Time) -> Vec<FailureUpdate> {
+        self.recent.extract_if(.., |(_, time, _)| *time < frontier).collect()
     }
 
     /// Forgets when failures through `time` came; no earlier time is read again.
@@ -115,7 +126,7 @@ impl FailureLedger {
 }
 
 /// Multiplicities at `time` over several ledgers of one view.
-pub(crate) fn failures_at(ledgers: &[Rc<RefCell<FailureLedger>>], time: Time) -> BTreeMap<RowFailure, Diff> {
+pub(crate) fn failures_at(ledgers: &[Failures], time: Time) -> BTreeMap<RowFailure, Diff> {
     let mut all = BTreeMap::new();
     for ledger in ledgers {
         for (failure, count) in ledger.borrow().at(time) {
@@ -123,27 +134,4 @@ pub(crate) fn failures_at(ledgers: &[Rc<RefCell<FailureLedger>>], time: Time) ->
         }
     }
     all
-}
-
-/// Collects the failures of all operators of a view; the frontier tells how far they are complete.
-pub(crate) fn collect<'s>(
-    scope: timely::dataflow::Scope<'s, Time>,
-    streams: Vec<Failures<'s>>,
-) -> (Rc<RefCell<FailureLedger>>, Frontier) {
-    let ledger = Rc::new(RefCell::new(FailureLedger::default()));
-    let frontier = Frontier::default();
-    if streams.is_empty() {
-        frontier.set(Time::MAX);
-        return (ledger, frontier);
-    }
-    let (target, seen) = (Rc::clone(&ledger), frontier.clone());
-    scope.concatenate(streams).sink(Pipeline, "Failures", move |(input, progress)| {
-        input.for_each(|_, updates| {
-            let mut ledger = target.borrow_mut();
-            ledger.received += updates.len() as u64;
-            ledger.recent.append(updates);
-        });
-        seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
-    });
-    (ledger, frontier)
 }

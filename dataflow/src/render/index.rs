@@ -1,14 +1,12 @@
 //! Shared indexes: arrangements of a relation or view, filtered and projected at most, built once for all views.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use timely::dataflow::Scope;
 
 use super::context::Context;
-use super::errors::{self, FailureLedger};
+use super::errors::Failures;
 use super::{Built, node};
 use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
@@ -30,7 +28,7 @@ pub(crate) struct IndexPlan {
 pub(crate) struct RenderedIndex {
     pub(crate) built: Built,
     pub(crate) trace: Trace,
-    pub(crate) failures: Rc<RefCell<FailureLedger>>,
+    pub(crate) failures: Failures,
 }
 
 /// The shared indexes that the output of `plan` needs.
@@ -84,11 +82,10 @@ pub(crate) fn render(index: &IndexPlan, scope: Scope<'_, Time>, opening: Time) -
     let mut context = Context::new(scope, &index.plan, opening);
     let rows = node(&mut context, index.plan.output.node);
     let work = context.work("index");
-    let arranged = arrange(super::count(rows, work), &index.layout, "Index");
-    let mut frontiers = vec![track(arranged.stream)];
-    let (failures, frontier) = errors::collect(scope, std::mem::take(&mut context.failures));
-    frontiers.push(frontier);
-    let built = Built { inputs: context.inputs, frontiers, traces: Vec::new(), sizes: Vec::new(), work: context.work };
+    let arranged = arrange(rows, &index.layout, "Index", work);
+    let frontiers = vec![track(arranged.stream)];
+    let Context { inputs, work, failures, .. } = context;
+    let built = Built { inputs, frontiers, traces: Vec::new(), sizes: Vec::new(), work };
     RenderedIndex { built, trace: arranged.trace, failures }
 }
 

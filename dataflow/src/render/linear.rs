@@ -2,12 +2,10 @@
 //!
 //! ```text
 //! rows --steps--> rows
-//!          \----> failures
 //! ```
 //!
 //! A row on which any expression fails leaves with the first failure in the order of the steps and their columns.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -19,45 +17,36 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
-use super::context::{Updates, Work};
-use super::errors::{FailureUpdate, Failures, failure};
+use super::context::{Aside, Updates};
+use super::errors::{FailureUpdate, failure};
 use crate::plan::{Step, named_text};
 use crate::update::build_rows;
 use crate::{RowError, Scalar, UpdateBatch};
 
 /// Applies `steps` to every batch; the result is under `schema`.
-pub(crate) fn linear<'s>(
-    input: Updates<'s>,
-    steps: Vec<Step>,
-    schema: SchemaRef,
-    work: Rc<Work>,
-) -> (Updates<'s>, Failures<'s>) {
+pub(crate) fn linear<'s>(input: Updates<'s>, steps: Vec<Step>, schema: SchemaRef, aside: Aside) -> Updates<'s> {
     let mut builder = OperatorBuilder::new("Linear".to_owned(), input.scope());
     let mut input = builder.new_input(input, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
-    let (rows, row_stream) = builder.new_output();
-    let (failures, failure_stream) = builder.new_output();
-    let mut rows = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(rows);
-    let mut failures = OutputBuilder::<_, NoopBuilder<Vec<FailureUpdate>>>::from(failures);
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(output);
     builder.build(move |_| {
         move |_| {
-            let (mut rows, mut failures) = (rows.activate(), failures.activate());
+            let mut output = output.activate();
             input.for_each(|capability, batch| {
                 let batch = std::mem::take(batch);
-                work.received(batch.len());
+                aside.work.received(batch.len());
                 let mut failed = Vec::new();
                 if let Some(out) = apply(&steps, batch, &mut failed) {
                     let mut out = out.with_schema(&schema);
-                    work.sent(out.len());
-                    rows.session_with_builder(&capability).give_container(&mut out);
+                    aside.work.sent(out.len());
+                    output.session_with_builder(&capability).give_container(&mut out);
                 }
-                if !failed.is_empty() {
-                    failures.session_with_builder(&capability).give_container(&mut failed);
-                }
+                aside.failed(&mut failed);
             });
         }
     });
-    (row_stream, failure_stream)
+    stream
 }
 
 /// The rows that come through `steps`, if any do, and the failures on the way.

@@ -19,11 +19,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use differential_dataflow::operators::arrange::Arranged;
-use timely::container::NoopBuilder;
 use timely::dataflow::Scope;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator as _;
 
+use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
 use crate::check::checked;
 use crate::input::CollectionInput;
@@ -34,9 +32,9 @@ use crate::plan::{
 use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
 use crate::state::{ArrangementState, GroupsState, TraceHandle, ViewState, layout_by};
-use crate::{Time, UpdateBatch};
-use context::{Context, SizeOf, Updates, Work};
-use errors::FailureLedger;
+use crate::work::Work;
+use context::{Context, SizeOf, Updates};
+use errors::Failures;
 use semi_join::SemiJoinLayout;
 
 /// A dataflow on one worker, as far as any kind of dataflow is the same.
@@ -55,7 +53,7 @@ pub(crate) struct Built {
 pub(crate) struct Rendered {
     pub(crate) built: Built,
     pub(crate) output: Rc<RefCell<ViewOutput>>,
-    pub(crate) failures: Rc<RefCell<FailureLedger>>,
+    pub(crate) failures: Failures,
     pub(crate) state: Option<Box<dyn ViewState>>,
 }
 
@@ -76,9 +74,7 @@ pub(crate) fn view(
     let output = Rc::new(RefCell::new(output));
     output::attach(rows.clone(), Rc::clone(&output), context.work("output"));
     let state = state(&mut context, rows, &mut frontiers);
-    let (failures, frontier) = errors::collect(scope, std::mem::take(&mut context.failures));
-    frontiers.push(frontier);
-    let Context { inputs, traces, sizes, work, .. } = context;
+    let Context { inputs, traces, sizes, work, failures, .. } = context;
     Rendered { built: Built { inputs, frontiers, traces, sizes, work }, output, failures, state }
 }
 
@@ -93,7 +89,8 @@ fn state<'s>(
         OutputState::Nothing => None,
         OutputState::Arrangement { key } => {
             let layout = layout_by(plan.schema(), key).expect("the plan was checked");
-            let arranged = arrange(rows, &layout, "Output");
+            let work = context.work("kept rows");
+            let arranged = arrange(rows, &layout, "Output", work);
             frontiers.push(track(arranged.stream));
             Some(Box::new(ArrangementState::new(arranged.trace, layout, Arc::clone(plan.schema()), key)))
         }
@@ -154,12 +151,11 @@ fn linear_node<'s>(
     steps: Vec<Step>,
     covered: bool,
 ) -> Updates<'s> {
-    let work = context.work("linear");
-    let (rows, failures) = linear::linear(input, steps, Arc::clone(&context.plan.node(id).schema), work);
-    if !covered {
-        context.failures.push(failures);
+    let mut aside = context.aside("linear");
+    if covered {
+        aside.failures = None;
     }
-    rows
+    linear::linear(input, steps, Arc::clone(&context.plan.node(id).schema), aside)
 }
 
 fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Updates<'s> {
@@ -169,7 +165,7 @@ fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Upda
     let layout =
         join::JoinLayout::new(&left_layout, &right_layout, &join.output, schema).expect("the plan was checked");
     let work = context.work("join");
-    let rows = count(join::join(left, right, layout), work);
+    let rows = join::join(left, right, layout, work);
     match &join.residual {
         Some(residual) => linear_node(context, rows, id, vec![Step::Filter(Arc::clone(residual))], false),
         None => rows,
@@ -183,24 +179,23 @@ fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin
     let right_key = KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key).expect("the plan was checked");
     let schema = &plan.node(id).schema;
     let layout = SemiJoinLayout::new(&layout, &Arc::new(right_key), semi.kind, schema).expect("the plan was checked");
-    let (rows, size) = semi_join::semi_join(left, right, layout);
+    let work = context.work("semi_join");
+    let (rows, size) = semi_join::semi_join(left, right, layout, work);
     context.sizes.push(Box::new(move || {
         let size = size.get();
         StateSize { rows: size.keys as u64, bytes: size.bytes as u64 }
     }));
-    let work = context.work("semi_join");
-    count(rows, work)
+    rows
 }
 
 fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> Updates<'s> {
     let plan = context.plan;
-    let received = context.work("reduce input");
-    let input = count(node(context, reduce.input), received);
+    let input = node(context, reduce.input);
+    let aside = context.aside("reduce");
     let input_schema = &plan.node(reduce.input).schema;
     // Imported history may be older than the opening, so the group of all rows begins with time.
-    let (rows, failures, groups) =
-        reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0).expect("the plan was checked");
-    context.failures.push(failures);
+    let (rows, groups) =
+        reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0, aside).expect("the plan was checked");
     context.reduces.insert(id, Rc::clone(&groups));
     if plan.output.state != OutputState::Reduce(id) {
         context.sizes.push(Box::new(move || {
@@ -208,35 +203,32 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
             StateSize { rows: groups.len() as u64, bytes: groups.bytes() as u64 }
         }));
     }
-    let sent = context.work("reduce");
-    count(rows, sent)
+    rows
 }
 
 fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> Updates<'s> {
     let left = node(context, operation.left);
     let right = node(context, operation.right);
+    let aside = context.aside("set");
     let schema = &context.plan.node(id).schema;
-    let (rows, failures, state) = set::set(left, right, operation.operator, schema).expect("the plan was checked");
-    context.failures.push(failures);
+    let (rows, state) = set::set(left, right, operation.operator, schema, aside).expect("the plan was checked");
     context.sizes.push(Box::new(move || {
         let state = state.borrow();
         StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
     }));
-    let work = context.work("set");
-    count(rows, work)
+    rows
 }
 
 fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> Updates<'s> {
     let input = node(context, top_k.input);
+    let aside = context.aside("top_k");
     let schema = &context.plan.node(id).schema;
-    let (rows, failures, state) = top_k::top_k(input, top_k, schema).expect("the plan was checked");
-    context.failures.push(failures);
+    let (rows, state) = top_k::top_k(input, top_k, schema, aside).expect("the plan was checked");
     context.sizes.push(Box::new(move || {
         let state = state.borrow();
         StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
     }));
-    let work = context.work("top_k");
-    count(rows, work)
+    rows
 }
 
 /// An arrangement of the plan, built once however many read it, or imported.
@@ -254,24 +246,11 @@ fn arrangement<'s>(context: &mut Context<'s, '_>, id: ArrangementId) -> (Arrange
         None => {
             let rows = node(context, arrangement.input);
             let work = context.work("arrange");
-            let arranged = arrange(count(rows, work), &layout, "Arrange");
+            let arranged = arrange(rows, &layout, "Arrange", work);
             context.traces.push(TraceHandle::new(arranged.trace.clone()));
             arranged
         }
     };
     context.arranged.insert(id, (arranged.clone(), Arc::clone(&layout)));
     (arranged, layout)
-}
-
-/// Counts the rows that pass, for operators that cannot count for themselves.
-fn count<'s>(rows: Updates<'s>, work: Rc<Work>) -> Updates<'s> {
-    rows.unary::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "Count", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, batch| {
-                work.received(batch.len());
-                work.sent(batch.len());
-                output.session_with_builder(&capability).give_container(batch);
-            });
-        }
-    })
 }

@@ -10,7 +10,8 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
-use super::context::{Updates, Work};
+use super::context::Updates;
+use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
 /// All updates of `inputs`, under `schema`.

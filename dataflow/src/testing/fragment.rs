@@ -15,6 +15,7 @@ use timely::progress::frontier::AntichainRef;
 use super::rows::{Change, Row, accumulate, changes_of, to_batch};
 use crate::arrangement::{self, ArrangementSize, Layout, Trace, arrange};
 use crate::update::PerRow;
+use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
 /// The changes of some inputs over time.
@@ -90,7 +91,8 @@ pub(crate) fn run_late(
         let probe = ProbeHandle::new();
         let mut traces: Vec<Trace> = worker.dataflow::<Time, _, _>(|scope| {
             let indexed = inputs.iter_mut().zip(&layouts).filter_map(|(input, layout)| Some((input, layout.as_ref()?)));
-            let arranged = indexed.map(|(input, layout)| arrange(input.to_stream(scope), layout, "Index"));
+            let arranged =
+                indexed.map(|(input, layout)| arrange(input.to_stream(scope), layout, "Index", Work::new("arrange")));
             arranged
                 .map(|a| {
                     a.stream.probe_with(&probe);

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use crate::Time;
 use crate::input::{CollectionInput, Pumped};
 use crate::output::{Frontier, Queue};
-use crate::render::context::{SizeOf, Work};
+use crate::render::context::SizeOf;
 use crate::report::{OperatorWork, StateSize};
 use crate::state::TraceHandle;
+use crate::work::Work;
 
 /// Dataflows are numbered in the order of commands, the same on every worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -24,7 +24,7 @@ use crate::command::Command;
 use crate::engine::Shared;
 use crate::input::{Event, Pumped};
 use crate::output::ViewOutput;
-use crate::render::errors::FailureLedger;
+use crate::render::errors::Failures;
 use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
 use crate::state::{TraceHandle, ViewState};
 use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
@@ -39,7 +39,7 @@ struct View {
     indexes: Vec<String>,
     output: Rc<RefCell<ViewOutput>>,
     /// Of its own operators, and of the indexes it reads.
-    failures: Vec<Rc<RefCell<FailureLedger>>>,
+    failures: Vec<Failures>,
     state: Option<Box<dyn ViewState>>,
 }
 
@@ -49,7 +49,7 @@ struct Index {
     trace: TraceHandle,
     /// What it indexes, whatever the key.
     source: String,
-    failures: Rc<RefCell<FailureLedger>>,
+    failures: Failures,
     readers: usize,
 }
 

@@ -4,6 +4,8 @@
 //! into tiles, each some rows of the one side by some of the other. A join is bilinear, so the tiles add up to the
 //! whole, and memory stays bounded where a frequent key meets a frequent key.
 
+use std::rc::Rc;
+
 use differential_dataflow::operators::int_proxy::join::JoinMatches;
 use differential_dataflow::operators::int_proxy::{JoinInstance, KeyPosition, ProxyBridge, ProxyJoinBackend};
 
@@ -11,6 +13,7 @@ use super::output::{Pair, PairDecoder};
 use crate::arrangement::cursor::{Position, locate};
 use crate::arrangement::{Batch, Cursor};
 use crate::update::PerRow;
+use crate::work::Work;
 use crate::{Diff, Time, UpdateBatch};
 
 /// Rows of a block after which it ends; small in tests, so that they meet several.
@@ -39,11 +42,12 @@ pub(super) struct Matcher {
     colliding: Vec<u64>,
     left: Vec<Update>,
     right: Vec<Update>,
+    work: Rc<Work>,
 }
 
 impl Matcher {
-    pub(super) fn new(decoder: PairDecoder) -> Self {
-        Matcher { decoder, colliding: Vec::new(), left: Vec::new(), right: Vec::new() }
+    pub(super) fn new(decoder: PairDecoder, work: Rc<Work>) -> Self {
+        Matcher { decoder, colliding: Vec::new(), left: Vec::new(), right: Vec::new(), work }
     }
 
     /// Draws all updates with this hash.
@@ -52,6 +56,7 @@ impl Matcher {
         self.right.clear();
         draw(&mut sides.left, hash, instance.lower, &mut self.left);
         draw(&mut sides.right, hash, instance.lower, &mut self.right);
+        self.work.received(self.left.len() + self.right.len());
         if self.has_collision(instance) {
             self.colliding.push(hash);
         }
@@ -131,6 +136,7 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
     }
 
     fn cross(&mut self, instance: &Instance, matches: &mut Matches, output: &mut Vec<UpdateBatch>) {
+        let sent = output.len();
         let mut batch = OutputBuilder::new(&self.decoder);
         for (i, ((hash, _), (left, right))) in matches.ids.iter().enumerate() {
             let (left, right) = (locate(&instance.batches0, *left), locate(&instance.batches1, *right));
@@ -140,6 +146,7 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
             }
         }
         batch.finish(output);
+        self.work.sent(output[sent..].iter().map(UpdateBatch::len).sum());
     }
 }
 

@@ -13,6 +13,7 @@
 mod matcher;
 mod output;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -24,6 +25,7 @@ use timely::dataflow::Stream;
 
 use crate::arrangement::{Batch, Layout};
 use crate::plan::JoinColumn;
+use crate::work::Work;
 use crate::{DataflowError, Time, UpdateBatch};
 
 use matcher::Matcher;
@@ -58,12 +60,13 @@ pub(crate) fn join<'scope, Left, Right>(
     left: Arranged<'scope, Left>,
     right: Arranged<'scope, Right>,
     layout: JoinLayout,
+    work: Rc<Work>,
 ) -> Stream<'scope, Time, UpdateBatch>
 where
     Left: TraceReader<Time = Time, Batch = Batch> + 'static,
     Right: TraceReader<Time = Time, Batch = Batch> + 'static,
 {
-    let tactic = ProxyJoinTactic::new(Matcher::new(layout.decoder));
+    let tactic = ProxyJoinTactic::new(Matcher::new(layout.decoder, work));
     join_with_tactic(left, right, "Join", tactic)
 }
 

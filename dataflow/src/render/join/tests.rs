@@ -48,9 +48,11 @@ fn layout(case: &Case, side: usize) -> Arc<Layout> {
 fn fragment(case: Case) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let mut streams = streams.into_iter();
-        let mut arranged = |side: usize| arrange(streams.next().expect("two inputs"), &layout(&case, side), "Arrange");
+        let mut arranged = |side: usize| {
+            arrange(streams.next().expect("two inputs"), &layout(&case, side), "Arrange", Work::new("arrange"))
+        };
         let (left, right) = (arranged(0), arranged(1));
-        vec![join(left, right, join_layout(&case))]
+        vec![join(left, right, join_layout(&case), Work::new("join"))]
     })
 }
 
@@ -63,10 +65,10 @@ fn late_fragment(case: Case) -> Arc<LateFragment> {
     Arc::new(move |mut arranged, mut streams| {
         let left = arranged.remove(0);
         let right = match streams.pop() {
-            Some(rows) => arrange(rows, &layout(&case, 1), "Arrange"),
+            Some(rows) => arrange(rows, &layout(&case, 1), "Arrange", Work::new("arrange")),
             None => arranged.remove(0),
         };
-        join(left, right, join_layout(&case))
+        join(left, right, join_layout(&case), Work::new("join"))
     })
 }
 

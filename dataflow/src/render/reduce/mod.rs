@@ -20,7 +20,7 @@ use timely::dataflow::Stream;
 pub(crate) use state::ReduceState;
 
 use super::by_time::{Input, by_time};
-use super::errors::Failures;
+use super::context::Aside;
 use crate::arrangement::exchange_by;
 use crate::plan::Reduce;
 use crate::row_bytes::KeyCodec;
@@ -34,7 +34,8 @@ pub(crate) fn reduce<'s>(
     input_schema: &SchemaRef,
     schema: &SchemaRef,
     opening: Time,
-) -> Result<(Stream<'s, Time, UpdateBatch>, Failures<'s>, Rc<RefCell<ReduceState>>), DataflowError> {
+    aside: Aside,
+) -> Result<(Stream<'s, Time, UpdateBatch>, Rc<RefCell<ReduceState>>), DataflowError> {
     let state = Rc::new(RefCell::new(ReduceState::new(plan, input_schema, schema)?));
     let key = Arc::new(KeyCodec::new(input_schema, &plan.key)?);
     let mut first = None;
@@ -46,8 +47,8 @@ pub(crate) fn reduce<'s>(
         }
     }
     let input = Input { updates: input, exchange: exchange_by(key) };
-    let (rows, failures) = by_time("Reduce", vec![input], Rc::clone(&state), first);
-    Ok((rows, failures, state))
+    let rows = by_time("Reduce", vec![input], Rc::clone(&state), first, aside);
+    Ok((rows, state))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::*;
 use crate::accumulator::{Retractions, for_planned};
 use crate::plan::{Aggregate, AggregateFunction as F, NodeId};
 use crate::render::by_time::TimedState;
+use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, assert_same_history, changes_of, random_script, run,
     schema, seeds, to_batch,
@@ -63,23 +64,32 @@ fn output_schema(plan: &Reduce) -> SchemaRef {
 fn fragment(plan: Reduce, opening: Time) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let input = streams.into_iter().next().expect("one input");
-        let (rows, failures, _) =
-            reduce(input, &plan, &schema(&INPUT), &output_schema(&plan), opening).expect("the plan fits");
-        vec![rows, failures_as_rows(failures)]
+        let failures = Failures::default();
+        let aside = Aside::new("reduce", &failures);
+        let (rows, _) =
+            reduce(input, &plan, &schema(&INPUT), &output_schema(&plan), opening, aside).expect("the plan fits");
+        vec![rows.clone(), failures_as_rows(rows, failures)]
     })
 }
 
-fn failures_as_rows(failures: Failures<'_>) -> Stream<'_, Time, UpdateBatch> {
-    failures.unary::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "FailureRows", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, failures| {
-                for (failure, time, diff) in failures.drain(..) {
-                    let row = [failure.expression, failure.message, failure.row].map(Value::Text).to_vec();
-                    let rows = to_batch(&schema(&[Utf8, Utf8, Utf8]), &[&row]);
-                    let mut batch = UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::Same(diff) };
-                    output.session_with_builder(&capability).give_container(&mut batch);
-                }
-            });
+/// What the ledger says of times at which `rows` is complete.
+fn failures_as_rows(rows: Stream<'_, Time, UpdateBatch>, failures: Failures) -> Stream<'_, Time, UpdateBatch> {
+    rows.unary_frontier::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "FailureRows", move |capability, _| {
+        let mut capability = Some(capability);
+        move |(input, frontier), output| {
+            input.for_each(|_, _| {});
+            let open = frontier.frontier().first().copied();
+            let Some(held) = &mut capability else { return };
+            for (failure, time, diff) in failures.borrow_mut().take_before(open.unwrap_or(Time::MAX)) {
+                let row = [failure.expression, failure.message, failure.row].map(Value::Text).to_vec();
+                let rows = to_batch(&schema(&[Utf8, Utf8, Utf8]), &[&row]);
+                let mut batch = UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::Same(diff) };
+                output.session_with_builder(&held.delayed(&time)).give_container(&mut batch);
+            }
+            match open {
+                Some(time) => held.downgrade(&time),
+                None => capability = None,
+            }
         }
     })
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::TraceReader;
+use differential_dataflow::trace::implementations::spine_fueled::SpineBatch as _;
 use timely::container::NoopBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
@@ -31,6 +32,7 @@ use timely::progress::frontier::MutableAntichain;
 use crate::arrangement::{Batch, Layout, exchange_by};
 use crate::plan::SemiJoinKind;
 use crate::row_bytes::KeyCodec;
+use crate::work::Work;
 use crate::{DataflowError, Time, UpdateBatch};
 
 pub(crate) use presence::PresenceSize;
@@ -73,6 +75,7 @@ pub(crate) fn semi_join<'scope, Left>(
     left: Arranged<'scope, Left>,
     right: Stream<'scope, Time, UpdateBatch>,
     layout: SemiJoinLayout,
+    work: Rc<Work>,
 ) -> (Stream<'scope, Time, UpdateBatch>, Rc<Cell<PresenceSize>>)
 where
     Left: TraceReader<Time = Time, Batch = Batch> + 'static,
@@ -87,13 +90,17 @@ where
         move |(left, left_frontier), (right, right_frontier), output| {
             left.for_each(|capability, spans| {
                 capability.retain_stamp(0).iter().for_each(|c| capabilities.insert(c.clone()));
-                spans.drain(..).filter_map(|span| span.inner).for_each(|batch| steps.receive_left(&batch));
+                for batch in spans.drain(..).filter_map(|span| span.inner) {
+                    work.received(batch.len());
+                    steps.receive_left(&batch);
+                }
             });
             right.for_each(|capability, batch| {
                 capability.retain_stamp(0).iter().for_each(|c| capabilities.insert(c.clone()));
+                work.received(batch.len());
                 steps.receive_right(std::mem::take(batch));
             });
-            give(&mut steps, closed(left_frontier, right_frontier), &capabilities, output);
+            give(&mut steps, closed(left_frontier, right_frontier), &capabilities, &work, output);
             match steps.next_time() {
                 Some(time) => capabilities.downgrade([time]),
                 None => capabilities = CapabilitySet::new(),
@@ -110,12 +117,16 @@ fn give<Left: TraceReader<Time = Time, Batch = Batch>>(
     steps: &mut Steps<Left>,
     closed: Option<Time>,
     capabilities: &CapabilitySet<Time>,
+    work: &Work,
     output: &mut OutputBuilderSession<'_, Time, NoopBuilder<UpdateBatch>>,
 ) {
     while let Some(time) = steps.next_time().filter(|time| closed.is_none_or(|frontier| *time < frontier)) {
         let capability = capabilities.delayed(&time);
         let mut session = output.session_with_builder(&capability);
-        steps.step(time, &mut |mut batch| session.give_container(&mut batch));
+        steps.step(time, &mut |mut batch| {
+            work.sent(batch.len());
+            session.give_container(&mut batch);
+        });
     }
 }
 

@@ -43,12 +43,22 @@ fn layout(case: &Case) -> SemiJoinLayout {
 fn fragment(case: Case) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let Ok([left, right]) = <[_; 2]>::try_from(streams) else { panic!("two inputs") };
-        vec![semi_join(arrange(left, &left_layout(&case), "Arrange"), right, layout(&case)).0]
+        vec![
+            semi_join(
+                arrange(left, &left_layout(&case), "Arrange", Work::new("arrange")),
+                right,
+                layout(&case),
+                Work::new("semi_join"),
+            )
+            .0,
+        ]
     })
 }
 
 fn late_fragment(case: Case) -> Arc<LateFragment> {
-    Arc::new(move |mut arranged, mut streams| semi_join(arranged.remove(0), streams.remove(0), layout(&case)).0)
+    Arc::new(move |mut arranged, mut streams| {
+        semi_join(arranged.remove(0), streams.remove(0), layout(&case), Work::new("semi_join")).0
+    })
 }
 
 /// The plain twin.

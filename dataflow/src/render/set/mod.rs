@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use timely::dataflow::Stream;
 
 use super::by_time::{Changes, Input, TimedState, by_time};
-use super::errors::Failures;
+use super::context::Aside;
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::plan::SetOperator;
@@ -32,12 +32,13 @@ pub(crate) fn set<'s>(
     right: Stream<'s, Time, UpdateBatch>,
     operator: SetOperator,
     schema: &SchemaRef,
-) -> Result<(Stream<'s, Time, UpdateBatch>, Failures<'s>, Rc<RefCell<SetState>>), DataflowError> {
+    aside: Aside,
+) -> Result<(Stream<'s, Time, UpdateBatch>, Rc<RefCell<SetState>>), DataflowError> {
     let state = Rc::new(RefCell::new(SetState::new(operator, schema)?));
     let key = Arc::new(whole_row(schema)?);
     let inputs = [left, right].map(|updates| Input { updates, exchange: exchange_by(Arc::clone(&key)) });
-    let (rows, failures) = by_time("Set", inputs.into(), Rc::clone(&state), None);
-    Ok((rows, failures, state))
+    let rows = by_time("Set", inputs.into(), Rc::clone(&state), None, aside);
+    Ok((rows, state))
 }
 
 fn whole_row(schema: &Schema) -> Result<KeyCodec, DataflowError> {

@@ -1,6 +1,7 @@
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 
 use super::*;
+use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Rows, Shape, accumulate, assert_same_history, random_script, run, schema, seeds,
 };
@@ -12,7 +13,8 @@ fn fragment(operator: SetOperator, columns: usize) -> Arc<Fragment> {
         let mut streams = streams.into_iter();
         let mut next = || streams.next().expect("two inputs");
         let (left, right) = (next(), next());
-        let (rows, _, _) = set(left, right, operator, &schema(&TYPES[..columns])).expect("plain types");
+        let (rows, _) = set(left, right, operator, &schema(&TYPES[..columns]), Aside::new("set", &Failures::default()))
+            .expect("plain types");
         vec![rows]
     })
 }

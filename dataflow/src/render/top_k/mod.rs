@@ -20,7 +20,7 @@ use arrow::datatypes::SchemaRef;
 use timely::dataflow::Stream;
 
 use super::by_time::{Changes, Input, TimedState, by_time};
-use super::errors::Failures;
+use super::context::Aside;
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::plan::TopK;
@@ -37,12 +37,13 @@ pub(crate) fn top_k<'s>(
     input: Stream<'s, Time, UpdateBatch>,
     plan: &TopK,
     schema: &SchemaRef,
-) -> Result<(Stream<'s, Time, UpdateBatch>, Failures<'s>, Rc<RefCell<TopKState>>), DataflowError> {
+    aside: Aside,
+) -> Result<(Stream<'s, Time, UpdateBatch>, Rc<RefCell<TopKState>>), DataflowError> {
     let state = Rc::new(RefCell::new(TopKState::new(plan, schema)?));
     let key = Arc::new(KeyCodec::new(schema, &plan.group)?);
     let input = Input { updates: input, exchange: exchange_by(key) };
-    let (rows, failures) = by_time("TopK", vec![input], Rc::clone(&state), None);
-    Ok((rows, failures, state))
+    let rows = by_time("TopK", vec![input], Rc::clone(&state), None, aside);
+    Ok((rows, state))
 }
 
 /// The rows of each group in order.

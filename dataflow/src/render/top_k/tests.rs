@@ -4,6 +4,7 @@ use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 
 use super::*;
 use crate::plan::{NodeId, SortKey};
+use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Row, Rows, Shape, Value, accumulate, assert_same_history, random_script, run, schema, seeds,
 };
@@ -13,7 +14,8 @@ const INPUT: [DataType; 3] = [Int64, Utf8, Float64];
 fn fragment(plan: TopK) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let input = streams.into_iter().next().expect("one input");
-        let (rows, _, _) = top_k(input, &plan, &schema(&INPUT)).expect("plain types");
+        let (rows, _) =
+            top_k(input, &plan, &schema(&INPUT), Aside::new("top_k", &Failures::default())).expect("plain types");
         vec![rows]
     })
 }
