@@ -61,18 +61,19 @@ fn rows_of(column: &ArrayRef, positions: &UInt32Array) -> ArrayRef {
 
 /// Of pairs of positions in `old` and `new`: whether the rows there are the same.
 pub(super) fn unchanged(old: &Outcome, new: &Outcome, pairs: &[(u32, u32)]) -> BooleanArray {
-    let olds = UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.0));
-    let news = UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.1));
-    let mut same = BooleanArray::from(vec![true; pairs.len()]);
     // Often all groups were there before and are there now: then the columns are compared as they are.
     let aligned = pairs.len() == new.groups.len() && old.groups == new.groups;
-    for (old, new) in old.columns.iter().zip(&new.columns) {
-        let taken = (!aligned).then(|| (rows_of(old, &olds), rows_of(new, &news)));
-        let (old, new) = taken.as_ref().map_or((old, new), |(old, new)| (old, new));
-        let equal = not_distinct(old, new).expect("accumulators give comparable types");
-        same = and(&same, &equal).expect("both have one value a pair");
-    }
-    same
+    let positions = (!aligned).then(|| {
+        let olds = UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.0));
+        (olds, UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.1)))
+    });
+    let columns = old.columns.iter().zip(&new.columns).map(|(old, new)| match &positions {
+        None => not_distinct(old, new),
+        Some((olds, news)) => not_distinct(&rows_of(old, olds), &rows_of(new, news)),
+    });
+    let columns = columns.map(|same| same.expect("accumulators give comparable types"));
+    let all = columns.reduce(|one, other| and(&one, &other).expect("both have one value a pair"));
+    all.unwrap_or_else(|| BooleanArray::from(vec![true; pairs.len()]))
 }
 
 /// The columns of chosen rows of two outcomes: which outcome (0 or 1), and the position there.
