@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 
 use super::heap::{Heap, Position};
+use super::scan::Scan;
 use super::{Delta, Layout};
 use crate::error::Error;
 
@@ -243,6 +244,23 @@ impl Bag {
             }
             Undo::Truncated(state) => (self.heap, self.index) = *state,
         }
+    }
+
+    /// The rows before the writes that `undo` takes back: all since some moment, the oldest first.
+    pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
+        let mut heap = &mut self.heap;
+        let mut steps = Vec::new();
+        for undo in undo {
+            match undo {
+                Undo::Inserted(positions) => steps.extend(positions.iter().map(|position| (None, Some(*position)))),
+                Undo::Deleted(taken) => steps.extend(taken.iter().map(|(_, position)| (Some(*position), None))),
+                Undo::Truncated(state) => {
+                    heap = &mut state.0;
+                    break;
+                }
+            }
+        }
+        heap.scan_before(&steps)
     }
 
     /// Rewrites sparse chunks; no write can be taken back after it.

@@ -271,6 +271,21 @@ impl Heap {
         Scan::new(Arc::clone(&self.schema), parts)
     }
 
+    /// The rows as they were before `steps`, the oldest first, each of which took the row at one position away and
+    /// brought another; no compaction may have come in between.
+    pub(super) fn scan_before(&mut self, steps: &[(Option<Position>, Option<Position>)]) -> Scan {
+        for (gone, come) in steps.iter().rev() {
+            come.iter().for_each(|position| self.delete(*position));
+            gone.iter().for_each(|position| self.restore(*position));
+        }
+        let scan = self.scan();
+        for (gone, come) in steps {
+            gone.iter().for_each(|position| self.delete(*position));
+            come.iter().for_each(|position| self.restore(*position));
+        }
+        scan
+    }
+
     /// Positions of all rows, deleted ones left out, in the order of a scan.
     pub(super) fn positions(&self) -> Vec<Position> {
         let mut positions = Vec::with_capacity(self.rows);

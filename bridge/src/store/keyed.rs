@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 
 use super::heap::{Heap, Position};
+use super::scan::Scan;
 use super::{Conflict, Delta, Layout};
 use crate::error::Error;
 
@@ -295,6 +296,22 @@ impl Keyed {
             }
             Undo::Truncated(state) => (self.heap, self.index) = *state,
         }
+    }
+
+    /// The rows before the writes that `undo` takes back: all since some moment, the oldest first.
+    pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
+        let mut heap = &mut self.heap;
+        let mut steps = Vec::new();
+        for undo in undo {
+            match undo {
+                Undo::Moves(moves) => steps.extend(moves.iter().map(|step| (step.old, step.new))),
+                Undo::Truncated(state) => {
+                    heap = &mut state.0;
+                    break;
+                }
+            }
+        }
+        heap.scan_before(&steps)
     }
 
     /// Rewrites sparse chunks; no write can be taken back after it.

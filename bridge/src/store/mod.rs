@@ -2,7 +2,8 @@
 //!
 //! A [`Store`] belongs to one writer at a time (see `commit`). Reading takes a [`Scan`], which is cheap, and is done
 //! without holding the store. What always holds between two commits: the rows of a relation are the sum of all deltas
-//! that its writes returned.
+//! that its writes returned. While a [`Transaction`] is open, the rows are those with its writes, and the committed ones
+//! can be had as well.
 
 mod append;
 mod bag;
@@ -15,6 +16,7 @@ mod scan;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,11 +31,12 @@ pub use scan::Scan;
 
 use crate::error::Error;
 use crate::ingest;
-use crate::watermark::Follow;
+use crate::watermark::{Follow, Watermark};
 use append::Append;
 use bag::Bag;
 use encode::Encoder;
 use keyed::{Keyed, Keys};
+use transaction::Transaction;
 
 /// How a relation keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,12 +227,24 @@ impl Prepared {
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|(batch, _)| batch.num_rows()).sum()
     }
+
+    /// The watermark that it moves, and where to.
+    fn moved(&self) -> Option<(Arc<Watermark>, i64)> {
+        let follow = self.layout.spec.follow.as_ref()?;
+        Some((Arc::clone(follow.watermark()), self.reached?))
+    }
 }
 
 enum Rows {
     Append(Append),
     Keyed(Keyed),
     Bag(Bag),
+}
+
+impl Rows {
+    fn is_append(&self) -> bool {
+        matches!(self, Rows::Append(_))
+    }
 }
 
 enum Undo {
@@ -246,6 +261,8 @@ struct Relation {
 #[derive(Default)]
 pub struct Store {
     relations: BTreeMap<RelationId, Relation>,
+    /// The transaction under way.
+    open: Option<Transaction>,
     /// Why nothing here can be trusted any more: a write broke an invariant half way.
     broken: Option<String>,
 }
@@ -274,14 +291,17 @@ impl Store {
         self.relations.get(&id).map(|relation| Arc::clone(&relation.layout))
     }
 
-    /// The relation's rows as they are; None if there is no such relation, or none that can be trusted.
+    /// The relation's rows as the next write finds them; None if there is no such relation, or none that can be trusted.
     pub fn scan(&mut self, id: RelationId) -> Option<Scan> {
         if self.broken.is_some() {
             return None;
         }
         let relation = self.relations.get_mut(&id)?;
         Some(match &mut relation.rows {
-            Rows::Append(rows) => rows.scan(),
+            Rows::Append(rows) => match &self.open {
+                Some(open) => rows.scan().followed_by(open.appended(id)),
+                None => rows.scan(),
+            },
             Rows::Keyed(rows) => rows.heap().scan(),
             Rows::Bag(rows) => rows.heap().scan(),
         })
@@ -298,10 +318,13 @@ impl Store {
         Ok(rows.lookup(&Keys::all(layout, layout.key.encode_columns(keys.columns()))))
     }
 
-    /// Number of rows of the relation; 0 if there is none.
+    /// Number of rows as the next write finds them; 0 if there is no such relation.
     pub fn rows(&self, id: RelationId) -> u64 {
         self.relations.get(&id).map_or(0, |relation| match &relation.rows {
-            Rows::Append(rows) => rows.rows(),
+            Rows::Append(rows) => {
+                let open = self.open.iter().flat_map(|open| open.appended(id));
+                rows.rows() + open.map(RecordBatch::num_rows).sum::<usize>()
+            }
             Rows::Keyed(rows) => rows.rows(),
             Rows::Bag(rows) => rows.rows(),
         }) as u64
@@ -316,18 +339,38 @@ impl Store {
         }) as u64
     }
 
-    /// Applies writes in order, all or none, and gives their exact changes to `send`; its failure is theirs. After a
-    /// panic the store is neither read nor written any more: no answer is better than a wrong one.
+    /// Applies writes in order, all or none, and gives their exact changes to `send`; its failure is theirs. No
+    /// transaction may be open.
     pub(crate) fn apply<T>(
         &mut self,
         writes: Vec<Prepared>,
         send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
     ) -> Result<(T, Vec<Applied>), Error> {
+        assert!(self.open.is_none(), "a write outside of the open transaction waits for its end");
+        self.guarded(|store| {
+            let mut undo = Vec::new();
+            let made = store.apply_to_tables(&writes, &mut undo);
+            match made.and_then(|(changes, applied)| Ok((send(changes)?, applied))) {
+                Ok(done) => {
+                    store.settle(writes);
+                    Ok(done)
+                }
+                Err(error) => {
+                    store.take_back(undo);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Does what may break an invariant half way. After a panic the store is neither read nor written any more: no
+    /// answer is better than a wrong one.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
         if let Some(reason) = &self.broken {
             return Err(Error::Internal(reason.clone()));
         }
-        let applied = catch_unwind(AssertUnwindSafe(|| self.apply_or_undo(writes, send)));
-        applied.unwrap_or_else(|panic| {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        done.unwrap_or_else(|panic| {
             let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
                 (Some(text), _) => (*text).to_owned(),
                 (_, Some(text)) => text.clone(),
@@ -337,26 +380,6 @@ impl Store {
             self.broken = Some(reason.clone());
             Err(Error::Internal(reason))
         })
-    }
-
-    fn apply_or_undo<T>(
-        &mut self,
-        writes: Vec<Prepared>,
-        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
-    ) -> Result<(T, Vec<Applied>), Error> {
-        let mut undo = Vec::new();
-        match self.apply_to_tables(&writes, &mut undo).and_then(|(changes, applied)| Ok((send(changes)?, applied))) {
-            Ok(done) => {
-                self.settle(writes);
-                Ok(done)
-            }
-            Err(error) => {
-                for (id, undo) in undo.into_iter().rev() {
-                    self.undo(id, undo);
-                }
-                Err(error)
-            }
-        }
     }
 
     /// Computes the changes of all writes, and makes them in tables. Sources wait until nothing can fail any more: what
@@ -393,11 +416,14 @@ impl Store {
         Ok((changes, applied))
     }
 
-    fn undo(&mut self, id: RelationId, undo: Undo) {
-        match (self.relations.get_mut(&id).map(|relation| &mut relation.rows), undo) {
-            (Some(Rows::Keyed(rows)), Undo::Keyed(undo)) => rows.undo(undo),
-            (Some(Rows::Bag(rows)), Undo::Bag(undo)) => rows.undo(undo),
-            _ => unreachable!("an undo is of the relation that made it"),
+    /// Takes back what was made in tables, the last first.
+    fn take_back(&mut self, undo: Vec<(RelationId, Undo)>) {
+        for (id, undo) in undo.into_iter().rev() {
+            match (self.relations.get_mut(&id).map(|relation| &mut relation.rows), undo) {
+                (Some(Rows::Keyed(rows)), Undo::Keyed(undo)) => rows.undo(undo),
+                (Some(Rows::Bag(rows)), Undo::Bag(undo)) => rows.undo(undo),
+                _ => unreachable!("an undo is of the relation that made it"),
+            }
         }
     }
 
@@ -405,14 +431,22 @@ impl Store {
     fn settle(&mut self, writes: Vec<Prepared>) {
         for write in writes {
             let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
-            match &mut relation.rows {
-                Rows::Append(rows) => write.batches.iter().for_each(|(batch, _)| rows.insert(batch)),
-                Rows::Keyed(rows) => rows.settle(),
-                Rows::Bag(rows) => rows.settle(),
+            if let Rows::Append(rows) = &mut relation.rows {
+                write.batches.iter().for_each(|(batch, _)| rows.insert(batch));
             }
-            if let (Some(follow), Some(reached)) = (&write.layout.spec.follow, write.reached) {
-                follow.watermark().advance(reached);
+            self.tidy(write.relation());
+            if let Some((watermark, reached)) = write.moved() {
+                watermark.advance(reached);
             }
+        }
+    }
+
+    /// Rewrites sparse chunks of a table; no write before can be taken back after it.
+    fn tidy(&mut self, id: RelationId) {
+        match self.relations.get_mut(&id).map(|relation| &mut relation.rows) {
+            Some(Rows::Keyed(rows)) => rows.settle(),
+            Some(Rows::Bag(rows)) => rows.settle(),
+            Some(Rows::Append(_)) | None => {}
         }
     }
 }

@@ -52,6 +52,13 @@ impl Scan {
         Scan { schema, parts, rows }
     }
 
+    /// The rows, and `batches`, which must be of the schema, after them.
+    pub(super) fn followed_by(mut self, batches: &[RecordBatch]) -> Self {
+        self.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        self.parts.extend(batches.iter().map(|rows| Part { rows: rows.clone(), live: None }));
+        self
+    }
+
     /// Schema of the rows: the relation's own.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema

@@ -65,14 +65,18 @@ impl Harness {
         contents
     }
 
-    /// Applies writes at once. The store must be what the deltas say, also after a failure of any kind.
-    fn apply(&mut self, writes: &[(Operation, RecordBatch)], broken_engine: bool) -> Result<Vec<Applied>, Error> {
+    fn prepare(&self, writes: &[(Operation, RecordBatch)]) -> Vec<Prepared> {
         let layout = self.store.layout(ID).expect("made in new");
         let prepare = |(operation, batch): &(Operation, RecordBatch)| {
             let batches = if *operation == Operation::Truncate { &[][..] } else { std::slice::from_ref(batch) };
             layout.prepare(*operation, batches).expect("batches are of the schema")
         };
-        let prepared = writes.iter().map(prepare).collect();
+        writes.iter().map(prepare).collect()
+    }
+
+    /// Applies writes at once. The store must be what the deltas say, also after a failure of any kind.
+    fn apply(&mut self, writes: &[(Operation, RecordBatch)], broken_engine: bool) -> Result<Vec<Applied>, Error> {
+        let prepared = self.prepare(writes);
         let before = self.contents();
         let send = |changes| if broken_engine { Err(Error::Shutdown) } else { Ok(changes) };
         match self.store.apply(prepared, send) {
@@ -247,6 +251,91 @@ proptest! {
     }
 }
 
+/// A statement's writes to a relation of this kind, which may fail; `given` holds rows that may be there.
+fn statement(random: &mut Random, kind: Kind, given: &mut Vec<RecordBatch>) -> Vec<(Operation, RecordBatch)> {
+    let mut writes = Vec::new();
+    for _ in 0..1 + random.below(2) {
+        let batch = rows(random);
+        writes.push(match (kind, random.below(8)) {
+            (Kind::Append, _) => (Operation::Insert, batch),
+            (_, 0) => (Operation::Truncate, batch),
+            (Kind::Keyed, 1 | 2) => (Operation::Delete, id_and_integer(&batch)),
+            (Kind::Keyed, 3) => (Operation::InsertNew, batch),
+            (Kind::Keyed, 4) => (Operation::InsertMissing, batch),
+            (Kind::Bag, 1..4) if !given.is_empty() => {
+                (Operation::Delete, given[random.below(given.len() as u64) as usize].clone())
+            }
+            _ => {
+                given.push(batch.clone());
+                (Operation::Insert, batch)
+            }
+        });
+    }
+    writes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// In a transaction the rows are those that a store without one has; those before it stay what they were.
+    #[test]
+    fn a_transaction_has_both_states(seed: u64, kind in 0..3_usize, collide: bool) {
+        let random = &mut Random::new(seed);
+        let kind = [Kind::Append, Kind::Keyed, Kind::Bag][kind];
+        let new = || {
+            let key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+            Harness::new(kind, key, if collide { 3 } else { u64::MAX })
+        };
+        let (mut harness, mut twin, mut given, mut scans) = (new(), new(), Vec::new(), Vec::new());
+        for _ in 0..6 {
+            let before = harness.contents();
+            harness.store.begin();
+            for _ in 0..random.below(8) {
+                let writes = statement(random, kind, &mut given);
+                let prepared = harness.prepare(&writes);
+                let done = harness.store.apply_in_transaction(&prepared).ok();
+                prop_assert_eq!(done, twin.apply(&writes, false).ok());
+                let now = harness.contents();
+                prop_assert_eq!(&now, &twin.contents());
+                scans.push((harness.store.scan(ID).expect("there"), now));
+                prop_assert_eq!(harness.store.committed_rows(ID) as i64, before.values().sum::<i64>());
+                if random.below(3) == 0 {
+                    let committed = harness.store.committed_scan(ID).expect("there");
+                    prop_assert_eq!(&harness.contents_of(&committed), &before);
+                    scans.push((committed, before.clone()));
+                }
+            }
+            let mut sum = before.clone();
+            let committed = match random.below(4) {
+                0 => harness.store.rollback().map(|()| false).expect("nothing is broken"),
+                1 => harness.store.commit(|_| -> Result<(), Error> { Err(Error::Shutdown) }).is_ok(),
+                _ => {
+                    let changes = harness.store.commit(Ok).expect("the engine takes them");
+                    for (_, rows, diffs) in changes {
+                        for (at, row) in harness.rows(&rows).into_iter().enumerate() {
+                            *sum.entry(row).or_default() += diffs.at(at);
+                        }
+                    }
+                    sum.retain(|_, count| *count != 0);
+                    true
+                }
+            };
+            prop_assert_eq!(&harness.contents(), &sum);
+            if committed {
+                prop_assert_eq!(&twin.contents(), &sum);
+            } else {
+                twin = new();
+                for rows in harness.store.scan(ID).expect("there").batches() {
+                    twin.apply(&[(Operation::Insert, rows)], false).expect("they were there");
+                }
+            }
+        }
+        for (scan, expected) in scans {
+            prop_assert_eq!(harness.contents_of(&scan), expected);
+        }
+    }
+}
+
 fn numbers(rows: &[(i64, i64)]) -> RecordBatch {
     let schema = Schema::new(vec![Field::new("k", DataType::Int64, false), Field::new("v", DataType::Int64, true)]);
     let columns: Vec<ArrayRef> = vec![
@@ -359,6 +448,22 @@ fn upserts_of_one_row_do_not_pile_up() {
     }
     assert_eq!(store.rows(ID), 1);
     assert!(store.bytes(ID) < 1 << 20, "{}", store.bytes(ID));
+}
+
+#[test]
+fn a_long_transaction_leaves_no_more_behind_than_its_rows() {
+    for commits in [true, false] {
+        let mut store = table(Kind::Keyed, &numbers(&[(1, 1)]));
+        store.begin();
+        let layout = store.layout(ID).expect("made by table");
+        for v in 0..50_000 {
+            let prepared = layout.prepare(Operation::Upsert, &[numbers(&[(1, v)])]).expect("fits");
+            store.apply_in_transaction(&[prepared]).expect("a key");
+        }
+        if commits { store.commit(|_| Ok(())) } else { store.rollback() }.expect("nothing is broken");
+        assert_eq!(store.rows(ID), u64::from(commits));
+        assert!(store.bytes(ID) < 1 << 20, "{}", store.bytes(ID));
+    }
 }
 
 #[test]

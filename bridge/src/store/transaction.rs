@@ -1,0 +1,166 @@
+//! `Transaction`: several writes that become one. Each is made in the tables as it comes; what was there before can be
+//! read, and brought back, until the end.
+//!
+//! ```text
+//! writes --> tables in place  (undo kept)  --commit--> changes of all to the engine, rows to the sources
+//!        +-> rows for sources (kept aside) --rollback--> undo, the last first
+//! ```
+//!
+//! No chunk is compacted while a transaction is open, so the positions that its undo names stay good. The cost of all
+//! of it is that of the rows written: nothing is copied to keep the state before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use laminardb_dataflow::{Diffs, RelationId};
+
+use super::scan::Scan;
+use super::{Applied, Prepared, Rows, Store, Undo};
+use crate::error::Error;
+use crate::watermark::Watermark;
+
+/// What an open transaction did, and what is left to do at its end.
+#[derive(Default)]
+pub(super) struct Transaction {
+    /// Takes back what was made in tables.
+    undo: Vec<(RelationId, Undo)>,
+    /// For the engine.
+    changes: Vec<(RelationId, RecordBatch, Diffs)>,
+    /// Rows for sources: they are added at the end, since what is added cannot be taken away.
+    appended: BTreeMap<RelationId, Vec<RecordBatch>>,
+    /// Where it moves watermarks.
+    reached: Vec<(Arc<Watermark>, i64)>,
+    /// The relations it wrote to, as they were.
+    before: BTreeMap<RelationId, Before>,
+}
+
+/// A relation before the transaction.
+struct Before {
+    rows: u64,
+    /// Its rows, once somebody asked for them.
+    scan: Option<Scan>,
+}
+
+impl Transaction {
+    /// Rows that are to be added to a source.
+    pub(super) fn appended(&self, id: RelationId) -> &[RecordBatch] {
+        self.appended.get(&id).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Store {
+    /// Opens a transaction; there must be none.
+    pub(crate) fn begin(&mut self) {
+        let before = self.open.replace(Transaction::default());
+        assert!(before.is_none(), "a transaction is begun when the one before has ended");
+    }
+
+    /// Applies writes in order, all or none, as part of the open transaction.
+    pub(crate) fn apply_in_transaction(&mut self, writes: &[Prepared]) -> Result<Vec<Applied>, Error> {
+        self.guarded(|store| {
+            let rows: Vec<u64> = writes.iter().map(|write| store.rows(write.relation())).collect();
+            let mut undo = Vec::new();
+            let (changes, applied) = match store.apply_to_tables(writes, &mut undo) {
+                Ok(done) => done,
+                Err(error) => {
+                    store.take_back(undo);
+                    return Err(error);
+                }
+            };
+            let is_source = |id| store.relations.get(&id).is_some_and(|relation| relation.rows.is_append());
+            let open = store.open.as_mut().expect("the writes are part of a transaction");
+            open.undo.append(&mut undo);
+            open.changes.extend(changes);
+            for (write, rows) in writes.iter().zip(rows) {
+                let id = write.relation();
+                open.before.entry(id).or_insert(Before { rows, scan: None });
+                if is_source(id) {
+                    let batches = write.batches.iter().map(|(batch, _)| batch).filter(|batch| batch.num_rows() > 0);
+                    open.appended.entry(id).or_default().extend(batches.cloned());
+                }
+                open.reached.extend(write.moved());
+            }
+            Ok(applied)
+        })
+    }
+
+    /// Ends the open transaction: gives its changes to `send`, whose failure undoes it all.
+    pub(crate) fn commit<T>(
+        &mut self,
+        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut open = self.open.take().expect("there is a transaction to end");
+        self.guarded(|store| match send(std::mem::take(&mut open.changes)) {
+            Ok(done) => {
+                for (id, batches) in open.appended {
+                    let relation = store.relations.get_mut(&id).expect("no relation is dropped in a transaction");
+                    let Rows::Append(rows) = &mut relation.rows else { unreachable!("only sources wait for their rows") };
+                    batches.iter().for_each(|batch| rows.insert(batch));
+                }
+                open.before.keys().for_each(|id| store.tidy(*id));
+                open.reached.iter().for_each(|(watermark, reached)| watermark.advance(*reached));
+                Ok(done)
+            }
+            Err(error) => {
+                store.take_back(open.undo);
+                open.before.keys().for_each(|id| store.tidy(*id));
+                Err(error)
+            }
+        })
+    }
+
+    /// Ends the open transaction as if it had never been.
+    pub(crate) fn rollback(&mut self) -> Result<(), Error> {
+        let open = self.open.take().expect("there is a transaction to end");
+        self.guarded(|store| {
+            store.take_back(open.undo);
+            open.before.keys().for_each(|id| store.tidy(*id));
+            Ok(())
+        })
+    }
+
+    /// Relations that the open transaction wrote to.
+    pub(crate) fn written(&self) -> Vec<RelationId> {
+        self.open.iter().flat_map(|open| open.before.keys().copied()).collect()
+    }
+
+    /// The relation's rows without what the open transaction did; otherwise as [`Store::scan`].
+    pub fn committed_scan(&mut self, id: RelationId) -> Option<Scan> {
+        match self.open.as_ref().and_then(|open| open.before.get(&id)) {
+            None => self.scan(id),
+            Some(Before { scan: Some(scan), .. }) => Some(scan.clone()),
+            Some(Before { scan: None, .. }) => self.guarded(|store| Ok(store.scan_before(id))).ok().flatten(),
+        }
+    }
+
+    /// Number of rows without what the open transaction did; 0 if there is no such relation.
+    pub fn committed_rows(&self, id: RelationId) -> u64 {
+        match self.open.as_ref().and_then(|open| open.before.get(&id)) {
+            Some(before) => before.rows,
+            None => self.rows(id),
+        }
+    }
+
+    /// Finds the rows before the transaction, and keeps them: they stay what they are until its end.
+    fn scan_before(&mut self, id: RelationId) -> Option<Scan> {
+        let relation = self.relations.get_mut(&id)?;
+        let open = self.open.as_mut()?;
+        let undo = open.undo.iter_mut().filter(|(of, _)| *of == id).map(|(_, undo)| undo);
+        let scan = match &mut relation.rows {
+            Rows::Append(rows) => rows.scan(),
+            Rows::Keyed(rows) => rows.scan_before(undo.map(|undo| match undo {
+                Undo::Keyed(undo) => undo,
+                Undo::Bag(_) => unreachable!("an undo is of the relation that made it"),
+            })),
+            Rows::Bag(rows) => rows.scan_before(undo.map(|undo| match undo {
+                Undo::Bag(undo) => undo,
+                Undo::Keyed(_) => unreachable!("an undo is of the relation that made it"),
+            })),
+        };
+        if let Some(before) = open.before.get_mut(&id) {
+            before.scan = Some(scan.clone());
+        }
+        Some(scan)
+    }
+}
