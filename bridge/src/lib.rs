@@ -11,6 +11,7 @@ pub mod store;
 pub mod subscription;
 pub mod watermark;
 
+pub use commit::Caller;
 pub use error::Error;
 pub use laminardb_planner::statement::type_name;
 pub use laminardb_planner::{Params, RelationKind};

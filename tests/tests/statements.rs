@@ -215,9 +215,7 @@ fn explain_shows_the_maintained_plan() {
 fn what_is_not_built_says_so() {
     let database = Database::new(1);
     database.run("CREATE TABLE t (a BIGINT)");
-    for sql in ["BEGIN", "COMMIT", "ROLLBACK", "ALTER TABLE t ADD COLUMN b BIGINT"] {
-        assert_eq!(database.refused(sql).0, 400, "{sql}");
-    }
+    assert_eq!(database.refused("ALTER TABLE t ADD COLUMN b BIGINT").0, 400);
     assert_eq!(database.refused("CHECKPOINT").0, 700);
     assert_eq!(database.refused("RESTORE FROM CHECKPOINT LATEST").0, 700);
     assert_eq!(database.refused("CREATE SINK x FROM t WITH ('connector' = 'kafka')").0, 800);

@@ -7,16 +7,24 @@
 //!
 //! Because the lock is held over store and engine, the times of the engine and the states of the store are in the
 //! same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine. Nobody waits
-//! for a view while holding the lock.
+//! for a view while holding the lock. In a transaction (see `transaction`) a write ends before the engine, which is
+//! given the changes of all of them at the end; until then all but its owner see the store as the engine knows it.
+
+mod caller;
+mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow::array::RecordBatch;
 use laminardb_dataflow::{DataflowError, Diffs, Engine, RelationId, Time, Waited};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::Error;
 use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
+pub use caller::Caller;
+pub(crate) use transaction::LOOK;
+use transaction::{Line, Open};
 
 /// A write as it is asked for.
 #[derive(Clone, Debug)]
@@ -60,61 +68,100 @@ impl Downstream for Engine {
 /// The only way to the store.
 pub struct Committer {
     engine: Arc<dyn Downstream>,
-    store: Mutex<Store>,
+    state: Mutex<State>,
+    /// Woken whenever somebody who waits for a turn may have it.
+    turn: Condvar,
+    /// Who owns the transaction under way, to be looked at without the lock; 0: there is none.
+    owner: AtomicU64,
     /// Pending rows of a relation at which its writers wait; 0 is no bound.
     buffer_size: u64,
+}
+
+/// What the lock is about.
+#[derive(Default)]
+struct State {
+    store: Store,
+    open: Option<Open>,
+    line: Line,
+    /// Nothing is written any more. `open` still says whose transaction was rolled back.
+    ended: bool,
 }
 
 impl Committer {
     /// A committer with an empty store.
     pub fn new(engine: Arc<Engine>, buffer_size: usize) -> Self {
-        Committer { engine, store: Mutex::new(Store::default()), buffer_size: buffer_size as u64 }
+        Committer::over(engine, buffer_size as u64)
+    }
+
+    fn over(engine: Arc<dyn Downstream>, buffer_size: u64) -> Self {
+        Committer { engine, state: Mutex::default(), turn: Condvar::new(), owner: AtomicU64::new(0), buffer_size }
     }
 
     /// Makes writes in order, at one time, all or none; returns once every later read sees them. Waits first while a
-    /// relation has as many rows pending as the buffer holds, unless `interrupted` says so: then nothing was written.
+    /// relation has as many rows pending as the buffer holds, and while a transaction of another thread is under way,
+    /// unless `interrupted` says so: then nothing was written. In a transaction of the calling thread the writes are
+    /// part of it, and wait for nothing.
     pub fn commit(&self, writes: Vec<Write>, interrupted: &dyn Fn() -> bool) -> Result<Vec<Applied>, Error> {
+        let relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
+        let room = || if self.in_transaction() { Ok(()) } else { self.wait_for_room(&relations, interrupted) };
+        room()?;
+        let layouts = self.layouts(&writes)?;
+        let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
+        let prepared = prepared.collect::<Result<_, Error>>()?;
+        self.turn(interrupted, &room)?.apply(prepared)
+    }
+
+    /// Waits until no relation has more rows pending than the buffer holds.
+    fn wait_for_room(&self, relations: &[RelationId], interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
         if let Some(rows) = self.buffer_size.checked_sub(1) {
-            for write in &writes {
-                if !self.engine.wait_for_room(write.relation, rows, interrupted)? {
+            for relation in relations {
+                if !self.engine.wait_for_room(*relation, rows, interrupted)? {
                     return Err(Error::Interrupted);
                 }
             }
         }
-        let layouts = self.layouts(&writes)?;
-        let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
-        let prepared = prepared.collect::<Result<_, Error>>()?;
-        self.lock().apply(prepared)
+        Ok(())
     }
 
     fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<Layout>>, Error> {
-        let store = self.store.lock();
-        writes.iter().map(|write| layout(&store, write.relation)).collect()
+        let state = self.state.lock();
+        writes.iter().map(|write| layout(&state.store, write.relation)).collect()
     }
 
     fn lock(&self) -> Frozen<'_> {
-        Frozen { engine: &*self.engine, store: self.store.lock() }
+        let state = self.state.lock();
+        let in_transaction = state.open.is_some() && state.is_open_for(Caller::current().id());
+        Frozen { engine: &*self.engine, state, in_transaction }
     }
 
     /// Runs `look` with no commit by anybody else in between, so that all it sees is of one time. It should be short,
-    /// and must not call the committer.
+    /// and must not call the committer, nor write while a transaction may be under way.
     pub fn frozen<T>(&self, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
         look(&mut self.lock())
     }
 
-    /// The relation's rows as they are; None if there is no such relation.
-    pub fn scan(&self, relation: RelationId) -> Option<Scan> {
-        self.store.lock().scan(relation)
+    /// Runs `write` likewise, as soon as no transaction of another thread is under way.
+    pub fn writing<T>(
+        &self,
+        interrupted: &dyn Fn() -> bool,
+        write: impl FnOnce(&mut Frozen<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        write(&mut self.turn(interrupted, &|| Ok(()))?)
     }
 
-    /// Number of rows of the relation; 0 if there is none.
+    /// The relation's rows as the caller sees them; None if there is no such relation.
+    pub fn scan(&self, relation: RelationId) -> Option<Scan> {
+        self.lock().scan(relation)
+    }
+
+    /// Number of rows of the relation as the caller sees them; 0 if there is none.
     pub fn rows(&self, relation: RelationId) -> u64 {
-        self.store.lock().rows(relation)
+        self.lock().rows(relation)
     }
 
     /// Memory the relation's rows and indexes take; 0 if there is none.
     pub fn bytes(&self, relation: RelationId) -> u64 {
-        self.store.lock().bytes(relation)
+        self.state.lock().store.bytes(relation)
     }
 }
 
@@ -122,55 +169,78 @@ fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
     store.layout(relation).ok_or_else(|| Error::QueryFailed("the table was dropped meanwhile".to_owned()))
 }
 
-/// The store while nobody else writes.
+/// The store while nobody else writes. The owner of the transaction under way sees what it did, all others do not.
 pub struct Frozen<'a> {
     engine: &'a dyn Downstream,
-    store: MutexGuard<'a, Store>,
+    state: MutexGuard<'a, State>,
+    in_transaction: bool,
 }
 
 impl Frozen<'_> {
-    /// Adds an empty relation. `id` must be new.
-    pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
-        self.store.create(id, spec)
+    /// Whether the caller is the owner of the transaction under way.
+    pub fn in_transaction(&self) -> bool {
+        self.in_transaction
     }
 
-    /// Forgets a relation and its rows.
+    fn may_write(&self) -> bool {
+        self.state.open.is_none() || self.in_transaction
+    }
+
+    /// Adds an empty relation. `id` must be new, and no transaction be under way.
+    pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
+        self.state.store.create(id, spec)
+    }
+
+    /// Forgets a relation and its rows. No transaction must be under way.
     pub fn drop(&mut self, id: RelationId) {
-        Store::drop(&mut self.store, id);
+        Store::drop(&mut self.state.store, id);
     }
 
     /// What the relation is; None if there is none.
     pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
-        self.store.layout(id)
+        self.state.store.layout(id)
     }
 
-    /// The relation's rows as they are; None if there is no such relation.
+    /// The relation's rows as the caller sees them; None if there is no such relation.
     pub fn scan(&mut self, id: RelationId) -> Option<Scan> {
-        self.store.scan(id)
+        if self.in_transaction { self.state.store.scan(id) } else { self.committed_scan(id) }
     }
 
-    /// Rows of a keyed table by key, see [`Store::find`].
+    /// The relation's rows as the engine knows them; None if there is no such relation.
+    pub fn committed_scan(&mut self, id: RelationId) -> Option<Scan> {
+        self.state.store.committed_scan(id)
+    }
+
+    /// Rows of a keyed table by key as the next write finds them, see [`Store::find`].
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
-        self.store.find(id, keys)
+        self.state.store.find(id, keys)
     }
 
-    /// Number of rows of the relation; 0 if there is none.
+    /// Number of rows of the relation as the caller sees them; 0 if there is none.
     pub fn rows(&self, id: RelationId) -> u64 {
-        self.store.rows(id)
+        let store = &self.state.store;
+        if self.in_transaction { store.rows(id) } else { store.committed_rows(id) }
     }
 
     /// Makes writes in order, at one time, all or none, without waiting for room.
     pub fn write(&mut self, writes: Vec<Write>) -> Result<Vec<Applied>, Error> {
-        let prepare = |write: Write| layout(&self.store, write.relation)?.prepare(write.operation, &write.rows);
+        let store = &self.state.store;
+        let prepare = |write: Write| layout(store, write.relation)?.prepare(write.operation, &write.rows);
         let prepared = writes.into_iter().map(prepare).collect::<Result<_, Error>>()?;
         self.apply(prepared)
     }
 
     fn apply(&mut self, prepared: Vec<Prepared>) -> Result<Vec<Applied>, Error> {
+        if self.state.ended {
+            return Err(Error::Shutdown);
+        }
+        if self.in_transaction {
+            return self.state.store.apply_in_transaction(&prepared);
+        }
         let engine = self.engine;
         // A write that changes nothing, such as an equal replacement, takes no time.
         let send = |changes: Vec<_>| if changes.is_empty() { Ok(0) } else { Ok(engine.commit(changes)?) };
-        let (_, applied) = self.store.apply(prepared, send)?;
+        let (_, applied) = self.state.store.apply(prepared, send)?;
         Ok(applied)
     }
 }

@@ -94,7 +94,7 @@ fn schema() -> SchemaRef {
 }
 
 fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
-    let committer = Committer { engine, store: Mutex::new(Store::default()), buffer_size };
+    let committer = Committer::over(engine, buffer_size);
     create_relations(&committer);
     Arc::new(committer)
 }
@@ -403,4 +403,159 @@ fn the_engines_progress_makes_room() {
     assert_eq!(committer.rows(SOURCE), 6);
     open.send(()).expect("the engine listens");
     engine.shutdown();
+}
+
+fn begin(committer: &Arc<Committer>) {
+    assert!(committer.begin(&committer.line_up()), "nobody else has one");
+}
+
+/// What another thread sees of a relation.
+fn elsewhere(committer: &Committer, relation: RelationId) -> BTreeMap<(i64, Option<i64>), i64> {
+    let seen = std::thread::scope(|scope| scope.spawn(|| contents(committer, relation)).join());
+    seen.expect("no panic")
+}
+
+#[test]
+fn a_transaction_is_one_commit_at_its_end() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    let first = [SOURCE, TABLE, BAG].map(|relation| write(relation, Operation::Insert, &[(1, 1), (2, 2)]));
+    committer.commit(first.to_vec(), NEVER).expect("fits");
+    let before = [SOURCE, TABLE, BAG].map(|relation| contents(&committer, relation));
+    for commits in [false, true] {
+        begin(&committer);
+        committer.commit(vec![write(SOURCE, Operation::Insert, &[(3, 3)])], NEVER).expect("fits");
+        committer.commit(vec![write(TABLE, Operation::Upsert, &[(1, 7), (3, 3)])], NEVER).expect("fits");
+        committer.commit(vec![write(TABLE, Operation::InsertNew, &[(4, 4), (3, 3)])], NEVER).expect_err("twice");
+        committer.commit(vec![write(TABLE, Operation::Delete, &[(2, 2)])], NEVER).expect("fits");
+        committer.commit(vec![write(BAG, Operation::Delete, &[(2, 2)])], NEVER).expect("fits");
+        assert_eq!(contents(&committer, TABLE), BTreeMap::from([((1, Some(7)), 1), ((3, Some(3)), 1)]));
+        assert_eq!(contents(&committer, SOURCE).len(), 3);
+        assert_eq!((committer.rows(SOURCE), committer.rows(BAG)), (3, 1));
+        assert_eq!([SOURCE, TABLE, BAG].map(|relation| elsewhere(&committer, relation)), before);
+        assert_eq!(engine.state.lock().commits.len(), 1);
+        if commits {
+            committer.commit_transaction(NEVER).expect("the engine takes it");
+        } else {
+            committer.rollback_transaction().expect("it is open");
+            assert_eq!([SOURCE, TABLE, BAG].map(|relation| contents(&committer, relation)), before);
+        }
+    }
+    assert_eq!(engine.state.lock().commits.len(), 2);
+    for relation in [SOURCE, TABLE, BAG] {
+        assert_eq!(contents(&committer, relation), engine.sum(relation));
+        assert_eq!(elsewhere(&committer, relation), engine.sum(relation));
+    }
+    begin(&committer);
+    committer.commit(vec![write(TABLE, Operation::Upsert, &[(1, 7)])], NEVER).expect("equal");
+    committer.commit_transaction(NEVER).expect("nothing to make");
+    assert_eq!(engine.state.lock().commits.len(), 2);
+    assert_eq!(committer.commit_transaction(NEVER).expect_err("none is open").code(), 400);
+    assert_eq!(committer.rollback_transaction().expect_err("none is open").code(), 400);
+}
+
+#[test]
+fn a_commit_that_the_engine_refuses_undoes_the_transaction() {
+    let engine = Arc::new(Recorder::default());
+    let committer = committer(Arc::clone(&engine), 0);
+    begin(&committer);
+    for relation in [SOURCE, TABLE, BAG] {
+        committer.commit(vec![write(relation, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
+    }
+    engine.broken.store(true, Ordering::Relaxed);
+    assert_eq!(committer.commit_transaction(NEVER).expect_err("the engine is gone"), Error::Shutdown);
+    assert!(!committer.in_transaction());
+    assert_eq!([SOURCE, TABLE, BAG].map(|relation| committer.rows(relation)), [0, 0, 0]);
+}
+
+#[test]
+fn writes_of_others_wait_for_the_end_of_a_transaction() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    let insert = |row: i64, interrupted| committer.commit(vec![write(BAG, Operation::Insert, &[(row, 0)])], interrupted);
+    begin(&committer);
+    let (asks, asked) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let interrupted = scope.spawn(|| insert(1, &|| true));
+        assert_eq!(interrupted.join().expect("no panic"), Err(Error::Interrupted));
+        let asks = &asks;
+        let waiter = scope.spawn(move || {
+            let asked = || asks.send(()).is_err();
+            insert(2, &asked)
+        });
+        asked.recv().expect("the writer waits");
+        insert(3, NEVER).expect("part of the transaction");
+        assert_eq!(committer.rows(BAG), 1);
+        committer.commit_transaction(NEVER).expect("the engine takes it");
+        waiter.join().expect("no panic").expect("its turn came");
+    });
+    assert_eq!(committer.rows(BAG), 2);
+}
+
+#[test]
+fn a_transaction_is_begun_after_the_writes_that_waited_before() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    begin(&committer);
+    let early = committer.line_up();
+    let late = std::thread::scope(|scope| scope.spawn(|| committer.line_up()).join().expect("no panic"));
+    assert!(!committer.begin(&early) && !committer.begin(&late), "one is under way");
+    committer.rollback_transaction().expect("it is open");
+    assert!(!committer.begin(&late), "somebody came before");
+    assert!(committer.begin(&early));
+    committer.rollback_transaction().expect("it is open");
+    drop(early);
+    assert!(committer.begin(&late));
+}
+
+#[test]
+fn the_end_of_its_thread_rolls_a_transaction_back() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    let thread = {
+        let committer = Arc::clone(&committer);
+        std::thread::spawn(move || {
+            begin(&committer);
+            committer.commit(vec![write(TABLE, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
+        })
+    };
+    thread.join().expect("no panic");
+    committer.commit(vec![write(TABLE, Operation::Insert, &[(2, 2)])], NEVER).expect("nobody is in the way");
+    assert_eq!(contents(&committer, TABLE), BTreeMap::from([((2, Some(2)), 1)]));
+}
+
+#[test]
+fn the_end_of_all_writing_rolls_a_transaction_back_and_wakes_who_waits() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    begin(&committer);
+    committer.commit(vec![write(TABLE, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
+    let (asks, asked) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let (committer, asks) = (&committer, &asks);
+        let waiter = scope.spawn(move || {
+            let asked = || asks.send(()).is_err();
+            committer.commit(vec![write(BAG, Operation::Insert, &[(1, 1)])], &asked)
+        });
+        asked.recv().expect("the writer waits");
+        committer.end();
+        assert_eq!(waiter.join().expect("no panic"), Err(Error::Shutdown));
+    });
+    let late = committer.commit(vec![write(TABLE, Operation::Insert, &[(2, 2)])], NEVER);
+    assert_eq!(late, Err(Error::Shutdown));
+    assert_eq!(committer.commit_transaction(NEVER), Err(Error::Shutdown));
+    assert_eq!((committer.rows(TABLE), elsewhere(&committer, TABLE).len()), (0, 0));
+}
+
+#[test]
+fn a_transaction_waits_for_room_at_its_end() {
+    let (waits, waiting) = mpsc::channel();
+    let engine = Arc::new(Recorder { waits: Some(waits), ..Recorder::default() });
+    let committer = committer(Arc::clone(&engine), 2);
+    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], NEVER).expect("empty");
+    begin(&committer);
+    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], NEVER).expect("waits for nothing");
+    assert!(waiting.try_recv().is_err());
+    assert_eq!(committer.commit_transaction(&|| true), Err(Error::Interrupted));
+    assert_eq!(waiting.recv(), Ok(SOURCE));
+    assert!(committer.in_transaction());
+    engine.work_off(SOURCE, 1);
+    committer.commit_transaction(NEVER).expect("there is room");
+    assert_eq!(engine.state.lock().commits.len(), 2);
 }

@@ -45,6 +45,17 @@ struct Base {
 impl Session {
     /// Makes a source, or with key columns a keyed table; names are taken as written.
     pub fn create_relation(&self, name: &str, schema: SchemaRef, primary_key: Option<&[String]>) -> Result<(), Error> {
+        self.create_relation_interruptible(name, schema, primary_key, &|| false)
+    }
+
+    /// [`Session::create_relation`], ended by `interrupted` while it waits for a transaction; then nothing was made.
+    pub fn create_relation_interruptible(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        primary_key: Option<&[String]>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(), Error> {
         let shared = &self.shared;
         shared.check_usable()?;
         let mut fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field)).collect();
@@ -66,7 +77,7 @@ impl Session {
             follow: None,
         };
         check_columns(&base.name, &base.schema)?;
-        let _ddl = shared.ddl.lock();
+        let _ddl = shared.ended_as(shared.define(interrupted))?;
         let catalog = shared.catalog();
         if catalog.entries().iter().any(|entry| entry.name() == name) {
             return Err(Error::TableExists(name.to_owned()));
@@ -76,9 +87,13 @@ impl Session {
 }
 
 impl Shared {
-    pub(super) fn create_relation(&self, create: &CreateRelation) -> Result<Outcome, Error> {
+    pub(super) fn create_relation(
+        &self,
+        create: &CreateRelation,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Outcome, Error> {
         let ddl_type = if create.kind == RelationKind::Source { "CREATE SOURCE" } else { "CREATE TABLE" };
-        let _ddl = self.ddl.lock();
+        let _ddl = self.define(interrupted)?;
         let catalog = self.catalog();
         let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
             Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
@@ -99,7 +114,7 @@ impl Shared {
         interrupted: Interrupted<'_>,
     ) -> Result<Outcome, Error> {
         let ddl_type = "CREATE TABLE";
-        let _ddl = self.ddl.lock();
+        let _ddl = self.define(interrupted)?;
         let catalog = self.catalog();
         let kind = RelationKind::Table;
         let replaced = match taken(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
@@ -199,13 +214,18 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn create_view(&self, create: &CreateView, params: &Params) -> Result<Outcome, Error> {
+    pub(super) fn create_view(
+        &self,
+        create: &CreateView,
+        params: &Params,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Outcome, Error> {
         let ddl_type = match create.kind {
             RelationKind::Stream => "CREATE STREAM",
             RelationKind::MaterializedView => "CREATE MATERIALIZED VIEW",
             _ => "CREATE VIEW",
         };
-        let _ddl = self.ddl.lock();
+        let _ddl = self.define(interrupted)?;
         let catalog = self.catalog();
         let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
             Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
@@ -276,7 +296,7 @@ impl Shared {
         Ok((entry, view))
     }
 
-    pub(super) fn drop_relation(&self, drop: &Drop) -> Result<Outcome, Error> {
+    pub(super) fn drop_relation(&self, drop: &Drop, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
         let ddl_type = match drop.kind {
             RelationKind::Source => "DROP SOURCE",
             RelationKind::Table => "DROP TABLE",
@@ -284,7 +304,7 @@ impl Shared {
             RelationKind::Stream => "DROP STREAM",
             RelationKind::MaterializedView => "DROP MATERIALIZED VIEW",
         };
-        let _ddl = self.ddl.lock();
+        let _ddl = self.define(interrupted)?;
         let catalog = self.catalog();
         let found = catalog.find(&drop.name.value, drop.name.quoted)?;
         let Some(entry) = found else {

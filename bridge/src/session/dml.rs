@@ -131,6 +131,8 @@ impl Shared {
         let catalog = self.catalog();
         let bound = bind_insert(insert, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
+        // A transaction under way may be about to write what is read here.
+        drop(self.committer.wait_for_turn(interrupted)?);
         let rows = self.run_unfrozen(&catalog, &bound.rows, interrupted)?;
         let rows = named_columns(&rows, &bound.target, &bound.columns)?;
         let operation = match bound.conflict {
@@ -139,7 +141,8 @@ impl Shared {
             BoundConflict::DoNothing => Operation::InsertMissing,
             BoundConflict::DoUpdate { assignments, selection } => {
                 let change = DoUpdate { target: &bound.target, relation, assignments, selection };
-                let changed = self.committer.frozen(|frozen| change.run(frozen, &rows)).map_err(Error::in_statement)?;
+                let changed = self.committer.writing(interrupted, |frozen| change.run(frozen, &rows));
+                let changed = changed.map_err(Error::in_statement)?;
                 self.count_write(relation, changed);
                 return Ok(changed);
             }
@@ -160,7 +163,7 @@ impl Shared {
         let catalog = self.catalog();
         let bound = bind_update(update, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        self.committer.frozen(|frozen| {
+        let changed = self.committer.writing(interrupted, |frozen| {
             let rows = self.run_frozen(frozen, &catalog, &bound.rows, interrupted)?;
             let width = bound.target.schema.fields().len();
             let mut old = Vec::with_capacity(rows.batches.len());
@@ -175,9 +178,10 @@ impl Shared {
                 new.push(loose_batch(&bound.target.schema, changed, batch.num_rows())?);
             }
             replace(frozen, relation, old, new)?;
-            self.count_write(relation, rows.num_rows() as u64);
             Ok(rows.num_rows() as u64)
-        })
+        })?;
+        self.count_write(relation, changed);
+        Ok(changed)
     }
 
     pub(super) fn delete_statement(
@@ -189,16 +193,17 @@ impl Shared {
         let catalog = self.catalog();
         let bound = bind_delete(delete, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        self.committer.frozen(|frozen| {
+        let removed = self.committer.writing(interrupted, |frozen| {
             let rows = self.run_frozen(frozen, &catalog, &bound.rows, interrupted)?;
             let count = rows.num_rows() as u64;
             let target =
                 |batch: &RecordBatch| target_batch(&bound.target.schema, batch.columns().to_vec(), batch.num_rows());
             let rows = rows.batches.iter().map(target).collect::<Result<_, _>>()?;
             frozen.write(vec![Write { relation, operation: Operation::Delete, rows }]).map_err(Error::in_statement)?;
-            self.count_write(relation, count);
             Ok(count)
-        })
+        })?;
+        self.count_write(relation, removed);
+        Ok(removed)
     }
 
     pub(super) fn truncate_statement(&self, name: &Name, interrupted: Interrupted<'_>) -> Result<u64, Error> {

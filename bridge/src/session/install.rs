@@ -46,13 +46,13 @@ impl Shared {
         Ok(NewView { maintained: MaintainedView { id, plan: dataflow, unique_key, on_error, can_fail }, setup })
     }
 
-    /// Installs a view over the relations as they are. Gives the scans it was filled from.
+    /// Installs a view over the relations as the engine knows them. Gives the scans it was filled from.
     pub(super) fn install(&self, view: NewView, frozen: &mut Frozen<'_>) -> Result<Vec<(RelationId, Scan)>, Error> {
         let NewView { maintained: MaintainedView { id, plan, .. }, setup } = view;
         let mut scans = Vec::new();
         for input in plan.inputs() {
             if let CollectionId::Relation(relation) = input {
-                let Some(scan) = frozen.scan(relation) else {
+                let Some(scan) = frozen.committed_scan(relation) else {
                     return Err(Error::QueryFailed("a relation of the query was dropped".to_owned()));
                 };
                 scans.push((relation, scan));

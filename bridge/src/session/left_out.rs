@@ -11,6 +11,7 @@ impl Session {
     pub fn left_out(&self, view: &str, interrupted: Interrupted<'_>) -> Result<Vec<FailedRow>, Error> {
         let shared = &self.shared;
         shared.check_usable()?;
+        shared.refuse_in_transaction("what a view leaves out is not known")?;
         let catalog = shared.catalog();
         let entry = catalog.named(view)?;
         let Some(maintained) = &entry.maintained else {

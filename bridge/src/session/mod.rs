@@ -9,7 +9,8 @@
 //!                     subscribe: view --> Hub --> Subscription
 //! ```
 //!
-//! Locks are taken in this order: `ddl`, the committer's, then the short ones (`catalog`, `watched`, the hub's).
+//! Locks are taken in this order: `ddl`, the committer's, then the short ones (`catalog`, `watched`, the hub's). Nobody
+//! holds one of them while he waits for the transaction of another thread to end.
 
 mod ddl;
 mod dml;
@@ -21,6 +22,7 @@ mod read;
 mod show;
 mod stream;
 mod subscribe;
+mod transaction;
 mod writer;
 
 use std::num::NonZeroUsize;
@@ -139,7 +141,7 @@ pub(crate) struct Shared {
     /// Held while the set of relations or of installed views changes.
     ddl: Mutex<()>,
     catalog: RwLock<Arc<CatalogState>>,
-    committer: Committer,
+    committer: Arc<Committer>,
     engine: Arc<Engine>,
     hub: Arc<Hub>,
     executor: Executor,
@@ -179,7 +181,7 @@ impl Session {
             state: Mutex::new(SessionState::Created),
             ddl: Mutex::new(()),
             catalog: RwLock::default(),
-            committer: Committer::new(Arc::clone(&engine), config.buffer_size),
+            committer: Arc::new(Committer::new(Arc::clone(&engine), config.buffer_size)),
             engine,
             hub,
             executor: Executor::new(),
@@ -244,10 +246,10 @@ impl Session {
                 let bound = shared.bind(query, params)?;
                 shared.run_query(&bound, &parsed.text, interrupted).map(Outcome::Query)
             }
-            Statement::CreateRelation(create) => shared.create_relation(create),
+            Statement::CreateRelation(create) => shared.create_relation(create, interrupted),
             Statement::CreateTableAs(create) => shared.create_table_as(create, &parsed.text, params, interrupted),
-            Statement::CreateView(create) => shared.create_view(create, params),
-            Statement::Drop(drop) => shared.drop_relation(drop),
+            Statement::CreateView(create) => shared.create_view(create, params, interrupted),
+            Statement::Drop(drop) => shared.drop_relation(drop, interrupted),
             Statement::Insert(insert) => shared.insert_statement(insert, params, interrupted).map(Outcome::Rows),
             Statement::Update(update) => shared.update_statement(update, params, interrupted).map(Outcome::Rows),
             Statement::Delete(delete) => shared.delete_statement(delete, params, interrupted).map(Outcome::Rows),
@@ -255,8 +257,11 @@ impl Session {
             Statement::Explain(explained) => shared.explain_statement(explained, params).map(Outcome::Metadata),
             Statement::Describe(name) => shared.describe(name).map(Outcome::Metadata),
             Statement::Show(kind) => Ok(Outcome::Metadata(shared.show(*kind))),
-            Statement::Begin | Statement::Commit | Statement::Rollback => Err(not_built("transactions")),
+            Statement::Begin => shared.begin(interrupted).map(|()| control("BEGIN")),
+            Statement::Commit => shared.commit_transaction(interrupted).map(|()| control("COMMIT")),
+            Statement::Rollback => shared.committer.rollback_transaction().map(|()| control("ROLLBACK")),
             Statement::Checkpoint | Statement::Restore(_) => {
+                shared.refuse_in_transaction("checkpoints are neither taken nor restored")?;
                 Err(Error::CheckpointFailed("checkpoints are not enabled".to_owned()))
             }
         }
@@ -308,6 +313,7 @@ impl Session {
     }
 
     /// Brings all accepted writes through all views, lets subscriptions deliver them and end, and accepts nothing more.
+    /// An open transaction, of whatever thread, is rolled back: its writes were not accepted yet.
     pub fn shutdown(&self) -> Result<(), Error> {
         self.shared.check_open()?;
         {
@@ -318,12 +324,13 @@ impl Session {
             *state = SessionState::Stopped;
         }
         let _ddl = self.shared.ddl.lock();
+        self.shared.committer.end();
         self.shared.engine.shutdown();
         self.shared.hub.end_all(&End::Finished);
         Ok(())
     }
 
-    /// Ends everything; blocked calls wake. Idempotent.
+    /// Ends everything; blocked calls wake, and an open transaction is rolled back. Idempotent.
     pub fn close(&self) {
         {
             let mut state = self.shared.state.lock();
@@ -334,6 +341,7 @@ impl Session {
         }
         self.shared.hub.end_all(&End::Cancelled);
         self.shared.queries.close();
+        self.shared.committer.end();
         self.shared.engine.shutdown();
     }
 
@@ -392,8 +400,11 @@ impl Shared {
         self.accepted.lock()
     }
 
-    /// Counts a write of `rows` rows.
+    /// Counts a write of `rows` rows; one that is part of a transaction counts at its end.
     fn count_write(&self, relation: RelationId, rows: u64) {
+        if self.committer.count_in_transaction(relation, rows) {
+            return;
+        }
         let mut accepted = self.accepted.lock();
         accepted.writes += 1;
         *accepted.rows.entry(relation).or_default() += rows;
@@ -475,8 +486,9 @@ fn empty_statement() -> Error {
     Error::QueryFailed("Empty SQL statement".to_owned())
 }
 
-fn not_built(what: &str) -> Error {
-    Error::QueryFailed(format!("{what} are not supported"))
+/// What a statement about a transaction did.
+fn control(ddl_type: &'static str) -> Outcome {
+    Outcome::Ddl { ddl_type, object: None }
 }
 
 /// The beginning of a statement, for messages.

@@ -11,7 +11,7 @@ use laminardb_planner::{BoundQuery, Params, rewrite};
 
 use super::queries::Cancel;
 use super::{Interrupted, QueryOutput, Shared};
-use crate::catalog::CatalogState;
+use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
 use crate::error::Error;
 use crate::query::{Contents, Interrupt, Plan, scanned};
@@ -25,12 +25,13 @@ pub(super) struct Bound {
 }
 
 /// What a query has to read.
-#[derive(Default)]
 pub(super) struct Reads {
     collections: Vec<(CollectionId, String)>,
     /// Views whose failing rows fail the query, with their names; those that keep rows are read by it or lie under one
     /// that is.
     strict: Vec<(ViewId, String)>,
+    /// The first maintained view that it stands on.
+    maintained: Option<String>,
 }
 
 /// What a query reads, as of one moment; views may still have to reach it.
@@ -92,7 +93,11 @@ impl Shared {
 /// The optimised plan of a query, and what it has to read.
 pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Plan, Reads), Error> {
     let plan = rewrite::optimise(query)?;
-    let mut reads = Reads { collections: Vec::new(), strict: strict_views(catalog, &query.relations) };
+    let mut reads = Reads {
+        collections: Vec::new(),
+        strict: strict_views(catalog, &query.relations),
+        maintained: maintained_views(catalog, &query.relations).first().map(|entry| entry.name().to_owned()),
+    };
     for (collection, relation) in scanned(&plan)? {
         reads.collections.push((collection, relation.name.clone()));
     }
@@ -100,8 +105,14 @@ pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Pl
 }
 
 impl Reads {
-    /// Takes all rows at one moment, without waiting.
+    /// Takes all rows at one moment, without waiting. In a transaction they are those it sees.
     pub(super) fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<Taken, Error> {
+        if let Some(view) = &self.maintained
+            && frozen.in_transaction()
+        {
+            let why = format!("{view} is a maintained view, which has not seen the writes of the open transaction");
+            return Err(Error::QueryFailed(format!("{why}: COMMIT or ROLLBACK it first")));
+        }
         let (mut scans, mut views) = (Vec::new(), Vec::new());
         for (collection, name) in &self.collections {
             match collection {
@@ -178,21 +189,24 @@ pub(super) fn live_error_text(view: &str, error: &LiveError) -> String {
 
 /// The maintained views that `names` are or stand on whose failing rows must not go unseen, in creation order.
 pub(super) fn strict_views(catalog: &CatalogState, names: &[String]) -> Vec<(ViewId, String)> {
+    let strict = |entry: &Arc<Entry>| match &entry.maintained {
+        Some(view) if view.can_fail && view.on_error == OnError::Fail => Some((view.id, entry.name().to_owned())),
+        _ => None,
+    };
+    maintained_views(catalog, names).into_iter().filter_map(strict).collect()
+}
+
+/// The maintained views that `names` are or stand on, in creation order.
+fn maintained_views<'a>(catalog: &'a CatalogState, names: &'a [String]) -> Vec<&'a Arc<Entry>> {
     let mut reached: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut strict = Vec::new();
+    let mut maintained = Vec::new();
     // A view is created after all it reads, so one pass against creation order finds everything.
     for entry in catalog.entries().iter().rev() {
-        if !reached.contains(&entry.name()) {
-            continue;
-        }
-        reached.extend(entry.reads.iter().map(String::as_str));
-        if let Some(view) = &entry.maintained
-            && view.can_fail
-            && view.on_error == OnError::Fail
-        {
-            strict.push((view.id, entry.name().to_owned()));
+        if reached.contains(&entry.name()) {
+            reached.extend(entry.reads.iter().map(String::as_str));
+            maintained.extend(entry.maintained.is_some().then_some(entry));
         }
     }
-    strict.reverse();
-    strict
+    maintained.reverse();
+    maintained
 }

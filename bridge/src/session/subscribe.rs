@@ -91,6 +91,9 @@ impl Shared {
         options: SubscribeOptions,
         interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
+        if options.snapshot {
+            self.refuse_in_transaction("a subscription cannot start with the rows there are")?;
+        }
         let ddl = self.ddl.lock();
         let catalog = self.catalog();
         match target {
@@ -308,7 +311,7 @@ impl Shared {
         for input in plan.inputs() {
             if let CollectionId::Relation(id) = input {
                 let dropped = || Error::QueryFailed("a relation of the query was dropped".to_owned());
-                scans.push((id, frozen.scan(id).ok_or_else(dropped)?));
+                scans.push((id, frozen.committed_scan(id).ok_or_else(dropped)?));
             }
         }
         Ok(scans)
