@@ -17,6 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use laminardb_bridge::Caller;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -79,17 +80,17 @@ pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> 
 /// Runs `work`, which may take long and asks the function that it is given whether to stop.
 ///
 /// Signal handlers are Python code, and `work` may hold locks of the engine when it asks. So on the main thread `work`
-/// runs on a thread of its own, and this one looks at signals meanwhile.
+/// runs on a thread of its own, on behalf of this one, which looks at signals meanwhile.
 pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
     if !on_main_thread(py)? {
         return Ok(py.detach(|| work(&|| false)));
     }
-    let stop = AtomicBool::new(false);
+    let (stop, caller) = (AtomicBool::new(false), Caller::current());
     let stop = &stop;
     py.detach(|| {
         thread::scope(|scope| {
             let (sender, receiver) = channel();
-            let run = move || sender.send(work(&|| stop.load(Ordering::Relaxed)));
+            let run = move || sender.send(caller.run(|| work(&|| stop.load(Ordering::Relaxed))));
             let started =
                 thread::Builder::new().name("laminardb-call".to_owned()).stack_size(STACK).spawn_scoped(scope, run);
             if let Err(error) = started {

@@ -17,6 +17,7 @@ mod session;
 mod show;
 mod stream;
 mod subscription;
+mod transaction;
 mod value;
 mod writer;
 
@@ -33,6 +34,7 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<config::LaminarConfig>()?;
     module.add_class::<session::Connection>()?;
     module.add_class::<writer::Writer>()?;
+    module.add_class::<transaction::Transaction>()?;
     module.add_class::<stream::QueryStreamIter>()?;
     module.add_class::<result::QueryResult>()?;
     module.add_class::<result::ExecuteResult>()?;

@@ -27,6 +27,7 @@ use crate::schema;
 use crate::show::picture;
 use crate::stream::QueryStreamIter;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
+use crate::transaction::Transaction;
 use crate::value::{self, Target};
 use crate::writer::Writer;
 
@@ -59,7 +60,7 @@ impl Connection {
     }
 
     /// The session, if it may be used.
-    fn live(&self, py: Python<'_>) -> PyResult<&Session> {
+    pub(crate) fn live(&self, py: Python<'_>) -> PyResult<&Session> {
         let session = self.session.get(py)?;
         if session.is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(session) }
     }
@@ -234,7 +235,8 @@ impl Connection {
         let session = self.live(py)?;
         let schema = schema::from_python(schema)?;
         let key = primary_key.map(key_columns).transpose()?;
-        checked(py, detached(py, || session.create_relation(name, schema, key.as_deref())))
+        let create = |stop: &dyn Fn() -> bool| session.create_relation_interruptible(name, schema, key.as_deref(), stop);
+        checked(py, attentive(py, create)?)
     }
 
     /// Stores rows, all or none; gives their number.
@@ -334,6 +336,32 @@ impl Connection {
     /// 2
     fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
         checked(py, self.live(py)?.writer(table)).map(Writer::new)
+    }
+
+    /// Makes all writes of a `with` block one write: the same as `BEGIN` and `COMMIT`, or `ROLLBACK` on an exception.
+    ///
+    /// The block is given the connection. Its writes, by this thread, are seen at one logical time at its end, by others
+    /// not before; writes of other threads wait, and their reads see the state before. An exception takes all writes
+    /// back and goes on; an error of one statement that is caught inside takes back that statement alone.
+    ///
+    /// Inside, queries and DML see the writes made so far. `QueryError` 400, there, for a query that reads a maintained
+    /// view, a subscription that starts with the rows there are, a definition, a checkpoint, and another transaction.
+    ///
+    /// >>> conn.create_table("accounts", {"id": "int64", "amount": "int64"}, primary_key="id")
+    /// >>> with conn.transaction() as tx:
+    /// ...     tx.insert("accounts", {"id": [1, 2], "amount": [100, 0]})
+    /// ...     tx.execute("UPDATE accounts SET amount = amount - 30 WHERE id = 1").rows_affected
+    /// ...     tx.execute("UPDATE accounts SET amount = amount + 30 WHERE id = 2").rows_affected
+    /// 2
+    /// 1
+    /// 1
+    /// >>> conn.sql("SELECT id, amount FROM accounts ORDER BY id").fetchall()
+    /// [(1, 70), (2, 30)]
+    /// >>> conn.current_time
+    /// 1
+    fn transaction(slf: &Bound<'_, Self>) -> PyResult<Transaction> {
+        slf.get().live(slf.py())?;
+        Ok(Transaction::new(slf.clone().unbind()))
     }
 
     /// The rows of a SELECT, VALUES, SHOW, DESCRIBE or EXPLAIN, at one logical time.

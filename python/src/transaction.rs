@@ -1,0 +1,55 @@
+//! `_Transaction`: what `Connection.transaction()` gives to a `with` statement.
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::detach::{attentive, detached};
+use crate::error::checked;
+use crate::session::Connection;
+
+/// A `with` block that is one write. Made by `Connection.transaction()`.
+///
+/// Entering begins the transaction and gives the connection. Leaving commits it, or after an exception rolls it back.
+#[pyclass(frozen, module = "laminardb._laminardb", name = "_Transaction")]
+pub(crate) struct Transaction(Py<Connection>);
+
+impl Transaction {
+    /// A transaction of `connection` that is yet to begin.
+    pub(crate) fn new(connection: Py<Connection>) -> Self {
+        Self(connection)
+    }
+
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let session = self.0.get().live(py)?;
+        checked(py, attentive(py, |stop| session.commit(stop))?)
+    }
+
+    fn rollback(&self, py: Python<'_>) -> PyResult<()> {
+        let session = self.0.get().live(py)?;
+        checked(py, detached(py, || session.rollback()))
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    fn __enter__(&self, py: Python<'_>) -> PyResult<Py<Connection>> {
+        let session = self.0.get().live(py)?;
+        checked(py, attentive(py, |stop| session.begin(stop))?)?;
+        Ok(self.0.clone_ref(py))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        let raised = exception.get_item(0).is_ok_and(|class| !class.is_none());
+        let committed = if raised { Ok(()) } else { self.commit(py) };
+        if raised || committed.is_err() {
+            // The exception that is under way says more than one about a transaction that has ended already.
+            let _ended = self.rollback(py);
+        }
+        committed.map(|()| false)
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "Transaction()"
+    }
+}
