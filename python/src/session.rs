@@ -235,7 +235,8 @@ impl Connection {
         let session = self.live(py)?;
         let schema = schema::from_python(schema)?;
         let key = primary_key.map(key_columns).transpose()?;
-        let create = |stop: &dyn Fn() -> bool| session.create_relation_interruptible(name, schema, key.as_deref(), stop);
+        let create =
+            |stop: &dyn Fn() -> bool| session.create_relation_interruptible(name, schema, key.as_deref(), stop);
         checked(py, attentive(py, create)?)
     }
 

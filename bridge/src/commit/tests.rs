@@ -471,7 +471,9 @@ fn a_commit_that_the_engine_refuses_undoes_the_transaction() {
 #[test]
 fn writes_of_others_wait_for_the_end_of_a_transaction() {
     let committer = committer(Arc::new(Recorder::default()), 0);
-    let insert = |row: i64, interrupted| committer.commit(vec![write(BAG, Operation::Insert, &[(row, 0)])], interrupted);
+    let insert = |row: i64, interrupted: &dyn Fn() -> bool| {
+        committer.commit(vec![write(BAG, Operation::Insert, &[(row, 0)])], interrupted)
+    };
     begin(&committer);
     let (asks, asked) = mpsc::channel();
     std::thread::scope(|scope| {

@@ -95,7 +95,9 @@ impl Store {
             Ok(done) => {
                 for (id, batches) in open.appended {
                     let relation = store.relations.get_mut(&id).expect("no relation is dropped in a transaction");
-                    let Rows::Append(rows) = &mut relation.rows else { unreachable!("only sources wait for their rows") };
+                    let Rows::Append(rows) = &mut relation.rows else {
+                        unreachable!("only sources wait for their rows")
+                    };
                     batches.iter().for_each(|batch| rows.insert(batch));
                 }
                 open.before.keys().for_each(|id| store.tidy(*id));
