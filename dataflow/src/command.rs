@@ -21,6 +21,8 @@ pub(crate) enum Command {
         /// Each relation at most once.
         changes: Vec<(RelationId, Vec<UpdateBatch>)>,
     },
+    /// No changes through a later time, which is then closed with all before it.
+    CloseThrough(Time),
     /// A new view.
     Install(Install),
     /// The end of a view that no other view reads.

@@ -119,6 +119,16 @@ impl Engine {
         self.shared.state().last_time()
     }
 
+    /// Closes all times through `time`, those after the last commit without changes, so that later commits have later
+    /// times. Nothing if the last commit was at `time` or after it. `time` must leave room for the times to come.
+    pub fn close_through(&self, time: Time) -> Result<(), DataflowError> {
+        let mut state = self.shared.running()?;
+        state.close_through(time);
+        drop(state);
+        self.shared.unpark();
+        Ok(())
+    }
+
     /// Installs a view over contents as of now and returns their time.
     ///
     /// `contents` gives for each relation the plan reads its rows at this moment; the caller must let no commit in

@@ -328,6 +328,14 @@ impl State {
         self.send(|_| Command::Commit { time, changes: shares.next().expect("one share a worker") });
     }
 
+    /// Seals the open time, and closes those after it through `time`, which have no changes.
+    pub(super) fn close_through(&mut self, time: Time) {
+        if self.seal_open() < time {
+            self.sealed = time;
+            self.send(|_| Command::CloseThrough(time));
+        }
+    }
+
     /// Sends every worker a command. A worker that has ended takes none, and is missed by whoever waits for it.
     pub(super) fn send(&self, mut command: impl FnMut(usize) -> Command) {
         for (worker, channel) in self.commands.iter().enumerate() {

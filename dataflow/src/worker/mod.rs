@@ -144,6 +144,10 @@ impl<'t> Worker<'t> {
     fn apply(&mut self, command: Command) {
         match command {
             Command::Commit { time, changes } => self.commit(time, changes),
+            Command::CloseThrough(time) => {
+                assert!(time > self.closed, "a time is closed once");
+                self.close(time);
+            }
             Command::Install(install) => self.install(install),
             Command::Drop(view) => self.drop_view(view),
             Command::Watch(view, after) => {
@@ -176,6 +180,11 @@ impl<'t> Worker<'t> {
                 }
             }
         }
+        self.close(time);
+    }
+
+    /// Closes all times through `time`.
+    fn close(&mut self, time: Time) {
         for input in self.flows.values_mut().flat_map(|flow| &mut flow.inputs) {
             if !matches!(input.collection(), Some(CollectionId::View(_))) {
                 input.push(Event::Close(time));

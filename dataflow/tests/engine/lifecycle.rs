@@ -175,6 +175,40 @@ fn commits_of_many_threads_are_atomic_and_share_times() {
 }
 
 #[test]
+fn times_closed_ahead_are_never_given_out() {
+    for workers in [1, 2, 4] {
+        let (engine, recorder) = start(workers);
+        let mut plan = PlanBuilder::default();
+        let input = plan.relation(1, 2);
+        let kept = plan.finish(input, OutputState::Arrangement { key: vec![0] });
+        engine.install(ViewId(1), kept, vec![]).expect("a good plan");
+        engine.watch(ViewId(1), true).expect("installed");
+        assert_eq!(engine.commit(change(1, insert(&[&[1, 1]]))), Ok(1));
+        assert_eq!(engine.close_through(40), Ok(()));
+        assert_eq!(engine.last_time(), 40);
+        settle(&engine);
+        for worker in 0..workers {
+            assert_eq!(recorder.frontier(1, worker), 41);
+        }
+        // What is closed already is left alone, also while the time of a commit is open.
+        assert_eq!(engine.commit(change(1, insert(&[&[2, 2]]))), Ok(41));
+        for before in [0, 7, 41] {
+            assert_eq!(engine.close_through(before), Ok(()));
+            assert_eq!(engine.last_time(), 41);
+        }
+        engine.install(ViewId(2), everything(), vec![(RelationId(1), vec![insert(&[&[1, 1], &[2, 2]])])]).expect("good");
+        engine.watch(ViewId(2), true).expect("installed");
+        assert_eq!(engine.commit(change(1, insert(&[&[3, 3]]))), Ok(42));
+        assert_eq!(engine.snapshot(&[ViewId(1)]).expect("installed").time(), 42);
+        settle(&engine);
+        assert_eq!(recorder.changes(1).into_keys().collect::<Vec<_>>(), [1, 41, 42]);
+        assert_eq!(recorder.changes(2).into_iter().collect::<Vec<_>>(), vec![(42, bag(&[&[3, 3]]))]);
+        engine.shutdown();
+        assert_eq!(engine.close_through(50), Err(DataflowError::ShutDown));
+    }
+}
+
+#[test]
 fn calls_are_refused_with_a_reason() {
     let (engine, _recorder) = start(1);
     engine.install(ViewId(1), everything(), vec![]).expect("a good plan");
