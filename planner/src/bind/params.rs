@@ -39,6 +39,28 @@ impl Params {
         })
     }
 
+    /// The values as arrays of one row, from which [`Params::from_arrays`] makes the same parameters.
+    pub fn to_arrays(&self) -> Result<(Vec<ArrayRef>, Vec<(String, ArrayRef)>), PlanError> {
+        let positional = self.positional.iter().map(|value| Ok(value.to_array()?));
+        let named = self.named.iter().map(|(name, value)| Ok((name.clone(), value.to_array()?)));
+        Ok((positional.collect::<Result<_, PlanError>>()?, named.collect::<Result<_, PlanError>>()?))
+    }
+
+    /// Those that a statement asks for, under the same numbers and names.
+    #[must_use]
+    pub fn used_by(&self, statement: &Parsed) -> Params {
+        let asked = |wanted: &str| statement.parameters.iter().any(|name| name == wanted);
+        let mut positional: Vec<ScalarValue> = Vec::new();
+        for (idx, value) in self.positional.iter().enumerate() {
+            if asked(&(idx + 1).to_string()) {
+                positional.resize(idx, ScalarValue::Null);
+                positional.push(value.clone());
+            }
+        }
+        let named = self.named.iter().filter(|(name, _)| asked(name)).cloned().collect();
+        Params { positional, named }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.positional.is_empty() && self.named.is_empty()

@@ -3,13 +3,14 @@ use datafusion::logical_expr::LogicalPlan;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::DataType;
 
 use crate::bind::{bind_insert, bind_query};
 use crate::lower::tests::context::Relations;
 use crate::lower::tests::context::bind;
 use crate::lower::tests::{answer, plan};
 use crate::rewrite::optimise;
-use crate::statement::{Statement, parse};
+use crate::statement::{Statement, parse, parse_query};
 use crate::{Params, PlanError};
 
 fn refused(sql: &str) -> String {
@@ -112,6 +113,40 @@ fn parameters_have_their_values() {
         bound("SELECT $0", &numbers(1, &[])).expect_err("from 1").to_string(),
         "parameter 0 is missing: 1 given"
     );
+}
+
+#[test]
+fn the_query_of_a_view_is_the_same_when_it_is_parsed_alone() {
+    let views = [
+        ("CREATE VIEW v AS SELECT k FROM t WHERE k = ?", 0),
+        ("SELECT ?; INSERT INTO t VALUES (?, ?, ?); CREATE VIEW v AS SELECT ? AS a FROM t WHERE k = ? AND g = $1", 4),
+        ("SELECT ?; CREATE MATERIALIZED VIEW v AS SELECT k FROM t WHERE s = E'a\\n?' WITH ('on_error' = 'skip')", 0),
+        ("SELECT '?', ?;\n CREATE VIEW v (\"A\") AS\n-- a comment?\nSELECT k FROM t\n WHERE k = ?;", 1),
+        ("SELECT ?; CREATE VIEW v AS SELECT k FROM t WHERE k = $x", 0),
+    ];
+    for (text, before) in views {
+        let parsed = parse(text).expect("it parses").pop().expect("one at least");
+        let Statement::CreateView(create) = parsed.statement else { panic!("{text}") };
+        assert_eq!(create.placeholders_before, before, "{text}");
+        let alone = parse_query(&create.query_text, before).expect("it parses alone");
+        assert_eq!(alone.to_string(), create.query.to_string(), "{text}");
+    }
+    assert!(parse_query("SELECT 1; SELECT 2", 0).is_err());
+    assert!(parse_query("DROP TABLE t", 0).is_err());
+}
+
+#[test]
+fn parameters_are_kept_as_far_as_a_statement_uses_them() {
+    let statements = parse("SELECT $3, $b; SELECT ?; SELECT 1").expect("it parses");
+    let params = numbers(3, &["a", "b"]);
+    let (positional, named) = params.used_by(&statements[0]).to_arrays().expect("values");
+    let types: Vec<_> = positional.iter().map(|array| array.data_type().clone()).collect();
+    assert_eq!(types, [DataType::Null, DataType::Null, DataType::Int64]);
+    assert_eq!(named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(params.used_by(&statements[1]), numbers(1, &[]));
+    assert!(params.used_by(&statements[2]).is_empty());
+    let (positional, named) = params.to_arrays().expect("values");
+    assert_eq!(Params::from_arrays(&positional, &named).expect("one value each"), params);
 }
 
 /// The rows and the SET of an INSERT are bound apart, each with some of the parameters.

@@ -107,6 +107,7 @@ impl StatementParser<'_> {
         let first = self.position();
         let query = self.query()?;
         let query_text = self.text_from(first).to_owned();
+        let placeholders_before = self.placeholders_before(first);
         let Head { kind, or_replace, if_not_exists, name } = head;
         Ok(Statement::CreateView(CreateView {
             name,
@@ -114,6 +115,7 @@ impl StatementParser<'_> {
             columns,
             query,
             query_text,
+            placeholders_before,
             or_replace,
             if_not_exists,
             on_error,

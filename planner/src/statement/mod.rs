@@ -15,7 +15,7 @@ use sqlparser::ast;
 use crate::catalog::RelationKind;
 
 pub(crate) use dml::single_name;
-pub use parser::parse;
+pub use parser::{parse, parse_query};
 pub use sql_type::{sql_type, type_name};
 pub use sqlparser::ast::Query;
 
@@ -178,6 +178,8 @@ pub struct CreateView {
     pub query: Box<Query>,
     /// The query as written.
     pub query_text: String,
+    /// How many `?` stand before the query in the text it was written in, if it has one of its own.
+    pub placeholders_before: usize,
     /// OR REPLACE.
     pub or_replace: bool,
     /// IF NOT EXISTS.

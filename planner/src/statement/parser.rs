@@ -65,11 +65,24 @@ const UNSUPPORTED: &[&str] = &[
 
 /// Parses all statements of `sql`; none is an error. Positions in errors are those in `sql`.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>, PlanError> {
+    parse_after(sql, 0)
+}
+
+/// The query that [`parse`] has read before as a part of a text with `placeholders_before` more `?` in front of it.
+pub fn parse_query(sql: &str, placeholders_before: usize) -> Result<Box<ast::Query>, PlanError> {
+    let mut statements = parse_after(sql, placeholders_before)?;
+    match (statements.pop().map(|parsed| parsed.statement), statements.pop()) {
+        (Some(Statement::Query(query)), None) => Ok(query),
+        _ => Err(PlanError::invalid("the text is not one query")),
+    }
+}
+
+fn parse_after(sql: &str, placeholders_before: usize) -> Result<Vec<Parsed>, PlanError> {
     let lines = Lines::of(sql);
     let mut tokens = Tokenizer::new(&LaminarDialect, sql)
         .tokenize_with_location()
         .map_err(|error| syntax(fragment(&error.message), error.location))?;
-    adapt(&mut tokens)?;
+    adapt(&mut tokens, placeholders_before)?;
     let parts: Vec<_> = tokens
         .split(|token| token.token == Token::SemiColon)
         .filter(|part| part.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)))
@@ -102,9 +115,9 @@ fn fragment(message: &str) -> String {
     rest.next().map_or_else(String::new, |first| first.to_lowercase().chain(rest).collect())
 }
 
-/// The i-th `?` of the text is `$i`, an escaped string is the string it means.
-fn adapt(tokens: &mut [TokenWithSpan]) -> Result<(), PlanError> {
-    let mut count = 0;
+/// The i-th `?` is `$i`, those `before` the text counted, an escaped string is the string it means.
+fn adapt(tokens: &mut [TokenWithSpan], before: usize) -> Result<(), PlanError> {
+    let mut count = before;
     for token in tokens {
         match &mut token.token {
             Token::Placeholder(name) if name == "?" => {
@@ -228,6 +241,17 @@ impl<'a> StatementParser<'a> {
             }
         }
         parameters
+    }
+
+    /// How many `?` stand before token `first`, if one comes after it.
+    pub(super) fn placeholders_before(&self, first: usize) -> usize {
+        let number = self.tokens[first.min(self.tokens.len())..].iter().find_map(|token| match &token.token {
+            Token::Placeholder(name) if self.lines.text(token.span, token.span) == "?" => {
+                name.trim_start_matches('$').parse::<usize>().ok()
+            }
+            _ => None,
+        });
+        number.map_or(0, |number| number.saturating_sub(1))
     }
 
     /// The text from token `first` to the last one.
