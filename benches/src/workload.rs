@@ -12,8 +12,12 @@ use crate::rows::{Random, batches};
 const BATCH: usize = 8192;
 
 fn open(workers: usize) -> Session {
-    Session::open(SessionConfig { workers: NonZeroUsize::new(workers).expect("at least one"), buffer_size: 0 })
-        .expect("threads start")
+    Session::open(SessionConfig {
+        workers: NonZeroUsize::new(workers).expect("at least one"),
+        buffer_size: 0,
+        ..SessionConfig::default()
+    })
+    .expect("threads start")
 }
 
 fn execute(session: &Session, sql: &str) {

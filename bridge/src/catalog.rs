@@ -8,9 +8,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use laminardb_dataflow::plan::DataflowPlan;
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
-use laminardb_planner::PlanError;
 use laminardb_planner::catalog::{Catalog, Definition, RelationInfo, RelationKind, find_name};
-use laminardb_planner::statement::OnError;
+use laminardb_planner::statement::{CreateView, OnError};
+use laminardb_planner::{Params, PlanError};
 
 use crate::error::Error;
 use crate::watermark::Watermark;
@@ -30,6 +30,15 @@ pub struct MaintainedView {
     pub can_fail: bool,
 }
 
+/// What a view was made from, so that it can be made again.
+#[derive(Clone, Debug)]
+pub struct ViewDefinition {
+    /// The statement.
+    pub create: CreateView,
+    /// The parameters that it uses.
+    pub params: Params,
+}
+
 /// A relation with all that is known of it beyond what binding needs.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -37,6 +46,8 @@ pub struct Entry {
     pub info: Arc<RelationInfo>,
     /// The SELECT of a view, as written.
     pub sql: Option<String>,
+    /// What a view was made from.
+    pub made_from: Option<Arc<ViewDefinition>>,
     /// Names of the relations its query names, in order of first use.
     pub reads: Vec<String>,
     /// The engine's part of it, if it has one.
@@ -198,6 +209,7 @@ mod tests {
         Entry {
             info: Arc::new(info),
             sql: None,
+            made_from: None,
             reads: reads.iter().map(|read| (*read).to_owned()).collect(),
             maintained: None,
             watermark: None,

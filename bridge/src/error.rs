@@ -174,6 +174,8 @@ impl From<DataflowError> for Error {
         match error {
             DataflowError::ShutDown => Error::Shutdown,
             DataflowError::TimedOut => Error::Timeout(error.to_string()),
+            // Between finding a view and reading it, it was dropped.
+            DataflowError::UnknownView(_) => Error::QueryFailed("a view of the query was dropped meanwhile".to_owned()),
             // The engine stopped, or was asked for something that the session must not ask for.
             other => Error::Internal(other.to_string()),
         }

@@ -1,6 +1,7 @@
 //! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind one [`Session`].
 
 pub mod catalog;
+mod checkpoint;
 pub mod commit;
 pub mod error;
 pub mod ingest;
@@ -13,7 +14,9 @@ pub mod watermark;
 
 pub use commit::Caller;
 pub use error::Error;
-pub use laminardb_planner::statement::type_name;
+pub use laminardb_planner::statement::{RestoreFrom, type_name};
 pub use laminardb_planner::{Params, RelationKind};
-pub use session::{NextRows, Outcome, QueryOutput, QueryStream, Session, SessionConfig, SessionState, Target, Writer};
+pub use session::{
+    CheckpointConfig, NextRows, Outcome, QueryOutput, QueryStream, Session, SessionConfig, SessionState, Target, Writer,
+};
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};

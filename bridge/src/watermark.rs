@@ -60,6 +60,15 @@ pub struct Follow {
 impl Follow {
     /// Follows column number `column`, called `name`; `delay` is an array of one row.
     pub fn new(column: usize, name: &str, data_type: &DataType, delay: Option<&ArrayRef>) -> Result<Self, Error> {
+        let delay = match delay {
+            Some(delay) => delay_of(name, delay, data_type.is_integer())?,
+            None => 0,
+        };
+        Follow::behind(column, name, data_type, delay)
+    }
+
+    /// The same, `delay` nanoseconds behind.
+    pub fn behind(column: usize, name: &str, data_type: &DataType, delay: i128) -> Result<Self, Error> {
         let unit = match data_type {
             DataType::Timestamp(TimeUnit::Second, _) => 1_000 * MILLISECOND,
             DataType::Timestamp(TimeUnit::Millisecond, _) => MILLISECOND,
@@ -72,11 +81,12 @@ impl Follow {
                 return Err(Error::InvalidSchema(text));
             }
         };
-        let delay = match delay {
-            Some(delay) => delay_of(name, delay, data_type.is_integer())?,
-            None => 0,
-        };
         Ok(Follow { column, unit, delay, watermark: Arc::default() })
+    }
+
+    /// The column followed, and how many nanoseconds behind: what [`Follow::behind`] takes.
+    pub fn column_and_delay(&self) -> (usize, i128) {
+        (self.column, self.delay)
     }
 
     /// What is moved.

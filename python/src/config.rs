@@ -1,6 +1,6 @@
 //! `LaminarConfig`: what a connection is opened with. Read-only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -99,9 +99,14 @@ impl LaminarConfig {
         self.buffer_size
     }
 
-    /// Is checkpointing enabled?
-    pub(crate) fn is_checkpoint_enabled(&self) -> bool {
-        self.checkpoint_interval_ms.is_some()
+    /// Milliseconds between checkpoints, if there are any.
+    pub(crate) fn checkpoint_interval(&self) -> Option<u64> {
+        self.checkpoint_interval_ms
+    }
+
+    /// Where durable state is kept, if that was said.
+    pub(crate) fn storage_path(&self) -> Option<&Path> {
+        self.storage_dir.as_deref()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod capsule;
 mod catalog;
+mod checkpoint;
 mod config;
 mod detach;
 mod error;
@@ -38,6 +39,7 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::QueryStreamIter>()?;
     module.add_class::<result::QueryResult>()?;
     module.add_class::<result::ExecuteResult>()?;
+    module.add_class::<checkpoint::CheckpointResult>()?;
     module.add_class::<subscription::ChangeBatch>()?;
     module.add_class::<subscription::Subscription>()?;
     module.add_class::<subscription::StreamSubscription>()?;

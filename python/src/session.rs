@@ -8,7 +8,7 @@ use std::time::Duration;
 use laminardb_bridge::catalog::Entry;
 use laminardb_bridge::session::Target as Subscribed;
 use laminardb_bridge::subscription::FailedRow;
-use laminardb_bridge::{Error, Params, Session, SessionConfig, SubscribeOptions};
+use laminardb_bridge::{Error, Params, RestoreFrom, Session, SessionConfig, SubscribeOptions};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::capsule::pyarrow_schema;
 use crate::catalog::{PipelineTopology, QueryInfo, SinkInfo, SourceInfo, StreamInfo, is_base, is_stream};
+use crate::checkpoint::{self, CheckpointResult};
 use crate::config::LaminarConfig;
 use crate::detach::{abandonable, attentive, detached, interruptible};
 use crate::error::{checked, raised};
@@ -44,19 +45,18 @@ use crate::writer::Writer;
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
 pub(crate) struct Connection {
     session: Owned<Session>,
-    is_checkpoint_enabled: bool,
 }
 
 impl Connection {
-    /// A new private database.
-    pub(crate) fn open(py: Python<'_>, config: Option<&LaminarConfig>) -> PyResult<Self> {
+    /// A new private database, whose files go to `path` unless `config` names another directory.
+    pub(crate) fn open(py: Python<'_>, path: Option<PathBuf>, config: Option<&LaminarConfig>) -> PyResult<Self> {
         let default = LaminarConfig::default();
         let config = config.unwrap_or(&default);
         let workers = NonZeroUsize::new(config.workers()).expect("checked to be at least 1");
         let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
-        let settings = SessionConfig { workers, buffer_size };
+        let settings = SessionConfig { workers, buffer_size, checkpoints: checkpoint::settings(config, path)? };
         let session = checked(py, detached(py, || Session::open(settings)))?;
-        Ok(Self { session: Owned::new(session), is_checkpoint_enabled: config.is_checkpoint_enabled() })
+        Ok(Self { session: Owned::new(session) })
     }
 
     /// The session, if it may be used.
@@ -654,7 +654,57 @@ impl Connection {
     /// Whether the configuration asks for checkpoints.
     #[getter]
     fn is_checkpoint_enabled(&self, py: Python<'_>) -> PyResult<bool> {
-        self.live(py).map(|_| self.is_checkpoint_enabled)
+        Ok(self.live(py)?.is_checkpoint_enabled())
+    }
+
+    /// Writes an image of the whole database to the storage directory, complete or not at all; gives its id.
+    ///
+    /// It holds the relations with their rows and watermarks, the views, and the logical time, all as of one moment;
+    /// the newest three images are kept. Writers and readers do not wait for the disk. `CheckpointError` 700 when the
+    /// configuration has no `checkpoint_interval_ms`, when the directory cannot be written to, or when another open
+    /// connection uses it.
+    ///
+    /// >>> import tempfile
+    /// >>> folder = tempfile.TemporaryDirectory()
+    /// >>> config = laminardb.LaminarConfig(storage_dir=folder.name, checkpoint_interval_ms=0)
+    /// >>> db = laminardb.open(":memory:", config=config)
+    /// >>> db.checkpoint()
+    /// CheckpointResult(checkpoint_id=1)
+    /// >>> int(db.checkpoint())
+    /// 2
+    /// >>> db.close()
+    /// >>> folder.cleanup()
+    fn checkpoint(&self, py: Python<'_>) -> PyResult<CheckpointResult> {
+        let session = self.live(py)?;
+        let taken = interruptible(py, |stop| session.checkpoint(stop))?;
+        checked(py, taken).map(CheckpointResult::new)
+    }
+
+    /// Replaces the whole database by a checkpoint, by default the newest; gives the id of the checkpoint.
+    ///
+    /// What was written or defined since is gone. Subscriptions end with `SubscriptionError` 501, and a `Writer` made
+    /// before raises `SchemaError` 200. Logical times go on above all that were seen, here and in the image.
+    /// `CheckpointError` 700 when there is no such checkpoint or its files are damaged: then nothing has changed.
+    ///
+    /// >>> import tempfile
+    /// >>> folder = tempfile.TemporaryDirectory()
+    /// >>> config = laminardb.LaminarConfig(storage_dir=folder.name, checkpoint_interval_ms=0)
+    /// >>> db = laminardb.open(":memory:", config=config)
+    /// >>> db.create_table("t", {"a": "int64"})
+    /// >>> taken = db.checkpoint()
+    /// >>> db.insert("t", {"a": 1})
+    /// 1
+    /// >>> db.restore(taken)
+    /// 1
+    /// >>> len(db.sql("SELECT * FROM t"))
+    /// 0
+    /// >>> db.close()
+    /// >>> folder.cleanup()
+    #[pyo3(signature = (checkpoint_id=None))]
+    fn restore(&self, py: Python<'_>, checkpoint_id: Option<u64>) -> PyResult<u64> {
+        let session = self.live(py)?;
+        let which = checkpoint_id.map_or(RestoreFrom::Latest, RestoreFrom::Checkpoint);
+        checked(py, interruptible(py, |stop| session.restore(which, stop))?)
     }
 
     /// The names of sources and tables, oldest first.
@@ -906,8 +956,8 @@ fn key_columns(key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 
 /// Opens a database in memory, private to the connection.
 ///
-/// `path` is `":memory:"`, or any path: durability is not built yet, and a path behaves as memory. `config` is a
-/// `LaminarConfig`. `TypeError` for other values.
+/// `path` is `":memory:"`, or any path: durability is not built yet, and a path behaves as memory, but that
+/// checkpoints go there. `config` is a `LaminarConfig`. `TypeError` for other values.
 ///
 /// >>> with laminardb.open(":memory:") as db:
 /// ...     print(db)
@@ -915,9 +965,9 @@ fn key_columns(key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 #[pyfunction]
 #[pyo3(signature = (path, *, config=None))]
 pub(crate) fn open(py: Python<'_>, path: PathBuf, config: Option<PyRef<'_, LaminarConfig>>) -> PyResult<Connection> {
-    // Durability is not built yet: every path is a private database in memory.
-    let _reserved = path;
-    Connection::open(py, config.as_deref())
+    // Durability is not built yet: every path is a private database in memory; only checkpoints go there.
+    let in_memory = path.as_os_str().is_empty() || path.as_os_str() == ":memory:";
+    Connection::open(py, (!in_memory).then_some(path), config.as_deref())
 }
 
 /// Opens a database by its address.
@@ -929,5 +979,5 @@ pub(crate) fn open(py: Python<'_>, path: PathBuf, config: Option<PyRef<'_, Lamin
 pub(crate) fn connect(py: Python<'_>, uri: &str) -> PyResult<Connection> {
     // Remote connections are not built yet: every address is a private database in memory.
     let _reserved = uri;
-    Connection::open(py, None)
+    Connection::open(py, None, None)
 }

@@ -120,7 +120,8 @@ fn every_waiting_call_ends_with_the_session() {
     for (workers, close) in [(1, true), (4, true), (1, false), (4, false)] {
         let workers = NonZeroUsize::new(workers).expect("not zero");
         // A buffer of one row: almost every write waits for the views.
-        let session = Session::open(SessionConfig { workers, buffer_size: 1 }).expect("a session opens");
+        let session = Session::open(SessionConfig { workers, buffer_size: 1, ..SessionConfig::default() })
+            .expect("a session opens");
         let run = |sql: &str| session.execute(sql, &Params::none()).map(|_| ());
         run("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT); CREATE TABLE log (v BIGINT);
              CREATE MATERIALIZED VIEW n AS SELECT v, count(*) AS n FROM t GROUP BY v")

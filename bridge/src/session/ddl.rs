@@ -8,13 +8,13 @@ use laminardb_planner::bind::{bind_query, default_value};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::plan_view;
 use laminardb_planner::statement::{
-    ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, WatermarkDefinition,
+    ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, Parsed, WatermarkDefinition,
 };
 use laminardb_planner::{BoundQuery, Params};
 
 use super::install::NewView;
 use super::{Interrupted, Outcome, Session, Shared};
-use crate::catalog::{CatalogState, Entry};
+use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;
 use crate::store::{Kind, Operation, Spec};
@@ -32,14 +32,14 @@ enum Taken {
 }
 
 /// Columns and key of a new base relation.
-struct Base {
-    name: String,
-    kind: RelationKind,
-    schema: SchemaRef,
-    primary_key: Vec<usize>,
-    defaults: Vec<Option<ArrayRef>>,
-    watermark_column: Option<String>,
-    follow: Option<Follow>,
+pub(super) struct Base {
+    pub(super) name: String,
+    pub(super) kind: RelationKind,
+    pub(super) schema: SchemaRef,
+    pub(super) primary_key: Vec<usize>,
+    pub(super) defaults: Vec<Option<ArrayRef>>,
+    pub(super) watermark_column: Option<String>,
+    pub(super) follow: Option<Follow>,
 }
 
 impl Session {
@@ -150,6 +150,19 @@ impl Shared {
         replaced: Option<&Entry>,
         rows: &[arrow::array::RecordBatch],
     ) -> Result<(), Error> {
+        let (id, entry) = self.new_base(frozen, base)?;
+        if !rows.is_empty() {
+            let write = Write { relation: id, operation: Operation::Insert, rows: rows.to_vec() };
+            if let Err(error) = frozen.write(vec![write]) {
+                frozen.drop(id);
+                return Err(error.in_statement());
+            }
+        }
+        self.swap(frozen, catalog, replaced, entry)
+    }
+
+    /// Makes an empty base relation, and its entry for the catalog.
+    pub(super) fn new_base(&self, frozen: &mut Frozen<'_>, base: Base) -> Result<(RelationId, Entry), Error> {
         let Base { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
         let id = self.new_relation_id();
@@ -169,13 +182,6 @@ impl Shared {
                 follow,
             },
         )?;
-        if !rows.is_empty() {
-            let write = Write { relation: id, operation: Operation::Insert, rows: rows.to_vec() };
-            if let Err(error) = frozen.write(vec![write]) {
-                frozen.drop(id);
-                return Err(error.in_statement());
-            }
-        }
         let info = RelationInfo {
             name,
             kind,
@@ -187,12 +193,13 @@ impl Shared {
         let entry = Entry {
             info: Arc::new(info),
             sql: None,
+            made_from: None,
             reads: Vec::new(),
             maintained: None,
             watermark: Some(watermark),
             watermark_column,
         };
-        self.swap(frozen, catalog, replaced, entry)
+        Ok((id, entry))
     }
 
     /// Puts `entry` into the catalog, in place of `replaced`, which nothing reads.
@@ -217,6 +224,7 @@ impl Shared {
     pub(super) fn create_view(
         &self,
         create: &CreateView,
+        statement: &Parsed,
         params: &Params,
         interrupted: Interrupted<'_>,
     ) -> Result<Outcome, Error> {
@@ -236,7 +244,8 @@ impl Shared {
             Some(old) => catalog.without(&[old.name()]),
             None => CatalogState::clone(&catalog),
         };
-        let (entry, view) = self.define_view(create, &visible, params)?;
+        let made_from = Arc::new(ViewDefinition { create: create.clone(), params: params.used_by(statement) });
+        let (entry, view) = self.define_view(&made_from, &visible, params)?;
         self.committer.frozen(|frozen| {
             if let Some(view) = view {
                 self.install(view, frozen)?;
@@ -247,12 +256,13 @@ impl Shared {
     }
 
     /// The catalog's entry of a view, and the view to install if it is maintained.
-    fn define_view(
+    pub(super) fn define_view(
         &self,
-        create: &CreateView,
+        made_from: &Arc<ViewDefinition>,
         catalog: &CatalogState,
         params: &Params,
     ) -> Result<(Entry, Option<NewView>), Error> {
+        let create = &made_from.create;
         let name = &create.name.value;
         let mut query = bind_query(&create.query, catalog, params)?;
         query.schema = renamed(name, &query, &create.columns)?;
@@ -288,6 +298,7 @@ impl Shared {
         let entry = Entry {
             info: Arc::new(info),
             sql: Some(create.query_text.clone()),
+            made_from: Some(Arc::clone(made_from)),
             reads,
             maintained: view.as_ref().map(|view| view.maintained.clone()),
             watermark: None,
@@ -414,7 +425,7 @@ fn follow_of(watermark: &WatermarkDefinition, columns: &[ColumnDefinition]) -> R
     Follow::new(column, name, &columns[column].data_type, delay.as_ref())
 }
 
-fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
+pub(super) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
     if schema.fields().is_empty() {
         return Err(Error::InvalidSchema(format!("{relation} needs at least one column")));
     }

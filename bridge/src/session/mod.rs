@@ -9,9 +9,10 @@
 //!                     subscribe: view --> Hub --> Subscription
 //! ```
 //!
-//! Locks are taken in this order: `ddl`, the committer's, then the short ones (`catalog`, `watched`, the hub's). Nobody
-//! holds one of them while he waits for the transaction of another thread to end.
+//! Locks are taken in this order: that of the storage directory, `ddl`, the committer's, then the short ones (`catalog`,
+//! `watched`, the hub's). Nobody holds one of them while he waits for the transaction of another thread to end.
 
+mod checkpoint;
 mod ddl;
 mod dml;
 mod explain;
@@ -45,24 +46,28 @@ use crate::commit::Committer;
 use crate::error::Error;
 use crate::query::Executor;
 use crate::subscription::{End, Hub};
+use checkpoint::Checkpoints;
 
+pub use checkpoint::CheckpointConfig;
 pub use queries::QueryInfo;
 pub use stream::{NextRows, QueryStream};
 pub use subscribe::Target;
 pub use writer::Writer;
 
 /// How a session is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Threads that maintain views; results never depend on it.
     pub workers: NonZeroUsize,
     /// Per relation, rows accepted but not yet worked through all views, beyond which a write waits; 0: no bound.
     pub buffer_size: usize,
+    /// Checkpoints; `None`: they are not enabled.
+    pub checkpoints: Option<CheckpointConfig>,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        SessionConfig { workers: NonZeroUsize::MIN, buffer_size: 65_536 }
+        SessionConfig { workers: NonZeroUsize::MIN, buffer_size: 65_536, checkpoints: None }
     }
 }
 
@@ -151,6 +156,7 @@ pub(crate) struct Shared {
     anonymous: Mutex<Vec<(ViewId, Vec<String>)>>,
     queries: Arc<queries::Registry>,
     accepted: Mutex<Accepted>,
+    checkpoints: Checkpoints,
     ids: AtomicU64,
     opened: Instant,
 }
@@ -176,12 +182,14 @@ impl Session {
         let hub = Arc::new(Hub::new(config.workers.get()));
         let sink = Arc::clone(&hub);
         let engine = Arc::new(Engine::start(EngineConfig { workers: config.workers }, sink)?);
+        let buffer_size = config.buffer_size;
         let shared = Shared {
+            checkpoints: Checkpoints::new(config.checkpoints.clone()),
             config,
             state: Mutex::new(SessionState::Created),
             ddl: Mutex::new(()),
             catalog: RwLock::default(),
-            committer: Arc::new(Committer::new(Arc::clone(&engine), config.buffer_size)),
+            committer: Arc::new(Committer::new(Arc::clone(&engine), buffer_size)),
             engine,
             hub,
             executor: Executor::new(),
@@ -248,7 +256,7 @@ impl Session {
             }
             Statement::CreateRelation(create) => shared.create_relation(create, interrupted),
             Statement::CreateTableAs(create) => shared.create_table_as(create, &parsed.text, params, interrupted),
-            Statement::CreateView(create) => shared.create_view(create, params, interrupted),
+            Statement::CreateView(create) => shared.create_view(create, parsed, params, interrupted),
             Statement::Drop(drop) => shared.drop_relation(drop, interrupted),
             Statement::Insert(insert) => shared.insert_statement(insert, params, interrupted).map(Outcome::Rows),
             Statement::Update(update) => shared.update_statement(update, params, interrupted).map(Outcome::Rows),
@@ -260,9 +268,13 @@ impl Session {
             Statement::Begin => shared.begin(interrupted).map(|()| control("BEGIN")),
             Statement::Commit => shared.commit_transaction(interrupted).map(|()| control("COMMIT")),
             Statement::Rollback => shared.committer.rollback_transaction().map(|()| control("ROLLBACK")),
-            Statement::Checkpoint | Statement::Restore(_) => {
-                shared.refuse_in_transaction("checkpoints are neither taken nor restored")?;
-                Err(Error::CheckpointFailed("checkpoints are not enabled".to_owned()))
+            Statement::Checkpoint => {
+                let id = shared.checkpoint(interrupted)?;
+                Ok(Outcome::Ddl { ddl_type: "CHECKPOINT", object: Some(format!("checkpoint_{id}")) })
+            }
+            Statement::Restore(which) => {
+                let id = shared.restore(*which, interrupted)?;
+                Ok(Outcome::Ddl { ddl_type: "RESTORE", object: Some(format!("checkpoint_{id}")) })
             }
         }
     }
@@ -302,9 +314,10 @@ impl Session {
         self.shared.engine.last_time()
     }
 
-    /// Marks the session as running. Idempotent; views are live without it.
+    /// Marks the session as running, and starts timed checkpoints. Idempotent; views are live without it.
     pub fn start(&self) -> Result<(), Error> {
         self.shared.check_usable()?;
+        self.shared.checkpoints.start(Arc::downgrade(&self.shared))?;
         let mut state = self.shared.state.lock();
         if *state == SessionState::Created {
             *state = SessionState::Running;
@@ -323,6 +336,7 @@ impl Session {
             }
             *state = SessionState::Stopped;
         }
+        self.shared.checkpoints.stop();
         let _ddl = self.shared.ddl.lock();
         self.shared.committer.end();
         self.shared.engine.shutdown();
@@ -339,6 +353,7 @@ impl Session {
             }
             *state = SessionState::Closed;
         }
+        self.shared.checkpoints.end();
         self.shared.hub.end_all(&End::Cancelled);
         self.shared.queries.close();
         self.shared.committer.end();

@@ -63,6 +63,7 @@ impl Writer {
     pub fn advance_watermark(&self, to: i64) -> Result<(), Error> {
         self.check_open()?;
         self.session.shared.check_usable()?;
+        self.check_there()?;
         self.watermark.advance(to);
         Ok(())
     }
@@ -71,11 +72,7 @@ impl Writer {
     pub fn insert(&self, rows: Vec<RecordBatch>, interrupted: Interrupted<'_>) -> Result<u64, Error> {
         self.check_open()?;
         self.session.shared.check_usable()?;
-        // Another relation may have the name by now.
-        let catalog = self.session.shared.catalog();
-        if !catalog.entries().iter().any(|entry| entry.relation_id() == Some(self.relation)) {
-            return Err(Error::TableNotFound(self.info.name.clone()));
-        }
+        self.check_there()?;
         self.session.write_to(self.relation, Operation::Insert, rows, interrupted)
     }
 
@@ -94,6 +91,20 @@ impl Writer {
             // A session that has ended has nothing left to wait for.
             Err(Error::ConnectionClosed | Error::Shutdown) => Ok(()),
             other => other.map(|_| ()),
+        }
+    }
+
+    /// Fails when the relation was dropped, or replaced by another of its name.
+    fn check_there(&self) -> Result<(), Error> {
+        let catalog = self.session.shared.catalog();
+        let entries = catalog.entries();
+        let name = &self.info.name;
+        if entries.iter().any(|entry| entry.relation_id() == Some(self.relation)) {
+            Ok(())
+        } else if entries.iter().any(|entry| entry.name() == name) {
+            Err(Error::TableNotFound(format!("{name} was replaced since the writer was made")))
+        } else {
+            Err(Error::TableNotFound(name.clone()))
         }
     }
 

@@ -198,6 +198,7 @@ fn into_error(end: End) -> Option<Error> {
     match end {
         End::Finished | End::Cancelled => None,
         End::Dropped(name) => Some(Error::SubscriptionClosed(format!("{name} was dropped"))),
+        End::Restored(id) => Some(Error::SubscriptionClosed(format!("the database was restored from checkpoint {id}"))),
         End::Lagged { max_pending } => Some(Error::SubscriptionLagged(format!(
             "the reader was too slow: more than {max_pending} undelivered rows"
         ))),

@@ -21,6 +21,8 @@ pub(crate) enum End {
     Cancelled,
     /// The relation was dropped or replaced; its name.
     Dropped(String),
+    /// The database was restored; the id of the checkpoint.
+    Restored(u64),
     /// The reader was too slow for its bound.
     Lagged {
         /// The bound, in rows.

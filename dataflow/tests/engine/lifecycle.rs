@@ -196,7 +196,9 @@ fn times_closed_ahead_are_never_given_out() {
             assert_eq!(engine.close_through(before), Ok(()));
             assert_eq!(engine.last_time(), 41);
         }
-        engine.install(ViewId(2), everything(), vec![(RelationId(1), vec![insert(&[&[1, 1], &[2, 2]])])]).expect("good");
+        engine
+            .install(ViewId(2), everything(), vec![(RelationId(1), vec![insert(&[&[1, 1], &[2, 2]])])])
+            .expect("good");
         engine.watch(ViewId(2), true).expect("installed");
         assert_eq!(engine.commit(change(1, insert(&[&[3, 3]]))), Ok(42));
         assert_eq!(engine.snapshot(&[ViewId(1)]).expect("installed").time(), 42);

@@ -1,0 +1,211 @@
+//! The storage directory: who uses it, which images are there, and how one comes and goes.
+//!
+//! A name says how far an image is: it is written as `incomplete_<id>`, brought to the disk, and then renamed to
+//! `checkpoint_<id>`; an old one is renamed back before it is removed. So whatever happens in between, an image under
+//! its own name is whole.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use laminardb_planner::statement::RestoreFrom;
+
+use super::file::{failed, sync_folder, write_bytes};
+use super::{Taken, Verified, image};
+use crate::error::Error;
+use crate::session::Interrupted;
+
+/// Images that are kept.
+const KEPT: usize = 3;
+
+const LOCK: &str = "laminardb.lock";
+const LAST: &str = "last_checkpoint";
+const COMPLETE: &str = "checkpoint_";
+const INCOMPLETE: &str = "incomplete_";
+
+/// A storage directory, locked from its first use until it is released.
+pub(crate) struct Directory {
+    path: PathBuf,
+    lock: Option<File>,
+    /// The last id given out here.
+    last_id: u64,
+}
+
+impl Directory {
+    /// The directory at `path`; nothing is done there yet.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Directory { path, lock: None, last_id: 0 }
+    }
+
+    /// Lets another connection use it.
+    pub(crate) fn release(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            // A forked child has the same open file: closing ours would leave it locked, unlocking does not. If it
+            // fails, closing is all that can be done.
+            let _ = lock.unlock();
+        }
+    }
+
+    /// Writes an image; gives its id, which no image had before. Leaves nothing unless all of it is on the disk.
+    pub(crate) fn write(&mut self, image: &Taken, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        fs::create_dir_all(&self.path).map_err(|error| failed("make the directory", &self.path, &error))?;
+        self.claim()?;
+        self.remove_leftovers()?;
+        let id = self.next_id()?;
+        let (incomplete, complete) = (self.path.join(format!("{INCOMPLETE}{id}")), self.image_path(id));
+        let written = self.write_as(id, image, &incomplete, &complete, interrupted);
+        if written.is_err() {
+            // What stays of it is removed at the next checkpoint.
+            let _ = fs::remove_dir_all(&incomplete);
+        }
+        written?;
+        self.last_id = id;
+        self.remove_old();
+        Ok(id)
+    }
+
+    fn write_as(
+        &self,
+        id: u64,
+        image: &Taken,
+        incomplete: &Path,
+        complete: &Path,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(), Error> {
+        fs::create_dir(incomplete).map_err(|error| failed("make the directory", incomplete, &error))?;
+        image::write(incomplete, id, image, interrupted)?;
+        self.note_last(id)?;
+        fs::rename(incomplete, complete).map_err(|error| failed("write", complete, &error))?;
+        let synced = sync_folder(&self.path);
+        if synced.is_err() || interrupted() {
+            // Nobody is told of the image, so it must not be there.
+            fs::rename(complete, incomplete).map_err(|error| failed("remove", complete, &error))?;
+            synced?;
+            return Err(Error::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// Reads an image, and its id. Makes nothing, but the lock of a directory that is there.
+    pub(crate) fn read(&mut self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<(u64, Verified), Error> {
+        let none = || Error::CheckpointFailed(format!("there is no checkpoint in {}", self.path.display()));
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(Error::CheckpointFailed(format!("{} is not a directory", self.path.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
+            Err(error) => return Err(failed("read", &self.path, &error)),
+        }
+        if self.ids(COMPLETE)?.is_empty() {
+            return Err(none());
+        }
+        self.claim()?;
+        let ids = self.ids(COMPLETE)?;
+        let id = match which {
+            RestoreFrom::Latest => *ids.last().ok_or_else(none)?,
+            RestoreFrom::Checkpoint(id) if ids.contains(&id) => id,
+            RestoreFrom::Checkpoint(id) => {
+                let there = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Error::CheckpointFailed(format!("checkpoint {id} not found; there are {there}")));
+            }
+        };
+        Ok((id, image::read(&self.image_path(id), id, interrupted)?))
+    }
+
+    fn image_path(&self, id: u64) -> PathBuf {
+        self.path.join(format!("{COMPLETE}{id}"))
+    }
+
+    /// Makes sure that no other connection uses the directory until it is released.
+    fn claim(&mut self) -> Result<(), Error> {
+        let path = self.path.join(LOCK);
+        if self.lock.as_ref().is_some_and(|lock| is_at(lock, &path)) {
+            return Ok(());
+        }
+        // The directory may have been removed, and with it what was locked.
+        self.release();
+        let opened = File::options().write(true).create(true).truncate(false).open(&path);
+        let lock = opened.map_err(|error| failed("lock", &path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                self.lock = Some(lock);
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) => {
+                let path = self.path.display();
+                Err(Error::CheckpointFailed(format!("{path} is in use by another connection")))
+            }
+            Err(TryLockError::Error(error)) => Err(failed("lock", &path, &error)),
+        }
+    }
+
+    /// An id above all that were ever given out, as far as can be known.
+    fn next_id(&self) -> Result<u64, Error> {
+        let noted = fs::read_to_string(self.path.join(LAST)).ok().and_then(|text| text.trim().parse().ok());
+        let seen = self.ids(COMPLETE)?.into_iter().chain(self.ids(INCOMPLETE)?).chain(noted);
+        let last = seen.max().unwrap_or(0).max(self.last_id);
+        last.checked_add(1).ok_or_else(|| Error::CheckpointFailed("there are no more checkpoint ids".to_owned()))
+    }
+
+    /// Notes that `id` is given out, so that no other image gets it even if this one is lost.
+    fn note_last(&self, id: u64) -> Result<(), Error> {
+        let (path, new) = (self.path.join(LAST), self.path.join(format!("{LAST}.new")));
+        write_bytes(&new, format!("{id}\n").as_bytes())?;
+        fs::rename(&new, &path).map_err(|error| failed("write", &path, &error))
+    }
+
+    /// Ids of what is named `prefix` and an id, ascending.
+    fn ids(&self, prefix: &str) -> Result<Vec<u64>, Error> {
+        let unreadable = |error: io::Error| failed("read", &self.path, &error);
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(|id| id.parse::<u64>().ok());
+            // Only the spelling that is written is ours.
+            ids.extend(id.filter(|id| name.to_str() == Some(&format!("{prefix}{id}"))));
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Removes what processes left that were killed.
+    fn remove_leftovers(&self) -> Result<(), Error> {
+        for id in self.ids(INCOMPLETE)? {
+            let path = self.path.join(format!("{INCOMPLETE}{id}"));
+            // What is no folder is not ours.
+            if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+                fs::remove_dir_all(&path).map_err(|error| failed("remove", &path, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all images but the newest. What cannot be removed now is tried again at the next checkpoint.
+    fn remove_old(&self) {
+        let ids = self.ids(COMPLETE).unwrap_or_default();
+        for id in &ids[..ids.len().saturating_sub(KEPT)] {
+            let incomplete = self.path.join(format!("{INCOMPLETE}{id}"));
+            if fs::rename(self.image_path(*id), &incomplete).is_ok() {
+                let _ = fs::remove_dir_all(&incomplete);
+            }
+        }
+    }
+}
+
+/// Whether `lock` is the file at `path`.
+fn is_at(lock: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match (lock.metadata().map(place), fs::metadata(path).map(place)) {
+            (Ok(held), Ok(there)) => held == there,
+            _ => false,
+        }
+    }
+    // Elsewhere an open file cannot be replaced.
+    #[cfg(not(unix))]
+    {
+        let _ = lock;
+        path.exists()
+    }
+}

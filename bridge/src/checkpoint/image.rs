@@ -1,0 +1,197 @@
+//! An image as a folder: the files of all entries, then the manifest, which makes it one.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+use laminardb_planner::Params;
+
+use super::file::{self, Stored, read_rows, write_rows};
+use super::manifest::{Described, Manifest, Parameters};
+use super::{Image, Item, Taken, Verified};
+use crate::error::Error;
+use crate::session::Interrupted;
+
+const MANIFEST: &str = "manifest.json";
+
+/// The file of the rows of the catalogue's entry number `entry`.
+fn rows_file(entry: usize) -> String {
+    format!("relation_{entry}.arrow")
+}
+
+fn defaults_file(entry: usize) -> String {
+    format!("defaults_{entry}.arrow")
+}
+
+fn parameters_file(entry: usize) -> String {
+    format!("parameters_{entry}.arrow")
+}
+
+/// Writes an image into the empty folder `folder`, through to the disk.
+pub(super) fn write(folder: &Path, id: u64, image: &Taken, interrupted: Interrupted<'_>) -> Result<(), Error> {
+    let mut entries = Vec::with_capacity(image.items.len());
+    for (number, item) in image.items.iter().enumerate() {
+        entries.push(match item {
+            Item::Base { base, schema, defaults, rows } => Described::Base {
+                base: base.clone(),
+                rows: write_rows(folder, rows_file(number), schema, rows.iter(), interrupted)?,
+                defaults: write_defaults(folder, number, schema, defaults, interrupted)?,
+            },
+            Item::View { view, params } => Described::View {
+                view: view.clone(),
+                parameters: write_parameters(folder, number, params, interrupted)?,
+            },
+        });
+    }
+    let manifest = Manifest { id, time: image.time, entries };
+    file::write_bytes(&folder.join(MANIFEST), &manifest.to_bytes())?;
+    file::sync_folder(folder)
+}
+
+/// Writes the defaults of the columns that have one, under the columns' names; they differ.
+fn write_defaults(
+    folder: &Path,
+    number: usize,
+    schema: &Schema,
+    defaults: &[Option<ArrayRef>],
+    interrupted: Interrupted<'_>,
+) -> Result<Option<Stored>, Error> {
+    let names = schema.fields().iter().map(|field| field.name().clone());
+    let given = names.zip(defaults).filter_map(|(name, value)| value.as_ref().map(|value| (name, Arc::clone(value))));
+    write_values(folder, defaults_file(number), given.collect(), interrupted)
+}
+
+fn write_parameters(
+    folder: &Path,
+    number: usize,
+    params: &Params,
+    interrupted: Interrupted<'_>,
+) -> Result<Option<Parameters>, Error> {
+    let (positional, named) = params.to_arrays()?;
+    let names = named.iter().map(|(name, _)| name.clone()).collect();
+    let numbered = positional.into_iter().enumerate().map(|(idx, value)| ((idx + 1).to_string(), value));
+    let stored = write_values(folder, parameters_file(number), numbered.chain(named).collect(), interrupted)?;
+    Ok(stored.map(|stored| Parameters { named: names, stored }))
+}
+
+/// Writes values, arrays of one row, as one row; nothing if there are none.
+fn write_values(
+    folder: &Path,
+    name: String,
+    values: Vec<(String, ArrayRef)>,
+    interrupted: Interrupted<'_>,
+) -> Result<Option<Stored>, Error> {
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let fields: Vec<Field> =
+        values.iter().map(|(name, value)| Field::new(name, value.data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let columns = values.into_iter().map(|(_, value)| value).collect();
+    let row = RecordBatch::try_new(Arc::clone(&schema), columns)
+        .map_err(|error| Error::Internal(format!("values of one row are none: {error}")))?;
+    write_rows(folder, name, &schema, std::iter::once(row), interrupted).map(Some)
+}
+
+/// Reads the image in `folder`, which must be whole and number `id`.
+pub(super) fn read(folder: &Path, id: u64, interrupted: Interrupted<'_>) -> Result<Verified, Error> {
+    let path = folder.join(MANIFEST);
+    let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));
+    let bytes = fs::read(&path).map_err(|error| file::failed("read", &path, &error))?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(damaged)?;
+    if manifest.id != id {
+        return Err(damaged(format!("it is of checkpoint {}", manifest.id)));
+    }
+    let mut items = Vec::with_capacity(manifest.entries.len());
+    for (number, described) in manifest.entries.into_iter().enumerate() {
+        items.push(read_item(folder, number, described, interrupted)?);
+    }
+    Ok(Image { time: manifest.time, items })
+}
+
+fn read_item(
+    folder: &Path,
+    number: usize,
+    described: Described,
+    interrupted: Interrupted<'_>,
+) -> Result<Item<Vec<RecordBatch>>, Error> {
+    match described {
+        Described::Base { base, rows, defaults } => {
+            let (schema, rows) = read_named(folder, rows_file(number), &rows, interrupted)?;
+            let fields = schema.fields().len();
+            let positions = base.primary_key.iter().copied().chain(base.follow.map(|(column, _)| column));
+            if positions.into_iter().any(|column| column >= fields) {
+                return Err(Error::CheckpointFailed(format!("{} has no such column", base.name)));
+            }
+            let defaults = match &defaults {
+                Some(stored) => read_defaults(folder, number, stored, &schema, interrupted)?,
+                None => vec![None; fields],
+            };
+            Ok(Item::Base { base, schema, defaults, rows })
+        }
+        Described::View { view, parameters } => {
+            let params = match &parameters {
+                Some(parameters) => read_parameters(folder, number, parameters, interrupted)?,
+                None => Params::none(),
+            };
+            Ok(Item::View { view, params })
+        }
+    }
+}
+
+/// The rows of a file that must have the name that it is given when it is written.
+fn read_named(
+    folder: &Path,
+    name: String,
+    stored: &Stored,
+    interrupted: Interrupted<'_>,
+) -> Result<(arrow::datatypes::SchemaRef, Vec<RecordBatch>), Error> {
+    if stored.file != name {
+        return Err(Error::CheckpointFailed(format!("the manifest names the file {}, not {name}", stored.file)));
+    }
+    read_rows(folder, stored, interrupted)
+}
+
+fn read_defaults(
+    folder: &Path,
+    number: usize,
+    stored: &Stored,
+    schema: &Schema,
+    interrupted: Interrupted<'_>,
+) -> Result<Vec<Option<ArrayRef>>, Error> {
+    let row = read_values(folder, defaults_file(number), stored, interrupted)?;
+    Ok(schema.fields().iter().map(|field| row.column_by_name(field.name()).map(Arc::clone)).collect())
+}
+
+fn read_parameters(
+    folder: &Path,
+    number: usize,
+    parameters: &Parameters,
+    interrupted: Interrupted<'_>,
+) -> Result<Params, Error> {
+    let row = read_values(folder, parameters_file(number), &parameters.stored, interrupted)?;
+    let unnamed = row.num_columns().checked_sub(parameters.named.len());
+    let unnamed = unnamed.ok_or_else(|| Error::CheckpointFailed("a view has more names than values".to_owned()))?;
+    let (positional, named) = row.columns().split_at(unnamed);
+    let named: Vec<_> = parameters.named.iter().cloned().zip(named.iter().map(Arc::clone)).collect();
+    Ok(Params::from_arrays(positional, &named)?)
+}
+
+/// The one row of a file of values.
+fn read_values(
+    folder: &Path,
+    name: String,
+    stored: &Stored,
+    interrupted: Interrupted<'_>,
+) -> Result<RecordBatch, Error> {
+    let (_, mut batches) = read_named(folder, name, stored, interrupted)?;
+    match (batches.pop(), batches.pop()) {
+        (Some(row), None) if row.num_rows() == 1 => Ok(row),
+        _ => Err(Error::CheckpointFailed(format!(
+            "{} is damaged: it is not one row",
+            folder.join(&stored.file).display()
+        ))),
+    }
+}

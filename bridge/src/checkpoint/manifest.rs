@@ -1,0 +1,216 @@
+//! The manifest of an image: what it holds and how to tell that it is whole, as JSON.
+//!
+//! The file is one object, `{"checksum":"<16 hex digits>","manifest":<body>}`, byte for byte; the checksum is that of
+//! the body's bytes.
+
+use laminardb_dataflow::Time;
+use laminardb_planner::RelationKind;
+use laminardb_planner::statement::OnError;
+use serde_json::{Map, Value, json};
+
+use super::file::{Stored, checksum};
+use super::{Base, View};
+
+/// The format that is written, and the only one that is read.
+const FORMAT: u64 = 1;
+
+const BEFORE_CHECKSUM: &[u8] = b"{\"checksum\":\"";
+const CHECKSUM_DIGITS: usize = 16;
+const BEFORE_BODY: &[u8] = b"\",\"manifest\":";
+const AFTER_BODY: &[u8] = b"}\n";
+
+/// No image has a later time: the times that follow must fit beside it.
+const LAST_TIME: Time = Time::MAX / 2;
+
+/// What an image holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Manifest {
+    pub(super) id: u64,
+    pub(super) time: Time,
+    pub(super) entries: Vec<Described>,
+}
+
+/// One entry of the catalogue, with its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Described {
+    Base { base: Base, rows: Stored, defaults: Option<Stored> },
+    View { view: View, parameters: Option<Parameters> },
+}
+
+/// The values bound in a view: those by number, then those by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parameters {
+    pub(super) named: Vec<String>,
+    pub(super) stored: Stored,
+}
+
+/// Why a manifest is none.
+type Read<T> = Result<T, String>;
+
+impl Manifest {
+    /// The manifest as a file.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let body = json!({
+            "format": FORMAT,
+            "id": self.id,
+            "time": self.time,
+            "entries": self.entries.iter().map(Described::to_json).collect::<Vec<_>>(),
+        });
+        let body = body.to_string().into_bytes();
+        [BEFORE_CHECKSUM, checksum(&body).as_bytes(), BEFORE_BODY, &body, AFTER_BODY].concat()
+    }
+
+    /// The manifest in a file, if not one byte of it was changed.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Read<Self> {
+        let body = body_of(bytes)?;
+        let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let body = object(&body)?;
+        let format = number(body, "format")?;
+        if format != FORMAT {
+            return Err(format!("its format is {format}, this version reads {FORMAT}"));
+        }
+        let time = number(body, "time")?;
+        if time > LAST_TIME {
+            return Err(format!("its time is {time}"));
+        }
+        let entries = list(body, "entries")?.iter().map(Described::from_json).collect::<Read<_>>()?;
+        Ok(Manifest { id: number(body, "id")?, time, entries })
+    }
+}
+
+/// What stands between the checksum and the end, if the checksum is its own.
+fn body_of(bytes: &[u8]) -> Read<&[u8]> {
+    let rest = bytes.strip_prefix(BEFORE_CHECKSUM).ok_or("it does not begin as one")?;
+    let (sum, rest) = rest.split_at_checked(CHECKSUM_DIGITS).ok_or("it is cut off")?;
+    let rest = rest.strip_prefix(BEFORE_BODY).ok_or("it does not begin as one")?;
+    let body = rest.strip_suffix(AFTER_BODY).ok_or("it is cut off")?;
+    if checksum(body).as_bytes() == sum { Ok(body) } else { Err("its checksum is another".to_owned()) }
+}
+
+impl Described {
+    fn to_json(&self) -> Value {
+        match self {
+            Described::Base { base, rows, defaults } => json!({
+                "kind": base.kind.keyword(),
+                "name": base.name,
+                "primary_key": base.primary_key,
+                "watermark": base.watermark,
+                // Delays go beyond what numbers of JSON are read as.
+                "follow": base.follow.map(|(column, delay)| json!({"column": column, "delay": delay.to_string()})),
+                "total_events": base.total_events,
+                "rows": stored_json(rows),
+                "defaults": defaults.as_ref().map(stored_json),
+            }),
+            Described::View { view, parameters } => json!({
+                "kind": view.kind.keyword(),
+                "name": view.name,
+                "columns": view.columns,
+                "query": view.query,
+                "placeholders_before": view.placeholders_before,
+                "on_error": match view.on_error {
+                    OnError::Fail => "fail",
+                    OnError::Skip => "skip",
+                },
+                "parameters": parameters.as_ref().map(|parameters| {
+                    json!({"named": parameters.named, "values": stored_json(&parameters.stored)})
+                }),
+            }),
+        }
+    }
+
+    fn from_json(value: &Value) -> Read<Self> {
+        let entry = object(value)?;
+        let (kind, name) = (kind_of(text(entry, "kind")?)?, text(entry, "name")?.to_owned());
+        if kind.is_view() {
+            let on_error = match text(entry, "on_error")? {
+                "fail" => OnError::Fail,
+                "skip" => OnError::Skip,
+                other => return Err(format!("on_error is {other}")),
+            };
+            let columns = list(entry, "columns")?.iter().map(string).collect::<Read<_>>()?;
+            let (query, placeholders_before) = (text(entry, "query")?.to_owned(), count(entry, "placeholders_before")?);
+            let parameters = |value: &Value| -> Read<Parameters> {
+                let parameters = object(value)?;
+                let named = list(parameters, "named")?.iter().map(string).collect::<Read<_>>()?;
+                Ok(Parameters { named, stored: stored(field(parameters, "values")?)? })
+            };
+            let parameters = optional(entry, "parameters")?.map(parameters).transpose()?;
+            let view = View { name, kind, columns, query, placeholders_before, on_error };
+            return Ok(Described::View { view, parameters });
+        }
+        let follow = |value: &Value| -> Read<(usize, i128)> {
+            let follow = object(value)?;
+            let delay = text(follow, "delay")?.parse().map_err(|_| "a delay is no number".to_owned())?;
+            Ok((count(follow, "column")?, delay))
+        };
+        let position = |value: &Value| {
+            let position = value.as_u64().and_then(|position| usize::try_from(position).ok());
+            position.ok_or_else(|| "a key column is no number".to_owned())
+        };
+        let watermark = |value: &Value| value.as_i64().ok_or_else(|| "a watermark is no number".to_owned());
+        let base = Base {
+            name,
+            kind,
+            primary_key: list(entry, "primary_key")?.iter().map(position).collect::<Read<_>>()?,
+            watermark: optional(entry, "watermark")?.map(watermark).transpose()?,
+            follow: optional(entry, "follow")?.map(follow).transpose()?,
+            total_events: number(entry, "total_events")?,
+        };
+        let defaults = optional(entry, "defaults")?.map(stored).transpose()?;
+        Ok(Described::Base { base, rows: stored(field(entry, "rows")?)?, defaults })
+    }
+}
+
+fn kind_of(keyword: &str) -> Read<RelationKind> {
+    use RelationKind::{MaterializedView, Source, Stream, Table, View};
+    let kinds = [Source, Table, View, Stream, MaterializedView];
+    kinds.into_iter().find(|kind| kind.keyword() == keyword).ok_or_else(|| format!("{keyword} is no kind of relation"))
+}
+
+fn stored_json(stored: &Stored) -> Value {
+    let Stored { file, bytes, rows, checksum } = stored;
+    json!({"file": file, "bytes": bytes, "rows": rows, "checksum": checksum})
+}
+
+fn stored(value: &Value) -> Read<Stored> {
+    let stored = object(value)?;
+    Ok(Stored {
+        file: text(stored, "file")?.to_owned(),
+        bytes: number(stored, "bytes")?,
+        rows: number(stored, "rows")?,
+        checksum: text(stored, "checksum")?.to_owned(),
+    })
+}
+
+fn object(value: &Value) -> Read<&Map<String, Value>> {
+    value.as_object().ok_or_else(|| "an object is missing".to_owned())
+}
+
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a Value> {
+    object.get(name).ok_or_else(|| format!("{name} is missing"))
+}
+
+/// The field, unless it is null.
+fn optional<'a>(object: &'a Map<String, Value>, name: &str) -> Read<Option<&'a Value>> {
+    field(object, name).map(|value| (!value.is_null()).then_some(value))
+}
+
+fn list<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a Vec<Value>> {
+    field(object, name)?.as_array().ok_or_else(|| format!("{name} is no list"))
+}
+
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a str> {
+    field(object, name)?.as_str().ok_or_else(|| format!("{name} is no text"))
+}
+
+fn string(value: &Value) -> Read<String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| "a name is no text".to_owned())
+}
+
+fn number(object: &Map<String, Value>, name: &str) -> Read<u64> {
+    field(object, name)?.as_u64().ok_or_else(|| format!("{name} is no number"))
+}
+
+fn count(object: &Map<String, Value>, name: &str) -> Read<usize> {
+    usize::try_from(number(object, name)?).map_err(|_| format!("{name} is out of range"))
+}

@@ -1,0 +1,503 @@
+//! CHECKPOINT and RESTORE: what is taken of a session, what is put back, and checkpoints taken by time.
+//!
+//! ```text
+//! checkpoint: [ ddl, committer: catalog, scans, time ] -> write files
+//! restore:    read, verify -> [ ddl: new relations, rows, new views beside the old -> swap the catalog -> drop the old ]
+//! ```
+//!
+//! Nobody who reads or writes waits for the disk. The lock of the storage directory comes before `ddl`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use laminardb_dataflow::{RelationId, Time, ViewId};
+use laminardb_planner::statement::{CreateView, Name, RestoreFrom, parse_query};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::ddl::{Base, check_columns};
+use super::install::NewView;
+use super::{Interrupted, Session, Shared};
+use crate::catalog::{CatalogState, Entry, ViewDefinition};
+use crate::checkpoint::{self, Directory, Image, Item, Taken, Verified};
+use crate::commit::{Frozen, LOOK};
+use crate::error::Error;
+use crate::subscription::End;
+use crate::watermark::{Follow, NO_WATERMARK, Watermark};
+
+/// Checkpoints as they are asked for when a session is opened.
+#[derive(Clone)]
+pub struct CheckpointConfig {
+    /// Where images go; made on first use.
+    pub directory: PathBuf,
+    /// How often one is taken while the session is running, if anything changed; zero: only on request.
+    pub interval: Duration,
+    /// Told why a checkpoint that nobody asked for could not be taken: once, until the reason is another. Called
+    /// without a lock, on a thread of its own.
+    pub on_failure: Arc<dyn Fn(&Error) + Send + Sync>,
+}
+
+impl std::fmt::Debug for CheckpointConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let CheckpointConfig { directory, interval, .. } = self;
+        f.debug_struct("CheckpointConfig").field("directory", directory).field("interval", interval).finish()
+    }
+}
+
+/// The checkpoints of a session; ends with it.
+pub(super) struct Checkpoints(Option<Arc<Keeper>>);
+
+/// What the session and the thread of its timed checkpoints share.
+struct Keeper {
+    config: CheckpointConfig,
+    state: Mutex<State>,
+    timer: Mutex<Timer>,
+    wake: Condvar,
+    /// Nothing is begun any more, and what is under way gives up.
+    is_over: AtomicBool,
+}
+
+struct State {
+    directory: Directory,
+    /// The session when it was last written.
+    last: Mark,
+}
+
+#[derive(Default)]
+struct Timer {
+    thread: Option<ThreadId>,
+    is_over: bool,
+}
+
+/// By which a change since a checkpoint is seen.
+#[derive(Default)]
+struct Mark {
+    time: Time,
+    catalog: Arc<CatalogState>,
+    watermarks: Vec<i64>,
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Mark) -> bool {
+        let relations = |mark: &Mark| mark.catalog.entries().len();
+        // Before the first definition there are several catalogs without any.
+        let same_catalog = Arc::ptr_eq(&self.catalog, &other.catalog) || relations(self) + relations(other) == 0;
+        self.time == other.time && same_catalog && self.watermarks == other.watermarks
+    }
+}
+
+impl Session {
+    /// Whether the session was opened with checkpoints.
+    pub fn is_checkpoint_enabled(&self) -> bool {
+        self.shared.checkpoints.0.is_some()
+    }
+
+    /// Writes an image of the whole database; gives its id. Ended by `interrupted`, it leaves none.
+    pub fn checkpoint(&self, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        self.shared.check_usable()?;
+        self.shared.checkpoint(interrupted)
+    }
+
+    /// Replaces the whole database by an image, or changes nothing; gives the id of the image. Subscriptions end.
+    pub fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        self.shared.check_usable()?;
+        self.shared.restore(which, interrupted)
+    }
+}
+
+impl Checkpoints {
+    pub(super) fn new(config: Option<CheckpointConfig>) -> Self {
+        Checkpoints(config.map(|config| {
+            let state = State { directory: Directory::new(config.directory.clone()), last: Mark::default() };
+            Arc::new(Keeper {
+                config,
+                state: Mutex::new(state),
+                timer: Mutex::default(),
+                wake: Condvar::new(),
+                is_over: AtomicBool::new(false),
+            })
+        }))
+    }
+
+    fn keeper(&self) -> Result<&Arc<Keeper>, Error> {
+        self.0.as_ref().ok_or_else(|| Error::CheckpointFailed("checkpoints are not enabled".to_owned()))
+    }
+
+    /// Begins to take checkpoints by time, if the session was opened so.
+    pub(super) fn start(&self, session: Weak<Shared>) -> Result<(), Error> {
+        let Some(keeper) = self.0.as_ref().filter(|keeper| !keeper.config.interval.is_zero()) else { return Ok(()) };
+        let mut timer = keeper.timer.lock();
+        if timer.thread.is_none() && !timer.is_over {
+            let keeper = Arc::clone(keeper);
+            let started = thread::Builder::new()
+                .name("laminardb-checkpoints".to_owned())
+                .spawn(move || keeper.take_by_time(&session))
+                .map_err(|error| Error::CheckpointFailed(format!("no thread for timed checkpoints: {error}")))?;
+            timer.thread = Some(started.thread().id());
+        }
+        Ok(())
+    }
+
+    /// Ends checkpoints by time; one that is under way is still written.
+    pub(super) fn stop(&self) {
+        if let Some(keeper) = &self.0 {
+            keeper.timer.lock().is_over = true;
+            keeper.wake.notify_all();
+        }
+    }
+
+    /// Ends all: what is under way gives up, and the directory is free when this returns.
+    pub(super) fn end(&self) {
+        let Some(keeper) = &self.0 else { return };
+        keeper.is_over.store(true, Ordering::Release);
+        self.stop();
+        // The thread of timed checkpoints comes here when it held the last handle; it lets go itself when it ends.
+        let on_timer = keeper.timer.lock().thread == Some(thread::current().id());
+        if !on_timer {
+            keeper.state.lock().directory.release();
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Keeper {
+    /// Waits until nobody else uses the directory.
+    fn lock(&self, interrupted: Interrupted<'_>) -> Result<MutexGuard<'_, State>, Error> {
+        loop {
+            let state = self.state.try_lock_for(LOOK);
+            if self.is_over.load(Ordering::Acquire) {
+                return Err(Error::ConnectionClosed);
+            }
+            if let Some(state) = state {
+                return Ok(state);
+            }
+            if interrupted() {
+                return Err(Error::Interrupted);
+            }
+        }
+    }
+
+    /// Runs work on the disk, which ends with the session.
+    fn work<T>(
+        &self,
+        interrupted: Interrupted<'_>,
+        work: impl FnOnce(Interrupted<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let is_over = || self.is_over.load(Ordering::Acquire);
+        match work(&|| is_over() || interrupted()) {
+            Err(Error::Interrupted) if is_over() => Err(Error::ConnectionClosed),
+            other => other,
+        }
+    }
+
+    /// Takes a checkpoint whenever the interval is over, until the session ends.
+    fn take_by_time(&self, session: &Weak<Shared>) {
+        let mut told = None;
+        loop {
+            let mut timer = self.timer.lock();
+            self.wake.wait_while_for(&mut timer, |timer| !timer.is_over, self.config.interval);
+            let is_over = timer.is_over;
+            drop(timer);
+            if is_over {
+                break;
+            }
+            match self.take_if_changed(session) {
+                Ok(()) => told = None,
+                Err(Error::ConnectionClosed | Error::Shutdown | Error::Interrupted) => {}
+                Err(error) if told.as_ref() == Some(&error) => {}
+                Err(error) => {
+                    (self.config.on_failure)(&error);
+                    told = Some(error);
+                }
+            }
+        }
+        if self.is_over.load(Ordering::Acquire) {
+            self.state.lock().directory.release();
+        }
+    }
+
+    fn take_if_changed(&self, session: &Weak<Shared>) -> Result<(), Error> {
+        let mut state = self.lock(&|| false)?;
+        let Some(session) = session.upgrade() else { return Err(Error::ConnectionClosed) };
+        session.check_usable()?;
+        let is_over = || self.is_over.load(Ordering::Acquire);
+        let (mark, image) = session.take_image(&is_over)?;
+        // A session that nobody else holds ends here, and with it this checkpoint.
+        drop(session);
+        if mark == state.last {
+            return Ok(());
+        }
+        self.work(&|| false, |stop| state.directory.write(&image, stop))?;
+        state.last = mark;
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(super) fn checkpoint(&self, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        let keeper = self.checkpoints.keeper()?;
+        self.refuse_in_transaction("checkpoints are not taken")?;
+        let mut state = keeper.lock(interrupted)?;
+        let (mark, image) = self.take_image(interrupted)?;
+        let id = keeper.work(interrupted, |stop| state.directory.write(&image, stop))?;
+        state.last = mark;
+        Ok(id)
+    }
+
+    /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
+    fn take_image(&self, interrupted: Interrupted<'_>) -> Result<(Mark, Taken), Error> {
+        let _ddl = self.lock_ddl(interrupted)?;
+        let catalog = self.catalog();
+        let (time, items) = self.committer.frozen(|frozen| {
+            let items = catalog.entries().iter().map(|entry| self.take_item(frozen, entry));
+            (self.engine.last_time(), items.collect::<Result<Vec<_>, _>>())
+        });
+        let watermarks = catalog.entries().iter().map(|entry| watermark_of(entry)).collect();
+        Ok((Mark { time, catalog, watermarks }, Image { time, items: items? }))
+    }
+
+    fn take_item(&self, frozen: &mut Frozen<'_>, entry: &Entry) -> Result<Item<crate::store::Scan>, Error> {
+        let gone = || Error::Internal(format!("the rows of {} are gone", entry.name()));
+        if let Some(made_from) = &entry.made_from {
+            let ViewDefinition { create, params } = &**made_from;
+            let view = checkpoint::View {
+                name: entry.name().to_owned(),
+                kind: create.kind,
+                columns: create.columns.iter().map(|column| column.value.clone()).collect(),
+                query: create.query_text.clone(),
+                placeholders_before: create.placeholders_before,
+                on_error: create.on_error,
+            };
+            return Ok(Item::View { view, params: params.clone() });
+        }
+        let id = entry.relation_id().ok_or_else(gone)?;
+        let (layout, rows) = (frozen.layout(id).ok_or_else(gone)?, frozen.scan(id).ok_or_else(gone)?);
+        let spec = layout.spec();
+        let watermark = watermark_of(entry);
+        // All rows that a source accepted are there; a table's writes are counted after they are made.
+        let total_events = if entry.info.append_only { rows.rows() as u64 } else { self.accepted.lock().rows(id) };
+        let base = checkpoint::Base {
+            name: entry.name().to_owned(),
+            kind: entry.kind(),
+            primary_key: spec.primary_key.clone(),
+            watermark: (watermark != NO_WATERMARK).then_some(watermark),
+            follow: spec.follow.as_ref().map(Follow::column_and_delay),
+            total_events,
+        };
+        Ok(Item::Base { base, schema: Arc::clone(&spec.schema), defaults: spec.defaults.clone(), rows })
+    }
+
+    pub(super) fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+        let keeper = self.checkpoints.keeper()?;
+        self.refuse_in_transaction("checkpoints are not restored")?;
+        let (id, image) = {
+            let mut state = keeper.lock(interrupted)?;
+            keeper.work(interrupted, |stop| state.directory.read(which, stop))?
+        };
+        let _ddl = self.define(interrupted)?;
+        // A session that ended meanwhile has nothing to be put into.
+        self.check_usable()?;
+        let stop = || self.check_usable().is_err() || interrupted();
+        let time = image.time;
+        let mut restored = Restored::default();
+        let built = self.build(image, &mut restored, &stop);
+        let old = match built.and_then(|()| self.put_in_place(&mut restored, time, &stop)) {
+            Ok(old) => old,
+            Err(error) => {
+                self.discard(&restored);
+                self.check_usable()?;
+                return Err(unbuildable(id, error));
+            }
+        };
+        self.remove_replaced(&old, id)?;
+        Ok(id)
+    }
+
+    /// Makes the relations of an image with their rows, and plans its views; nobody sees any of it.
+    fn build(&self, image: Verified, restored: &mut Restored, stop: Interrupted<'_>) -> Result<(), Error> {
+        for item in image.items {
+            let entry = match item {
+                Item::Base { base, schema, defaults, rows } => {
+                    let total_events = base.total_events;
+                    let base = base_of(base, schema, defaults)?;
+                    let (relation, entry) = self.committer.frozen(|frozen| self.new_base(frozen, base.0))?;
+                    restored.relations.push((relation, total_events));
+                    if let (Some(watermark), Some(reached)) = (&entry.watermark, base.1) {
+                        watermark.advance(reached);
+                    }
+                    self.fill(relation, &entry, rows, stop)?;
+                    entry
+                }
+                Item::View { view, params } => {
+                    if stop() {
+                        return Err(Error::Interrupted);
+                    }
+                    let name = view.name.clone();
+                    let made_from = Arc::new(ViewDefinition { create: create_of(view)?, params });
+                    let defined = self.define_view(&made_from, &restored.catalog, &made_from.params);
+                    let (entry, view) = defined
+                        .map_err(|error| Error::CheckpointFailed(format!("view {name} cannot be built: {error}")))?;
+                    restored.views.extend(view);
+                    entry
+                }
+            };
+            if restored.catalog.entries().iter().any(|other| other.name() == entry.name()) {
+                return Err(Error::CheckpointFailed(format!("there are two relations {}", entry.name())));
+            }
+            restored.catalog = restored.catalog.with(entry);
+        }
+        Ok(())
+    }
+
+    fn fill(
+        &self,
+        relation: RelationId,
+        entry: &Entry,
+        rows: Vec<RecordBatch>,
+        stop: Interrupted<'_>,
+    ) -> Result<(), Error> {
+        for batch in rows {
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            // Of the relation's own schema, rows are taken as they are.
+            let batch = crate::store::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
+            self.committer.load(relation, &[batch])?;
+        }
+        Ok(())
+    }
+
+    /// Installs the new views and makes the catalog the image's, between two commits; gives the catalog before.
+    fn put_in_place(
+        &self,
+        restored: &mut Restored,
+        time: Time,
+        stop: Interrupted<'_>,
+    ) -> Result<Arc<CatalogState>, Error> {
+        // What was written before is still delivered.
+        self.wait_for(self.engine.last_time(), None, stop)?;
+        self.committer.frozen(|frozen| {
+            for view in std::mem::take(&mut restored.views) {
+                let id = view.maintained.id;
+                self.install(view, frozen)?;
+                restored.installed.push(id);
+            }
+            // The image's own time, unless it has passed here: then one of its own, for the contents are others now.
+            let last = self.engine.last_time();
+            self.engine.close_through(if time > last { time } else { last + 1 })?;
+            {
+                let mut accepted = self.accepted.lock();
+                accepted.rows.extend(restored.relations.iter().copied());
+            }
+            let new = Arc::new(std::mem::take(&mut restored.catalog));
+            let old = std::mem::replace(&mut *self.catalog.write(), new);
+            // A write that was on its way to a relation that is replaced fails from here on.
+            old.entries().iter().filter_map(|entry| entry.relation_id()).for_each(|relation| frozen.drop(relation));
+            Ok(old)
+        })
+    }
+
+    /// Takes back what a restore that failed has made.
+    fn discard(&self, restored: &Restored) {
+        for view in restored.installed.iter().rev() {
+            // The engine may have ended; then there is nothing to take back.
+            let _ = self.uninstall(*view, End::Finished);
+        }
+        self.committer.frozen(|frozen| restored.relations.iter().for_each(|(relation, _)| frozen.drop(*relation)));
+    }
+
+    /// Drops the views over relations that are gone, when all that was written to these is through them.
+    fn remove_replaced(&self, old: &CatalogState, id: u64) -> Result<(), Error> {
+        for relation in old.entries().iter().filter_map(|entry| entry.relation_id()) {
+            self.engine.wait_for_room(relation, 0, None, &|| false)?;
+            self.accepted.lock().rows.remove(&relation);
+        }
+        for entry in old.entries().iter().rev() {
+            for view in self.take_anonymous(entry.name()) {
+                self.uninstall(view, End::Restored(id))?;
+            }
+            if let Some(view) = &entry.maintained {
+                self.uninstall(view.id, End::Restored(id))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lock_ddl(&self, interrupted: Interrupted<'_>) -> Result<MutexGuard<'_, ()>, Error> {
+        loop {
+            if let Some(ddl) = self.ddl.try_lock_for(LOOK) {
+                return Ok(ddl);
+            }
+            if interrupted() {
+                return Err(Error::Interrupted);
+            }
+        }
+    }
+}
+
+/// What a restore has made so far.
+#[derive(Default)]
+struct Restored {
+    catalog: CatalogState,
+    /// With the number of rows in their accepted writes.
+    relations: Vec<(RelationId, u64)>,
+    /// Still to be installed, each after all it reads.
+    views: Vec<NewView>,
+    installed: Vec<ViewId>,
+}
+
+/// A relation of an image as a new one, and where its watermark was.
+fn base_of(
+    base: checkpoint::Base,
+    schema: arrow::datatypes::SchemaRef,
+    defaults: Vec<Option<arrow::array::ArrayRef>>,
+) -> Result<(Base, Option<i64>), Error> {
+    let checkpoint::Base { name, kind, primary_key, watermark, follow, .. } = base;
+    check_columns(&name, &schema)?;
+    let follow = match follow {
+        Some((column, delay)) => {
+            let field = schema.field(column);
+            Some(Follow::behind(column, field.name(), field.data_type(), delay)?)
+        }
+        None => None,
+    };
+    let column = follow.as_ref().map(|follow| schema.field(follow.column_and_delay().0).name().clone());
+    Ok((Base { name, kind, schema, primary_key, defaults, watermark_column: column, follow }, watermark))
+}
+
+/// The statement that made a view.
+fn create_of(view: checkpoint::View) -> Result<CreateView, Error> {
+    let checkpoint::View { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
+    let exact = |value| Name { value, quoted: true };
+    Ok(CreateView {
+        query: parse_query(&query_text, placeholders_before)?,
+        name: exact(name),
+        kind,
+        columns: columns.into_iter().map(exact).collect(),
+        query_text,
+        placeholders_before,
+        or_replace: false,
+        if_not_exists: false,
+        on_error,
+    })
+}
+
+/// What is wrong with an image is a failed checkpoint; what ends every call is what it is.
+fn unbuildable(id: u64, error: Error) -> Error {
+    match error {
+        Error::Interrupted | Error::ConnectionClosed | Error::Shutdown | Error::Internal(_) => error,
+        other => Error::CheckpointFailed(format!("checkpoint {id} cannot be restored: {other}")),
+    }
+}
+
+fn watermark_of(entry: &Arc<Entry>) -> i64 {
+    entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
+}
