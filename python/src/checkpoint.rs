@@ -67,7 +67,12 @@ impl CheckpointResult {
 pub(crate) fn settings(config: &LaminarConfig, path: Option<std::path::PathBuf>) -> PyResult<Option<CheckpointConfig>> {
     let Some(interval) = config.checkpoint_interval() else { return Ok(None) };
     let directory = config.storage_path().map(std::path::Path::to_path_buf).or(path);
-    let directory = directory.unwrap_or_else(|| "data".into());
+    let directory = match directory {
+        None => "data".into(),
+        // As everywhere in Python, no path is the working directory.
+        Some(path) if path.as_os_str().is_empty() => ".".into(),
+        Some(path) => path,
+    };
     Ok(Some(CheckpointConfig {
         // The working directory is that of the open, whatever it is when the directory is first used.
         directory: std::path::absolute(directory)?,

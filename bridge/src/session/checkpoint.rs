@@ -243,8 +243,8 @@ impl Keeper {
 
 impl Shared {
     pub(super) fn checkpoint(&self, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        let keeper = self.checkpoints.keeper()?;
         self.refuse_in_transaction("checkpoints are not taken")?;
+        let keeper = self.checkpoints.keeper()?;
         let mut state = keeper.lock(interrupted)?;
         let (mark, image) = self.take_image(interrupted)?;
         let id = keeper.work(interrupted, |stop| state.directory.write(&image, stop))?;
@@ -296,8 +296,8 @@ impl Shared {
     }
 
     pub(super) fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        let keeper = self.checkpoints.keeper()?;
         self.refuse_in_transaction("checkpoints are not restored")?;
+        let keeper = self.checkpoints.keeper()?;
         let (id, image) = {
             let mut state = keeper.lock(interrupted)?;
             keeper.work(interrupted, |stop| state.directory.read(which, stop))?

@@ -250,10 +250,7 @@ impl Session {
     fn run(&self, parsed: &Parsed, params: &Params, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
         let shared = &self.shared;
         match &parsed.statement {
-            Statement::Query(query) => {
-                let bound = shared.bind(query, params)?;
-                shared.run_query(&bound, &parsed.text, interrupted).map(Outcome::Query)
-            }
+            Statement::Query(query) => shared.answer(query, params, &parsed.text, interrupted).map(Outcome::Query),
             Statement::CreateRelation(create) => shared.create_relation(create, interrupted),
             Statement::CreateTableAs(create) => shared.create_table_as(create, &parsed.text, params, interrupted),
             Statement::CreateView(create) => shared.create_view(create, parsed, params, interrupted),
@@ -353,10 +350,10 @@ impl Session {
             }
             *state = SessionState::Closed;
         }
-        self.shared.checkpoints.end();
         self.shared.hub.end_all(&End::Cancelled);
         self.shared.queries.close();
         self.shared.committer.end();
+        self.shared.checkpoints.end();
         self.shared.engine.shutdown();
     }
 

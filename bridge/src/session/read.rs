@@ -52,6 +52,24 @@ impl Shared {
         Ok(Bound { catalog, query })
     }
 
+    /// Runs a query, listed under `text` while it runs.
+    pub(super) fn answer(
+        &self,
+        query: &Query,
+        params: &Params,
+        text: &str,
+        interrupted: Interrupted<'_>,
+    ) -> Result<QueryOutput, Error> {
+        loop {
+            let bound = self.bind(query, params)?;
+            match self.run_query(&bound, text, interrupted) {
+                // What it was to read may have been replaced after it was bound; then it is bound to what there is now.
+                Err(Error::QueryFailed(_)) if !Arc::ptr_eq(&bound.catalog, &self.catalog()) => {}
+                answered => return answered,
+            }
+        }
+    }
+
     /// Runs a bound query, listed under `text` while it runs.
     pub(super) fn run_query(
         &self,
