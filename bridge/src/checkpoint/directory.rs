@@ -88,10 +88,11 @@ impl Directory {
 
     /// Reads an image, and its id. Makes nothing, but the lock of a directory that is there.
     pub(crate) fn read(&mut self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<(u64, Verified), Error> {
-        let none = || Error::CheckpointFailed(format!("there is no checkpoint in {}", self.path.display()));
+        let shown = self.path.display().to_string();
+        let none = || Error::CheckpointFailed(format!("there is no checkpoint in {shown}"));
         match fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(Error::CheckpointFailed(format!("{} is not a directory", self.path.display()))),
+            Ok(_) => return Err(Error::CheckpointFailed(format!("{shown} is not a directory"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
             Err(error) => return Err(failed("read", &self.path, &error)),
         }

@@ -498,6 +498,6 @@ fn unbuildable(id: u64, error: Error) -> Error {
     }
 }
 
-fn watermark_of(entry: &Arc<Entry>) -> i64 {
+fn watermark_of(entry: &Entry) -> i64 {
     entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
 }

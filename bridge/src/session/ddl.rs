@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use laminardb_dataflow::RelationId;
 use laminardb_planner::bind::{bind_query, default_value};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::plan_view;
