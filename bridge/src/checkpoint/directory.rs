@@ -50,8 +50,8 @@ impl Directory {
     pub(crate) fn write(&mut self, image: &Taken, interrupted: Interrupted<'_>) -> Result<u64, Error> {
         fs::create_dir_all(&self.path).map_err(|error| failed("make the directory", &self.path, &error))?;
         self.claim()?;
-        self.remove_leftovers()?;
         let id = self.next_id()?;
+        self.remove_leftovers()?;
         let (incomplete, complete) = (self.path.join(format!("{INCOMPLETE}{id}")), self.image_path(id));
         let written = self.write_as(id, image, &incomplete, &complete, interrupted);
         if written.is_err() {
