@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import test_round_trip as round_trip
+from test_transaction import Elsewhere
 
 Row = tuple[Any, ...]
 
@@ -581,6 +582,88 @@ class TestRestore:
             after = conn.sql("SELECT * FROM t")
         assert after.schema == before.schema
         assert round_trip.plain(after.to_dicts()) == round_trip.plain(before.to_dicts())
+
+
+class TestTransactions:
+    """Sections 5.4 and 5.7: with a transaction of one thread under way."""
+
+    @pytest.fixture
+    def other(self, db: laminardb.Connection) -> Iterator[Elsewhere]:
+        """A thread with a transaction under way, which wrote to relations of each kind."""
+        db.execute(
+            """
+            CREATE TABLE keyed (k BIGINT PRIMARY KEY, v BIGINT);
+            CREATE TABLE bag (v BIGINT);
+            CREATE SOURCE source (v BIGINT);
+            CREATE VIEW total AS SELECT count(*) AS n, sum(v) AS v FROM keyed;
+            INSERT INTO keyed VALUES (1, 10), (2, 20);
+            INSERT INTO bag VALUES (1), (1);
+            INSERT INTO source VALUES (5)
+            """
+        )
+        thread = Elsewhere()
+        for text in (
+            "BEGIN",
+            "UPDATE keyed SET v = 11 WHERE k = 1; DELETE FROM keyed WHERE k = 2; INSERT INTO keyed VALUES (3, 30)",
+            "DELETE FROM bag; INSERT INTO source VALUES (6)",
+        ):
+            thread.do(lambda text=text: db.execute(text))
+        yield thread
+        thread.stop()
+
+    COMMITTED = ([(1, 10), (2, 20)], [(1,), (1,)], [(5,)], [(2, 30)])
+
+    def contents(self, conn: laminardb.Connection) -> tuple[list[Row], ...]:
+        return tuple(rows(conn, name) for name in ("keyed", "bag", "source", "total"))
+
+    def test_an_image_holds_what_was_committed(self, db: laminardb.Connection, other: Elsewhere) -> None:
+        assert db.checkpoint() == 1
+        other.do(lambda: db.execute("COMMIT"))
+        assert self.contents(db) == ([(1, 11), (3, 30)], [], [(5,), (6,)], [(2, 41)])
+        assert db.restore() == 1
+        assert self.contents(db) == self.COMMITTED
+
+    def test_none_is_taken_or_restored_inside(self, db: laminardb.Connection, other: Elsewhere) -> None:
+        db.checkpoint()
+        for call in (db.checkpoint, db.restore, lambda: db.execute("CHECKPOINT")):
+            with pytest.raises(laminardb.QueryError, match="inside a transaction"):
+                other.do(call)
+        other.do(lambda: db.execute("ROLLBACK"))
+        assert self.contents(db) == self.COMMITTED
+
+    def test_a_restore_waits_for_its_end(self, db: laminardb.Connection, other: Elsewhere) -> None:
+        db.checkpoint()
+        restoring = Elsewhere()
+        restoring.begin(db.restore)
+        assert restoring.is_waiting()
+        other.do(lambda: db.execute("COMMIT"))
+        assert restoring.end() == 1
+        restoring.stop()
+        assert self.contents(db) == self.COMMITTED
+
+    def test_a_write_that_waits_for_its_end_may_find_its_table_replaced(
+        self, db: laminardb.Connection, other: Elsewhere
+    ) -> None:
+        db.checkpoint()
+        threads = [Elsewhere() for _ in range(2)]
+        threads[0].begin(db.restore)
+        assert threads[0].is_waiting()
+        threads[1].begin(lambda: db.insert("bag", {"v": 7}))
+        assert threads[1].is_waiting()
+        other.do(lambda: db.execute("ROLLBACK"))
+        assert threads[0].end() == 1
+        added, reason = 0, ""
+        try:
+            added = threads[1].end()
+        except laminardb.LaminarError as error:
+            reason = str(error)
+        for thread in threads:
+            thread.stop()
+        assert added == 1 or "dropped meanwhile" in reason
+        keyed, bag, source, total = self.contents(db)
+        assert (keyed, source, total) == (self.COMMITTED[0], self.COMMITTED[2], self.COMMITTED[3])
+        # It was written before the restore, or after it, or its table was gone.
+        assert bag in ([[*self.COMMITTED[1], (7,)], self.COMMITTED[1]] if added else [self.COMMITTED[1]])
 
 
 class TestDamage:
