@@ -7,7 +7,8 @@ use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use laminardb_bridge::Error;
-use pyo3::exceptions::PyTypeError;
+use laminardb_bridge::ingest::first_invalid;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -16,6 +17,7 @@ use pyo3_arrow::input::AnyArray;
 use pyo3_arrow::{PyArray, PyArrayReader, PySchema};
 
 use crate::error::{optional, raised};
+use crate::value::invalid;
 
 /// The batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; None when it has neither.
 pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
@@ -25,7 +27,7 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
     if !matches!(reader.field().data_type(), DataType::Struct(_)) {
         return Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)));
     }
-    let mut batches = Vec::new();
+    let (mut batches, mut before) = (Vec::new(), 0);
     // The producer may be Python code, so this stays attached to the interpreter.
     for array in reader {
         let array = array.map_err(|error| unreadable(py, &error))?;
@@ -34,6 +36,12 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
             let detail = "a struct that is NULL is no row".to_owned();
             return Err(raised(py, &Error::IngestionFailed(detail)));
         }
+        for (field, column) in rows.fields().iter().zip(rows.columns()) {
+            if let Some((row, why)) = first_invalid(column) {
+                return Err(invalid(py, field.name(), before + row, &why));
+            }
+        }
+        before += rows.len();
         batches.push(RecordBatch::from(rows));
     }
     Ok(Some(batches))
@@ -59,10 +67,13 @@ pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> 
 
 /// The schema of an object with `__arrow_c_schema__`; None when it has none.
 pub(crate) fn schema_of(object: &Bound<'_, PyAny>) -> PyResult<Option<SchemaRef>> {
-    if !object.hasattr(intern!(object.py(), "__arrow_c_schema__"))? {
+    let py = object.py();
+    if !object.hasattr(intern!(py, "__arrow_c_schema__"))? {
         return Ok(None);
     }
-    Ok(Some(object.extract::<PySchema>()?.into_inner()))
+    let schema = object.call_method0(intern!(py, "__arrow_c_schema__"))?.cast_into()?;
+    let schema = PySchema::from_arrow_pycapsule(&schema).map_err(|error| foreign(py, error, Error::InvalidSchema))?;
+    Ok(Some(schema.into_inner()))
 }
 
 /// `schema` as a `pyarrow.Schema`.
@@ -87,11 +98,27 @@ pub(crate) fn stream_capsule<'py>(
 fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<AnyArray>> {
     let py = data.py();
     if data.hasattr(intern!(py, "__arrow_c_stream__"))? {
-        Ok(Some(AnyArray::Stream(data.extract::<PyArrayReader>()?)))
+        let stream = data.call_method0(intern!(py, "__arrow_c_stream__"))?.cast_into()?;
+        let reader = PyArrayReader::from_arrow_pycapsule(&stream)
+            .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?;
+        Ok(Some(AnyArray::Stream(reader)))
     } else if data.hasattr(intern!(py, "__arrow_c_array__"))? {
-        Ok(Some(AnyArray::Array(data.extract::<PyArray>()?)))
+        let (schema, array): (Bound<'_, PyCapsule>, Bound<'_, PyCapsule>) =
+            data.call_method0(intern!(py, "__arrow_c_array__"))?.extract()?;
+        let array = PyArray::from_arrow_pycapsule(&schema, &array)
+            .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?;
+        Ok(Some(AnyArray::Array(array)))
     } else {
         Ok(None)
+    }
+}
+
+/// The error for a capsule with a type that is not Arrow's, or none of those known here.
+fn foreign(py: Python<'_>, error: PyErr, kind: fn(String) -> Error) -> PyErr {
+    if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py) {
+        raised(py, &kind(format!("the Arrow data cannot be read: {}", error.value(py))))
+    } else {
+        error
     }
 }
 

@@ -43,6 +43,11 @@ fn days(value: i64, unit: TimeUnit) -> Result<i32, Reason> {
     i32::try_from(value / a_day).map_err(|_| OUT_OF_RANGE)
 }
 
+/// Are these microseconds a time of day?
+pub(super) fn is_of_day(micros: i64) -> bool {
+    (0..SECONDS_A_DAY * 1_000_000).contains(&micros)
+}
+
 /// Calls `convert` for the timestamps of a unit.
 macro_rules! from_timestamps {
     ($unit:expr, $t:ty, $array:expr, $target:expr, $value:expr) => {
@@ -69,7 +74,7 @@ pub(super) fn to_time(array: &ArrayRef) -> Result<ArrayRef, Refused> {
     let target = &DataType::Time64(TimeUnit::Microsecond);
     let micros = |value: i64, unit| {
         let value = change_unit(value, unit, TimeUnit::Microsecond)?;
-        if (0..SECONDS_A_DAY * 1_000_000).contains(&value) { Ok(value) } else { Err(OUT_OF_RANGE) }
+        if is_of_day(value) { Ok(value) } else { Err(OUT_OF_RANGE) }
     };
     type To = Time64MicrosecondType;
     match array.data_type() {

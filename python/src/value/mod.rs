@@ -25,7 +25,7 @@ use pyo3::types::{PyDict, PyList};
 
 pub(crate) use self::column::{Column, Nan, Refusal};
 pub(crate) use self::scalar::{Scalar, integer, recognise};
-pub(crate) use self::target::Target;
+pub(crate) use self::target::{Target, invalid};
 use crate::capsule;
 use crate::error::raised;
 use crate::subscription::ChangeBatch;

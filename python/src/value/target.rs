@@ -1,6 +1,8 @@
 //! The relation that values are made for: its columns, found by name.
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use laminardb_bridge::ingest::first_invalid;
 use laminardb_bridge::{Error, type_name};
 use pyo3::prelude::*;
 
@@ -56,6 +58,14 @@ impl Target {
         raised(py, &Error::BatchSchemaMismatch(detail))
     }
 
+    /// `array`, which is from elsewhere, for the column at `idx`, if it is what its type says.
+    pub(crate) fn valid(&self, py: Python<'_>, idx: usize, array: ArrayRef) -> PyResult<ArrayRef> {
+        match first_invalid(&array) {
+            None => Ok(array),
+            Some((row, why)) => Err(invalid(py, self.field(idx).name(), row, &why)),
+        }
+    }
+
     /// The error for a NULL in a NOT NULL column.
     pub(crate) fn null(&self, py: Python<'_>, idx: usize, row: usize) -> PyErr {
         let detail = format!("column '{}', row {row}: NULL in a NOT NULL column", self.field(idx).name());
@@ -73,6 +83,11 @@ impl Target {
             }
         }
     }
+}
+
+/// The error for Arrow data that is not what its type says.
+pub(crate) fn invalid(py: Python<'_>, column: &str, row: usize, why: &str) -> PyErr {
+    raised(py, &Error::BatchSchemaMismatch(format!("column '{column}', row {row}: {why}")))
 }
 
 /// The longest value shown in a message, in characters.

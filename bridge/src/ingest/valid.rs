@@ -1,0 +1,183 @@
+//! Is Arrow data from elsewhere what its types say it is?
+//!
+//! Whoever hands over Arrow data vouches for it, and nothing looks at it on the way in; but all that comes after relies
+//! on text being UTF-8, offsets lying in their buffers, decimals having no more digits than their type, and times being
+//! times of a day. So it is looked at once, here.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    AnyDictionaryArray, Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait, PrimitiveArray,
+};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Time64MicrosecondType, TimeUnit};
+
+use super::cast::{Reason, reencode};
+use super::number::MORE_DIGITS;
+use super::time::is_of_day;
+
+const NOT_OF_DAY: Reason = "it is no time of day";
+
+/// A row and why it is not what its type says.
+type Invalid = (usize, String);
+
+/// The first row of `array` that is not what its type says, and why not. It is row 0 of data that is broken as a whole,
+/// and of a dictionary the first row that has its first invalid value.
+#[must_use]
+pub fn first_invalid(array: &ArrayRef) -> Option<(usize, String)> {
+    if array.is_empty() {
+        return None;
+    }
+    first_malformed(array).or_else(|| match array.data_type() {
+        DataType::Time64(TimeUnit::Microsecond) => {
+            first(array.as_primitive::<Time64MicrosecondType>(), NOT_OF_DAY, |micros| !is_of_day(micros))
+        }
+        DataType::Decimal128(precision, _) => {
+            let bound = 10_u128.pow((*precision).into());
+            first(array.as_primitive::<Decimal128Type>(), MORE_DIGITS, |digits| digits.unsigned_abs() >= bound)
+        }
+        DataType::List(_) => in_lists(array.as_list::<i32>()),
+        DataType::LargeList(_) => in_lists(array.as_list::<i64>()),
+        DataType::FixedSizeList(..) => in_fixed_size_lists(array.as_fixed_size_list()),
+        DataType::Struct(_) => array.as_struct().columns().iter().filter_map(first_invalid).min_by_key(|(row, _)| *row),
+        DataType::Dictionary(..) => in_dictionary(array.as_any_dictionary()),
+        DataType::ListView(field) | DataType::LargeListView(field) => {
+            reencode(array, &DataType::List(Arc::clone(field))).ok().and_then(|lists| first_invalid(&lists))
+        }
+        DataType::RunEndEncoded(_, values) => {
+            reencode(array, values.data_type()).ok().and_then(|values| first_invalid(&values))
+        }
+        // The casts look at the values of types that no column has.
+        _ => None,
+    })
+}
+
+fn first_malformed(array: &ArrayRef) -> Option<Invalid> {
+    let mut why = malformed(array)?;
+    // The shortest beginning that is malformed ends with the row that is.
+    let (mut good, mut bad) = (0, array.len());
+    while good + 1 < bad {
+        let middle = good.midpoint(bad);
+        match malformed(&array.slice(0, middle)) {
+            Some(found) => (bad, why) = (middle, found),
+            None => good = middle,
+        }
+    }
+    Some((bad - 1, why))
+}
+
+fn malformed(array: &ArrayRef) -> Option<String> {
+    let data = array.to_data();
+    let checked = match array.data_type() {
+        // What these hold is looked at by itself: only then can it be said which row has it.
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::FixedSizeList(..)
+        | DataType::Struct(_)
+        | DataType::Dictionary(..) => data.validate_data(),
+        _ => data.validate_full(),
+    };
+    checked.err().map(|error| format!("it is no valid Arrow data: {error}"))
+}
+
+fn first<T: ArrowPrimitiveType>(
+    array: &PrimitiveArray<T>,
+    why: Reason,
+    is_wrong: impl Fn(T::Native) -> bool,
+) -> Option<Invalid> {
+    let row = array.iter().position(|value| value.is_some_and(&is_wrong))?;
+    Some((row, why.to_owned()))
+}
+
+fn in_lists<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> Option<Invalid> {
+    let offsets = lists.value_offsets();
+    let (from, to) = (offsets[0].as_usize(), offsets[lists.len()].as_usize());
+    let (item, why) = first_invalid(&lists.values().slice(from, to - from))?;
+    // It is in the last list that begins no later.
+    let row = offsets.partition_point(|offset| offset.as_usize() <= from + item) - 1;
+    Some((row, why))
+}
+
+fn in_fixed_size_lists(lists: &FixedSizeListArray) -> Option<Invalid> {
+    let size = usize::try_from(lists.value_length()).expect("the type is valid");
+    let (item, why) = first_invalid(&lists.values().slice(0, lists.len() * size))?;
+    Some((item / size, why))
+}
+
+fn in_dictionary(array: &dyn AnyDictionaryArray) -> Option<Invalid> {
+    let (invalid, why) = first_invalid(array.values())?;
+    let keys = array.normalized_keys();
+    let row = keys.iter().enumerate().position(|(row, key)| *key == invalid && array.is_valid(row));
+    Some((row.unwrap_or(0), why))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        ArrayData, Decimal128Array, DictionaryArray, Int32Array, ListArray, StringArray, StructArray,
+        Time64MicrosecondArray, make_array,
+    };
+    use arrow::buffer::{Buffer, OffsetBuffer};
+    use arrow::datatypes::{Field, Int32Type};
+
+    use super::*;
+
+    fn text(bytes: &[u8], offsets: &[i32]) -> ArrayRef {
+        let data = ArrayData::builder(DataType::Utf8)
+            .len(offsets.len() - 1)
+            .add_buffer(Buffer::from_slice_ref(offsets))
+            .add_buffer(Buffer::from_slice_ref(bytes));
+        // SAFETY: what makes it unsound is what is looked for before anything reads it.
+        #[expect(unsafe_code, reason = "only a caller's promise can be broken")]
+        make_array(unsafe { data.build_unchecked() })
+    }
+
+    #[test]
+    fn what_is_valid_has_no_invalid_row() {
+        let arrays: [ArrayRef; 4] = [
+            Arc::new(StringArray::from(vec![Some("ä"), None, Some("")])),
+            Arc::new(Time64MicrosecondArray::from(vec![Some(0), None, Some(86_399_999_999)])),
+            Arc::new(Decimal128Array::from(vec![999, -999]).with_precision_and_scale(3, 1).expect("a decimal type")),
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)]), None])),
+        ];
+        for array in arrays {
+            assert_eq!(first_invalid(&array), None, "{array:?}");
+            assert_eq!(first_invalid(&array.slice(1, 1)), None);
+            assert_eq!(first_invalid(&array.slice(0, 0)), None);
+        }
+    }
+
+    #[test]
+    fn the_first_invalid_row_is_found() {
+        let row = |array: &ArrayRef| first_invalid(array).map(|(row, _)| row);
+        assert_eq!(row(&text(b"ab\xffc\xfe", &[0, 1, 2, 3, 4, 5])), Some(2));
+        // The halves of one character are no text, though the whole buffer is.
+        assert_eq!(row(&text("aä".as_bytes(), &[0, 1, 2, 3])), Some(1));
+        assert_eq!(row(&text(b"ab", &[0, 1, 9])), Some(1));
+        let times: ArrayRef =
+            Arc::new(Time64MicrosecondArray::from(vec![Some(0), None, Some(86_400_000_000), Some(-1)]));
+        assert_eq!(row(&times), Some(2));
+        assert_eq!(row(&times.slice(3, 1)), Some(0));
+        let field = Arc::new(Field::new("t", times.data_type().clone(), true));
+        assert_eq!(row(&(Arc::new(StructArray::from(vec![(field, times)])) as ArrayRef)), Some(2));
+        let digits = Decimal128Array::from(vec![999, 1000]).with_precision_and_scale(3, 1).expect("a decimal type");
+        assert_eq!(row(&(Arc::new(digits) as ArrayRef)), Some(1));
+    }
+
+    #[test]
+    fn what_lists_and_dictionaries_hold_is_found_in_its_row() {
+        let row = |array: ArrayRef| first_invalid(&array).map(|(row, _)| row);
+        let words = text(b"ab\xffc", &[0, 1, 2, 3, 4]);
+        let field = Arc::new(Field::new("item", words.data_type().clone(), true));
+        let lists = |offsets: &[i32]| {
+            let offsets = OffsetBuffer::new(offsets.to_vec().into());
+            ListArray::new(Arc::clone(&field), offsets, Arc::clone(&words), None)
+        };
+        assert_eq!(row(Arc::new(lists(&[0, 1, 2, 2, 4]))), Some(3));
+        assert_eq!(row(Arc::new(lists(&[0, 1, 2, 2, 4]).slice(0, 3))), None, "no list has it");
+        assert_eq!(row(Arc::new(lists(&[0, 3, 4]))), Some(0));
+        let pairs = FixedSizeListArray::new(Arc::clone(&field), 2, Arc::clone(&words), None);
+        assert_eq!(row(Arc::new(pairs)), Some(1));
+        let keys = Int32Array::from(vec![Some(1), None, Some(0), Some(2)]);
+        assert_eq!(row(Arc::new(DictionaryArray::new(keys, Arc::clone(&words)))), Some(3));
+    }
+}
