@@ -22,7 +22,8 @@ pub(crate) fn from_python(params: Option<&Bound<'_, PyAny>>) -> PyResult<Params>
             positional.push(array(&value?, &(place + 1).to_string())?);
         }
     } else if let Ok(dict) = params.cast::<PyDict>() {
-        for (name, value) in dict.iter() {
+        // A copy: to recognise a value may run Python code, and threads may change the dict meanwhile.
+        for (name, value) in dict.copy()?.iter() {
             let name = name.cast::<PyString>().map_err(|_| PyTypeError::new_err("parameter names must be strings"))?;
             named.push((name.to_str()?.to_owned(), array(&value, name.to_str()?)?));
         }

@@ -16,7 +16,8 @@ pub(crate) fn from_python(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
     let py = schema.py();
     if let Ok(dict) = schema.cast::<PyDict>() {
         let mut fields = Vec::with_capacity(dict.len());
-        for (name, type_name) in dict.iter() {
+        // A copy, as threads may change the dict meanwhile.
+        for (name, type_name) in dict.copy()?.iter() {
             let name = name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column names must be strings"))?;
             let type_name =
                 type_name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column types must be strings"))?;

@@ -23,11 +23,13 @@ pub(crate) fn from_dict(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<V
     if dict.is_empty() {
         return Err(PyTypeError::new_err("rows cannot be read from an empty dict"));
     }
+    // To look at values may run Python code, and threads may change the dict meanwhile.
+    let dict = &dict.copy()?;
     if is_columnar(dict, target)? {
         return from_columns(dict, target);
     }
     let mut rows = Rows::new(target, 1);
-    rows.add(dict)?;
+    rows.add_any(dict)?;
     rows.finish(dict.py())
 }
 
@@ -61,9 +63,11 @@ struct Rows<'py, 'a> {
     rows: usize,
     before: usize,
     batches: Vec<RecordBatch>,
-    /// For the key at each place of the row before: the key and its column. Most rows have the same keys in the same
-    /// order, often as the very same objects.
+    /// The keys of the rows of that batch, and their columns. Most rows have the same keys, often as the very same
+    /// objects.
     places: Vec<(Bound<'py, PyString>, usize)>,
+    /// The values of one row.
+    values: Vec<Bound<'py, PyAny>>,
     /// The row, counted from 1, in which each column was last given.
     given: Vec<usize>,
     expected: usize,
@@ -80,12 +84,46 @@ impl<'py, 'a> Rows<'py, 'a> {
             before: 0,
             batches: Vec::new(),
             places: Vec::with_capacity(width),
+            values: Vec::with_capacity(width),
             given: vec![0; width],
             expected,
         }
     }
 
     fn add(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<()> {
+        if self.rows > 0 && self.has_keys_of_batch(dict)? {
+            return self.add_like_others();
+        }
+        // To take values may run Python code, and threads may change the dict meanwhile.
+        self.add_any(&dict.copy()?)
+    }
+
+    /// Takes the values of a row that has the keys of the batch under construction, and no others; says whether it has.
+    fn has_keys_of_batch(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
+        if dict.len() != self.places.len() {
+            return Ok(false);
+        }
+        self.values.clear();
+        for (key, _) in &self.places {
+            let Some(value) = dict.get_item(key)? else { return Ok(false) };
+            self.values.push(value);
+        }
+        Ok(true)
+    }
+
+    /// Adds the row whose values were just taken.
+    fn add_like_others(&mut self) -> PyResult<()> {
+        let row = self.before + self.rows;
+        self.rows += 1;
+        for (value, (_, idx)) in self.values.iter().zip(&self.places) {
+            let column = self.columns[*idx].as_mut().expect("the batch has the columns of its keys");
+            column.append(value).map_err(|refusal| self.target.refused(*idx, row, value, refusal))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a row that nobody else can change.
+    fn add_any(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<()> {
         let row = self.before + self.rows;
         if self.rows > 0 && !self.has_columns_of(dict)? {
             self.close(dict.py())?;
@@ -106,6 +144,7 @@ impl<'py, 'a> Rows<'py, 'a> {
             };
             column.append(&value).map_err(|refusal| self.target.refused(idx, row, &value, refusal))?;
         }
+        self.places.truncate(dict.len());
         Ok(())
     }
 
