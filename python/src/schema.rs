@@ -14,27 +14,26 @@ use crate::error::raised;
 /// The schema that a dict of column and type string, or an Arrow schema, describes.
 pub(crate) fn from_python(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
     let py = schema.py();
-    if let Ok(dict) = schema.cast::<PyDict>() {
-        let mut fields = Vec::with_capacity(dict.len());
-        // A copy, as threads may change the dict meanwhile.
-        for (name, type_name) in dict.copy()?.iter() {
-            let name = name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column names must be strings"))?;
-            let type_name =
-                type_name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column types must be strings"))?;
-            let type_name = type_name.to_str()?;
-            let data_type = data_type(type_name)
-                .ok_or_else(|| raised(py, &Error::InvalidSchema(format!("Unknown type: {type_name}"))))?;
-            fields.push(Field::new(name.to_str()?, data_type, true));
-        }
-        return Ok(Arc::new(Schema::new(fields)));
+    // First, as some schemas with names and types of their own are also dicts.
+    if let Some(schema) = capsule::schema_of(schema)? {
+        return stored(py, &schema);
     }
-    match capsule::schema_of(schema)? {
-        Some(schema) => stored(py, &schema),
-        None => {
-            let class = schema.get_type().name()?;
-            Err(PyTypeError::new_err(format!("a schema is a dict or an Arrow schema, not {class}")))
-        }
+    let Ok(dict) = schema.cast::<PyDict>() else {
+        let class = schema.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("a schema is a dict or an Arrow schema, not {class}")));
+    };
+    let mut fields = Vec::with_capacity(dict.len());
+    // A copy, as threads may change the dict meanwhile.
+    for (name, type_name) in dict.copy()?.iter() {
+        let name = name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column names must be strings"))?;
+        let type_name =
+            type_name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column types must be strings"))?;
+        let type_name = type_name.to_str()?;
+        let data_type = data_type(type_name)
+            .ok_or_else(|| raised(py, &Error::InvalidSchema(format!("Unknown type: {type_name}"))))?;
+        fields.push(Field::new(name.to_str()?, data_type, true));
     }
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// The type that a type string names.

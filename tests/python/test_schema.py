@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import laminardb
+import polars as pl
 import pyarrow as pa
 import pytest
 from laminardb import codes
@@ -44,6 +45,13 @@ def test_unknown_types(conn: laminardb.Connection, name: str) -> None:
         conn.create_table("t", {"a": name})
     assert error.value.code == codes.INVALID_SCHEMA
     assert conn.list_tables() == []
+
+
+def test_schemas_of_polars_are_kept_though_they_are_dicts(conn: laminardb.Connection) -> None:
+    kinds = {"Id": pl.Int16(), "s": pl.String(), "at": pl.Datetime("ms"), "l": pl.List(pl.Float32())}
+    conn.create_table("t", pl.Schema(kinds))
+    kept = [pa.int16(), pa.string(), pa.timestamp("ms"), pa.list_(pa.float32())]
+    assert (conn.schema("t").names, conn.schema("t").types) == (list(kinds), kept)
 
 
 def test_arrow_schemas_are_kept(conn: laminardb.Connection) -> None:
