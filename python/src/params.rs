@@ -67,7 +67,7 @@ fn data_type(value: &Bound<'_, PyAny>) -> PyResult<Option<DataType>> {
                 decimal::parse(&value.to_string(), 38, 0).map(|_| DataType::Decimal128(38, 0))
             }
         }),
-        Scalar::Float(_) => Some(DataType::Float64),
+        Scalar::Float(_) | Scalar::Single(_) => Some(DataType::Float64),
         Scalar::Decimal(text) => decimal::shape(text).map(|(precision, scale)| DataType::Decimal128(precision, scale)),
         Scalar::Text(_) | Scalar::TextOf(_) => Some(DataType::Utf8),
         Scalar::Bytes(_) => Some(DataType::Binary),

@@ -43,6 +43,11 @@ pub fn of_float(value: f64) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
 }
 
+/// The shortest decimal text that reads back as the single `value`; None for NaN and infinities.
+pub fn of_single(value: f32) -> Option<String> {
+    value.is_finite().then(|| format!("{value:e}"))
+}
+
 /// An integer of `10^-scale` as plain decimal text.
 pub fn text(value: i128, scale: i8) -> String {
     let digits = value.unsigned_abs().to_string();

@@ -143,6 +143,7 @@ impl Column {
         let no_value = match &scalar {
             Scalar::Null => true,
             Scalar::Float(value) => value.is_nan() && self.nan == Nan::Null,
+            Scalar::Single(value) => value.is_nan() && self.nan == Nan::Null,
             _ => false,
         };
         if no_value {
@@ -365,6 +366,7 @@ fn whole<T: TryFrom<i128>>(scalar: &Scalar<'_>) -> Result<T, Refusal> {
 fn double(scalar: &Scalar<'_>) -> Result<f64, Refusal> {
     match scalar {
         Scalar::Float(value) => Ok(*value),
+        Scalar::Single(value) => Ok(f64::from(*value)),
         Scalar::Int(_) => {
             let value = integer(scalar).ok_or(Refusal::Unfit)?;
             let nearest = value as f64;
@@ -378,6 +380,7 @@ fn double(scalar: &Scalar<'_>) -> Result<f64, Refusal> {
 
 fn single(scalar: &Scalar<'_>) -> Result<f32, Refusal> {
     match scalar {
+        Scalar::Single(value) => Ok(*value),
         Scalar::Float(value) => {
             let nearest = *value as f32;
             if nearest.is_infinite() && value.is_finite() { Err(Refusal::Unfit) } else { Ok(nearest) }
@@ -405,6 +408,7 @@ fn decimal(scalar: &Scalar<'_>, precision: u8, scale: i8) -> Result<i128, Refusa
         Scalar::Int(_) => integer(scalar).and_then(|value| decimal::parse(&value.to_string(), precision, scale)),
         Scalar::Decimal(text) => decimal::parse(text, precision, scale),
         Scalar::Float(value) => decimal::of_float(*value).and_then(|text| decimal::parse(&text, precision, scale)),
+        Scalar::Single(value) => decimal::of_single(*value).and_then(|text| decimal::parse(&text, precision, scale)),
         _ => None,
     };
     exact.ok_or(Refusal::Unfit)

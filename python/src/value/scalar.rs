@@ -16,6 +16,8 @@ pub(crate) enum Scalar<'py> {
     Bool(bool),
     Int(Bound<'py, PyInt>),
     Float(f64),
+    /// A float of numpy with fewer digits, which reads as a shorter text.
+    Single(f32),
     /// A `decimal.Decimal` as its text.
     Decimal(String),
     Text(Bound<'py, PyString>),
@@ -94,6 +96,11 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
             let list = value.call_method0(intern!(py, "tolist"))?;
             if list.is_instance_of::<PyList>() { Ok(Scalar::Sequence(list)) } else { recognise(&list) }
         }
+        ("numpy", "float32" | "float16") => {
+            // Exact: Python's float has it as it is.
+            let item: f64 = value.call_method0(intern!(py, "item"))?.extract()?;
+            Ok(Scalar::Single(item as f32))
+        }
         ("numpy", _) => {
             let item = value.call_method0(intern!(py, "item"))?;
             // A type that Python has no class for, such as longdouble, gives itself.
@@ -171,12 +178,17 @@ pub(crate) fn numpy_unit(dtype: &Bound<'_, PyAny>) -> PyResult<Option<i128>> {
     })
 }
 
+fn of_float(value: f64) -> Option<i128> {
+    (value.fract() == 0.0 && value.abs() < 1e38).then_some(value as i128)
+}
+
 /// `value` as a whole number; None when it is not one.
 pub(crate) fn integer(value: &Scalar<'_>) -> Option<i128> {
     match value {
         // Numbers beyond 128 bits fit no column.
         Scalar::Int(value) => value.extract().ok(),
-        Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 1e38 => Some(*value as i128),
+        Scalar::Float(value) => of_float(*value),
+        Scalar::Single(value) => of_float(f64::from(*value)),
         Scalar::Decimal(text) => decimal::parse(text, 38, 0),
         _ => None,
     }
