@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use laminardb_bridge::{Error, Outcome, QueryOutput};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyImportError;
@@ -86,10 +87,36 @@ impl QueryResult {
         Ok(Self { schema, batches, rows: self.rows })
     }
 
+    /// The same rows in types that polars takes as they are; it has no seconds, and no intervals.
+    fn for_polars(self, py: Python<'_>) -> PyResult<Self> {
+        let fields = self.schema.fields().iter().map(|field| {
+            let data_type = polars_type(field.data_type()).ok_or_else(|| {
+                let detail = format!("column '{}': polars has no intervals; export the result as Arrow", field.name());
+                raised(py, &Error::QueryFailed(detail))
+            })?;
+            Ok(field.as_ref().clone().with_data_type(data_type))
+        });
+        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<PyResult<Vec<_>>>()?));
+        if schema.fields() == self.schema.fields() {
+            return Ok(self);
+        }
+        let exactly = CastOptions { safe: false, ..CastOptions::default() };
+        let batches = self.batches.iter().map(|batch| {
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(column, field)| cast_with_options(column, field.data_type(), &exactly));
+            RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<_, _>>()?)
+        });
+        let batches = batches.collect::<Result<_, ArrowError>>().map_err(|error| {
+            raised(py, &Error::QueryFailed(format!("{error}: polars does not hold it; export the result as Arrow")))
+        })?;
+        Ok(Self { schema, batches, rows: self.rows })
+    }
+
     /// A polars frame; `lazy` gives a LazyFrame.
     fn polars<'py>(&self, py: Python<'py>, lazy: bool) -> PyResult<Bound<'py, PyAny>> {
         let polars = optional(py, "polars")?;
-        let frame = polars.call_method1(intern!(py, "DataFrame"), (self.uniquely_named()?.into_pyobject(py)?,))?;
+        let rows = self.uniquely_named()?.for_polars(py)?.into_pyobject(py)?;
+        let frame = polars.call_method1(intern!(py, "DataFrame"), (rows,))?;
         if lazy { frame.call_method0(intern!(py, "lazy")) } else { Ok(frame) }
     }
 }
@@ -167,7 +194,7 @@ impl QueryResult {
 
     /// The rows as a `polars.DataFrame`. `ImportError` without polars.
     ///
-    /// Later columns of one name are called `x_1`, `x_2`.
+    /// Later columns of one name are called `x_1`, `x_2`. `QueryError` 400 for intervals, which polars has not.
     ///
     /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
     /// >>> result.to_polars().shape
@@ -452,6 +479,22 @@ fn unique_names(schema: &Schema) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// The type with the same values that polars has; None for intervals.
+fn polars_type(data_type: &DataType) -> Option<DataType> {
+    let item = |field: &FieldRef| {
+        let data_type = polars_type(field.data_type())?;
+        Some(Arc::new(field.as_ref().clone().with_data_type(data_type)))
+    };
+    Some(match data_type {
+        DataType::Interval(_) => return None,
+        DataType::Timestamp(TimeUnit::Second, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+        DataType::List(field) => DataType::List(item(field)?),
+        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(item(field)?, *size),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(item).collect::<Option<Vec<_>>>()?.into()),
+        other => other.clone(),
+    })
 }
 
 /// Strings leave as the one string type, whatever the executor made.
