@@ -173,14 +173,19 @@ impl QueryResult {
 
     /// The rows as a `pandas.DataFrame`. `ImportError` without pandas and pyarrow.
     ///
+    /// Integers that would be rounded as floats, as pandas keeps them beside NULL, are kept as nullable integers.
+    /// `QueryError` 400 for a value that pandas does not hold.
+    ///
     /// >>> result = conn.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id")
     /// >>> result.to_pandas()
     ///    id name
     /// 0   1    a
     /// 1   2    b
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        optional(slf.py(), "pandas")?;
-        Self::to_arrow(slf)?.call_method0(intern!(slf.py(), "to_pandas"))
+        let py = slf.py();
+        optional(py, "pandas")?;
+        let table = Self::to_arrow(slf)?;
+        py.import(intern!(py, "laminardb._pandas"))?.call_method1(intern!(py, "frame"), (table,))
     }
 
     /// The rows as a `pandas.DataFrame`: the same as `to_pandas()`.
