@@ -1,6 +1,6 @@
 //! The rows that a view leaves out because an expression fails on them.
 
-use super::read::wait_for;
+use super::read::{dropped, wait_for};
 use super::{Interrupted, Session};
 use crate::error::Error;
 use crate::subscription::FailedRow;
@@ -19,7 +19,7 @@ impl Session {
             return Err(Error::SchemaMismatch(format!("{name} is a {kind}: it leaves no rows out")));
         };
         // The answer of the workers says that the hub has been told of everything before.
-        let pending = shared.engine.snapshot_errors(&[maintained.id])?;
+        let pending = shared.engine.snapshot_errors(&[maintained.id]).map_err(dropped)?;
         shared.ended_as(wait_for(pending, &|| interrupted().then_some(Error::Interrupted)))?;
         Ok(shared.hub.left_out(maintained.id))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use laminardb_dataflow::{CollectionId, ViewId};
+use laminardb_dataflow::{CollectionId, DataflowError, ViewId};
 use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
 use laminardb_planner::bind::bind_query;
 use laminardb_planner::statement::{OnError, Query};
@@ -143,8 +143,8 @@ impl Reads {
         }
         let checked: Vec<ViewId> =
             self.strict.iter().map(|(view, _)| *view).filter(|view| !views.contains(view)).collect();
-        let rows = if views.is_empty() { None } else { Some(engine.snapshot(&views)?) };
-        let errors = if checked.is_empty() { None } else { Some(engine.snapshot_errors(&checked)?) };
+        let rows = if views.is_empty() { None } else { Some(engine.snapshot(&views).map_err(unread)?) };
+        let errors = if checked.is_empty() { None } else { Some(engine.snapshot_errors(&checked).map_err(unread)?) };
         Ok(Taken { scans, views, rows, errors, strict: std::mem::take(&mut self.strict), checked })
     }
 }
@@ -157,7 +157,7 @@ impl Taken {
             contents.insert(*collection, scan.batches());
         }
         if let Some(pending) = self.rows {
-            for (view, snapshot) in self.views.iter().zip(wait_for(pending, interrupt)?) {
+            for (view, snapshot) in self.views.iter().zip(wait_for(pending, interrupt).map_err(of_query)?) {
                 check_errors(&self.strict, *view, &snapshot.errors)?;
                 let rows = snapshot.rows.iter().map(|(rows, diffs)| repeat(rows, diffs));
                 let rows = rows.collect::<Result<Vec<_>, _>>();
@@ -166,12 +166,32 @@ impl Taken {
             }
         }
         if let Some(pending) = self.errors {
-            for (view, snapshot) in self.checked.iter().zip(wait_for(pending, interrupt)?) {
+            for (view, snapshot) in self.checked.iter().zip(wait_for(pending, interrupt).map_err(of_query)?) {
                 check_errors(&self.strict, *view, &snapshot.errors)?;
             }
         }
         Ok(contents)
     }
+}
+
+/// The error of a call about views; that one is not there any more is no fault: the catalog was read before.
+pub(super) fn dropped(error: DataflowError) -> Error {
+    match error {
+        DataflowError::UnknownView(_) => Error::TableNotFound("a view that is read was dropped meanwhile".to_owned()),
+        other => other.into(),
+    }
+}
+
+/// The same of a view in the text of a query.
+fn of_query(error: Error) -> Error {
+    match error {
+        Error::TableNotFound(why) => Error::QueryFailed(why),
+        other => other,
+    }
+}
+
+fn unread(error: DataflowError) -> Error {
+    of_query(dropped(error))
 }
 
 /// The snapshots, unless the caller gives up before.
@@ -185,8 +205,8 @@ pub(super) fn wait_for(
         *reason = interrupt();
         reason.is_some()
     };
-    match pending.wait_for(None, &cancelled)? {
-        Waited::Done => Ok(pending.wait()?),
+    match pending.wait_for(None, &cancelled).map_err(dropped)? {
+        Waited::Done => pending.wait().map_err(dropped),
         Waited::Cancelled => Err(reason.take().unwrap_or(Error::Interrupted)),
     }
 }

@@ -250,7 +250,11 @@ impl Shared {
         drop(ddl);
         let Opening { starting, time, rows, errors } = opening;
         if let Some((views, pending)) = errors {
-            for ((_, name), snapshot) in views.iter().zip(wait_for(pending, &interrupt)?) {
+            let snapshots = match wait_for(pending, &interrupt) {
+                Err(Error::TableNotFound(_)) => return Ok(starting.fail(End::Dropped(followed.name))),
+                snapshots => snapshots?,
+            };
+            for ((_, name), snapshot) in views.iter().zip(snapshots) {
                 if let Some(error) = snapshot.errors.iter().find(|error| error.count > 0) {
                     return Ok(starting.fail(End::Failed(live_error_text(name, error))));
                 }
@@ -259,6 +263,8 @@ impl Shared {
         match self.contents_of(&followed, rows, time, &interrupt) {
             Ok(snapshot) => Ok(starting.start(time, snapshot)),
             Err(Error::QueryFailed(reason)) => Ok(starting.fail(End::Failed(reason))),
+            // The view was dropped before it was read.
+            Err(Error::TableNotFound(_)) => Ok(starting.fail(End::Dropped(followed.name))),
             Err(other) => Err(other),
         }
     }
