@@ -200,35 +200,6 @@ def test_module_level_functions_share_one_connection() -> None:
         laminardb.sql("SELECT * FROM shared")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_is_refused_and_can_open_anew() -> None:
-    program = (
-        "import os, laminardb\n"
-        "conn = laminardb.open(':memory:')\n"
-        "conn.create_table('t', {'a': 'int64'})\n"
-        "laminardb.sql('SELECT 1')\n"
-        "sub = conn.subscribe('SELECT * FROM t')\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    for call in (lambda: conn.sql('SELECT 1'), sub.try_next):\n"
-        "        try:\n"
-        "            call()\n"
-        "        except laminardb.ConnectionError as error:\n"
-        "            assert error.code == 102\n"
-        "        else:\n"
-        "            os._exit(1)\n"
-        "    conn.close()\n"
-        "    del conn, sub\n"
-        "    assert laminardb.sql('SELECT 2').fetchone() == (2,)\n"
-        "    os._exit(0)\n"
-        "status = os.waitpid(pid, 0)[1]\n"
-        "assert conn.sql('SELECT 3').fetchone() == (3,)\n"
-        "print('status', status)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert done.stdout.strip() == "status 0", done.stderr
-
-
 def test_the_process_ends_quietly_without_close() -> None:
     program = (
         "import threading, laminardb\n"

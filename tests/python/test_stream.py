@@ -13,6 +13,8 @@ import laminardb
 import pytest
 from laminardb import _laminardb, codes
 
+from conftest import Forked
+
 BATCH = 65_536
 # More rows than anybody waits for.
 ENDLESS = "SELECT a.x + b.x AS y FROM t a, t b, t c"
@@ -303,29 +305,10 @@ def test_the_connection_may_be_used_meanwhile(numbers: laminardb.Connection) -> 
     assert numbers.sql("SELECT count(*) FROM t").fetchone() == (3004,)
 
 
-def test_fork() -> None:
-    program = (
-        "import os, laminardb\n"
-        "conn = laminardb.open(':memory:')\n"
-        "it = conn.stream('SELECT 1')\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    for call in (it.try_next, lambda: next(it)):\n"
-        "        try:\n"
-        "            call()\n"
-        "        except laminardb.ConnectionError as error:\n"
-        "            assert error.code == 102\n"
-        "        else:\n"
-        "            os._exit(1)\n"
-        "    assert not it.is_active\n"
-        "    it.cancel()\n"
-        "    del conn, it\n"
-        "    os._exit(0)\n"
-        "status = os.waitpid(pid, 0)[1]\n"
-        "print('status', status, next(it).fetchall())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert done.stdout.strip() == "status 0 [(1,)]", done.stderr
+def test_fork(forked: Forked) -> None:
+    made = "conn = laminardb.open(':memory:'); it = conn.stream('SELECT 1')"
+    harmless = "assert not it.is_active\nit.cancel()\ndel conn, it"
+    assert forked(made, ["it.try_next()", "next(it)"], harmless, "next(it).fetchall()") == "[(1,)]"
 
 
 def test_the_process_ends_quietly() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +12,8 @@ import laminardb
 import pyarrow as pa
 import pytest
 from laminardb import codes
+
+from conftest import Forked
 
 NEVER = -9223372036854775808
 
@@ -236,33 +236,12 @@ def test_writers_of_many_threads(conn: laminardb.Connection) -> None:
     assert (count(conn, "t"), conn.pipeline_watermark) == (200, 349)
 
 
-def test_fork() -> None:
-    program = (
-        "import os, laminardb\n"
-        "conn = laminardb.open(':memory:')\n"
-        "conn.create_table('t', {'x': 'int64'})\n"
-        "w = conn.writer('t')\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    for call in (lambda: w.insert({'x': 1}), w.flush, lambda: w.watermark(1), lambda: w.name):\n"
-        "        try:\n"
-        "            call()\n"
-        "        except laminardb.ConnectionError as error:\n"
-        "            assert error.code == 102\n"
-        "        else:\n"
-        "            os._exit(1)\n"
-        "    with w:\n"
-        "        pass\n"
-        "    w.close()\n"
-        "    assert repr(w) == 'Writer(closed)'\n"
-        "    del conn, w\n"
-        "    os._exit(0)\n"
-        "status = os.waitpid(pid, 0)[1]\n"
-        "w.insert({'x': 1})\n"
-        "print('status', status, conn.sql('SELECT count(*) FROM t').fetchone())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert done.stdout.strip() == "status 0 (1,)", done.stderr
+def test_fork(forked: Forked) -> None:
+    made = "conn = laminardb.open(':memory:'); conn.create_table('t', {'x': 'int64'}); w = conn.writer('t')"
+    refused = ["w.insert({'x': 1})", "w.flush()", "w.watermark(1)", "w.name"]
+    harmless = "with w:\n    pass\nw.close()\nassert repr(w) == 'Writer(closed)'\ndel conn, w"
+    then = "(w.insert({'x': 1}), conn.sql('SELECT count(*) FROM t').fetchone())"
+    assert forked(made, refused, harmless, then) == "(None, (1,))"
 
 
 def watermark(conn: laminardb.Connection, table: str = "s") -> int:

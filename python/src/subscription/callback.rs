@@ -132,7 +132,8 @@ impl Delivery {
     }
 
     fn is_active(&self) -> bool {
-        !self.stopped.load(Ordering::Acquire) && !self.feed.is_cancelled()
+        // A forked child has no thread that calls.
+        self.feed.subscription.here().is_some() && !self.stopped.load(Ordering::Acquire) && !self.feed.is_cancelled()
     }
 }
 
