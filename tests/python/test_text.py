@@ -19,9 +19,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from laminardb import codes
+
+from values import cases
 
 UTC = dt.UTC
 D = decimal.Decimal
@@ -805,7 +807,7 @@ JSON = st.lists(JSON_ROW, max_size=4).flatmap(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(text=st.builds(damaged, JSON, edits('{}[],:"\\01.eE+-\n\r\t u8dnm\0é﻿')))
 def test_random_json(text: str) -> None:
     with laminardb.open(":memory:") as conn:
@@ -825,7 +827,7 @@ def test_random_json(text: str) -> None:
         assert rows(conn) == []
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(
     text=st.builds(
         damaged, st.sampled_from(["1,2\n3,4\n", '"1","2"\r\n"3","a""b"\r\n', '1,"a\nb"\n,']), edits('",\n\r 1')
