@@ -1,13 +1,21 @@
-"""How fast rows come in, by input format. Every case ends when a view over the source holds all rows."""
+"""How fast rows come in, by input format. Every case ends when a view over the source holds all rows.
+
+With `--rival PYTHON` it compares instead: what single calls cost with this package and with the one that this other
+interpreter calls laminardb, in one run. `--rows` is then the number of rows of a call of insert (10,000 unless given).
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from measure import Columns, Table, database, installed, readings, rows_asked
+from measure import Columns, Table, asked, database, installed, readings
 
 import laminardb
 
@@ -48,9 +56,48 @@ def bulk(table: Table, case: str, rows: int, method: str, data: Any) -> None:
     table.time(case, rows, run)
 
 
+def calls(python: str, rows: int) -> dict[str, Any]:
+    """The figures of `calls.py` with an interpreter."""
+    command = [python, str(Path(__file__).with_name("calls.py")), str(rows)]
+    # What finds this package must not hide the other one.
+    hidden = () if python == sys.executable else ("PYTHONPATH",)
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=1_800)
+    if done.returncode:
+        raise SystemExit(f"{python}: {done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def cost(figure: dict[str, Any]) -> str:
+    """Microseconds of a call, and rows a second."""
+    seconds = figure["seconds"]
+    if seconds is None:
+        return f"{'-':>12}{'-':>14}"
+    return f"{seconds * 1e6:>12,.1f}{figure['rows'] / seconds:>14,.0f}"
+
+
+def compare(python: str, rows: int) -> None:
+    """Prints what single calls cost with this package and with its rival, and what can be read of what was written."""
+    ours, theirs = calls(sys.executable, rows), calls(python, rows)
+    print(f"Medians of single calls: laminardb {ours['version']}, and its rival {theirs['version']} in {python}")
+    print(f"{'':<30}{'ours':>18}{'rival':>26}")
+    print(f"{'case':<20}{'rows':>8}{'us':>12}{'rows/s':>14}{'us':>12}{'rows/s':>14}  readable of the rival's rows")
+    others = {figure["case"]: figure for figure in theirs["cases"]}
+    for mine in ours["cases"]:
+        if mine["read"] != "all":
+            raise SystemExit(f"{mine['case']}: {mine['read']}")
+        other = others.get(mine["case"], {"seconds": None, "read": "library missing"})
+        print(f"{mine['case']:<20}{mine['rows']:>8,}{cost(mine)}{cost(other)}  {other['read']}")
+
+
 def main() -> None:
     """Runs all cases."""
-    rows = rows_asked(__doc__, 100_000)
+    options = asked(__doc__, None, rival="an interpreter with another laminardb to compare with")
+    if options.rival:
+        compare(options.rival, options.rows or 10_000)
+        return
+    rows = options.rows or 100_000
     columns = readings(rows)
     table = Table("Ingestion")
     for case, library, make in forms(columns):

@@ -15,13 +15,21 @@ import laminardb
 Columns = dict[str, list[Any]]
 
 
-def rows_asked(description: str | None, default: int) -> int:
-    """The value of `--rows`."""
+def asked(description: str | None, default: int | None, **others: str) -> argparse.Namespace:
+    """The values of `--rows` and of the other options, which are given with their help."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rows", type=int, default=default, help="rows of the largest case (default: %(default)s)")
-    rows: int = parser.parse_args().rows
-    if rows < 1:
+    for option, text in others.items():
+        parser.add_argument(f"--{option}", help=text)
+    values = parser.parse_args()
+    if values.rows is not None and values.rows < 1:
         parser.error("--rows must be at least 1")
+    return values
+
+
+def rows_asked(description: str | None, default: int) -> int:
+    """The value of `--rows`."""
+    rows: int = asked(description, default).rows
     return rows
 
 

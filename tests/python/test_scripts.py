@@ -54,5 +54,16 @@ def test_it_runs(script: str) -> None:
         assert text in done.stdout, done.stdout
 
 
+def test_a_benchmark_compares_with_a_rival() -> None:
+    # As its own rival: the other package is not needed to see that both run.
+    done = run("benchmarks/bench_ingestion.py", "--rows", "50", "--rival", sys.executable)
+    assert (done.returncode, done.stderr) == (0, "")
+    cases = ["one dict", "list of dicts", "columns", "JSON", "CSV", "pandas", "polars", "Arrow"]
+    lines = done.stdout.splitlines()[-len(cases) - 2 :]
+    for line, case in zip(lines, [*cases, "fetchone of 50", "fetchone of 500"], strict=True):
+        assert line.startswith(f"{case} "), done.stdout
+        assert line.endswith(" all"), done.stdout
+
+
 def test_a_benchmark_refuses_a_senseless_size() -> None:
     assert "--rows must be at least 1" in run("benchmarks/bench_query.py", "--rows", "0").stderr
