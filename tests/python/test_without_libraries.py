@@ -1,13 +1,13 @@
-"""Without pyarrow, pandas, polars and numpy (API section 15), and with warnings as errors.
+"""Without pyarrow, pandas, polars and numpy (API section 15).
 
-Each test runs a program in a process of its own, where a finder refuses to import these libraries.
+Each test runs a program in a process of its own, in development mode with warnings as errors, where a finder refuses to
+import these libraries.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 REFUSE = """
 import sys
@@ -189,8 +189,8 @@ assert conn.insert("t", {"a": 1}) == 1, "the connection works on"
 """
 
 
-def run(program: str, *options: str) -> None:
-    command = [sys.executable, *options, "-c", program + "\nprint('done')\n"]
+def run(program: str) -> None:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", program + "\nprint('done')\n"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("done\n")
@@ -215,17 +215,3 @@ def test_subscribing_needs_nothing() -> None:
 
 def test_what_needs_a_library_names_the_extra() -> None:
     run(REFUSE + NEEDS)
-
-
-def test_no_warnings_in_development_mode() -> None:
-    """What needs nothing, with all checks of `-X dev` and every warning an error."""
-    for program in (QUERIES, SUBSCRIPTIONS, NEEDS):
-        run(REFUSE + program, "-X", "dev", "-W", "error")
-
-
-def test_part_of_the_suite_in_development_mode() -> None:
-    files = ["test_query_result.py", "test_insert.py", "test_types.py", "test_display.py"]
-    command = [sys.executable, "-X", "dev", "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
-    folder = Path(__file__).parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
