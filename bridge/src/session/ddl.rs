@@ -103,7 +103,8 @@ impl Shared {
         };
         let base = base_of(create)?;
         let object = Some(base.name.clone());
-        self.committer.frozen(|frozen| self.add_base(frozen, &catalog, base, replaced.as_deref(), &[]))?;
+        let going = replaced.as_deref();
+        self.change_relations(going, interrupted, |frozen| self.add_base(frozen, &catalog, base, going, &[]))?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
 
@@ -138,7 +139,10 @@ impl Shared {
             follow: None,
         };
         let object = Some(base.name.clone());
-        self.committer.frozen(|frozen| self.add_base(frozen, &catalog, base, replaced.as_deref(), &rows.batches))?;
+        let going = replaced.as_deref();
+        self.change_relations(going, interrupted, |frozen| {
+            self.add_base(frozen, &catalog, base, going, &rows.batches)
+        })?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
 
@@ -247,11 +251,12 @@ impl Shared {
         };
         let made_from = Arc::new(ViewDefinition { create: create.clone(), params: params.used_by(statement) });
         let (entry, view) = self.define_view(&made_from, &visible, params)?;
-        self.committer.frozen(|frozen| {
+        let going = replaced.as_deref();
+        self.change_relations(going, interrupted, |frozen| {
             if let Some(view) = view {
                 self.install(view, frozen)?;
             }
-            self.swap(frozen, &catalog, replaced.as_deref(), entry)
+            self.swap(frozen, &catalog, going, entry)
         })?;
         Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
@@ -331,15 +336,32 @@ impl Shared {
         }
         check_unread(&catalog, entry, drop.cascade)?;
         let dropped = catalog.cascade(entry.name());
-        // What was written before the statement is still delivered.
-        self.engine.wait(self.engine.last_time(), None, &|| false)?;
-        self.committer.frozen(|frozen| -> Result<(), Error> {
+        self.change_relations(Some(&**entry), interrupted, |frozen| {
             self.remove(frozen, &dropped)?;
             let names: Vec<&str> = dropped.iter().map(|entry| entry.name()).collect();
             *self.catalog.write() = Arc::new(catalog.without(&names));
             Ok(())
         })?;
         Ok(Outcome::Ddl { ddl_type, object: Some(entry.name().to_owned()) })
+    }
+
+    /// Makes a change between two commits, when all that was written is through all views if a relation goes: it is
+    /// still delivered to that relation's subscribers.
+    fn change_relations(
+        &self,
+        going: Option<&Entry>,
+        interrupted: Interrupted<'_>,
+        change: impl FnOnce(&mut Frozen<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if going.is_none() {
+            return self.committer.frozen(change);
+        }
+        self.wait_for(self.engine.last_time(), None, interrupted)?;
+        self.committer.frozen(|frozen| {
+            // What came since is little, and nothing more comes now. Foreign code must not run under the lock.
+            self.wait_for(self.engine.last_time(), None, &|| false)?;
+            change(frozen)
+        })
     }
 
     /// Takes relations out of engine and store, the topmost first, with the subscriptions that read them.
