@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use laminardb_bridge::catalog::Entry;
 use laminardb_bridge::session::Target as Subscribed;
+use laminardb_bridge::store::Operation;
 use laminardb_bridge::subscription::FailedRow;
 use laminardb_bridge::{Error, Params, RestoreFrom, Session, SessionConfig, SubscribeOptions};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -66,9 +67,9 @@ impl Connection {
     }
 
     /// What the values given for `table` must become.
-    fn target(&self, py: Python<'_>, table: &str) -> PyResult<(&Session, Target)> {
+    fn target(&self, py: Python<'_>, table: &str, operation: Operation) -> PyResult<(&Session, Target)> {
         let session = self.live(py)?;
-        let relation = checked(py, session.relation(table))?;
+        let relation = checked(py, session.writable(table, operation))?;
         Ok((session, Target::new(&relation.name, Arc::clone(&relation.schema))))
     }
 
@@ -262,7 +263,7 @@ impl Connection {
     /// Traceback (most recent call last):
     /// laminardb.IngestionError: ...
     fn insert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let (session, target) = self.target(py, table)?;
+        let (session, target) = self.target(py, table, Operation::Insert)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.insert_interruptible(table, batches, stop))?)
     }
@@ -305,7 +306,7 @@ impl Connection {
     /// >>> conn.sql("SELECT * FROM t").fetchall()
     /// [(1, 'b')]
     fn upsert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let (session, target) = self.target(py, table)?;
+        let (session, target) = self.target(py, table, Operation::Upsert)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.upsert_interruptible(table, batches, stop))?)
     }
@@ -322,7 +323,7 @@ impl Connection {
     /// >>> conn.delete("t", [{"id": 1}, {"id": 7}])
     /// 1
     fn delete(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let (session, target) = self.target(py, table)?;
+        let (session, target) = self.target(py, table, Operation::Delete)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |stop| session.delete_interruptible(table, batches, stop))?)
     }

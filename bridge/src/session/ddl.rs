@@ -171,16 +171,11 @@ impl Shared {
         let Base { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
         let id = self.new_relation_id();
-        let store_kind = match kind {
-            RelationKind::Source => Kind::Append,
-            _ if primary_key.is_empty() => Kind::Bag,
-            _ => Kind::Keyed,
-        };
         frozen.create(
             id,
             Spec {
                 name: name.clone(),
-                kind: store_kind,
+                kind: Kind::of(kind, &primary_key),
                 schema: Arc::clone(&schema),
                 primary_key: primary_key.clone(),
                 defaults,

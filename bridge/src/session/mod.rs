@@ -23,6 +23,7 @@ mod read;
 mod show;
 mod stream;
 mod subscribe;
+mod target;
 mod transaction;
 mod writer;
 

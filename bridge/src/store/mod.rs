@@ -25,6 +25,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use laminardb_dataflow::{Diffs, RelationId};
+use laminardb_planner::catalog::RelationKind;
 
 pub(crate) use buffer::with_columns;
 pub use scan::Scan;
@@ -47,6 +48,33 @@ pub enum Kind {
     Keyed,
     /// A table without one: equal rows may be there several times.
     Bag,
+}
+
+impl Kind {
+    /// That of a source or table with these key columns.
+    pub fn of(relation: RelationKind, primary_key: &[usize]) -> Kind {
+        match relation {
+            RelationKind::Source => Kind::Append,
+            _ if primary_key.is_empty() => Kind::Bag,
+            _ => Kind::Keyed,
+        }
+    }
+
+    /// Whether relations of this kind allow `operation`; `name` is for the message.
+    pub fn check(self, operation: Operation, name: &str) -> Result<(), Error> {
+        match (self, operation) {
+            (Kind::Append, Operation::Delete) => {
+                Err(Error::SchemaMismatch(format!("cannot delete from source {name}: its rows are kept")))
+            }
+            (Kind::Append, Operation::Truncate) => {
+                Err(Error::SchemaMismatch(format!("cannot truncate source {name}: its rows are kept")))
+            }
+            (Kind::Append | Kind::Bag, Operation::Upsert | Operation::InsertMissing) => {
+                Err(Error::SchemaMismatch(format!("{name} has no primary key to find rows by")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a base relation is.
@@ -156,7 +184,7 @@ impl Layout {
 
     /// Fits the rows of a write to the relation and computes all that needs no look at its rows.
     pub fn prepare(self: &Arc<Self>, operation: Operation, batches: &[RecordBatch]) -> Result<Prepared, Error> {
-        self.check(operation)?;
+        self.spec.kind.check(operation, &self.spec.name)?;
         let by_key = self.spec.kind == Kind::Keyed;
         let mut rows_before = 0;
         let mut prepare = |batch: &RecordBatch| {
@@ -188,22 +216,6 @@ impl Layout {
                 batches.iter().filter_map(|(batch, _)| follow.reached(batch)).max()
             }
             Operation::Delete | Operation::Truncate => None,
-        }
-    }
-
-    fn check(&self, operation: Operation) -> Result<(), Error> {
-        let name = &self.spec.name;
-        match (self.spec.kind, operation) {
-            (Kind::Append, Operation::Delete) => {
-                Err(Error::SchemaMismatch(format!("cannot delete from source {name}: its rows are kept")))
-            }
-            (Kind::Append, Operation::Truncate) => {
-                Err(Error::SchemaMismatch(format!("cannot truncate source {name}: its rows are kept")))
-            }
-            (Kind::Append | Kind::Bag, Operation::Upsert | Operation::InsertMissing) => {
-                Err(Error::SchemaMismatch(format!("{name} has no primary key to find rows by")))
-            }
-            _ => Ok(()),
         }
     }
 }
