@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use laminardb_dataflow::RelationId;
 use laminardb_planner::bind::{bind_query, default_value};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::plan_view;
 use laminardb_planner::statement::{
     ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, Parsed, WatermarkDefinition,
+    type_name,
 };
 use laminardb_planner::{BoundQuery, Params};
 
@@ -78,6 +79,7 @@ impl Session {
             follow: None,
         };
         check_columns(&base.name, &base.schema)?;
+        check_key(&base)?;
         let _ddl = shared.ended_as(shared.define(interrupted))?;
         let catalog = shared.catalog();
         if catalog.entries().iter().any(|entry| entry.name() == name) {
@@ -431,6 +433,7 @@ fn base_of(create: &CreateRelation) -> Result<Base, Error> {
         follow: create.watermark.as_ref().map(|watermark| follow_of(watermark, columns)).transpose()?,
     };
     check_columns(&base.name, &base.schema)?;
+    check_key(&base)?;
     Ok(base)
 }
 
@@ -450,8 +453,36 @@ pub(super) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Er
     if schema.fields().iter().any(|field| field.name().is_empty()) {
         return Err(Error::InvalidSchema(format!("a column of {relation} has no name")));
     }
-    match first_duplicate(schema) {
-        Some(column) => Err(Error::InvalidSchema(format!("{relation} has two columns {column}"))),
+    if let Some(column) = first_duplicate(schema) {
+        return Err(Error::InvalidSchema(format!("{relation} has two columns {column}")));
+    }
+    match schema.fields().iter().find(|field| !is_stored(field.data_type())) {
+        Some(field) => {
+            let (column, data_type) = (field.name(), type_name(field.data_type()));
+            Err(Error::InvalidSchema(format!("column {column} of {relation}: type {data_type} cannot be stored")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Intervals, differences of times and a NULL of no type are values of results only.
+fn is_stored(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(_) | DataType::Duration(_) | DataType::Null => false,
+        DataType::List(item) => is_stored(item.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| is_stored(field.data_type())),
+        _ => true,
+    }
+}
+
+/// A column is in a key once.
+fn check_key(base: &Base) -> Result<(), Error> {
+    let key = &base.primary_key;
+    match key.iter().enumerate().find(|(idx, column)| key[..*idx].contains(column)) {
+        Some((_, column)) => {
+            let (relation, name) = (&base.name, base.schema.field(*column).name());
+            Err(Error::InvalidSchema(format!("the key of {relation} has column {name} twice")))
+        }
         None => Ok(()),
     }
 }
