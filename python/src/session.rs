@@ -418,7 +418,8 @@ impl Connection {
 
     /// The rows of a query in batches of at most 65,536, made as they are read, all at one time.
     ///
-    /// Iterating gives a `QueryResult` per batch. Arguments and errors are those of `query()`.
+    /// Iterating gives a `QueryResult` per batch, and ends early when the connection is closed. Arguments and errors
+    /// are those of `query()`.
     ///
     /// >>> conn.create_table("t", {"a": "int64"})
     /// >>> conn.insert("t", {"a": list(range(100_000))})

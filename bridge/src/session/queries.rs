@@ -34,6 +34,21 @@ pub(super) enum Cancel {
     Stream(Weak<Control>),
 }
 
+impl Cancel {
+    /// Ends the query.
+    fn end(&self) {
+        match self {
+            Cancel::Flag(flag) => flag.store(true, Ordering::Relaxed),
+            Cancel::Call(call) => call(),
+            Cancel::Stream(stream) => {
+                if let Some(stream) = stream.upgrade() {
+                    stream.end();
+                }
+            }
+        }
+    }
+}
+
 struct Record {
     id: u64,
     sql: String,
@@ -106,32 +121,17 @@ impl Registry {
         let cancel = running.and_then(|record| record.cancel.clone());
         // What is called ends the query, which takes it off the list.
         drop(records);
-        match cancel {
-            Some(Cancel::Flag(flag)) => flag.store(true, Ordering::Relaxed),
-            Some(Cancel::Call(call)) => call(),
-            Some(Cancel::Stream(stream)) => {
-                if let Some(stream) = stream.upgrade() {
-                    stream.cancel();
-                }
-            }
-            None => {}
+        if let Some(cancel) = cancel {
+            cancel.end();
         }
         Ok(())
     }
 
-    /// Ends all queries and streams because the session is closed; subscriptions are ended by the hub.
+    /// Ends all queries, streams and subscriptions because the session is closed.
     pub(super) fn close(&self) {
         let running: Vec<Cancel> = self.records.lock().running.iter().filter_map(|r| r.cancel.clone()).collect();
         for cancel in running {
-            match cancel {
-                Cancel::Flag(flag) => flag.store(true, Ordering::Relaxed),
-                Cancel::Call(_) => {}
-                Cancel::Stream(stream) => {
-                    if let Some(stream) = stream.upgrade() {
-                        stream.close();
-                    }
-                }
-            }
+            cancel.end();
         }
     }
 }

@@ -63,8 +63,6 @@ pub(super) struct Control {
     is_read: AtomicBool,
     /// The thread has sent all, the error that ended the query included.
     is_complete: AtomicBool,
-    /// The session was closed under the reader, who has not been told.
-    closed: AtomicBool,
     /// Dropped to wake all who wait.
     open: Mutex<Option<Sender<Infallible>>>,
     listed: Mutex<Option<Running>>,
@@ -75,30 +73,12 @@ impl Control {
         self.is_over.load(Ordering::Acquire)
     }
 
-    fn end(&self) {
+    /// Ends the stream, whether it was read, cancelled, or its session closed.
+    pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
         drop(self.open.lock().take());
         let listed = self.listed.lock().take();
         drop(listed);
-    }
-
-    /// Ends the stream because nobody wants the rest.
-    pub(super) fn cancel(&self) {
-        self.closed.store(false, Ordering::Release);
-        self.end();
-    }
-
-    /// Ends the stream because its session ends: the rest of the answer is missing, which the reader is told once.
-    pub(super) fn close(&self) {
-        if !self.is_over() {
-            self.closed.store(true, Ordering::Release);
-            self.end();
-        }
-    }
-
-    /// How a stream that is over answers.
-    fn answer(&self) -> Result<NextRows, Error> {
-        if self.closed.swap(false, Ordering::AcqRel) { Err(Error::ConnectionClosed) } else { Ok(NextRows::Ended) }
     }
 }
 
@@ -163,7 +143,7 @@ impl Session {
         *control.listed.lock() = Some(listed);
         if self.is_closed() {
             // The session may have looked for its streams before this one was listed.
-            control.close();
+            control.end();
         }
         QueryStream { schema, batches, over, control, _session: self.clone() }
     }
@@ -185,7 +165,7 @@ impl QueryStream {
         let late = timeout.map_or_else(never, after);
         select! {
             recv(self.batches) -> batch => self.taken(batch.ok()),
-            recv(self.over) -> _ => self.control.answer(),
+            recv(self.over) -> _ => Ok(NextRows::Ended),
             recv(late) -> _ => Ok(NextRows::TimedOut),
         }
     }
@@ -200,13 +180,13 @@ impl QueryStream {
 
     /// Ends it; a blocked reader wakes. Idempotent, never waits.
     pub fn cancel(&self) {
-        self.control.cancel();
+        self.control.end();
     }
 
     /// What a batch, or the end of the channel, means to the reader.
     fn taken(&self, batch: Option<Result<RecordBatch, Error>>) -> Result<NextRows, Error> {
         if self.control.is_over() && !self.control.is_read.load(Ordering::Acquire) {
-            return self.control.answer();
+            return Ok(NextRows::Ended);
         }
         match batch {
             Some(Ok(batch)) => Ok(NextRows::Batch(batch)),
