@@ -189,7 +189,7 @@ impl Shared {
         }
         if query.inputs.is_empty() {
             drop(ddl);
-            return self.subscribe_to_constants(&query, options, interrupted);
+            return self.subscribe_to_constants(&query, text, options, interrupted);
         }
         let plan = plan_view(&query, catalog)?;
         let schema = Arc::clone(&query.schema);
@@ -201,20 +201,26 @@ impl Shared {
     fn subscribe_to_constants(
         &self,
         query: &BoundQuery,
+        text: &str,
         options: SubscribeOptions,
         interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
+        let starting = Starting::constant(Arc::clone(&query.schema));
+        let listed = self.queries.begin(text, Cancel::Call(Arc::new(starting.canceller())));
+        starting.when_over(move || drop(listed));
+        let snapshot = if options.snapshot { self.constants(query, interrupted)? } else { Vec::new() };
+        // The session may have ended its subscriptions before this one was listed.
+        self.check_open()?;
+        Ok(starting.start(Time::MAX, snapshot))
+    }
+
+    /// The rows of a query that reads no relation.
+    fn constants(&self, query: &BoundQuery, interrupted: Interrupted<'_>) -> Result<Vec<ChangeBatch>, Error> {
         let interrupt = || interrupted().then_some(Error::Interrupted);
-        let schema = Arc::clone(&query.schema);
-        if !options.snapshot {
-            return Ok(Subscription::constant(schema, Vec::new()));
-        }
-        let plan = rewrite::optimise(query)?;
-        let batches = self.executor.run(plan, &Contents::new(), &schema, &interrupt)?;
+        let schema = &query.schema;
+        let batches = self.executor.run(rewrite::optimise(query)?, &Contents::new(), schema, &interrupt)?;
         let rows: Vec<_> = batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect();
-        let shape = new_shape(&schema, None)?;
-        let snapshot = shape.snapshot(&rows, self.engine.last_time()).map_err(cannot_read)?;
-        Ok(Subscription::constant(schema, snapshot))
+        new_shape(schema, None)?.snapshot(&rows, self.engine.last_time()).map_err(cannot_read)
     }
 
     fn new_followed(

@@ -99,11 +99,22 @@ impl Starting {
         Some(Starting { subscription: Subscription::over(schema, queue) })
     }
 
+    /// A subscription to contents that never change: it ends after its snapshot.
+    pub(crate) fn constant(schema: SchemaRef) -> Self {
+        let queue = Arc::new(Queue::new(DEFAULT_MAX_PENDING));
+        queue.end(End::Finished);
+        Starting { subscription: Subscription::over(schema, queue) }
+    }
+
+    /// Says what is to be done once when the subscription is over.
+    pub(crate) fn when_over(&self, release: impl FnOnce() + Send + 'static) {
+        *self.subscription.0.release.lock() = Some(Box::new(release));
+    }
+
     /// Says what is to be done once when the subscription is over; gets the number of the view's other subscribers.
     pub(crate) fn on_release(&self, hub: &Arc<Hub>, view: ViewId, release: impl FnOnce(usize) + Send + 'static) {
         let (hub, queue) = (Arc::clone(hub), Arc::clone(&self.subscription.0.queue));
-        let whole = move || release(hub.unsubscribe(view, &queue));
-        *self.subscription.0.release.lock() = Some(Box::new(whole));
+        self.when_over(move || release(hub.unsubscribe(view, &queue)));
     }
 
     /// Cancels the subscription if it is still there.
@@ -133,14 +144,6 @@ impl Starting {
 impl Subscription {
     fn over(schema: SchemaRef, queue: Arc<Queue>) -> Self {
         Subscription(Arc::new(Inner { schema, queue, release: parking_lot::Mutex::new(None) }))
-    }
-
-    /// Contents that never change: `snapshot`, then the end.
-    pub(crate) fn constant(schema: SchemaRef, snapshot: Vec<ChangeBatch>) -> Self {
-        let queue = Arc::new(Queue::new(DEFAULT_MAX_PENDING));
-        queue.end(End::Finished);
-        queue.start(Time::MAX, snapshot);
-        Subscription::over(schema, queue)
     }
 
     /// Columns of the rows.
