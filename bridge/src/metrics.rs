@@ -108,14 +108,23 @@ impl Session {
 
     /// Counters of a source or table; `None` for any other name.
     pub fn source_metrics(&self, name: &str) -> Result<Option<SourceMetrics>, Error> {
-        let named = |entry: &&Arc<Entry>| entry.name() == name;
-        Ok(self.relations()?.iter().find(named).and_then(|entry| self.source_metrics_of(entry)))
+        Ok(self.entry(name)?.and_then(|entry| self.source_metrics_of(&entry)))
     }
 
     /// Counters of a stream or materialized view; `None` for any other name.
     pub fn stream_metrics(&self, name: &str) -> Result<Option<StreamMetrics>, Error> {
-        let named = |entry: &&Arc<Entry>| entry.name() == name;
-        Ok(self.relations()?.iter().find(named).and_then(|entry| self.stream_metrics_of(entry)))
+        Ok(self.entry(name)?.and_then(|entry| self.stream_metrics_of(&entry)))
+    }
+
+    /// The relation that a name in a call means, if there is one.
+    fn entry(&self, name: &str) -> Result<Option<Arc<Entry>>, Error> {
+        // Fails when the session is closed.
+        self.relations()?;
+        match self.shared.catalog().named(name) {
+            Ok(entry) => Ok(Some(Arc::clone(entry))),
+            Err(Error::TableNotFound(_)) => Ok(None),
+            Err(ambiguous) => Err(ambiguous),
+        }
     }
 
     /// Counters of all sources and tables, in creation order.

@@ -152,7 +152,7 @@ pub(crate) fn stats<'py>(
     metrics: Option<metrics::SourceMetrics>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let stats = PyDict::new(py);
-    stats.set_item("name", name)?;
+    stats.set_item("name", metrics.as_ref().map_or(name, |metrics| metrics.name.as_str()))?;
     stats.set_item("total_events", metrics.as_ref().map(|metrics| metrics.total_events))?;
     stats.set_item("pending", metrics.as_ref().map(|metrics| metrics.pending))?;
     stats.set_item("capacity", metrics.as_ref().map(|metrics| metrics.capacity))?;
