@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::optimise;
+use super::{optimise, optimise_once};
 use crate::lower::tests::context::bind;
 
 fn check(queries: &[&str], expected: Expect) {
@@ -53,6 +53,16 @@ fn constants_are_folded_with_our_arithmetic() {
 
         "#]],
     );
+}
+
+#[test]
+fn a_query_that_runs_once_has_one_moment() {
+    let bound = bind("SELECT now() = now() AS same, current_date AS today FROM t WHERE now() > s").expect("a query");
+    let once = optimise_once(&bound).expect("a plan").display_indent().to_string();
+    assert!(!once.contains("now()") && !once.contains("current_date"), "{once}");
+    assert!(once.contains("Boolean(true) AS same"), "{once}");
+    let ever = optimise(&bound).expect("a plan").display_indent().to_string();
+    assert!(ever.contains("now()") && ever.contains("current_date"), "{ever}");
 }
 
 #[test]

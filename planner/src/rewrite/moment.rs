@@ -1,0 +1,49 @@
+//! `now()` and its kin in a query that runs once: all are the moment of the run.
+//!
+//! This comes before constants are folded, so that what is computed of the moment is computed with our arithmetic.
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// The rule; without a moment in the configuration it does nothing.
+#[derive(Debug)]
+pub(super) struct Moment;
+
+impl OptimizerRule for Moment {
+    fn name(&self) -> &str {
+        "moment"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let Some(moment) = config.query_execution_start_time() else { return Ok(Transformed::no(plan)) };
+        let context = SimplifyContext::builder().with_query_execution_start_time(Some(moment)).build();
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|expr| at(expr, &context))?.update_data(|expr| name.restore(expr)))
+        })
+    }
+}
+
+/// The value at the moment of a function that has one.
+fn at(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::ScalarFunction(call)
+            if call.args.is_empty() && call.func.signature().volatility == Volatility::Stable =>
+        {
+            match call.func.simplify(Vec::new(), context)? {
+                ExprSimplifyResult::Simplified(value) => Ok(Transformed::yes(value)),
+                ExprSimplifyResult::Original(_) => Ok(Transformed::no(Expr::ScalarFunction(call))),
+            }
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
