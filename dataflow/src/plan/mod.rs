@@ -4,6 +4,7 @@
 //! Nodes and arrangements used more than once appear once.
 
 mod explain;
+mod index;
 mod join;
 mod linear;
 mod reduce;
@@ -18,6 +19,7 @@ use arrow::datatypes::SchemaRef;
 use crate::CollectionId;
 
 pub use explain::named_text;
+pub(crate) use index::{IndexPlan, shared_indexes, source_text};
 pub use join::{Join, JoinColumn, SemiJoin, SemiJoinKind};
 pub use linear::Step;
 pub use reduce::{Aggregate, AggregateFunction, Reduce};

@@ -1,7 +1,4 @@
-//! Shared indexes: arrangements of a relation or view, filtered and projected at most, built once for all views.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+//! A shared index as operators on one worker.
 
 use timely::dataflow::Scope;
 
@@ -11,18 +8,7 @@ use super::{Built, node};
 use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
 use crate::output::track;
-use crate::plan::{Arrangement, ArrangementId, DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step};
-
-/// An index as data, cut out of the plan of a view.
-pub(crate) struct IndexPlan {
-    /// Equal exactly when two indexes are the same.
-    pub(crate) text: String,
-    /// The same for what is indexed, whatever the key.
-    pub(crate) source: String,
-    /// Its output is what is indexed.
-    plan: DataflowPlan,
-    layout: Arc<Layout>,
-}
+use crate::plan::IndexPlan;
 
 /// An index on one worker.
 pub(crate) struct RenderedIndex {
@@ -31,100 +17,15 @@ pub(crate) struct RenderedIndex {
     pub(crate) failures: Failures,
 }
 
-/// The shared indexes that the output of `plan` needs.
-pub(crate) fn of_plan(plan: &DataflowPlan) -> BTreeMap<ArrangementId, IndexPlan> {
-    let mut needed = Needed::default();
-    needed.node(plan, plan.output.node);
-    needed.arrangements.into_iter().filter_map(|id| Some((id, index_plan(plan, &plan.arrangements[id.0])?))).collect()
-}
-
-/// Text of the rows of a node, if they are those of a relation or view, filtered and projected at most.
-pub(crate) fn source_text(plan: &DataflowPlan, id: NodeId) -> Option<String> {
-    match &plan.node(id).operator {
-        Operator::Input(collection) => Some(format!("{collection:?}")),
-        Operator::Linear { input, steps } => {
-            let Operator::Input(collection) = &plan.node(*input).operator else { return None };
-            let mut text = format!("{collection:?}");
-            for step in steps {
-                match step {
-                    Step::Filter(predicate) => text += &format!(" filter {:?}", predicate.text()),
-                    Step::Project { columns, .. } => {
-                        let columns: Vec<&str> = columns.iter().map(|c| c.text()).collect();
-                        text += &format!(" project {columns:?}");
-                    }
-                }
-            }
-            Some(text)
-        }
-        _ => None,
-    }
-}
-
-fn index_plan(plan: &DataflowPlan, arrangement: &Arrangement) -> Option<IndexPlan> {
-    let source = source_text(plan, arrangement.input)?;
-    let Arrangement { input, key, value } = arrangement;
-    let text = format!("{source} by {key:?} holding {value:?}");
-    let indexed = plan.node(*input);
-    let layout = Layout::new(&indexed.schema, key, value).expect("the plan was checked");
-    let nodes = match &indexed.operator {
-        Operator::Linear { input, steps } => {
-            let operator = Operator::Linear { input: NodeId(0), steps: steps.clone() };
-            vec![plan.node(*input).clone(), Node { operator, schema: Arc::clone(&indexed.schema) }]
-        }
-        _ => vec![indexed.clone()],
-    };
-    let output = Output { node: NodeId(nodes.len() - 1), unique_key: None, state: OutputState::Nothing };
-    Some(IndexPlan { text, source, plan: DataflowPlan { nodes, arrangements: Vec::new(), output }, layout })
-}
-
 /// Builds the dataflow of an index over contents as of `opening`.
 pub(crate) fn render(index: &IndexPlan, scope: Scope<'_, Time>, opening: Time) -> RenderedIndex {
     let mut context = Context::new(scope, &index.plan, opening);
     let rows = node(&mut context, index.plan.output.node);
     let work = context.work("index");
-    let arranged = arrange(rows, &index.layout, "Index", work);
+    let layout = Layout::new(index.plan.schema(), &index.key, &index.value).expect("the plan was checked");
+    let arranged = arrange(rows, &layout, "Index", work);
     let frontiers = vec![track(arranged.stream)];
     let Context { inputs, work, failures, .. } = context;
     let built = Built { inputs, frontiers, traces: Vec::new(), sizes: Vec::new(), work };
     RenderedIndex { built, trace: arranged.trace, failures }
-}
-
-/// What of a plan its output needs.
-#[derive(Default)]
-struct Needed {
-    nodes: BTreeSet<NodeId>,
-    arrangements: BTreeSet<ArrangementId>,
-}
-
-impl Needed {
-    fn node(&mut self, plan: &DataflowPlan, id: NodeId) {
-        if !self.nodes.insert(id) {
-            return;
-        }
-        match &plan.node(id).operator {
-            Operator::Input(_) | Operator::Constant(_) => {}
-            Operator::Linear { input, .. } => self.node(plan, *input),
-            Operator::Union(inputs) => inputs.iter().for_each(|input| self.node(plan, *input)),
-            Operator::Join(join) => {
-                self.arrangement(plan, join.left);
-                self.arrangement(plan, join.right);
-            }
-            Operator::SemiJoin(semi) => {
-                self.arrangement(plan, semi.left);
-                self.node(plan, semi.right);
-            }
-            Operator::Reduce(reduce) => self.node(plan, reduce.input),
-            Operator::Set(set) => {
-                self.node(plan, set.left);
-                self.node(plan, set.right);
-            }
-            Operator::TopK(top_k) => self.node(plan, top_k.input),
-        }
-    }
-
-    fn arrangement(&mut self, plan: &DataflowPlan, id: ArrangementId) {
-        if self.arrangements.insert(id) {
-            self.node(plan, plan.arrangements[id.0].input);
-        }
-    }
 }

@@ -28,6 +28,7 @@ use crate::input::CollectionInput;
 use crate::output::{self, Frontier, ViewOutput, track};
 use crate::plan::{
     ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
+    source_text,
 };
 use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
@@ -124,7 +125,7 @@ fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> Updates<'s> {
         Operator::Input(collection) => ("input", context.input(id, Some(*collection))),
         Operator::Constant(rows) => ("constant", context.constant(id, rows)),
         Operator::Linear { input, steps } => {
-            let covered = index::source_text(plan, id).is_some_and(|text| context.covered.contains(&text));
+            let covered = source_text(plan, id).is_some_and(|text| context.covered.contains(&text));
             let input = node(context, *input);
             ("linear", linear_node(context, input, id, steps.clone(), covered))
         }

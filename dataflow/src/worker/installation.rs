@@ -10,8 +10,7 @@ use super::{Index, View, Worker};
 use crate::arrangement::Trace;
 use crate::command::Install;
 use crate::output::ViewOutput;
-use crate::plan::{ArrangementId, DataflowPlan};
-use crate::render::index::IndexPlan;
+use crate::plan::{ArrangementId, DataflowPlan, IndexPlan, shared_indexes};
 use crate::render::{self, Built};
 use crate::state::TraceHandle;
 use crate::{CollectionId, DataflowError, RelationId, Time, UpdateBatch, ViewId};
@@ -49,7 +48,7 @@ impl Worker<'_> {
         contents: &[(RelationId, Vec<UpdateBatch>)],
     ) -> (BTreeMap<ArrangementId, Trace>, Vec<String>) {
         let (mut imports, mut texts) = (BTreeMap::new(), Vec::new());
-        for (id, index_plan) in render::index::of_plan(plan) {
+        for (id, index_plan) in shared_indexes(plan) {
             if !self.indexes.contains_key(&index_plan.text) {
                 self.add_index(&index_plan, contents);
             }
