@@ -436,8 +436,8 @@ impl Connection {
 
     /// The plan that would keep a query up to date, as indented text.
     ///
-    /// Operators, their keys, and what each keeps; notebooks show it with its lines. A wrong query raises as `query()`
-    /// does.
+    /// Operators, their keys, what each keeps, and the arrangements that joins read with the views that share them;
+    /// notebooks show it with its lines. A wrong query raises as `query()` does.
     ///
     /// >>> conn.create_table("t", {"a": "int64"})
     /// >>> print(conn.explain("SELECT a, count(*) FROM t GROUP BY a"))

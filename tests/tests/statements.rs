@@ -212,6 +212,18 @@ fn explain_shows_the_maintained_plan() {
 }
 
 #[test]
+fn explain_says_which_arrangements_views_share() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (k BIGINT, v BIGINT)");
+    let join = "SELECT a.v FROM t a JOIN t b ON a.k = b.k";
+    let explained = || database.session.explain(join, &Params::none()).expect("a plan");
+    let before = explained();
+    assert!(before.contains("Arrangement of") && before.contains("by [k]") && !before.contains("shared"), "{before}");
+    database.run(&format!("CREATE MATERIALIZED VIEW j AS {join}"));
+    assert!(explained().contains(", shared with j"), "{}", explained());
+}
+
+#[test]
 fn what_is_not_built_says_so() {
     let database = Database::new(1);
     database.run("CREATE TABLE t (a BIGINT)");

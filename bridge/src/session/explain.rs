@@ -10,6 +10,7 @@ use laminardb_planner::{Params, PlanError, rewrite};
 
 use super::read::Bound;
 use super::{QueryOutput, Shared, first_words};
+use crate::catalog::Entry;
 use crate::error::Error;
 
 impl Shared {
@@ -38,7 +39,19 @@ impl Shared {
 
     fn explain_query(&self, bound: &Bound) -> Result<String, Error> {
         match plan_view(&bound.query, &*bound.catalog) {
-            Ok(view) => Ok(view.plan.explain(&|collection| bound.catalog.name_of(collection)).trim_end().to_owned()),
+            Ok(view) => {
+                let catalog = &bound.catalog;
+                let name = |collection| catalog.name_of(collection);
+                let readers = |index: &str| {
+                    let reads = |entry: &&Arc<Entry>| {
+                        let plan = entry.maintained.as_ref().map(|view| &view.plan);
+                        plan.is_some_and(|plan| plan.index_texts().iter().any(|text| text == index))
+                    };
+                    catalog.entries().iter().filter(reads).map(|entry| entry.name().to_owned()).collect()
+                };
+                let text = view.plan.explain(&name) + &view.plan.explain_arrangements(&name, &readers);
+                Ok(text.trim_end().to_owned())
+            }
             Err(reason @ PlanError::NotMaintainable { .. }) => {
                 let plan = rewrite::optimise(&bound.query)?;
                 Ok(format!("Not maintainable: {reason}\n{}", plan.display_indent()))

@@ -4,8 +4,9 @@ use std::fmt;
 
 use arrow::datatypes::Schema;
 
+use super::index::{needed, shared_indexes};
 use crate::CollectionId;
-use crate::plan::{Aggregate, DataflowPlan, NodeId, Operator, Output, OutputState, Step};
+use crate::plan::{Aggregate, Arrangement, DataflowPlan, NodeId, Operator, Output, OutputState, Step};
 
 impl DataflowPlan {
     /// Indented text, the output first; `name` gives the names of relations and views.
@@ -14,6 +15,45 @@ impl DataflowPlan {
         self.explain_output(&mut text).expect("writing to a string");
         self.explain_node(self.output.node, 1, name, &mut text).expect("writing to a string");
         text
+    }
+
+    /// A line on each arrangement that joins read; `readers` gives the names of the views that read the shared index
+    /// of a text, which is one of their [`DataflowPlan::index_texts`].
+    ///
+    /// An arrangement of a relation or view, filtered and projected at most, is shared; others are the view's own.
+    pub fn explain_arrangements(
+        &self,
+        name: &dyn Fn(CollectionId) -> String,
+        readers: &dyn Fn(&str) -> Vec<String>,
+    ) -> String {
+        let shared = shared_indexes(self);
+        let mut lines: Vec<String> = Vec::new();
+        for id in needed(self) {
+            let Arrangement { input, key, value } = &self.arrangements[id.0];
+            let (key, value) = (self.column_names(*input, key), self.column_names(*input, value));
+            let mut rows = String::new();
+            self.explain_node(*input, 0, name, &mut rows).expect("writing to a string");
+            let mut rows: Vec<&str> = rows.lines().map(str::trim).collect();
+            let whose = match shared.get(&id).map(|index| readers(&index.text)) {
+                Some(readers) if readers.is_empty() => String::new(),
+                Some(readers) => format!(", shared with {}", readers.join(", ")),
+                None => {
+                    // The operators under it are above.
+                    rows.truncate(1);
+                    ", its own".to_owned()
+                }
+            };
+            let line = format!("Arrangement of {} by [{key}] holding [{value}]{whose}\n", rows.join(" of "));
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines.concat()
+    }
+
+    /// The texts of the shared indexes that the view reads; two are equal exactly when the indexes are the same.
+    pub fn index_texts(&self) -> Vec<String> {
+        shared_indexes(self).into_values().map(|index| index.text).collect()
     }
 
     fn explain_output(&self, out: &mut String) -> fmt::Result {

@@ -21,9 +21,14 @@ pub(crate) struct IndexPlan {
 
 /// The shared indexes that the output of `plan` needs.
 pub(crate) fn shared_indexes(plan: &DataflowPlan) -> BTreeMap<ArrangementId, IndexPlan> {
+    needed(plan).into_iter().filter_map(|id| Some((id, index_plan(plan, &plan.arrangements[id.0])?))).collect()
+}
+
+/// The arrangements that the output of `plan` needs, shared or its own.
+pub(super) fn needed(plan: &DataflowPlan) -> BTreeSet<ArrangementId> {
     let mut needed = Needed::default();
     needed.node(plan, plan.output.node);
-    needed.arrangements.into_iter().filter_map(|id| Some((id, index_plan(plan, &plan.arrangements[id.0])?))).collect()
+    needed.arrangements
 }
 
 /// Text of the rows of a node, if they are those of a relation or view, filtered and projected at most.
