@@ -102,7 +102,7 @@ def test_everything_in_pure_python_has_a_docstring() -> None:
 
 
 def test_every_method_and_property_is_used_by_some_test() -> None:
-    text = "\n".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
+    text = "\n".join(path.read_text() for path in Path(__file__).parent.rglob("*.py"))
     used = set(re.findall(r"[.]([A-Za-z_]\w*)", text))
     members = {name.partition(".")[2] for name in NATIVE} - {""}
     assert sorted(members - used) == []
