@@ -112,8 +112,8 @@ impl Shared {
     }
 
     /// A worker is through with all times before `paced`, but for views that take in their contents, and with all
-    /// times before `complete` without exception.
-    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) {
+    /// times before `complete` without exception. Gives whether the next commit was sent to the workers for it.
+    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) -> bool {
         let mut state = self.state.lock();
         state.frontiers[worker] = Frontiers { paced, complete };
         state.settle_rows();
@@ -126,6 +126,7 @@ impl Shared {
             self.unpark();
         }
         self.changed.notify_all();
+        seals
     }
 
     /// When a wait should look around next, and whether its time is over then.

@@ -53,6 +53,15 @@ struct Index {
     readers: usize,
 }
 
+/// What telling the handle of progress came to.
+enum Reported {
+    /// There was none.
+    Nothing,
+    Progress,
+    /// There was, and the next commit is among the commands for it.
+    NextCommit,
+}
+
 /// One worker of an engine.
 pub(crate) struct Worker<'t> {
     timely: &'t mut timely::worker::Worker,
@@ -111,10 +120,16 @@ impl<'t> Worker<'t> {
             // All that commands and the last step have made possible is done before the thread may park.
             self.release_holds();
             self.flows.values_mut().for_each(Flow::receive);
+            self.compact();
+            // Who is told of a closed time may commit at once: the handle should know of the progress by then.
             self.tell();
             self.answer_reads();
-            self.compact();
-            busy |= self.report_progress();
+            match self.report_progress() {
+                Reported::Nothing => {}
+                Reported::Progress => busy = true,
+                // Nothing before it is left to be stepped.
+                Reported::NextCommit => continue,
+            }
             if self.ending && self.is_finished() {
                 for view in self.views.values() {
                     view.output.borrow_mut().end();
@@ -238,8 +253,8 @@ impl<'t> Worker<'t> {
         }
     }
 
-    /// Tells the handle how far this worker is; whether that is news.
-    fn report_progress(&mut self) -> bool {
+    /// Tells the handle how far this worker is.
+    fn report_progress(&mut self) -> Reported {
         let mut complete = self.closed + 1;
         let mut paced = self.closed + 1;
         for flow in self.flows.values() {
@@ -250,12 +265,15 @@ impl<'t> Worker<'t> {
                 paced = paced.min(frontier);
             }
         }
-        let news = self.reported != (paced, complete);
-        if news {
-            self.reported = (paced, complete);
-            self.shared.progress(self.timely.index(), paced, complete);
+        if self.reported == (paced, complete) {
+            return Reported::Nothing;
         }
-        news
+        self.reported = (paced, complete);
+        if self.shared.progress(self.timely.index(), paced, complete) {
+            Reported::NextCommit
+        } else {
+            Reported::Progress
+        }
     }
 
     fn report(&self) -> EngineReport {
