@@ -31,6 +31,7 @@ type Bid = (i64, i64, i64);
 type Auction = (String, i64);
 type Joined = ((u64, (i64, i64, i64, String, i64)), Time, i64);
 type CountSum = (i64, i64);
+type Counted = ((u64, CountSum), Time, i64);
 
 fn integers(rows: &RecordBatch, column: usize) -> &[i64] {
     rows.column(column).as_primitive::<Int64Type>().values()
@@ -205,7 +206,7 @@ fn to_arrow(joined: &[Joined]) {
     std::hint::black_box(columns);
 }
 
-/// count(*) and sum(v) by k with `count_total`, the accumulations carried as differences.
+/// count(*) and sum(v) by k with `count_total`, the accumulations carried as differences, into Arrow columns.
 pub(crate) fn reduce(worker: &mut Worker) -> Flow {
     let mut input = InputHandle::<Time, NoopBuilder<Updates<(), CountSum>>>::new_with_builder();
     let probe = ProbeHandle::new();
@@ -216,7 +217,11 @@ pub(crate) fn reduce(worker: &mut Worker) -> Flow {
             "Arrange",
             OrdKeyBatcher::<u64, Time, CountSum>::new,
         );
-        arranged.count_total_core::<i64>().inner.probe_with(&probe);
+        let counted = arranged.count_total_core::<i64>().inner;
+        let sink = counted.unary_frontier::<NoopBuilder<Vec<()>>, _, _, _>(Pipeline, "ToArrow", |_, _| {
+            |(input, _frontier), _output| input.for_each(|_, counted| counts_to_arrow(counted))
+        });
+        sink.probe_with(&probe);
     });
     let input = Rc::new(RefCell::new(input));
     let advanced = Rc::clone(&input);
@@ -234,4 +239,11 @@ pub(crate) fn reduce(worker: &mut Worker) -> Flow {
         probe,
         snapshot: None,
     }
+}
+
+fn counts_to_arrow(counted: &[Counted]) {
+    let column =
+        |value: fn(&Counted) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(counted.iter().map(value))) };
+    let columns = [column(|row| row.0.0 as i64), column(|row| row.0.1.0), column(|row| row.0.1.1), column(|row| row.2)];
+    std::hint::black_box(columns);
 }
