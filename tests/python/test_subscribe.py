@@ -455,6 +455,8 @@ waits = {
     "flush": writer.flush,
     "writer close": writer.close,
     "delete": lambda: conn.delete("keyed", rows),
+    "drop": lambda: conn.execute("DROP MATERIALIZED VIEW v"),
+    "replace": lambda: conn.execute("CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM keyed"),
     "wait": conn.wait,
     "shutdown": conn.shutdown,
     "close": conn.close,
@@ -515,7 +517,19 @@ os._exit(0)
 """
 
 WAITS = ["next", "iteration", "timeout", "callback", "query", "stream", "subscribe"]
-WAITS += ["insert", "upsert", "writer", "flush", "writer close", "delete", "wait", "shutdown", "close"]
+WAITS += [
+    "insert",
+    "upsert",
+    "writer",
+    "flush",
+    "writer close",
+    "delete",
+    "drop",
+    "replace",
+    "wait",
+    "shutdown",
+    "close",
+]
 
 
 @pytest.mark.parametrize("wait", WAITS)

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
-use laminardb_dataflow::{Engine, EngineConfig, EngineReport, RelationId, Time, ViewId};
+use laminardb_dataflow::{Engine, EngineConfig, EngineReport, RelationId, Time, ViewId, Waited};
 
 use laminardb_planner::Params;
 use laminardb_planner::catalog::RelationInfo;
@@ -474,8 +474,10 @@ impl Shared {
 
     /// Waits until all views are complete through `time`.
     fn wait_for(&self, time: Time, timeout: Option<Duration>, interrupted: Interrupted<'_>) -> Result<(), Error> {
-        self.engine.wait(time, timeout, interrupted)?;
-        if interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+        match self.engine.wait(time, timeout, interrupted)? {
+            Waited::Done => Ok(()),
+            Waited::Cancelled => Err(Error::Interrupted),
+        }
     }
 }
 
