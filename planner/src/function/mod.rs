@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod divisor;
+mod moment;
 mod rank;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ impl Registry {
         let mut registry = Registry { scalars: BTreeMap::new(), aggregates: BTreeMap::new(), windows: BTreeMap::new() };
         for function in SessionStateDefaults::default_scalar_functions() {
             if !LEFT_OUT.contains(&function.name()) {
-                registry.add_scalar(function);
+                registry.add_scalar(moment::in_microseconds(function));
             }
         }
         for function in SessionStateDefaults::default_aggregate_functions() {

@@ -48,7 +48,7 @@ fn constants_are_folded_with_our_arithmetic() {
               TableScan: t projection=[k]
 
             SELECT now() - INTERVAL '1' DAY > TIMESTAMP '2020-01-01' AS a FROM t
-            Projection: now() - IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }") > TimestampNanosecond(1577836800000000000, None) AS a
+            Projection: now() - IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }") > TimestampMicrosecond(1577836800000000, None) AS a
               TableScan: t projection=[]
 
         "#]],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import laminardb
 import pyarrow as pa
 import pytest
@@ -346,3 +348,21 @@ def test_volatile_functions_in_views(base: laminardb.Connection, call: str) -> N
             base.execute(sql)
     assert base.list_streams() == []
     assert base.sql(f"SELECT {call} AS r").num_rows == 1
+
+
+def test_a_query_has_one_moment(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (ts TIMESTAMP)")
+    conn.execute("INSERT INTO t VALUES (TIMESTAMP '9999-12-31 00:00:00'), (TIMESTAMP '2024-01-01 00:00:00')")
+    before = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    result = conn.sql("SELECT now() AS n, current_timestamp AS m, current_date AS d, current_time AS t")
+    after = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    assert [str(kind) for kind in result.schema.types] == [
+        "timestamp[us]",
+        "timestamp[us]",
+        "date32[day]",
+        "time64[us]",
+    ]
+    now, same, date, time = result.fetchall()[0]
+    assert before <= now <= after
+    assert (same, date, time) == (now, now.date(), now.time())
+    assert conn.sql("SELECT count(*) FROM t WHERE ts > now()").fetchone() == (1,)
