@@ -16,7 +16,7 @@ use crate::watermark::{NO_WATERMARK, Watermark};
 pub struct PipelineMetrics {
     /// Rows in accepted writes, over all sources and tables.
     pub total_events_ingested: u64,
-    /// Changes of all views that subscribers watch.
+    /// Changes of all streams and materialized views there are.
     pub total_events_emitted: u64,
     /// Undelivered rows of subscriptions that were too slow; nothing else is ever dropped.
     pub total_events_dropped: u64,
@@ -62,7 +62,7 @@ pub struct SourceMetrics {
 pub struct StreamMetrics {
     /// Its name.
     pub name: String,
-    /// Changes while it was watched.
+    /// Rows that its changes have added and removed since it was made.
     pub total_events: u64,
     /// Failing rows it left out, of a view made to skip them.
     pub total_errors: u64,

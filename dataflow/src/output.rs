@@ -4,7 +4,8 @@
 //! updates --> stash --frontier passes--> one batch a time --> watchers, and the inputs of views built on this one
 //! ```
 //!
-//! While nobody wants the changes they are dropped as they come.
+//! While nobody wants the changes they are dropped as they come. They are counted all the same: those of a view that
+//! keeps an arrangement of its rows as the arrangement takes them in, which nets them; those of other views here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,9 +19,10 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
+use crate::arrangement::Batch;
 use crate::engine::{ChangeSink, LiveError};
 use crate::input::Event;
-use crate::plan::DataflowPlan;
+use crate::plan::{DataflowPlan, OutputState};
 use crate::render::context::Updates;
 use crate::render::errors::{Failures, failures_at};
 use crate::row_bytes::{RowCodec, hash_bytes};
@@ -42,15 +44,39 @@ impl Frontier {
     }
 }
 
-/// Tells how far `stream` is complete.
-pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>) -> Frontier {
+/// Tells how far `stream` is complete; `take` sees what comes.
+pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>, mut take: impl FnMut(&C) + 'static) -> Frontier {
     let frontier = Frontier::default();
     let seen = frontier.clone();
     stream.sink(Pipeline, "Frontier", move |(input, progress)| {
-        input.for_each(|_, _| {});
+        input.for_each(|_, arrived| take(arrived));
         seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
     });
     frontier
+}
+
+/// Counts the rows that the changes of a view add and remove on this worker.
+#[derive(Debug)]
+pub(crate) struct ChangeCount {
+    /// The time of the contents that the view was made over, which are no changes.
+    opening: Time,
+    rows: Cell<u64>,
+}
+
+impl ChangeCount {
+    fn new(opening: Time) -> Rc<Self> {
+        Rc::new(ChangeCount { opening, rows: Cell::new(0) })
+    }
+
+    fn updates(&self, batch: &UpdateBatch) {
+        self.rows.set(self.rows.get() + batch.changes_after(self.opening));
+    }
+
+    /// Counts what an arrangement of the view's rows takes in.
+    pub(crate) fn arranged(&self, batch: &Batch) {
+        let rows: u64 = batch.chunks.iter().map(|chunk| chunk.changes_after(self.opening)).sum();
+        self.rows.set(self.rows.get() + rows);
+    }
 }
 
 /// Events of a view on their way to a dataflow that reads it.
@@ -64,6 +90,9 @@ pub(crate) struct ViewOutput {
     consolidator: Consolidator,
     /// Whether no row comes twice at a time.
     comes_net: bool,
+    changes: Rc<ChangeCount>,
+    /// Whether `changes` counts what comes here, and not what the view's arrangement takes in.
+    counts: bool,
     /// Changes after the first time, through the second if it is known, go to the sink; the last may be open.
     watched: Vec<(Time, Option<Time>)>,
     /// Changes after each time go to each queue.
@@ -77,14 +106,22 @@ pub(crate) struct ViewOutput {
 }
 
 impl ViewOutput {
-    /// The output of a view of this plan.
-    pub(crate) fn new(worker: usize, view: ViewId, plan: &DataflowPlan, sink: Arc<dyn ChangeSink>) -> Self {
+    /// The output of a view of this plan, made over contents as of `opening`.
+    pub(crate) fn new(
+        worker: usize,
+        view: ViewId,
+        plan: &DataflowPlan,
+        opening: Time,
+        sink: Arc<dyn ChangeSink>,
+    ) -> Self {
         ViewOutput {
             worker,
             view,
             sink,
             consolidator: Consolidator::new(Arc::clone(plan.schema())),
             comes_net: plan.comes_net(plan.output.node),
+            changes: ChangeCount::new(opening),
+            counts: !matches!(plan.output.state, OutputState::Arrangement { .. }),
             watched: Vec::new(),
             readers: Vec::new(),
             stash: Vec::new(),
@@ -97,6 +134,11 @@ impl ViewOutput {
     /// How far the view's changes are complete.
     pub(crate) fn frontier(&self) -> Frontier {
         self.frontier.clone()
+    }
+
+    /// What counts the view's changes.
+    pub(crate) fn changes(&self) -> Rc<ChangeCount> {
+        Rc::clone(&self.changes)
     }
 
     /// Lets the changes after `time` go to the sink, in addition to those that already do.
@@ -140,6 +182,9 @@ impl ViewOutput {
     }
 
     fn receive(&mut self, batch: UpdateBatch) {
+        if self.counts {
+            self.changes.updates(&batch);
+        }
         if self.is_wanted() {
             self.stash.push(batch);
         }
@@ -163,7 +208,8 @@ impl ViewOutput {
         }
     }
 
-    /// Tells the sink that the view is complete before `frontier`, and first which of its rows failed when.
+    /// Tells the sink that the view is complete before `frontier`, and first which of its rows failed when, and how
+    /// many have changed.
     ///
     /// This is not done as the output advances, because the shared indexes that the view reads may be behind.
     pub(crate) fn tell(&mut self, frontier: Time, failures: &[Failures]) {
@@ -171,6 +217,10 @@ impl ViewOutput {
             return;
         }
         self.tell_failures(frontier, failures);
+        let changed = self.changes.rows.take();
+        if changed > 0 {
+            self.sink.changed(self.worker, self.view, changed);
+        }
         self.told = frontier;
         self.sink.frontier(self.worker, self.view, frontier);
     }

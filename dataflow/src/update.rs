@@ -101,6 +101,19 @@ impl UpdateBatch {
         self.rows.num_rows() == 0
     }
 
+    /// How many rows are added and removed after `time`, equal ones each.
+    pub fn changes_after(&self, time: Time) -> u64 {
+        match (&self.times, &self.diffs) {
+            (PerRow::Same(at), _) if *at <= time => 0,
+            (PerRow::Same(_), PerRow::Same(diff)) => diff.unsigned_abs() * self.len() as u64,
+            (PerRow::Same(_), PerRow::Each(diffs)) => diffs.iter().map(|diff| diff.unsigned_abs()).sum(),
+            (PerRow::Each(times), diffs) => {
+                let later = times.iter().enumerate().filter(|(_, at)| **at > time);
+                later.map(|(row, _)| diffs.at(row).unsigned_abs()).sum()
+            }
+        }
+    }
+
     /// The updates at positions `rows`, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
         UpdateBatch { rows: take_rows(&self.rows, rows), times: self.times.take(rows), diffs: self.diffs.take(rows) }

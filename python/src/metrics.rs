@@ -106,7 +106,7 @@ impl From<metrics::SourceMetrics> for SourceMetrics {
 pub(crate) struct StreamMetrics {
     /// The stored name.
     name: String,
-    /// Changes.
+    /// Rows that its changes have added and removed since it was made.
     total_events: u64,
     /// Failing rows that the view was made to skip and left out.
     total_errors: u64,

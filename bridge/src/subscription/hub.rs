@@ -81,7 +81,7 @@ struct PendingTime {
 /// Counters of one view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ViewCounters {
-    /// Changes that closed while the view was watched.
+    /// Rows that changes have added and removed since the view was made, whether or not somebody subscribed.
     pub emitted: u64,
     /// Rows discarded from queues of readers that were too slow.
     pub discarded: u64,
@@ -329,7 +329,6 @@ impl ChannelState {
         pending.shards.sort_by_key(|(worker, _)| *worker);
         let shards: Vec<UpdateBatch> = pending.shards.into_iter().map(|(_, shard)| shard).collect();
         let closed = Arc::new(Closed::new(time, shards, Arc::clone(&channel.shape)));
-        self.emitted += closed.rows as u64;
         published.discarded += self.subscribers.iter().map(|queue| queue.push(&closed)).sum::<usize>();
     }
 
@@ -377,9 +376,16 @@ impl ChannelState {
         }
     }
 }
+
 impl ChangeSink for Hub {
     fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
         self.take_changes(worker, view, time, changes);
+    }
+
+    fn changed(&self, _worker: usize, view: ViewId, rows: u64) {
+        if let Some(channel) = self.channel(view) {
+            channel.state.lock().emitted += rows;
+        }
     }
 
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time) {

@@ -175,6 +175,19 @@ impl Chunk {
         self.start..self.end
     }
 
+    /// How many rows are added and removed after `time`, equal ones each.
+    pub(crate) fn changes_after(&self, time: Time) -> u64 {
+        let Updates { times, diffs, .. } = &*self.updates;
+        match (times.constant(), diffs.constant()) {
+            (Some(at), _) if at <= time => 0,
+            (Some(_), Some(diff)) => diff.unsigned_abs() * self.range().len() as u64,
+            _ => {
+                let later = self.range().filter(|row| times.at(*row) > time);
+                later.map(|row| diffs.at(row).unsigned_abs()).sum()
+            }
+        }
+    }
+
     /// The updates of each time on their own.
     pub(crate) fn by_time(&self) -> Vec<(Time, Chunk)> {
         if let Some(time) = self.updates.times.constant() {

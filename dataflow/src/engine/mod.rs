@@ -50,6 +50,12 @@ pub trait ChangeSink: Send + Sync {
     /// calls, all before `frontier` passes `time`; no row is both inserted and removed, over all calls.
     fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch);
 
+    /// How many rows a view's changes have added and removed on this worker since the last call, whether or not the
+    /// view is watched; the contents it was made over are not among them. A view that keeps an arrangement of its rows
+    /// counts net changes of each time; others count what comes, before equal rows of one time cancel out. Called
+    /// before `frontier` passes the times they are of.
+    fn changed(&self, _worker: usize, _view: ViewId, _rows: u64) {}
+
     /// All times of the view before `frontier` are closed on this worker (`u64::MAX`: the view has ended).
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time);
 

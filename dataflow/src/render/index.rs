@@ -24,7 +24,7 @@ pub(crate) fn render(index: &IndexPlan, scope: Scope<'_, Time>, opening: Time) -
     let work = context.work("index");
     let layout = Layout::new(index.plan.schema(), &index.key, &index.value).expect("the plan was checked");
     let arranged = arrange(rows, &layout, "Index", work);
-    let frontiers = vec![track(arranged.stream)];
+    let frontiers = vec![track(arranged.stream, |_| {})];
     let Context { inputs, work, failures, .. } = context;
     let built = Built { inputs, frontiers, traces: Vec::new(), sizes: Vec::new(), work };
     RenderedIndex { built, trace: arranged.trace, failures }

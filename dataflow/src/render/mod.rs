@@ -25,7 +25,7 @@ use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
 use crate::check::checked;
 use crate::input::CollectionInput;
-use crate::output::{self, Frontier, ViewOutput, track};
+use crate::output::{self, ChangeCount, Frontier, ViewOutput, track};
 use crate::plan::{
     ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
     source_text,
@@ -72,17 +72,19 @@ pub(crate) fn view(
     (context.imports, context.covered) = (imports, covered);
     let rows = node(&mut context, plan.output.node);
     let mut frontiers = vec![output.frontier()];
+    let changes = output.changes();
     let output = Rc::new(RefCell::new(output));
     output::attach(rows.clone(), Rc::clone(&output), context.work("output"));
-    let state = state(&mut context, rows, &mut frontiers);
+    let state = state(&mut context, rows, changes, &mut frontiers);
     let Context { inputs, traces, sizes, work, failures, .. } = context;
     Rendered { built: Built { inputs, frontiers, traces, sizes, work }, output, failures, state }
 }
 
-/// What the view keeps for reads.
+/// What the view keeps for reads; `changes` counts what an arrangement takes in.
 fn state<'s>(
     context: &mut Context<'s, '_>,
     rows: Updates<'s>,
+    changes: Rc<ChangeCount>,
     frontiers: &mut Vec<Frontier>,
 ) -> Option<Box<dyn ViewState>> {
     let plan = context.plan;
@@ -92,7 +94,9 @@ fn state<'s>(
             let layout = layout_by(plan.schema(), key).expect("the plan was checked");
             let work = context.work("kept rows");
             let arranged = arrange(rows, &layout, "Output", work);
-            frontiers.push(track(arranged.stream));
+            frontiers.push(track(arranged.stream, move |spans| {
+                spans.iter().filter_map(|span| span.inner.as_ref()).for_each(|batch| changes.arranged(batch));
+            }));
             Some(Box::new(ArrangementState::new(arranged.trace, layout, Arc::clone(plan.schema()), key)))
         }
         OutputState::Reduce(id) => {

@@ -47,6 +47,33 @@ fn changes_of_a_linear_view_leave_by_time() {
 }
 
 #[test]
+fn changes_are_counted_whether_or_not_the_view_is_watched() {
+    for workers in [1, 2, 4] {
+        let (engine, recorder) = start(workers);
+        let kept = || {
+            let mut plan = PlanBuilder::default();
+            let input = plan.relation(1, 2);
+            plan.finish(input, OutputState::Arrangement { key: vec![0, 1] })
+        };
+        for (view, plan) in [(1, everything()), (2, everything()), (3, kept()), (4, kept())] {
+            let contents = vec![(RelationId(1), vec![insert(&[&[0, 0], &[5, 5]])])];
+            engine.install(ViewId(view), plan, contents).expect("a good plan");
+        }
+        engine.watch(ViewId(2), true).expect("installed");
+        engine.watch(ViewId(4), true).expect("installed");
+        engine.commit(change(1, insert(&[&[1, 1], &[2, 2]]))).expect("runs");
+        settle(&engine);
+        let row = |value| vec![Some(value), Some(value)];
+        let updates = [(row(1), -1), (row(3), 2), (row(5), -1), (row(5), 1)];
+        engine.commit(change(1, batch(2, &updates))).expect("runs");
+        settle(&engine);
+        let counts = [1, 2, 3, 4].map(|view| recorder.counted(view));
+        assert_eq!(counts, [2 + 5, 2 + 5, 2 + 3, 2 + 3], "an arrangement nets equal rows, and contents are no changes");
+        engine.shutdown();
+    }
+}
+
+#[test]
 fn changes_before_watching_and_after_unwatching_are_not_delivered() {
     let (engine, recorder) = start(2);
     engine.install(ViewId(1), everything(), vec![(RelationId(1), vec![insert(&[&[0, 0]])])]).expect("a good plan");

@@ -148,6 +148,77 @@ def test_counters_of_a_source(conn: laminardb.Connection) -> None:
     assert metrics.total_cycles == conn.current_time
 
 
+def test_changes_of_a_view_count_without_a_subscriber(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"g": "string"})
+    conn.insert("t", {"g": "z"})
+    conn.execute("CREATE MATERIALIZED VIEW v AS SELECT g, count(*) AS n FROM t GROUP BY g")
+    conn.insert("t", {"g": ["a", "b"]})
+    conn.wait()
+    conn.insert("t", {"g": "a"})
+    conn.wait()
+    metrics = conn.stream_metrics("v")
+    assert metrics is not None
+    # Two groups, then the old and the new count of one.
+    assert metrics.total_events == 4
+    assert conn.metrics().total_events_emitted == 4
+    subs = [conn.subscribe_stream("v") for _ in range(3)]
+    conn.insert("t", {"g": "c"})
+    conn.shutdown()
+    assert conn.stream_metrics("v").total_events == 5  # type: ignore[union-attr]
+    assert [len(sub.next()) for sub in subs] == [1, 1, 1]  # type: ignore[arg-type]
+
+
+COUNTED = {
+    "source": "SELECT a FROM s WHERE a > 1",
+    "key of a table": "SELECT id, x FROM t WHERE x < 9",
+    "group": "SELECT x, count(*) AS n FROM t GROUP BY x",
+    "all rows": "SELECT count(*) AS n, sum(x) AS y FROM t",
+    "distinct": "SELECT DISTINCT a FROM s",
+    "join": "SELECT a, x FROM s JOIN t ON a = id",
+    "outer join": "SELECT a, x FROM s LEFT JOIN t ON a = id",
+    "top k": "SELECT id, x FROM t ORDER BY x DESC, id LIMIT 2",
+    "sums of a view": "SELECT sum(n) AS m FROM (SELECT x, count(*) AS n FROM t GROUP BY x)",
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_changes_are_those_that_a_subscriber_gets(name: str, workers: int) -> None:
+    with laminardb.open(":memory:", config=laminardb.LaminarConfig(workers=workers)) as conn:
+        conn.execute("CREATE SOURCE s (a BIGINT)")
+        conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, x BIGINT)")
+        conn.insert("s", {"a": [1, 2, 3]})
+        conn.insert("t", {"id": [1, 2, 3], "x": [7, 7, 8]})
+        for view in ("watched", "unwatched"):
+            conn.execute(f"CREATE MATERIALIZED VIEW {view} AS {COUNTED[name]}")
+        sub = conn.subscribe_stream("watched")
+        for write in (
+            lambda: conn.insert("s", {"a": [2, 2, 4]}),
+            lambda: conn.insert("t", {"id": [2, 4, 5], "x": [8, 7, 9]}),
+            lambda: conn.execute("UPDATE t SET x = x + 1"),
+            lambda: conn.delete("t", {"id": [1, 5]}),
+        ):
+            write()
+            conn.wait()
+        conn.shutdown()
+        counts = [metrics.total_events for metrics in conn.all_stream_metrics()]
+        assert counts == [sum(len(batch) for batch in sub)] * 2
+        assert counts[0] > 0
+        assert conn.metrics().total_events_emitted == sum(counts)
+
+
+def test_changes_of_what_keeps_no_rows_count_before_equal_ones_cancel_out(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, x BIGINT, y BIGINT)")
+    conn.insert("t", {"id": [1, 2], "x": [5, 5], "y": [1, 2]})
+    conn.execute("CREATE STREAM passed AS SELECT x FROM t")
+    conn.execute("CREATE STREAM kept AS SELECT DISTINCT x FROM t")
+    sub = conn.subscribe_stream("passed")
+    conn.execute("UPDATE t SET y = 0 WHERE id = 1")
+    conn.shutdown()
+    assert list(sub) == []
+    assert [metrics.total_events for metrics in conn.all_stream_metrics()] == [2, 0]
+
+
 def test_pending_and_capacity_are_those_of_the_slowest_subscriber(conn: laminardb.Connection) -> None:
     conn.create_table("t", {"a": "int64"})
     conn.execute("CREATE STREAM v AS SELECT a FROM t")

@@ -230,6 +230,7 @@ type Delivered = Vec<(usize, Time, Bag)>;
 #[derive(Default)]
 pub(crate) struct Recorder {
     changes: Mutex<BTreeMap<ViewId, Delivered>>,
+    counts: Mutex<BTreeMap<ViewId, u64>>,
     frontiers: Mutex<BTreeMap<(ViewId, usize), Time>>,
     stopped: Mutex<Vec<String>>,
 }
@@ -260,6 +261,11 @@ impl Recorder {
         sum
     }
 
+    /// How many rows the changes of a view add and remove, watched or not.
+    pub(crate) fn counted(&self, view: u64) -> u64 {
+        *self.counts.lock().expect("no test panics").get(&ViewId(view)).unwrap_or(&0)
+    }
+
     /// The frontier of a view on a worker.
     pub(crate) fn frontier(&self, view: u64, worker: usize) -> Time {
         *self.frontiers.lock().expect("no test panics").get(&(ViewId(view), worker)).unwrap_or(&0)
@@ -268,6 +274,7 @@ impl Recorder {
     /// Starts over, so that ids can be used again.
     pub(crate) fn forget(&self) {
         self.changes.lock().expect("no test panics").clear();
+        self.counts.lock().expect("no test panics").clear();
         self.frontiers.lock().expect("no test panics").clear();
     }
 
@@ -284,6 +291,10 @@ impl ChangeSink for Recorder {
         let mut bag = Bag::new();
         add(&mut bag, &changes.rows, &changes.diffs);
         self.changes.lock().expect("no test panics").entry(view).or_default().push((worker, time, bag));
+    }
+
+    fn changed(&self, _: usize, view: ViewId, rows: u64) {
+        *self.counts.lock().expect("no test panics").entry(view).or_default() += rows;
     }
 
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time) {
