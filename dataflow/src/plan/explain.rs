@@ -38,8 +38,7 @@ impl DataflowPlan {
                 Some(readers) if readers.is_empty() => String::new(),
                 Some(readers) => format!(", shared with {}", readers.join(", ")),
                 None => {
-                    // The operators under it are above.
-                    rows.truncate(1);
+                    rows.truncate(self.linear_lines(*input) + 1);
                     ", its own".to_owned()
                 }
             };
@@ -49,6 +48,14 @@ impl DataflowPlan {
             }
         }
         lines.concat()
+    }
+
+    /// The lines of the filters and projections at the top of a node.
+    fn linear_lines(&self, id: NodeId) -> usize {
+        match &self.node(id).operator {
+            Operator::Linear { input, steps } => steps.len() + self.linear_lines(*input),
+            _ => 0,
+        }
     }
 
     /// The texts of the shared indexes that the view reads; two are equal exactly when the indexes are the same.

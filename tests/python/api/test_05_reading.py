@@ -108,8 +108,8 @@ def test_explain_shows_operators_keys_and_shared_arrangements(sensors: laminardb
     assert ", shared with j" in sensors.explain(join)
     assert "shared" not in first
     counts = "SELECT device, count(*) AS n FROM sensors GROUP BY device"
-    plan = sensors.explain(f"SELECT a.ts FROM sensors a JOIN ({counts}) b ON a.device = b.device")
-    assert "Arrangement of Reduce by [device]" in plan
+    plan = sensors.explain(f"SELECT a.ts, n FROM sensors a JOIN ({counts}) b ON a.device = b.device")
+    assert "Arrangement of Filter device IS NOT NULL of Reduce by [device]" in plan
     assert ", its own" in plan
 
 
