@@ -29,6 +29,7 @@ EXPORTED = [
     "QueryResult",
     "ChangeBatch",
     "ExecuteResult",
+    "CheckpointResult",
     "Subscription",
     "AsyncSubscription",
     "StreamSubscription",
@@ -67,7 +68,7 @@ EXPORTED = [
 
 def test_exported_names() -> None:
     assert set(EXPORTED) <= set(laminardb.__all__)
-    assert set(laminardb.__all__) - set(EXPORTED) <= {"types", "CheckpointResult"}
+    assert set(laminardb.__all__) - set(EXPORTED) <= {"types"}
     assert laminardb.BatchWriter is laminardb.Writer
     assert laminardb.Config is laminardb.LaminarConfig
     assert laminardb.codes is codes
