@@ -331,6 +331,21 @@ def test_a_watermark_moves_at_once(sensors: laminardb.Connection) -> None:
     assert sensors.pipeline_watermark == sensors.stats("sensors")["watermark"] == 42
 
 
+def test_checkpoints_hold_the_database_and_restore_brings_it_back(tmp_path: Path) -> None:
+    config = laminardb.LaminarConfig(storage_dir=str(tmp_path / "images"), checkpoint_interval_ms=0)
+    with laminardb.open(":memory:", config=config) as conn:
+        conn.create_table("t", {"a": "int64"})
+        conn.execute("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
+        conn.insert("t", {"a": [1, 2]})
+        taken = conn.checkpoint()
+        conn.insert("t", {"a": 3})
+        conn.execute("RESTORE FROM CHECKPOINT LATEST")
+        assert (conn.sql("SELECT a FROM t").fetchall(), conn.sql("SELECT n FROM v").fetchone()) == ([(1,), (2,)], (2,))
+    with laminardb.open(":memory:", config=config) as again:
+        assert again.restore() == taken
+        assert again.sql("SELECT n FROM v").fetchone() == (2,)
+
+
 def test_nothing_lives_on_after_shutdown_and_close(sensors: laminardb.Connection) -> None:
     w, sub = sensors.writer("sensors"), sensors.subscribe_stream("sensors")
     sensors.shutdown()
