@@ -50,3 +50,14 @@ def test_what_the_migration_page_says_is_not_built_is_not_there(tmp_path: Path) 
     assert [name for name in named if name != "open" and hasattr(laminardb.Connection, name)] == []
     with laminardb.open(str(tmp_path / "data")):
         assert list(tmp_path.iterdir()) == [], "a path is durable: the pages must say so"
+
+
+def test_every_test_that_the_list_of_promises_names_is_there() -> None:
+    tests = ROOT / "tests" / "python"
+    text = (tests / "api" / "README.md").read_text()
+    code = "\n".join(path.read_text() for path in tests.rglob("*.py"))
+    named = set(re.findall(r"::(\w+)", text))
+    assert len(named) > 250
+    assert sorted(named - set(re.findall(r"(?:def|class) (\w+)", code))) == []
+    files = set(re.findall(r"(?:api/)?test_\w+\.py", text))
+    assert [name for name in sorted(files) if not (tests / name).exists()] == []
