@@ -107,10 +107,10 @@ fn definitions_race_with_writes_and_reads() {
 }
 
 /// Calls until the session ends; the code of that error.
-fn until_the_end(mut call: impl FnMut() -> Result<(), Error>) -> u16 {
+fn until_the_end(mut call: impl FnMut() -> Result<(), Error>) -> Error {
     loop {
         if let Err(error) = call() {
-            return error.code();
+            return error;
         }
     }
 }
@@ -128,7 +128,7 @@ fn every_waiting_call_ends_with_the_session() {
         .expect("good statements");
         let subscription = session.subscribe(Target::Relation("n"), SubscribeOptions::default()).expect("subscribed");
         let begun = Barrier::new(8);
-        let codes = std::thread::scope(|scope| {
+        let errors = std::thread::scope(|scope| {
             let (run, session, begun) = (&run, &session, &begun);
             let calling = |call: Box<dyn FnMut() -> Result<(), Error> + Send>| {
                 scope.spawn(move || {
@@ -166,7 +166,7 @@ fn every_waiting_call_ends_with_the_session() {
             callers.map(|caller| caller.join().expect("no panic"))
         });
         let code = if close { 101 } else { 901 };
-        assert_eq!(codes, [code; 6], "close {close}, workers {workers}");
+        assert_eq!(errors.each_ref().map(Error::code), [code; 6], "close {close}, workers {workers}: {errors:?}");
     }
 }
 
