@@ -58,7 +58,7 @@ enum Reported {
     /// There was none.
     Nothing,
     Progress,
-    /// There was, and the next commit is among the commands for it.
+    /// All there was to do is done, and the next commit is among the commands for it.
     NextCommit,
 }
 
@@ -127,7 +127,7 @@ impl<'t> Worker<'t> {
             match self.report_progress() {
                 Reported::Nothing => {}
                 Reported::Progress => busy = true,
-                // Nothing before it is left to be stepped.
+                // A step would find nothing to do. (While a view takes in its contents it would.)
                 Reported::NextCommit => continue,
             }
             if self.ending && self.is_finished() {
@@ -269,11 +269,8 @@ impl<'t> Worker<'t> {
             return Reported::Nothing;
         }
         self.reported = (paced, complete);
-        if self.shared.progress(self.timely.index(), paced, complete) {
-            Reported::NextCommit
-        } else {
-            Reported::Progress
-        }
+        let sent = self.shared.progress(self.timely.index(), paced, complete);
+        if sent && complete > self.closed { Reported::NextCommit } else { Reported::Progress }
     }
 
     fn report(&self) -> EngineReport {
