@@ -448,14 +448,15 @@ impl Shared {
         }
     }
 
-    /// A call that was under way when the session was closed fails as one that comes later does.
+    /// A call that was under way when the session was closed fails as one that comes later does, whatever it found
+    /// missing.
     fn ended_as<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match result {
-            Err(Error::Shutdown) => {
+            Ok(_) | Err(Error::Interrupted) => result,
+            Err(error) => {
                 self.check_open()?;
-                Err(Error::Shutdown)
+                Err(error)
             }
-            other => other,
         }
     }
 

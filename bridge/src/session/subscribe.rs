@@ -294,8 +294,6 @@ impl Shared {
         let schema = Arc::clone(followed.shape.schema());
         let Some(starting) = Starting::new(&self.hub, id, schema, options.max_pending) else {
             self.release(id, anonymous);
-            // A session that is closed forgets its views at any moment.
-            self.check_open()?;
             return Err(Error::Internal(format!("view {} is not in the hub", followed.name)));
         };
         let cancel = starting.canceller();
