@@ -423,3 +423,27 @@ fn a_limit_below_a_join_is_of_the_sorted_rows() {
         }
     }
 }
+
+#[test]
+fn a_subquery_without_a_row_is_null_though_its_column_cannot_be() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (k BIGINT PRIMARY KEY, w BIGINT NOT NULL); CREATE TABLE s (a BIGINT)");
+    database.run("INSERT INTO t VALUES (1, 10), (2, 20); INSERT INTO s VALUES (1), (2), (3)");
+    assert_eq!(database.bag("SELECT a FROM s WHERE (SELECT k FROM t WHERE k = 99) IS NULL"), Bag::of(["1", "2", "3"]));
+    assert_eq!(database.rows("SELECT (SELECT k FROM t WHERE k = 99) IS NULL"), ["true"]);
+    assert_eq!(database.rows("SELECT (SELECT w FROM t WHERE k = 2) IS NULL"), ["false"]);
+    let case = "SELECT CASE WHEN (SELECT k FROM t WHERE k = 99) IS NULL THEN 'none' ELSE 'some' END";
+    assert_eq!(database.rows(case), ["none"]);
+    assert_eq!(database.rows("SELECT a, (SELECT k FROM t WHERE k = 99) AS z FROM s WHERE a = 1"), ["1 | NULL"]);
+    assert_eq!(database.rows("SELECT coalesce((SELECT k FROM t WHERE k = 99), -1)"), ["-1"]);
+    let missing = "SELECT count(*) AS n FROM (SELECT a, (SELECT w FROM t WHERE k = a LIMIT 1) AS z FROM s) AS x \
+                   WHERE z IS NULL";
+    assert_eq!(database.rows(missing), ["1"]);
+    database.run(&format!("CREATE MATERIALIZED VIEW v AS {missing}"));
+    assert_eq!(database.rows("SELECT n FROM v"), ["1"]);
+    database.run("INSERT INTO t VALUES (3, 30)");
+    assert_eq!(database.rows("SELECT n FROM v"), ["0"]);
+    let view = "CREATE MATERIALIZED VIEW w AS SELECT a FROM s WHERE (SELECT k FROM t WHERE k = 99) IS NULL";
+    let (code, text) = database.refused(view);
+    assert_eq!(code, 600, "{text}");
+}

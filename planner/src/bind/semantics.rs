@@ -1,36 +1,39 @@
 //! Our semantics in place of DataFusion's, on a plan whose types are coerced.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, cast};
 
+use crate::decorrelate::is_one_row;
 use crate::error::PlanError;
-use crate::function::divisor;
+use crate::function::{divisor, may_be_null};
 
 /// Replaces what DataFusion computes otherwise than we do, and refuses what it computes wrongly.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    let mut divides = false;
+    let mut may_be_null = false;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                divides |= is_division(expr);
+                may_be_null |= is_division(expr) || is_scalar_subquery(expr);
                 refuse_wrong(expr)?;
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    if !divides {
+    if !may_be_null {
         return Ok(plan);
     }
-    // A quotient that can be NULL makes columns nullable in all plans above.
+    // What can be NULL makes columns nullable in all plans above.
     let marked = plan.transform_up_with_subqueries(|node| {
         // The name of an aggregate shows the mark in its FILTER.
         let names = NamePreserver::new(&node);
         let marked = node.map_expressions(|expr| {
             let name = names.save(&expr);
-            Ok(expr.transform_up(mark_divisor)?.update_data(|expr| name.restore(expr)))
+            Ok(expr.transform_up(mark)?.update_data(|expr| name.restore(expr)))
         })?;
         marked.map_data(LogicalPlan::recompute_schema)
     })?;
@@ -62,16 +65,29 @@ fn is_division(expr: &Expr) -> bool {
     }
 }
 
-/// Lets DataFusion know that division by zero gives NULL.
+/// Whether this is a subquery for a value, which is NULL where it has no row.
+fn is_scalar_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarSubquery(subquery) if !is_one_row(&subquery.subquery))
+}
+
+/// Lets DataFusion know that division by zero gives NULL, and a subquery without a row.
 ///
-/// It would take `a / b IS NULL` for false where neither `a` nor `b` can be NULL.
-fn mark_divisor(expr: Expr) -> PlanResult<Transformed<Expr>> {
-    if !is_division(&expr) {
-        return Ok(Transformed::no(expr));
-    }
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
-    let right = Box::new(divisor(*right));
-    Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+/// It would take `a / b IS NULL` for false where neither `a` nor `b` can be NULL, and `(SELECT a ...) IS NULL` where `a`
+/// cannot.
+fn mark(expr: Expr) -> PlanResult<Transformed<Expr>> {
+    let marked = match expr {
+        expr if is_scalar_subquery(&expr) => may_be_null(expr),
+        // The column may be such a value.
+        Expr::OuterReferenceColumn(field, column) => {
+            Expr::OuterReferenceColumn(Arc::new(field.as_ref().clone().with_nullable(true)), column)
+        }
+        expr if !is_division(&expr) => return Ok(Transformed::no(expr)),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            Expr::BinaryExpr(BinaryExpr { left, op, right: Box::new(divisor(*right)) })
+        }
+        other => return Ok(Transformed::no(other)),
+    };
+    Ok(Transformed::yes(marked))
 }
 
 /// Casts output columns of types that are only DataFusion's to those of ours.

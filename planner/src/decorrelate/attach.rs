@@ -9,6 +9,7 @@ use crate::decorrelate::domain::Domain;
 use crate::decorrelate::outer_reference::{references, subquery_of};
 use crate::decorrelate::three_valued::with_exists;
 use crate::decorrelate::{Decorrelation, column};
+use crate::function::without_may_be_null;
 
 impl Decorrelation {
     /// `expr` over `input`, with its subqueries as columns that are joined to `input`.
@@ -16,9 +17,11 @@ impl Decorrelation {
         let expr = with_exists(expr, input.schema())?;
         let mut input = input;
         let expr = expr.transform_down(|expr| {
-            let Some(subquery) = subquery_of(&expr) else { return Ok(Transformed::no(expr)) };
+            // A column of a left join says itself that it may be NULL.
+            let unmarked = without_may_be_null(&expr);
+            let Some(subquery) = subquery_of(unmarked) else { return Ok(Transformed::no(expr)) };
             let plan = subquery.subquery.as_ref().clone();
-            let replaced = match &expr {
+            let replaced = match unmarked {
                 Expr::Exists(exists) => {
                     let found = match self.attach_keys(&mut input, &plan)? {
                         Some(found) => found,
@@ -91,6 +94,11 @@ enum Rows {
     One,
     AtMostOne,
     Any,
+}
+
+/// Whether a subquery has one row for every row of the outer query.
+pub(crate) fn is_one_row(plan: &LogicalPlan) -> bool {
+    matches!(rows(plan), Rows::One)
 }
 
 fn rows(plan: &LogicalPlan) -> Rows {

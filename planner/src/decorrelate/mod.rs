@@ -30,6 +30,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection
 use crate::PlanError;
 use crate::decorrelate::outer_reference::has_subquery;
 
+pub(crate) use crate::decorrelate::attach::is_one_row;
+
 /// `plan` without subqueries, but for those that are left as they are: scalar ones that refer to nothing outside and
 /// may have several rows.
 pub fn decorrelate(plan: LogicalPlan) -> std::result::Result<LogicalPlan, PlanError> {
