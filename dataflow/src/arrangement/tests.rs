@@ -1,3 +1,5 @@
+//! Chunks, cursors, batchers and whole arrangements against a map from update to diff.
+
 use std::collections::{BTreeMap, VecDeque};
 
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};

@@ -1,3 +1,5 @@
+//! Row bytes: which values are equal, how rows come back, and hashes that never change.
+
 use arrow::array::{BooleanArray, Float64Array, Int64Array, ListArray, StringArray};
 use arrow::datatypes::{Field, Fields, Int64Type};
 

@@ -1,3 +1,5 @@
+//! Where binding is ours: divisions, what DataFusion gets wrong, parameters.
+
 use datafusion::logical_expr::LogicalPlan;
 
 use std::sync::Arc;

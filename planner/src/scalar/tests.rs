@@ -1,3 +1,5 @@
+//! Scalars row by row: outcomes that depend on the row alone, and casts as DuckDB does them.
+
 use std::sync::Arc;
 
 use arrow::array::{

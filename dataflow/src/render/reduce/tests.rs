@@ -1,3 +1,5 @@
+//! GROUP BY against groups aggregated anew, and what its state holds and touches.
+
 use arrow::array::Int64Array;
 use arrow::datatypes::DataType::{self, Boolean, Float64, Int64, Utf8};
 use timely::container::NoopBuilder;

@@ -1,3 +1,5 @@
+//! Semi and anti joins against a look at every row of the other side.
+
 use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! EXCEPT and INTERSECT against their definition, row by row.
+
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 
 use super::*;

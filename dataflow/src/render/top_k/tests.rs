@@ -1,3 +1,5 @@
+//! Top-k against groups that are sorted and cut.
+
 use std::cmp::Ordering;
 
 use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};

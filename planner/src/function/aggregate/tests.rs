@@ -1,3 +1,5 @@
+//! Our aggregates in queries that run once: types, overflow, DISTINCT, moving frames.
+
 use arrow::array::{Int32Array, Int64Array, UInt32Array};
 use arrow::datatypes::{Field, Schema};
 use datafusion::physical_expr::PhysicalExpr;
