@@ -3,6 +3,7 @@
 //! The layer is thin and every class is frozen: values are converted, errors become exceptions, and whatever may wait
 //! does so with the interpreter lock released, through one door (`detach.rs`).
 
+mod argument;
 mod capsule;
 mod catalog;
 mod checkpoint;
@@ -11,6 +12,7 @@ mod detach;
 mod error;
 mod fork;
 mod metrics;
+mod open;
 mod params;
 mod result;
 mod schema;
@@ -56,6 +58,6 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<metrics::PipelineMetrics>()?;
     module.add_class::<metrics::SourceMetrics>()?;
     module.add_class::<metrics::StreamMetrics>()?;
-    module.add_function(wrap_pyfunction!(session::open, module)?)?;
-    module.add_function(wrap_pyfunction!(session::connect, module)?)
+    module.add_function(wrap_pyfunction!(open::open, module)?)?;
+    module.add_function(wrap_pyfunction!(open::connect, module)?)
 }

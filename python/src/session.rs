@@ -1,20 +1,22 @@
 //! `Connection`: the methods of a database, each a thin call of the engine's session.
+//!
+//! PyO3 takes the methods of a class in one block, and their docstrings are the reference with its examples; so this
+//! file is long. What is not a method is in other files.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use laminardb_bridge::catalog::Entry;
 use laminardb_bridge::session::Target as Subscribed;
 use laminardb_bridge::store::Operation;
 use laminardb_bridge::subscription::FailedRow;
 use laminardb_bridge::{Error, Params, RestoreFrom, Session, SessionConfig, SubscribeOptions};
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use crate::argument::{key_columns, seconds, text};
 use crate::capsule::pyarrow_schema;
 use crate::catalog::{PipelineTopology, QueryInfo, SinkInfo, SourceInfo, StreamInfo, is_base, is_stream};
 use crate::checkpoint::{self, CheckpointResult};
@@ -99,14 +101,6 @@ fn feed(py: Python<'_>, session: &Session, target: Subscribed<'_>, options: Subs
 fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {
     let default = SubscribeOptions::default();
     SubscribeOptions { snapshot, max_pending: max_pending.unwrap_or(default.max_pending) }
-}
-
-/// The text of a string, which Python lets hold what is no Unicode text.
-fn text<'a>(data: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
-    data.to_str().map_err(|_| {
-        let detail = "the text has half of a surrogate pair, which is no text".to_owned();
-        raised(data.py(), &Error::BatchSchemaMismatch(detail))
-    })
 }
 
 #[pymethods]
@@ -931,55 +925,4 @@ impl Connection {
 /// The Python half of what is awaited.
 fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import(intern!(py, "laminardb._aio"))
-}
-
-/// A timeout in seconds; None is no limit.
-fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
-    match timeout {
-        None => Ok(None),
-        Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
-            Err(PyValueError::new_err(format!("timeout must not be negative: {seconds}")))
-        }
-        // Too long to be represented is no limit.
-        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).ok()),
-    }
-}
-
-/// The key columns: a name, or a list of names.
-fn key_columns(key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-    if let Ok(name) = key.cast::<PyString>() {
-        return Ok(vec![name.to_str()?.to_owned()]);
-    }
-    match key.cast::<PyList>() {
-        Ok(names) => names.extract(),
-        Err(_) => Err(PyTypeError::new_err("primary_key is a column name or a list of column names")),
-    }
-}
-
-/// Opens a database in memory, private to the connection.
-///
-/// `path` is `":memory:"`, or any path: durability is not built yet, and a path behaves as memory, but that
-/// checkpoints go there. `config` is a `LaminarConfig`. `TypeError` for other values.
-///
-/// >>> with laminardb.open(":memory:") as db:
-/// ...     print(db)
-/// Connection(open)
-#[pyfunction]
-#[pyo3(signature = (path, *, config=None))]
-pub(crate) fn open(py: Python<'_>, path: PathBuf, config: Option<PyRef<'_, LaminarConfig>>) -> PyResult<Connection> {
-    // Durability is not built yet: every path is a private database in memory; only checkpoints go there.
-    let in_memory = path.as_os_str().is_empty() || path.as_os_str() == ":memory:";
-    Connection::open(py, (!in_memory).then_some(path), config.as_deref())
-}
-
-/// Opens a database by its address.
-///
-/// Remote connections are not built yet: every address gives a private database in memory.
-///
-/// >>> laminardb.connect("laminar://localhost:5432/mydb").close()
-#[pyfunction]
-pub(crate) fn connect(py: Python<'_>, uri: &str) -> PyResult<Connection> {
-    // Remote connections are not built yet: every address is a private database in memory.
-    let _reserved = uri;
-    Connection::open(py, None, None)
 }

@@ -1,0 +1,41 @@
+//! Arguments of calls, as the engine takes them.
+
+use std::time::Duration;
+
+use laminardb_bridge::Error;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use crate::error::raised;
+
+/// The text of a string, which Python lets hold what is no Unicode text.
+pub(crate) fn text<'a>(data: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    data.to_str().map_err(|_| {
+        let detail = "the text has half of a surrogate pair, which is no text".to_owned();
+        raised(data.py(), &Error::BatchSchemaMismatch(detail))
+    })
+}
+
+/// A timeout in seconds; None is no limit.
+pub(crate) fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
+    match timeout {
+        None => Ok(None),
+        Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
+            Err(PyValueError::new_err(format!("timeout must not be negative: {seconds}")))
+        }
+        // Too long to be represented is no limit.
+        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).ok()),
+    }
+}
+
+/// The key columns: a name, or a list of names.
+pub(crate) fn key_columns(key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if let Ok(name) = key.cast::<PyString>() {
+        return Ok(vec![name.to_str()?.to_owned()]);
+    }
+    match key.cast::<PyList>() {
+        Ok(names) => names.extract(),
+        Err(_) => Err(PyTypeError::new_err("primary_key is a column name or a list of column names")),
+    }
+}
