@@ -28,6 +28,16 @@ def test_its_python_blocks_run_and_print_what_their_comments_say(page: str, caps
     assert printed > 0
 
 
+def test_the_statements_of_the_sql_page_run_in_its_order(conn: laminardb.Connection) -> None:
+    blocks = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "sql.md").read_text(), re.DOTALL)
+    statements = [statement for block in blocks for statement in block.split(";\n") if statement.strip()]
+    assert len(statements) > 15
+    for statement in statements:
+        conn.execute(statement)
+    assert conn.tables() == ["devices", "copied"]
+    assert conn.sql("SELECT * FROM devices").fetchall() == [("a", "hall")]
+
+
 def test_the_page_names_every_method_of_a_connection() -> None:
     text = (ROOT / "docs" / "python.md").read_text()
     members = [name for name in dir(laminardb.Connection) if not name.startswith("_")]
@@ -35,7 +45,7 @@ def test_the_page_names_every_method_of_a_connection() -> None:
     assert [name for name in members if not re.search(rf"\b{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", (*PAGES, "sql.md"))
 def test_the_readme_links_it_and_its_links_lead_somewhere(page: str) -> None:
     assert f"(docs/{page})" in (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / page).read_text()):
