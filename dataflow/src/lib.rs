@@ -3,7 +3,8 @@
 //! The nouns, used in this sense everywhere:
 //!
 //! * an **update** is (row, time, diff): at `time` the multiplicity of `row` changes by `diff`;
-//! * a **time** is a `u64`, one per commit, totally ordered; it is *closed* once no update of it can come any more;
+//! * a **time** is a `u64`, totally ordered, of one commit or of several that came while the workers were busy; it is
+//!   *closed* once no update of it can come any more;
 //! * the **frontier** of a stream is its least time that is not closed;
 //! * an **arrangement** is the indexed, compacted history of a collection, shared by all who read it.
 //!
@@ -74,7 +75,7 @@ pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport}
 pub use scalar::{Evaluated, RowError, Scalar};
 pub use update::{Diffs, UpdateBatch};
 
-/// Logical time: one per commit, from 1; 0 is before everything.
+/// Logical time, from 1: of one commit, or of several that came while the workers were busy; 0 is before everything.
 pub type Time = u64;
 /// Change of a row's multiplicity.
 pub type Diff = i64;

@@ -1,4 +1,4 @@
-//! `CheckpointResult`: the id of an image, which is as good as the id itself.
+//! Checkpoints as Python asks for them and sees them: `CheckpointResult`, and what the configuration means.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ pub(crate) struct LaminarConfig {
     /// Milliseconds between checkpoints; None when there are none, 0 when only on request.
     #[pyo3(get)]
     checkpoint_interval_ms: Option<u64>,
-    /// Rows of a relation beyond which some may be kept in files.
+    /// Rows of a relation beyond which some could be kept in files: not built, so without effect.
     #[pyo3(get)]
     table_spill_threshold: u64,
     /// Number of dataflow worker threads, from 1 to 256.
@@ -70,7 +70,7 @@ impl LaminarConfig {
         })
     }
 
-    /// Where durable state is kept, or None.
+    /// The directory of checkpoints; None: the path of the database, or `data` in the working directory.
     #[getter]
     fn storage_dir(&self) -> PyResult<Option<&str>> {
         let Some(path) = &self.storage_dir else { return Ok(None) };
@@ -104,7 +104,7 @@ impl LaminarConfig {
         self.checkpoint_interval_ms
     }
 
-    /// Where durable state is kept, if that was said.
+    /// The directory of checkpoints, if that was said.
     pub(crate) fn storage_path(&self) -> Option<&Path> {
         self.storage_dir.as_deref()
     }

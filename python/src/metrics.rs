@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 pub(crate) struct PipelineMetrics {
     /// Rows in accepted writes, over all sources and tables.
     total_events_ingested: u64,
-    /// Changes of all views.
+    /// Changes of all streams and materialized views there are.
     total_events_emitted: u64,
     /// Undelivered rows of subscriptions that were too slow; nothing else is ever dropped.
     total_events_dropped: u64,
