@@ -1,7 +1,7 @@
 //! The one door through which the interpreter lock is released.
 //!
-//! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. On the main thread, the
-//! only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
+//! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. On the main thread,
+//! the only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
 //! `KeyboardInterrupt`; other threads wait in one piece.
 //!
 //! | the call | goes through |

@@ -336,9 +336,9 @@ impl Connection {
 
     /// Makes all writes of a `with` block one write: the same as `BEGIN` and `COMMIT`, or `ROLLBACK` on an exception.
     ///
-    /// The block is given the connection. Its writes, by this thread, are seen at one logical time at its end, by others
-    /// not before; writes of other threads wait, and their reads see the state before. An exception takes all writes
-    /// back and goes on; an error of one statement that is caught inside takes back that statement alone.
+    /// The block is given the connection. Its writes, by this thread, are seen at one logical time at its end, by
+    /// others not before; writes of other threads wait, and their reads see the state before. An exception takes all
+    /// writes back and goes on; an error of one statement that is caught inside takes back that statement alone.
     ///
     /// Inside, queries and DML see the writes made so far. `QueryError` 400, there, for a query that reads a maintained
     /// view, a subscription that starts with the rows there are, a definition, a checkpoint, and another transaction.

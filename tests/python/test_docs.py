@@ -45,7 +45,7 @@ def test_the_page_names_every_method_of_a_connection() -> None:
     assert [name for name in members if not re.search(rf"\b{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("page", (*PAGES, "sql.md"))
+@pytest.mark.parametrize("page", [*PAGES, "sql.md"])
 def test_the_readme_links_it_and_its_links_lead_somewhere(page: str) -> None:
     assert f"(docs/{page})" in (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / page).read_text()):
