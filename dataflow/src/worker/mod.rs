@@ -120,11 +120,13 @@ impl<'t> Worker<'t> {
             // All that commands and the last step have made possible is done before the thread may park.
             self.release_holds();
             self.flows.values_mut().for_each(Flow::receive);
-            self.compact();
-            // Who is told of a closed time may commit at once: the handle should know of the progress by then.
             self.tell();
             self.answer_reads();
-            match self.report_progress() {
+            // Who is told of a closed time may commit at once: the handle should know of the progress by then.
+            let reported = self.report_progress();
+            // After the failures of each time were told.
+            self.compact();
+            match reported {
                 Reported::Nothing => {}
                 Reported::Progress => busy = true,
                 // A step would find nothing to do. (While a view takes in its contents it would.)
