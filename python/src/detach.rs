@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 /// The longest time that a wait on the main thread goes without looking for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
@@ -63,6 +64,10 @@ pub(crate) fn waited<T: Send>(
 
 /// Runs `work`, which waits without a lock and asks the function that it is given whether to stop.
 pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
+    // Another thread may still wait when the interpreter is gone: it must not attach to it.
+    if !on_main_thread(py)? {
+        return Ok(py.detach(|| work(&|| false)));
+    }
     let signal = Mutex::new(None);
     let value = py.detach(|| {
         work(&|| {
@@ -137,7 +142,12 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
 
 /// Is this the thread on which Python handles signals?
 pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import(intern!(py, "threading"))?;
-    let main = threading.call_method0(intern!(py, "main_thread"))?.getattr(intern!(py, "ident"))?;
-    threading.call_method0(intern!(py, "get_ident"))?.eq(main)
+    // The functions, and not the number of the thread: another one may be the main thread after a fork.
+    static THREADS: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
+    let [main_thread, get_ident] = THREADS.get_or_try_init(py, || {
+        let threading = py.import("threading")?;
+        Ok::<_, PyErr>([threading.getattr("main_thread")?.unbind(), threading.getattr("get_ident")?.unbind()])
+    })?;
+    let main = main_thread.bind(py).call0()?.getattr(intern!(py, "ident"))?;
+    get_ident.bind(py).call0()?.eq(main)
 }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import laminardb
@@ -509,6 +509,15 @@ def test_ctrl_c_ends_a_wait_for_a_transaction() -> None:
     assert script(INTERRUPTED) == "interrupted " * 8 + "['t'] []\n[(1,)]\n"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT is KeyboardInterrupt, also where the process was started in the background and ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_block_rolls_back_and_lets_others_go_on(bank: laminardb.Connection, elsewhere: Elsewhere) -> None:
     with pytest.raises(KeyboardInterrupt), bank.transaction():
         bank.insert("b", {"v": 1})

@@ -251,7 +251,7 @@ def test_a_process_that_never_closes_ends_quietly() -> None:
         "kept = [conn.subscribe('t'), conn.stream('SELECT * FROM t'), conn.subscribe_stream_callback('t', print)]\n"
         "async def main():\n"
         "    kept.append(await conn.subscribe_async('t'))\n"
-        "asyncio.run(main())\n"
+        "asyncio.run(main(), debug=False)\n"
         "print('end')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
