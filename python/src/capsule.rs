@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StructArray, new_empty_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StructArray, new_empty_array};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use laminardb_bridge::Error;
-use laminardb_bridge::ingest::first_invalid;
+use laminardb_bridge::ingest::own;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ use pyo3_arrow::{PyArray, PyArrayReader, PySchema};
 use crate::error::{optional, raised};
 use crate::value::invalid;
 
-/// The batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; None when it has neither.
+/// Copies of the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; None when it has neither.
 pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
     let py = data.py();
     let Some(input) = input_of(data)? else { return Ok(None) };
@@ -36,13 +36,18 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
             let detail = "a struct that is NULL is no row".to_owned();
             return Err(raised(py, &Error::IngestionFailed(detail)));
         }
-        for (field, column) in rows.fields().iter().zip(rows.columns()) {
-            if let Some((row, why)) = first_invalid(column) {
-                return Err(invalid(py, field.name(), before + row, &why));
-            }
-        }
+        let columns = rows
+            .fields()
+            .iter()
+            .zip(rows.columns())
+            .map(|(field, column)| own(column).map_err(|(row, why)| invalid(py, field.name(), before + row, &why)));
+        let columns = columns.collect::<PyResult<Vec<_>>>()?;
+        let schema = Arc::new(Schema::new(rows.fields().clone()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         before += rows.len();
-        batches.push(RecordBatch::from(rows));
+        batches.push(
+            RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| unreadable(py, &error))?,
+        );
     }
     Ok(Some(batches))
 }

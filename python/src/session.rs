@@ -206,7 +206,8 @@ impl Connection {
     /// The logical time of the last accepted write; 0 before the first.
     #[getter]
     fn current_time(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.live(py)?.current_time())
+        let session = self.live(py)?;
+        Ok(detached(py, || session.current_time()))
     }
 
     /// Makes a source, which only grows, or with `primary_key` a table, whose rows are replaced by key.

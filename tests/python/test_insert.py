@@ -477,3 +477,15 @@ def test_many_small_inserts(table: laminardb.Connection) -> None:
         table.insert("t", {"id": idx, "name": "x", "x": 0.5})
     assert table.sql("SELECT count(*), sum(id) FROM t").fetchone() == (3000, 3000 * 2999 // 2)
     assert table.total_events_processed == 3000
+
+
+def test_what_is_inserted_is_a_copy(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"a": "int64", "b": "float64"})
+    a, b = np.arange(3), np.arange(3) / 2
+    table = pa.table({"a": a, "b": b})
+    frame = pd.DataFrame({"a": a, "b": b}, copy=False)
+    batches = [table, table.to_batches()[0], {"a": pa.array(a), "b": pa.array(b)}, {"a": a, "b": b}, frame]
+    for data in batches:
+        assert conn.insert("t", data) == 3
+    a[:], b[:] = 7, 7
+    assert sorted(conn.sql("SELECT * FROM t").fetchall()) == sorted([(0, 0.0), (1, 0.5), (2, 1.0)] * 5)

@@ -608,3 +608,32 @@ assert os.waitpid(pid, 0)[1] == 0
 assert new.sql("SELECT 4").fetchone() == (4,)
 """
     assert forked(INHERITED, REFUSED[:2], inner, '"parent"') == "parent"
+
+
+NUMPY_IN_TRANSACTIONS = """
+import threading, laminardb, numpy, pyarrow
+conn = laminardb.open(":memory:")
+conn.create_table("t", {"a": "int64"})
+conn.execute("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t")
+over = threading.Event()
+def write():
+    for _ in range(300):
+        with conn.transaction():
+            for _ in range(3):
+                conn.insert("t", pyarrow.table({"a": numpy.arange(100)}))
+    over.set()
+writer = threading.Thread(target=write)
+writer.start()
+while not over.is_set():
+    conn.current_time
+    conn.subscribe("t", snapshot=False).cancel()
+writer.join()
+print(conn.sql("SELECT n FROM v").fetchone())
+"""
+
+
+def test_rows_of_numpy_are_given_back_where_nobody_waits_for_the_interpreter() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NUMPY_IN_TRANSACTIONS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(90000,)\n", "")

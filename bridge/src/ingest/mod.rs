@@ -30,7 +30,7 @@ use crate::store::{Spec, with_columns};
 use cast::{Refused, Why};
 pub use csv::from_csv;
 pub use json::from_json;
-pub use valid::first_invalid;
+pub use valid::own;
 
 /// Fits rows to a relation: columns are found by name, in any order, and cast without loss; one that is missing gets
 /// its default or NULL. `first_row` is the position of the batch's first row in the data the caller gave, for messages.

@@ -1,13 +1,17 @@
-//! Is Arrow data from elsewhere what its types say it is?
+//! Arrow data from elsewhere: is it what its types say it is? Then it is copied.
 //!
 //! Whoever hands over Arrow data vouches for it, and nothing looks at it on the way in; but all that comes after relies
 //! on text being UTF-8, offsets lying in their buffers, decimals having no more digits than their type, and times being
 //! times of a day. So it is looked at once, here.
+//!
+//! It is copied because its memory is not ours. It may change later, as that of a numpy array that pyarrow shows; and to
+//! give it back may run code that waits for the interpreter, which a worker must not.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    AnyDictionaryArray, Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait, PrimitiveArray,
+    AnyDictionaryArray, Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, MutableArrayData,
+    OffsetSizeTrait, PrimitiveArray, make_array,
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Time64MicrosecondType, TimeUnit};
 
@@ -20,10 +24,22 @@ const NOT_OF_DAY: Reason = "it is no time of day";
 /// A row and why it is not what its type says.
 type Invalid = (usize, String);
 
+/// A copy of `array`, or the first row that is not what its type says, and why not.
+///
+/// Dictionaries and the buffers of views stay shared: no column has such a type, and the casts make new values of them.
+pub fn own(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
+    if let Some(invalid) = first_invalid(array) {
+        return Err(invalid);
+    }
+    let data = array.to_data();
+    let mut copy = MutableArrayData::new(vec![&data], false, data.len());
+    copy.try_extend(0, 0, data.len()).map_err(|error| (0, error.to_string()))?;
+    Ok(make_array(copy.freeze()))
+}
+
 /// The first row of `array` that is not what its type says, and why not. It is row 0 of data that is broken as a whole,
 /// and of a dictionary the first row that has its first invalid value.
-#[must_use]
-pub fn first_invalid(array: &ArrayRef) -> Option<(usize, String)> {
+fn first_invalid(array: &ArrayRef) -> Option<(usize, String)> {
     if array.is_empty() {
         return None;
     }

@@ -35,7 +35,7 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
         ("numpy", "ndarray") => from_numpy(values, idx, target, Nan::Value),
         (module, _) if is_pandas(module) => from_series(values, idx, target),
         _ => match capsule::array_of(values)? {
-            Some(array) => target.valid(values.py(), idx, array),
+            Some(array) => target.own(values.py(), idx, &array),
             None => by_value(values, idx, target, Nan::Value),
         },
     }
@@ -87,7 +87,7 @@ fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResu
         options.set_item("from_pandas", true)?;
         let array = pyarrow.call_method(intern!(py, "array"), (series,), Some(&options))?;
         if let Some(array) = capsule::array_of(&array)? {
-            return target.valid(py, idx, array);
+            return target.own(py, idx, &array);
         }
     }
     let values = series.call_method1(intern!(py, "astype"), ("object",))?.call_method0(intern!(py, "tolist"))?;

@@ -2,7 +2,7 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use laminardb_bridge::ingest::first_invalid;
+use laminardb_bridge::ingest::own;
 use laminardb_bridge::{Error, type_name};
 use pyo3::prelude::*;
 
@@ -58,12 +58,9 @@ impl Target {
         raised(py, &Error::BatchSchemaMismatch(detail))
     }
 
-    /// `array`, which is from elsewhere, for the column at `idx`, if it is what its type says.
-    pub(crate) fn valid(&self, py: Python<'_>, idx: usize, array: ArrayRef) -> PyResult<ArrayRef> {
-        match first_invalid(&array) {
-            None => Ok(array),
-            Some((row, why)) => Err(invalid(py, self.field(idx).name(), row, &why)),
-        }
+    /// A copy of `array`, which is from elsewhere, for the column at `idx`, if it is what its type says.
+    pub(crate) fn own(&self, py: Python<'_>, idx: usize, array: &ArrayRef) -> PyResult<ArrayRef> {
+        own(array).map_err(|(row, why)| invalid(py, self.field(idx).name(), row, &why))
     }
 
     /// The error for a NULL in a NOT NULL column.
