@@ -167,6 +167,15 @@ impl Error {
             other => other,
         }
     }
+
+    /// The same failure in a query that runs once: what cannot be maintained is then what cannot be answered.
+    #[must_use]
+    pub fn in_query(self) -> Error {
+        match self {
+            Error::StreamFailed(reason) => Error::QueryFailed(reason),
+            other => other,
+        }
+    }
 }
 
 impl From<DataflowError> for Error {

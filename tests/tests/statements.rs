@@ -447,3 +447,14 @@ fn a_subquery_without_a_row_is_null_though_its_column_cannot_be() {
     let (code, text) = database.refused(view);
     assert_eq!(code, 600, "{text}");
 }
+
+#[test]
+fn a_query_that_cannot_be_answered_is_no_failed_view() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (k BIGINT, v BIGINT)");
+    let several = "SELECT k, (SELECT x.v FROM t AS x WHERE x.k = t.k) AS v FROM t";
+    let (code, text) = database.refused(several);
+    assert_eq!(code, 400, "{text}");
+    let (code, text) = database.refused(&format!("CREATE MATERIALIZED VIEW w AS {several}"));
+    assert_eq!(code, 600, "{text}");
+}

@@ -110,7 +110,7 @@ impl Shared {
 
 /// The optimised plan of a query, and what it has to read.
 pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Plan, Reads), Error> {
-    let plan = rewrite::optimise_once(query)?;
+    let plan = rewrite::optimise_once(query).map_err(|error| Error::from(error).in_query())?;
     let mut reads = Reads {
         collections: Vec::new(),
         strict: strict_views(catalog, &query.relations),
