@@ -670,6 +670,29 @@ def test_ops_of_an_updating_aggregate(names: dict[str, Any]) -> None:
     assert batch.fetchall() == [("sensor_b", 43.5), ("sensor_b", 44.0)]
 
 
+PIPELINE_CONTROL = r"""
+conn.start()        # start the streaming pipeline
+conn.shutdown()     # graceful shutdown
+conn.checkpoint()   # trigger a checkpoint (returns checkpoint ID)
+conn.cancel_query(query_id)  # cancel a running query
+"""
+
+
+def test_pipeline_control(tmp_path: Path) -> None:
+    config = laminardb.LaminarConfig(storage_dir=tmp_path / "laminar", checkpoint_interval_ms=0)
+    names: dict[str, Any] = {"conn": laminardb.open(":memory:", config=config)}
+
+    def open_anew() -> None:
+        assert names["conn"].pipeline_state == "stopped"
+        names["conn"] = laminardb.open(":memory:", config=config)
+        names["rows"] = names["conn"].stream("SELECT 1")
+        names["query_id"] = names["conn"].queries()[-1].id
+
+    assert [int(value) for value in run(PIPELINE_CONTROL, names, {"conn.shutdown()": open_anew})] == [1]
+    assert names["conn"].active_query_count == 0
+    names["conn"].close()
+
+
 CATALOG = r"""
 # List names
 conn.list_tables()   # or conn.tables()
