@@ -10,8 +10,10 @@
 //! | waits in steps of a given length | [`waited`] |
 //! | waits without a lock, and asks whether to stop | [`attentive`] |
 //! | works long, perhaps with locks, and asks whether to stop | [`interruptible`] |
+//! | only reads, works long, and may ask too seldom | [`reading`] |
 //! | must be brought to its end, though nobody may wait for it | [`abandonable`] |
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -119,6 +121,21 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
     })
 }
 
+/// Runs `work`, which only reads and asks the function that it is given whether to stop.
+///
+/// An operator of a query may take seconds between two looks. So when a signal comes nobody waits until `work` has
+/// stopped; what it finds is dropped.
+pub(crate) fn reading<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
+) -> PyResult<T> {
+    let (stop, caller) = (Arc::new(AtomicBool::new(false)), Caller::current());
+    let stopped = Arc::clone(&stop);
+    let done = abandonable(py, move || caller.run(|| work(&|| stopped.load(Ordering::Relaxed))));
+    stop.store(true, Ordering::Relaxed);
+    done
+}
+
 /// Runs `work`, which goes on to its end on a thread of its own when a signal ends the wait for it.
 pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> T + Send + 'static) -> PyResult<T> {
     if !on_main_thread(py)? {
@@ -129,6 +146,7 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
     let run = move || drop(sender.send(work()));
     thread::Builder::new()
         .name("laminardb-call".to_owned())
+        .stack_size(STACK)
         .spawn(run)
         .map_err(|error| PyRuntimeError::new_err(format!("no thread for the call: {error}")))?;
     let receiver = Mutex::new(receiver);

@@ -21,7 +21,7 @@ use crate::capsule::pyarrow_schema;
 use crate::catalog::{PipelineTopology, QueryInfo, SinkInfo, SourceInfo, StreamInfo, is_base, is_stream};
 use crate::checkpoint::{self, CheckpointResult};
 use crate::config::LaminarConfig;
-use crate::detach::{abandonable, attentive, detached, interruptible};
+use crate::detach::{abandonable, attentive, detached, interruptible, reading};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
 use crate::metrics::{PipelineMetrics, SourceMetrics, StreamMetrics, stats};
@@ -75,9 +75,9 @@ impl Connection {
         Ok((session, Target::new(&relation.name, Arc::clone(&relation.schema))))
     }
 
-    fn run_query(&self, py: Python<'_>, sql: &str, params: &Params) -> PyResult<QueryResult> {
-        let session = self.live(py)?;
-        let answer = interruptible(py, |stop| session.query_interruptible(sql, params, stop))?;
+    fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
+        let (session, sql) = (self.live(py)?.clone(), sql.to_owned());
+        let answer = reading(py, move |stop| session.query_interruptible(&sql, &params, stop))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
@@ -373,7 +373,7 @@ impl Connection {
     /// (3,)
     #[pyo3(signature = (sql, params=None))]
     fn query(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryResult> {
-        self.run_query(py, sql, &params::from_python(params)?)
+        self.run_query(py, sql, params::from_python(params)?)
     }
 
     /// The rows of a query: the same as `query()`.
@@ -387,7 +387,7 @@ impl Connection {
     /// 1 row
     #[pyo3(signature = (query, params=None))]
     fn sql(&self, py: Python<'_>, query: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryResult> {
-        self.run_query(py, query, &params::from_python(params)?)
+        self.run_query(py, query, params::from_python(params)?)
     }
 
     /// Runs any statement, or several divided by semicolons, and gives the result of the last.
@@ -471,7 +471,7 @@ impl Connection {
             // A line of its own keeps a comment in the filter from taking the bracket with it.
             sql.push_str(&format!(" WHERE (\n{filter}\n)"));
         }
-        self.run_query(py, &sql, &Params::none())
+        self.run_query(py, &sql, Params::none())
     }
 
     /// The columns of a relation as a `pyarrow.Schema`. `SchemaError` 200 when there is none of that name.
