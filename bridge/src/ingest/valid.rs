@@ -26,10 +26,13 @@ type Invalid = (usize, String);
 
 /// A copy of `array`, or the first row that is not what its type says, and why not.
 ///
-/// Dictionaries and the buffers of views stay shared: no column has such a type, and the casts make new values of them.
+/// Dictionaries and views are not copied, only casts of them, which are new: no column has such a type.
 pub fn own(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
     if let Some(invalid) = first_invalid(array) {
         return Err(invalid);
+    }
+    if matches!(array.data_type(), DataType::Dictionary(..) | DataType::Utf8View | DataType::BinaryView) {
+        return Ok(Arc::clone(array));
     }
     let data = array.to_data();
     let mut copy = MutableArrayData::new(vec![&data], false, data.len());
