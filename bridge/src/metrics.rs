@@ -89,7 +89,7 @@ impl Session {
             total_events_emitted: streams.iter().map(|stream| stream.total_events).sum(),
             total_events_dropped: self.shared.hub().discarded(),
             total_cycles: self.current_time(),
-            total_batches: self.shared.accepted().writes,
+            total_batches: self.shared.accepted_writes(),
             source_count: sources.len(),
             stream_count: streams.len(),
             pipeline_watermark: self.pipeline_watermark()?,
@@ -142,7 +142,7 @@ impl Session {
         let (pending, capacity) = (self.shared.engine().rows_pending(id), self.buffer_size() as u64);
         Some(SourceMetrics {
             name: entry.name().to_owned(),
-            total_events: self.shared.accepted().rows(id),
+            total_events: self.shared.accepted_rows(id),
             pending,
             capacity,
             is_backpressured: capacity > 0 && pending >= capacity,

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Locks are taken in this order: that of the storage directory, `ddl`, the committer's, then the short ones (`catalog`,
-//! `watched`, the hub's). Nobody holds one of them while he waits for the transaction of another thread to end.
+//! `accepted`, `anonymous`, `watched`, the hub's). Nobody holds one of them while he waits for the transaction of
+//! another thread to end.
 
 mod checkpoint;
 mod ddl;
@@ -164,15 +165,15 @@ pub(crate) struct Shared {
 
 /// Counters of accepted writes.
 #[derive(Default)]
-pub(crate) struct Accepted {
+struct Accepted {
     /// Writes, of any relation.
-    pub(crate) writes: u64,
+    writes: u64,
     rows: HashMap<RelationId, u64>,
 }
 
 impl Accepted {
     /// Rows of the writes to a relation.
-    pub(crate) fn rows(&self, relation: RelationId) -> u64 {
+    fn rows(&self, relation: RelationId) -> u64 {
         self.rows.get(&relation).copied().unwrap_or(0)
     }
 }
@@ -409,8 +410,14 @@ impl Shared {
         &self.engine
     }
 
-    pub(crate) fn accepted(&self) -> parking_lot::MutexGuard<'_, Accepted> {
-        self.accepted.lock()
+    /// Number of accepted writes, of any relation.
+    pub(crate) fn accepted_writes(&self) -> u64 {
+        self.accepted.lock().writes
+    }
+
+    /// Rows of the accepted writes to a relation.
+    pub(crate) fn accepted_rows(&self, relation: RelationId) -> u64 {
+        self.accepted.lock().rows(relation)
     }
 
     /// Counts a write of `rows` rows; one that is part of a transaction counts at its end.
