@@ -430,17 +430,6 @@ impl Shared {
         }
         Ok(())
     }
-
-    fn lock_ddl(&self, interrupted: Interrupted<'_>) -> Result<MutexGuard<'_, ()>, Error> {
-        loop {
-            if let Some(ddl) = self.ddl.try_lock_for(LOOK) {
-                return Ok(ddl);
-            }
-            if interrupted() {
-                return Err(Error::Interrupted);
-            }
-        }
-    }
 }
 
 /// What a restore has made so far.

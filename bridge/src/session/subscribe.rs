@@ -71,7 +71,8 @@ impl Session {
         self.subscribe_interruptible(target, options, &|| false)
     }
 
-    /// [`Session::subscribe`], ended by `interrupted` while it waits for the contents; then nothing is subscribed to.
+    /// [`Session::subscribe`], ended by `interrupted` while it waits for definitions under way, or for the contents; then
+    /// nothing is subscribed to.
     pub fn subscribe_interruptible(
         &self,
         target: Target<'_>,
@@ -94,7 +95,7 @@ impl Shared {
         if options.snapshot {
             self.refuse_in_transaction("a subscription cannot start with the rows there are")?;
         }
-        let ddl = self.ddl.lock();
+        let ddl = self.lock_ddl(interrupted)?;
         let catalog = self.catalog();
         match target {
             Target::Relation(name) => {

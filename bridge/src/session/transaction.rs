@@ -67,11 +67,27 @@ impl Shared {
         loop {
             self.refuse_in_transaction("definitions cannot be changed")?;
             let _place = self.committer.wait_for_turn(interrupted)?;
-            match self.ddl.try_lock_for(LOOK) {
+            let ddl = self.ddl.try_lock_for(LOOK);
+            // A session that ended meanwhile has nothing to be defined in.
+            self.check_usable()?;
+            match ddl {
                 Some(ddl) if !self.committer.is_open() => return Ok(ddl),
                 Some(_) => {}
                 None if interrupted() => return Err(Error::Interrupted),
                 None => {}
+            }
+        }
+    }
+
+    /// Keeps the set of relations as it is. Waits for definitions under way, unless `interrupted` says so.
+    pub(super) fn lock_ddl(&self, interrupted: Interrupted<'_>) -> Result<MutexGuard<'_, ()>, Error> {
+        loop {
+            if let Some(ddl) = self.ddl.try_lock_for(LOOK) {
+                return Ok(ddl);
+            }
+            self.check_usable()?;
+            if interrupted() {
+                return Err(Error::Interrupted);
             }
         }
     }
