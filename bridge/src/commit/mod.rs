@@ -23,7 +23,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::error::Error;
 use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
 pub use caller::Caller;
-pub(crate) use transaction::LOOK;
+pub(crate) use transaction::{Hold, LOOK};
 use transaction::{Line, Open};
 
 /// A write as it is asked for.
@@ -83,6 +83,8 @@ struct State {
     store: Store,
     open: Option<Open>,
     line: Line,
+    /// All who want to write wait, see [`Committer::hold`].
+    held: bool,
     /// Nothing is written any more. `open` still says whose transaction was rolled back.
     ended: bool,
 }
@@ -191,7 +193,12 @@ impl Frozen<'_> {
     }
 
     fn may_write(&self) -> bool {
-        self.state.open.is_none() || self.in_transaction
+        !self.state.held && (self.state.open.is_none() || self.in_transaction)
+    }
+
+    /// Lets those write again who were held off.
+    pub(crate) fn release(&mut self, hold: Hold<'_>) {
+        hold.leave(&mut self.state);
     }
 
     /// Adds an empty relation. `id` must be new, and no transaction be under way.
@@ -228,6 +235,11 @@ impl Frozen<'_> {
     pub fn rows(&self, id: RelationId) -> u64 {
         let store = &self.state.store;
         if self.in_transaction { store.rows(id) } else { store.committed_rows(id) }
+    }
+
+    /// How many writes the relation has had; 0 if there is none. While it stays the same, so do the rows.
+    pub fn writes(&self, id: RelationId) -> u64 {
+        self.state.store.writes(id)
     }
 
     /// Makes writes in order, at one time, all or none, without waiting for room.

@@ -494,6 +494,36 @@ fn writes_of_others_wait_for_the_end_of_a_transaction() {
 }
 
 #[test]
+fn writers_that_are_held_off_wait_while_others_read() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    let (asks, asked) = mpsc::channel();
+    let hold = committer.hold();
+    std::thread::scope(|scope| {
+        let (committer, asks) = (&committer, &asks);
+        let writer = scope.spawn(move || {
+            let asked = || asks.send(()).is_err();
+            committer.commit(vec![write(BAG, Operation::Insert, &[(1, 0)])], &asked)
+        });
+        asked.recv().expect("the writer waits");
+        committer.frozen(|frozen| {
+            assert_eq!((frozen.rows(BAG), frozen.writes(BAG)), (0, 0));
+            frozen.write(vec![write(BAG, Operation::Insert, &[(2, 0)])]).expect("who holds the others off writes");
+            assert_eq!((frozen.rows(BAG), frozen.writes(BAG)), (1, 1));
+            frozen.release(hold);
+        });
+        writer.join().expect("no panic").expect("its turn came");
+    });
+    begin(&committer);
+    committer.commit(vec![write(BAG, Operation::Insert, &[(3, 0)])], NEVER).expect("fits");
+    assert_eq!(committer.frozen(|frozen| frozen.writes(BAG)), 2, "not before its end");
+    committer.commit_transaction(NEVER).expect("the engine takes it");
+    assert_eq!(committer.frozen(|frozen| (frozen.rows(BAG), frozen.writes(BAG))), (3, 3));
+    // It also ends without being released.
+    drop(committer.hold());
+    committer.commit(vec![write(BAG, Operation::Insert, &[(4, 0)])], NEVER).expect("nobody is held off");
+}
+
+#[test]
 fn a_transaction_is_begun_after_the_writes_that_waited_before() {
     let committer = committer(Arc::new(Recorder::default()), 0);
     begin(&committer);

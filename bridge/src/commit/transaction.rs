@@ -67,6 +67,25 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Holds off all who want to write, until it is dropped. That takes the lock.
+pub(crate) struct Hold<'a>(&'a Committer);
+
+impl Hold<'_> {
+    /// Ends it for who has the lock.
+    pub(super) fn leave(self, state: &mut State) {
+        state.held = false;
+        self.0.turn.notify_all();
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().held = false;
+        self.0.turn.notify_all();
+    }
+}
+
 impl State {
     /// Whether the transaction under way is this caller's.
     pub(super) fn is_open_for(&self, caller: u64) -> bool {
@@ -75,7 +94,7 @@ impl State {
 
     /// Whether this caller may write now.
     fn may_write(&self, caller: u64) -> bool {
-        self.open.is_none() || self.is_open_for(caller)
+        !self.held && (self.open.is_none() || self.is_open_for(caller))
     }
 }
 
@@ -135,6 +154,15 @@ impl Committer {
         let place = self.line_up();
         drop(self.wait_until(interrupted, |state| state.may_write(place.caller))?);
         Ok(Some(place))
+    }
+
+    /// Lets all who want to write wait, while reads go on and [`Committer::frozen`] still writes. The caller must hold
+    /// off transactions, and other holds.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        let mut state = self.state.lock();
+        assert!(!state.held && state.open.is_none(), "somebody else has the turn");
+        state.held = true;
+        Hold(self)
     }
 
     /// The store, as soon as the caller may write to it. `waited` is run, without a lock, after each wait.

@@ -267,6 +267,8 @@ enum Undo {
 struct Relation {
     layout: Arc<Layout>,
     rows: Rows,
+    /// How many writes it has had.
+    writes: u64,
 }
 
 /// The rows of all base relations.
@@ -288,7 +290,7 @@ impl Store {
             Kind::Keyed => Rows::Keyed(Keyed::new(Arc::clone(&layout))),
             Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
         };
-        let before = self.relations.insert(id, Relation { layout, rows });
+        let before = self.relations.insert(id, Relation { layout, rows, writes: 0 });
         assert!(before.is_none(), "relation {id:?} is there already");
         Ok(())
     }
@@ -323,7 +325,7 @@ impl Store {
     /// Gives the positions in `keys` whose key is there, ascending, and the table's rows for them in that order.
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
         let relation = self.relations.get(&id).filter(|_| self.broken.is_none());
-        let Some(Relation { layout, rows: Rows::Keyed(rows) }) = relation else {
+        let Some(Relation { layout, rows: Rows::Keyed(rows), .. }) = relation else {
             return Err(Error::SchemaMismatch("only a table with a primary key finds rows by key".to_owned()));
         };
         let keys = ingest::conform_key(keys, &layout.spec, &layout.key_schema, 0)?;
@@ -340,6 +342,11 @@ impl Store {
             Rows::Keyed(rows) => rows.rows(),
             Rows::Bag(rows) => rows.rows(),
         }) as u64
+    }
+
+    /// How many writes the relation has had; 0 if there is none. While it stays the same, so do the committed rows.
+    pub fn writes(&self, id: RelationId) -> u64 {
+        self.relations.get(&id).map_or(0, |relation| relation.writes)
     }
 
     /// Memory the relation's rows and indexes take; 0 if there is none.
@@ -443,6 +450,7 @@ impl Store {
     fn settle(&mut self, writes: Vec<Prepared>) {
         for write in writes {
             let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
+            relation.writes += 1;
             if let Rows::Append(rows) = &mut relation.rows {
                 write.batches.iter().for_each(|(batch, _)| rows.insert(batch));
             }

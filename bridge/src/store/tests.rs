@@ -40,7 +40,7 @@ impl Harness {
             Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
         };
         let mut store = Store::default();
-        store.relations.insert(ID, Relation { layout, rows });
+        store.relations.insert(ID, Relation { layout, rows, writes: 0 });
         let encoder = Encoder::new(&schema, (0..schema.fields().len()).collect()).expect("types of ours");
         Harness { store, sum: Contents::new(), encoder }
     }

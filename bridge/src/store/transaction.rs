@@ -100,7 +100,10 @@ impl Store {
                     };
                     batches.iter().for_each(|batch| rows.insert(batch));
                 }
-                open.before.keys().for_each(|id| store.tidy(*id));
+                for id in open.before.keys() {
+                    store.relations.get_mut(id).expect("no relation is dropped in a transaction").writes += 1;
+                    store.tidy(*id);
+                }
                 open.reached.iter().for_each(|(watermark, reached)| watermark.advance(*reached));
                 Ok(done)
             }
