@@ -19,7 +19,7 @@ use laminardb_planner::statement::{CreateView, Name, RestoreFrom, parse_query};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::ddl::{Base, check_columns};
-use super::install::NewView;
+use super::install::{Leaving, NewView};
 use super::{Interrupted, Session, Shared};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::checkpoint::{self, Directory, Image, Item, Taken, Verified};
@@ -101,7 +101,8 @@ impl Session {
         self.shared.checkpoint(interrupted)
     }
 
-    /// Replaces the whole database by an image, or changes nothing; gives the id of the image. Subscriptions end.
+    /// Replaces the whole database by an image, or changes nothing; gives the id of the image. Subscriptions end, when
+    /// what was written before is delivered. If `interrupted` ends the call in that wait, the image is in place.
     pub fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
         self.shared.check_usable()?;
         self.shared.restore(which, interrupted)
@@ -303,21 +304,19 @@ impl Shared {
             keeper.work(interrupted, |stop| state.directory.read(which, stop))?
         };
         let _ddl = self.define(interrupted)?;
-        // A session that ended meanwhile has nothing to be put into.
-        self.check_usable()?;
         let stop = || self.check_usable().is_err() || interrupted();
         let time = image.time;
         let mut restored = Restored::default();
         let built = self.build(image, &mut restored, &stop);
-        let old = match built.and_then(|()| self.put_in_place(&mut restored, time, &stop)) {
-            Ok(old) => old,
+        let leaving = match built.and_then(|()| self.put_in_place(&mut restored, id, time, &stop)) {
+            Ok(leaving) => leaving,
             Err(error) => {
                 self.discard(&restored);
                 self.check_usable()?;
                 return Err(unbuildable(id, error));
             }
         };
-        self.remove_replaced(&old, id)?;
+        self.remove(leaving, interrupted)?;
         Ok(id)
     }
 
@@ -375,20 +374,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Installs the new views and makes the catalog the image's, between two commits; gives the catalog before.
+    /// Installs the new views and makes the catalog the image's, between two commits; gives the views it had before.
     fn put_in_place(
         &self,
         restored: &mut Restored,
+        id: u64,
         time: Time,
         stop: Interrupted<'_>,
-    ) -> Result<Arc<CatalogState>, Error> {
+    ) -> Result<Leaving, Error> {
         // What was written before is still delivered.
         self.wait_for(self.engine.last_time(), None, stop)?;
         self.committer.frozen(|frozen| {
             for view in std::mem::take(&mut restored.views) {
-                let id = view.maintained.id;
+                let view_id = view.maintained.id;
                 self.install(view, frozen)?;
-                restored.installed.push(id);
+                restored.installed.push(view_id);
             }
             // The image's own time, unless it has passed here: then one of its own, for the contents are others now.
             let last = self.engine.last_time();
@@ -399,9 +399,8 @@ impl Shared {
             }
             let new = Arc::new(std::mem::take(&mut restored.catalog));
             let old = std::mem::replace(&mut *self.catalog.write(), new);
-            // A write that was on its way to a relation that is replaced fails from here on.
-            old.entries().iter().filter_map(|entry| entry.relation_id()).for_each(|relation| frozen.drop(relation));
-            Ok(old)
+            let topmost_first: Vec<_> = old.entries().iter().rev().map(Arc::clone).collect();
+            Ok(self.leave(frozen, &topmost_first, |_| End::Restored(id)))
         })
     }
 
@@ -412,23 +411,6 @@ impl Shared {
             let _ = self.uninstall(*view, End::Finished);
         }
         self.committer.frozen(|frozen| restored.relations.iter().for_each(|(relation, _)| frozen.drop(*relation)));
-    }
-
-    /// Drops the views over relations that are gone, when all that was written to these is through them.
-    fn remove_replaced(&self, old: &CatalogState, id: u64) -> Result<(), Error> {
-        for relation in old.entries().iter().filter_map(|entry| entry.relation_id()) {
-            self.engine.wait_for_room(relation, 0, None, &|| false)?;
-            self.accepted.lock().rows.remove(&relation);
-        }
-        for entry in old.entries().iter().rev() {
-            for view in self.take_anonymous(entry.name()) {
-                self.uninstall(view, End::Restored(id))?;
-            }
-            if let Some(view) = &entry.maintained {
-                self.uninstall(view.id, End::Restored(id))?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use laminardb_dataflow::RelationId;
 use laminardb_planner::bind::{bind_query, default_value};
@@ -15,6 +15,7 @@ use laminardb_planner::statement::{
 use laminardb_planner::{BoundQuery, Params};
 
 use super::install::NewView;
+use super::read::Bound;
 use super::{Interrupted, Outcome, Session, Shared};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Write};
@@ -42,6 +43,28 @@ pub(super) struct Base {
     pub(super) defaults: Vec<Option<ArrayRef>>,
     pub(super) watermark_column: Option<String>,
     pub(super) follow: Option<Follow>,
+}
+
+/// A table that is made of the rows of a query.
+struct TableCopy<'a> {
+    name: &'a str,
+    schema: SchemaRef,
+    query: &'a Bound,
+    text: &'a str,
+}
+
+impl TableCopy<'_> {
+    fn base(&self) -> Base {
+        Base {
+            name: self.name.to_owned(),
+            kind: RelationKind::Table,
+            defaults: vec![None; self.schema.fields().len()],
+            schema: Arc::clone(&self.schema),
+            primary_key: Vec::new(),
+            watermark_column: None,
+            follow: None,
+        }
+    }
 }
 
 impl Session {
@@ -85,7 +108,7 @@ impl Session {
         if catalog.entries().iter().any(|entry| entry.name() == name) {
             return Err(Error::TableExists(name.to_owned()));
         }
-        shared.committer.frozen(|frozen| shared.add_base(frozen, &catalog, base, None, &[]))
+        shared.change_relations(&catalog, &[], interrupted, |frozen| shared.add_base(frozen, base, &[]).map(Some))
     }
 }
 
@@ -105,8 +128,8 @@ impl Shared {
         };
         let base = base_of(create)?;
         let object = Some(base.name.clone());
-        let going = replaced.as_deref();
-        self.change_relations(going, interrupted, |frozen| self.add_base(frozen, &catalog, base, going, &[]))?;
+        let gone = replaced.as_slice();
+        self.change_relations(&catalog, gone, interrupted, |frozen| self.add_base(frozen, base, &[]).map(Some))?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
 
@@ -130,33 +153,49 @@ impl Shared {
         let nullable = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
         let schema = Arc::new(Schema::new(bound.query.schema.fields().iter().map(nullable).collect::<Vec<_>>()));
         check_columns(&create.name.value, &schema)?;
-        let rows = self.run_query(&bound, text, interrupted)?;
-        let base = Base {
-            name: create.name.value.clone(),
-            kind,
-            defaults: vec![None; schema.fields().len()],
-            schema,
-            primary_key: Vec::new(),
-            watermark_column: None,
-            follow: None,
-        };
-        let object = Some(base.name.clone());
-        let going = replaced.as_deref();
-        self.change_relations(going, interrupted, |frozen| {
-            self.add_base(frozen, &catalog, base, going, &rows.batches)
-        })?;
-        Ok(Outcome::Ddl { ddl_type, object })
+        let copy = TableCopy { name: &create.name.value, schema, query: &bound, text };
+        self.copy_rows(&copy, &catalog, replaced.as_slice(), interrupted)?;
+        Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
 
-    /// Makes a base relation with its first rows, in place of `replaced`.
-    fn add_base(
+    /// Makes a table of the rows of a query. No write to a table that is replaced by a query of itself is lost: if one
+    /// comes between reading the table and replacing it, it is read again, and writers wait meanwhile.
+    fn copy_rows(
         &self,
-        frozen: &mut Frozen<'_>,
+        copy: &TableCopy<'_>,
         catalog: &CatalogState,
-        base: Base,
-        replaced: Option<&Entry>,
-        rows: &[arrow::array::RecordBatch],
+        replaced: &[Arc<Entry>],
+        interrupted: Interrupted<'_>,
     ) -> Result<(), Error> {
+        let reads = |entry: &&Arc<Entry>| copy.query.query.relations.iter().any(|read| read == entry.name());
+        // Nothing reads what is replaced, so no view stands between the query and it.
+        let read_again = replaced.iter().find(reads).and_then(|entry| entry.relation_id());
+        let mut hold = None;
+        loop {
+            let writes = read_again.map(|id| self.committer.frozen(|frozen| frozen.writes(id)));
+            let rows = self.run_query(copy.query, copy.text, interrupted)?;
+            let mut is_late = false;
+            let changed = self.change_relations(catalog, replaced, interrupted, |frozen| {
+                is_late = read_again.map(|id| frozen.writes(id)) != writes;
+                if is_late {
+                    return Err(Error::QueryFailed(format!("{} was written to meanwhile", copy.name)));
+                }
+                let entry = self.add_base(frozen, copy.base(), &rows.batches)?;
+                // The second wait for views is nothing that writers must wait for.
+                if let Some(hold) = hold.take() {
+                    frozen.release(hold);
+                }
+                Ok(Some(entry))
+            });
+            if !is_late || hold.is_some() {
+                return changed;
+            }
+            hold = Some(self.committer.hold());
+        }
+    }
+
+    /// Makes a base relation with its first rows, and its entry for the catalog.
+    fn add_base(&self, frozen: &mut Frozen<'_>, base: Base, rows: &[RecordBatch]) -> Result<Entry, Error> {
         let (id, entry) = self.new_base(frozen, base)?;
         if !rows.is_empty() {
             let write = Write { relation: id, operation: Operation::Insert, rows: rows.to_vec() };
@@ -165,7 +204,7 @@ impl Shared {
                 return Err(error.in_statement());
             }
         }
-        self.swap(frozen, catalog, replaced, entry)
+        Ok(entry)
     }
 
     /// Makes an empty base relation, and its entry for the catalog.
@@ -204,25 +243,6 @@ impl Shared {
         Ok((id, entry))
     }
 
-    /// Puts `entry` into the catalog, in place of `replaced`, which nothing reads.
-    fn swap(
-        &self,
-        frozen: &mut Frozen<'_>,
-        catalog: &CatalogState,
-        replaced: Option<&Entry>,
-        entry: Entry,
-    ) -> Result<(), Error> {
-        let kept = match replaced {
-            Some(old) => {
-                self.remove(frozen, std::slice::from_ref(&Arc::new(old.clone())))?;
-                catalog.without(&[old.name()])
-            }
-            None => catalog.clone(),
-        };
-        *self.catalog.write() = Arc::new(kept.with(entry));
-        Ok(())
-    }
-
     pub(super) fn create_view(
         &self,
         create: &CreateView,
@@ -248,12 +268,11 @@ impl Shared {
         };
         let made_from = Arc::new(ViewDefinition { create: create.clone(), params: params.used_by(statement) });
         let (entry, view) = self.define_view(&made_from, &visible, params)?;
-        let going = replaced.as_deref();
-        self.change_relations(going, interrupted, |frozen| {
+        self.change_relations(&catalog, replaced.as_slice(), interrupted, |frozen| {
             if let Some(view) = view {
                 self.install(view, frozen)?;
             }
-            self.swap(frozen, &catalog, going, entry)
+            Ok(Some(entry))
         })?;
         Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
@@ -333,48 +352,38 @@ impl Shared {
         }
         check_unread(&catalog, entry, drop.cascade)?;
         let dropped = catalog.cascade(entry.name());
-        self.change_relations(Some(&**entry), interrupted, |frozen| {
-            self.remove(frozen, &dropped)?;
-            let names: Vec<&str> = dropped.iter().map(|entry| entry.name()).collect();
-            *self.catalog.write() = Arc::new(catalog.without(&names));
-            Ok(())
-        })?;
+        self.change_relations(&catalog, &dropped, interrupted, |_| Ok(None))?;
         Ok(Outcome::Ddl { ddl_type, object: Some(entry.name().to_owned()) })
     }
 
-    /// Makes a change between two commits, when all that was written is through all views if a relation goes: it is
-    /// still delivered to that relation's subscribers.
+    /// Puts what `make` makes into the catalog, in place of `gone`, between two commits. `gone` is the topmost first, and
+    /// nothing else reads it. If that cannot be made, or the call ends before, nothing has changed.
+    ///
+    /// What was written before is still delivered to the subscribers of what goes. Most of that is waited for before the
+    /// change, the rest after it, for nobody waits between the two commits. If `interrupted` ends the second wait, the
+    /// change has been made, and those subscribers get no more.
     fn change_relations(
         &self,
-        going: Option<&Entry>,
+        catalog: &CatalogState,
+        gone: &[Arc<Entry>],
         interrupted: Interrupted<'_>,
-        change: impl FnOnce(&mut Frozen<'_>) -> Result<(), Error>,
+        make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Entry>, Error>,
     ) -> Result<(), Error> {
-        if going.is_none() {
-            return self.committer.frozen(change);
+        // Also, a view that goes has all its first contents then.
+        if self.has_views(gone) {
+            self.wait_for(self.engine.last_time(), None, interrupted)?;
         }
-        self.wait_for(self.engine.last_time(), None, interrupted)?;
-        self.committer.frozen(|frozen| {
-            // What came since is little, and nothing more comes now. Foreign code must not run under the lock.
-            self.wait_for(self.engine.last_time(), None, &|| false)?;
-            change(frozen)
-        })
-    }
-
-    /// Takes relations out of engine and store, the topmost first, with the subscriptions that read them.
-    fn remove(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>]) -> Result<(), Error> {
-        for entry in entries {
-            for view in self.take_anonymous(entry.name()) {
-                self.uninstall(view, End::Dropped(entry.name().to_owned()))?;
-            }
-            if let Some(view) = &entry.maintained {
-                self.uninstall(view.id, End::Dropped(entry.name().to_owned()))?;
-            }
-            if let Some(relation) = entry.relation_id() {
-                frozen.drop(relation);
-            }
-        }
-        Ok(())
+        let leaving = self.committer.frozen(|frozen| -> Result<_, Error> {
+            let made = make(frozen)?;
+            let names: Vec<&str> = gone.iter().map(|entry| entry.name()).collect();
+            let kept = catalog.without(&names);
+            *self.catalog.write() = Arc::new(match made {
+                Some(entry) => kept.with(entry),
+                None => kept,
+            });
+            Ok(self.leave(frozen, gone, |name| End::Dropped(name.to_owned())))
+        });
+        self.remove(leaving?, interrupted)
     }
 }
 

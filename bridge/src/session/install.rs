@@ -1,24 +1,33 @@
-//! Bringing a view into the engine: its contents are taken and the view installed between two commits.
+//! Bringing a view into the engine: its contents are taken and the view installed between two commits. And taking
+//! views out: they leave the catalog between two commits, and the engine when all written before is through them.
 
 use std::sync::Arc;
 
 use laminardb_dataflow::plan::{AggregateFunction, DataflowPlan, Operator, OutputState, Step};
-use laminardb_dataflow::{CollectionId, Diffs, RelationId, ViewId};
+use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
 use laminardb_planner::lower::ViewPlan;
 use laminardb_planner::statement::OnError;
 
-use super::Shared;
 use super::read::strict_views;
-use crate::catalog::{CatalogState, MaintainedView};
+use super::{Interrupted, Shared};
+use crate::catalog::{CatalogState, Entry, MaintainedView};
 use crate::commit::Frozen;
 use crate::error::Error;
 use crate::store::Scan;
-use crate::subscription::{Shape, ViewSetup};
+use crate::subscription::{End, Shape, ViewSetup};
 
 /// A view ready to be installed.
 pub(super) struct NewView {
     pub(super) maintained: MaintainedView,
     setup: ViewSetup,
+}
+
+/// Views that have left the catalog and not yet the engine.
+pub(super) struct Leaving {
+    /// Each before all that it reads, with what its subscribers are told.
+    views: Vec<(ViewId, End)>,
+    /// What was written through this time is still delivered.
+    through: Time,
 }
 
 impl Shared {
@@ -62,14 +71,51 @@ impl Shared {
         let contents = scans.iter().map(|(relation, scan)| (*relation, rows(scan))).collect();
         self.hub.open(id, setup);
         if let Err(error) = self.engine.install(id, plan, contents) {
-            self.hub.end(id, &crate::subscription::End::Finished);
+            self.hub.end(id, &End::Finished);
             return Err(error.into());
         }
         Ok(scans)
     }
 
+    /// Whether the engine maintains something for relations that are about to go.
+    pub(super) fn has_views(&self, entries: &[Arc<Entry>]) -> bool {
+        let anonymous = self.anonymous.lock();
+        let is_read = |entry: &Entry| anonymous.iter().any(|(_, reads)| reads.iter().any(|read| read == entry.name()));
+        entries.iter().any(|entry| entry.maintained.is_some() || is_read(entry))
+    }
+
+    /// Takes relations that have just left the catalog, the topmost first, out of the store, so that a write on its way
+    /// to one of them fails from here on. `end` says what the subscribers of each are told. Does not wait.
+    pub(super) fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
+        let mut leaving = Leaving { views: Vec::new(), through: self.engine.last_time() };
+        for entry in entries {
+            let anonymous = self.take_anonymous(entry.name());
+            let views = anonymous.into_iter().chain(entry.maintained.iter().map(|view| view.id));
+            leaving.views.extend(views.map(|view| (view, end(entry.name()))));
+            if let Some(relation) = entry.relation_id() {
+                frozen.drop(relation);
+                self.accepted.lock().rows.remove(&relation);
+            }
+        }
+        leaving
+    }
+
+    /// Takes views that have left out of the engine, when what was written before is through them; if the wait for that
+    /// is interrupted, at once. They are gone in any case.
+    pub(super) fn remove(&self, leaving: Leaving, interrupted: Interrupted<'_>) -> Result<(), Error> {
+        let Leaving { views, through } = leaving;
+        if views.is_empty() {
+            return Ok(());
+        }
+        let mut removed = self.waiting(interrupted, |stop| Ok(self.engine.wait_for_commits(through, stop)?));
+        for (view, end) in views {
+            removed = removed.and(self.uninstall(view, end));
+        }
+        removed
+    }
+
     /// Takes a view that nothing reads any more out of the engine; its subscribers are told why after what is pending.
-    pub(super) fn uninstall(&self, view: ViewId, end: crate::subscription::End) -> Result<(), Error> {
+    pub(super) fn uninstall(&self, view: ViewId, end: End) -> Result<(), Error> {
         self.hub.ending(view, end.clone());
         let dropped = self.engine.drop_view(view);
         if dropped.is_err() {

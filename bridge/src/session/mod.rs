@@ -11,7 +11,9 @@
 //!
 //! Locks are taken in this order: that of the storage directory, `ddl`, the committer's, then the short ones (`catalog`,
 //! `accepted`, `anonymous`, `watched`, the hub's). Nobody holds one of them while he waits for the transaction of
-//! another thread to end.
+//! another thread to end. A definition that waits for views holds `ddl` alone, and every call but `shutdown` waits for
+//! `ddl` such that it can be interrupted. Who holds off writers (see `Committer::hold`) has `ddl`, which no writer waits
+//! for.
 
 mod checkpoint;
 mod ddl;
@@ -480,11 +482,23 @@ impl Shared {
         ViewId(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits until all views are complete through `time`.
+    /// Waits until all views are complete through `time`, or the session is closed.
     fn wait_for(&self, time: Time, timeout: Option<Duration>, interrupted: Interrupted<'_>) -> Result<(), Error> {
-        match self.engine.wait(time, timeout, interrupted)? {
+        self.waiting(interrupted, |stop| Ok(self.engine.wait(time, timeout, stop)?))
+    }
+
+    /// A wait for the engine, which also ends when the session is closed.
+    fn waiting(
+        &self,
+        interrupted: Interrupted<'_>,
+        wait: impl FnOnce(Interrupted<'_>) -> Result<Waited, Error>,
+    ) -> Result<(), Error> {
+        match wait(&|| self.check_open().is_err() || interrupted())? {
             Waited::Done => Ok(()),
-            Waited::Cancelled => Err(Error::Interrupted),
+            Waited::Cancelled => {
+                self.check_open()?;
+                Err(Error::Interrupted)
+            }
         }
     }
 }

@@ -249,15 +249,26 @@ impl Engine {
         timeout: Option<Duration>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Waited, DataflowError> {
-        {
-            let mut state = self.shared.running()?;
-            if time > state.sealed() {
-                state.seal_open();
-                drop(state);
-                self.shared.unpark();
-            }
-        }
+        self.send_through(time)?;
         self.shared.wait_until(timeout, cancelled, |state| state.is_complete(time))
+    }
+
+    /// Waits until what was committed through `time` is through all views but those that are still taking in their first
+    /// contents.
+    pub fn wait_for_commits(&self, time: Time, cancelled: &dyn Fn() -> bool) -> Result<Waited, DataflowError> {
+        self.send_through(time)?;
+        self.shared.wait_until(None, cancelled, |state| state.is_through(time))
+    }
+
+    /// Lets the workers have the commits through `time`.
+    fn send_through(&self, time: Time) -> Result<(), DataflowError> {
+        let mut state = self.shared.running()?;
+        if time > state.sealed() {
+            state.seal_open();
+            drop(state);
+            self.shared.unpark();
+        }
+        Ok(())
     }
 
     /// Rows of a relation that were committed and are not yet through all views (but for those that are still taking

@@ -279,6 +279,12 @@ impl State {
         self.frontiers.iter().all(|f| f.complete > time)
     }
 
+    /// The same but for views that take in their contents.
+    pub(super) fn is_through(&self, time: Time) -> bool {
+        let time = time.min(self.last_time());
+        self.frontiers.iter().all(|f| f.paced > time)
+    }
+
     pub(super) fn rows_pending(&self, relation: RelationId) -> u64 {
         self.pending.get(&relation).copied().unwrap_or(0)
     }
