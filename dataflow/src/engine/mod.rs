@@ -301,12 +301,22 @@ impl Engine {
         self.shared.unpark();
         let mut report = EngineReport::default();
         for _ in 0..workers {
-            report.add(receiver.recv().map_err(|_| self.shared.ended())?);
+            if let Some(part) = self.shared.answer_of(&receiver, None)? {
+                report.add(part);
+            }
         }
         Ok(report)
     }
 
-    /// Finishes what was accepted and ends the threads. Every later call fails; a second shutdown does nothing.
+    /// Discards what was accepted and is not through all views: the workers leave at their next step. Every call that
+    /// waits, a shutdown included, returns at once, and every later call fails. Does not wait for the threads:
+    /// [`Engine::shutdown`] does.
+    pub fn abandon(&self) {
+        self.shared.abandon();
+    }
+
+    /// Finishes what was accepted, unless it was abandoned, and ends the threads. Every later call fails; a second
+    /// shutdown does nothing.
     pub fn shutdown(&self) {
         self.shared.shut_down();
         let Some(guards) = self.guards.lock().take() else { return };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 
 use super::shared::{Shared, State};
 use super::{LiveError, Waited, deadline};
@@ -57,8 +57,9 @@ impl PendingSnapshot {
     /// Waits for the workers; gives one snapshot a view, in the order asked for.
     pub fn wait(mut self) -> Result<Vec<ViewSnapshot>, DataflowError> {
         while self.missing > 0 {
-            let reply = self.replies.recv().map_err(|_| self.shared.ended())?;
-            self.take(reply)?;
+            if let Some(reply) = self.shared.answer_of(&self.replies, None)? {
+                self.take(reply)?;
+            }
         }
         Ok(self.finish())
     }
@@ -73,12 +74,11 @@ impl PendingSnapshot {
         let deadline = deadline(timeout);
         while self.missing > 0 {
             let (until, last) = Shared::next_look(deadline);
-            match self.replies.recv_deadline(until) {
-                Ok(reply) => self.take(reply)?,
-                Err(RecvTimeoutError::Disconnected) => return Err(self.shared.ended()),
-                Err(RecvTimeoutError::Timeout) if cancelled() => return Ok(Waited::Cancelled),
-                Err(RecvTimeoutError::Timeout) if last => return Err(DataflowError::TimedOut),
-                Err(RecvTimeoutError::Timeout) => {}
+            match self.shared.answer_of(&self.replies, Some(until))? {
+                Some(reply) => self.take(reply)?,
+                None if cancelled() => return Ok(Waited::Cancelled),
+                None if last => return Err(DataflowError::TimedOut),
+                None => {}
             }
         }
         Ok(Waited::Done)

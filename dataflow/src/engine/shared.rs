@@ -1,6 +1,7 @@
 //! What the handle and the workers share: the open time, the command channels, progress, and how it all ends.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, at, never, select};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{ChangeSink, Waited, deadline};
@@ -37,6 +38,9 @@ pub(crate) struct Shared {
     changed: Condvar,
     sink: Arc<dyn ChangeSink>,
     abandoned: AtomicBool,
+    /// Dropped when the engine is abandoned, to wake those who wait for an answer.
+    over: Mutex<Option<Sender<Infallible>>>,
+    when_over: Receiver<Infallible>,
     /// Reads that hold back dataflows: how many workers have answered each.
     answered: Mutex<BTreeMap<u64, Arc<AtomicUsize>>>,
     threads: OnceLock<Vec<Thread>>,
@@ -57,11 +61,14 @@ impl Shared {
             pending: BTreeMap::new(),
             working: workers,
         };
+        let (over, when_over) = crossbeam_channel::bounded(0);
         let shared = Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),
             sink,
             abandoned: AtomicBool::new(false),
+            over: Mutex::new(Some(over)),
+            when_over,
             answered: Mutex::new(BTreeMap::new()),
             threads: OnceLock::new(),
         };
@@ -92,6 +99,20 @@ impl Shared {
     /// Why a worker did not answer.
     pub(crate) fn ended(&self) -> DataflowError {
         self.state.lock().failure().unwrap_or(DataflowError::ShutDown)
+    }
+
+    /// What a worker answers, or nothing if none has by `until`. Fails when the engine ends, or is abandoned, first.
+    pub(crate) fn answer_of<T>(
+        &self,
+        replies: &Receiver<T>,
+        until: Option<Instant>,
+    ) -> Result<Option<T>, DataflowError> {
+        let late = until.map_or_else(never, at);
+        select! {
+            recv(replies) -> reply => reply.map(Some).map_err(|_| self.ended()),
+            recv(self.when_over) -> _ => Err(self.ended()),
+            recv(late) -> _ => Ok(None),
+        }
     }
 
     /// The number of workers that have answered read `number`, which all workers number alike.
@@ -154,7 +175,7 @@ impl Shared {
             if done(&state) {
                 return Ok(Waited::Done);
             }
-            if state.working == 0 {
+            if state.working == 0 || self.is_abandoned() {
                 return Err(DataflowError::ShutDown);
             }
             let (until, last) = Self::next_look(deadline);
@@ -187,15 +208,23 @@ impl Shared {
         self.unpark();
     }
 
-    /// Lets workers leave at once.
+    /// Lets workers leave at once, and tells who waits that there is nothing to wait for.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         if state.status == Status::Running {
             state.status = Status::ShutDown;
         }
-        drop(state);
+        // Under the lock, so that nobody begins to wait between this and the call that wakes all.
         self.abandoned.store(true, Ordering::Release);
+        drop(state);
+        self.dismiss();
+    }
+
+    /// Wakes the workers, which are to leave, and all who wait for them.
+    fn dismiss(&self) {
+        drop(self.over.lock().take());
         self.unpark();
+        self.changed.notify_all();
     }
 
     /// Ends the engine on a broken invariant.
@@ -210,8 +239,7 @@ impl Shared {
         if first {
             self.sink.stopped(reason);
         }
-        self.unpark();
-        self.changed.notify_all();
+        self.dismiss();
     }
 
     /// A worker has ended.

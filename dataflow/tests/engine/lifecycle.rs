@@ -356,6 +356,67 @@ fn an_abandoned_engine_ends_its_threads() {
 }
 
 #[test]
+fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
+    for workers in [1, 2] {
+        let (engine, recorder) = start(workers);
+        let gate = Arc::new(std::sync::Mutex::new(()));
+        let held = gate.lock().expect("nobody panics");
+        let mut plan = PlanBuilder::default();
+        let input = plan.relation(1, 1);
+        let inside = Arc::clone(&gate);
+        let (enters, entered) = std::sync::mpsc::channel();
+        let slow = condition("slow", move |_| {
+            // The test listens to the first alone.
+            let _ = enters.send(());
+            drop(inside.lock());
+            Ok(Some(1))
+        });
+        let output = plan.filter(input, slow);
+        let plan = plan.finish(output, OutputState::Arrangement { key: vec![0] });
+        engine.install(ViewId(1), plan, vec![]).expect("a good plan");
+        engine.watch(ViewId(1), true).expect("installed");
+        engine.commit(change(1, insert(&[&[0]]))).expect("runs");
+        entered.recv().expect("the row comes");
+        for i in 1..10 {
+            engine.commit(change(1, insert(&[&[i]]))).expect("runs");
+        }
+        let limit = Some(Duration::from_secs(60));
+        let (ends, ended) = std::sync::mpsc::channel();
+        let (asks, asked) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let engine = &engine;
+            let spawn = |call: Box<dyn FnOnce() -> Option<DataflowError> + Send>| {
+                let ends = ends.clone();
+                scope.spawn(move || ends.send(call()).expect("the test listens"));
+            };
+            let asking = || {
+                let asks = asks.clone();
+                move || asks.send(()).is_err()
+            };
+            let (of_time, of_room, of_read) = (asking(), asking(), asking());
+            let mut read = engine.snapshot(&[ViewId(1)]).expect("installed");
+            let other = engine.snapshot(&[ViewId(1)]).expect("installed");
+            spawn(Box::new(move || engine.wait(9, limit, &of_time).err()));
+            spawn(Box::new(move || engine.wait_for_room(RelationId(1), 0, limit, &of_room).err()));
+            spawn(Box::new(move || read.wait_for(limit, &of_read).err()));
+            spawn(Box::new(move || other.wait().err()));
+            spawn(Box::new(move || engine.report().err()));
+            for _ in 0..3 {
+                asked.recv().expect("they wait");
+            }
+            engine.abandon();
+            let errors: Vec<_> = (0..5).map(|_| ended.recv_timeout(Duration::from_secs(90))).collect();
+            drop(held);
+            engine.shutdown();
+            assert_eq!(errors, vec![Ok(Some(DataflowError::ShutDown)); 5], "with {workers} workers");
+        });
+        assert!(recorder.changes(1).keys().all(|time| *time == 1), "it left after the step that it was in");
+        assert_eq!(recorder.stopped(), Vec::<String>::new());
+        assert_eq!(engine.commit(vec![]), Err(DataflowError::ShutDown));
+    }
+}
+
+#[test]
 fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let (engine, _recorder) = start(1);
     assert_eq!(engine.wait(0, None, &|| false), Ok(Waited::Done));
