@@ -1,8 +1,8 @@
 //! Many threads on one session: nothing is lost, nothing is seen twice, nobody is blocked for ever.
 
 use std::num::NonZeroUsize;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, mpsc};
 
 use laminardb_bridge::{Error, Next, Params, Session, SessionConfig, SubscribeOptions, Target};
 use laminardb_tests::{Database, Follower};
@@ -167,6 +167,36 @@ fn every_waiting_call_ends_with_the_session() {
         });
         let code = if close { 101 } else { 901 };
         assert_eq!(errors.each_ref().map(Error::code), [code; 6], "close {close}, workers {workers}: {errors:?}");
+    }
+}
+
+#[test]
+fn closing_ends_a_definition_that_waits_for_views_and_those_behind_it() {
+    for workers in [1, 2] {
+        let database = Database::new(workers);
+        database.run(
+            "CREATE SOURCE t (k BIGINT, v BIGINT); CREATE SOURCE u (v BIGINT);
+             CREATE MATERIALIZED VIEW sums AS SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k
+                GROUP BY a.v + b.v",
+        );
+        // Each row meets each other one, which takes much longer than the test.
+        let rows: Vec<String> = (0..15_000).map(|v| format!("1,{v}")).collect();
+        database.session.insert_csv("t", &format!("k,v\n{}", rows.join("\n")), &|| false).expect("it fits");
+        let (asks, asked) = mpsc::channel();
+        let ended = std::thread::scope(|scope| {
+            let definition = |sql: &'static str| {
+                let (session, asks) = (&database.session, asks.clone());
+                let defining = scope.spawn(move || {
+                    session.execute_interruptible(sql, &Params::none(), &|| asks.send(()).is_err()).map(|_| ())
+                });
+                asked.recv().expect("it waits");
+                defining
+            };
+            let definitions = [definition("DROP SOURCE u"), definition("CREATE SOURCE w (v BIGINT)")];
+            database.session.close();
+            definitions.map(|definition| definition.join().expect("no panic"))
+        });
+        assert_eq!(ended, [Err(Error::ConnectionClosed), Err(Error::ConnectionClosed)]);
     }
 }
 

@@ -19,8 +19,9 @@ impl Session {
             return Err(Error::SchemaMismatch(format!("{name} is a {kind}: it leaves no rows out")));
         };
         // The answer of the workers says that the hub has been told of everything before.
-        let pending = shared.engine.snapshot_errors(&[maintained.id]).map_err(dropped)?;
-        shared.ended_as(wait_for(pending, &|| interrupted().then_some(Error::Interrupted)))?;
+        let pending = shared.engine.snapshot_errors(&[maintained.id]).map_err(dropped);
+        let told = pending.and_then(|pending| wait_for(pending, &|| interrupted().then_some(Error::Interrupted)));
+        shared.ended_as(told)?;
         Ok(shared.hub.left_out(maintained.id))
     }
 }

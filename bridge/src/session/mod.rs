@@ -342,10 +342,12 @@ impl Session {
         self.shared.committer.end();
         self.shared.engine.shutdown();
         self.shared.hub.end_all(&End::Finished);
-        Ok(())
+        // A session that was closed meanwhile has not brought anything to its end.
+        self.shared.check_open()
     }
 
-    /// Ends everything; blocked calls wake, and an open transaction is rolled back. Idempotent.
+    /// Ends everything: what was accepted and is not through all views is discarded, blocked calls wake, and an open
+    /// transaction is rolled back. Idempotent.
     pub fn close(&self) {
         {
             let mut state = self.shared.state.lock();
@@ -354,10 +356,14 @@ impl Session {
             }
             *state = SessionState::Closed;
         }
-        self.shared.hub.end_all(&End::Cancelled);
+        // First: who waits for a view may hold a lock that is taken here.
+        self.shared.engine.abandon();
         self.shared.queries.close();
         self.shared.committer.end();
+        // After all that was begun under the committer's lock: a subscription may have been made there.
+        self.shared.hub.end_all(&End::Cancelled);
         self.shared.checkpoints.end();
+        // Waits for the workers.
         self.shared.engine.shutdown();
     }
 
@@ -389,7 +395,7 @@ impl Session {
     /// What the engine holds and has done.
     pub fn engine_report(&self) -> Result<EngineReport, Error> {
         self.shared.check_usable()?;
-        Ok(self.shared.engine.report()?)
+        self.shared.ended_as(self.shared.engine.report().map_err(Error::from))
     }
 
     /// Queries and subscriptions: those running, and the last that are not.

@@ -1,0 +1,105 @@
+"""close() discards what is accepted and not through the views: every call that waits ends at once (API section 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import laminardb
+import pytest
+from laminardb import codes
+
+Calls = dict[str, Callable[[laminardb.Connection], Any]]
+
+# Calls of one group are made at once: those that change the relations wait for each other, too.
+WAITING: dict[str, Calls] = {
+    "reads and writes": {
+        "wait": lambda conn: conn.wait(),
+        "wait for long": lambda conn: conn.wait(timeout=3600),
+        "query": lambda conn: conn.query("SELECT count(*) FROM sums"),
+        "errors": lambda conn: conn.errors("sums"),
+        "subscribe": lambda conn: conn.subscribe_stream("sums", snapshot=True),
+        "insert": lambda conn: conn.insert("t", {"k": 1, "v": 1}),
+        "insert_json": lambda conn: conn.insert_json("t", '{"k": 1, "v": 1}'),
+        "sql insert": lambda conn: conn.execute("INSERT INTO t VALUES (1, 1)"),
+        "insert select": lambda conn: conn.execute("INSERT INTO t SELECT s, n FROM sums"),
+    },
+    "transaction": {"commit": lambda conn: conn.execute("BEGIN; INSERT INTO t VALUES (1, 1); COMMIT")},
+    "drop": {"drop": lambda conn: conn.execute("DROP SOURCE u"), "wait": lambda conn: conn.wait()},
+    "replace": {"replace": lambda conn: conn.execute("CREATE OR REPLACE SOURCE u (b BIGINT)")},
+    "restore": {"restore": lambda conn: conn.restore()},
+    "definitions": {
+        "drop": lambda conn: conn.execute("DROP SOURCE u"),
+        "other drop": lambda conn: conn.execute("DROP SOURCE w"),
+        "restore": lambda conn: conn.restore(),
+    },
+}
+
+
+@pytest.fixture(params=[1, 2])
+def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[laminardb.Connection]:
+    """A database that has much to do: no call of the tests waits until it is done."""
+    config = laminardb.LaminarConfig(
+        buffer_size=1, workers=request.param, storage_dir=str(tmp_path), checkpoint_interval_ms=0
+    )
+    with laminardb.open(":memory:", config=config) as conn:
+        conn.execute("CREATE SOURCE u (a BIGINT); CREATE SOURCE w (a BIGINT); CREATE SOURCE t (k BIGINT, v BIGINT)")
+        conn.execute(
+            "CREATE MATERIALIZED VIEW sums AS SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k"
+            " GROUP BY a.v + b.v"
+        )
+        conn.checkpoint()
+        conn.insert("t", {"k": [1] * 15_000, "v": list(range(15_000))})
+        yield conn
+
+
+def still_busy(conn: laminardb.Connection) -> None:
+    with pytest.raises(laminardb.LaminarError) as error:
+        conn.wait(timeout=0.05)
+    assert error.value.code == codes.TIMEOUT
+
+
+@pytest.mark.parametrize("group", WAITING)
+def test_every_call_that_waits_ends_at_once(busy: laminardb.Connection, group: str) -> None:
+    calls = WAITING[group]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        waiting = {name: threads.submit(call, busy) for name, call in calls.items()}
+        still_busy(busy)
+        busy.close()
+        ended = {name: future.exception(60) for name, future in waiting.items()}
+    for name, error in ended.items():
+        assert isinstance(error, laminardb.ConnectionError), name
+        assert (error.code, str(error)) == (codes.CONNECTION_CLOSED, "Connection is closed"), name
+
+
+def test_iterations_end_without_an_error(busy: laminardb.Connection) -> None:
+    stream, subscription = busy.stream("SELECT * FROM sums"), busy.subscribe_stream("u")
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(list, iteration) for iteration in (stream, subscription)]
+        still_busy(busy)
+        busy.close()
+        assert [future.result(60) for future in waiting] == [[], []]
+
+
+def test_a_shutdown_that_works_through_its_backlog_ends(busy: laminardb.Connection) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        shutdown = threads.submit(busy.shutdown)
+        # Nothing but the state itself tells of it.
+        while busy.pipeline_state != "stopped":
+            pass
+        busy.close()
+        ended = shutdown.exception(60)
+    assert isinstance(ended, laminardb.ConnectionError), ended
+    assert ended.code == codes.CONNECTION_CLOSED
+
+
+def test_shutdown_alone_finishes_its_backlog() -> None:
+    with laminardb.open(":memory:", config=laminardb.LaminarConfig(buffer_size=0)) as conn:
+        conn.execute("CREATE SOURCE t (v BIGINT); CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t")
+        subscription = conn.subscribe_stream("n", snapshot=False)
+        for first in range(0, 50_000, 500):
+            conn.insert("t", {"v": list(range(first, first + 500))})
+        conn.shutdown()
+        assert [row for batch in subscription for row in batch][-1] == (50_000,)
