@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use laminardb_bridge::{
@@ -195,4 +195,26 @@ fn a_restore_that_fails_changes_nothing() {
     assert_eq!(database.refused("CHECKPOINT").0, 901);
     database.session.close();
     assert_eq!(database.refused("CHECKPOINT").0, 101);
+}
+
+#[test]
+fn a_restore_that_waits_ends_as_the_session_does() {
+    for close in [true, false] {
+        let storage = Storage::new();
+        let database = storage.open(1);
+        database.run("CREATE TABLE t (a BIGINT); CHECKPOINT; BEGIN; INSERT INTO t VALUES (1)");
+        let (asks, asked) = mpsc::channel();
+        let restored = std::thread::scope(|scope| {
+            let session = &database.session;
+            let restore = scope.spawn(move || session.restore(RestoreFrom::Latest, &|| asks.send(()).is_err()));
+            asked.recv().expect("it waits for the transaction");
+            if close {
+                session.close();
+            } else {
+                session.shutdown().expect("it ends");
+            }
+            restore.join().expect("no panic")
+        });
+        assert_eq!(restored.expect_err("nothing is left to restore to").code(), if close { 101 } else { 901 });
+    }
 }

@@ -77,7 +77,7 @@ struct Timer {
 struct Mark {
     time: Time,
     catalog: Arc<CatalogState>,
-    watermarks: Vec<i64>,
+    watermarks: Vec<Option<i64>>,
 }
 
 impl PartialEq for Mark {
@@ -98,14 +98,14 @@ impl Session {
     /// Writes an image of the whole database; gives its id. Ended by `interrupted`, it leaves none.
     pub fn checkpoint(&self, interrupted: Interrupted<'_>) -> Result<u64, Error> {
         self.shared.check_usable()?;
-        self.shared.checkpoint(interrupted)
+        self.shared.ended_as(self.shared.checkpoint(interrupted))
     }
 
     /// Replaces the whole database by an image, or changes nothing; gives the id of the image. Subscriptions end, when
     /// what was written before is delivered. If `interrupted` ends the call in that wait, the image is in place.
     pub fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
         self.shared.check_usable()?;
-        self.shared.restore(which, interrupted)
+        self.shared.ended_as(self.shared.restore(which, interrupted))
     }
 }
 
@@ -256,13 +256,16 @@ impl Shared {
     /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
     fn take_image(&self, interrupted: Interrupted<'_>) -> Result<(Mark, Taken), Error> {
         let _ddl = self.lock_ddl(interrupted)?;
+        self.check_usable()?;
         let catalog = self.catalog();
         let (time, items) = self.committer.frozen(|frozen| {
             let items = catalog.entries().iter().map(|entry| self.take_item(frozen, entry));
             (self.engine.last_time(), items.collect::<Result<Vec<_>, _>>())
         });
-        let watermarks = catalog.entries().iter().map(|entry| watermark_of(entry)).collect();
-        Ok((Mark { time, catalog, watermarks }, Image { time, items: items? }))
+        let items = items?;
+        // What the image has, and not what they are now: a watermark moves without a lock.
+        let watermarks = items.iter().map(watermark_in).collect();
+        Ok((Mark { time, catalog, watermarks }, Image { time, items }))
     }
 
     fn take_item(&self, frozen: &mut Frozen<'_>, entry: &Entry) -> Result<Item<crate::store::Scan>, Error> {
@@ -469,6 +472,49 @@ fn unbuildable(id: u64, error: Error) -> Error {
     }
 }
 
+/// How far an image has a relation's watermark; views have none.
+fn watermark_in<T>(item: &Item<T>) -> Option<i64> {
+    match item {
+        Item::Base { base, .. } => base.watermark,
+        Item::View { .. } => None,
+    }
+}
+
 fn watermark_of(entry: &Entry) -> i64 {
     entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SessionConfig;
+    use laminardb_planner::Params;
+
+    #[test]
+    fn a_watermark_that_moves_while_an_image_is_taken_is_in_the_mark_only_if_it_is_in_the_image() {
+        let session = Session::open(SessionConfig::default()).expect("a session opens");
+        for source in 0..50 {
+            session.execute(&format!("CREATE SOURCE s{source} (a BIGINT)"), &Params::none()).expect("a good statement");
+        }
+        let writer = session.writer("s0").expect("it is there");
+        let over = AtomicBool::new(false);
+        let differing = thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut reached = 0;
+                while !over.load(Ordering::Relaxed) {
+                    reached += 1;
+                    writer.advance_watermark(reached).expect("the session is open");
+                }
+            });
+            let mut differing = 0;
+            for _ in 0..200 {
+                let (mark, image) = session.shared.take_image(&|| false).expect("nothing is in the way");
+                let Some(Item::Base { base, .. }) = image.items.first() else { unreachable!("s0 comes first") };
+                differing += u32::from(mark.watermarks[0] != base.watermark);
+            }
+            over.store(true, Ordering::Relaxed);
+            differing
+        });
+        assert_eq!(differing, 0);
+    }
 }
