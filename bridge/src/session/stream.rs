@@ -19,14 +19,14 @@ use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
 
 use laminardb_planner::Params;
-use laminardb_planner::statement::Statement;
+use laminardb_planner::statement::{Query, Statement};
 use parking_lot::Mutex;
 
 use super::queries::{Cancel, Running};
-use super::read::{Taken, reads_of};
+use super::read::{Bound, Taken, reads_of};
 use super::{Interrupted, Outcome, QueryOutput, Session, Shared, empty_statement, read_statements};
 use crate::error::Error;
-use crate::query::Plan;
+use crate::query::{Contents, Interrupt, Plan};
 
 /// No batch has more rows.
 const MAX_ROWS: usize = 65_536;
@@ -83,7 +83,8 @@ impl Control {
 }
 
 impl Session {
-    /// The answer of statements that only read, the last one's, in batches; all of one time, that of this call.
+    /// The answer of statements that only read, the last one's, in batches; all of one time, that of this call, or a
+    /// later one if a view that is read is replaced before it has reached that time.
     pub fn stream(&self, sql: &str, params: &Params, interrupted: Interrupted<'_>) -> Result<QueryStream, Error> {
         self.shared.check_usable()?;
         let mut statements = read_statements(sql, params)?;
@@ -98,23 +99,22 @@ impl Session {
             };
         };
         let shared = &self.shared;
-        let bound = shared.bind(query, params)?;
-        let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
-        let taken = shared.committer.frozen(|frozen| reads.take(frozen, &shared.engine));
-        let taken = shared.ended_as(taken)?;
+        let begun = shared.ended_as(shared.begin_query(query, params))?;
         let (sender, receiver) = bounded(1);
-        let stream = self.listed_stream(Arc::clone(&bound.query.schema), receiver, &last.text);
+        let stream = self.listed_stream(Arc::clone(&begun.bound.query.schema), receiver, &last.text);
         let producer = Producer {
             shared: Arc::clone(shared),
             batches: sender,
             over: stream.over.clone(),
             control: Arc::clone(&stream.control),
             schema: Arc::clone(&stream.schema),
+            query: Query::clone(query),
+            params: params.clone(),
         };
         std::thread::Builder::new()
             .name("laminardb-stream".to_owned())
             .stack_size(STACK)
-            .spawn(move || producer.run(plan, taken))
+            .spawn(move || producer.run(begun))
             .map_err(|error| Error::QueryFailed(format!("no thread for the query: {error}")))?;
         Ok(stream)
     }
@@ -214,6 +214,28 @@ impl Drop for QueryStream {
     }
 }
 
+/// A query that has taken what it reads.
+struct Begun {
+    bound: Bound,
+    plan: Plan,
+    taken: Taken,
+}
+
+impl Shared {
+    /// Binds a query and takes what it reads. That may be replaced after it was bound; then it is bound to what there is
+    /// now.
+    fn begin_query(&self, query: &Query, params: &Params) -> Result<Begun, Error> {
+        loop {
+            let bound = self.bind(query, params)?;
+            let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
+            match self.committer.frozen(|frozen| reads.take(frozen, &self.engine)) {
+                Err(Error::QueryFailed(_)) if !Arc::ptr_eq(&bound.catalog, &self.catalog()) => {}
+                taken => return Ok(Begun { bound, plan, taken: taken? }),
+            }
+        }
+    }
+}
+
 /// The thread's part.
 struct Producer {
     shared: Arc<Shared>,
@@ -221,20 +243,41 @@ struct Producer {
     over: Receiver<Infallible>,
     control: Arc<Control>,
     schema: SchemaRef,
+    query: Query,
+    params: Params,
 }
 
 impl Producer {
-    fn run(self, plan: Plan, taken: Taken) {
+    fn run(self, begun: Begun) {
         let interrupt = || self.control.is_over().then_some(Error::Interrupted);
         let mut give = |batch: RecordBatch| parts(&batch).try_for_each(|part| self.send(Ok(part)));
-        let done = taken
-            .wait(&interrupt)
-            .and_then(|contents| self.shared.executor.run_each(plan, &contents, &self.schema, &interrupt, &mut give));
+        let done = self.contents(begun, &interrupt).and_then(|(plan, contents)| {
+            self.shared.executor.run_each(plan, &contents, &self.schema, &interrupt, &mut give)
+        });
         if let Err(error) = self.shared.ended_as(done) {
             // Without a reader there is nobody to tell.
             drop(self.send(Err(error)));
         }
         self.control.is_complete.store(true, Ordering::Release);
+    }
+
+    /// The rows that the query reads, once the views are there. A view that is replaced before is read as it is then.
+    fn contents(&self, mut begun: Begun, interrupt: Interrupt<'_>) -> Result<(Plan, Contents), Error> {
+        loop {
+            let Begun { bound, plan, taken } = begun;
+            let failed = match taken.wait(interrupt) {
+                Ok(contents) => return Ok((plan, contents)),
+                Err(failed) => failed,
+            };
+            if !matches!(failed, Error::QueryFailed(_)) || Arc::ptr_eq(&bound.catalog, &self.shared.catalog()) {
+                return Err(failed);
+            }
+            begun = self.shared.begin_query(&self.query, &self.params)?;
+            if begun.bound.query.schema != self.schema {
+                // The reader was promised other columns.
+                return Err(failed);
+            }
+        }
     }
 
     /// Waits for the reader to have room.
