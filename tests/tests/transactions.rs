@@ -1,5 +1,6 @@
 //! Transactions: several statements of one thread are one write.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use laminardb_bridge::{Error, Outcome, Params, SubscribeOptions, Target};
@@ -139,6 +140,55 @@ fn close_and_shutdown_end_a_transaction_and_wake_who_waits() {
         });
         assert_eq!(database.session.commit(&|| false), Err(ended));
     }
+}
+
+/// What a write that waits for a transaction comes to when its table has become another one meanwhile.
+fn written_after_its_table_was_replaced(
+    database: &Database,
+    write: impl FnOnce(&dyn Fn() -> bool) -> Result<u64, Error> + Send,
+) -> Result<u64, Error> {
+    database.run("DROP TABLE IF EXISTS one; CREATE TABLE one (a BIGINT); BEGIN; INSERT INTO one VALUES (1)");
+    let (asks, asked) = mpsc::channel();
+    let (ends, ended) = mpsc::channel();
+    let replaced = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (asks, ended) = (asks, ended);
+            write(&|| {
+                if !replaced.swap(true, Ordering::SeqCst) {
+                    asks.send(()).expect("the test listens");
+                    ended.recv().expect("it commits");
+                    database.run("DROP TABLE one; CREATE TABLE one (a BIGINT)");
+                }
+                false
+            })
+        });
+        asked.recv().expect("it waits");
+        database.run("COMMIT");
+        ends.send(()).expect("it waits");
+        let written = writer.join().expect("no panic");
+        assert!(replaced.load(Ordering::SeqCst));
+        written
+    })
+}
+
+#[test]
+fn a_write_whose_table_is_replaced_while_it_waits() {
+    let database = Database::new(1);
+    let session = &database.session;
+    let by_name = |asked: &dyn Fn() -> bool| session.insert_csv("one", "a\n7\n", asked);
+    assert_eq!(written_after_its_table_was_replaced(&database, by_name), Ok(1));
+    assert_eq!(database.rows("SELECT * FROM one"), ["7"], "it goes to the new one");
+    let statement = |asked: &dyn Fn() -> bool| {
+        session.execute_interruptible("INSERT INTO one VALUES (7)", &Params::none(), asked).map(|_| 0)
+    };
+    let refused = written_after_its_table_was_replaced(&database, statement).expect_err("it is bound to the old one");
+    assert_eq!(refused.code(), 400, "{refused}");
+    let writing = |asked: &dyn Fn() -> bool| session.writer("one")?.insert(Vec::new(), asked);
+    let refused = written_after_its_table_was_replaced(&database, writing).expect_err("it is of the old one");
+    assert_eq!(refused.code(), 200, "{refused}");
+    assert!(refused.to_string().contains("was replaced"), "{refused}");
+    assert!(database.rows("SELECT * FROM one").is_empty());
 }
 
 /// A statement that may change something, or fail.

@@ -176,7 +176,7 @@ impl Committer {
 }
 
 fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
-    store.layout(relation).ok_or_else(|| Error::QueryFailed("the table was dropped meanwhile".to_owned()))
+    store.layout(relation).ok_or_else(|| Error::TableNotFound("it was dropped meanwhile".to_owned()))
 }
 
 /// The store while nobody else writes. The owner of the transaction under way sees what it did, all others do not.

@@ -84,13 +84,13 @@ impl Session {
         &self,
         table: &str,
         interrupted: Interrupted<'_>,
-        read: impl FnOnce(&Spec) -> Result<Vec<RecordBatch>, Error>,
+        read: impl Fn(&Spec) -> Result<Vec<RecordBatch>, Error>,
     ) -> Result<u64, Error> {
-        self.shared.check_usable()?;
-        let relation = writable(self.shared.catalog().named(table)?)?;
-        let layout = self.shared.committer.frozen(|frozen| frozen.layout(relation));
-        let layout = layout.ok_or_else(|| Error::TableNotFound(table.to_owned()))?;
-        self.write(table, Operation::Insert, read(layout.spec())?, interrupted)
+        self.write_named(table, |relation| {
+            let layout = self.shared.committer.frozen(|frozen| frozen.layout(relation));
+            let layout = layout.ok_or_else(|| Error::TableNotFound(table.to_owned()))?;
+            self.write_to(relation, Operation::Insert, read(layout.spec())?, interrupted)
+        })
     }
 
     fn write(
@@ -100,10 +100,21 @@ impl Session {
         rows: Vec<RecordBatch>,
         interrupted: Interrupted<'_>,
     ) -> Result<u64, Error> {
-        self.shared.check_usable()?;
-        let catalog = self.shared.catalog();
-        let relation = writable(catalog.named(table)?)?;
-        self.write_to(relation, operation, rows, interrupted)
+        self.write_named(table, |relation| self.write_to(relation, operation, rows.clone(), interrupted))
+    }
+
+    /// Writes to what `table` means. When that is dropped before anything was written, it is done with what the name
+    /// means then, as if the call had come later.
+    fn write_named(&self, table: &str, write: impl Fn(RelationId) -> Result<u64, Error>) -> Result<u64, Error> {
+        loop {
+            self.shared.check_usable()?;
+            let catalog = self.shared.catalog();
+            let relation = writable(catalog.named(table)?)?;
+            match write(relation).map_err(naming(table)) {
+                Err(Error::TableNotFound(_)) if !Arc::ptr_eq(&catalog, &self.shared.catalog()) => {}
+                written => return written,
+            }
+        }
     }
 
     pub(super) fn write_to(
@@ -148,7 +159,7 @@ impl Shared {
             }
         };
         let written = self.committer.commit(vec![Write { relation, operation, rows }], interrupted);
-        let applied = written.map_err(Error::in_statement)?;
+        let applied = written.map_err(naming(&bound.target.name)).map_err(Error::in_statement)?;
         self.count_write(relation, applied.iter().map(|a| a.given).sum());
         let counts_given = operation == Operation::InsertNew;
         Ok(applied.iter().map(|a| if counts_given { a.given } else { a.changed }).sum())
@@ -213,7 +224,8 @@ impl Shared {
         };
         let relation = writable_table(entry)?;
         let write = Write { relation, operation: Operation::Truncate, rows: Vec::new() };
-        let applied = self.committer.commit(vec![write], interrupted).map_err(Error::in_statement)?;
+        let written = self.committer.commit(vec![write], interrupted);
+        let applied = written.map_err(naming(entry.name())).map_err(Error::in_statement)?;
         let removed = applied.iter().map(|a| a.changed).sum();
         self.count_write(relation, removed);
         Ok(removed)
@@ -248,6 +260,14 @@ fn writable(entry: &Entry) -> Result<RelationId, Error> {
 
 pub(super) fn not_writable(entry: &Entry) -> Error {
     Error::SchemaMismatch(format!("{} is a {}: it cannot be written to", entry.name(), entry.kind().keyword()))
+}
+
+/// Says which relation is not there any more: what writes knows it by its number only.
+pub(super) fn naming(table: &str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::TableNotFound(_) => Error::TableNotFound(table.to_owned()),
+        other => other,
+    }
 }
 
 fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {

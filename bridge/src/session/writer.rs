@@ -73,7 +73,10 @@ impl Writer {
         self.check_open()?;
         self.session.shared.check_usable()?;
         self.check_there()?;
-        self.session.write_to(self.relation, Operation::Insert, rows, interrupted)
+        self.session.write_to(self.relation, Operation::Insert, rows, interrupted).map_err(|error| match error {
+            Error::TableNotFound(_) => self.check_there().err().unwrap_or(error),
+            other => other,
+        })
     }
 
     /// Waits until all writes that returned before are through all views.
