@@ -356,9 +356,10 @@ impl Session {
             }
             *state = SessionState::Closed;
         }
-        // First: who waits for a view may hold a lock that is taken here.
-        self.shared.engine.abandon();
+        // Iterations end; they would fail if they met the end of the engine.
         self.shared.queries.close();
+        // Before any lock is taken: who waits for a view may hold it.
+        self.shared.engine.abandon();
         self.shared.committer.end();
         // After all that was begun under the committer's lock: a subscription may have been made there.
         self.shared.hub.end_all(&End::Cancelled);
