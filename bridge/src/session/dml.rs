@@ -111,7 +111,7 @@ impl Session {
             let catalog = self.shared.catalog();
             let relation = writable(catalog.named(table)?)?;
             match write(relation).map_err(naming(table)) {
-                Err(Error::TableNotFound(_)) if !Arc::ptr_eq(&catalog, &self.shared.catalog()) => {}
+                Err(Error::TableNotFound(_)) if self.shared.has_changed_since(&catalog) => {}
                 written => return written,
             }
         }

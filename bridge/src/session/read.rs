@@ -52,6 +52,12 @@ impl Shared {
         Ok(Bound { catalog, query })
     }
 
+    /// Whether the relations are others than those of `catalog`. Waits for a change under way, in which a view that goes
+    /// is gone before the catalog is another one.
+    pub(super) fn has_changed_since(&self, catalog: &Arc<CatalogState>) -> bool {
+        self.committer.frozen(|_| !Arc::ptr_eq(catalog, &self.catalog()))
+    }
+
     /// Runs a query, listed under `text` while it runs.
     pub(super) fn answer(
         &self,
@@ -64,7 +70,7 @@ impl Shared {
             let bound = self.bind(query, params)?;
             match self.run_query(&bound, text, interrupted) {
                 // What it was to read may have been replaced after it was bound; then it is bound to what there is now.
-                Err(Error::QueryFailed(_)) if !Arc::ptr_eq(&bound.catalog, &self.catalog()) => {}
+                Err(Error::QueryFailed(_)) if self.has_changed_since(&bound.catalog) => {}
                 answered => return answered,
             }
         }

@@ -229,7 +229,7 @@ impl Shared {
             let bound = self.bind(query, params)?;
             let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
             match self.committer.frozen(|frozen| reads.take(frozen, &self.engine)) {
-                Err(Error::QueryFailed(_)) if !Arc::ptr_eq(&bound.catalog, &self.catalog()) => {}
+                Err(Error::QueryFailed(_)) if self.has_changed_since(&bound.catalog) => {}
                 taken => return Ok(Begun { bound, plan, taken: taken? }),
             }
         }
@@ -269,7 +269,7 @@ impl Producer {
                 Ok(contents) => return Ok((plan, contents)),
                 Err(failed) => failed,
             };
-            if !matches!(failed, Error::QueryFailed(_)) || Arc::ptr_eq(&bound.catalog, &self.shared.catalog()) {
+            if !matches!(failed, Error::QueryFailed(_)) || !self.shared.has_changed_since(&bound.catalog) {
                 return Err(failed);
             }
             begun = self.shared.begin_query(&self.query, &self.params)?;
