@@ -27,12 +27,12 @@ WAITING: dict[str, Calls] = {
         "insert select": lambda conn: conn.execute("INSERT INTO t SELECT s, n FROM sums"),
     },
     "transaction": {"commit": lambda conn: conn.execute("BEGIN; INSERT INTO t VALUES (1, 1); COMMIT")},
-    "drop": {"drop": lambda conn: conn.execute("DROP SOURCE u"), "wait": lambda conn: conn.wait()},
-    "replace": {"replace": lambda conn: conn.execute("CREATE OR REPLACE SOURCE u (b BIGINT)")},
+    "drop": {"drop": lambda conn: conn.execute("DROP STREAM y"), "wait": lambda conn: conn.wait()},
+    "replace": {"replace": lambda conn: conn.execute("CREATE OR REPLACE STREAM y AS SELECT a + 1 AS a FROM u")},
     "restore": {"restore": lambda conn: conn.restore()},
     "definitions": {
-        "drop": lambda conn: conn.execute("DROP SOURCE u"),
-        "other drop": lambda conn: conn.execute("DROP SOURCE w"),
+        "drop": lambda conn: conn.execute("DROP STREAM y"),
+        "other drop": lambda conn: conn.execute("DROP STREAM z"),
         "restore": lambda conn: conn.restore(),
     },
 }
@@ -45,7 +45,8 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[laminardb.C
         buffer_size=1, workers=request.param, storage_dir=str(tmp_path), checkpoint_interval_ms=0
     )
     with laminardb.open(":memory:", config=config) as conn:
-        conn.execute("CREATE SOURCE u (a BIGINT); CREATE SOURCE w (a BIGINT); CREATE SOURCE t (k BIGINT, v BIGINT)")
+        conn.execute("CREATE SOURCE u (a BIGINT); CREATE SOURCE t (k BIGINT, v BIGINT)")
+        conn.execute("CREATE STREAM y AS SELECT a FROM u; CREATE STREAM z AS SELECT a FROM u")
         conn.execute(
             "CREATE MATERIALIZED VIEW sums AS SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k"
             " GROUP BY a.v + b.v"

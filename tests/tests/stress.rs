@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, mpsc};
+use std::time::Duration;
 
 use laminardb_bridge::{Error, Next, Params, Session, SessionConfig, SubscribeOptions, Target};
 use laminardb_tests::{Database, Follower};
@@ -175,7 +176,7 @@ fn closing_ends_a_definition_that_waits_for_views_and_those_behind_it() {
     for workers in [1, 2] {
         let database = Database::new(workers);
         database.run(
-            "CREATE SOURCE t (k BIGINT, v BIGINT); CREATE SOURCE u (v BIGINT);
+            "CREATE SOURCE t (k BIGINT, v BIGINT); CREATE SOURCE u (v BIGINT); CREATE STREAM y AS SELECT v FROM u;
              CREATE MATERIALIZED VIEW sums AS SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k
                 GROUP BY a.v + b.v",
         );
@@ -189,10 +190,10 @@ fn closing_ends_a_definition_that_waits_for_views_and_those_behind_it() {
                 let defining = scope.spawn(move || {
                     session.execute_interruptible(sql, &Params::none(), &|| asks.send(()).is_err()).map(|_| ())
                 });
-                asked.recv().expect("it waits");
+                asked.recv_timeout(Duration::from_secs(60)).expect("it waits");
                 defining
             };
-            let definitions = [definition("DROP SOURCE u"), definition("CREATE SOURCE w (v BIGINT)")];
+            let definitions = [definition("DROP STREAM y"), definition("CREATE SOURCE w (v BIGINT)")];
             database.session.close();
             definitions.map(|definition| definition.join().expect("no panic"))
         });
