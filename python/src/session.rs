@@ -122,7 +122,8 @@ impl Connection {
 
     /// Ends all work of the connection: its subscriptions end and every call that waits returns.
     ///
-    /// It may be called again and from any thread.
+    /// What was accepted and is not through all views yet is discarded: `wait()` or `shutdown()` first brings it to its
+    /// end. It may be called again and from any thread.
     ///
     /// >>> conn.close()
     /// >>> conn.is_closed
