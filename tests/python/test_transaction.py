@@ -458,6 +458,7 @@ def test_writers_are_not_starved_by_transactions(bank: laminardb.Connection, els
 
 INTERRUPTED = """
 import os, signal, threading, laminardb
+signal.signal(signal.SIGINT, signal.default_int_handler)   # a process started in the background ignores it
 conn = laminardb.open(":memory:")
 conn.create_table("t", {"id": "int64"}, primary_key="id")
 open_, let_go = threading.Event(), threading.Event()
