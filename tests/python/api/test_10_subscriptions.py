@@ -437,16 +437,17 @@ async def test_two_tasks_and_two_loops(keyed: laminardb.Connection) -> None:
 
     tasks = [asyncio.create_task(first(one)), asyncio.create_task(first(other))]
     await asyncio.sleep(0)
-    in_another_loop = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(followed(keyed))))
-    while keyed.active_query_count < 3:
-        await asyncio.sleep(0)
+    subscribed = threading.Event()
+    in_another_loop = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(followed(keyed, subscribed))))
+    assert await asyncio.to_thread(subscribed.wait, 60)
     keyed.insert("t", {"id": 1, "g": "a", "x": 1})
     expected = [("Insert", (1, "a", 1))]
     assert await asyncio.gather(*tasks, in_another_loop) == [expected] * 3
 
 
-async def followed(conn: laminardb.Connection) -> Any:
+async def followed(conn: laminardb.Connection, subscribed: threading.Event) -> Any:
     sub = await conn.subscribe_stream_async("t")
+    subscribed.set()
     async for batch in sub:
         return changes(batch)
     return None
