@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Because the lock is held over store and engine, the times of the engine and the states of the store are in the
-//! same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine. Nobody waits
-//! for a view while holding the lock. In a transaction (see `transaction`) a write ends before the engine, which is
-//! given the changes of all of them at the end; until then all but its owner see the store as the engine knows it.
+//! same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine. Only UPDATE and
+//! DELETE whose subquery reads a view wait for it while holding the lock. In a transaction (see `transaction`) a write
+//! ends before the engine, which is given the changes of all of them at the end; until then all but its owner see the
+//! store as the engine knows it.
 
 mod caller;
 mod transaction;
