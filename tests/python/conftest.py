@@ -1,15 +1,98 @@
-"""Fixtures of the Python tests."""
+"""Fixtures of the Python tests, and their run without the libraries that are optional.
+
+A test that needs such a library names its fixture: `np`, `pa`, `pd`, `pl`. With `--without-libraries` these tests are
+deselected, and a file that imports one at its top is about them and not collected. Without the option nothing is left
+out, and a library that is not there is a failure.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import os
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import laminardb
 import pytest
+from hypothesis import settings
+
+LIBRARIES = ("duckdb", "numpy", "pandas", "polars", "pyarrow")
+ABOUT_LIBRARIES = re.compile(rf"^(?:import|from) (?:{'|'.join(LIBRARIES)})\b", re.MULTILINE)
+FIXTURES = {"np", "pa", "pd", "pl"}
+LEFT_OUT = pytest.StashKey[set[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-libraries",
+        action="store_true",
+        help=f"run what needs none of {', '.join(LIBRARIES)}, where none of them is installed",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEFT_OUT] = set()
+    if config.getoption("--without-libraries"):
+        installed = [name for name in LIBRARIES if importlib.util.find_spec(name)]
+        if installed:
+            raise pytest.UsageError(f"--without-libraries, but installed: {', '.join(installed)}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--without-libraries") or not collection_path.match("test_*.py"):
+        return None
+    if not ABOUT_LIBRARIES.search(collection_path.read_text()):
+        return None
+    config.stash[LEFT_OUT].add(collection_path.name)
+    return True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    if config.getoption("--without-libraries"):
+        deselected = [item for item in items if not FIXTURES.isdisjoint(item.fixturenames)]
+        items[:] = [item for item in items if FIXTURES.isdisjoint(item.fixturenames)]
+        config.hook.pytest_deselected(items=deselected)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    names = sorted(config.stash[LEFT_OUT])
+    return [f"not collected, since they are about libraries: {', '.join(names)}"] if names else []
+
+
+@pytest.fixture(scope="session")
+def np() -> ModuleType:
+    """The library numpy."""
+    return importlib.import_module("numpy")
+
+
+@pytest.fixture(scope="session")
+def pa() -> ModuleType:
+    """The library pyarrow."""
+    return importlib.import_module("pyarrow")
+
+
+@pytest.fixture(scope="session")
+def pd() -> ModuleType:
+    """The library pandas."""
+    return importlib.import_module("pandas")
+
+
+@pytest.fixture(scope="session")
+def pl() -> ModuleType:
+    """The library polars."""
+    return importlib.import_module("polars")
+
+
+def cases(count: int) -> settings:
+    """So many random cases, or as many times more as `LAMINARDB_TEST_CASES_FACTOR` says, however long they take."""
+    return settings(max_examples=count * int(os.environ.get("LAMINARDB_TEST_CASES_FACTOR", "1")), deadline=None)
 
 
 @pytest.fixture

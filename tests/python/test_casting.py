@@ -23,7 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laminardb import codes
 
-from values import TEXT, UTC, ZONES, cases, plain
+from conftest import cases
+from values import TEXT, UTC, ZONES, plain
 
 D = decimal.Decimal
 EPOCH = dt.datetime(1970, 1, 1)

@@ -67,6 +67,7 @@ DROP = "DROP MATERIALIZED VIEW v"
 GOING = [DROP, "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT a FROM keyed", "DROP TABLE t CASCADE"]
 
 
+@pytest.mark.usefixtures("pa")
 @pytest.mark.parametrize("sql", GOING)
 def test_reads_go_on_while_a_definition_waits_for_views(busy: laminardb.Connection, sql: str) -> None:
     sub = busy.subscribe_stream("v")
@@ -82,6 +83,7 @@ def test_reads_go_on_while_a_definition_waits_for_views(busy: laminardb.Connecti
     assert ended.value.code == codes.SUBSCRIPTION_CLOSED
 
 
+@pytest.mark.usefixtures("pa")
 @pytest.mark.parametrize("sql", GOING)
 def test_ctrl_c_after_the_change_ends_the_wait_alone(busy: laminardb.Connection, sql: str) -> None:
     sub = busy.subscribe_stream("v")
@@ -116,7 +118,7 @@ def test_ctrl_c_before_the_change_leaves_all_as_it_was(busy: laminardb.Connectio
     with pytest.raises(KeyboardInterrupt), meanwhile(look):
         busy.execute(sql)
     assert (busy.tables(), busy.materialized_views()) == (["t", "keyed"], ["v"])
-    assert busy.schema("v").names == ["n"]
+    assert busy.streams()[0].sql == BUSY
     assert sub.next() is not None
     assert sub.is_active
 

@@ -30,9 +30,23 @@ DOCS = {
     name: value.__doc__ for name, value in documented() if isinstance(value.__doc__, str) and ">>>" in value.__doc__
 }
 
+# Their examples need pyarrow, pandas or polars.
+WITH_LIBRARIES = {
+    "Connection.schema",
+    "QueryResult.to_arrow",
+    "QueryResult.arrow",
+    "QueryResult.to_pandas",
+    "QueryResult.df",
+    "QueryResult.to_polars",
+    "QueryResult.pl",
+    "QueryResult.to_df",
+    "ChangeBatch.to_arrow",
+    "ChangeBatch.arrow",
+    "Schema",
+}
 
-@pytest.mark.parametrize("name", DOCS)
-def test_its_examples_are_true(name: str) -> None:
+
+def check(name: str) -> None:
     with laminardb.open(":memory:") as conn:
         test = PARSER.get_doctest(DOCS[name], {"laminardb": laminardb, "conn": conn}, name, None, None)
         failures: list[str] = []
@@ -40,6 +54,17 @@ def test_its_examples_are_true(name: str) -> None:
         runner.run(test, out=failures.append)
     assert test.examples
     assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize("name", [name for name in DOCS if name not in WITH_LIBRARIES])
+def test_its_examples_are_true(name: str) -> None:
+    check(name)
+
+
+@pytest.mark.usefixtures("pa", "pd", "pl")
+@pytest.mark.parametrize("name", sorted(WITH_LIBRARIES))
+def test_its_examples_with_libraries_are_true(name: str) -> None:
+    check(name)
 
 
 def test_every_public_method_has_an_example() -> None:

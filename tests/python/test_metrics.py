@@ -77,6 +77,7 @@ def test_stream_metrics(counted: laminardb.Connection) -> None:
     ]
 
 
+@pytest.mark.usefixtures("pa")
 def test_catalog_objects(counted: laminardb.Connection) -> None:
     sensors, devices = counted.sources()
     assert (repr(sensors), repr(devices)) == (

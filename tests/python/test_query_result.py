@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 from laminardb import codes
 
@@ -21,7 +19,8 @@ def result(sensors: laminardb.Connection) -> laminardb.QueryResult:
     return sensors.sql("SELECT * FROM sensors ORDER BY ts")
 
 
-def test_shape(result: laminardb.QueryResult, sensors: laminardb.Connection) -> None:
+@pytest.mark.usefixtures("pd")
+def test_shape(result: laminardb.QueryResult, sensors: laminardb.Connection, pa: ModuleType) -> None:
     assert repr(result) == "QueryResult(rows=3, columns=3)"
     assert (result.num_rows, result.num_columns, len(result)) == (3, 3, 3)
     assert result.num_batches >= 1
@@ -55,7 +54,7 @@ def test_rows(result: laminardb.QueryResult) -> None:
     }
 
 
-def test_frames(result: laminardb.QueryResult) -> None:
+def test_frames(result: laminardb.QueryResult, pa: ModuleType, pd: ModuleType, pl: ModuleType) -> None:
     table = result.arrow()
     assert isinstance(table, pa.Table)
     assert table.equals(result.to_arrow())
@@ -92,6 +91,7 @@ def test_html_is_escaped(conn: laminardb.Connection) -> None:
     assert "&lt;b&gt;&amp;" in html
 
 
+@pytest.mark.usefixtures("pa", "pd", "pl")
 def test_duplicate_names(conn: laminardb.Connection) -> None:
     result = conn.sql("SELECT 1 AS x, 2 AS x, 3 AS x_1, 4 AS x")
     assert result.columns == ["x", "x", "x_1", "x"]
@@ -129,7 +129,7 @@ def test_values(conn: laminardb.Connection, expression: str, value: Any) -> None
     assert result.to_dicts() == {"v": [value]}
 
 
-def test_values_that_python_cannot_hold(conn: laminardb.Connection) -> None:
+def test_values_that_python_cannot_hold(conn: laminardb.Connection, pa: ModuleType) -> None:
     conn.create_table("t", pa.schema([("v", pa.timestamp("ns")), ("s", pa.timestamp("s"))]))
     conn.insert(
         "t", pa.table({"v": pa.array([1, 1000], pa.timestamp("ns")), "s": pa.array([0, 2**40], pa.timestamp("s"))})

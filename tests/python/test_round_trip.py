@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from values import COLUMNS, Row, cases, nan_is_null, of_pandas, plain
+from conftest import cases
+from values import COLUMNS, Row, nan_is_null, of_pandas, plain
 
 SCHEMA = pa.schema([(name, data_type) for name, (data_type, _) in COLUMNS.items()])
 ROWS = st.lists(
@@ -326,3 +327,20 @@ def test_intervals_and_durations_leave_or_are_refused(conn: laminardb.Connection
         with pytest.raises(laminardb.QueryError, match="'v'") as error:
             read()
         assert error.value.code == laminardb.codes.QUERY_FAILED
+
+
+@cases(30)
+@given(data=ROWS)
+def test_images_keep_rows_of_every_type(tmp_path_factory: pytest.TempPathFactory, data: list[Row]) -> None:
+    config = laminardb.LaminarConfig(storage_dir=tmp_path_factory.mktemp("types"), checkpoint_interval_ms=0)
+    table = pa.Table.from_pylist(data, schema=SCHEMA)
+    with laminardb.open(":memory:", config=config) as conn:
+        conn.create_table("t", SCHEMA)
+        conn.insert("t", table)
+        before = conn.sql("SELECT * FROM t")
+        conn.checkpoint()
+        conn.insert("t", table)
+        conn.restore()
+        after = conn.sql("SELECT * FROM t")
+    assert after.schema == before.schema
+    assert plain(after.to_dicts()) == plain(before.to_dicts())

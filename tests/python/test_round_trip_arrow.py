@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laminardb import codes
 
-from values import cases, decimals, integers
+from conftest import cases
+from values import decimals, integers
 
 DAY = 86_400_000_000
 WORDS = st.text(max_size=6)

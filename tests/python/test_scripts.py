@@ -54,6 +54,7 @@ def test_it_runs(script: str) -> None:
         assert text in done.stdout, done.stdout
 
 
+@pytest.mark.usefixtures("pa", "pd", "pl")
 def test_a_benchmark_compares_with_a_rival() -> None:
     # As its own rival: the other package is not needed to see that both run.
     done = run("benchmarks/bench_ingestion.py", "--rows", "50", "--rival", sys.executable)

@@ -5,25 +5,23 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import decimal
+import importlib
 import io
 import json
 import math
 import signal
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import pandas as pd
-import polars as pl
-import pyarrow as pa
-import pyarrow.csv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laminardb import codes
 
-from values import cases
+from conftest import cases
 
 UTC = dt.UTC
 D = decimal.Decimal
@@ -319,7 +317,7 @@ def test_json_columns(conn: laminardb.Connection) -> None:
     assert len(rows(conn)) == 1
 
 
-def test_json_lists_and_structs(conn: laminardb.Connection) -> None:
+def test_json_lists_and_structs(conn: laminardb.Connection, pa: ModuleType) -> None:
     struct = pa.struct([("a", pa.int64()), ("b", pa.list_(pa.decimal128(20, 2)))])
     conn.create_table("t", pa.schema([("l", pa.list_(pa.int64())), ("s", struct)]))
     text = """[
@@ -355,7 +353,7 @@ def test_json_lists_and_structs(conn: laminardb.Connection) -> None:
         refused(conn.insert_csv, f"l\n{field}\n", codes.BATCH_SCHEMA_MISMATCH, "row 0 ", "column l ")
 
 
-def test_json_null_in_nested_fields(conn: laminardb.Connection) -> None:
+def test_json_null_in_nested_fields(conn: laminardb.Connection, pa: ModuleType) -> None:
     inner = pa.struct([pa.field("a", pa.int64(), nullable=False)])
     schema = [("l", pa.list_(pa.field("item", pa.int64(), nullable=False))), ("s", inner)]
     conn.create_table("t", pa.schema(schema))
@@ -638,49 +636,51 @@ FRAME = {
 }
 
 
-def pandas() -> pd.DataFrame:
+@pytest.fixture
+def written(pa: ModuleType, pd: ModuleType, pl: ModuleType) -> dict[str, str]:
+    """FRAME as text of each library."""
     # Integers with NULL as pandas' own nullable ones, else pandas makes doubles of them.
-    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in FRAME.items()})
-    return frame.astype({"b": "boolean", "i": "Int64", "f": "Float64"})
-
-
-def arrow_csv() -> str:
+    objects = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in FRAME.items()})
+    frame = objects.astype({"b": "boolean", "i": "Int64", "f": "Float64"})
+    types = {
+        "b": pa.bool_(),
+        "i": pa.int64(),
+        "f": pa.float64(),
+        "d": pa.decimal128(5, 2),
+        "s": pa.string(),
+        "date": pa.date32(),
+        "time": pa.time64("us"),
+        "ts": pa.timestamp("us"),
+        "tz": pa.timestamp("us", "UTC"),
+    }
     sink = io.BytesIO()
-    arrow = pa.table(FRAME, schema=pa.schema([(name, ARROW[name]) for name in FRAME]))
-    pa.csv.write_csv(arrow, sink)
-    return sink.getvalue().decode()
+    importlib.import_module("pyarrow.csv").write_csv(pa.table(FRAME, schema=pa.schema(types)), sink)
+    return {
+        "polars CSV": pl.DataFrame(FRAME).write_csv(),
+        "polars JSON": pl.DataFrame(FRAME).write_json(),
+        "polars lines JSON": pl.DataFrame(FRAME).write_ndjson(),
+        "pandas CSV": frame.to_csv(index=False),
+        "pandas lines CSV": frame.to_csv(index=False, lineterminator="\r\n"),
+        "pyarrow CSV": sink.getvalue().decode(),
+    }
 
 
-ARROW = {
-    "b": pa.bool_(),
-    "i": pa.int64(),
-    "f": pa.float64(),
-    "d": pa.decimal128(5, 2),
-    "s": pa.string(),
-    "date": pa.date32(),
-    "time": pa.time64("us"),
-    "ts": pa.timestamp("us"),
-    "tz": pa.timestamp("us", "UTC"),
-}
-WRITERS: dict[str, Callable[[], str]] = {
-    "polars CSV": lambda: pl.DataFrame(FRAME).write_csv(),
-    "polars JSON": lambda: pl.DataFrame(FRAME).write_json(),
-    "polars lines JSON": lambda: pl.DataFrame(FRAME).write_ndjson(),
-    "pandas CSV": lambda: pandas().to_csv(index=False),
-    "pandas lines CSV": lambda: pandas().to_csv(index=False, lineterminator="\r\n"),
-    "pyarrow CSV": arrow_csv,
-    "python JSON": lambda: json.dumps(
-        [dict(zip(FRAME, row, strict=True)) for row in zip(*FRAME.values(), strict=True)], default=str
-    ),
-}
+def check_frame(wide: laminardb.Connection, call: Callable[[str, str], int], text: str) -> None:
+    assert call("t", text) == 3
+    assert wide.sql(f"SELECT {', '.join(FRAME)} FROM t").to_dicts() == FRAME
+
+
+WRITERS = ["polars CSV", "polars JSON", "polars lines JSON", "pandas CSV", "pandas lines CSV", "pyarrow CSV"]
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_what_libraries_write_is_read(wide: laminardb.Connection, writer: str) -> None:
-    text = WRITERS[writer]()
-    call = wide.insert_csv if writer.endswith("CSV") else wide.insert_json
-    assert call("t", text) == 3
-    assert wide.sql(f"SELECT {', '.join(FRAME)} FROM t").to_dicts() == FRAME
+def test_what_libraries_write_is_read(wide: laminardb.Connection, written: dict[str, str], writer: str) -> None:
+    check_frame(wide, wide.insert_csv if writer.endswith("CSV") else wide.insert_json, written[writer])
+
+
+def test_what_python_writes_of_every_type_is_read(wide: laminardb.Connection) -> None:
+    data = [dict(zip(FRAME, row, strict=True)) for row in zip(*FRAME.values(), strict=True)]
+    check_frame(wide, wide.insert_json, json.dumps(data, default=str))
 
 
 def test_ctrl_c_ends_a_long_text(table: laminardb.Connection) -> None:

@@ -632,6 +632,7 @@ print(conn.sql("SELECT n FROM v").fetchone())
 """
 
 
+@pytest.mark.usefixtures("np", "pa")
 def test_rows_of_numpy_are_given_back_where_nobody_waits_for_the_interpreter() -> None:
     done = subprocess.run(
         [sys.executable, "-c", NUMPY_IN_TRANSACTIONS], capture_output=True, text=True, timeout=120, check=False

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import pyarrow as pa
 import pytest
 from laminardb import ChangeEvent, ChangeRow, CheckpointStatus, Column, Metrics, Schema, TableStats, Watermark
 
 
-def test_schema() -> None:
+def test_schema(pa: ModuleType) -> None:
     arrow = pa.schema([pa.field("id", pa.int64(), nullable=False), ("name", pa.string())])
     schema = Schema(arrow)
     assert schema.arrow_schema is arrow
@@ -67,6 +67,7 @@ def test_change_row() -> None:
         row["nope"]
 
 
+@pytest.mark.usefixtures("pa", "pd", "pl")
 def test_change_event_of_a_result(sensors: laminardb.Connection) -> None:
     event = ChangeEvent(sensors.sql("SELECT ts, device FROM sensors WHERE ts < 3 ORDER BY ts"))
     assert len(event) == 2
@@ -77,6 +78,7 @@ def test_change_event_of_a_result(sensors: laminardb.Connection) -> None:
     assert event.pl(lazy=True).collect().height == 2
 
 
+@pytest.mark.usefixtures("pa")
 def test_materialized_view(sensors: laminardb.Connection) -> None:
     sensors.execute("CREATE MATERIALIZED VIEW per AS SELECT device, count(*) AS n FROM sensors GROUP BY device")
     view = laminardb.mv(sensors, "per", "SELECT 1")

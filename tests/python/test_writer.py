@@ -6,10 +6,10 @@ import datetime as dt
 import gc
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import pyarrow as pa
 import pytest
 from laminardb import codes
 
@@ -31,7 +31,7 @@ def test_names() -> None:
         laminardb.Writer()
 
 
-def test_the_seed_readme(sensors: laminardb.Connection) -> None:
+def test_the_seed_readme(sensors: laminardb.Connection, pa: ModuleType) -> None:
     with sensors.writer("sensors") as w:
         w.insert({"ts": 1, "device": "a", "value": 1.0})
         w.insert([{"ts": 2, "device": "b", "value": 2.0}])
@@ -50,7 +50,7 @@ def test_rows_are_seen_before_any_flush(sensors: laminardb.Connection) -> None:
     assert sensors.stats("sensors")["total_events"] == 4
 
 
-def test_forms_and_errors_are_those_of_insert(sensors: laminardb.Connection) -> None:
+def test_forms_and_errors_are_those_of_insert(sensors: laminardb.Connection, pa: ModuleType) -> None:
     w = sensors.writer("SENSORS")
     w.insert(pa.table({"ts": [4, 5], "VALUE": [1.0, 2.0]}))
     w.insert({"ts": [6], "device": ["x"], "value": [3.0]})

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import os
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from hypothesis import settings
 from hypothesis import strategies as st
 
 UTC = dt.UTC
 Row = dict[str, Any]
-
-
-def cases(count: int) -> settings:
-    """So many random cases, or as many times more as `LAMINARDB_TEST_CASES_FACTOR` says, however long they take."""
-    return settings(max_examples=count * int(os.environ.get("LAMINARDB_TEST_CASES_FACTOR", "1")), deadline=None)
 
 
 def integers(bits: int, signed: bool = True) -> st.SearchStrategy[int]:

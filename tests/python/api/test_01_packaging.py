@@ -32,6 +32,7 @@ def test_python_version_and_dependencies(project: dict[str, Any]) -> None:
     assert project["project"].get("dependencies", []) == []
 
 
+@pytest.mark.usefixtures("pa", "pd", "pl")
 def test_extras(project: dict[str, Any]) -> None:
     extras = {
         name: {requirement.partition(">")[0] for requirement in requirements}

@@ -130,6 +130,7 @@ def test_query_stream_is_a_select(sensors: laminardb.Connection) -> None:
         sensors.schema("nope")
 
 
+@pytest.mark.usefixtures("pa")
 def test_schema_of_every_kind(sensors: laminardb.Connection) -> None:
     sensors.execute("CREATE VIEW v AS SELECT ts FROM sensors")
     sensors.execute("CREATE MATERIALIZED VIEW m AS SELECT device, count(*) AS n FROM sensors GROUP BY device")
@@ -154,6 +155,7 @@ def test_a_where_that_leaves_nothing(conn: laminardb.Connection) -> None:
     assert (len(result), result.columns, result.num_batches) == (0, ["ts", "device", "value"], 0)
 
 
+@pytest.mark.usefixtures("pa")
 def test_literals(conn: laminardb.Connection) -> None:
     result = conn.sql("SELECT 1 AS i, 1.5 AS d, 'x' AS s, TRUE AS b")
     assert [str(kind) for kind in result.schema.types] == ["int64", "double", "string", "bool"]
@@ -185,6 +187,7 @@ PARAMETERS: list[tuple[Any, str, Any]] = [
 ]
 
 
+@pytest.mark.usefixtures("pa")
 @pytest.mark.parametrize(("value", "kind", "back"), PARAMETERS, ids=lambda value: str(value)[:20])
 def test_values_of_parameters(conn: laminardb.Connection, value: Any, kind: str, back: Any) -> None:
     for sql, params in (("SELECT ? AS v", [value]), ("SELECT $1 AS v", (value,)), ("SELECT $v AS v", {"v": value})):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from types import ModuleType
 
 import laminardb
-import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 from expect import fails
 
@@ -40,6 +38,7 @@ def test_it_cannot_be_changed(result: laminardb.QueryResult, name: str) -> None:
         result.something = 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("pa")
 def test_it_does_not_change_with_the_database(sensors: laminardb.Connection, result: laminardb.QueryResult) -> None:
     sensors.insert("sensors", {"ts": 4})
     sensors.execute("DROP SOURCE sensors")
@@ -57,6 +56,7 @@ def test_iterating_any_number_of_times_at_once(result: laminardb.QueryResult) ->
             result[wrong]  # type: ignore[index]
 
 
+@pytest.mark.usefixtures("pl")
 def test_an_empty_result_is_falsy(sensors: laminardb.Connection) -> None:
     empty = sensors.sql("SELECT * FROM sensors WHERE ts > 99")
     assert not empty
@@ -66,7 +66,9 @@ def test_an_empty_result_is_falsy(sensors: laminardb.Connection) -> None:
     assert repr(empty) == "QueryResult(rows=0, columns=3)"
 
 
-def test_to_df_takes_the_first_library_there_is(result: laminardb.QueryResult, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_df_takes_the_first_library_there_is(
+    result: laminardb.QueryResult, monkeypatch: pytest.MonkeyPatch, pa: ModuleType, pd: ModuleType, pl: ModuleType
+) -> None:
     assert type(result.to_df()) is pl.DataFrame
     monkeypatch.setitem(sys.modules, "polars", None)
     assert type(result.to_df()) is pd.DataFrame
@@ -84,7 +86,7 @@ def test_fetches_keep_no_cursor(result: laminardb.QueryResult) -> None:
     assert result.fetchmany(2**40) == ROWS
 
 
-def test_fetchone_converts_only_what_it_returns(conn: laminardb.Connection) -> None:
+def test_fetchone_converts_only_what_it_returns(conn: laminardb.Connection, pa: ModuleType) -> None:
     conn.create_table("t", pa.schema([("id", pa.int64()), ("ts", pa.timestamp("ns"))]))
     conn.insert("t", pa.table({"id": [1, 2], "ts": pa.array([1000, 1], pa.timestamp("ns"))}))
     result = conn.sql("SELECT ts FROM t ORDER BY id")
@@ -111,7 +113,7 @@ def test_show_of_more_than_twenty_rows(conn: laminardb.Connection, capsys: pytes
     assert "10 " in out.splitlines()[-1]
 
 
-def test_a_capsule_with_and_without_a_schema(result: laminardb.QueryResult) -> None:
+def test_a_capsule_with_and_without_a_schema(result: laminardb.QueryResult, pa: ModuleType) -> None:
     class Given:
         def __init__(self, requested: object) -> None:
             self.requested = requested
@@ -126,19 +128,22 @@ def test_a_capsule_with_and_without_a_schema(result: laminardb.QueryResult) -> N
         assert pa.RecordBatchReader.from_stream(Given(requested)).read_all().equals(result.arrow())
 
 
-def test_it_can_be_given_to_others(result: laminardb.QueryResult, sensors: laminardb.Connection) -> None:
+def test_it_can_be_given_to_others(
+    result: laminardb.QueryResult, sensors: laminardb.Connection, pa: ModuleType, pl: ModuleType
+) -> None:
     assert pa.table(result).equals(result.to_arrow())
     assert pl.DataFrame(result).rows() == ROWS
     assert sensors.insert("sensors", result) == 3
 
 
-def test_strings_leave_as_string(conn: laminardb.Connection) -> None:
+def test_strings_leave_as_string(conn: laminardb.Connection, pa: ModuleType) -> None:
     conn.create_table("t", pa.schema([("a", pa.large_string()), ("l", pa.list_(pa.string_view()))]))
     conn.insert("t", pa.table({"a": ["x"], "l": [["y"]]}))
     result = conn.sql("SELECT a, l, upper(a) AS u, concat(a, 'z') AS c FROM t")
     assert result.schema.types == [pa.string(), pa.list_(pa.string()), pa.string(), pa.string()]
 
 
+@pytest.mark.usefixtures("pa", "pd", "pl")
 def test_duplicate_columns(conn: laminardb.Connection) -> None:
     result = conn.sql("SELECT 1 AS x, 2 AS x, 3 AS x")
     assert (result.columns, list(result), result.num_columns) == (["x", "x", "x"], [(1, 2, 3)], 3)

@@ -115,6 +115,7 @@ def test_snapshots_do_not_change(objects: dict[str, Any]) -> None:
     assert (objects["SourceMetrics"].watermark, objects["PipelineMetrics"].pipeline_watermark) == (NEVER, NEVER)
 
 
+@pytest.mark.usefixtures("pa")
 def test_nodes_of_all_kinds(objects: dict[str, Any]) -> None:
     nodes = objects["PipelineTopology"].nodes
     assert [(node.name, node.node_type, node.sql) for node in nodes] == [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import pyarrow as pa
 import pytest
 from expect import fails
 from laminardb import ChangeEvent, ChangeRow, CheckpointStatus, Column, Schema, TableStats, Watermark
@@ -25,7 +25,7 @@ def test_dataclasses_are_frozen_values() -> None:
         assert hash(made) == hash(dataclasses.replace(made))
 
 
-def test_schema_columns_are_of_arrow_types() -> None:
+def test_schema_columns_are_of_arrow_types(pa: ModuleType) -> None:
     schema = Schema(pa.schema([("a", pa.timestamp("us", tz="UTC")), ("b", pa.list_(pa.int8()))]))
     assert [column.type for column in schema] == ["timestamp[us, tz=UTC]", "list<item: int8>"]
     assert (schema[-2].name, len(Schema(pa.schema([])))) == ("a", 0)
@@ -38,6 +38,7 @@ def test_change_rows_copy_their_dict() -> None:
     assert type(row.keys()) is type(row.values()) is list
 
 
+@pytest.mark.usefixtures("pa", "pd", "pl")
 def test_a_change_event_can_be_read_any_number_of_times(sensors: laminardb.Connection) -> None:
     for made in (
         ChangeEvent(sensors.sql("SELECT ts FROM sensors")),
@@ -61,6 +62,7 @@ def test_ops_of_a_change_event(sensors: laminardb.Connection) -> None:
     assert (true.time, true.is_snapshot) == (batch.time, True)  # type: ignore[union-attr]
 
 
+@pytest.mark.usefixtures("pa")
 @pytest.mark.parametrize("kind", ["SOURCE", "TABLE", "VIEW", "STREAM"])
 def test_a_materialized_view_is_any_relation(conn: laminardb.Connection, kind: str) -> None:
     conn.execute("CREATE SOURCE s (a BIGINT)")

@@ -42,6 +42,7 @@ def running(conn: laminardb.Connection) -> tuple[threading.Thread, list[Any], in
     return thread, met, active[0].id
 
 
+@pytest.mark.usefixtures("pa")
 def test_nothing_waits_for_a_running_query(busy: laminardb.Connection) -> None:
     thread, met, query_id = running(busy)
     assert busy.list_tables() == ["t"]

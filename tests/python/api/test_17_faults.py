@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import decimal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 from expect import count, fails
 
@@ -29,7 +28,10 @@ def final(sub: Any) -> list[tuple[Any, ...]]:
     return sorted((row for row, times in state.items() for _ in range(times)), key=repr)
 
 
-def test_inserts_of_every_form_keep_a_source_readable(conn: laminardb.Connection) -> None:
+@pytest.mark.usefixtures("pa")
+def test_inserts_of_every_form_keep_a_source_readable(
+    conn: laminardb.Connection, pd: ModuleType, pl: ModuleType
+) -> None:
     conn.create_table("t", {"id": "int64", "x": "float64", "s": "string"})
     conn.insert("t", pd.DataFrame({"s": ["a"], "x": [1], "id": [1]}))
     conn.insert("t", pl.DataFrame({"x": [2], "id": [2]}))
@@ -111,7 +113,7 @@ def test_explain_has_a_plan_and_refuses_missing_tables(sensors: laminardb.Connec
         sensors.explain("SELECT * FROM nope")
 
 
-def test_create_table_loses_nothing(conn: laminardb.Connection) -> None:
+def test_create_table_loses_nothing(conn: laminardb.Connection, pa: ModuleType) -> None:
     schema = pa.schema(
         [
             pa.field("Mixed Case", pa.int64(), nullable=False),
@@ -187,7 +189,7 @@ def test_subscriptions_to_queries_go_on_and_late_ones_begin_with_the_state(senso
     assert [batch.fetchall() for batch in late] == [[("sensor_c", 1)]]
 
 
-def test_the_schema_of_a_subscription(sensors: laminardb.Connection) -> None:
+def test_the_schema_of_a_subscription(sensors: laminardb.Connection, pa: ModuleType) -> None:
     sensors.execute("CREATE STREAM hot AS SELECT ts, value FROM sensors WHERE value > 43")
     wanted = pa.schema([("ts", pa.int64()), ("value", pa.float64())])
     assert sensors.subscribe_stream("hot").schema == wanted
@@ -281,7 +283,7 @@ def test_views_are_over_all_rows_and_not_over_batches(conn: laminardb.Connection
     sub = conn.subscribe_stream("v", snapshot=True)
     for idx in range(12):
         source = "t" if idx % 3 else "u"
-        stamp = pd.Timestamp("2024-01-01") + pd.Timedelta(seconds=20 * idx)
+        stamp = dt.datetime(2024, 1, 1) + dt.timedelta(seconds=20 * idx)
         conn.insert(source, {"g": "abc"[idx % 3 - 1 if idx % 2 else 0], "x": idx % 7, "ts": stamp})
         if idx in (4, 8):
             conn.insert("k", {"g": "ab"[idx // 8], "label": f"l{idx}"})
@@ -401,6 +403,7 @@ def test_listing_tables_does_not_wait_for_a_query(conn: laminardb.Connection) ->
     assert not thread.is_alive()
 
 
+@pytest.mark.usefixtures("pa", "pd")
 def test_results_leave_whole_and_come_back(sensors: laminardb.Connection) -> None:
     result = sensors.sql("SELECT ts, ts FROM sensors")
     assert "arrow_array_stream" in repr(result.__arrow_c_stream__())
