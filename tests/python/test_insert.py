@@ -1,4 +1,4 @@
-"""insert, upsert, delete: forms, matching, exact casting (API section 11)."""
+"""insert, upsert, delete with values of Python: forms, matching, exact casting (API section 11)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import enum
 import math
 import uuid
 from collections import deque
+from types import ModuleType
 from typing import Any
 
 import laminardb
-import numpy as np
-import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 from laminardb import codes
 
@@ -36,17 +33,7 @@ FORMS = {
     "list": [{"id": 1, "name": "a", "x": 1.5}, {"id": 2, "name": "b", "x": 2.5}],
     "columns": {"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]},
     "tuples": {"x": (1.5, 2.5), "id": (1, 2), "name": ("a", "b")},
-    "numpy": {"id": np.array([1, 2]), "name": np.array(["a", "b"]), "x": np.array([1.5, 2.5], dtype="float32")},
     "sequences": {"id": range(1, 3), "name": deque(["a", "b"]), "x": [1.5, 2.5]},
-    "series": {
-        "id": pd.Series([1, 2], index=[7, 8]),
-        "name": pl.Series(["a", "b"]),
-        "x": pa.chunked_array([[1.5], [2.5]]),
-    },
-    "pandas": pd.DataFrame({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}, index=[5, 6]),
-    "polars": pl.DataFrame({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}),
-    "record batch": pa.record_batch({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}),
-    "table": pa.table({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]}),
 }
 
 
@@ -62,28 +49,13 @@ def test_one_row(table: laminardb.Connection) -> None:
     assert rows(table) == [(1, "a", 1.5), (2, None, 2.0)]
 
 
-def test_readers_capsules_and_results(table: laminardb.Connection) -> None:
-    source = pa.table({"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]})
-
-    class Capsule:
-        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-            return source.__arrow_c_stream__(requested_schema)
-
-    assert table.insert("t", source.to_reader()) == 2
-    assert table.insert("t", Capsule()) == 2
-    assert table.insert("t", table.sql("SELECT * FROM t WHERE id = 1")) == 2
-    assert len(rows(table)) == 6
-
-
 def test_rows_with_different_keys(table: laminardb.Connection) -> None:
     data = [{"id": 1}, {"name": "b"}, {"x": 3, "id": 3}, {}]
     assert table.insert("t", data) == 4
     assert rows(table) == [(1, None, None), (None, "b", None), (3, None, 3.0), (None, None, None)]
 
 
-@pytest.mark.parametrize(
-    "data", [1, None, "x", (1, 2), (row for row in []), [], {}, pl.LazyFrame({"id": [1]}), object(), pa.array([1])]
-)
+@pytest.mark.parametrize("data", [1, None, "x", (1, 2), (row for row in []), [], {}, object()])
 def test_no_rows_at_all(table: laminardb.Connection, data: Any) -> None:
     with pytest.raises(TypeError):
         table.insert("t", data)
@@ -109,18 +81,9 @@ def test_malformed_rows(table: laminardb.Connection, data: Any) -> None:
     assert rows(table) == []
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"id": [], "name": [], "x": []},
-        pd.DataFrame({"id": []}),
-        pl.DataFrame({"id": []}, schema={"id": pl.Int64}),
-        pa.table({"id": pa.array([], pa.int64())}),
-    ],
-)
-def test_zero_rows(table: laminardb.Connection, data: Any) -> None:
+def test_zero_rows(table: laminardb.Connection) -> None:
     before = table.current_time
-    assert table.insert("t", data) == 0
+    assert table.insert("t", {"id": [], "name": [], "x": []}) == 0
     assert rows(table) == []
     assert table.current_time == before
 
@@ -128,9 +91,9 @@ def test_zero_rows(table: laminardb.Connection, data: Any) -> None:
 def test_names(conn: laminardb.Connection) -> None:
     conn.create_table("T", {"Id": "int64", "a b": "string", "ab": "int64", "AB": "int64"})
     conn.insert("t", {"ID": 1, "A B": "x", "ab": 2, "AB": 3})
-    conn.insert("T", pa.table({"id": [2], "a b": ["y"]}))
+    conn.insert("T", {"id": [2], "a b": ["y"]})
     assert rows(conn) == [(1, "x", 2, 3), (2, "y", None, None)]
-    for data in ({"nope": 1}, {"Ab": 1}, {"Id": 1, "id": 2}, pa.table({"nope": [1]}), [{"Id": 1, "ID": 1}]):
+    for data in ({"nope": 1}, {"Ab": 1}, {"Id": 1, "id": 2}, [{"Id": 1, "ID": 1}]):
         with pytest.raises(laminardb.IngestionError) as error:
             conn.insert("T", data)
         assert error.value.code == codes.BATCH_SCHEMA_MISMATCH, data
@@ -150,39 +113,32 @@ OLD = dt.datetime(1, 1, 1)
 
 TAKEN: list[tuple[str, Any, Any]] = [
     ("bool", True, True),
-    ("bool", np.bool_(False), False),
     ("int8", -128, -128),
     ("int8", 127.0, 127),
     ("int16", D("12"), 12),
-    ("int32", np.int64(5), 5),
     ("int64", -(2**63), -(2**63)),
     ("int64", Color.RED, 3),
-    ("int64", np.float32(4.0), 4),
     ("int64", D("1E3"), 1000),
     ("uint64", 2**64 - 1, 2**64 - 1),
     ("uint8", 255, 255),
-    ("float32", 0.1, float(np.float32(0.1))),
+    ("float32", 0.1, 0.10000000149011612),
     ("float32", 16777216, 16777216.0),
     ("float64", 1, 1.0),
     ("float64", 2**53, float(2**53)),
     ("float64", D("0.1"), 0.1),
     ("float64", float("inf"), float("inf")),
-    ("float64", np.float32(0.5), 0.5),
     ("decimal(5,2)", 1, D("1.00")),
     ("decimal(5,2)", 1.25, D("1.25")),
     ("decimal(5,2)", D("-123.4"), D("-123.40")),
     ("decimal(5,2)", D("1.2500"), D("1.25")),
     ("decimal(38,0)", 10**37, D(10**37)),
     ("string", "ünï\U0001f600", "ünï\U0001f600"),
-    ("string", np.str_("x"), "x"),
     ("string", uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ("binary", b"\x00\xff", b"\x00\xff"),
     ("binary", bytearray(b"ab"), b"ab"),
     ("binary", memoryview(b"abc")[1:], b"bc"),
     ("date", DATE, DATE),
     ("date", MIDNIGHT, DATE),
-    ("date", np.datetime64("2024-02-29"), DATE),
-    ("date", pd.Timestamp("2024-02-29"), DATE),
     ("date", dt.date(1, 1, 1), dt.date(1, 1, 1)),
     ("date", dt.date(9999, 12, 31), dt.date(9999, 12, 31)),
     ("time", dt.time(1, 2, 3, 4), dt.time(1, 2, 3, 4)),
@@ -190,20 +146,12 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("timestamp", OLD, OLD),
     ("timestamp", dt.datetime(9999, 12, 31, 23, 59, 59, 999999), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)),
     ("timestamp", DATE, MIDNIGHT),
-    ("timestamp", pd.Timestamp(NOON), NOON),
-    ("timestamp", np.datetime64(NOON, "us"), NOON),
-    ("timestamp", np.datetime64(NOON, "us").astype("M8[ns]"), NOON),
     ("timestamptz", NOON.replace(tzinfo=UTC), NOON.replace(tzinfo=UTC)),
     (
         "timestamptz",
         NOON.replace(tzinfo=dt.timezone(dt.timedelta(hours=2))),
         (NOON - dt.timedelta(hours=2)).replace(tzinfo=UTC),
     ),
-    ("timestamptz", pd.Timestamp("2024-02-29 12:00", tz="Europe/Paris"), dt.datetime(2024, 2, 29, 11, tzinfo=UTC)),
-    ("int64", pd.NA, None),
-    ("timestamp", pd.NaT, None),
-    ("timestamp", np.datetime64("NaT"), None),
-    ("int64", np.array(7), 7),
 ]
 
 REFUSED: list[tuple[str, Any]] = [
@@ -220,7 +168,6 @@ REFUSED: list[tuple[str, Any]] = [
     ("int64", D("1.5")),
     ("int64", D("NaN")),
     ("uint8", -1),
-    ("int64", np.datetime64("2024-01-01")),
     ("float32", 1e39),
     ("float32", 16777217),
     ("float64", 2**53 + 1),
@@ -247,8 +194,6 @@ REFUSED: list[tuple[str, Any]] = [
     ("timestamp", NOON.replace(tzinfo=UTC)),
     ("timestamp", 0),
     ("timestamp", "2024-01-01"),
-    ("timestamp", pd.Timestamp("2024-01-01 00:00:00.000000001")),
-    ("timestamp", np.timedelta64(1, "s")),
     ("timestamptz", NOON),
     ("timestamptz", DATE),
     ("int64", {"a": 1}),
@@ -258,9 +203,7 @@ REFUSED: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("type_name", "value", "stored"), TAKEN, ids=lambda case: repr(case)[:40])
-@pytest.mark.parametrize("form", ["dict", "list", "columns"])
-def test_values_taken(conn: laminardb.Connection, type_name: str, value: Any, stored: Any, form: str) -> None:
+def check_taken(conn: laminardb.Connection, type_name: str, value: Any, stored: Any, form: str) -> None:
     conn.create_table("t", {"v": type_name})
     data = {"dict": {"v": value}, "list": [{"v": value}], "columns": {"v": [value]}}[form]
     assert conn.insert("t", data) == 1
@@ -268,9 +211,13 @@ def test_values_taken(conn: laminardb.Connection, type_name: str, value: Any, st
     assert (found, type(found)) == (stored, type(stored))
 
 
-@pytest.mark.parametrize(("type_name", "value"), REFUSED, ids=lambda case: repr(case)[:40])
-@pytest.mark.parametrize("form", ["list", "columns"])
-def test_values_refused(conn: laminardb.Connection, type_name: str, value: Any, form: str) -> None:
+@pytest.mark.parametrize(("type_name", "value", "stored"), TAKEN, ids=lambda case: repr(case)[:40])
+@pytest.mark.parametrize("form", ["dict", "list", "columns"])
+def test_values_taken(conn: laminardb.Connection, type_name: str, value: Any, stored: Any, form: str) -> None:
+    check_taken(conn, type_name, value, stored, form)
+
+
+def check_refused(conn: laminardb.Connection, type_name: str, value: Any, form: str) -> None:
     conn.create_table("t", {"v": type_name, "w": "int64"})
     good = None
     data = [{"v": good, "w": 1}, {"v": value, "w": 2}] if form == "list" else {"v": [good, value], "w": [1, 2]}
@@ -282,113 +229,17 @@ def test_values_refused(conn: laminardb.Connection, type_name: str, value: Any, 
     assert rows(conn) == []
 
 
-ARROW_TAKEN: list[tuple[str, pa.Array, list[Any]]] = [
-    ("int64", pa.array([1, None], pa.int8()), [1, None]),
-    ("int8", pa.array([127, -128], pa.int64()), [127, -128]),
-    ("int64", pa.array([1.0, 2.0], pa.float64()), [1, 2]),
-    ("int64", pa.nulls(2), [None, None]),
-    ("float64", pa.array([1, 2], pa.int32()), [1.0, 2.0]),
-    ("float64", pa.array([NAN], pa.float64()), [NAN]),
-    ("string", pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
-    ("string", pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
-    ("string", pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
-    ("binary", pa.array([b"a"], pa.large_binary()), [b"a"]),
-    ("decimal(5,2)", pa.array([D("1.5")], pa.decimal128(10, 4)), [D("1.50")]),
-    ("date", pa.array([DATE], pa.date64()), [DATE]),
-    ("timestamp", pa.array([MIDNIGHT], pa.timestamp("s")), [MIDNIGHT]),
-    ("timestamptz", pa.array([NOON], pa.timestamp("us", tz="Asia/Tokyo")), [NOON.replace(tzinfo=UTC)]),
-]
-
-ARROW_REFUSED: list[tuple[str, pa.Array]] = [
-    ("int8", pa.array([0, 128], pa.int64())),
-    ("int64", pa.array([0, 1.5], pa.float64())),
-    ("int64", pa.array([0, NAN], pa.float64())),
-    ("int64", pa.array(["0", "1"])),
-    ("int64", pa.array([True, False])),
-    ("bool", pa.array([1, 0])),
-    ("float64", pa.array([0, 2**53 + 1], pa.int64())),
-    ("string", pa.array([1, 2])),
-    ("string", pa.array([b"1", b"2"])),
-    ("decimal(5,2)", pa.array([D("0"), D("1.234")], pa.decimal128(10, 4))),
-    ("timestamp", pa.array([0, 1], pa.timestamp("us", tz="UTC"))),
-    ("timestamptz", pa.array([0, 1], pa.timestamp("us"))),
-    ("timestamp", pa.array([0, 1], pa.timestamp("ns"))),
-    ("timestamp", pa.array([0, 1])),
-]
-
-
-def same(left: list[Any], right: list[Any]) -> bool:
-    """Equal with NaN equal to NaN."""
-
-    def plain(value: Any) -> Any:
-        return "NaN" if isinstance(value, float) and math.isnan(value) else value
-
-    return [plain(value) for value in left] == [plain(value) for value in right]
-
-
-@pytest.mark.parametrize(("type_name", "array", "stored"), ARROW_TAKEN, ids=lambda case: str(case)[:30])
-def test_arrow_values_taken(conn: laminardb.Connection, type_name: str, array: pa.Array, stored: list[Any]) -> None:
-    conn.create_table("t", {"v": type_name})
-    assert conn.insert("t", pa.table({"v": array})) == len(stored)
-    assert conn.insert("t", {"v": array}) == len(stored)
-    assert same([row[0] for row in rows(conn)], stored + stored)
-
-
-@pytest.mark.parametrize(("type_name", "array"), ARROW_REFUSED, ids=lambda case: str(case)[:30])
-def test_arrow_values_refused(conn: laminardb.Connection, type_name: str, array: pa.Array) -> None:
-    conn.create_table("t", {"v": type_name})
-    for data in (pa.table({"v": array}), {"v": array}):
-        with pytest.raises(laminardb.IngestionError) as error:
-            conn.insert("t", data)
-        assert error.value.code == codes.BATCH_SCHEMA_MISMATCH
-    assert rows(conn) == []
-
-
-def test_nan_of_pandas_is_null(conn: laminardb.Connection) -> None:
-    conn.create_table(
-        "t", {"i": "int64", "f": "float64", "g": "float32", "s": "string", "ts": "timestamp", "b": "bool", "o": "int64"}
-    )
-    frame = pd.DataFrame(
-        {
-            "i": [1.0, NAN],
-            "f": [1.5, NAN],
-            "g": np.array([0.5, NAN], dtype="float32"),
-            "s": ["x", None],
-            "ts": pd.to_datetime(["2024-02-29", None]),
-            "b": pd.array([True, None], dtype="boolean"),
-            "o": pd.Series([7, NAN], dtype=object),
-        }
-    )
-    assert conn.insert("t", frame) == 2
-    assert rows(conn) == [(1, 1.5, 0.5, "x", MIDNIGHT, True, 7), (None,) * 7]
-
-
-def test_other_pandas_columns(conn: laminardb.Connection) -> None:
-    conn.create_table("t", {"i": "int64", "c": "string", "z": "timestamptz", "a": "int64", "d": "decimal(5,2)"})
-    frame = pd.DataFrame(
-        {
-            "i": pd.array([2**53 + 1, None], dtype="Int64"),
-            "c": pd.Categorical(["x", "y"]),
-            "z": pd.to_datetime(["2024-02-29 12:00", "2024-02-29 13:00"]).tz_localize("UTC"),
-            "a": pd.Series([1, 2], dtype=pd.ArrowDtype(pa.int32())),
-            "d": pd.Series([D("1.5"), None], dtype=object),
-        }
-    )
-    assert conn.insert("t", frame) == 2
-    zoned = dt.datetime(2024, 2, 29, 12, tzinfo=UTC)
-    assert rows(conn) == [
-        (2**53 + 1, "x", zoned, 1, D("1.50")),
-        (None, "y", zoned + dt.timedelta(hours=1), 2, None),
-    ]
+@pytest.mark.parametrize(("type_name", "value"), REFUSED, ids=lambda case: repr(case)[:40])
+@pytest.mark.parametrize("form", ["list", "columns"])
+def test_values_refused(conn: laminardb.Connection, type_name: str, value: Any, form: str) -> None:
+    check_refused(conn, type_name, value, form)
 
 
 def test_nan_elsewhere_is_a_value(conn: laminardb.Connection) -> None:
     conn.create_table("t", {"f": "float64"})
     conn.insert("t", {"f": [NAN, -0.0]})
-    conn.insert("t", {"f": np.array([NAN])})
-    conn.insert("t", pl.DataFrame({"f": [NAN]}))
     found = [row[0] for row in rows(conn)]
-    assert [math.isnan(value) for value in found] == [True, False, True, True]
+    assert [math.isnan(value) for value in found] == [True, False]
     assert math.copysign(1, found[1]) == -1
 
 
@@ -396,16 +247,15 @@ def test_not_null_and_defaults(conn: laminardb.Connection) -> None:
     conn.execute("CREATE TABLE t (id BIGINT NOT NULL, n BIGINT DEFAULT 7, s VARCHAR)")
     conn.insert("t", [{"id": 1}, {"id": 2, "n": None}, {"id": 3, "n": 5, "s": "x"}])
     conn.insert("t", {"id": 4})
-    conn.insert("t", pa.table({"id": [5]}))
-    assert sorted(rows(conn)) == [(1, 7, None), (2, None, None), (3, 5, "x"), (4, 7, None), (5, 7, None)]
-    for data in ({"n": 1}, {"id": None}, [{"id": 9}, {"n": 1}], pa.table({"id": [9, None]}), {"id": [9, None]}):
+    assert sorted(rows(conn)) == [(1, 7, None), (2, None, None), (3, 5, "x"), (4, 7, None)]
+    for data in ({"n": 1}, {"id": None}, [{"id": 9}, {"n": 1}], {"id": [9, None]}):
         with pytest.raises(laminardb.IngestionError, match="id") as error:
             conn.insert("t", data)
         assert error.value.code == codes.INGESTION_FAILED, data
-    assert len(rows(conn)) == 5
+    assert len(rows(conn)) == 4
 
 
-def test_lists_and_structs(conn: laminardb.Connection) -> None:
+def test_lists_and_structs(conn: laminardb.Connection, pa: ModuleType) -> None:
     conn.create_table(
         "t",
         pa.schema([("l", pa.list_(pa.int64())), ("s", pa.struct([("a", pa.int64()), ("b", pa.string())]))]),
@@ -442,7 +292,7 @@ def test_keyed_tables(conn: laminardb.Connection) -> None:
     assert conn.upsert("t", {"id": 2, "v": "d"}) == 1
     assert conn.delete("t", {"id": [1, 9]}) == 1
     assert rows(conn) == [(2, "d")]
-    assert conn.delete("t", pa.table({"id": [2]})) == 1
+    assert conn.delete("t", {"id": [2]}) == 1
     assert rows(conn) == []
     with pytest.raises(laminardb.IngestionError) as error:
         conn.insert("t", {"v": "x"})
@@ -477,15 +327,3 @@ def test_many_small_inserts(table: laminardb.Connection) -> None:
         table.insert("t", {"id": idx, "name": "x", "x": 0.5})
     assert table.sql("SELECT count(*), sum(id) FROM t").fetchone() == (3000, 3000 * 2999 // 2)
     assert table.total_events_processed == 3000
-
-
-def test_what_is_inserted_is_a_copy(conn: laminardb.Connection) -> None:
-    conn.create_table("t", {"a": "int64", "b": "float64"})
-    a, b = np.arange(3), np.arange(3) / 2
-    table = pa.table({"a": a, "b": b})
-    frame = pd.DataFrame({"a": a, "b": b}, copy=False)
-    batches = [table, table.to_batches()[0], {"a": pa.array(a), "b": pa.array(b)}, {"a": a, "b": b}, frame]
-    for data in batches:
-        assert conn.insert("t", data) == 3
-    a[:], b[:] = 7, 7
-    assert sorted(conn.sql("SELECT * FROM t").fetchall()) == sorted([(0, 0.0), (1, 0.5), (2, 1.0)] * 5)
