@@ -117,6 +117,19 @@ def sensors(conn: laminardb.Connection) -> laminardb.Connection:
     return conn
 
 
+@pytest.fixture
+def result(sensors: laminardb.Connection) -> laminardb.QueryResult:
+    """The rows of `sensors`, in the order of their times."""
+    return sensors.sql("SELECT * FROM sensors ORDER BY ts")
+
+
+@pytest.fixture
+def table(conn: laminardb.Connection) -> laminardb.Connection:
+    """A database with an empty source of a number, a text and a double."""
+    conn.create_table("t", {"id": "int64", "name": "string", "x": "float64"})
+    return conn
+
+
 class Forked(Protocol):
     """What the fixture `forked` gives."""
 

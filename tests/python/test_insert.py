@@ -23,12 +23,6 @@ def rows(conn: laminardb.Connection, table: str = "t") -> list[tuple[Any, ...]]:
     return conn.sql(f"SELECT * FROM {table}").fetchall()
 
 
-@pytest.fixture
-def table(conn: laminardb.Connection) -> laminardb.Connection:
-    conn.create_table("t", {"id": "int64", "name": "string", "x": "float64"})
-    return conn
-
-
 FORMS = {
     "list": [{"id": 1, "name": "a", "x": 1.5}, {"id": 2, "name": "b", "x": 2.5}],
     "columns": {"id": [1, 2], "name": ["a", "b"], "x": [1.5, 2.5]},

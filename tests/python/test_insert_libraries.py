@@ -16,13 +16,6 @@ from laminardb import codes
 
 from test_insert import DATE, MIDNIGHT, NAN, NOON, UTC, D, check_refused, check_taken, rows
 
-
-@pytest.fixture
-def table(conn: laminardb.Connection) -> laminardb.Connection:
-    conn.create_table("t", {"id": "int64", "name": "string", "x": "float64"})
-    return conn
-
-
 FORMS = {
     "numpy": {"id": np.array([1, 2]), "name": np.array(["a", "b"]), "x": np.array([1.5, 2.5], dtype="float32")},
     "series": {

@@ -14,11 +14,6 @@ from laminardb import codes
 ROWS = [(1, "sensor_a", 42.0), (2, "sensor_b", 43.5), (3, "sensor_a", 44.1)]
 
 
-@pytest.fixture
-def result(sensors: laminardb.Connection) -> laminardb.QueryResult:
-    return sensors.sql("SELECT * FROM sensors ORDER BY ts")
-
-
 @pytest.mark.usefixtures("pd")
 def test_shape(result: laminardb.QueryResult, sensors: laminardb.Connection, pa: ModuleType) -> None:
     assert repr(result) == "QueryResult(rows=3, columns=3)"

@@ -52,12 +52,6 @@ def rows(conn: laminardb.Connection, table: str = "t") -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def table(conn: laminardb.Connection) -> laminardb.Connection:
-    conn.create_table("t", {"id": "int64", "name": "string", "x": "float64"})
-    return conn
-
-
-@pytest.fixture
 def wide(conn: laminardb.Connection) -> laminardb.Connection:
     conn.create_table("t", TYPES)
     return conn

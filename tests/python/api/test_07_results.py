@@ -14,11 +14,6 @@ from expect import fails
 ROWS = [(1, "sensor_a", 42.0), (2, "sensor_b", 43.5), (3, "sensor_a", 44.1)]
 
 
-@pytest.fixture
-def result(sensors: laminardb.Connection) -> laminardb.QueryResult:
-    return sensors.sql("SELECT * FROM sensors ORDER BY ts")
-
-
 def test_signatures() -> None:
     wanted = {
         "pl": "(self, /, *, lazy=False)",
