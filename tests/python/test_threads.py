@@ -358,14 +358,16 @@ def test_callbacks_drop_what_they_belong_to(ending: str) -> None:
     assert called.wait(60)
 
 
+async def read(sub: laminardb.AsyncStreamSubscription, seen: list[int]) -> None:
+    """Adds the numbers that come to `seen`, until the subscription ends."""
+    async for batch in sub:
+        seen.extend(row[0] for row in batch)
+
+
 async def test_tasks_share_a_subscription_while_threads_write(conn: laminardb.Connection) -> None:
     conn.create_table("t", {"x": "int64"})
     sub = await conn.subscribe_stream_async("t")
     seen: list[int] = []
-
-    async def read() -> None:
-        async for batch in sub:
-            seen.extend(row[0] for row in batch)
 
     def write() -> list[BaseException]:
         def some(thread: int) -> None:
@@ -376,7 +378,7 @@ async def test_tasks_share_a_subscription_while_threads_write(conn: laminardb.Co
         conn.shutdown()
         return raised
 
-    readers = [asyncio.create_task(read()) for _ in range(4)]
+    readers = [asyncio.create_task(read(sub, seen)) for _ in range(4)]
     assert await asyncio.to_thread(write) == []
     await asyncio.wait_for(asyncio.gather(*readers), 60)
     assert sorted(seen) == list(range(300))
@@ -387,10 +389,6 @@ async def test_cancelled_tasks_lose_nothing_while_a_thread_writes(conn: laminard
     sub = await conn.subscribe_stream_async("t")
     seen: list[int] = []
 
-    async def read() -> None:
-        async for batch in sub:
-            seen.extend(row[0] for row in batch)
-
     def write() -> None:
         for idx in range(300):
             conn.insert("t", {"x": idx})
@@ -398,14 +396,14 @@ async def test_cancelled_tasks_lose_nothing_while_a_thread_writes(conn: laminard
 
     writing = asyncio.ensure_future(asyncio.to_thread(write))
     while not writing.done():
-        task = asyncio.create_task(read())
+        task = asyncio.create_task(read(sub, seen))
         for _ in range(len(seen) % 5 + 1):
             await asyncio.sleep(0)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
     await writing
-    await asyncio.wait_for(read(), 60)
+    await asyncio.wait_for(read(sub, seen), 60)
     assert seen == list(range(300))
 
 
