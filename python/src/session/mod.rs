@@ -1,0 +1,175 @@
+//! `Connection`: the methods of a database, each a thin call of the engine's session.
+//!
+//! Here are the class and its life; what else it can do is in one file by subject. The docstrings are the reference,
+//! with its examples.
+
+mod catalog;
+mod checkpoint;
+mod define;
+mod metrics;
+mod read;
+mod subscribe;
+mod write;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use laminardb_bridge::{Error, Session, SessionConfig};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::argument::seconds;
+use crate::config::LaminarConfig;
+use crate::detach::{abandonable, attentive, detached};
+use crate::error::{checked, raised};
+use crate::fork::Owned;
+use crate::show::picture;
+
+/// A database: relations, views kept up to date over them, and who follows their changes.
+///
+/// Made by `laminardb.open()`. All methods may be called from any thread. After `close()` all but `close()` and
+/// `is_closed` raise `ConnectionError` 101. In the examples `conn` is `laminardb.open(":memory:")`.
+///
+/// >>> conn.create_table("trades", {"id": "int64", "price": "float64"}, primary_key="id")
+/// >>> conn.insert("trades", [{"id": 1, "price": 10.0}, {"id": 2, "price": 12.5}])
+/// 2
+/// >>> conn.sql("SELECT max(price) AS dearest FROM trades").fetchone()
+/// (12.5,)
+#[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
+pub(crate) struct Connection {
+    session: Owned<Session>,
+}
+
+impl Connection {
+    /// A new private database, whose files go to `path` unless `config` names another directory.
+    pub(crate) fn open(py: Python<'_>, path: Option<PathBuf>, config: Option<&LaminarConfig>) -> PyResult<Self> {
+        let default = LaminarConfig::default();
+        let config = config.unwrap_or(&default);
+        let workers = NonZeroUsize::new(config.workers()).expect("checked to be at least 1");
+        let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
+        let settings = SessionConfig { workers, buffer_size, checkpoints: crate::checkpoint::settings(config, path)? };
+        let session = checked(py, detached(py, || Session::open(settings)))?;
+        Ok(Self { session: Owned::new(session) })
+    }
+
+    /// The session, if it may be used.
+    pub(crate) fn live(&self, py: Python<'_>) -> PyResult<&Session> {
+        let session = self.session.get(py)?;
+        if session.is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(session) }
+    }
+}
+
+#[pymethods]
+impl Connection {
+    /// Whether the connection was closed.
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.session.here().is_none_or(Session::is_closed)
+    }
+
+    fn __repr__(&self) -> &'static str {
+        if self.is_closed() { "Connection(closed)" } else { "Connection(open)" }
+    }
+
+    /// The relations with their rows, keys and columns as an HTML table, for notebooks.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        picture(slf.as_any(), "overview")
+    }
+
+    /// Ends all work of the connection: its subscriptions end and every call that waits returns.
+    ///
+    /// What was accepted and is not through all views yet is discarded: `wait()` or `shutdown()` first brings it to its
+    /// end. It may be called again and from any thread.
+    ///
+    /// >>> conn.close()
+    /// >>> conn.is_closed
+    /// True
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(session) = self.session.here() else { return Ok(()) };
+        let session = session.clone();
+        abandonable(py, move || session.close())
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.close(py)?;
+        Ok(false)
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        aio(slf.py())?.call_method1(intern!(slf.py(), "given"), (slf,))
+    }
+
+    /// Closes on a thread, for closing may wait.
+    #[pyo3(signature = (*_exception))]
+    fn __aexit__<'py>(slf: &Bound<'py, Self>, _exception: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let close = slf.getattr(intern!(slf.py(), "close"))?;
+        aio(slf.py())?.call_method1(intern!(slf.py(), "on_thread"), (close,))
+    }
+
+    /// Starts the pipeline: `pipeline_state` is `"running"` from now on.
+    ///
+    /// Views are live from their creation, with or without it. `LaminarError` 901 after `shutdown()`.
+    ///
+    /// >>> conn.start()
+    /// >>> conn.pipeline_state
+    /// 'running'
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let session = self.live(py)?;
+        checked(py, detached(py, || session.start()))
+    }
+
+    /// Finishes all accepted work, lets subscriptions deliver what is pending, and ends them.
+    ///
+    /// Afterwards reads and writes raise `LaminarError` 901; catalog, metrics and `close()` work on.
+    ///
+    /// >>> conn.shutdown()
+    /// >>> conn.pipeline_state
+    /// 'stopped'
+    fn shutdown(&self, py: Python<'_>) -> PyResult<()> {
+        let session = self.live(py)?.clone();
+        let done = abandonable(py, move || session.shutdown())?;
+        checked(py, done)
+    }
+
+    /// `"created"`, `"running"` after `start()`, or `"stopped"` after `shutdown()`.
+    #[getter]
+    fn pipeline_state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.live(py)?.state().name())
+    }
+
+    /// Waits until every view holds all writes that returned before the call; gives that logical time.
+    ///
+    /// `timeout` is in seconds, None waits for ever; when it passes, `LaminarError` 902 is raised. `ValueError` when it
+    /// is negative.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": [1, 2]})
+    /// 2
+    /// >>> conn.wait(timeout=60)
+    /// 1
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
+        let session = self.live(py)?;
+        let timeout = seconds(timeout)?;
+        let time = attentive(py, |stop| session.wait(timeout, stop))?;
+        checked(py, time)
+    }
+
+    /// The logical time of the last accepted write; 0 before the first.
+    #[getter]
+    fn current_time(&self, py: Python<'_>) -> PyResult<u64> {
+        let session = self.live(py)?;
+        Ok(detached(py, || session.current_time()))
+    }
+}
+
+/// The Python half of what is awaited.
+fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "laminardb._aio"))
+}

@@ -1,0 +1,150 @@
+//! Running SQL, and reading relations by name.
+
+use laminardb_bridge::Params;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::Connection;
+use crate::capsule::pyarrow_schema;
+use crate::detach::{detached, interruptible, reading};
+use crate::error::checked;
+use crate::params;
+use crate::result::{ExecuteResult, QueryResult};
+use crate::show::picture;
+use crate::stream::QueryStreamIter;
+
+impl Connection {
+    fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
+        let (session, sql) = (self.live(py)?.clone(), sql.to_owned());
+        let answer = reading(py, move |stop| session.query_interruptible(&sql, &params, stop))?;
+        let output = checked(py, answer)?;
+        Ok(QueryResult::new(output.schema, output.batches))
+    }
+}
+
+#[pymethods]
+impl Connection {
+    /// The rows of a SELECT, VALUES, SHOW, DESCRIBE or EXPLAIN, at one logical time.
+    ///
+    /// `params` is a list for `?` and `$1`, or a dict for `$name`. `QueryError` 401 when the text does not parse, 400
+    /// when it is wrong, fails, or is DDL or DML (which is not run), 402 when it is cancelled.
+    ///
+    /// >>> conn.query("SELECT * FROM nowhere")
+    /// Traceback (most recent call last):
+    /// laminardb.QueryError: ...
+    /// >>> conn.query("SELECT $a + $b AS x", {"a": 1, "b": 2}).fetchone()
+    /// (3,)
+    #[pyo3(signature = (sql, params=None))]
+    fn query(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryResult> {
+        self.run_query(py, sql, params::from_python(params)?)
+    }
+
+    /// The rows of a query: the same as `query()`.
+    ///
+    /// >>> conn.sql("SELECT 1 + 1 AS answer").show()
+    /// +--------+
+    /// | answer |
+    /// +--------+
+    /// | 2      |
+    /// +--------+
+    /// 1 row
+    #[pyo3(signature = (query, params=None))]
+    fn sql(&self, py: Python<'_>, query: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryResult> {
+        self.run_query(py, query, params::from_python(params)?)
+    }
+
+    /// Runs any statement, or several divided by semicolons, and gives the result of the last.
+    ///
+    /// All are parsed before the first runs; an error ends the run, and what ran before it stays. `params` is as for
+    /// `query()`. Errors are those of `query()`, `SchemaError` 200, 201 or 203 for definitions, and `StreamError` 600
+    /// for a view that cannot be maintained.
+    ///
+    /// >>> conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)")
+    /// ExecuteResult(ddl, CREATE TABLE t)
+    /// >>> conn.execute("INSERT INTO t VALUES (1, 10), (2, 20)")
+    /// ExecuteResult(rows_affected=2)
+    /// >>> conn.execute("UPDATE t SET n = n + ? WHERE id = ?", [5, 1]).rows_affected
+    /// 1
+    #[pyo3(signature = (sql, params=None))]
+    fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
+        let session = self.live(py)?;
+        let params = params::from_python(params)?;
+        let done = interruptible(py, |stop| session.execute_interruptible(sql, &params, stop))?;
+        let outcome = checked(py, done)?;
+        Ok(ExecuteResult::new(outcome))
+    }
+
+    /// The rows of a query in batches of at most 65,536, made as they are read, all at one time.
+    ///
+    /// Iterating gives a `QueryResult` per batch, and ends early when the connection is closed. Arguments and errors
+    /// are those of `query()`.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": list(range(100_000))})
+    /// 100000
+    /// >>> sum(batch.num_rows for batch in conn.stream("SELECT * FROM t"))
+    /// 100000
+    #[pyo3(signature = (sql, params=None))]
+    fn stream(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryStreamIter> {
+        let session = self.live(py)?;
+        let params = params::from_python(params)?;
+        let stream = interruptible(py, |stop| session.stream(sql, &params, stop))?;
+        checked(py, stream).map(QueryStreamIter::new)
+    }
+
+    /// The plan that would keep a query up to date, as indented text.
+    ///
+    /// Operators, their keys, what each keeps, and the arrangements that joins read with the views that share them;
+    /// notebooks show it with its lines. A wrong query raises as `query()` does.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> print(conn.explain("SELECT a, count(*) FROM t GROUP BY a"))
+    /// Output unique_key=[a] keeps=the aggregate's own state
+    ///   Reduce by [a] [count(*)] append_only
+    ///     Input t
+    #[pyo3(signature = (query, params=None))]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        query: &str,
+        params: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let session = self.live(py)?;
+        let params = params::from_python(params)?;
+        let plan = checked(py, detached(py, || session.explain(query, &params)))?;
+        picture(PyString::new(py, &plan).as_any(), "Plan")
+    }
+
+    /// The rows of a relation, or those for which the SQL condition `filter` is true.
+    ///
+    /// `QueryError` 400 when there is no such relation or the condition is wrong.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.insert("t", {"a": [1, 2, 3]})
+    /// 3
+    /// >>> conn.query_stream("t", "a > 1").num_rows
+    /// 2
+    #[pyo3(signature = (name, filter=None))]
+    fn query_stream(&self, py: Python<'_>, name: &str, filter: Option<&str>) -> PyResult<QueryResult> {
+        let session = self.live(py)?;
+        // The name rule of calls, not of SQL: as written, or equal but for case.
+        let stored = session.relation(name).map_or_else(|_| name.to_owned(), |relation| relation.name.clone());
+        let mut sql = format!("SELECT * FROM \"{}\"", stored.replace('"', "\"\""));
+        if let Some(filter) = filter {
+            // A line of its own keeps a comment in the filter from taking the bracket with it.
+            sql.push_str(&format!(" WHERE (\n{filter}\n)"));
+        }
+        self.run_query(py, &sql, Params::none())
+    }
+
+    /// The columns of a relation as a `pyarrow.Schema`. `SchemaError` 200 when there is none of that name.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> conn.schema("t").names
+    /// ['a']
+    fn schema<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyAny>> {
+        let session = self.live(py)?;
+        let relation = checked(py, session.relation(table))?;
+        pyarrow_schema(py, &relation.schema)
+    }
+}
