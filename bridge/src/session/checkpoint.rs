@@ -256,7 +256,6 @@ impl Shared {
     /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
     fn take_image(&self, interrupted: Interrupted<'_>) -> Result<(Mark, Taken), Error> {
         let _ddl = self.lock_ddl(interrupted)?;
-        self.check_usable()?;
         let catalog = self.catalog();
         let (time, items) = self.committer.frozen(|frozen| {
             let items = catalog.entries().iter().map(|entry| self.take_item(frozen, entry));

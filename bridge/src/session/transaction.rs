@@ -39,12 +39,7 @@ impl Shared {
         loop {
             self.committer.wait_to_begin(&place, interrupted)?;
             // Nothing is defined while a transaction is open, so none may be under way either.
-            let Some(_ddl) = self.ddl.try_lock_for(LOOK) else {
-                if interrupted() {
-                    return Err(Error::Interrupted);
-                }
-                continue;
-            };
+            let _ddl = self.lock_ddl(interrupted)?;
             if self.committer.begin(&place) {
                 return Ok(());
             }
@@ -67,14 +62,9 @@ impl Shared {
         loop {
             self.refuse_in_transaction("definitions cannot be changed")?;
             let _place = self.committer.wait_for_turn(interrupted)?;
-            let ddl = self.ddl.try_lock_for(LOOK);
-            // A session that ended meanwhile has nothing to be defined in.
-            self.check_usable()?;
-            match ddl {
-                Some(ddl) if !self.committer.is_open() => return Ok(ddl),
-                Some(_) => {}
-                None if interrupted() => return Err(Error::Interrupted),
-                None => {}
+            let ddl = self.lock_ddl(interrupted)?;
+            if !self.committer.is_open() {
+                return Ok(ddl);
             }
         }
     }
@@ -82,12 +72,13 @@ impl Shared {
     /// Keeps the set of relations as it is. Waits for definitions under way, unless `interrupted` says so.
     pub(super) fn lock_ddl(&self, interrupted: Interrupted<'_>) -> Result<MutexGuard<'_, ()>, Error> {
         loop {
-            if let Some(ddl) = self.ddl.try_lock_for(LOOK) {
-                return Ok(ddl);
-            }
+            let ddl = self.ddl.try_lock_for(LOOK);
+            // A session that ended meanwhile has nothing to be read or defined in.
             self.check_usable()?;
-            if interrupted() {
-                return Err(Error::Interrupted);
+            match ddl {
+                Some(ddl) => return Ok(ddl),
+                None if interrupted() => return Err(Error::Interrupted),
+                None => {}
             }
         }
     }
