@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use laminardb_planner::Params;
 
 use super::file::{self, Stored, read_rows, write_rows};
@@ -126,14 +126,16 @@ fn read_item(
                 return Err(Error::CheckpointFailed(format!("{} has no such column", base.name)));
             }
             let defaults = match &defaults {
-                Some(stored) => read_defaults(folder, number, stored, &schema, interrupted)?,
+                Some(stored) => defaults_in(&read_values(folder, defaults_file(number), stored, interrupted)?, &schema),
                 None => vec![None; fields],
             };
             Ok(Item::Base { base, schema, defaults, rows })
         }
         Described::View { view, parameters } => {
-            let params = match &parameters {
-                Some(parameters) => read_parameters(folder, number, parameters, interrupted)?,
+            let params = match parameters {
+                Some(Parameters { named, stored }) => {
+                    parameters_in(&read_values(folder, parameters_file(number), &stored, interrupted)?, named)?
+                }
                 None => Params::none(),
             };
             Ok(Item::View { view, params })
@@ -147,35 +149,24 @@ fn read_named(
     name: String,
     stored: &Stored,
     interrupted: Interrupted<'_>,
-) -> Result<(arrow::datatypes::SchemaRef, Vec<RecordBatch>), Error> {
+) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
     if stored.file != name {
         return Err(Error::CheckpointFailed(format!("the manifest names the file {}, not {name}", stored.file)));
     }
     read_rows(folder, stored, interrupted)
 }
 
-fn read_defaults(
-    folder: &Path,
-    number: usize,
-    stored: &Stored,
-    schema: &Schema,
-    interrupted: Interrupted<'_>,
-) -> Result<Vec<Option<ArrayRef>>, Error> {
-    let row = read_values(folder, defaults_file(number), stored, interrupted)?;
-    Ok(schema.fields().iter().map(|field| row.column_by_name(field.name()).map(Arc::clone)).collect())
+/// The defaults of columns, in a row that has them under the columns' names.
+fn defaults_in(row: &RecordBatch, schema: &Schema) -> Vec<Option<ArrayRef>> {
+    schema.fields().iter().map(|field| row.column_by_name(field.name()).map(Arc::clone)).collect()
 }
 
-fn read_parameters(
-    folder: &Path,
-    number: usize,
-    parameters: &Parameters,
-    interrupted: Interrupted<'_>,
-) -> Result<Params, Error> {
-    let row = read_values(folder, parameters_file(number), &parameters.stored, interrupted)?;
-    let unnamed = row.num_columns().checked_sub(parameters.named.len());
+/// The parameters in a row: those by number, then those with these names.
+fn parameters_in(row: &RecordBatch, names: Vec<String>) -> Result<Params, Error> {
+    let unnamed = row.num_columns().checked_sub(names.len());
     let unnamed = unnamed.ok_or_else(|| Error::CheckpointFailed("a view has more names than values".to_owned()))?;
     let (positional, named) = row.columns().split_at(unnamed);
-    let named: Vec<_> = parameters.named.iter().cloned().zip(named.iter().map(Arc::clone)).collect();
+    let named: Vec<_> = names.into_iter().zip(named.iter().map(Arc::clone)).collect();
     Ok(Params::from_arrays(positional, &named)?)
 }
 
