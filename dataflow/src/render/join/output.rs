@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::DataflowError;
@@ -38,8 +39,35 @@ impl Part {
         }
     }
 
-    fn decode(self, layout: &Layout, rows: &[&[u8]]) -> Vec<ArrayRef> {
-        let rows = rows.iter().copied();
+    /// The columns of rows of which those that follow each other are often the same: such a row is decoded once.
+    fn decode_shared<'a>(
+        self,
+        layout: &Layout,
+        rows: impl ExactSizeIterator<Item = (&'a Updates, usize)>,
+    ) -> Vec<ArrayRef> {
+        if self == Part::Nothing {
+            return Vec::new();
+        }
+        let mut distinct: Vec<&[u8]> = Vec::with_capacity(rows.len());
+        let mut indices: Vec<u32> = Vec::with_capacity(rows.len());
+        let mut last = None;
+        for (updates, row) in rows {
+            let at = Some((std::ptr::from_ref(updates), row));
+            if at != last {
+                distinct.push(self.bytes(updates, row));
+                last = at;
+            }
+            indices.push(u32::try_from(distinct.len() - 1).expect("batches have less than 2^32 rows"));
+        }
+        if distinct.len() * 2 > indices.len() {
+            return self.decode(layout, indices.iter().map(|row| distinct[*row as usize]));
+        }
+        let indices = UInt32Array::from(indices);
+        let columns = self.decode(layout, distinct.into_iter());
+        columns.iter().map(|column| take(column, &indices, None).expect("the indices are in range")).collect()
+    }
+
+    fn decode<'a>(self, layout: &Layout, rows: impl Iterator<Item = &'a [u8]>) -> Vec<ArrayRef> {
         match self {
             Part::Nothing => Vec::new(),
             Part::Key => layout.key().codec().decode(rows),
@@ -123,13 +151,8 @@ impl PairDecoder {
     }
 
     pub(super) fn decode(&self, pairs: &[Pair<'_>]) -> RecordBatch {
-        let left: Vec<&[u8]> = pairs.iter().map(|((updates, row), _)| self.left_part.bytes(updates, *row)).collect();
-        let mut columns = self.left_part.decode(&self.left, &left);
-        if self.right_part != Part::Nothing {
-            let right: Vec<&[u8]> =
-                pairs.iter().map(|(_, (updates, row))| self.right_part.bytes(updates, *row)).collect();
-            columns.extend(self.right_part.decode(&self.right, &right));
-        }
+        let mut columns = self.left_part.decode_shared(&self.left, pairs.iter().map(|(left, _)| *left));
+        columns.extend(self.right_part.decode_shared(&self.right, pairs.iter().map(|(_, right)| *right)));
         let columns = self.sources.iter().map(|source| Arc::clone(&columns[*source])).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
