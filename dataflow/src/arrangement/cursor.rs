@@ -70,16 +70,27 @@ impl<'a> Cursor<'a> {
             _ => return,
         }
         if self.chunks[self.chunk].last_hash < hash {
-            let rest = &self.chunks[self.chunk + 1..];
-            let next = match rest.first() {
-                Some(chunk) if chunk.last_hash < hash => rest.partition_point(|c| c.last_hash < hash),
-                _ => 0,
-            };
-            self.enter(self.chunk + 1 + next);
+            self.seek_chunk(hash);
+        } else {
+            let chunk = &self.chunks[self.chunk];
+            self.row = seek_near(&chunk.updates().hashes[..chunk.end], self.row, chunk.last_hash, hash);
         }
-        if let Some(chunk) = self.chunks.get(self.chunk) {
-            self.row = seek_row(&chunk.updates().hashes[..chunk.end], self.row, hash);
-        }
+    }
+
+    /// Moves to the first update with this hash or a greater one, which the chunk at hand does not have.
+    fn seek_chunk(&mut self, hash: u64) {
+        let from = self.chunk + 1;
+        let Some(last) = self.chunks.last().filter(|last| hash <= last.last_hash && from < self.chunks.len()) else {
+            self.enter(self.chunks.len());
+            return;
+        };
+        let spread = Spread::new(self.chunks[self.chunk].last_hash, last.last_hash, self.chunks.len() - from);
+        self.chunk = spread.seek(from, self.chunks.len(), hash, |chunk| self.chunks[chunk].last_hash);
+        // What the chunks say of their hashes spares two looks into this one, which are not in the processor's cache.
+        let chunk = &self.chunks[self.chunk];
+        let hashes = &chunk.updates().hashes[..chunk.end];
+        let spread = Spread::new(self.chunks[self.chunk - 1].last_hash, chunk.last_hash, chunk.end - chunk.start);
+        self.row = spread.seek(chunk.start, chunk.end, hash, |row| hashes[row]);
     }
 
     fn enter(&mut self, chunk: usize) {
@@ -88,11 +99,11 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The first position from `from` on with at least `hash`; the last hash must be at least that.
+/// The first position from `from` on with at least `hash`. The last hash is `last`, and at least that.
 ///
-/// A few steps first, as a seek is often near; then interpolation, as hashes are spread evenly.
+/// A few steps first, as a seek is often near.
 #[inline]
-fn seek_row(hashes: &[u64], from: usize, hash: u64) -> usize {
+fn seek_near(hashes: &[u64], from: usize, last: u64, hash: u64) -> usize {
     const STEPS: usize = 4;
     for (row, at) in hashes.iter().enumerate().skip(from).take(STEPS) {
         if *at >= hash {
@@ -100,50 +111,104 @@ fn seek_row(hashes: &[u64], from: usize, hash: u64) -> usize {
         }
     }
     let from = from + STEPS;
-    let (low, high) = (hashes[from], hashes[hashes.len() - 1]);
-    if low >= hash {
+    if hashes[from] >= hash {
         return from;
     }
-    let share = u128::from(hash - low) * (hashes.len() - 1 - from) as u128 / u128::from(high - low);
-    gallop(hashes, from, from + share as usize, hash)
+    Spread::new(hashes[from], last, hashes.len() - from).seek(from, hashes.len(), hash, |row| hashes[row])
 }
 
-/// As `seek_row`, from a guess, with `hashes[from] < hash`.
-#[inline]
-fn gallop(hashes: &[u64], from: usize, guess: usize, hash: u64) -> usize {
-    let (mut below, mut above) = (guess, guess);
-    let mut step = 4;
-    if hashes[guess] < hash {
-        while hashes[above] < hash {
-            below = above;
-            above = (above + step).min(hashes.len() - 1);
-            step <<= 1;
-        }
-    } else {
-        while hashes[below] >= hash {
-            above = below;
-            below = below.saturating_sub(step).max(from);
-            step <<= 1;
-        }
+/// Where to look among sorted hashes: they are spread evenly.
+struct Spread {
+    /// A hash not after the first one.
+    low: u64,
+    /// Positions by which a hash greater by one is further on.
+    density: f64,
+}
+
+impl Spread {
+    /// Of `count` hashes after `low` and up to `high`.
+    #[inline]
+    fn new(low: u64, high: u64, count: usize) -> Self {
+        Spread { low, density: count as f64 / (high - low).max(1) as f64 }
     }
-    below + 1 + hashes[below + 1..=above].partition_point(|at| *at < hash)
+
+    /// The first position in `from..to` whose hash is at least `hash`, which must be greater than `low`; the last one is.
+    ///
+    /// Interpolation, once more from what was found there, then steps of growing width (Bentley and Yao 1976).
+    #[inline]
+    fn seek(&self, from: usize, to: usize, hash: u64, at: impl Fn(usize) -> u64) -> usize {
+        let last = to - 1;
+        let way = |distance: u64| (distance as f64 * self.density) as usize;
+        let guess = (from + way(hash - self.low)).min(last);
+        let found = at(guess);
+        let guess = if found < hash {
+            (guess + way(hash - found)).min(last)
+        } else {
+            guess.saturating_sub(way(found - hash)).max(from)
+        };
+        let (mut below, mut above, mut step) = (guess, guess, 4);
+        if at(guess) < hash {
+            while at(above) < hash {
+                below = above;
+                above = (above + step).min(last);
+                step <<= 1;
+            }
+        } else {
+            while at(below) >= hash {
+                if below == from {
+                    return from;
+                }
+                above = below;
+                below = below.saturating_sub(step).max(from);
+                step <<= 1;
+            }
+        }
+        // The hash of `below` is less, that of `above` is not.
+        while above - below > 1 {
+            let middle = below + (above - below) / 2;
+            if at(middle) < hash {
+                below = middle;
+            } else {
+                above = middle;
+            }
+        }
+        above
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_seek_finds_the_first_not_less() {
+    /// Hashes as they come and crowded ones, with repetitions and the greatest.
+    fn hashes() -> Vec<u64> {
         let mut hashes: Vec<u64> =
             (0..500_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> ((i % 3) * 8)).collect();
         hashes.extend([7; 20]);
         hashes.extend([u64::MAX; 3]);
         hashes.sort_unstable();
+        hashes
+    }
+
+    #[test]
+    fn a_seek_finds_the_first_not_less() {
+        let hashes = hashes();
         for from in [0, 1, 17, 400] {
             for wanted in hashes.iter().flat_map(|h| [*h, h.saturating_add(1), h.saturating_sub(1)]) {
                 let naive = from + hashes[from..].partition_point(|h| *h < wanted);
-                assert_eq!(seek_row(&hashes, from, wanted), naive, "from {from} to {wanted}");
+                assert_eq!(seek_near(&hashes, from, u64::MAX, wanted), naive, "from {from} to {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_seek_does_not_depend_on_what_is_known_of_the_spread() {
+        let hashes = hashes();
+        for (low, high) in [(0, u64::MAX), (0, 0), (6, 7), (u64::MAX - 1, u64::MAX), (1 << 40, 1 << 41)] {
+            let spread = Spread::new(low, high, 9);
+            for wanted in hashes.iter().filter(|h| **h > low) {
+                let naive = hashes.partition_point(|h| h < wanted);
+                assert_eq!(spread.seek(0, hashes.len(), *wanted, |row| hashes[row]), naive, "{low} {high} {wanted}");
             }
         }
     }
