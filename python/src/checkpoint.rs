@@ -8,6 +8,7 @@ use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
 
 use crate::config::LaminarConfig;
+use crate::entrance::entered;
 use crate::error::raised;
 
 /// The id of a checkpoint that was taken: an int wherever one is asked for, compared and hashed as that int.
@@ -83,6 +84,6 @@ pub(crate) fn settings(config: &LaminarConfig, path: Option<std::path::PathBuf>)
 
 /// A failure that no call can raise goes where Python reports such: `sys.unraisablehook`.
 fn unraisable(error: &Error) {
-    // When Python is no more, nobody is there to be told.
-    let _told = Python::try_attach(|py| raised(py, error).write_unraisable(py, None));
+    // When the interpreter ends nobody is there to be told.
+    let _told = entered(|py| raised(py, error).write_unraisable(py, None));
 }

@@ -9,6 +9,7 @@ mod catalog;
 mod checkpoint;
 mod config;
 mod detach;
+mod entrance;
 mod error;
 mod fork;
 mod metrics;
@@ -34,6 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     error::register(module)?;
+    let hook = wrap_pyfunction!(entrance::close_entrance, module)?;
+    module.py().import("atexit")?.call_method1("register", (hook,))?;
     module.add_class::<config::LaminarConfig>()?;
     module.add_class::<session::Connection>()?;
     module.add_class::<writer::Writer>()?;

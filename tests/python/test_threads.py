@@ -472,6 +472,26 @@ def test_a_closed_loop_leaves_no_noise() -> None:
     )
 
 
+def test_the_process_ends_while_a_callback_runs() -> None:
+    # The call under way comes to its end, though it gives the interpreter away after the main thread has left it.
+    alone(
+        "import atexit, threading, laminardb\n"
+        "conn = laminardb.open(':memory:')\n"
+        "conn.create_table('t', {'x': 'int64'})\n"
+        "conn.create_table('u', {'x': 'int64'})\n"
+        "begun, ending = threading.Event(), threading.Event()\n"
+        "def on_data(batch):\n"
+        "    begun.set()\n"
+        "    ending.wait()\n"
+        "    conn.insert('u', [{'x': x} for x in range(100_000)])\n"
+        "    print('end', flush=True)\n"
+        "callback = conn.subscribe_callback('SELECT * FROM t', on_data)\n"
+        "conn.insert('t', {'x': 1})\n"
+        "begun.wait()\n"
+        "atexit.register(ending.set)\n"
+    )
+
+
 def test_the_process_ends_while_threads_write_and_read() -> None:
     alone(
         "import threading, weakref, laminardb\n"

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 
 use super::{ChangeBatch, Feed};
 use crate::detach::waited;
+use crate::entrance::entered;
 use crate::error::raised;
 
 /// What a callback listens to; its name is the first word of the repr.
@@ -93,9 +94,9 @@ impl Delivery {
         let going_on = match next {
             Ok(Next::TimedOut) => Some(true),
             Ok(Next::Ended) => Some(false),
-            // Without an interpreter there is nobody to call.
-            Ok(Next::Batch(batch)) => Python::try_attach(|py| self.call(py, batch)),
-            Err(error) => Python::try_attach(|py| {
+            // When the interpreter ends there is nobody to call.
+            Ok(Next::Batch(batch)) => entered(|py| self.call(py, batch)),
+            Err(error) => entered(|py| {
                 self.report(py, &error.message(), &raised(py, &error));
                 false
             }),

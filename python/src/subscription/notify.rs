@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::entrance::entered;
+
 /// Futures that wait for one subscription, each with its loop.
 #[derive(Default)]
 pub(super) struct Waiters {
@@ -66,8 +68,8 @@ fn started() -> Option<Sender<Arc<Waiters>>> {
     let (sender, notes) = channel::<Arc<Waiters>>();
     let run = move || {
         for waiters in notes {
-            // Without an interpreter there are no loops; an import that fails leaves nothing to call.
-            let told = Python::try_attach(|py| waiters.resolve(py).is_ok());
+            // When the interpreter ends there are no loops; an import that fails leaves nothing to call.
+            let told = entered(|py| waiters.resolve(py).is_ok());
             if told != Some(true) {
                 return;
             }
