@@ -237,6 +237,15 @@ def test_pending_and_capacity_are_those_of_the_slowest_subscriber(conn: laminard
     assert len(slow.next()) > 0  # type: ignore[arg-type]
 
 
+def test_ten_million_rows_may_be_pending_unless_said_otherwise(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"a": "int64"})
+    conn.execute("CREATE STREAM v AS SELECT a FROM t")
+    sub = conn.subscribe_stream("v")
+    metrics = conn.stream_metrics("v")
+    assert metrics is not None
+    assert (sub.is_active, metrics.capacity) == (True, 10_000_000)
+
+
 def test_dropped_rows_are_those_of_subscribers_that_lag(conn: laminardb.Connection) -> None:
     conn.create_table("t", {"a": "int64"})
     conn.execute("CREATE STREAM v AS SELECT a FROM t")
