@@ -139,10 +139,10 @@ impl Spread {
     fn seek(&self, from: usize, to: usize, hash: u64, at: impl Fn(usize) -> u64) -> usize {
         let last = to - 1;
         let way = |distance: u64| (distance as f64 * self.density) as usize;
-        let guess = (from + way(hash - self.low)).min(last);
+        let guess = from.saturating_add(way(hash - self.low)).min(last);
         let found = at(guess);
         let guess = if found < hash {
-            (guess + way(hash - found)).min(last)
+            guess.saturating_add(way(hash - found)).min(last)
         } else {
             guess.saturating_sub(way(found - hash)).max(from)
         };
