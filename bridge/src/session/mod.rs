@@ -23,6 +23,7 @@ mod install;
 mod left_out;
 mod queries;
 mod read;
+mod script;
 mod show;
 mod stream;
 mod subscribe;
@@ -54,6 +55,7 @@ use checkpoint::Checkpoints;
 
 pub use checkpoint::CheckpointConfig;
 pub use queries::QueryInfo;
+pub use script::Script;
 pub use stream::{NextRows, QueryStream};
 pub use subscribe::Target;
 pub use writer::Writer;
@@ -219,12 +221,7 @@ impl Session {
         params: &Params,
         interrupted: Interrupted<'_>,
     ) -> Result<Outcome, Error> {
-        self.shared.check_usable()?;
-        let mut last = None;
-        for parsed in parse(sql, params)? {
-            last = Some(self.shared.ended_as(self.run(&parsed, params, interrupted))?);
-        }
-        last.ok_or_else(empty_statement)
+        self.run(&self.parse(sql, params)?, interrupted)
     }
 
     /// Runs statements that only read; anything else is refused before any of them runs. The result of the last.
@@ -243,7 +240,7 @@ impl Session {
         let statements = read_statements(sql, params)?;
         let mut last = None;
         for parsed in &statements {
-            match self.shared.ended_as(self.run(parsed, params, interrupted))? {
+            match self.shared.ended_as(self.run_statement(parsed, params, interrupted))? {
                 Outcome::Query(output) | Outcome::Metadata(output) => last = Some(output),
                 Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
             }
@@ -251,7 +248,7 @@ impl Session {
         last.ok_or_else(empty_statement)
     }
 
-    fn run(&self, parsed: &Parsed, params: &Params, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
+    fn run_statement(&self, parsed: &Parsed, params: &Params, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
         let shared = &self.shared;
         match &parsed.statement {
             Statement::Query(query) => shared.answer(query, params, &parsed.text, interrupted).map(Outcome::Query),

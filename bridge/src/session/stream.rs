@@ -90,10 +90,10 @@ impl Session {
         let mut statements = read_statements(sql, params)?;
         let last = statements.pop().ok_or_else(empty_statement)?;
         for parsed in &statements {
-            self.shared.ended_as(self.run(parsed, params, interrupted))?;
+            self.shared.ended_as(self.run_statement(parsed, params, interrupted))?;
         }
         let Statement::Query(query) = &last.statement else {
-            return match self.shared.ended_as(self.run(&last, params, interrupted))? {
+            return match self.shared.ended_as(self.run_statement(&last, params, interrupted))? {
                 Outcome::Query(output) | Outcome::Metadata(output) => Ok(self.stream_of(output, &last.text)),
                 Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
             };

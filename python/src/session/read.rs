@@ -69,7 +69,13 @@ impl Connection {
     fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
         let session = self.live(py)?;
         let params = params::from_python(params)?;
-        let done = interruptible(py, |stop| session.execute_interruptible(sql, &params, stop))?;
+        let script = checked(py, detached(py, || session.parse(sql, &params)))?;
+        let done = if script.only_reads() {
+            let session = session.clone();
+            reading(py, move |stop| session.run(&script, stop))?
+        } else {
+            interruptible(py, |stop| session.run(&script, stop))?
+        };
         let outcome = checked(py, done)?;
         Ok(ExecuteResult::new(outcome))
     }
