@@ -8,6 +8,7 @@ use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
 use laminardb_planner::bind::bind_query;
 use laminardb_planner::statement::{OnError, Query};
 use laminardb_planner::{BoundQuery, Params, rewrite};
+use parking_lot::MutexGuard;
 
 use super::queries::Cancel;
 use super::{Interrupted, QueryOutput, Shared};
@@ -17,6 +18,9 @@ use crate::error::Error;
 use crate::query::{Contents, Interrupt, Plan, scanned};
 use crate::store::Scan;
 use crate::subscription::repeat;
+
+/// How often a query is bound without holding off definitions.
+const TRIES: usize = 3;
 
 /// A query with the state of the catalog that it was bound in.
 pub(super) struct Bound {
@@ -58,6 +62,16 @@ impl Shared {
         self.committer.frozen(|_| !Arc::ptr_eq(catalog, &self.catalog()))
     }
 
+    /// Keeps the set of relations as it is while a query is bound and takes what it reads, if that was replaced in
+    /// between in several `tries`: definitions that follow each other fast must not keep a query from its turn.
+    pub(super) fn settled(
+        &self,
+        tries: usize,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Option<MutexGuard<'_, ()>>, Error> {
+        if tries < TRIES { Ok(None) } else { self.lock_ddl(interrupted).map(Some) }
+    }
+
     /// Runs a query, listed under `text` while it runs.
     pub(super) fn answer(
         &self,
@@ -66,9 +80,17 @@ impl Shared {
         text: &str,
         interrupted: Interrupted<'_>,
     ) -> Result<QueryOutput, Error> {
+        let mut tries = 0;
         loop {
+            let ddl = self.settled(tries, interrupted)?;
+            tries += 1;
             let bound = self.bind(query, params)?;
-            match self.run_query(&bound, text, interrupted) {
+            let freeze = |taking: &mut dyn FnMut(&mut Frozen<'_>) -> Result<Taken, Error>| {
+                let taken = self.committer.frozen(taking);
+                drop(ddl);
+                taken
+            };
+            match self.run_bound(&bound.catalog, &bound.query, text, interrupted, freeze) {
                 // What it was to read may have been replaced after it was bound; then it is bound to what there is now.
                 Err(Error::QueryFailed(_)) if self.has_changed_since(&bound.catalog) => {}
                 answered => return answered,

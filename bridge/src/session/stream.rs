@@ -99,7 +99,7 @@ impl Session {
             };
         };
         let shared = &self.shared;
-        let begun = shared.ended_as(shared.begin_query(query, params))?;
+        let begun = shared.ended_as(shared.begin_query(query, params, interrupted))?;
         let (sender, receiver) = bounded(1);
         let stream = self.listed_stream(Arc::clone(&begun.bound.query.schema), receiver, &last.text);
         let producer = Producer {
@@ -224,8 +224,11 @@ struct Begun {
 impl Shared {
     /// Binds a query and takes what it reads. That may be replaced after it was bound; then it is bound to what there is
     /// now.
-    fn begin_query(&self, query: &Query, params: &Params) -> Result<Begun, Error> {
+    fn begin_query(&self, query: &Query, params: &Params, interrupted: Interrupted<'_>) -> Result<Begun, Error> {
+        let mut tries = 0;
         loop {
+            let _ddl = self.settled(tries, interrupted)?;
+            tries += 1;
             let bound = self.bind(query, params)?;
             let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
             match self.committer.frozen(|frozen| reads.take(frozen, &self.engine)) {
@@ -272,7 +275,7 @@ impl Producer {
             if !matches!(failed, Error::QueryFailed(_)) || !self.shared.has_changed_since(&bound.catalog) {
                 return Err(failed);
             }
-            begun = self.shared.begin_query(&self.query, &self.params)?;
+            begun = self.shared.begin_query(&self.query, &self.params, &|| interrupt().is_some())?;
             if begun.bound.query.schema != self.schema {
                 // The reader was promised other columns.
                 return Err(failed);
