@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const LOOK_FOR: Duration = Duration::from_micros(60);
 
 /// Steps it takes before it lets others have its core. A commit goes through a dataflow in several, and nothing tells
-/// before a step whether there is something to do in it; to yield costs as much as two.
+/// before a step whether there is something to do in it; to yield before each would make the commit wait as often.
 const STEPS: u32 = 8;
 
 /// Since when a worker has had nothing to do, as far as it knows.
