@@ -17,7 +17,6 @@ pub use error::Error;
 pub use laminardb_planner::statement::{RestoreFrom, type_name};
 pub use laminardb_planner::{Params, RelationKind};
 pub use session::{
-    CheckpointConfig, NextRows, Outcome, QueryOutput, QueryStream, Script, Session, SessionConfig, SessionState,
-    Target, Writer,
+    CheckpointConfig, NextRows, Outcome, QueryOutput, QueryStream, Session, SessionConfig, SessionState, Target, Writer,
 };
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};

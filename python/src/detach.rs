@@ -10,10 +10,8 @@
 //! | waits in steps of a given length | [`waited`] |
 //! | waits without a lock, and asks whether to stop | [`attentive`] |
 //! | works long, perhaps with locks, and asks whether to stop | [`interruptible`] |
-//! | only reads, works long, and may ask too seldom | [`reading`] |
 //! | must be brought to its end, though nobody may wait for it | [`abandonable`] |
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -119,21 +117,6 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
             }
         })
     })
-}
-
-/// Runs `work`, which only reads and asks the function that it is given whether to stop.
-///
-/// An operator of a query may take seconds between two looks. So when a signal comes nobody waits until `work` has
-/// stopped; what it finds is dropped.
-pub(crate) fn reading<T: Send + 'static>(
-    py: Python<'_>,
-    work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
-) -> PyResult<T> {
-    let (stop, caller) = (Arc::new(AtomicBool::new(false)), Caller::current());
-    let stopped = Arc::clone(&stop);
-    let done = abandonable(py, move || caller.run(|| work(&|| stopped.load(Ordering::Relaxed))));
-    stop.store(true, Ordering::Relaxed);
-    done
 }
 
 /// Runs `work`, which goes on to its end on a thread of its own when a signal ends the wait for it.

@@ -431,17 +431,25 @@ conn = laminardb.open(":memory:", config=laminardb.LaminarConfig(buffer_size=1))
 conn.create_table("t", {"a": "int64"})
 conn.insert("t", {"a": list(range(3000))})
 conn.create_table("keyed", {"a": "int64"}, primary_key="a")
+conn.execute("CREATE TABLE one (a BIGINT); INSERT INTO one VALUES (1)")
 sub = conn.subscribe_stream("t")
 writer = conn.writer("keyed")
 call = conn.subscribe_stream_callback("t", lambda batch: None)
 busy, rows = "FROM t a, t b, keyed c WHERE (a.a + b.a * c.a) % 7 = 3", {"a": [1]}
 long = "SELECT count(*) FROM t a, t b, t c WHERE (a.a + b.a * c.a) % 7 = 3"
+# One row, on which a function works for half a minute without a look at whether to stop.
+deaf = "SELECT levenshtein(repeat('a', 120_000 * a), repeat('b', 120_000)) AS d FROM one"
 waits = {
     "next": sub.next,
     "iteration": lambda: next(sub),
     "timeout": lambda: sub.next_timeout(60_000),
     "callback": call.wait,
     "query": lambda: conn.sql(long),
+    "one row": lambda: conn.query(deaf),
+    "create table": lambda: conn.execute("CREATE TABLE made AS " + deaf),
+    "insert select": lambda: conn.execute("INSERT INTO one " + deaf),
+    "update": lambda: conn.execute(f"UPDATE one SET a = ({deaf})"),
+    "delete from": lambda: conn.execute(f"DELETE FROM one WHERE a < ({deaf})"),
     "stream": lambda: next(stream),
     "subscribe": lambda: conn.subscribe("SELECT count(*) AS n " + busy),
     "insert": lambda: conn.insert("keyed", rows),
@@ -506,12 +514,15 @@ if name in ("shutdown", "close"):
         assert error.code == {"shutdown": 901, "close": 101}[name]
 else:
     assert conn.query("SELECT 1").fetchall() == [(1,)]
+    assert "made" not in conn.tables()
+    assert conn.query("SELECT a FROM one").fetchall() == [(1,)]
 print("alive", flush=True)
 # The engine may still be busy, which an orderly end would wait for.
 os._exit(0)
 """
 
-WAITS = ["next", "iteration", "timeout", "callback", "query", "stream", "subscribe"]
+WAITS = ["next", "iteration", "timeout", "callback", "query", "one row"]
+WAITS += ["create table", "insert select", "update", "delete from", "stream", "subscribe"]
 WAITS += [
     "insert",
     "upsert",

@@ -1,7 +1,8 @@
 //! Ad-hoc queries: one SELECT at one time, through DataFusion's executor with the expressions of views.
 //!
 //! The front half (bind, rewrite) is the one of views. Scans are given the rows of their relation, all taken at one
-//! moment; the executor runs on the calling thread, in one partition.
+//! moment; the executor runs on one thread, in one partition. An operator may take seconds between two looks at whether
+//! it is to stop, so a caller who gives up leaves the thread to itself; it has no lock, and what it finds is dropped.
 
 mod distinct;
 mod floats;
@@ -14,10 +15,13 @@ mod yielding;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::{MemTable, provider_as_source};
@@ -56,9 +60,16 @@ pub(crate) type Interrupt<'a> = &'a dyn Fn() -> Option<Error>;
 /// Is given the batches of an answer; its error ends the query.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), Error>;
 
-/// Plans and runs bound queries.
+/// How long the caller of a query waits for it before he is asked whether he still wants it.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Stack of the thread of a query, for deep ones.
+const STACK: usize = 8 << 20;
+
+/// Plans and runs bound queries; clones are the same one.
+#[derive(Clone)]
 pub(crate) struct Executor {
-    state: SessionState,
+    state: Arc<SessionState>,
 }
 
 impl Executor {
@@ -74,41 +85,44 @@ impl Executor {
         options.optimizer.repartition_windows = false;
         let state =
             SessionStateBuilder::new().with_config(config).with_physical_optimizer_rules(physical_rules()).build();
-        Executor { state }
+        Executor { state: Arc::new(state) }
     }
 
-    /// Runs an optimised plan; batches have `schema`, none is empty.
+    /// Runs an optimised plan on a thread of its own, which is left to itself once `interrupt` gives an error; batches
+    /// have `schema`, none is empty.
     pub(crate) fn run(
         &self,
         plan: LogicalPlan,
-        contents: &Contents,
+        contents: Contents,
         schema: &SchemaRef,
         interrupt: Interrupt<'_>,
     ) -> std::result::Result<Vec<RecordBatch>, Error> {
-        // A runtime cannot be entered from inside another one; a caller that lives in one gets a thread for the query,
-        // which the caller's callback, bound to its own thread, cannot interrupt.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            return std::thread::scope(|scope| {
-                let query = scope.spawn(|| self.run_here(plan, contents, schema, &|| None));
-                query.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let is_unwanted = Arc::new(AtomicBool::new(false));
+        let (sender, receiver) = bounded(1);
+        let (executor, schema, told) = (self.clone(), Arc::clone(schema), Arc::clone(&is_unwanted));
+        let run = move || {
+            let mut batches = Vec::new();
+            let interrupt = || told.load(Ordering::Relaxed).then_some(Error::Interrupted);
+            let done = executor.run_each(plan, &contents, &schema, &interrupt, &mut |batch| {
+                batches.push(batch);
+                Ok(())
             });
+            // Nobody receives any more when the caller has given up.
+            drop(sender.send(done.map(|()| batches)));
+        };
+        spawn("laminardb-query", run)?;
+        loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(done) => return done,
+                Err(RecvTimeoutError::Disconnected) => return Err(ended_early()),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(error) = interrupt() {
+                        is_unwanted.store(true, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
+            }
         }
-        self.run_here(plan, contents, schema, interrupt)
-    }
-
-    fn run_here(
-        &self,
-        plan: LogicalPlan,
-        contents: &Contents,
-        schema: &SchemaRef,
-        interrupt: Interrupt<'_>,
-    ) -> std::result::Result<Vec<RecordBatch>, Error> {
-        let mut batches = Vec::new();
-        self.run_each(plan, contents, schema, interrupt, &mut |batch| {
-            batches.push(batch);
-            Ok(())
-        })?;
-        Ok(batches)
     }
 
     /// Runs an optimised plan, and gives each batch to `take` before the next one is made; they have `schema`, none is
@@ -139,7 +153,7 @@ impl Executor {
         let plan = plan.transform_up_with_subqueries(windows::over_columns)?.data;
         let planner =
             DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(set_operation::SetOperationPlanner)]);
-        planner.create_physical_plan(&plan, &self.state).await
+        planner.create_physical_plan(&plan, &*self.state).await
     }
 
     async fn each(
@@ -165,6 +179,17 @@ impl Executor {
             }
         }
     }
+}
+
+/// Starts a thread that runs queries.
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::result::Result<(), Error> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(run);
+    spawned.map(drop).map_err(|error| Error::QueryFailed(format!("no thread for the query: {error}")))
+}
+
+/// The error of a query whose thread has ended without a result; it has panicked.
+pub(crate) fn ended_early() -> Error {
+    Error::Internal("the thread of the query ended early".to_owned())
 }
 
 /// Only rules that neither move expressions past filters nor run them on other rows than the logical plan does.
@@ -239,4 +264,95 @@ pub(crate) fn relabel(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 
 fn query_error(error: DataFusionError) -> Error {
     Error::QueryFailed(bare_message(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::logical_expr::{ColumnarValue, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl};
+    use datafusion::logical_expr::{Signature, Volatility};
+    use datafusion::scalar::ScalarValue;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// A function that says that it runs, and then waits until it is let go.
+    #[derive(Debug)]
+    struct Slow {
+        signature: Signature,
+        entered: Sender<()>,
+        let_go: Mutex<Receiver<()>>,
+    }
+
+    impl PartialEq for Slow {
+        fn eq(&self, other: &Self) -> bool {
+            std::ptr::eq(self, other)
+        }
+    }
+
+    impl Eq for Slow {}
+
+    impl std::hash::Hash for Slow {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            self.name().hash(state);
+        }
+    }
+
+    impl ScalarUDFImpl for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn return_type(&self, _args: &[DataType]) -> Result<DataType> {
+            Ok(DataType::Boolean)
+        }
+
+        fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+            self.entered.send(()).expect("the test goes on");
+            let was_let_go = self.let_go.lock().recv_timeout(Duration::from_secs(60)).is_ok();
+            Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(was_let_go))))
+        }
+    }
+
+    fn slow(entered: Sender<()>, let_go: Receiver<()>) -> LogicalPlan {
+        let signature = Signature::nullary(Volatility::Volatile);
+        let function = ScalarUDF::new_from_impl(Slow { signature, entered, let_go: Mutex::new(let_go) });
+        LogicalPlanBuilder::empty(true)
+            .project(vec![function.call(vec![]).alias("was_let_go")])
+            .and_then(LogicalPlanBuilder::build)
+            .expect("a plan")
+    }
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("was_let_go", DataType::Boolean, true)]))
+    }
+
+    #[test]
+    fn who_gives_up_does_not_wait_for_an_operator() {
+        let (enter, entered) = channel();
+        let (let_go, held) = channel();
+        let plan = slow(enter, held);
+        let given_up = || entered.try_recv().is_ok().then_some(Error::Interrupted);
+        let answer = Executor::new().run(plan, Contents::new(), &schema(), &given_up);
+        assert_eq!(answer, Err(Error::Interrupted));
+        // The function still waits: it has not ended, and with it the channel, before the caller was back.
+        let_go.send(()).expect("the query runs");
+    }
+
+    #[test]
+    fn a_query_runs_inside_a_runtime() {
+        let (enter, _entered) = channel();
+        let (let_go, held) = channel();
+        let_go.send(()).expect("the plan is not run yet");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let run = async { Executor::new().run(slow(enter, held), Contents::new(), &schema(), &|| None) };
+        let rows = runtime.block_on(run).expect("an answer");
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+    }
 }

@@ -23,7 +23,6 @@ mod install;
 mod left_out;
 mod queries;
 mod read;
-mod script;
 mod show;
 mod stream;
 mod subscribe;
@@ -55,7 +54,6 @@ use checkpoint::Checkpoints;
 
 pub use checkpoint::CheckpointConfig;
 pub use queries::QueryInfo;
-pub use script::Script;
 pub use stream::{NextRows, QueryStream};
 pub use subscribe::Target;
 pub use writer::Writer;
@@ -221,7 +219,12 @@ impl Session {
         params: &Params,
         interrupted: Interrupted<'_>,
     ) -> Result<Outcome, Error> {
-        self.run(&self.parse(sql, params)?, interrupted)
+        self.shared.check_usable()?;
+        let mut last = None;
+        for parsed in &parse(sql, params)? {
+            last = Some(self.shared.ended_as(self.run_statement(parsed, params, interrupted))?);
+        }
+        last.ok_or_else(empty_statement)
     }
 
     /// Runs statements that only read; anything else is refused before any of them runs. The result of the last.

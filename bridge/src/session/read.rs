@@ -131,7 +131,7 @@ impl Shared {
         let (plan, mut reads) = reads_of(catalog, query)?;
         let taken = freeze(&mut |frozen| reads.take(frozen, &self.engine))?;
         let contents = taken.wait(&interrupt)?;
-        let batches = self.executor.run(plan, &contents, &query.schema, &interrupt)?;
+        let batches = self.executor.run(plan, contents, &query.schema, &interrupt)?;
         Ok(QueryOutput { schema: Arc::clone(&query.schema), batches })
     }
 }

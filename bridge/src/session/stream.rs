@@ -26,13 +26,10 @@ use super::queries::{Cancel, Running};
 use super::read::{Bound, Taken, reads_of};
 use super::{Interrupted, Outcome, QueryOutput, Session, Shared, empty_statement, read_statements};
 use crate::error::Error;
-use crate::query::{Contents, Interrupt, Plan};
+use crate::query::{Contents, Interrupt, Plan, ended_early, spawn};
 
 /// No batch has more rows.
 const MAX_ROWS: usize = 65_536;
-
-/// Stack of the thread of a query, for deep ones.
-const STACK: usize = 8 << 20;
 
 /// What waiting for rows found.
 #[derive(Clone, Debug)]
@@ -111,11 +108,7 @@ impl Session {
             query: Query::clone(query),
             params: params.clone(),
         };
-        std::thread::Builder::new()
-            .name("laminardb-stream".to_owned())
-            .stack_size(STACK)
-            .spawn(move || producer.run(begun))
-            .map_err(|error| Error::QueryFailed(format!("no thread for the query: {error}")))?;
+        spawn("laminardb-stream", move || producer.run(begun))?;
         Ok(stream)
     }
 
@@ -201,7 +194,7 @@ impl QueryStream {
                 if was_read || self.control.is_complete.load(Ordering::Acquire) {
                     Ok(NextRows::Ended)
                 } else {
-                    Err(Error::Internal("the thread of the query ended early".to_owned()))
+                    Err(ended_early())
                 }
             }
         }

@@ -219,7 +219,7 @@ impl Shared {
     fn constants(&self, query: &BoundQuery, interrupted: Interrupted<'_>) -> Result<Vec<ChangeBatch>, Error> {
         let interrupt = || interrupted().then_some(Error::Interrupted);
         let schema = &query.schema;
-        let batches = self.executor.run(rewrite::optimise(query)?, &Contents::new(), schema, &interrupt)?;
+        let batches = self.executor.run(rewrite::optimise(query)?, Contents::new(), schema, &interrupt)?;
         let rows: Vec<_> = batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect();
         new_shape(schema, None)?.snapshot(&rows, self.engine.last_time()).map_err(cannot_read)
     }
@@ -350,7 +350,7 @@ impl Shared {
                     Some(query) => {
                         let input = |(id, scan): &(RelationId, Scan)| (CollectionId::Relation(*id), scan.batches());
                         let contents: Contents = scans.iter().map(input).collect();
-                        self.executor.run(rewrite::optimise(query)?, &contents, followed.shape.schema(), interrupt)?
+                        self.executor.run(rewrite::optimise(query)?, contents, followed.shape.schema(), interrupt)?
                     }
                 };
                 batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect()

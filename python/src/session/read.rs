@@ -6,7 +6,7 @@ use pyo3::types::PyString;
 
 use super::Connection;
 use crate::capsule::pyarrow_schema;
-use crate::detach::{detached, interruptible, reading};
+use crate::detach::{attentive, detached, interruptible};
 use crate::error::checked;
 use crate::params;
 use crate::result::{ExecuteResult, QueryResult};
@@ -15,8 +15,8 @@ use crate::stream::QueryStreamIter;
 
 impl Connection {
     fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
-        let (session, sql) = (self.live(py)?.clone(), sql.to_owned());
-        let answer = reading(py, move |stop| session.query_interruptible(&sql, &params, stop))?;
+        let session = self.live(py)?;
+        let answer = attentive(py, |stop| session.query_interruptible(sql, &params, stop))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
@@ -69,15 +69,8 @@ impl Connection {
     fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
         let session = self.live(py)?;
         let params = params::from_python(params)?;
-        let script = checked(py, detached(py, || session.parse(sql, &params)))?;
-        let done = if script.only_reads() {
-            let session = session.clone();
-            reading(py, move |stop| session.run(&script, stop))?
-        } else {
-            interruptible(py, |stop| session.run(&script, stop))?
-        };
-        let outcome = checked(py, done)?;
-        Ok(ExecuteResult::new(outcome))
+        let outcome = interruptible(py, |stop| session.execute_interruptible(sql, &params, stop))?;
+        checked(py, outcome).map(ExecuteResult::new)
     }
 
     /// The rows of a query in batches of at most 65,536, made as they are read, all at one time.
