@@ -33,3 +33,13 @@ pub enum DataflowError {
     #[error("timed out")]
     TimedOut,
 }
+
+/// What a caught panic says, in one line.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text.as_str(),
+        (None, None) => "a panic without a message",
+    };
+    text.replace('\n', " ")
+}

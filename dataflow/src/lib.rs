@@ -70,7 +70,7 @@ mod worker;
 mod testing;
 
 pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, ViewSnapshot, Waited};
-pub use error::DataflowError;
+pub use error::{DataflowError, panic_text};
 pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport};
 pub use scalar::{Evaluated, RowError, Scalar};
 pub use update::{Diffs, UpdateBatch};

@@ -177,6 +177,19 @@ def test_live_errors_of_a_view(conn: laminardb.Connection) -> None:
     assert sorted(conn.sql("SELECT * FROM v").fetchall()) == [(1, 1), (2, 2)]
 
 
+# The function decides before it makes room for the text; without that the process ended, or the engine stopped.
+def test_a_row_with_a_senseless_length_harms_no_other(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)")
+    conn.execute("CREATE MATERIALIZED VIEW v AS SELECT id, lpad('ab', n, 'x') AS padded FROM t")
+    conn.insert("t", {"id": [1, 2, 3, 4], "n": [4, -1, 10**12, None]})
+    with pytest.raises(laminardb.QueryError, match=r"lpad would make more than 2147483647 characters; the row is"):
+        conn.query("SELECT * FROM v")
+    conn.delete("t", {"id": [3]})
+    padded = [(1, "xxab"), (2, ""), (4, None)]
+    assert conn.query("SELECT * FROM v ORDER BY id").fetchall() == padded
+    assert conn.query("SELECT id, lpad('ab', n, 'x') FROM t ORDER BY id").fetchall() == padded
+
+
 def test_division_by_zero_is_null(conn: laminardb.Connection) -> None:
     assert conn.sql("SELECT 1 / 0 AS a, 1 % 0 AS b, 1.0 / 0 AS c").fetchone() == (None, None, None)
 

@@ -13,6 +13,7 @@ mod unions;
 mod windows;
 mod yielding;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +43,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use futures::Stream;
 use hashbrown::HashMap;
-use laminardb_dataflow::CollectionId;
+use laminardb_dataflow::{CollectionId, panic_text};
 use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
 
@@ -138,11 +139,14 @@ impl Executor {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::Internal(format!("cannot start a query: {error}")))?;
-        runtime.block_on(async {
+        let run = async {
             let physical = self.plan(plan, contents).await.map_err(query_error)?;
             let mut relabelled = |batch: RecordBatch| take(relabel(&batch, schema).map_err(query_error)?);
             self.each(physical, interrupt, &mut relabelled).await
-        })
+        };
+        // Kernels panic on some data, when the texts of a batch are too long together for one.
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(run)))
+            .unwrap_or_else(|panic| Err(Error::QueryFailed(panic_text(panic.as_ref()))))
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
@@ -187,7 +191,7 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::res
     spawned.map(drop).map_err(|error| Error::QueryFailed(format!("no thread for the query: {error}")))
 }
 
-/// The error of a query whose thread has ended without a result; it has panicked.
+/// The error of a query whose thread has ended without a result.
 pub(crate) fn ended_early() -> Error {
     Error::Internal("the thread of the query ended early".to_owned())
 }
@@ -343,6 +347,16 @@ mod tests {
         assert_eq!(answer, Err(Error::Interrupted));
         // The function still waits: it has not ended, and with it the channel, before the caller was back.
         let_go.send(()).expect("the query runs");
+    }
+
+    #[test]
+    fn a_panic_in_a_kernel_fails_its_query() {
+        let (enter, entered) = channel();
+        let (_let_go, held) = channel();
+        drop(entered);
+        let answer = Executor::new().run(slow(enter, held), Contents::new(), &schema(), &|| None);
+        let Err(Error::QueryFailed(why)) = answer else { panic!("{answer:?}") };
+        assert!(why.starts_with("the test goes on"), "{why}");
     }
 
     #[test]

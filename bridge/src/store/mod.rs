@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use laminardb_dataflow::{Diffs, RelationId};
+use laminardb_dataflow::{Diffs, RelationId, panic_text};
 use laminardb_planner::catalog::RelationKind;
 
 pub(crate) use buffer::with_columns;
@@ -390,12 +390,7 @@ impl Store {
         }
         let done = catch_unwind(AssertUnwindSafe(|| work(self)));
         done.unwrap_or_else(|panic| {
-            let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-                (Some(text), _) => (*text).to_owned(),
-                (_, Some(text)) => text.clone(),
-                _ => "a panic without a message".to_owned(),
-            };
-            let reason = format!("the store stopped: {reason}");
+            let reason = format!("the store stopped: {}", panic_text(panic.as_ref()));
             self.broken = Some(reason.clone());
             Err(Error::Internal(reason))
         })

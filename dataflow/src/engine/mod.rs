@@ -30,7 +30,7 @@ use crate::command::{Command, Install, Reading};
 use crate::plan::{DataflowPlan, OutputState};
 use crate::report::EngineReport;
 use crate::worker::Worker;
-use crate::{CollectionId, DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId};
+use crate::{CollectionId, DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId, panic_text};
 
 pub use crate::render::errors::LiveError;
 pub use reading::{PendingSnapshot, ViewSnapshot};
@@ -383,13 +383,6 @@ fn merge_when_idle(layers: &[(usize, usize, usize)]) -> Option<usize> {
     let total: usize = layers.iter().map(|(_, _, rows)| rows).sum();
     let largest = layers.iter().map(|(_, _, rows)| *rows).max().unwrap_or(0);
     (under_way || (total - largest) * 4 > largest).then_some(IDLE_MERGE_ROWS)
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        return (*text).to_owned();
-    }
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// When a wait that began now is over.

@@ -4,6 +4,7 @@ mod aggregate;
 mod mark;
 mod moment;
 mod rank;
+mod size;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -35,7 +36,7 @@ impl Registry {
         let mut registry = Registry { scalars: BTreeMap::new(), aggregates: BTreeMap::new(), windows: BTreeMap::new() };
         for function in SessionStateDefaults::default_scalar_functions() {
             if !LEFT_OUT.contains(&function.name()) {
-                registry.add_scalar(moment::in_microseconds(function));
+                registry.add_scalar(size::checked(moment::in_microseconds(function)));
             }
         }
         for function in SessionStateDefaults::default_aggregate_functions() {

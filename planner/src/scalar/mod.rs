@@ -9,6 +9,7 @@ mod comparison;
 mod logic;
 mod text;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
@@ -23,7 +24,7 @@ use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, NegativeExpr, TryCastExpr,
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
-use laminardb_dataflow::{Evaluated, RowError, Scalar};
+use laminardb_dataflow::{Evaluated, RowError, Scalar, panic_text};
 
 use self::arithmetic::{Arithmetic, Negate};
 use self::cast::{Cast, OnFailure};
@@ -129,7 +130,8 @@ impl Scalar for Compiled {
             [whole] => Arc::clone(whole),
             parts => {
                 let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
-                concat(&parts).expect("parts of one expression have one type")
+                // Nothing is wrong with any row, so none can be blamed for it.
+                concat(&parts).unwrap_or_else(|error| panic!("the values of {} on one batch: {error}", self.text))
             }
         };
         Evaluated { values, errors }
@@ -145,6 +147,16 @@ impl Scalar for Compiled {
 }
 
 impl Compiled {
+    /// The values of all rows, or why there are none. Kernels panic on some data, when the texts of a batch are too long
+    /// together for one.
+    fn evaluate_whole(&self, batch: &RecordBatch) -> std::result::Result<ArrayRef, String> {
+        let evaluate = || self.expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
+        match catch_unwind(AssertUnwindSafe(evaluate)) {
+            Ok(evaluated) => evaluated.map_err(|error| bare_message(&error)),
+            Err(panic) => Err(panic_text(panic.as_ref())),
+        }
+    }
+
     /// The whole batch first; where that fails, each half, down to the rows that fail by themselves.
     fn evaluate_isolated(
         &self,
@@ -157,11 +169,11 @@ impl Compiled {
         if rows == 0 {
             return;
         }
-        match self.expr.evaluate(batch).and_then(|value| value.into_array(rows)) {
+        match self.evaluate_whole(batch) {
             Ok(values) => parts.push(values),
-            Err(error) if rows == 1 => {
+            Err(message) if rows == 1 => {
                 parts.push(new_null_array(&self.data_type, 1));
-                errors.push(RowError { row: offset, message: bare_message(&error) });
+                errors.push(RowError { row: offset, message });
             }
             Err(_) => {
                 let half = rows / 2;

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
 };
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::Result;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan};
+use datafusion::physical_expr::PhysicalExpr;
 use laminardb_dataflow::{Evaluated, Scalar};
 
-use super::compile;
+use super::{Compiled, compile};
 use crate::lower::tests::context::bind;
 
 /// The first column of a query without clauses, over the columns of its relation.
@@ -29,7 +32,7 @@ fn shown(values: &ArrayRef) -> Vec<String> {
 /// The value of an expression without columns, or `error`.
 fn value(expr: &str) -> String {
     let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let row = RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), Vec::new(), &options);
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
     let result = scalar(&format!("SELECT {expr} AS x")).evaluate(&row.expect("a row without columns"));
     if result.errors.is_empty() { shown(&result.values).swap_remove(0) } else { "error".to_owned() }
 }
@@ -106,6 +109,12 @@ const FALLIBLE: &[&str] = &[
     "CAST(CASE WHEN x = 7 THEN 'seven' ELSE CAST(x AS TEXT) END AS BIGINT)",
     "NOT (x + 1 > tk)",
     "x + 1 IS NULL",
+    "lpad('ab', x)",
+    "lpad('ab', i % 7, CAST(tk AS TEXT))",
+    "rpad(CAST(tk AS TEXT), x, 'é')",
+    "array_repeat(tk, x)",
+    "array_repeat(make_array(tk, x), tk)",
+    "array_resize(make_array(tk), x, i)",
 ];
 
 #[test]
@@ -128,6 +137,77 @@ fn a_row_has_one_outcome_whatever_shares_its_batch() {
         let expected: Vec<_> = whole.iter().rev().chain(&whole).cloned().collect();
         assert_eq!(outcomes(scalar.as_ref(), &turned), expected, "{expr} turned");
     }
+}
+
+#[test]
+fn a_size_is_looked_at_before_anything_is_made() {
+    check(&[
+        ("lpad('abc', 2)", "ab"),
+        ("lpad('abc', -1)", ""),
+        ("lpad('abc', NULL)", "NULL"),
+        ("rpad('abc', 5, 'xy')", "abcxy"),
+        ("rpad('abc', 1000000000000)", "error"),
+        ("array_repeat(7, -1)", "[]"),
+        ("array_repeat(7, 1000000000)", "error"),
+        ("array_repeat(make_array(1, 2, 3), 100000000)", "error"),
+        ("array_resize(make_array(7), 2)", "[7, NULL]"),
+        ("array_resize(make_array(7), 1000000000)", "error"),
+        ("array_resize(make_array(7), -1)", "error"),
+    ]);
+    let batch = edges();
+    let scalar = scalar("SELECT lpad('ab', x * 10000) AS y FROM log");
+    // More together than is made at once.
+    let lengths: Vec<_> =
+        outcomes(scalar.as_ref(), &batch).iter().map(|y| y.as_ref().map_or(-1, |y| y.len() as i64)).collect();
+    let expected = |x: i64| x.checked_mul(10_000).map_or(-1, |length| length.max(0));
+    let x = batch.column(2).as_primitive::<Int64Type>();
+    let expected: Vec<_> = x.iter().map(|x| x.map_or("NULL".len() as i64, expected)).collect();
+    assert_eq!(lengths, expected);
+}
+
+/// A kernel that panics on some rows, as those of Arrow do when a text is too long for their offsets.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Panicking;
+
+impl std::fmt::Display for Panicking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("panicking")
+    }
+}
+
+impl PhysicalExpr for Panicking {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        assert!(ids.values().iter().all(|id| id % 10 != 3), "a row of three");
+        Ok(ColumnarValue::Array(Arc::new(ids.clone())))
+    }
+
+    fn return_field(&self, _schema: &Schema) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new("id", DataType::Int64, true)))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        Vec::new()
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(self)
+    }
+
+    fn fmt_sql(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("panicking")
+    }
+}
+
+#[test]
+fn a_panic_in_a_kernel_is_an_error_of_its_row() {
+    let scalar =
+        Compiled { expr: Arc::new(Panicking), data_type: DataType::Int64, text: "panicking".to_owned(), column: None };
+    let outcome = |id: i64| if id % 10 == 3 { Err("a row of three".to_owned()) } else { Ok(id.to_string()) };
+    let batch = edges();
+    let ids = batch.column(0).as_primitive::<Int64Type>();
+    let expected: Vec<_> = ids.values().iter().map(|id| outcome(*id)).collect();
+    assert_eq!(outcomes(&scalar, &batch), expected);
 }
 
 #[test]

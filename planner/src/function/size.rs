@@ -1,0 +1,151 @@
+//! `lpad`, `rpad`, `array_repeat` and `array_resize`, whose results are as large as an argument says.
+//!
+//! DataFusion allocates for all rows of a batch before it looks at the argument: a negative length, or one of a
+//! trillion, ended the process. Here every row is looked at first, and rows with much to make are evaluated in runs.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::common::{Result, exec_err, internal_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+
+/// Characters of a text: Arrow counts its bytes in 32 bits.
+const MAX_CHARACTERS: u64 = i32::MAX as u64;
+
+/// Elements of a list; a GiB of numbers.
+const MAX_ELEMENTS: u64 = 1 << 27;
+
+/// What the rows of a run make together, unless it is one row.
+const RUN: u64 = 1 << 20;
+
+/// `function`, its sizes checked if it is one of these.
+pub(super) fn checked(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    let (unit, limit) = match function.name() {
+        "lpad" | "rpad" => ("characters", MAX_CHARACTERS),
+        "array_repeat" | "array_resize" => ("elements", MAX_ELEMENTS),
+        _ => return function,
+    };
+    Arc::new(ScalarUDF::new_from_impl(Measured { making: function, unit, limit }))
+}
+
+/// DataFusion's function; its second argument says how much it makes.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Measured {
+    making: Arc<ScalarUDF>,
+    unit: &'static str,
+    limit: u64,
+}
+
+impl ScalarUDFImpl for Measured {
+    fn name(&self) -> &str {
+        self.making.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.making.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.making.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.making.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.making.return_field_from_args(args)
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let sizes = self.sizes(&args)?;
+        let amounts = self.amounts(&sizes, &args)?;
+        if amounts.iter().sum::<u64>() <= RUN {
+            if sizes.iter().flatten().any(|size| size < 0) {
+                args.args[1] = ColumnarValue::Array(Arc::new(none_below_zero(&sizes)));
+            }
+            return self.making.invoke_with_args(args);
+        }
+        args.args[1] = ColumnarValue::Array(Arc::new(none_below_zero(&sizes)));
+        let mut parts = Vec::new();
+        for run in runs(&amounts) {
+            let mut part = args.clone();
+            part.args = args.args.iter().map(|arg| slice(arg, &run)).collect();
+            part.number_rows = run.len();
+            parts.push(self.making.invoke_with_args(part)?.into_array(run.len())?);
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(|part| &**part).collect();
+        Ok(ColumnarValue::Array(concat(&parts)?))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.making.documentation()
+    }
+}
+
+impl Measured {
+    fn sizes(&self, args: &ScalarFunctionArgs) -> Result<Int64Array> {
+        let sizes = args.args[1].to_array(args.number_rows)?;
+        match sizes.as_primitive_opt::<Int64Type>() {
+            Some(sizes) => Ok(sizes.clone()),
+            None => internal_err!("a size of type {} for {}", sizes.data_type(), self.name()),
+        }
+    }
+
+    /// How much each row makes; refuses what is too much.
+    fn amounts(&self, sizes: &Int64Array, args: &ScalarFunctionArgs) -> Result<Vec<u64>> {
+        let repeated =
+            if self.name() == "array_repeat" { Some(args.args[0].to_array(args.number_rows)?) } else { None };
+        let amount = |(row, size): (usize, Option<i64>)| {
+            let size = size.unwrap_or(0);
+            if size < 0 && self.name() == "array_resize" {
+                return exec_err!("{} to {size} {}", self.name(), self.unit);
+            }
+            let each = repeated.as_ref().map_or(1, |values| elements(values, row)).max(1);
+            match size.max(0).unsigned_abs().checked_mul(each) {
+                Some(amount) if amount <= self.limit => Ok(amount),
+                _ => exec_err!("{} would make more than {} {}", self.name(), self.limit, self.unit),
+            }
+        };
+        sizes.iter().enumerate().map(amount).collect()
+    }
+}
+
+/// Elements of a list, 1 of anything else.
+fn elements(values: &ArrayRef, row: usize) -> u64 {
+    match values.data_type() {
+        DataType::List(_) => values.as_list::<i32>().value_length(row).unsigned_abs().into(),
+        _ => 1,
+    }
+}
+
+/// Rows that together make no more than `RUN`, or one row.
+fn runs(amounts: &[u64]) -> Vec<Range<usize>> {
+    let (mut runs, mut start, mut total) = (Vec::new(), 0, 0);
+    for (row, amount) in amounts.iter().enumerate() {
+        if row > start && total + amount > RUN {
+            runs.push(start..row);
+            (start, total) = (row, 0);
+        }
+        total += amount;
+    }
+    runs.push(start..amounts.len());
+    runs
+}
+
+fn slice(arg: &ColumnarValue, run: &Range<usize>) -> ColumnarValue {
+    match arg {
+        ColumnarValue::Array(values) => ColumnarValue::Array(values.slice(run.start, run.len())),
+        ColumnarValue::Scalar(value) => ColumnarValue::Scalar(value.clone()),
+    }
+}
+
+/// DataFusion takes a length below 0 for one of 2^64.
+fn none_below_zero(sizes: &Int64Array) -> Int64Array {
+    sizes.unary(|size| size.max(0))
+}
