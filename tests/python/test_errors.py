@@ -182,7 +182,7 @@ def test_a_row_with_a_senseless_length_harms_no_other(conn: laminardb.Connection
     conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)")
     conn.execute("CREATE MATERIALIZED VIEW v AS SELECT id, lpad('ab', n, 'x') AS padded FROM t")
     conn.insert("t", {"id": [1, 2, 3, 4], "n": [4, -1, 10**12, None]})
-    with pytest.raises(laminardb.QueryError, match=r"lpad would make more than 2147483647 characters; the row is"):
+    with pytest.raises(laminardb.QueryError, match=r"lpad would make more than 134217728 characters; the row is"):
         conn.query("SELECT * FROM v")
     conn.delete("t", {"id": [3]})
     padded = [(1, "xxab"), (2, ""), (4, None)]

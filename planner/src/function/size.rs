@@ -14,31 +14,28 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// Characters of a text: Arrow counts its bytes in 32 bits.
-const MAX_CHARACTERS: u64 = i32::MAX as u64;
-
-/// Elements of a list; a GiB of numbers.
-const MAX_ELEMENTS: u64 = 1 << 27;
+/// The most that is made for one row: characters of a text, or elements of a list.
+const LIMIT: u64 = 1 << 27;
 
 /// What the rows of a run make together, unless it is one row.
 const RUN: u64 = 1 << 20;
 
 /// `function`, its sizes checked if it is one of these.
 pub(super) fn checked(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
-    let (unit, limit) = match function.name() {
-        "lpad" | "rpad" => ("characters", MAX_CHARACTERS),
-        "array_repeat" | "array_resize" => ("elements", MAX_ELEMENTS),
+    let unit = match function.name() {
+        "lpad" | "rpad" => "characters",
+        "array_repeat" | "array_resize" => "elements",
         _ => return function,
     };
-    Arc::new(ScalarUDF::new_from_impl(Measured { making: function, unit, limit }))
+    Arc::new(ScalarUDF::new_from_impl(Measured { making: function, unit }))
 }
 
 /// DataFusion's function; its second argument says how much it makes.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Measured {
     making: Arc<ScalarUDF>,
+    /// Of what.
     unit: &'static str,
-    limit: u64,
 }
 
 impl ScalarUDFImpl for Measured {
@@ -108,8 +105,8 @@ impl Measured {
             }
             let each = repeated.as_ref().map_or(1, |values| elements(values, row)).max(1);
             match size.max(0).unsigned_abs().checked_mul(each) {
-                Some(amount) if amount <= self.limit => Ok(amount),
-                _ => exec_err!("{} would make more than {} {}", self.name(), self.limit, self.unit),
+                Some(amount) if amount <= LIMIT => Ok(amount),
+                _ => exec_err!("{} would make more than {LIMIT} {}", self.name(), self.unit),
             }
         };
         sizes.iter().enumerate().map(amount).collect()
