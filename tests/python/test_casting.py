@@ -514,3 +514,40 @@ def test_single_floats_of_numpy_are_one_value_in_every_form(conn: laminardb.Conn
     for data in forms:
         assert conn.insert("t", data) == 1
     assert set(conn.sql("SELECT * FROM t").fetchall()) == {(D("0.10"), float(tenth))}
+
+
+# Texts of literals, negative, long, with a point, with an exponent, and what is no number.
+LITERALS = st.one_of(
+    st.integers(-(10**19), 10**19).map(str),
+    st.sampled_from([2**24 + 1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**63, 10**38]).map(str),
+    st.decimals(-(10**25), 10**25, places=3).map(lambda value: format(value, "f")),
+    st.decimals(-1, 1, places=40).map(lambda value: format(value, "f")),
+    st.sampled_from(["1e3", "-1.5e1", "5e-1", "1e-40", "1e300", "0.0", "-0.0", "007", "1.", ".5", "+3", "3.000"]),
+    st.sampled_from(["'5'", "'a'", "true", "NULL"]),
+)
+
+
+# Without the care of planner/src/bind/literal.rs, (9007199254740993), (0.5) stored 9007199254740992, and ('5'), (1) a 5.
+@pytest.mark.parametrize("column", ["DECIMAL(38,3)", "DECIMAL(5,2)", "BIGINT", "DOUBLE", "REAL", "VARCHAR", "BOOLEAN"])
+@cases(150)
+@given(st.lists(LITERALS, min_size=2, max_size=4))
+def test_a_literal_in_values_is_stored_as_it_is_alone(column: str, literals: list[str]) -> None:
+    with laminardb.open(":memory:") as conn:
+        conn.execute(f"CREATE TABLE alone (x {column}); CREATE TABLE together (x {column})")
+        for literal in literals:
+            try:
+                conn.execute(f"INSERT INTO alone VALUES ({literal})")
+            except laminardb.QueryError as error:
+                assert error.code == codes.QUERY_FAILED
+        alone = conn.query("SELECT x FROM alone").fetchall()
+        try:
+            conn.execute(f"INSERT INTO together VALUES ({'), ('.join(literals)})")
+        except laminardb.QueryError as error:
+            assert error.code == codes.QUERY_FAILED
+            assert conn.query("SELECT x FROM together").num_rows == 0
+        else:
+            # The zeros apart.
+            assert repr(conn.query("SELECT x FROM together").fetchall()) == repr(alone)
+    if column.startswith("DECIMAL"):
+        numbers = [D(literal) for literal in literals if literal not in ("'5'", "'a'", "true", "NULL")]
+        assert {value for (value,) in alone} <= {*numbers, None}

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use laminardb_dataflow::Scalar;
 use sqlparser::ast;
 
-use super::{BoundQuery, Params, bind_query};
+use super::{BoundQuery, Params, bind_query, literal};
 use crate::catalog::{Catalog, EmptyCatalog, RelationInfo, RelationKind};
 use crate::error::PlanError;
 use crate::scalar;
@@ -73,11 +73,13 @@ pub struct BoundDelete {
 /// Binds INSERT.
 pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> Result<BoundInsert, PlanError> {
     let target = target(&insert.table, catalog, "INSERT")?;
-    let rows = bind_query(&insert.source, catalog, params)?;
     let columns = match &insert.columns {
         None => (0..target.schema.fields().len()).collect(),
         Some(names) => distinct_columns(&target, names)?,
     };
+    let mut source = ast::Query::clone(&insert.source);
+    literal::store_rows(&mut source, &target, &columns);
+    let rows = bind_query(&source, catalog, params)?;
     let (given, wanted) = (rows.schema.fields().len(), columns.len());
     if given != wanted {
         return Err(PlanError::invalid(format!(
@@ -85,6 +87,7 @@ pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> R
             target.name
         )));
     }
+    literal::check_rows(&insert.source, &target, &columns, &rows.schema)?;
     let conflict = bind_conflict(&insert.conflict, &target, catalog, params)?;
     Ok(BoundInsert { target, columns, rows, conflict })
 }
@@ -160,8 +163,14 @@ fn assignments(
         let last = name.0.last().and_then(|part| part.as_ident());
         names.push(Name::of(last.ok_or_else(|| PlanError::invalid(format!("{name} is not a column")))?));
     }
-    let values = assignments.iter().map(|assignment| assignment.value.clone()).collect();
-    Ok((distinct_columns(target, &names)?, values))
+    let columns = distinct_columns(target, &names)?;
+    let value = |(assignment, column): (&ast::Assignment, &usize)| {
+        let mut value = assignment.value.clone();
+        literal::store(&mut value, target.schema.field(*column).data_type());
+        value
+    };
+    let values = assignments.iter().zip(&columns).map(value).collect();
+    Ok((columns, values))
 }
 
 /// `SELECT * FROM target`, to be completed.

@@ -2,6 +2,7 @@
 
 mod context;
 mod dml;
+mod literal;
 mod names;
 mod params;
 mod place;

@@ -1,0 +1,183 @@
+//! The literals of INSERT ... VALUES and of SET, stored as they are written.
+//!
+//! A number with a point is a DOUBLE, and a column of VALUES has one type: DOUBLE when an integer stands beside such a
+//! number, BIGINT when a text does. On their way to a column they would be rounded or read without a word. So numbers
+//! for a DECIMAL are made decimals, those without a fraction for an integer column integers; and what its neighbours
+//! would change is refused.
+
+use arrow::datatypes::{DataType, Schema};
+use sqlparser::ast;
+
+use crate::catalog::RelationInfo;
+use crate::error::PlanError;
+use crate::statement::type_name;
+
+/// Digits of the widest decimal.
+const DIGITS: usize = 38;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Integer,
+    /// A number with a point or an exponent.
+    Decimal,
+    Text,
+    Boolean,
+}
+
+/// A literal, a number with its sign.
+struct Literal {
+    kind: Kind,
+    text: String,
+    span: sqlparser::tokenizer::Span,
+}
+
+impl Literal {
+    /// What `expr` is if it is nothing else; not NULL, which is of any type.
+    fn of(expr: &ast::Expr) -> Option<Self> {
+        match expr {
+            ast::Expr::Value(ast::ValueWithSpan { value, span }) => {
+                let (kind, text) = match value {
+                    ast::Value::Number(text, _) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        (Kind::Integer, text.clone())
+                    }
+                    ast::Value::Number(text, _) => (Kind::Decimal, text.clone()),
+                    ast::Value::SingleQuotedString(text) => (Kind::Text, text.clone()),
+                    ast::Value::Boolean(value) => (Kind::Boolean, value.to_string()),
+                    _ => return None,
+                };
+                Some(Literal { kind, text, span: *span })
+            }
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Plus, expr } => Literal::of(expr).filter(Literal::is_number),
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => {
+                let number =
+                    Literal::of(expr).filter(|literal| literal.is_number() && !literal.text.starts_with('-'))?;
+                Some(Literal { text: format!("-{}", number.text), ..number })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self.kind, Kind::Integer | Kind::Decimal)
+    }
+
+    /// The number without a point, and how many of its digits are behind it; `None` if it has more digits than a decimal.
+    fn digits(&self) -> Option<(String, usize)> {
+        let (sign, number) = match self.text.strip_prefix('-') {
+            Some(number) => ("-", number),
+            None => ("", self.text.as_str()),
+        };
+        let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (number, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent);
+        let mut digits = format!("{whole}{fraction}").trim_start_matches('0').to_owned();
+        while scale > 0 && (digits.ends_with('0') || digits.is_empty()) {
+            digits.pop();
+            scale -= 1;
+        }
+        let zeros = if digits.is_empty() { 0 } else { usize::try_from(-scale).unwrap_or(0) };
+        let scale = usize::try_from(scale).unwrap_or(0);
+        if digits.len().max(scale).saturating_add(zeros) > DIGITS {
+            return None;
+        }
+        digits.extend(std::iter::repeat_n('0', zeros));
+        Some((format!("{sign}{digits:0>width$}", width = scale + 1), scale))
+    }
+
+    /// The literal for a column of this type, if it is to be another one.
+    fn stored(&self, data_type: &DataType) -> Option<ast::Expr> {
+        match data_type {
+            DataType::Decimal128(_, column_scale) if self.is_number() => {
+                let (mut digits, scale) = self.digits()?;
+                // One type for all of a column, as far as they have no more digits than it.
+                let wanted = scale.max(usize::try_from(*column_scale).unwrap_or(0));
+                digits.insert(digits.len() - scale, '.');
+                let info = ast::ExactNumberInfo::PrecisionAndScale(DIGITS as u64, wanted as i64);
+                Some(ast::Expr::Cast {
+                    kind: ast::CastKind::Cast,
+                    expr: Box::new(self.value(ast::Value::SingleQuotedString(digits))),
+                    data_type: ast::DataType::Decimal(info),
+                    array: false,
+                    format: None,
+                })
+            }
+            data_type if data_type.is_integer() && self.kind == Kind::Decimal => match self.digits()? {
+                (digits, 0) => Some(match digits.strip_prefix('-') {
+                    Some(positive) => ast::Expr::UnaryOp {
+                        op: ast::UnaryOperator::Minus,
+                        expr: Box::new(self.value(ast::Value::Number(positive.to_owned(), false))),
+                    },
+                    None => self.value(ast::Value::Number(digits, false)),
+                }),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn value(&self, value: ast::Value) -> ast::Expr {
+        ast::Expr::Value(ast::ValueWithSpan { value, span: self.span })
+    }
+
+    /// Whether the literal is the same as a value of type `bound`, on its way to a column of type `stored`.
+    fn is_kept_by(&self, bound: &DataType, stored: &DataType) -> bool {
+        match self.kind {
+            Kind::Text => matches!(bound, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            Kind::Boolean => bound == &DataType::Boolean,
+            Kind::Integer if stored.is_floating() => self.digits().is_some_and(|(digits, _)| match stored {
+                DataType::Float32 => digits.parse().is_ok_and(|float: f32| format!("{float:.0}") == digits),
+                _ => digits.parse().is_ok_and(|float: f64| format!("{float:.0}") == digits),
+            }),
+            _ if stored.is_decimal() => match (self.digits(), bound) {
+                (Some((_, scale)), DataType::Decimal128(_, bound_scale)) => i64::from(*bound_scale) >= scale as i64,
+                _ => false,
+            },
+            Kind::Integer => bound.is_integer() || bound.is_decimal(),
+            Kind::Decimal => bound.is_floating() || bound.is_integer(),
+        }
+    }
+}
+
+/// Makes the literals of VALUES what the columns of the target store.
+pub(super) fn store_rows(query: &mut ast::Query, target: &RelationInfo, columns: &[usize]) {
+    let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
+    for row in &mut values.rows {
+        for (expr, column) in row.content.iter_mut().zip(columns) {
+            store(expr, target.schema.field(*column).data_type());
+        }
+    }
+}
+
+/// Makes a literal what a column of this type stores.
+pub(super) fn store(expr: &mut ast::Expr, data_type: &DataType) {
+    if let Some(stored) = Literal::of(expr).and_then(|literal| literal.stored(data_type)) {
+        *expr = stored;
+    }
+}
+
+/// Refuses VALUES with a literal that is not what was written once it has the type of its column of the list.
+pub(super) fn check_rows(
+    query: &ast::Query,
+    target: &RelationInfo,
+    columns: &[usize],
+    bound: &Schema,
+) -> Result<(), PlanError> {
+    let ast::SetExpr::Values(values) = query.body.as_ref() else { return Ok(()) };
+    for (position, column) in columns.iter().enumerate() {
+        let (bound, field) = (bound.field(position).data_type(), target.schema.field(*column));
+        for (row, exprs) in values.rows.iter().enumerate() {
+            let Some(literal) = exprs.content.get(position).and_then(Literal::of) else { continue };
+            if !literal.is_kept_by(bound, field.data_type()) {
+                let (name, table, stored) = (field.name(), &target.name, type_name(field.data_type()));
+                let (expr, bound) = (&exprs.content[position], type_name(bound));
+                return Err(PlanError::invalid(format!(
+                    "row {row}: {expr} cannot be stored in column {name} ({stored}) of {table}: VALUES makes a {bound} of it"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
