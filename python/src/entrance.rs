@@ -46,23 +46,28 @@ pub(crate) fn close_entrance(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// One thread that is inside.
-struct Inside;
+/// One thread that is inside, in the process where it came in: a forked child has the copy of one that is not its own.
+struct Inside {
+    process: u32,
+}
 
 impl Inside {
     fn enter() -> Option<Self> {
-        let here = u64::from(process::id()) << 32;
+        let inside = Inside { process: process::id() };
+        let here = u64::from(inside.process) << 32;
         let enter = |state: u64| Some(if state >> 32 << 32 == here { state + 1 } else { here + 1 });
         // The closure always gives a value.
         let _before = INSIDE.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter);
         // After the number was raised: either this sees that it is closed, or who closes sees this one inside.
-        let inside = Inside;
         (!CLOSED.load(Ordering::SeqCst)).then_some(inside)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        if self.process != process::id() {
+            return;
+        }
         INSIDE.fetch_sub(1, Ordering::SeqCst);
         if CLOSED.load(Ordering::SeqCst)
             && let Some(waiter) = WAITER.get()
