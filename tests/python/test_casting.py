@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import re
 import uuid
 from collections.abc import Callable
 from fractions import Fraction
@@ -519,12 +520,25 @@ def test_single_floats_of_numpy_are_one_value_in_every_form(conn: laminardb.Conn
 # Texts of literals, negative, long, with a point, with an exponent, and what is no number.
 LITERALS = st.one_of(
     st.integers(-(10**19), 10**19).map(str),
-    st.sampled_from([2**24 + 1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**63, 10**38]).map(str),
+    st.sampled_from([2**24 + 1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**63, 10**38]).map(
+        str
+    ),
     st.decimals(-(10**25), 10**25, places=3).map(lambda value: format(value, "f")),
     st.decimals(-1, 1, places=40).map(lambda value: format(value, "f")),
     st.sampled_from(["1e3", "-1.5e1", "5e-1", "1e-40", "1e300", "0.0", "-0.0", "007", "1.", ".5", "+3", "3.000"]),
+    st.sampled_from(["(1.5)", "-(2)", "(9007199254740993)", "0e-2000000000", "1e-2000000000", "1e2000000000"]),
     st.sampled_from(["'5'", "'a'", "true", "NULL"]),
 )
+
+
+def is_stored(conn: laminardb.Connection, table: str, values: str) -> bool:
+    try:
+        conn.execute(f"INSERT INTO {table} VALUES {values}")
+    except laminardb.QueryError as error:
+        if error.code != codes.QUERY_FAILED:
+            raise
+        return False
+    return True
 
 
 # Without the care of planner/src/bind/literal.rs, (9007199254740993), (0.5) stored 9007199254740992, and ('5'), (1) a 5.
@@ -534,20 +548,14 @@ LITERALS = st.one_of(
 def test_a_literal_in_values_is_stored_as_it_is_alone(column: str, literals: list[str]) -> None:
     with laminardb.open(":memory:") as conn:
         conn.execute(f"CREATE TABLE alone (x {column}); CREATE TABLE together (x {column})")
-        for literal in literals:
-            try:
-                conn.execute(f"INSERT INTO alone VALUES ({literal})")
-            except laminardb.QueryError as error:
-                assert error.code == codes.QUERY_FAILED
+        are_stored = [is_stored(conn, "alone", f"({literal})") for literal in literals]
         alone = conn.query("SELECT x FROM alone").fetchall()
-        try:
-            conn.execute(f"INSERT INTO together VALUES ({'), ('.join(literals)})")
-        except laminardb.QueryError as error:
-            assert error.code == codes.QUERY_FAILED
-            assert conn.query("SELECT x FROM together").num_rows == 0
-        else:
+        if is_stored(conn, "together", f"({'), ('.join(literals)})"):
+            assert all(are_stored)
             # The zeros apart.
             assert repr(conn.query("SELECT x FROM together").fetchall()) == repr(alone)
+        else:
+            assert conn.query("SELECT x FROM together").num_rows == 0
     if column.startswith("DECIMAL"):
-        numbers = [D(literal) for literal in literals if literal not in ("'5'", "'a'", "true", "NULL")]
+        numbers = [D(re.sub("[()]", "", text)) for text in literals if text not in ("'5'", "'a'", "true", "NULL")]
         assert {value for (value,) in alone} <= {*numbers, None}

@@ -47,6 +47,7 @@ impl Literal {
                 };
                 Some(Literal { kind, text, span: *span })
             }
+            ast::Expr::Nested(expr) => Literal::of(expr),
             ast::Expr::UnaryOp { op: ast::UnaryOperator::Plus, expr } => Literal::of(expr).filter(Literal::is_number),
             ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => {
                 let number =
@@ -74,11 +75,14 @@ impl Literal {
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let mut scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent);
         let mut digits = format!("{whole}{fraction}").trim_start_matches('0').to_owned();
-        while scale > 0 && (digits.ends_with('0') || digits.is_empty()) {
+        if digits.is_empty() {
+            scale = 0;
+        }
+        while scale > 0 && digits.ends_with('0') {
             digits.pop();
             scale -= 1;
         }
-        let zeros = if digits.is_empty() { 0 } else { usize::try_from(-scale).unwrap_or(0) };
+        let zeros = usize::try_from(-scale).unwrap_or(0);
         let scale = usize::try_from(scale).unwrap_or(0);
         if digits.len().max(scale).saturating_add(zeros) > DIGITS {
             return None;
@@ -136,7 +140,10 @@ impl Literal {
                 _ => false,
             },
             Kind::Integer => bound.is_integer() || bound.is_decimal(),
-            Kind::Decimal => bound.is_floating() || bound.is_integer(),
+            Kind::Decimal if stored.is_integer() && !bound.is_floating() => {
+                self.digits().is_some_and(|(_, scale)| scale == 0) && (bound.is_integer() || bound.is_decimal())
+            }
+            Kind::Decimal => bound.is_floating(),
         }
     }
 }
