@@ -10,6 +10,7 @@
 //! | waits in steps of a given length | [`waited`] |
 //! | waits without a lock, and asks whether to stop | [`attentive`] |
 //! | works long, perhaps with locks, and asks whether to stop | [`interruptible`] |
+//! | goes through many rows without letting go | [`look`] |
 //! | must be brought to its end, though nobody may wait for it | [`abandonable`] |
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,14 @@ const SIGNAL_CHECK: Duration = Duration::from_millis(40);
 
 /// Stack of the thread that a long call runs on: that of a main thread, for deep queries.
 const STACK: usize = 8 << 20;
+
+/// Rows that a loop in the interpreter goes through before it looks for signals.
+const ROWS: usize = 1 << 14;
+
+/// Looks for signals now and then in a loop that makes values of Python, or reads them, and has done `rows` rows.
+pub(crate) fn look(py: Python<'_>, rows: usize) -> PyResult<()> {
+    if rows % ROWS == ROWS - 1 { py.check_signals() } else { Ok(()) }
+}
 
 /// Runs `work` with the interpreter lock released; `work` must not wait without an end.
 pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
 use crate::capsule::{pyarrow_schema, stream_capsule};
+use crate::detach::look;
 use crate::error::{optional, raised};
 use crate::show;
 use crate::value::read::{Reader, row};
@@ -70,6 +71,7 @@ impl QueryResult {
             let readers = readers(py, batch)?;
             for place in 0..batch.num_rows().min(limit - rows.len()) {
                 rows.push(row(py, &readers, place)?);
+                look(py, rows.len())?;
             }
         }
         PyList::new(py, rows)
@@ -234,6 +236,7 @@ impl QueryResult {
                 let reader = Reader::new(py, batch.column(idx).as_ref())?;
                 for row in 0..batch.num_rows() {
                     values.push(reader.value(py, row)?);
+                    look(py, values.len())?;
                 }
             }
             dict.set_item(name, PyList::new(py, values)?)?;

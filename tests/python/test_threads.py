@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -656,3 +657,29 @@ def test_rows_of_numpy_are_given_back_where_nobody_waits_for_the_interpreter() -
         [sys.executable, "-c", NUMPY_IN_TRANSACTIONS], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "(90000,)\n", "")
+
+
+# A signal's handler runs when the call looks for it: without that once, after the call.
+@pytest.mark.parametrize("call", ["fetchall", "to_dicts", "list of dicts", "columns", "tuple"])
+def test_signals_are_heard_while_many_rows_are_read(conn: laminardb.Connection, call: str) -> None:
+    conn.create_table("t", {"a": "int64"})
+    numbers = list(range(1_000_000))
+    conn.insert("t", {"a": numbers})
+    result = conn.query("SELECT * FROM t")
+    rows = [{"a": number} for number in numbers]
+    calls: dict[str, Callable[[], object]] = {
+        "fetchall": result.fetchall,
+        "to_dicts": result.to_dicts,
+        "list of dicts": lambda: conn.insert("t", rows),
+        "columns": lambda: conn.insert("t", {"a": numbers}),
+        "tuple": lambda: conn.insert("t", {"a": tuple(numbers)}),
+    }
+    heard: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _frame: heard.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        calls[call]()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(heard) > 5

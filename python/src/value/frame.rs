@@ -23,6 +23,7 @@ use super::rows::{assembled, not_a_name};
 use super::scalar::{is_pandas, numpy_unit};
 use super::target::Target;
 use crate::capsule;
+use crate::detach::look;
 
 /// One column of a dict of columns.
 pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResult<ArrayRef> {
@@ -185,6 +186,7 @@ fn instants(array: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<Opti
 fn by_value(values: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -> PyResult<ArrayRef> {
     let mut column = Column::new(target.field(idx).data_type(), values.len()?, nan)?;
     let mut add = |row: usize, value: &Bound<'_, PyAny>| {
+        look(value.py(), row)?;
         column.append(value).map_err(|refusal| target.refused(idx, row, value, refusal))
     };
     if let Ok(list) = values.cast::<PyList>() {

@@ -16,6 +16,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemory
 use super::column::{Column, Nan};
 use super::frame;
 use super::target::Target;
+use crate::detach::look;
 use crate::error::raised;
 
 /// One row, or columns when a value is a sequence.
@@ -41,6 +42,7 @@ pub(crate) fn from_list(list: &Bound<'_, PyList>, target: &Target) -> PyResult<V
     }
     let mut rows = Rows::new(target, list.len());
     for (row, value) in list.iter().enumerate() {
+        look(py, row)?;
         let dict = value.cast::<PyDict>().map_err(|_| {
             let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
             raised(py, &Error::IngestionFailed(format!("row {row} is not a dict but {class}")))
