@@ -106,6 +106,22 @@ def test_query_errors(conn: laminardb.Connection, sql: str) -> None:
     assert error.code == codes.QUERY_FAILED, error
 
 
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        (
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT * FROM r",
+            "not supported: WITH RECURSIVE",
+        ),
+        ("SELECT DISTINCT ON (b) a FROM t", "not supported: DISTINCT ON in a query that runs once; create a view"),
+    ],
+)
+def test_a_query_that_is_not_run_is_called_by_its_name(conn: laminardb.Connection, sql: str, text: str) -> None:
+    conn.execute("CREATE TABLE t (a BIGINT, b VARCHAR)")
+    for statement in (sql, f"CREATE TABLE u AS {sql}", f"SELECT * FROM ({sql}) s"):
+        assert text in str(failing(conn, statement))
+
+
 def test_empty_text(conn: laminardb.Connection) -> None:
     assert "Empty SQL statement" in str(failing(conn, "  "))
 

@@ -24,10 +24,10 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{DataFusionError, Result, internal_err, not_impl_err};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{Distinct, LogicalPlan, TableScan};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::aggregate_statistics::AggregateStatistics;
 use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
@@ -108,6 +108,8 @@ impl Executor {
                 batches.push(batch);
                 Ok(())
             });
+            // A write after the answer finds its rows unshared.
+            drop(contents);
             // Nobody receives any more when the caller has given up.
             drop(sender.send(done.map(|()| batches)));
         };
@@ -215,15 +217,22 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     ]
 }
 
-/// The collections that `plan` scans, each once, in order of first use.
+/// The collections that `plan` scans, each once, in order of first use. Refuses what the executor does not run.
 pub(crate) fn scanned(plan: &LogicalPlan) -> std::result::Result<Vec<(CollectionId, Arc<RelationInfo>)>, Error> {
     let mut found: Vec<(CollectionId, Arc<RelationInfo>)> = Vec::new();
     let visited = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let (collection, relation) = scanned_relation(scan)?;
-            if !found.iter().any(|(other, _)| *other == collection) {
-                found.push((collection, relation));
+        match node {
+            LogicalPlan::TableScan(scan) => {
+                let (collection, relation) = scanned_relation(scan)?;
+                if !found.iter().any(|(other, _)| *other == collection) {
+                    found.push((collection, relation));
+                }
             }
+            LogicalPlan::RecursiveQuery(_) => return not_impl_err!("WITH RECURSIVE"),
+            LogicalPlan::Distinct(Distinct::On(_)) => {
+                return not_impl_err!("DISTINCT ON in a query that runs once; create a view of it, and read that");
+            }
+            _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
     });
