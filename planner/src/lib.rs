@@ -13,6 +13,7 @@ pub mod decorrelate;
 pub mod error;
 pub mod function;
 pub mod lower;
+pub mod panics;
 pub mod property;
 pub mod rewrite;
 pub mod scalar;

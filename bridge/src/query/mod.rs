@@ -7,13 +7,13 @@
 mod distinct;
 mod floats;
 mod harden;
+mod projections;
 mod set_operation;
 mod ties;
 mod unions;
 mod windows;
 mod yielding;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,16 +36,16 @@ use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::join_selection::JoinSelection;
 use datafusion::physical_optimizer::limit_pushdown::LimitPushdown;
 use datafusion::physical_optimizer::output_requirements::OutputRequirements;
-use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use futures::Stream;
 use hashbrown::HashMap;
-use laminardb_dataflow::{CollectionId, panic_text};
+use laminardb_dataflow::CollectionId;
 use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
+use laminardb_planner::panics::caught;
 
 use crate::error::Error;
 
@@ -147,8 +147,7 @@ impl Executor {
             self.each(physical, interrupt, &mut relabelled).await
         };
         // Kernels panic on some data, when the texts of a batch are too long together for one.
-        catch_unwind(AssertUnwindSafe(|| runtime.block_on(run)))
-            .unwrap_or_else(|panic| Err(Error::QueryFailed(panic_text(panic.as_ref()))))
+        caught(|| runtime.block_on(run)).unwrap_or_else(|panic| Err(Error::QueryFailed(panic)))
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
@@ -209,7 +208,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         Arc::new(CombinePartialFinalAggregate::new()),
         Arc::new(OutputRequirements::new_remove_mode()),
         Arc::new(LimitPushdown::new()),
-        Arc::new(ProjectionPushdown::new()),
+        Arc::new(projections::PushDownColumns),
         Arc::new(harden::HardenExpressions),
         Arc::new(EnsureCooperative::new()),
         Arc::new(yielding::YieldInJoins),

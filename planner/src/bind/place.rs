@@ -1,4 +1,4 @@
-//! Where the constructs of a query stand that a view may be refused for.
+//! Where a query stands, and the constructs in it that a view may be refused for.
 //!
 //! A plan has no positions, so they are taken from the text's tree, by the words that the refusal uses.
 
@@ -8,19 +8,31 @@ use sqlparser::ast::{Expr, Query, Spanned, TableFactor, Visit, Visitor};
 use sqlparser::tokenizer::Span;
 
 use crate::error::PlanError;
+use crate::{panics, stack};
 
 /// Constructs and where each stands first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
+    /// The beginning of the query, where it is known.
+    start: Option<(u64, u64)>,
     found: Vec<(String, (u64, u64))>,
 }
 
 impl Places {
     /// Those in `query`, whose names are not resolved yet.
     pub(super) fn of(query: &Query) -> Self {
-        let mut places = Places::default();
+        let mut places = Places { start: known(query.span()), found: Vec::new() };
         let _: ControlFlow<()> = query.visit(&mut places);
         places
+    }
+
+    /// Does `work` on the plan of this query on a big stack; a panic in it is an error that says where the query begins.
+    pub(crate) fn planning<R>(&self, work: impl FnOnce() -> Result<R, PlanError>) -> Result<R, PlanError> {
+        panics::caught(|| stack::on_big_stack(work)).unwrap_or_else(|panic| {
+            let place =
+                self.start.map_or_else(String::new, |(line, column)| format!(" at line {line}, column {column}"));
+            Err(PlanError::invalid(format!("the query{place} cannot be planned: {panic}")))
+        })
     }
 
     /// The error with the place of what it refuses, where that is known.
@@ -32,10 +44,17 @@ impl Places {
 
     fn add(&mut self, word: impl Into<String>, span: Span) {
         let word = word.into();
-        if span.start.line > 0 && !self.found.iter().any(|(known, _)| *known == word) {
-            self.found.push((word, (span.start.line, span.start.column)));
+        if let Some(place) = known(span)
+            && !self.found.iter().any(|(known, _)| *known == word)
+        {
+            self.found.push((word, place));
         }
     }
+}
+
+/// The line and column where a span begins; made-up tokens have none.
+fn known(span: Span) -> Option<(u64, u64)> {
+    (span.start.line > 0).then_some((span.start.line, span.start.column))
 }
 
 /// Whether a refusal of `construct` is about `word`: a whole construct, or a function with its parenthesis.

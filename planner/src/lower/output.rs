@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::lower::relation::{column_scalar, project};
 use crate::lower::{Lowering, all_columns, refuse};
 use crate::rewrite;
-use crate::{BoundQuery, PlanError, stack};
+use crate::{BoundQuery, PlanError};
 
 /// A query planned as a view.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct ViewPlan {
 
 /// Plans `query` as a view.
 pub fn plan_view(query: &BoundQuery, _catalog: &dyn Catalog) -> Result<ViewPlan, PlanError> {
-    stack::on_big_stack(|| plan_logical(&query.logical, &query.schema)).map_err(|error| query.places.locate(error))
+    query.places.planning(|| plan_logical(&query.logical, &query.schema)).map_err(|error| query.places.locate(error))
 }
 
 /// Plans the bound query `logical`, whose output columns are called as in `schema`, as a view.

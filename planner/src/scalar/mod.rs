@@ -7,9 +7,9 @@ mod arithmetic;
 mod cast;
 mod comparison;
 mod logic;
+mod proof;
 mod text;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
@@ -24,19 +24,21 @@ use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, NegativeExpr, TryCastExpr,
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
-use laminardb_dataflow::{Evaluated, RowError, Scalar, panic_text};
+use laminardb_dataflow::{Evaluated, RowError, Scalar};
 
 use self::arithmetic::{Arithmetic, Negate};
 use self::cast::{Cast, OnFailure};
 use self::logic::{Coalesce, Logic};
 use crate::bind::config_options;
 use crate::error::{PlanError, bare_message};
+use crate::panics;
 
 pub(crate) use arithmetic::without_zeros;
 pub use cast::cast_array;
 pub use comparison::one_number;
 
-/// Compiles a bound expression over the columns of `schema`, by position.
+/// Compiles a bound expression over the columns of `schema`, by position. Refuses one that computes another type than it
+/// says.
 pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanError> {
     let mut props = ExecutionProps::new();
     props.config_options = Some(Arc::new(config_options()));
@@ -45,6 +47,9 @@ pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanEr
     let expr = harden(physical);
     let text = text::canonical(&expr);
     let column = expr.downcast_ref::<Column>().map(Column::index);
+    if column.is_none() {
+        proof::computes(&expr, schema.as_arrow(), &data_type)?;
+    }
     Ok(Arc::new(Compiled { expr, data_type, text, column }))
 }
 
@@ -151,10 +156,7 @@ impl Compiled {
     /// together for one.
     fn evaluate_whole(&self, batch: &RecordBatch) -> std::result::Result<ArrayRef, String> {
         let evaluate = || self.expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-        match catch_unwind(AssertUnwindSafe(evaluate)) {
-            Ok(evaluated) => evaluated.map_err(|error| bare_message(&error)),
-            Err(panic) => Err(panic_text(panic.as_ref())),
-        }
+        panics::caught(evaluate).and_then(|evaluated| evaluated.map_err(|error| bare_message(&error)))
     }
 
     /// The whole batch first; where that fails, each half, down to the rows that fail by themselves.
