@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchemaRef, Result, plan_datafusion_err, plan_err};
-use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore, cast};
 use laminardb_dataflow::plan::SetOperator;
+
+use crate::bind::union_type;
 
 /// A set operation on whole rows; both sides have the same column types.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +36,7 @@ impl SetOperationNode {
         }
         let mut types = Vec::with_capacity(columns);
         for (a, b) in left.schema().fields().iter().zip(right.schema().fields()) {
-            let common = type_union_coercion(a.data_type(), b.data_type());
+            let common = union_type(a.data_type(), b.data_type());
             types.push(common.ok_or_else(|| {
                 plan_datafusion_err!(
                     "{} has no common type for {} and {}",

@@ -1,7 +1,9 @@
 //! Statements to logical plans: names resolved, types coerced, our semantics in place of DataFusion's.
 
+mod coercion;
 mod context;
 mod dml;
+mod expansion;
 mod literal;
 mod names;
 mod params;
@@ -29,8 +31,8 @@ use self::names::Names;
 use self::place::Places;
 use crate::catalog::{Catalog, CatalogSource};
 use crate::error::PlanError;
-use crate::stack;
 
+pub(crate) use coercion::{comparison_type, union_type};
 pub use context::config_options;
 pub use dml::{BoundConflict, BoundDelete, BoundInsert, BoundUpdate, bind_delete, bind_insert, bind_update};
 pub use params::Params;
@@ -60,20 +62,27 @@ impl fmt::Debug for BoundQuery {
 
 /// Binds a query.
 pub fn bind_query(query: &ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
-    stack::on_big_stack(|| bind_here(query.clone(), catalog, params))
+    let places = Places::of(query);
+    let bound = places.planning(|| bind_here(query.clone(), catalog, params))?;
+    Ok(BoundQuery { places, ..bound })
 }
 
 /// Binds on the caller's stack.
 fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
-    let places = Places::of(&query);
     let mut names = Names::new(catalog);
     let shown = names.resolve_query(&mut query)?;
     let relations = names.relations.iter().map(|relation| relation.name.clone()).collect();
     let values = params.number(&mut query)?;
     let plan = plan_query(query, catalog, &values)?;
+    let plan = coerced(plan)?;
+    bound(plan, shown, relations)
+}
+
+/// The plan with types made equal by casts, and our semantics.
+fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let plan = coercion::apply(plan)?;
     let plan = TypeCoercion::new().analyze(plan, &config_options())?;
-    let plan = semantics::apply(plan)?;
-    Ok(BoundQuery { places, ..bound(plan, shown, relations)? })
+    semantics::apply(expansion::apply(plan)?)
 }
 
 /// Turns a resolved query into a plan.

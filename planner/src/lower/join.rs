@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use laminardb_dataflow::plan::{Join, JoinColumn, NodeId, Operator};
 
 use crate::PlanError;
+use crate::bind::comparison_type;
 use crate::lower::join_graph::{Equality, JoinGraph, Predicate};
 use crate::lower::join_order::{Edge, LeafFacts, join_order};
 use crate::lower::relation::{Demand, Relation, compile, named_schema, with_values};
@@ -156,8 +156,8 @@ impl Lowering {
         if a == b {
             return Ok((left_expr.clone(), right_expr.clone()));
         }
-        let common = comparison_coercion(&a, &b)
-            .ok_or_else(|| refuse::construct(format!("a join that compares {a} with {b}")))?;
+        let common =
+            comparison_type(&a, &b).ok_or_else(|| refuse::construct(format!("a join that compares {a} with {b}")))?;
         let to_common =
             |expr: &Expr, from| if from == &common { expr.clone() } else { cast(expr.clone(), common.clone()) };
         Ok((to_common(left_expr, &a), to_common(right_expr, &b)))

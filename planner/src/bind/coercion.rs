@@ -1,0 +1,220 @@
+//! Common types where DataFusion's lose values: casts to them are put in before its own coercion looks for one.
+//!
+//! A DECIMAL beside a REAL or DOUBLE would become a DECIMAL(30, 15), in which 1e-20 is 0 and 1e30 does not fit: it
+//! takes the type of the other. A DATE beside a TIMESTAMP would become one in nanoseconds, which have no year 9999: the date takes the
+//! type of the timestamp. A quotient of decimals would keep six digits: it is that of DOUBLEs, as in DuckDB.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::{InSubquery, SetComparison};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::type_coercion::binary::{comparison_coercion, type_union_coercion};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, cast,
+};
+
+use crate::error::PlanError;
+
+/// Functions all of whose arguments have one type, and from which argument on.
+const UNIFORM: [(&str, usize); 8] = [
+    ("coalesce", 0),
+    ("greatest", 0),
+    ("ifnull", 0),
+    ("least", 0),
+    ("make_array", 0),
+    ("nullif", 0),
+    ("nvl", 0),
+    ("nvl2", 1),
+];
+
+/// The type in which values of two types are compared; none if they cannot be.
+pub(crate) fn comparison_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    wider(left, right).or_else(|| comparison_coercion(left, right))
+}
+
+/// The type of a column that has values of two types; none if there is none.
+pub(crate) fn union_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    wider(left, right).or_else(|| type_union_coercion(left, right))
+}
+
+/// The common type of two, where it is not DataFusion's.
+fn wider(left: &DataType, right: &DataType) -> Option<DataType> {
+    use DataType::{Date32, Decimal128, List, Timestamp};
+    match (left, right) {
+        (Decimal128(..), float) | (float, Decimal128(..)) if float.is_floating() => Some(float.clone()),
+        (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
+            let unit = if *unit == TimeUnit::Nanosecond { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
+            Some(Timestamp(unit, zone.clone()))
+        }
+        (List(left), List(right)) => {
+            let item = wider(left.data_type(), right.data_type())?;
+            Some(List(Arc::new(Field::new(left.name(), item, true))))
+        }
+        _ => None,
+    }
+}
+
+/// The common type of all, if that of some two of them is not DataFusion's.
+fn widest(types: &[DataType]) -> Option<DataType> {
+    let differs =
+        types.iter().enumerate().any(|(at, left)| types[..at].iter().any(|right| wider(left, right).is_some()));
+    if !differs {
+        return None;
+    }
+    types.iter().skip(1).try_fold(types[0].clone(), |common, other| union_type(&common, other))
+}
+
+/// Puts in the casts, in `plan` and its subqueries.
+pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    Ok(plan.transform_up_with_subqueries(of_node)?.data)
+}
+
+fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if let LogicalPlan::Union(union) = node {
+        return of_union(union);
+    }
+    let mut schema = DFSchema::empty();
+    node.inputs().iter().for_each(|input| schema.merge(input.schema()));
+    let names = NamePreserver::new(&node);
+    let coerced = node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(|expr| of_expr(expr, &schema))?.update_data(|expr| name.restore(expr)))
+    })?;
+    // Also where only an input changed: its types are seen by what reads it.
+    let recomputed = coerced.data.clone().recompute_schema();
+    Ok(match recomputed {
+        Ok(plan) => Transformed::new(plan, true, coerced.tnr),
+        Err(_) => coerced,
+    })
+}
+
+/// The inputs of a union with columns of common types.
+fn of_union(mut union: Union) -> Result<Transformed<LogicalPlan>> {
+    let types = |column: usize| -> Vec<DataType> {
+        union.inputs.iter().map(|input| input.schema().field(column).data_type().clone()).collect()
+    };
+    let same_width = union.inputs.iter().all(|input| input.schema().fields().len() == union.schema.fields().len());
+    if !same_width {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let common: Vec<Option<DataType>> = (0..union.schema.fields().len()).map(|column| widest(&types(column))).collect();
+    if common.iter().all(Option::is_none) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    for input in &mut union.inputs {
+        let columns = input.schema().iter().zip(input.schema().columns()).zip(&common);
+        let exprs = columns.map(|(((qualifier, field), column), common)| match common {
+            Some(data_type) if data_type != field.data_type() => {
+                cast(Expr::Column(column), data_type.clone()).alias_qualified(qualifier.cloned(), field.name())
+            }
+            _ => Expr::Column(column),
+        });
+        let exprs: Vec<Expr> = exprs.collect();
+        *input = Arc::new(LogicalPlanBuilder::from(input.as_ref().clone()).project(exprs)?.build()?);
+    }
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)))
+}
+
+fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(binary) => Ok(of_operator(binary, schema)),
+        Expr::Between(mut between) => {
+            let exprs = [between.expr.as_mut(), between.low.as_mut(), between.high.as_mut()];
+            let any = unify(exprs, schema);
+            Ok(changed(Expr::Between(between), any))
+        }
+        Expr::InList(mut list) => {
+            let any = unify(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema);
+            Ok(changed(Expr::InList(list), any))
+        }
+        Expr::Case(mut case) => {
+            let compared = case.expr.iter_mut().map(AsMut::as_mut);
+            let has_operand = compared.len() > 0;
+            let whens = case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut()).filter(|_| has_operand);
+            let mut any = unify(compared.chain(whens), schema);
+            let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
+            any |= unify(thens.chain(case.else_expr.iter_mut().map(AsMut::as_mut)), schema);
+            Ok(changed(Expr::Case(case), any))
+        }
+        Expr::ScalarFunction(mut call) => {
+            let first = UNIFORM.iter().find(|(name, _)| *name == call.func.name()).map(|(_, first)| *first);
+            let any = first.is_some_and(|first| unify(call.args.iter_mut().skip(first), schema));
+            Ok(changed(Expr::ScalarFunction(call), any))
+        }
+        Expr::InSubquery(InSubquery { mut expr, subquery, negated }) => {
+            let (subquery, any) = of_subquery(&mut expr, subquery, schema)?;
+            Ok(changed(Expr::InSubquery(InSubquery { expr, subquery, negated }), any))
+        }
+        Expr::SetComparison(SetComparison { mut expr, subquery, op, quantifier }) => {
+            let (subquery, any) = of_subquery(&mut expr, subquery, schema)?;
+            Ok(changed(Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }), any))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn changed(expr: Expr, any: bool) -> Transformed<Expr> {
+    if any { Transformed::yes(expr) } else { Transformed::no(expr) }
+}
+
+fn of_operator(mut binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
+    use Operator::{
+        Divide, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
+    };
+    let any = match binary.op {
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom | Plus | Multiply | Modulo | Minus => {
+            unify([binary.left.as_mut(), binary.right.as_mut()], schema)
+        }
+        Divide => {
+            divides_decimals(&binary, schema) && {
+                let left = cast_to(&mut binary.left, &DataType::Float64, schema);
+                cast_to(&mut binary.right, &DataType::Float64, schema) || left
+            }
+        }
+        _ => false,
+    };
+    changed(Expr::BinaryExpr(binary), any)
+}
+
+/// Whether both sides of a quotient are numbers, and one of them is a decimal.
+fn divides_decimals(binary: &BinaryExpr, schema: &DFSchema) -> bool {
+    let (Ok(left), Ok(right)) = (binary.left.get_type(schema), binary.right.get_type(schema)) else { return false };
+    left.is_numeric() && right.is_numeric() && (left.is_decimal() || right.is_decimal())
+}
+
+/// Casts all to their common type, where DataFusion would choose another.
+fn unify<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
+    let exprs: Vec<&mut Expr> = exprs.into_iter().collect();
+    // A type that is not known yet is left to DataFusion, which says what is wrong with it.
+    let Ok(types) = exprs.iter().map(|expr| expr.get_type(schema)).collect::<Result<Vec<_>>>() else { return false };
+    let typed: Vec<DataType> = types.into_iter().filter(|data_type| *data_type != DataType::Null).collect();
+    let Some(common) = widest(&typed) else { return false };
+    let mut any = false;
+    for expr in exprs {
+        any |= cast_to(expr, &common, schema);
+    }
+    any
+}
+
+fn cast_to(expr: &mut Expr, data_type: &DataType, schema: &DFSchema) -> bool {
+    if expr.get_type(schema).is_ok_and(|from| from == *data_type || from == DataType::Null) {
+        return false;
+    }
+    *expr = cast(std::mem::take(expr), data_type.clone());
+    true
+}
+
+/// The value and the only column of a subquery that it is compared with, in a common type.
+fn of_subquery(expr: &mut Expr, subquery: Subquery, schema: &DFSchema) -> Result<(Subquery, bool)> {
+    let Some((qualifier, field)) = subquery.subquery.schema().iter().next() else { return Ok((subquery, false)) };
+    let common = expr.get_type(schema).ok().and_then(|data_type| wider(&data_type, field.data_type()));
+    let Some(common) = common else { return Ok((subquery, false)) };
+    cast_to(expr, &common, schema);
+    let column = Expr::Column((qualifier, field.as_ref()).into());
+    let column = cast(column, common).alias_qualified(qualifier.cloned(), field.name());
+    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).project([column])?.build()?;
+    Ok((subquery.with_plan(Arc::new(plan)), true))
+}

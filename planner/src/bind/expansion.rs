@@ -1,0 +1,45 @@
+//! Functions that are other words for an expression, as that expression: `nvl2`, `cast_to_type`, `try_cast_to_type`.
+//!
+//! DataFusion leaves these to its simplifier and cannot evaluate them. `coalesce`, `nvl` and `ifnull` are evaluated by
+//! `scalar`.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::error::PlanError;
+
+const EXPANDED: [&str; 3] = ["nvl2", "cast_to_type", "try_cast_to_type"];
+
+/// Expands the functions of `plan` and its subqueries.
+pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    Ok(plan.transform_up_with_subqueries(of_node)?.data)
+}
+
+fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = DFSchema::empty();
+    node.inputs().iter().for_each(|input| schema.merge(input.schema()));
+    let names = NamePreserver::new(&node);
+    let context = SimplifyContext::builder().with_schema(Arc::new(schema)).build();
+    let expanded = node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(|expr| of_expr(expr, &context))?.update_data(|expr| name.restore(expr)))
+    })?;
+    if expanded.transformed { expanded.map_data(LogicalPlan::recompute_schema) } else { Ok(expanded) }
+}
+
+fn of_expr(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::ScalarFunction(call) if EXPANDED.contains(&call.func.name()) => {
+            match call.func.simplify(call.args.clone(), context)? {
+                ExprSimplifyResult::Simplified(expanded) => Ok(Transformed::yes(expanded)),
+                ExprSimplifyResult::Original(_) => Ok(Transformed::no(Expr::ScalarFunction(call))),
+            }
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
