@@ -223,7 +223,7 @@ impl Lowering {
             let name = self.builder.schema(top.node).field(column).name().clone();
             scalars.push((column_scalar(&self.builder, top.node, column)?, name));
         }
-        let one = compile(&self.builder, top.node, &lit(1u64), |at| at)?;
+        let one = compile(&self.builder, top.node, &lit(1i64), |at| at)?;
         scalars.push((one, "row_number".to_owned()));
         numbered.iter().for_each(|column| {
             relation.columns.insert(*column, scalars.len() - 1);
