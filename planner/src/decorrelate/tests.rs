@@ -90,11 +90,25 @@ fn not_in_minds_nulls() {
     check(
         "SELECT k FROM t WHERE k NOT IN (SELECT k FROM u)",
         expect![[r#"
-        Output unique_key=[k] keeps=arrangement by [k]
-          AntiJoin on [k] = [k]
-            Input t
-            Input u
-    "#]],
+            Output unique_key=[k] keeps=arrangement by [k]
+              Union
+                Filter k IS NULL IS DISTINCT FROM true
+                  AntiJoin on [] = []
+                    AntiJoin on [k] = [k]
+                      Input t
+                      Input u
+                    Filter k IS NULL
+                      Input u
+                AntiJoin on [] = []
+                  Filter k IS NULL
+                    AntiJoin on [] = []
+                      AntiJoin on [k] = [k]
+                        Input t
+                        Input u
+                      Filter k IS NULL
+                        Input u
+                  Input u
+        "#]],
     );
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use datafusion::common::{JoinType, NullEquality};
-use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, binary_expr};
 
 use crate::PlanError;
 use crate::lower::refuse;
 use crate::lower::relation::{Demand, plain_position, positional, positions};
+use crate::rewrite::movable;
 
 /// The leaves and predicates of inner joins. A graph column is a column of some leaf, counted through all leaves.
 #[derive(Default)]
@@ -116,9 +116,9 @@ impl<'a> JoinGraph<'a> {
             }
             LogicalPlan::Filter(filter) => {
                 let columns = self.flatten(&filter.input)?;
-                for predicate in split_conjunction(&filter.predicate) {
-                    refuse::expression(predicate)?;
-                    let expr = positional(predicate, filter.input.schema(), |at| columns[at])?;
+                for predicate in movable(filter.predicate.clone(), filter.input.schema()) {
+                    refuse::expression(&predicate)?;
+                    let expr = positional(&predicate, filter.input.schema(), |at| columns[at])?;
                     self.predicates.push(Predicate::new(expr));
                 }
                 Ok(columns)
@@ -177,9 +177,9 @@ pub(super) fn join_predicates(join: &Join, left: &[usize], right: &[usize]) -> R
         // Semi and anti joins have only one side in their schema, their conditions see both.
         let schema = join.left.schema().join(join.right.schema()).map_err(PlanError::from)?;
         let both = [left, right].concat();
-        for conjunct in split_conjunction(filter) {
-            refuse::expression(conjunct)?;
-            predicates.push(Predicate::new(positional(conjunct, &schema, |at| both[at])?));
+        for conjunct in movable(filter.clone(), &schema) {
+            refuse::expression(&conjunct)?;
+            predicates.push(Predicate::new(positional(&conjunct, &schema, |at| both[at])?));
         }
     }
     Ok(predicates)

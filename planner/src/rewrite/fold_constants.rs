@@ -1,16 +1,15 @@
 //! Computes expressions without columns, with our arithmetic.
 //!
-//! DataFusion's simplifier folds constants too, but lets integers wrap and casts truncate. What fails on every row
-//! fails here, once, as an error of the query.
+//! What fails on every row fails here, once, as an error of the query.
 
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Volatility};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::{PlanError, scalar};
@@ -32,25 +31,48 @@ impl OptimizerRule for FoldConstants {
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            Ok(expr.transform_down(fold)?.update_data(|expr| name.restore(expr)))
+            Ok(fold(expr, true)?.update_data(|expr| name.restore(expr)))
         })
     }
 }
 
-/// Replaces a maximal constant expression; goes into others.
-fn fold(expr: Expr) -> Result<Transformed<Expr>> {
-    match &expr {
-        Expr::Literal(..) | Expr::Alias(_) | Expr::Column(_) => return Ok(Transformed::no(expr)),
-        _ if !is_constant(&expr) => return Ok(Transformed::no(expr)),
-        _ => {}
+/// Replaces maximal constant expressions in `expr`; `always` says whether it is evaluated for every row.
+///
+/// One that fails is an error of the query if it is, and else stays: a guard may keep every row from it.
+pub(super) fn fold(expr: Expr, always: bool) -> Result<Transformed<Expr>> {
+    if matches!(expr, Expr::Literal(..) | Expr::Column(_)) {
+        return Ok(Transformed::no(expr));
     }
-    let Ok(scalar) = scalar::compile(&expr, &DFSchema::empty()) else { return Ok(Transformed::no(expr)) };
+    if !matches!(expr, Expr::Alias(_)) && is_constant(&expr) {
+        match value(&expr) {
+            Some(Ok(value)) => return Ok(Transformed::yes(Expr::Literal(value, None))),
+            Some(Err(error)) if always => return Err(error.into()),
+            _ => {}
+        }
+    }
+    let always = always && !guards(&expr);
+    expr.map_children(|child| fold(child, always))
+}
+
+/// The value of a constant expression, or why it has none; nothing if it cannot be compiled.
+fn value(expr: &Expr) -> Option<std::result::Result<ScalarValue, PlanError>> {
+    let scalar = scalar::compile(expr, &DFSchema::empty()).ok()?;
     let value = scalar.evaluate(&one_row());
     if let Some(error) = value.errors.first() {
-        return Err(PlanError::invalid(format!("{}: {}", scalar.text(), error.message)).into());
+        return Some(Err(PlanError::invalid(format!("{}: {}", scalar.text(), error.message))));
     }
-    let value = ScalarValue::try_from_array(&value.values, 0)?;
-    Ok(Transformed::new(Expr::Literal(value, None), true, TreeNodeRecursion::Jump))
+    Some(ScalarValue::try_from_array(&value.values, 0).map_err(PlanError::from))
+}
+
+/// Whether an expression may leave parts of it unevaluated.
+fn guards(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(binary) => matches!(binary.op, Operator::And | Operator::Or),
+        Expr::Case(_) => true,
+        Expr::ScalarFunction(call) => call.func.short_circuits(),
+        Expr::AggregateFunction(call) => call.params.filter.is_some(),
+        _ => false,
+    }
 }
 
 /// Whether the value depends on nothing but literals.

@@ -1,19 +1,31 @@
-//! The ordered list of rewrite rules: DataFusion's that hold under retractions and NULLs, and ours.
+//! The ordered list of rewrite rules: all that touch an expression are ours, of DataFusion's only some that move nodes.
 //!
-//! Left out on purpose, for they are wrong or dearer when rows are taken back: `PushDownLimit` (a limit below a join
-//! or union is not maintained by what is above), `EliminateJoin` (inner to semi join: a join and a distinct),
+//! A rule keeps every value, every NULL, and no rule makes a row fail that did not fail before. DataFusion's
+//! `SimplifyExpressions` (moves casts to constants, drops NULLs), `CommonSubexprEliminate` (computes what a guard
+//! excludes) and `PushDownFilter` (moves conditions past their guards, and below what makes equal values one) do not.
+//!
+//! Left out on purpose too, for they are wrong or dearer when rows are taken back: `PushDownLimit` (a limit below a
+//! join or union is not maintained by what is above), `EliminateJoin` (inner to semi join: a join and a distinct),
 //! `SingleDistinctToGroupBy`, `ReplaceDistinctWithAggregate`, `EliminateGroupByConstant` (drops stable functions),
 //! `UnionsToFilter`, the leaf-expression rules, and DataFusion's decorrelation (wrong answers; see `decorrelate`).
 
+mod can_fail;
+mod conditions;
+mod factor_disjunction;
 mod fold_constants;
+mod gather_in_list;
+mod guard_aggregate;
 mod moment;
+mod push_down_filter;
 mod scope_check;
+mod share_expression;
+mod simplify_boolean;
 
 use std::sync::Arc;
 
 use chrono::{SubsecRound, Utc};
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
@@ -22,24 +34,23 @@ use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimize_unions::OptimizeUnions;
 use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
+pub(crate) use self::conditions::movable;
 use crate::bind::config_options;
 use crate::decorrelate::decorrelate;
-use crate::{BoundQuery, PlanError, stack};
+use crate::{BoundQuery, PlanError};
 
 /// Rewrites a bound query whose answer does not depend on when it runs; the result is checked to resolve.
 pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
-    stack::on_big_stack(|| optimise_plan(query.logical.clone()))
+    query.places.planning(|| optimise_plan(query.logical.clone()))
 }
 
 /// Rewrites a bound query that runs once, now; the result is checked to resolve.
 pub fn optimise_once(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
     // Timestamps have microseconds.
     let context = context().with_query_execution_start_time(Utc::now().trunc_subsecs(6));
-    stack::on_big_stack(|| rewritten(query.logical.clone(), &context))
+    query.places.planning(|| rewritten(query.logical.clone(), &context))
 }
 
 /// Rewrites a bound plan; its schema stays.
@@ -60,6 +71,15 @@ fn rewritten(plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPla
     Ok(plan)
 }
 
+/// The columns that the expressions of a node see.
+fn input_schema(plan: &LogicalPlan) -> DFSchema {
+    let mut schema = DFSchema::empty();
+    for input in plan.inputs() {
+        schema.merge(input.schema());
+    }
+    schema
+}
+
 /// In the order they run; repeated until nothing changes, a few times at most.
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
@@ -67,10 +87,11 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(OptimizeUnions::new()),
         // Before constants are folded: what is computed of the moment is one.
         Arc::new(moment::Moment),
-        // Before any simplification: constants are computed with our arithmetic, not DataFusion's.
         Arc::new(fold_constants::FoldConstants),
-        // Factors common conjuncts out of disjunctions, which is where equi-join keys may hide.
-        Arc::new(SimplifyExpressions::new()),
+        Arc::new(simplify_boolean::SimplifyBoolean),
+        Arc::new(gather_in_list::GatherInList),
+        // Where equi-join keys may hide in disjunctions.
+        Arc::new(factor_disjunction::FactorDisjunction),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
@@ -78,8 +99,10 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(PropagateEmptyRelation::new()),
         // Needs filters in place above the joins, so before they are pushed down.
         Arc::new(EliminateOuterJoin::new()),
-        Arc::new(PushDownFilter::new()),
-        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(push_down_filter::PushDownFilter),
+        // Before parts are shared: what FILTER guards is none of them.
+        Arc::new(guard_aggregate::GuardAggregate),
+        Arc::new(share_expression::ShareExpression),
         // Last: every other rule may leave columns that nobody reads any more.
         Arc::new(OptimizeProjections::new()),
     ]

@@ -1,5 +1,7 @@
 //! Each rule with a plan it changes and a near miss that it must leave.
 
+mod values;
+
 use expect_test::{Expect, expect};
 
 use super::{optimise, optimise_once};
@@ -104,7 +106,7 @@ fn keys_of_joins_are_found() {
 
             SELECT t.k FROM t, u WHERE (t.k = u.k AND t.g = 1) OR u.w = 2
             Projection: t.k
-              Inner Join:  Filter: u.k = t.k AND t.g = Int64(1) OR u.w = Int64(2)
+              Inner Join:  Filter: t.k = u.k AND t.g = Int64(1) OR u.w = Int64(2)
                 TableScan: t projection=[k, g]
                 TableScan: u projection=[k, w]
 
@@ -290,8 +292,8 @@ fn common_parts_and_unread_columns() {
         ],
         expect![[r#"
             SELECT abs(k + g) * 2 AS a, abs(k + g) * 3 AS b FROM t
-            Projection: __common_expr_1 * Int64(2) AS a, __common_expr_1 * Int64(3) AS b
-              Projection: abs(t.k + t.g) AS __common_expr_1
+            Projection: shared_1 * Int64(2) AS a, shared_1 * Int64(3) AS b
+              Projection: abs(t.k + t.g) AS shared_1
                 TableScan: t projection=[k, g]
 
             SELECT abs(k + g) AS a, abs(k - g) AS b FROM t

@@ -1,0 +1,142 @@
+//! Whether an expression can fail on a row whose columns are all there.
+//!
+//! Only what is known never to fail is said not to: a rule that moves or drops an expression asks here first.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+/// Functions that have a value for all arguments of their types.
+const TOTAL: [&str; 26] = [
+    "bit_length",
+    "btrim",
+    "char_length",
+    "character_length",
+    "coalesce",
+    "concat",
+    "divisor",
+    "ends_with",
+    "greatest",
+    "ifnull",
+    "least",
+    "length",
+    "lower",
+    "ltrim",
+    "may_be_null",
+    "nullif",
+    "nvl",
+    "nvl2",
+    "octet_length",
+    "position",
+    "rtrim",
+    "starts_with",
+    "strpos",
+    "struct",
+    "trim",
+    "upper",
+];
+
+/// Whether `expr`, over the columns of `schema`, can fail.
+pub(super) fn can_fail(expr: &Expr, schema: &DFSchema) -> bool {
+    let mut found = false;
+    expr.apply(|expr| {
+        found = node_can_fail(expr, schema);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })
+    .expect("the visitor does not fail");
+    found
+}
+
+/// Whether the outermost operation of `expr` can fail on values.
+fn node_can_fail(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::Column(_)
+        | Expr::Literal(..)
+        | Expr::OuterReferenceColumn(..)
+        | Expr::Alias(_)
+        | Expr::Not(_)
+        | Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::IsTrue(_)
+        | Expr::IsFalse(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsNotUnknown(_)
+        | Expr::Like(_)
+        | Expr::Between(_)
+        | Expr::InList(_)
+        | Expr::Case(_)
+        | Expr::TryCast(_) => false,
+        Expr::BinaryExpr(binary) => operator_can_fail(binary, schema),
+        Expr::Negative(arg) => !is_float(arg, schema),
+        Expr::Cast(cast) => {
+            let Ok(from) = cast.expr.get_type(schema) else { return true };
+            !always_fits(&from, cast.field.data_type())
+        }
+        Expr::ScalarFunction(call) => !TOTAL.contains(&call.func.name()),
+        _ => true,
+    }
+}
+
+fn operator_can_fail(binary: &BinaryExpr, schema: &DFSchema) -> bool {
+    use Operator::{And, BitwiseAnd, BitwiseOr, BitwiseXor, Divide, Modulo, Or, StringConcat};
+    match binary.op {
+        And | Or | BitwiseAnd | BitwiseOr | BitwiseXor | StringConcat => false,
+        op if is_comparison(op) => false,
+        // Division by zero is NULL, and the smallest integer has no modulo by -1 that could overflow.
+        Modulo => !is_integer(&binary.left, schema) && !is_float(&binary.left, schema),
+        Operator::Plus | Operator::Minus | Operator::Multiply | Divide => {
+            !is_float(&binary.left, schema) || !is_float(&binary.right, schema)
+        }
+        _ => true,
+    }
+}
+
+/// Whether an operator compares two values.
+pub(super) fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+fn is_float(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|data_type| data_type.is_floating())
+}
+
+fn is_integer(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|data_type| data_type.is_integer())
+}
+
+/// Whether a cast has a value for every value of a type.
+fn always_fits(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Boolean, Date32, Float16, Float32, Float64, Timestamp, Utf8};
+    if from == to {
+        return true;
+    }
+    match (from, to) {
+        (DataType::Null, _) => true,
+        (from, Float64) => from.is_numeric(),
+        (from, Float32) => from.is_integer() || matches!(from, Float16),
+        (from, Utf8) => from.is_numeric() || matches!(from, Boolean | Date32 | Timestamp(..) | DataType::Time64(_)),
+        (from, to) if from.is_integer() && to.is_integer() => integer_holds(to, from),
+        (from, DataType::Decimal128(precision, scale)) if from.is_integer() => {
+            i16::from(*precision) - i16::from(*scale) >= 20
+        }
+        (DataType::Decimal128(p, s), DataType::Decimal128(wide_p, wide_s)) => {
+            wide_s >= s && i16::from(*wide_p) - i16::from(*wide_s) >= i16::from(*p) - i16::from(*s)
+        }
+        (Date32, Timestamp(unit, _)) => *unit != TimeUnit::Nanosecond,
+        _ => false,
+    }
+}
+
+/// Whether an integer type has all values of another.
+fn integer_holds(wide: &DataType, narrow: &DataType) -> bool {
+    let bits = |data_type: &DataType| data_type.primitive_width().unwrap_or(0);
+    match (wide.is_signed_integer(), narrow.is_signed_integer()) {
+        (true, true) | (false, false) => bits(wide) >= bits(narrow),
+        (true, false) => bits(wide) > bits(narrow),
+        (false, true) => false,
+    }
+}

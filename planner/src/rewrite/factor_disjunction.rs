@@ -1,0 +1,83 @@
+//! `p AND a OR p AND b` as `p AND (a OR b)`: where `p` says that two columns are equal, it can be the key of a join.
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+use super::can_fail::can_fail;
+use super::conditions::{all, alternatives, split};
+use super::input_schema;
+
+/// The rule, for what filters and joins ask of rows.
+#[derive(Debug)]
+pub(super) struct FactorDisjunction;
+
+impl OptimizerRule for FactorDisjunction {
+    fn name(&self) -> &str {
+        "factor_disjunction"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Filter(filter) => {
+                let factored = factored(&filter.predicate, filter.input.schema());
+                Ok(match factored {
+                    Some(predicate) => Transformed::yes(LogicalPlan::Filter(Filter::new(predicate, filter.input))),
+                    None => Transformed::no(LogicalPlan::Filter(filter)),
+                })
+            }
+            LogicalPlan::Join(mut join) => {
+                let pairs = LogicalPlan::Join(join.clone());
+                match join.filter.as_ref().and_then(|filter| factored(filter, &input_schema(&pairs))) {
+                    Some(filter) => {
+                        join.filter = Some(filter);
+                        Ok(Transformed::yes(LogicalPlan::Join(join)))
+                    }
+                    None => Ok(Transformed::no(LogicalPlan::Join(join))),
+                }
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+/// `predicate` with the conjuncts that all branches of an OR share in front of it, if there are any.
+pub(super) fn factored(predicate: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let mut any = false;
+    let mut conjuncts = Vec::new();
+    for conjunct in split(predicate.clone()) {
+        match factored_or(&conjunct, schema) {
+            Some(parts) => {
+                any = true;
+                conjuncts.extend(parts);
+            }
+            None => conjuncts.push(conjunct),
+        }
+    }
+    if any { all(conjuncts) } else { None }
+}
+
+/// The conjuncts that an OR is made of after its branches gave up what they share.
+///
+/// Where a shared conjunct is NULL the branches would be evaluated in another way, so none of them may fail.
+fn factored_or(expr: &Expr, schema: &DFSchema) -> Option<Vec<Expr>> {
+    let branches: Vec<Vec<Expr>> = alternatives(expr).into_iter().map(|branch| split(branch.clone())).collect();
+    if branches.len() < 2 || can_fail(expr, schema) {
+        return None;
+    }
+    let (first, others) = branches.split_first()?;
+    let shared: Vec<Expr> =
+        first.iter().filter(|part| others.iter().all(|branch| branch.contains(part))).cloned().collect();
+    if shared.is_empty() {
+        return None;
+    }
+    let rest = branches.iter().map(|branch| all(branch.iter().filter(|part| !shared.contains(part)).cloned()));
+    // A branch of nothing but what is shared is true with it, and then so is the whole.
+    let rest = rest.collect::<Option<Vec<_>>>().and_then(|rest| rest.into_iter().reduce(Expr::or));
+    Some(shared.into_iter().chain(rest).collect())
+}
