@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from ._laminardb import LaminarError
+from ._laminardb import LaminarError, _visible
 
 if TYPE_CHECKING:
     from ._laminardb import Connection, PipelineNode, PipelineTopology
@@ -27,7 +27,7 @@ class Plan(str):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self)}</pre>"
+        return f"<pre>{escape(_visible(self))}</pre>"
 
 
 def overview(conn: Connection) -> str:
@@ -114,11 +114,11 @@ def _columns(conn: Connection, node: PipelineNode) -> str:
 def _cell(text: str) -> str:
     """Escaped text; what is long is cut, with the whole as a tooltip."""
     short = _clipped(text, 80)
-    return escape(short) if short == text else f'<span title="{escape(text)}">{escape(short)}</span>'
+    return escape(short) if short == text else f'<span title="{escape(_visible(text))}">{escape(short)}</span>'
 
 
 def _clipped(text: str, most: int) -> str:
-    line = " ".join(text.split())
+    line = _visible(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
@@ -131,7 +131,7 @@ def dot(topology: PipelineTopology) -> str:
     shapes = {"source": "cds", "table": "cylinder", "view": "note"}
 
     def text(name: str) -> str:
-        return " ".join(name.split()).replace("\\", "\\\\").replace('"', '\\"')
+        return _visible(" ".join(name.split())).replace("\\", "\\\\").replace('"', '\\"')
 
     ids = {node.name: f"n{place}" for place, node in enumerate(topology.nodes)}
     lines = ["digraph topology {", "  rankdir=LR;", "  node [shape=box];"]
@@ -229,7 +229,7 @@ def _box(node: PipelineNode, place: _Place) -> str:
     color = _COLORS.get(node.node_type, _COLORS["view"])
     middle = place.x + place.width / 2
     return (
-        f"<g><title>{escape(node.sql or node.name)}</title>"
+        f"<g><title>{escape(_visible(node.sql or node.name))}</title>"
         f'<rect x="{place.x:.1f}" y="{place.y - _BOX_HEIGHT / 2:.1f}" width="{place.width:.1f}" '
         f'height="{_BOX_HEIGHT:.1f}" rx="6" fill="{color}" fill-opacity="0.18" stroke="{color}"/>'
         f'<text x="{middle:.1f}" y="{place.y - 2:.1f}" font-size="12">{escape(_clipped(node.name, 28))}</text>'

@@ -7,7 +7,7 @@ from collections.abc import Callable, ItemsView, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ._laminardb import ChangeBatch, Connection, PipelineMetrics, QueryResult, StreamSubscription
+from ._laminardb import ChangeBatch, Connection, PipelineMetrics, QueryResult, StreamSubscription, _visible
 
 if TYPE_CHECKING:
     import pandas
@@ -83,7 +83,7 @@ class Schema:
         return iter(self.columns)
 
     def __repr__(self) -> str:
-        columns = ", ".join(f"{column.name}: {column.type}" for column in self._columns)
+        columns = ", ".join(f"{_visible(column.name)}: {column.type}" for column in self._columns)
         return f"Schema({columns})"
 
 

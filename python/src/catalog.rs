@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::capsule::pyarrow_schema;
 use crate::show::picture;
+use crate::visible;
 
 /// A source or table.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "SourceInfo")]
@@ -35,7 +36,7 @@ impl SourceInfo {
     }
 
     fn __repr__(&self) -> String {
-        format!("SourceInfo(name='{}', columns={})", self.name, self.schema.fields().len())
+        format!("SourceInfo(name='{}', columns={})", visible::line(&self.name), self.schema.fields().len())
     }
 }
 
@@ -69,7 +70,7 @@ pub(crate) struct SinkInfo {
 #[pymethods]
 impl SinkInfo {
     fn __repr__(&self) -> String {
-        format!("SinkInfo(name='{}')", self.name)
+        format!("SinkInfo(name='{}')", visible::line(&self.name))
     }
 }
 
@@ -87,7 +88,7 @@ pub(crate) struct StreamInfo {
 #[pymethods]
 impl StreamInfo {
     fn __repr__(&self) -> String {
-        format!("StreamInfo(name='{}')", self.name)
+        format!("StreamInfo(name='{}')", visible::line(&self.name))
     }
 }
 
@@ -159,7 +160,7 @@ impl PipelineNode {
     }
 
     fn __repr__(&self) -> String {
-        format!("PipelineNode(name='{}', type='{}')", self.name, self.node_type)
+        format!("PipelineNode(name='{}', type='{}')", visible::line(&self.name), self.node_type)
     }
 }
 
@@ -177,7 +178,7 @@ pub(crate) struct PipelineEdge {
 #[pymethods]
 impl PipelineEdge {
     fn __repr__(&self) -> String {
-        format!("PipelineEdge('{}' -> '{}')", self.from_node, self.to_node)
+        format!("PipelineEdge('{}' -> '{}')", visible::line(&self.from_node), visible::line(&self.to_node))
     }
 }
 

@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use pyo3::{create_exception, intern};
 
+use crate::visible;
+
 create_exception!(laminardb, LaminarError, pyo3::exceptions::PyException, "Base class of all laminardb errors.");
 create_exception!(laminardb, ConnectionError, LaminarError, "A connection cannot be made, is closed or is in use.");
 create_exception!(laminardb, QueryError, LaminarError, "A statement is wrong, fails or was cancelled.");
@@ -48,7 +50,7 @@ const CODES: [(&str, u16); 23] = [
 
 /// `error` as an exception.
 pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
-    let text = error.message();
+    let text = visible::lines(&error.message());
     let code = error.code();
     let exception = match code / 100 {
         1 => ConnectionError::new_err(text),

@@ -23,6 +23,7 @@ mod stream;
 mod subscription;
 mod transaction;
 mod value;
+mod visible;
 mod writer;
 
 use pyo3::prelude::*;
@@ -61,6 +62,7 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<metrics::PipelineMetrics>()?;
     module.add_class::<metrics::SourceMetrics>()?;
     module.add_class::<metrics::StreamMetrics>()?;
+    module.add_function(wrap_pyfunction!(visible::visible, module)?)?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(open::connect, module)?)
 }

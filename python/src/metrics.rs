@@ -4,6 +4,8 @@ use laminardb_bridge::metrics;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::visible;
+
 /// The connection as a whole.
 #[pyclass(frozen, get_all, module = "laminardb._laminardb", name = "PipelineMetrics")]
 pub(crate) struct PipelineMetrics {
@@ -83,7 +85,12 @@ pub(crate) struct SourceMetrics {
 #[pymethods]
 impl SourceMetrics {
     fn __repr__(&self) -> String {
-        format!("SourceMetrics(name='{}', events={}, pending={})", self.name, self.total_events, self.pending)
+        format!(
+            "SourceMetrics(name='{}', events={}, pending={})",
+            visible::line(&self.name),
+            self.total_events,
+            self.pending
+        )
     }
 }
 
@@ -125,7 +132,12 @@ pub(crate) struct StreamMetrics {
 #[pymethods]
 impl StreamMetrics {
     fn __repr__(&self) -> String {
-        format!("StreamMetrics(name='{}', events={}, pending={})", self.name, self.total_events, self.pending)
+        format!(
+            "StreamMetrics(name='{}', events={}, pending={})",
+            visible::line(&self.name),
+            self.total_events,
+            self.pending
+        )
     }
 }
 

@@ -18,6 +18,7 @@ use crate::detach::look;
 use crate::error::{optional, raised};
 use crate::show;
 use crate::value::read::{Reader, row};
+use crate::visible;
 
 /// Rows and their columns. It never changes; `len()` is the number of rows, iterating gives tuples.
 ///
@@ -312,7 +313,7 @@ impl QueryResult {
     /// 2 rows, 1 not shown
     #[pyo3(signature = (max_rows=20))]
     fn show(&self, py: Python<'_>, max_rows: usize) -> PyResult<()> {
-        let text = show::text(self, max_rows).map_err(|error| raised(py, &Error::QueryFailed(error.to_string())))?;
+        let text = show::text(py, self, max_rows)?;
         let stdout = py.import(intern!(py, "sys"))?.getattr(intern!(py, "stdout"))?;
         if !stdout.is_none() {
             stdout.call_method1(intern!(py, "write"), (text,))?;
@@ -322,7 +323,7 @@ impl QueryResult {
 
     /// The first rows as an HTML table, for notebooks.
     fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
-        show::html(self).map_err(|error| raised(py, &Error::QueryFailed(error.to_string())))
+        show::html(py, self)
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -455,7 +456,9 @@ impl ExecuteResult {
 
     fn __repr__(&self) -> String {
         match &self.outcome {
-            Outcome::Ddl { ddl_type, object: Some(object) } => format!("ExecuteResult(ddl, {ddl_type} {object})"),
+            Outcome::Ddl { ddl_type, object: Some(object) } => {
+                format!("ExecuteResult(ddl, {ddl_type} {})", visible::line(object))
+            }
             Outcome::Ddl { ddl_type, object: None } => format!("ExecuteResult(ddl, {ddl_type})"),
             Outcome::Rows(rows) => format!("ExecuteResult(rows_affected={rows})"),
             Outcome::Query(output) => format!("ExecuteResult(query, rows={})", count(output)),

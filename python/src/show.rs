@@ -1,12 +1,17 @@
 //! A result as a text table and as an HTML table; the way to the pictures that Python draws.
 
+use std::collections::HashMap;
+
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use laminardb_bridge::Error;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::error::raised;
 use crate::result::QueryResult;
+use crate::visible;
 
 /// Rows shown in HTML.
 const HTML_ROWS: usize = 50;
@@ -14,21 +19,20 @@ const HTML_ROWS: usize = 50;
 const CELL: usize = 60;
 
 /// A table of at most `max_rows` rows, with a line on those not shown.
-pub(crate) fn text(result: &QueryResult, max_rows: usize) -> Result<String, ArrowError> {
+pub(crate) fn text(py: Python<'_>, result: &QueryResult, max_rows: usize) -> PyResult<String> {
     let names: Vec<String> = result.schema_ref().fields().iter().map(|field| clipped(field.name())).collect();
-    let rows = cells(result.batches(), max_rows)?;
-    let mut widths: Vec<usize> = names.iter().map(|name| name.chars().count()).collect();
+    let rows = cells(result.batches(), max_rows).map_err(|error| unshown(py, &error))?;
+    let mut columns = Columns::new(py, names.len())?;
+    columns.widen(&names)?;
     for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+        columns.widen(row)?;
     }
-    let rule: String = widths.iter().map(|width| format!("+{}", "-".repeat(width + 2))).collect::<String>() + "+\n";
+    let rule = columns.rule();
     let mut table = rule.clone();
-    line(&mut table, &names, &widths);
+    columns.line(&mut table, &names)?;
     table.push_str(&rule);
     for row in &rows {
-        line(&mut table, row, &widths);
+        columns.line(&mut table, row)?;
     }
     table.push_str(&rule);
     let total = result.rows();
@@ -42,13 +46,13 @@ pub(crate) fn text(result: &QueryResult, max_rows: usize) -> Result<String, Arro
 }
 
 /// An HTML table of the first rows, with all text escaped.
-pub(crate) fn html(result: &QueryResult) -> Result<String, ArrowError> {
+pub(crate) fn html(py: Python<'_>, result: &QueryResult) -> PyResult<String> {
     let mut table = "<table>\n<thead><tr>".to_owned();
     for field in result.schema_ref().fields() {
-        table.push_str(&format!("<th>{}</th>", escaped(field.name())));
+        table.push_str(&format!("<th>{}</th>", escaped(&visible::line(field.name()))));
     }
     table.push_str("</tr></thead>\n<tbody>\n");
-    let rows = cells(result.batches(), HTML_ROWS)?;
+    let rows = cells(result.batches(), HTML_ROWS).map_err(|error| unshown(py, &error))?;
     for row in &rows {
         let row: String = row.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
         table.push_str(&format!("<tr>{row}</tr>\n"));
@@ -66,11 +70,69 @@ pub(crate) fn picture<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Bo
     value.py().import(intern!(value.py(), "laminardb._picture"))?.call_method1(name, (value,))
 }
 
-fn line(table: &mut String, cells: &[String], widths: &[usize]) {
-    for (cell, width) in cells.iter().zip(widths) {
-        table.push_str(&format!("| {cell:<width$} "));
+/// Columns of a text table, each as wide as its widest cell.
+struct Columns<'py> {
+    widths: Vec<usize>,
+    /// `unicodedata`, and the widths of the characters that it was asked about.
+    unicodedata: Bound<'py, PyModule>,
+    known: HashMap<char, usize>,
+}
+
+impl<'py> Columns<'py> {
+    fn new(py: Python<'py>, columns: usize) -> PyResult<Self> {
+        let unicodedata = py.import(intern!(py, "unicodedata"))?;
+        Ok(Self { widths: vec![0; columns], unicodedata, known: HashMap::new() })
     }
-    table.push_str("|\n");
+
+    /// Makes room for a row of cells.
+    fn widen(&mut self, cells: &[String]) -> PyResult<()> {
+        for (column, cell) in cells.iter().enumerate() {
+            self.widths[column] = self.widths[column].max(self.width(cell)?);
+        }
+        Ok(())
+    }
+
+    fn rule(&self) -> String {
+        self.widths.iter().map(|width| format!("+{}", "-".repeat(width + 2))).collect::<String>() + "+\n"
+    }
+
+    fn line(&mut self, table: &mut String, cells: &[String]) -> PyResult<()> {
+        for (column, cell) in cells.iter().enumerate() {
+            let padding = self.widths[column] - self.width(cell)?;
+            table.push_str(&format!("| {cell}{} ", " ".repeat(padding)));
+        }
+        table.push_str("|\n");
+        Ok(())
+    }
+
+    /// The number of places that a terminal gives to the text.
+    fn width(&mut self, text: &str) -> PyResult<usize> {
+        if text.is_ascii() {
+            return Ok(text.len());
+        }
+        text.chars().map(|character| self.character_width(character)).sum()
+    }
+
+    /// Two places for the wide characters of East Asia and most emoji, none for marks over other characters.
+    fn character_width(&mut self, character: char) -> PyResult<usize> {
+        if character.is_ascii() {
+            return Ok(1);
+        }
+        if let Some(width) = self.known.get(&character) {
+            return Ok(*width);
+        }
+        let py = self.unicodedata.py();
+        let asked = |question| self.unicodedata.call_method1(question, (character,))?.extract::<String>();
+        let is_mark = matches!(asked(intern!(py, "category"))?.as_str(), "Mn" | "Me" | "Cf");
+        let is_wide = matches!(asked(intern!(py, "east_asian_width"))?.as_str(), "W" | "F");
+        let width = if is_mark { 0 } else { 1 + usize::from(is_wide) };
+        self.known.insert(character, width);
+        Ok(width)
+    }
+}
+
+fn unshown(py: Python<'_>, error: &ArrowError) -> PyErr {
+    raised(py, &Error::QueryFailed(error.to_string()))
 }
 
 /// The cells of the first `limit` rows as text.
@@ -93,11 +155,9 @@ fn cells(batches: &[RecordBatch], limit: usize) -> Result<Vec<Vec<String>>, Arro
 
 /// One line of at most [`CELL`] characters.
 fn clipped(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
-    match text.char_indices().nth(CELL) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
+    // An escape is longer than what it stands for, so what is cut off first is never shown.
+    let end = text.char_indices().nth(CELL + 1).map_or(text.len(), |(end, _)| end);
+    visible::start(&visible::line(&text[..end].replace('\\', "\\\\")), CELL)
 }
 
 fn escaped(text: &str) -> String {

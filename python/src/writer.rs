@@ -11,6 +11,7 @@ use crate::detach::attentive;
 use crate::error::checked;
 use crate::fork::Owned;
 use crate::value::{self, Target};
+use crate::visible;
 
 /// Writes to one source or table, and moves its watermark. Made by `Connection.writer()`.
 ///
@@ -105,7 +106,7 @@ impl Writer {
 
     fn __repr__(&self) -> String {
         match self.0.here().map(engine::Writer::relation) {
-            Some(Ok(relation)) => format!("Writer(source='{}', open)", relation.name),
+            Some(Ok(relation)) => format!("Writer(source='{}', open)", visible::line(&relation.name)),
             _ => "Writer(closed)".to_owned(),
         }
     }

@@ -10,6 +10,8 @@ import laminardb
 import pytest
 
 SVG = "{http://www.w3.org/2000/svg}"
+STEERING = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F))))
+STEERING += "\u2066\u2067\u2068\u2069\ufeff\ufff9\ufffa\ufffb"
 NASTY = """<script>alert("x")</script> & 'y' \\ #1 `z`"""
 
 
@@ -208,3 +210,73 @@ def test_a_plan_is_text_that_notebooks_show_with_its_lines(sensors: laminardb.Co
     assert html.startswith("<pre>")
     assert "x&lt;y" in html
     tags(html)
+
+
+def steers(text: str) -> set[str]:
+    """The characters of a text that act on what shows it, but for line breaks."""
+    return set(text) & set(STEERING) - {"\n"}
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def test_a_table_of_values_steers_no_terminal(conn: laminardb.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    # NUL is no character of SQL text.
+    name = f"a{STEERING[1:]}b"
+    result = conn.sql(f"SELECT ? AS {quoted(name)}, ? AS l, ? AS s", [STEERING, [STEERING], {"x": STEERING}])
+    result.show()
+    shown = capsys.readouterr().out
+    assert steers(shown) == set()
+    assert r"\x00\x01" in shown
+    assert len(shown.splitlines()) == 6
+    assert steers(result._repr_html_()) == set()
+    assert result.fetchone() == (STEERING, [STEERING], {"x": STEERING})
+
+
+@pytest.mark.parametrize(("character", "shown"), [("\x1b", r"\x1b"), ("\x9b", r"\x9b"), ("\u202e", r"\u202e"), ("\n", r"\n")])
+def test_a_character_that_steers_is_shown_as_its_escape(
+    conn: laminardb.Connection, capsys: pytest.CaptureFixture[str], character: str, shown: str
+) -> None:
+    conn.sql("SELECT ? AS v", [f"a{character}b\\"]).show()
+    assert f"| a{shown}b\\\\ |" in capsys.readouterr().out
+
+
+def test_names_and_errors_steer_no_terminal(conn: laminardb.Connection) -> None:
+    name = f"r{STEERING[1:]}"
+    conn.execute(f"CREATE TABLE {quoted(name)} (k BIGINT PRIMARY KEY, {quoted('c' + name)} BIGINT)")
+    created = conn.execute(f"CREATE STREAM {quoted('s' + name)} AS SELECT k FROM {quoted(name)}")
+    shown = [created, conn.sources()[0], conn.streams()[0], conn.writer(name), conn.metrics()]
+    shown += [conn.source_metrics(name), conn.stream_metrics("s" + name), *conn.topology().nodes, *conn.topology().edges]
+    shown += [laminardb.mv(conn, name)]
+    for each in shown:
+        assert steers(repr(each)) == set(), repr(each)
+    for text in (conn._repr_html_(), conn.topology()._repr_html_(), conn.topology().to_dot()):
+        assert steers(text) <= {"\t"}
+    ElementTree.fromstring(conn.topology()._repr_html_())
+    with pytest.raises(laminardb.SchemaError) as error:
+        conn.insert("nope" + name, {"a": 1})
+    assert steers(str(error.value)) <= {"\t"}
+
+
+@pytest.mark.usefixtures("pa")
+def test_a_schema_steers_no_terminal(conn: laminardb.Connection) -> None:
+    name = STEERING[1:]
+    conn.execute(f"CREATE TABLE t ({quoted(name)} BIGINT)")
+    assert steers(repr(laminardb.mv(conn, "t").schema())) <= {"\t"}
+
+
+def test_wide_characters_and_marks_stand_in_line(
+    conn: laminardb.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conn.sql("SELECT * FROM (VALUES ('日本', 1), ('e\u0301', 2), ('😀a', 3), ('abcde', 4)) AS t(\"名前\", n) ORDER BY n").show()
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "+-------+---+",
+        "| 名前  | n |",
+        "+-------+---+",
+        "| 日本  | 1 |",
+        "| e\u0301     | 2 |",
+        "| 😀a   | 3 |",
+        "| abcde | 4 |",
+        "+-------+---+",
+    ]
