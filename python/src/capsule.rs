@@ -1,35 +1,35 @@
 //! Arrow data across the boundary: capsules in, capsules and pyarrow objects out.
 
+use std::iter::once;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StructArray, new_empty_array};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use laminardb_bridge::Error;
 use laminardb_bridge::ingest::own;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::types::{PyCapsule, PyString};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
-use pyo3_arrow::input::AnyArray;
-use pyo3_arrow::{PyArray, PyArrayReader, PySchema};
+use pyo3_arrow::{PyArray, PySchema};
 
 use crate::error::{optional, raised};
-use crate::value::invalid;
+use crate::foreign::ForeignStream;
+use crate::value::{invalid, library_error};
 
 /// Copies of the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; None when it has neither.
 pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
     let py = data.py();
     let Some(input) = input_of(data)? else { return Ok(None) };
-    let reader = input.into_reader()?;
-    if !matches!(reader.field().data_type(), DataType::Struct(_)) {
+    if !matches!(input.field.data_type(), DataType::Struct(_)) {
         return Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)));
     }
     let (mut batches, mut before) = (Vec::new(), 0);
     // The producer may be Python code, so this stays attached to the interpreter.
-    for array in reader {
+    for array in input.arrays {
         let array = array.map_err(|error| unreadable(py, &error))?;
         let rows = array.as_any().downcast_ref::<StructArray>().expect("checked to be a struct");
         if rows.null_count() > 0 {
@@ -56,11 +56,9 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
 pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     let py = values.py();
     let Some(input) = input_of(values)? else { return Ok(None) };
-    let reader = input.into_reader()?;
-    let field = reader.field();
-    let chunks: Vec<ArrayRef> = reader.collect::<Result<_, _>>().map_err(|error| unreadable(py, &error))?;
+    let chunks: Vec<ArrayRef> = input.arrays.collect::<Result<_, _>>().map_err(|error| unreadable(py, &error))?;
     let array = match chunks.as_slice() {
-        [] => new_empty_array(field.data_type()),
+        [] => new_empty_array(input.field.data_type()),
         [only] => ArrayRef::clone(only),
         many => {
             let many: Vec<&dyn Array> = many.iter().map(AsRef::as_ref).collect();
@@ -100,22 +98,36 @@ pub(crate) fn stream_capsule<'py>(
     Ok(to_stream_pycapsule(py, Box::new(reader), requested)?)
 }
 
-fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<AnyArray>> {
+/// Arrays of one type, from another library.
+struct Input {
+    field: FieldRef,
+    arrays: Box<dyn Iterator<Item = Result<ArrayRef, ArrowError>>>,
+}
+
+fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
     let py = data.py();
     if data.hasattr(intern!(py, "__arrow_c_stream__"))? {
-        let stream = data.call_method0(intern!(py, "__arrow_c_stream__"))?.cast_into()?;
-        let reader = PyArrayReader::from_arrow_pycapsule(&stream)
-            .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?;
-        Ok(Some(AnyArray::Stream(reader)))
+        let capsule = exported(data, intern!(py, "__arrow_c_stream__"))?.cast_into()?;
+        let stream = ForeignStream::take(&capsule)
+            .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?
+            .map_err(|error| foreign_arrow(py, &error))?;
+        Ok(Some(Input { field: stream.field(), arrays: Box::new(stream) }))
     } else if data.hasattr(intern!(py, "__arrow_c_array__"))? {
         let (schema, array): (Bound<'_, PyCapsule>, Bound<'_, PyCapsule>) =
-            data.call_method0(intern!(py, "__arrow_c_array__"))?.extract()?;
+            exported(data, intern!(py, "__arrow_c_array__"))?.extract()?;
         let array = PyArray::from_arrow_pycapsule(&schema, &array)
             .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?;
-        Ok(Some(AnyArray::Array(array)))
+        let (array, field) = array.into_inner();
+        Ok(Some(Input { field, arrays: Box::new(once(Ok(array))) }))
     } else {
         Ok(None)
     }
+}
+
+/// What the method of a library gives; its failure is that of the data.
+fn exported<'py>(data: &Bound<'py, PyAny>, method: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+    let py = data.py();
+    data.call_method0(method).map_err(|error| library_error(py, error, "the Arrow data cannot be read"))
 }
 
 /// The error for a capsule with a type that is not Arrow's, or none of those known here.
@@ -125,6 +137,10 @@ fn foreign(py: Python<'_>, error: PyErr, kind: fn(String) -> Error) -> PyErr {
     } else {
         error
     }
+}
+
+fn foreign_arrow(py: Python<'_>, error: &ArrowError) -> PyErr {
+    raised(py, &Error::BatchSchemaMismatch(format!("the Arrow data cannot be read: {error}")))
 }
 
 fn unreadable(py: Python<'_>, error: &ArrowError) -> PyErr {

@@ -11,6 +11,7 @@ mod config;
 mod detach;
 mod entrance;
 mod error;
+mod foreign;
 mod fork;
 mod metrics;
 mod open;

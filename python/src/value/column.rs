@@ -46,6 +46,17 @@ pub(crate) enum Nan {
     Null,
 }
 
+impl Nan {
+    /// What a NaN means in a column of `data_type`: where there is none it stands for a value that is missing, whatever
+    /// carries it, because Python's other libraries have nothing else for that.
+    pub(crate) fn within(self, data_type: &DataType) -> Self {
+        match data_type {
+            DataType::Float32 | DataType::Float64 => self,
+            _ => Self::Null,
+        }
+    }
+}
+
 /// A column under construction.
 pub(crate) struct Column {
     kind: Kind,
@@ -127,7 +138,7 @@ impl Column {
             }),
             other => return Err(PyTypeError::new_err(format!("values of type {other} cannot be given from Python"))),
         };
-        Ok(Self { kind, nan, nulls: 0 })
+        Ok(Self { kind, nan: nan.within(data_type), nulls: 0 })
     }
 
     /// Adds `value`. After a refusal the column must not be used.

@@ -6,21 +6,24 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, TimestampMicrosecondArray,
     TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::nullif;
 use arrow::datatypes::{
-    ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use pyo3::buffer::{Element, PyBuffer};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
 
 use super::column::{Column, Nan};
 use super::rows::{assembled, not_a_name};
-use super::scalar::{is_pandas, numpy_unit};
+use super::scalar::{array_values, is_array, is_masked_array, is_pandas, numpy_unit};
 use super::target::Target;
 use crate::capsule;
 use crate::detach::look;
@@ -31,14 +34,16 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
         return by_value(values, idx, target, Nan::Value);
     }
     let class = values.get_type();
-    let (module, name) = (class.module()?, class.name()?);
-    match (module.to_str()?, name.to_str()?) {
-        ("numpy", "ndarray") => from_numpy(values, idx, target, Nan::Value),
-        (module, _) if is_pandas(module) => from_series(values, idx, target),
-        _ => match capsule::array_of(values)? {
-            Some(array) => target.own(values.py(), idx, &array),
-            None => by_value(values, idx, target, Nan::Value),
-        },
+    if is_array(&class)? {
+        return from_numpy(values, idx, target, Nan::Value);
+    }
+    // A frame is of pandas too, and has no type of its values.
+    if is_pandas(class.module()?.to_str()?) && values.hasattr(intern!(values.py(), "dtype"))? {
+        return from_series(values, idx, target);
+    }
+    match capsule::array_of(values)? {
+        Some(array) => target.own(values.py(), idx, &array),
+        None => by_value(values, idx, target, Nan::Value),
     }
 }
 
@@ -52,7 +57,7 @@ pub(crate) fn is_pandas_frame(data: &Bound<'_, PyAny>) -> PyResult<bool> {
     data.is_instance(&frame)
 }
 
-/// The columns of a pandas frame; its index is not data.
+/// The columns of a pandas frame. Its index is not data, but for levels with the names of columns that it has not.
 pub(crate) fn from_pandas(frame: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<RecordBatch>> {
     let py = frame.py();
     let by_place = frame.getattr(intern!(py, "iloc"))?;
@@ -60,75 +65,143 @@ pub(crate) fn from_pandas(frame: &Bound<'_, PyAny>, target: &Target) -> PyResult
     for (place, name) in frame.getattr(intern!(py, "columns"))?.try_iter()?.enumerate() {
         let name = name?;
         let text = name.cast::<PyString>().map_err(|_| not_a_name(&name))?;
-        let idx = target.find(py, text.to_str()?)?;
+        let idx = target.find(py, text.to_str().map_err(|_| not_a_name(&name))?)?;
         if columns.iter().any(|(known, _)| *known == idx) {
             return Err(target.duplicate(py, idx));
         }
-        let all_rows = pyo3::types::PySlice::full(py);
+        let all_rows = PySlice::full(py);
         let series = by_place.get_item((all_rows, place))?;
         columns.push((idx, from_series(&series, idx, target)?));
     }
+    let mut levels = index_columns(frame, target, &columns)?;
+    columns.append(&mut levels);
     let rows = frame.len()?;
     columns.sort_by_key(|(idx, _)| *idx);
     Ok(vec![assembled(py, target, columns, rows, 0)?])
+}
+
+/// The levels of a frame's index that have the name of a column which is not among `columns`.
+fn index_columns(
+    frame: &Bound<'_, PyAny>,
+    target: &Target,
+    columns: &[(usize, ArrayRef)],
+) -> PyResult<Vec<(usize, ArrayRef)>> {
+    let py = frame.py();
+    let index = frame.getattr(intern!(py, "index"))?;
+    let mut levels: Vec<(usize, ArrayRef)> = Vec::new();
+    for (level, name) in index.getattr(intern!(py, "names"))?.try_iter()?.enumerate() {
+        let name = name?;
+        let Some(text) = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()) else { continue };
+        let Some(idx) = target.position(py, text)? else { continue };
+        if columns.iter().any(|(known, _)| *known == idx) {
+            continue;
+        }
+        if levels.iter().any(|(known, _)| *known == idx) {
+            return Err(target.duplicate(py, idx));
+        }
+        let values = index.call_method1(intern!(py, "get_level_values"), (level,))?;
+        levels.push((idx, from_series(&values, idx, target)?));
+    }
+    Ok(levels)
 }
 
 /// A pandas Series (or Index, or extension array), where NaN is no value.
 fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResult<ArrayRef> {
     let py = series.py();
     let dtype = series.getattr(intern!(py, "dtype"))?;
-    let class = dtype.get_type().module()?;
-    if class.to_str()?.starts_with("numpy") {
+    let class = dtype.get_type();
+    if class.module()?.to_str()?.starts_with("numpy") || class.name()?.to_str()? == "SparseDtype" {
         let array = series.call_method0(intern!(py, "to_numpy"))?;
         return from_numpy(&array, idx, target, Nan::Null);
     }
-    // Extension types (nullable integers, categories, zoned times, Arrow-backed): pyarrow reads them whole.
-    if let Ok(pyarrow) = py.import(intern!(py, "pyarrow")) {
-        let options = PyDict::new(py);
-        options.set_item("from_pandas", true)?;
-        let array = pyarrow.call_method(intern!(py, "array"), (series,), Some(&options))?;
-        if let Some(array) = capsule::array_of(&array)? {
-            return target.own(py, idx, &array);
-        }
+    // Extension types (nullable integers, categories of text, zoned times, Arrow-backed): pyarrow reads them whole.
+    if let Some(array) = by_pyarrow(series)? {
+        return target.own(py, idx, &array);
     }
-    let values = series.call_method1(intern!(py, "astype"), ("object",))?.call_method0(intern!(py, "tolist"))?;
-    by_value(&values, idx, target, Nan::Null)
+    let values =
+        series.call_method1(intern!(py, "astype"), ("object",)).and_then(|values| values.call_method0("tolist"));
+    by_value(&values.map_err(|error| target.unreadable(py, idx, error))?, idx, target, Nan::Null)
+}
+
+/// What pyarrow makes of a Series; None without pyarrow, and when it is nothing that columns are made of.
+fn by_pyarrow(series: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
+    let py = series.py();
+    let Ok(pyarrow) = py.import(intern!(py, "pyarrow")) else { return Ok(None) };
+    let options = PyDict::new(py);
+    options.set_item("from_pandas", true)?;
+    let array = match pyarrow.call_method(intern!(py, "array"), (series,), Some(&options)) {
+        Ok(array) => array,
+        // Values of several kinds, or of one that it does not know: by themselves they may still fit, or not.
+        Err(error) if error.is_instance_of::<PyException>(py) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // The storage of such a type does not say what it stands for: the numbers of periods are no integers.
+    let extension = pyarrow.getattr(intern!(py, "BaseExtensionType"))?;
+    if array.getattr(intern!(py, "type"))?.is_instance(&extension)? {
+        return Ok(None);
+    }
+    Ok(capsule::array_of(&array)?.filter(|array| match array.data_type() {
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => true,
+    }))
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 fn from_numpy(array: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -> PyResult<ArrayRef> {
     let py = array.py();
+    let nan = nan.within(target.field(idx).data_type());
+    if !is_masked_array(&array.get_type())? {
+        return match plain(array, nan)? {
+            Some(copied) => Ok(copied),
+            None => by_value(&array_values(array)?, idx, target, nan),
+        };
+    }
+    match plain(&array.getattr(intern!(py, "data"))?, nan)? {
+        Some(copied) => {
+            let masked = py.import("numpy.ma")?.call_method1("getmaskarray", (array,))?;
+            let masked: Vec<u8> = copied_bytes(&masked)?;
+            let masked = BooleanBuffer::collect_bool(masked.len(), |row| masked[row] != 0);
+            nullif(&copied, &BooleanArray::new(masked, None)).map_err(|error| target.failed(py, idx, &error))
+        }
+        // Its elements are a constant of their own, or None, where there is no value.
+        None => by_value(&array_values(array)?, idx, target, nan),
+    }
+}
+
+/// The array's numbers, truth values or instants as they lie in memory; None when it has others.
+fn plain(array: &Bound<'_, PyAny>, nan: Nan) -> PyResult<Option<ArrayRef>> {
+    let py = array.py();
     let dtype = array.getattr(intern!(py, "dtype"))?;
     let kind: String = dtype.getattr(intern!(py, "kind"))?.extract()?;
     let size: usize = dtype.getattr(intern!(py, "itemsize"))?.extract()?;
-    let plain = array.getattr(intern!(py, "ndim"))?.extract::<usize>()? == 1
-        && dtype.getattr(intern!(py, "isnative"))?.extract::<bool>()?;
-    if plain {
-        let copied: Option<ArrayRef> = match (kind.as_str(), size) {
-            ("i", 1) => Some(numbers::<Int8Type>(array)?),
-            ("i", 2) => Some(numbers::<Int16Type>(array)?),
-            ("i", 4) => Some(numbers::<Int32Type>(array)?),
-            ("i", 8) => Some(numbers::<Int64Type>(&same_name(array, "int64")?)?),
-            ("u", 1) => Some(numbers::<UInt8Type>(array)?),
-            ("u", 2) => Some(numbers::<UInt16Type>(array)?),
-            ("u", 4) => Some(numbers::<UInt32Type>(array)?),
-            ("u", 8) => Some(numbers::<UInt64Type>(&same_name(array, "uint64")?)?),
-            ("f", 4) => Some(singles(copied(array)?, nan)),
-            ("f", 8) => Some(doubles(copied(array)?, nan)),
-            ("b", 1) => Some(booleans(&copied::<u8>(&array.call_method1(intern!(py, "view"), ("uint8",))?)?)),
-            ("M", 8) => instants(array, &dtype)?,
-            _ => None,
-        };
-        if let Some(copied) = copied {
-            return Ok(copied);
-        }
+    if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1
+        || !dtype.getattr(intern!(py, "isnative"))?.extract::<bool>()?
+    {
+        return Ok(None);
     }
-    // Arrays of instants give Python's datetime or bare counts; their elements keep what they are.
-    let values = if kind == "M" {
-        PyList::new(py, array.try_iter()?.collect::<PyResult<Vec<_>>>()?)?.into_any()
-    } else {
-        array.call_method0(intern!(py, "tolist"))?
-    };
-    by_value(&values, idx, target, nan)
+    Ok(match (kind.as_str(), size) {
+        ("i", 1) => Some(numbers::<Int8Type>(array)?),
+        ("i", 2) => Some(numbers::<Int16Type>(array)?),
+        ("i", 4) => Some(numbers::<Int32Type>(&same_name(array, "int32")?)?),
+        ("i", 8) => Some(numbers::<Int64Type>(&same_name(array, "int64")?)?),
+        ("u", 1) => Some(numbers::<UInt8Type>(array)?),
+        ("u", 2) => Some(numbers::<UInt16Type>(array)?),
+        ("u", 4) => Some(numbers::<UInt32Type>(&same_name(array, "uint32")?)?),
+        ("u", 8) => Some(numbers::<UInt64Type>(&same_name(array, "uint64")?)?),
+        ("f", 4) => Some(singles(copied(array)?, nan)),
+        ("f", 8) => Some(doubles(copied(array)?, nan)),
+        ("b", 1) => Some(booleans(&copied_bytes(array)?)),
+        ("M", 8) => instants(array, &dtype)?,
+        _ => None,
+    })
+}
+
+/// The truth values of an array, a byte each.
+fn copied_bytes(array: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    copied(&same_name(array, "uint8")?)
 }
 
 /// The array under the one name of its type; C has two 64-bit integers of one size and numpy tells them apart.

@@ -25,7 +25,7 @@ use pyo3::types::{PyDict, PyList};
 
 pub(crate) use self::column::{Column, Nan, Refusal};
 pub(crate) use self::scalar::{Scalar, integer, recognise};
-pub(crate) use self::target::{Target, invalid};
+pub(crate) use self::target::{SHOWN, Target, invalid, library_error, unfit};
 use crate::capsule;
 use crate::error::raised;
 use crate::subscription::ChangeBatch;

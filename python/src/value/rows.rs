@@ -15,9 +15,10 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemory
 
 use super::column::{Column, Nan};
 use super::frame;
-use super::target::Target;
+use super::target::{SHOWN, Target};
 use crate::detach::look;
 use crate::error::raised;
+use crate::visible;
 
 /// One row, or columns when a value is a sequence.
 pub(crate) fn from_dict(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<RecordBatch>> {
@@ -256,7 +257,7 @@ fn is_columnar(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<bool> {
     }
     let lengths = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| -> PyResult<(String, Option<usize>)> {
         let length = if is_sequence(&value) { Some(value.len()?) } else { None };
-        Ok((key.str()?.to_string_lossy().into_owned(), length))
+        Ok((visible::start(&key.str()?.to_string_lossy(), SHOWN), length))
     };
     let lengths: Vec<(String, Option<usize>)> = dict.iter().map(lengths).collect::<PyResult<_>>()?;
     let equal = lengths.iter().all(|(_, length)| length.is_some() && *length == lengths[0].1);
@@ -304,5 +305,6 @@ fn name_of<'a>(key: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
 /// The error for a key that cannot be a column's name.
 pub(crate) fn not_a_name(key: &Bound<'_, PyAny>) -> PyErr {
     let shown = key.repr().map_or_else(|_| "a key".to_owned(), |text| text.to_string_lossy().into_owned());
-    raised(key.py(), &Error::IngestionFailed(format!("column names must be strings, not {shown}")))
+    let detail = format!("column names must be strings, not {}", visible::start(&shown, SHOWN));
+    raised(key.py(), &Error::IngestionFailed(detail))
 }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDate, PyDateTime, PyDelta, PyDeltaAccess, PyDict, PyFloat, PyInt, PyList,
-    PyMemoryView, PyString, PyTime, PyTuple, PyTzInfo, PyTzInfoAccess,
+    PyMemoryView, PyString, PyTime, PyTuple, PyType, PyTzInfo, PyTzInfoAccess,
 };
 
 use super::decimal;
@@ -79,7 +79,33 @@ pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>>
 
 /// Is this a module of pandas? Its classes move between public and inner modules from version to version.
 pub(crate) fn is_pandas(module: &str) -> bool {
-    module.split('.').next() == Some("pandas")
+    is_of("pandas", module)
+}
+
+/// Is this a module of the package?
+fn is_of(package: &str, module: &str) -> bool {
+    module.split('.').next() == Some(package)
+}
+
+/// Is this numpy's class of arrays, or one made from it?
+pub(crate) fn is_array(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    descends(class, "ndarray")
+}
+
+/// Is this numpy's class of arrays that say where they have no value?
+pub(crate) fn is_masked_array(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    descends(class, "MaskedArray")
+}
+
+/// Is the class that of numpy called `name`, or one made from it?
+fn descends(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
+    for base in class.mro() {
+        let base = base.cast_into::<PyType>()?;
+        if base.name()?.to_str()? == name && is_of("numpy", base.module()?.to_str()?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Recognises the classes that are known by name alone, so that their modules need not be imported.
@@ -91,24 +117,51 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
         ("decimal", "Decimal") => Ok(Scalar::Decimal(value.str()?.to_str()?.to_owned())),
         ("uuid", "UUID") => Ok(Scalar::TextOf(value.str()?.to_str()?.to_owned())),
         ("numpy", "datetime64") => numpy_datetime(value, false),
-        ("numpy", "timedelta64" | "void") => Ok(Scalar::Other),
-        ("numpy", "ndarray") => {
-            let list = value.call_method0(intern!(py, "tolist"))?;
-            if list.is_instance_of::<PyList>() { Ok(Scalar::Sequence(list)) } else { recognise(&list) }
-        }
+        ("numpy", "timedelta64") => numpy_timedelta(value),
+        ("numpy", "void") => Ok(Scalar::Other),
         ("numpy", "float32" | "float16") => {
             // Exact: Python's float has it as it is.
             let item: f64 = value.call_method0(intern!(py, "item"))?.extract()?;
             Ok(Scalar::Single(item as f32))
         }
+        // What stands in a masked array where there is no value.
+        (module, "MaskedConstant") if is_of("numpy", module) => Ok(Scalar::Null),
+        (module, "NAType") if is_pandas(module) => Ok(Scalar::Null),
+        _ if is_array(&class)? => of_array(value),
         ("numpy", _) => {
             let item = value.call_method0(intern!(py, "item"))?;
             // A type that Python has no class for, such as longdouble, gives itself.
             if item.get_type().is(&class) { Ok(Scalar::Other) } else { recognise(&item) }
         }
-        (module, "NAType") if is_pandas(module) => Ok(Scalar::Null),
         _ => Ok(Scalar::Other),
     }
+}
+
+/// What an array counts as: its values, or the one value of an array without dimensions.
+fn of_array<'py>(array: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+    let values = array_values(array)?;
+    if values.is_instance_of::<PyList>() {
+        Ok(Scalar::Sequence(values))
+    } else if is_array(&values.get_type())? {
+        // An array in an array without dimensions, perhaps the array itself.
+        Ok(Scalar::Other)
+    } else {
+        recognise(&values)
+    }
+}
+
+/// The values of an array as a list, or the one value of an array without dimensions.
+pub(crate) fn array_values<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = array.py();
+    let kind: String = array.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "kind"))?.extract()?;
+    if !matches!(kind.as_str(), "M" | "m" | "V") {
+        return array.call_method0(intern!(py, "tolist"));
+    }
+    // numpy's own list would have bare counts for instants and durations, and tuples for records.
+    if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? == 0 {
+        return array.get_item(PyTuple::empty(py));
+    }
+    Ok(PyList::new(py, array.try_iter()?.collect::<PyResult<Vec<_>>>()?)?.into_any())
 }
 
 fn datetime<'py>(value: &Bound<'py, PyDateTime>) -> PyResult<Scalar<'py>> {
@@ -148,6 +201,12 @@ pub(crate) fn delta_nanos(delta: &Bound<'_, PyDelta>) -> i128 {
     i128::from(delta.get_days()) * DAY_NANOS
         + i128::from(delta.get_seconds()) * 1_000_000_000
         + i128::from(delta.get_microseconds()) * 1000
+}
+
+/// A duration, which no column holds; NaT is no value.
+fn numpy_timedelta<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+    let count: i64 = value.call_method1(intern!(value.py(), "astype"), ("int64",))?.extract()?;
+    Ok(if count == i64::MIN { Scalar::Null } else { Scalar::Other })
 }
 
 fn numpy_datetime<'py>(value: &Bound<'py, PyAny>, zoned: bool) -> PyResult<Scalar<'py>> {

@@ -2,12 +2,15 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::error::ArrowError;
 use laminardb_bridge::ingest::own;
 use laminardb_bridge::{Error, type_name};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::column::Refusal;
-use crate::error::raised;
+use crate::error::{LaminarError, raised};
+use crate::visible;
 
 /// Columns to make values for.
 pub(crate) struct Target {
@@ -38,18 +41,33 @@ impl Target {
 
     /// The column called `name`: the exact spelling, else the single one equal but for case.
     pub(crate) fn find(&self, py: Python<'_>, name: &str) -> PyResult<usize> {
+        self.position(py, name)?.ok_or_else(|| {
+            raised(
+                py,
+                &Error::BatchSchemaMismatch(format!(
+                    "unknown column '{}' in '{}'",
+                    visible::start(name, SHOWN),
+                    self.name
+                )),
+            )
+        })
+    }
+
+    /// [`Target::find`]; None when there is no such column.
+    pub(crate) fn position(&self, py: Python<'_>, name: &str) -> PyResult<Option<usize>> {
         let fields = self.schema.fields();
         if let Some(idx) = fields.iter().position(|field| field.name() == name) {
-            return Ok(idx);
+            return Ok(Some(idx));
         }
         let lower = name.to_lowercase();
         let mut similar = fields.iter().enumerate().filter(|(_, field)| field.name().to_lowercase() == lower);
-        let detail = match (similar.next(), similar.next()) {
-            (Some((idx, _)), None) => return Ok(idx),
-            (Some(_), Some(_)) => format!("column '{name}' is ambiguous in '{}'", self.name),
-            (None, _) => format!("unknown column '{name}' in '{}'", self.name),
-        };
-        Err(raised(py, &Error::BatchSchemaMismatch(detail)))
+        match (similar.next(), similar.next()) {
+            (found, None) => Ok(found.map(|(idx, _)| idx)),
+            (_, Some(_)) => {
+                let detail = format!("column '{}' is ambiguous in '{}'", visible::start(name, SHOWN), self.name);
+                Err(raised(py, &Error::BatchSchemaMismatch(detail)))
+            }
+        }
     }
 
     /// The error for a column given twice.
@@ -61,6 +79,16 @@ impl Target {
     /// A copy of `array`, which is from elsewhere, for the column at `idx`, if it is what its type says.
     pub(crate) fn own(&self, py: Python<'_>, idx: usize, array: &ArrayRef) -> PyResult<ArrayRef> {
         own(array).map_err(|(row, why)| invalid(py, self.field(idx).name(), row, &why))
+    }
+
+    /// The error for values of the column at `idx` that their own library does not give; signals go through as they are.
+    pub(crate) fn unreadable(&self, py: Python<'_>, idx: usize, error: PyErr) -> PyErr {
+        library_error(py, error, &format!("column '{}' cannot be read", self.field(idx).name()))
+    }
+
+    /// The error for an array for the column at `idx` that cannot be made.
+    pub(crate) fn failed(&self, py: Python<'_>, idx: usize, error: &ArrowError) -> PyErr {
+        raised(py, &Error::BatchSchemaMismatch(format!("column '{}': {error}", self.field(idx).name())))
     }
 
     /// The error for a NULL in a NOT NULL column.
@@ -82,21 +110,34 @@ impl Target {
     }
 }
 
+/// The error for data that its own library does not give, with that library's error as the cause; what is no error of a
+/// library, such as a signal, goes through as it is.
+pub(crate) fn library_error(py: Python<'_>, error: PyErr, what: &str) -> PyErr {
+    if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<LaminarError>(py) {
+        return error;
+    }
+    let class = error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string());
+    let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+    let detail = format!("{what}: {class}: {}", visible::start(&text, SHOWN_MESSAGE));
+    let ours = raised(py, &Error::BatchSchemaMismatch(detail));
+    ours.set_cause(py, Some(error));
+    ours
+}
+
 /// The error for Arrow data that is not what its type says.
 pub(crate) fn invalid(py: Python<'_>, column: &str, row: usize, why: &str) -> PyErr {
     raised(py, &Error::BatchSchemaMismatch(format!("column '{column}', row {row}: {why}")))
 }
 
-/// The longest value shown in a message, in characters.
-const SHOWN: usize = 80;
+/// The longest value or name shown in a message, in characters.
+pub(crate) const SHOWN: usize = 80;
+/// The longest message of another library shown in ours, in characters.
+const SHOWN_MESSAGE: usize = 300;
 
 /// Says that `field` does not take `value`.
 pub(crate) fn unfit(value: &Bound<'_, PyAny>, field: &Field) -> String {
     let text = value.repr().map_or_else(|_| "value".to_owned(), |text| text.to_string_lossy().into_owned());
-    let shown: String = match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    };
+    let shown = visible::start(&text, SHOWN);
     let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
     format!("{shown} ({class}) cannot be stored as {}", type_name(field.data_type()))
 }
