@@ -15,8 +15,10 @@ T = TypeVar("T")
 async def next_batch(subscription: AsyncSubscription | AsyncStreamSubscription) -> ChangeBatch:
     """The next batch of changes; ends an `async for` when there are no more.
 
-    The batch is taken by the task that gets it, after the wait: a cancelled wait takes none.
+    The batch is taken by the task that gets it, after the wait: a cancelled wait takes none. Other tasks have a turn
+    before each, also when batches are pending, so that a reader that is behind stops nobody.
     """
+    await asyncio.sleep(0)
     while True:
         batch = subscription.try_next()
         if batch is not None:
