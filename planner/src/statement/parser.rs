@@ -293,7 +293,8 @@ impl<'a> StatementParser<'a> {
     pub(super) fn expected<T>(&self, what: &str) -> Read<T> {
         let found = &self.parser.peek_token_ref().token;
         let found = if *found == Token::EOF { "end of statement".to_owned() } else { found.to_string() };
-        Err(syntax(format!("expected {what}, found {found}"), self.location()).into())
+        let location = self.location();
+        Err(syntax(self.as_written(&format!("expected {what}, found {found}"), location), location).into())
     }
 
     /// Refuses `what`, at the next token.
@@ -331,7 +332,17 @@ impl<'a> StatementParser<'a> {
             }
             None => (message, self.tokens.last().map_or(self.location(), |token| token.span.end)),
         };
-        syntax(fragment(message), location)
+        syntax(fragment(&self.as_written(message, location)), location)
+    }
+
+    /// A message about the token at `location`, with a `?` as it is written and not as the parser knows it.
+    fn as_written(&self, message: &str, location: Location) -> String {
+        match self.tokens.iter().find(|token| token.span.start == location) {
+            Some(TokenWithSpan { token: Token::Placeholder(name), span }) => {
+                message.replace(name, self.lines.text(*span, *span))
+            }
+            _ => message.to_owned(),
+        }
     }
 
     /// Takes the word `word` (upper case) if it is next.

@@ -928,3 +928,17 @@ fn depth_is_limited() {
     let rows = format!("VALUES {}(1)", "(1 + 1, -2), ".repeat(10_000));
     parse(&rows).unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[test]
+fn a_question_mark_is_named_as_it_is_written() {
+    let cases = [
+        ("SELECT ? FROM ?", "expected identifier, found ? at line 1, column 15"),
+        ("SELECT ?? 1", "expected end of statement, found ? at line 1, column 9"),
+        ("SELECT 1 $1", "expected end of statement, found $1 at line 1, column 10"),
+        ("SELECT a FROM t WHERE a BETWEEN ? ?", "expected AND, found ? at line 1, column 35"),
+    ];
+    for (sql, message) in cases {
+        let error = parse(sql).expect_err(sql);
+        assert!(error.to_string().contains(message), "{sql}: {error}");
+    }
+}
