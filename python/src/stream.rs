@@ -9,17 +9,21 @@ use crate::detach::{detached, waited};
 use crate::error::checked;
 use crate::fork::Owned;
 use crate::result::QueryResult;
+use crate::subscription::Listening;
 
 /// The answer of a query in batches, made as they are read. Made by `Connection.stream()`.
 ///
 /// Iterating gives a `QueryResult` per batch.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "_QueryStreamIter")]
-pub(crate) struct QueryStreamIter(Owned<QueryStream>);
+pub(crate) struct QueryStreamIter(
+    Owned<QueryStream>,
+    #[expect(dead_code, reason = "it is held, not read")] Arc<Listening>,
+);
 
 impl QueryStreamIter {
     /// The iterator over `stream`.
-    pub(crate) fn new(stream: QueryStream) -> Self {
-        Self(Owned::new(stream))
+    pub(crate) fn new(stream: QueryStream, listening: Arc<Listening>) -> Self {
+        Self(Owned::new(stream), listening)
     }
 }
 

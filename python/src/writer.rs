@@ -10,6 +10,7 @@ use crate::capsule::pyarrow_schema;
 use crate::detach::attentive;
 use crate::error::checked;
 use crate::fork::Owned;
+use crate::subscription::Listening;
 use crate::value::{self, Target};
 use crate::visible;
 
@@ -17,12 +18,12 @@ use crate::visible;
 ///
 /// After `close()`, or that of the connection, all but `close()` raise `IngestionError` 301. `with` closes it.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Writer")]
-pub(crate) struct Writer(Owned<engine::Writer>);
+pub(crate) struct Writer(Owned<engine::Writer>, #[expect(dead_code, reason = "it is held, not read")] Arc<Listening>);
 
 impl Writer {
     /// The writer as a Python object's value.
-    pub(crate) fn new(writer: engine::Writer) -> Self {
-        Self(Owned::new(writer))
+    pub(crate) fn new(writer: engine::Writer, listening: Arc<Listening>) -> Self {
+        Self(Owned::new(writer), listening)
     }
 }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import laminardb
@@ -324,8 +327,92 @@ def test_a_failing_callback_stops(conn: laminardb.Connection, capfd: pytest.Capt
     sub.wait()
     assert not sub.is_active
     lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "laminardb: callback subscription stopped: ZeroDivisionError: division by zero"
+
+
+def test_a_failing_callback_shows_where_it_failed(
+    conn: laminardb.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def on_data(batch: laminardb.ChangeBatch) -> None:
+        raise ValueError("this\nis it")
+
+    conn.create_table("t", {"a": "int64"})
+    sub = conn.subscribe_stream_callback("t", on_data)
+    conn.insert("t", {"a": 1})
+    sub.wait()
+    text = capfd.readouterr().err
+    assert text.splitlines()[0] == r"laminardb: callback subscription stopped: ValueError: this\nis it"
+    assert "Traceback (most recent call last)" in text
+    assert 'raise ValueError("this' in text
+
+
+def test_an_end_that_nobody_hears_of_is_one_line(
+    counted: laminardb.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sub = counted.subscribe_stream_callback("c", lambda batch: None)
+    counted.execute("DROP MATERIALIZED VIEW c")
+    sub.wait()
+    lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert "ZeroDivisionError" in lines[0]
+    assert "501" in lines[0]
+
+
+@pytest.mark.parametrize("call", ["subscribe_callback", "subscribe_stream_callback"])
+def test_a_callback_that_nobody_keeps_is_called(conn: laminardb.Connection, call: str) -> None:
+    conn.create_table("t", {"a": "int64"})
+    called = threading.Semaphore(0)
+    getattr(conn, call)("t", lambda batch: called.release())
+    for value in range(3):
+        gc.collect()
+        conn.insert("t", {"a": value})
+        assert called.acquire(timeout=60)
+    assert conn.active_query_count == 1
+
+
+def test_a_callback_that_nobody_keeps_ends_with_the_connection(conn: laminardb.Connection) -> None:
+    class Function:
+        def __call__(self, batch: laminardb.ChangeBatch) -> None: ...
+
+    ended = threading.Event()
+    function = Function()
+    weakref.finalize(function, ended.set)
+    conn.create_table("t", {"a": "int64"})
+    conn.subscribe_stream_callback("t", function)
+    del function
+    conn.close()
+    assert ended.wait(60)
+
+
+@pytest.mark.parametrize("kept", ["nothing", "writer", "subscription", "iterator", "callback"])
+def test_a_callback_ends_with_the_last_handle_of_the_database(kept: str) -> None:
+    class Function:
+        def __call__(self, batch: laminardb.ChangeBatch) -> None:
+            called.release()
+
+    called = threading.Semaphore(0)
+    ended = threading.Event()
+    conn = laminardb.open(":memory:")
+    conn.create_table("t", {"a": "int64"})
+    function = Function()
+    weakref.finalize(function, ended.set)
+    callback = conn.subscribe_stream_callback("t", function)
+    writer = conn.writer("t")
+    handles = {
+        "nothing": None,
+        "writer": conn.writer("t"),
+        "subscription": conn.subscribe_stream("t"),
+        "iterator": conn.stream("SELECT 1 AS one"),
+        "callback": callback,
+    }
+    handle = handles[kept]
+    del function, callback, handles, conn
+    gc.collect()
+    if kept != "nothing":
+        writer.insert({"a": 1})
+        assert called.acquire(timeout=60)
+        assert not ended.is_set()
+    del writer, handle
+    assert ended.wait(60)
 
 
 def test_callbacks_hear_of_the_end(counted: laminardb.Connection) -> None:
@@ -561,3 +648,64 @@ def test_wait_and_time(counted: laminardb.Connection) -> None:
     assert time.monotonic() - start < 60
     with pytest.raises(ValueError, match="negative"):
         counted.wait(-1)
+
+
+BEHIND = 60
+
+
+async def reader_behind(conn: laminardb.Connection, name: str) -> Any:
+    """A subscription with many batches pending."""
+    conn.create_table("t", {"a": "int64"})
+    sub = await (conn.subscribe_async("SELECT a FROM t") if name == "query" else conn.subscribe_stream_async("t"))
+    for value in range(BEHIND):
+        conn.insert("t", {"a": value})
+        conn.wait()
+    return sub
+
+
+@pytest.mark.parametrize("name", ["query", "relation"])
+async def test_a_reader_that_is_behind_gives_other_tasks_their_turns(conn: laminardb.Connection, name: str) -> None:
+    sub = await reader_behind(conn, name)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    seen = []
+    async for batch in sub:
+        seen.append((batch.fetchall(), turns))
+        if len(seen) == BEHIND:
+            break
+    task.cancel()
+    assert [rows for rows, _ in seen] == [[(value,)] for value in range(BEHIND)]
+    # A turn between any two batches.
+    assert all(after > before for (_, before), (_, after) in pairwise(seen))
+
+
+@pytest.mark.parametrize("name", ["query", "relation"])
+async def test_a_reader_that_is_behind_can_be_cancelled_and_loses_nothing(
+    conn: laminardb.Connection, name: str
+) -> None:
+    sub = await reader_behind(conn, name)
+    seen: list[Any] = []
+
+    async def read() -> None:
+        async for batch in sub:
+            seen.extend(batch.fetchall())
+
+    task = asyncio.create_task(read())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert 0 < len(seen) < BEHIND
+    async for batch in sub:
+        seen.extend(batch.fetchall())
+        if len(seen) >= BEHIND:
+            break
+    assert seen == [(value,) for value in range(BEHIND)]

@@ -13,6 +13,7 @@ mod write;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use laminardb_bridge::{Error, Session, SessionConfig};
 use pyo3::intern;
@@ -25,6 +26,7 @@ use crate::detach::{abandonable, attentive, detached};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
 use crate::show::picture;
+use crate::subscription::Listening;
 
 /// A database: relations, views kept up to date over them, and who follows their changes.
 ///
@@ -39,6 +41,7 @@ use crate::show::picture;
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
 pub(crate) struct Connection {
     session: Owned<Session>,
+    listening: Arc<Listening>,
 }
 
 impl Connection {
@@ -50,7 +53,7 @@ impl Connection {
         let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
         let settings = SessionConfig { workers, buffer_size, checkpoints: crate::checkpoint::settings(config, path)? };
         let session = checked(py, detached(py, || Session::open(settings)))?;
-        Ok(Self { session: Owned::new(session) })
+        Ok(Self { session: Owned::new(session), listening: Arc::default() })
     }
 
     /// The session, if it may be used.

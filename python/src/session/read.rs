@@ -1,5 +1,7 @@
 //! Running SQL, and reading relations by name.
 
+use std::sync::Arc;
+
 use laminardb_bridge::Params;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -88,7 +90,7 @@ impl Connection {
         let session = self.live(py)?;
         let params = params::from_python(params)?;
         let stream = interruptible(py, |stop| session.stream(sql, &params, stop))?;
-        checked(py, stream).map(QueryStreamIter::new)
+        Ok(QueryStreamIter::new(checked(py, stream)?, Arc::clone(&self.listening)))
     }
 
     /// The plan that would keep a query up to date, as indented text.

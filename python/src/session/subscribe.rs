@@ -1,7 +1,9 @@
 //! Subscribing to queries and relations: to be iterated, awaited or called back.
 
+use std::sync::Arc;
+
+use laminardb_bridge::SubscribeOptions;
 use laminardb_bridge::session::Target;
-use laminardb_bridge::{Session, SubscribeOptions};
 use pyo3::prelude::*;
 
 use super::Connection;
@@ -10,10 +12,11 @@ use crate::error::checked;
 use crate::params;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 
-fn feed(py: Python<'_>, session: &Session, target: Target<'_>, options: SubscribeOptions) -> PyResult<Feed> {
+fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: SubscribeOptions) -> PyResult<Feed> {
+    let session = connection.live(py)?;
     let subscribed = interruptible(py, |stop| session.subscribe_interruptible(target, options, stop))?;
     let subscription = checked(py, subscribed)?;
-    Ok(Feed::new(subscription, session.clone()))
+    Ok(Feed::new(subscription, session.clone(), Arc::clone(&connection.listening)))
 }
 
 fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {
@@ -48,9 +51,9 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<Subscription> {
-        let session = self.live(py)?;
+        self.live(py)?;
         let params = params::from_python(params)?;
-        feed(py, session, Target::Sql(sql, &params), options(snapshot, max_pending)).map(Subscription)
+        feed(py, self, Target::Sql(sql, &params), options(snapshot, max_pending)).map(Subscription)
     }
 
     /// An awaitable of an `AsyncSubscription` to a query; arguments and errors are those of `subscribe()`.
@@ -74,15 +77,15 @@ impl Connection {
         let params = params::from_python(params)?;
         let connection = slf.clone().unbind();
         Opening::awaitable(slf.py(), false, move |py| {
-            let session = connection.get().live(py)?;
-            feed(py, session, Target::Sql(&sql, &params), options(snapshot, max_pending))
+            feed(py, connection.get(), Target::Sql(&sql, &params), options(snapshot, max_pending))
         })
     }
 
     /// Calls `on_data` with each `ChangeBatch` of a query, in a thread of its own.
     ///
-    /// `on_error` is given the text of what `on_data` raises, and of what ends the subscription. The other arguments
-    /// are those of `subscribe()`. `TypeError` when a function cannot be called.
+    /// `on_error` is given the text of what `on_data` raises, and of what ends the subscription; without it that ends
+    /// the subscription and goes to standard error. The connection keeps the subscription, whether or not you keep the
+    /// object. The other arguments are those of `subscribe()`. `TypeError` when a function cannot be called.
     ///
     /// >>> import threading
     /// >>> done = threading.Event()
@@ -102,10 +105,10 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<CallbackSubscription> {
-        let session = self.live(py)?;
+        self.live(py)?;
         let params = params::from_python(params)?;
         CallbackSubscription::start(py, Source::Query, on_data, on_error, || {
-            feed(py, session, Target::Sql(sql, &params), options(snapshot, max_pending))
+            feed(py, self, Target::Sql(sql, &params), options(snapshot, max_pending))
         })
     }
 
@@ -127,8 +130,7 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<StreamSubscription> {
-        let session = self.live(py)?;
-        feed(py, session, Target::Relation(name), options(snapshot, max_pending)).map(StreamSubscription)
+        feed(py, self, Target::Relation(name), options(snapshot, max_pending)).map(StreamSubscription)
     }
 
     /// An awaitable of an `AsyncStreamSubscription` to a relation; arguments as for `subscribe_stream()`.
@@ -152,8 +154,7 @@ impl Connection {
         slf.get().live(slf.py())?;
         let connection = slf.clone().unbind();
         Opening::awaitable(slf.py(), true, move |py| {
-            let session = connection.get().live(py)?;
-            feed(py, session, Target::Relation(&name), options(snapshot, max_pending))
+            feed(py, connection.get(), Target::Relation(&name), options(snapshot, max_pending))
         })
     }
 
@@ -180,9 +181,9 @@ impl Connection {
         snapshot: bool,
         max_pending: Option<usize>,
     ) -> PyResult<CallbackSubscription> {
-        let session = self.live(py)?;
+        self.live(py)?;
         CallbackSubscription::start(py, Source::Stream, on_data, on_error, || {
-            feed(py, session, Target::Relation(name), options(snapshot, max_pending))
+            feed(py, self, Target::Relation(name), options(snapshot, max_pending))
         })
     }
 }

@@ -122,7 +122,7 @@ impl Connection {
     /// >>> len(conn.sql("SELECT * FROM t"))
     /// 2
     fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
-        checked(py, self.live(py)?.writer(table)).map(Writer::new)
+        Ok(Writer::new(checked(py, self.live(py)?.writer(table))?, Arc::clone(&self.listening)))
     }
 
     /// Makes all writes of a `with` block one write: the same as `BEGIN` and `COMMIT`, or `ROLLBACK` on an exception.

@@ -11,10 +11,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{ChangeBatch, Feed};
+use super::{ChangeBatch, Feed, Handle};
 use crate::detach::waited;
 use crate::entrance::entered;
 use crate::error::raised;
+use crate::visible;
 
 /// What a callback listens to; its name is the first word of the repr.
 #[derive(Clone, Copy)]
@@ -25,25 +26,32 @@ pub(crate) enum Source {
     Stream,
 }
 
-/// Changes handed to a function by a thread of its own, one batch at a time. Dropping the object cancels.
+/// Changes handed to a function by a thread of its own, one batch at a time.
 ///
-/// What the function raises goes to `on_error` as text; without `on_error` it ends the subscription with a line on
-/// standard error.
+/// The connection keeps it alive, whether or not the object is kept: it ends by `cancel()`, with the connection, or by
+/// its own end. What the function raises goes to `on_error` as text; without `on_error` it ends the subscription, with
+/// a line and the traceback on standard error.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "CallbackSubscription")]
 pub(crate) struct CallbackSubscription {
     source: Source,
     delivery: Arc<Delivery>,
     thread: ThreadId,
+    /// Who holds the object holds the database open. The thread does not: nobody could end it when all else is gone.
+    _handle: Option<Handle>,
 }
 
 /// What the thread and the object share.
-struct Delivery {
+pub(super) struct Delivery {
     feed: Feed,
-    on_data: Py<PyAny>,
-    on_error: Option<Py<PyAny>>,
     stopped: AtomicBool,
     done: Mutex<bool>,
     changed: Condvar,
+}
+
+/// What the thread calls.
+struct Functions {
+    on_data: Py<PyAny>,
+    on_error: Option<Py<PyAny>>,
 }
 
 impl CallbackSubscription {
@@ -60,76 +68,62 @@ impl CallbackSubscription {
                 return Err(PyTypeError::new_err(format!("{name} must be callable")));
             }
         }
+        let (feed, handle) = feed()?.parted();
         let delivery = Arc::new(Delivery {
-            feed: feed()?,
-            on_data: on_data.clone().unbind(),
-            on_error: on_error.map(|function| function.clone().unbind()),
+            feed,
             stopped: AtomicBool::new(false),
             done: Mutex::new(false),
             changed: Condvar::new(),
         });
+        if let Some(handle) = &handle {
+            handle.listening.add(&delivery);
+        }
+        let functions = Functions {
+            on_data: on_data.clone().unbind(),
+            on_error: on_error.map(|function| function.clone().unbind()),
+        };
         let shared = Arc::clone(&delivery);
         let thread = thread::Builder::new()
             .name("laminardb-callback".to_owned())
-            .spawn(move || shared.run())
+            .spawn(move || shared.run(functions))
             .map_err(|error| raised(py, &Error::SubscriptionFailed(format!("no thread for the callback: {error}"))))?;
-        Ok(Self { source, delivery, thread: thread.thread().id() })
+        Ok(Self { source, delivery, thread: thread.thread().id(), _handle: handle })
     }
 }
 
 impl Delivery {
     /// Delivers until the end.
-    fn run(&self) {
+    fn run(&self, functions: Functions) {
         // The feed was made in this process, by the thread that started this one.
         if let Some(subscription) = self.feed.subscription.here() {
-            while self.deliver(subscription.next(None)) {}
+            while self.deliver(&functions, subscription.next(None)) {}
         }
         self.stopped.store(true, Ordering::Release);
+        // What they hold is let go at once, and not when somebody else happens to enter the interpreter.
+        let _entered = entered(|_| drop(functions));
         *self.done.lock() = true;
         self.changed.notify_all();
     }
 
     /// Hands over what came; says whether more may come.
-    fn deliver(&self, next: Result<Next, Error>) -> bool {
+    fn deliver(&self, functions: &Functions, next: Result<Next, Error>) -> bool {
         let going_on = match next {
             Ok(Next::TimedOut) => Some(true),
             Ok(Next::Ended) => Some(false),
             // When the interpreter ends there is nobody to call.
-            Ok(Next::Batch(batch)) => entered(|py| self.call(py, batch)),
+            Ok(Next::Batch(batch)) => entered(|py| functions.call(py, batch)),
             Err(error) => entered(|py| {
-                self.report(py, &error.message(), &raised(py, &error));
+                // An end that the engine tells of was raised by nobody: there is no traceback.
+                functions.report(py, &error.message(), None);
                 false
             }),
         };
         going_on == Some(true) && !self.feed.is_cancelled()
     }
 
-    fn call(&self, py: Python<'_>, batch: engine::ChangeBatch) -> bool {
-        let called = ChangeBatch::create(py, batch).and_then(|batch| self.on_data.call1(py, (batch,)));
-        match called {
-            Ok(_) => true,
-            Err(error) => {
-                let class = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
-                let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
-                self.report(py, &format!("{class}: {text}"), &error)
-            }
-        }
-    }
-
-    /// Tells `on_error`; says whether it took the report.
-    fn report(&self, py: Python<'_>, text: &str, error: &PyErr) -> bool {
-        let Some(on_error) = &self.on_error else {
-            warn(py, text);
-            return false;
-        };
-        match on_error.call1(py, (text,)) {
-            Ok(_) => true,
-            Err(second) => {
-                second.set_context(py, Some(error.clone_ref(py)));
-                warn(py, &format!("{text}; on_error: {second}"));
-                false
-            }
-        }
+    /// Ends it: at once, again if you like.
+    pub(super) fn cancel(&self) {
+        self.feed.cancel();
     }
 
     fn is_active(&self) -> bool {
@@ -138,15 +132,53 @@ impl Delivery {
     }
 }
 
-/// One line on standard error: the subscription is over and nobody else hears of it.
-fn warn(py: Python<'_>, text: &str) {
-    let line = format!("laminardb: callback subscription stopped: {}\n", text.replace('\n', " "));
+impl Functions {
+    fn call(&self, py: Python<'_>, batch: engine::ChangeBatch) -> bool {
+        let called = ChangeBatch::create(py, batch).and_then(|batch| self.on_data.call1(py, (batch,)));
+        match called {
+            Ok(_) => true,
+            Err(error) => self.report(py, &summary(py, &error), Some(&error)),
+        }
+    }
+
+    /// Tells `on_error`; says whether it took the report.
+    fn report(&self, py: Python<'_>, text: &str, error: Option<&PyErr>) -> bool {
+        let Some(on_error) = &self.on_error else {
+            warn(py, text, error);
+            return false;
+        };
+        match on_error.call1(py, (text,)) {
+            Ok(_) => true,
+            Err(second) => {
+                if let Some(first) = error {
+                    second.set_context(py, Some(first.clone_ref(py)));
+                }
+                warn(py, &format!("{text}; on_error: {}", summary(py, &second)), Some(&second));
+                false
+            }
+        }
+    }
+}
+
+/// The class and the message of an exception.
+fn summary(py: Python<'_>, error: &PyErr) -> String {
+    let class = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
+    let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+    format!("{class}: {text}")
+}
+
+/// One line on standard error, for the subscription is over and nobody else hears of it; and the traceback of `error`.
+fn warn(py: Python<'_>, text: &str, error: Option<&PyErr>) {
+    let line = format!("laminardb: callback subscription stopped: {}\n", visible::line(text));
     let written = py
         .import(intern!(py, "sys"))
         .and_then(|sys| sys.getattr(intern!(py, "stderr")))
         .and_then(|stderr| stderr.call_method1(intern!(py, "write"), (line,)));
     // There is no other place to say it.
     drop(written);
+    if let Some(error) = error {
+        error.display(py);
+    }
 }
 
 #[pymethods]
@@ -159,7 +191,7 @@ impl CallbackSubscription {
 
     /// Ends the subscription: at once, from any thread, again if you like.
     fn cancel(&self) {
-        self.delivery.feed.cancel();
+        self.delivery.cancel();
     }
 
     /// Waits until the last call of the function is over; returns at once when called in it.
@@ -195,11 +227,5 @@ impl CallbackSubscription {
         };
         let state = if self.is_active() { "active" } else { "finished" };
         format!("CallbackSubscription({source}, {state})")
-    }
-}
-
-impl Drop for CallbackSubscription {
-    fn drop(&mut self) {
-        self.delivery.feed.cancel();
     }
 }

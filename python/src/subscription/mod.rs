@@ -7,8 +7,10 @@ mod asynchronous;
 mod blocking;
 mod callback;
 mod change;
+mod listening;
 mod notify;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,27 +23,40 @@ pub(crate) use self::asynchronous::{AsyncStreamSubscription, AsyncSubscription, 
 pub(crate) use self::blocking::{StreamSubscription, Subscription};
 pub(crate) use self::callback::{CallbackSubscription, Source};
 pub(crate) use self::change::ChangeBatch;
+pub(crate) use self::listening::Listening;
 use crate::capsule::pyarrow_schema;
 use crate::detach::{detached, waited};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
 
+/// What keeps a database open.
+pub(crate) struct Handle {
+    _session: Owned<Session>,
+    listening: Arc<Listening>,
+}
+
 /// One subscription, and the session that it belongs to.
 pub(crate) struct Feed {
     subscription: Owned<engine::Subscription>,
-    /// Keeps the database open while somebody listens.
-    _session: Owned<Session>,
+    /// Keeps the database open while somebody listens; None when somebody else does.
+    handle: Option<Handle>,
     cancelled: AtomicBool,
 }
 
 impl Feed {
     /// The feed of `subscription`.
-    pub(crate) fn new(subscription: engine::Subscription, session: Session) -> Self {
+    pub(crate) fn new(subscription: engine::Subscription, session: Session, listening: Arc<Listening>) -> Self {
         Self {
             subscription: Owned::new(subscription),
-            _session: Owned::new(session),
+            handle: Some(Handle { _session: Owned::new(session), listening }),
             cancelled: AtomicBool::new(false),
         }
+    }
+
+    /// Leaves it to the caller to keep the database open.
+    fn parted(mut self) -> (Self, Option<Handle>) {
+        let handle = self.handle.take();
+        (self, handle)
     }
 
     fn is_active(&self) -> bool {
