@@ -13,6 +13,7 @@ mod entrance;
 mod error;
 mod foreign;
 mod fork;
+mod functions;
 mod metrics;
 mod open;
 mod params;
@@ -64,6 +65,7 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<metrics::SourceMetrics>()?;
     module.add_class::<metrics::StreamMetrics>()?;
     module.add_function(wrap_pyfunction!(visible::visible, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::functions, module)?)?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(open::connect, module)?)
 }
