@@ -75,7 +75,7 @@ pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
         }
     }
     // Consolidating changes needs the bytes of whole rows.
-    RowCodec::new(plan.schema().fields().iter().map(|f| f.data_type().clone()).collect())?;
+    RowCodec::new(plan.schema().fields().iter().map(|f| f.data_type().clone()).collect(), 0)?;
     Ok(())
 }
 

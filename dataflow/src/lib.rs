@@ -55,6 +55,7 @@ mod command;
 mod engine;
 pub mod error;
 mod input;
+pub mod interval;
 mod output;
 pub mod plan;
 mod render;

@@ -367,7 +367,7 @@ impl Consolidator {
     fn net(&mut self, batch: &UpdateBatch, diffs: &[Diff]) -> (Vec<u32>, Vec<Diff>) {
         let codec = self.codec.get_or_insert_with(|| {
             let types = self.schema.fields().iter().map(|f| f.data_type().clone()).collect();
-            RowCodec::new(types).expect("the plan was checked for types without row bytes")
+            RowCodec::new(types, 0).expect("the plan was checked for types without row bytes")
         });
         let encoded = codec.encode(batch.rows.columns(), batch.len());
         let mut first: HashTable<(u64, usize)> = HashTable::with_capacity(diffs.len());

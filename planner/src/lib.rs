@@ -8,6 +8,7 @@
 //! and vectorised expressions. Its types end here, but for the ad-hoc executor of the bridge.
 
 pub mod bind;
+mod calendar;
 pub mod catalog;
 pub mod decorrelate;
 pub mod error;

@@ -5,7 +5,7 @@
 //! it is to stop, so a caller who gives up leaves the thread to itself; it has no lock, and what it finds is dropped.
 
 mod distinct;
-mod floats;
+mod equality;
 mod harden;
 mod projections;
 mod set_operation;
@@ -154,7 +154,7 @@ impl Executor {
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
-        let plan = plan.transform_up_with_subqueries(floats::compare_one_number)?.data;
+        let plan = plan.transform_up_with_subqueries(equality::compare_as_sql)?.data;
         let plan = plan.transform_up_with_subqueries(windows::over_columns)?.data;
         let planner =
             DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(set_operation::SetOperationPlanner)]);

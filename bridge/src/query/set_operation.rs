@@ -21,7 +21,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::stream;
 use hashbrown::HashMap;
 use laminardb_dataflow::plan::SetOperator;
-use laminardb_planner::scalar::one_number;
+use laminardb_planner::scalar::grouped;
 use laminardb_planner::set_operation::SetOperationNode;
 
 /// Plans the nodes of ours that DataFusion does not know.
@@ -122,11 +122,10 @@ fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Re
     }
     let field = |column: &Arc<arrow::datatypes::Field>| SortField::new(column.data_type().clone());
     let converter = RowConverter::new(left.schema().fields().iter().map(field).collect())?;
-    let encode = |side: &RecordBatch| {
-        let columns: Vec<ArrayRef> = side.columns().iter().map(one_number).collect();
-        converter.convert_columns(&columns)
-    };
-    let (left_rows, right_rows) = (encode(left)?, encode(right)?);
+    let columns = |side: &RecordBatch| side.columns().iter().map(grouped).collect::<Vec<ArrayRef>>();
+    let left = &RecordBatch::try_new(left.schema(), columns(left))?;
+    let (left_rows, right_rows) =
+        (converter.convert_columns(left.columns())?, converter.convert_columns(&columns(right))?);
     let mut place: HashMap<&[u8], usize> = HashMap::with_capacity(left.num_rows());
     // First row, and how often it is on each side.
     let mut counts: Vec<(u64, u64, u64)> = Vec::new();

@@ -1,6 +1,6 @@
 //! Window functions of columns: what they are given is computed below them, where each row may fail on its own.
 //!
-//! Their partitions and orders know one zero and one NaN.
+//! Their partitions and orders know one zero, one NaN, and one interval of each length.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Window};
 
-use super::floats::make_one;
+use super::equality::make_compared;
 
 /// Puts a projection below window functions for whatever is not a column of their input, and one above that leaves
 /// out what that added.
@@ -46,7 +46,7 @@ fn compute_below(function: &mut WindowFunction, schema: &DFSchema, computed: &mu
     let mut keys: Vec<&mut Expr> =
         partition_by.iter_mut().chain(order_by.iter_mut().map(|key| &mut key.expr)).collect();
     for key in &mut keys {
-        make_one(key, schema)?;
+        make_compared(key, schema)?;
     }
     for given in keys.into_iter().chain(args).chain(filter.as_deref_mut()) {
         if !matches!(given, Expr::Column(_) | Expr::Literal(..)) {

@@ -12,9 +12,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Accumulator;
 use super::selection::Selection;
-use super::value::{Decimals, Form, Strings, Words};
+use super::value::{Decimals, Form, Intervals, Strings, Words};
 use crate::update::PerRow;
-use crate::{Diff, Diffs, Evaluated};
+use crate::{Diff, Diffs, Evaluated, interval};
 
 /// `inner` over each of the values of a group once.
 pub(super) fn make(inner: Box<dyn Accumulator>, argument: &DataType) -> Option<Box<dyn Accumulator>> {
@@ -25,6 +25,9 @@ pub(super) fn make(inner: Box<dyn Accumulator>, argument: &DataType) -> Option<B
         return Some(with_form(inner, form));
     }
     if let Some(form) = Decimals::of(argument) {
+        return Some(with_form(inner, form));
+    }
+    if let Some(form) = Intervals::of(argument) {
         return Some(with_form(inner, form));
     }
     Strings::of(argument).map(|form| with_form(inner, form))
@@ -45,7 +48,8 @@ impl<F: Form> Accumulator for Distinct<F> {
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
-        let argument = argument.expect("the aggregate has an argument");
+        // Equal intervals are written alike, so the one that goes is the one that came.
+        let argument = &interval::map(argument.expect("the aggregate has an argument"), interval::plain);
         let batch = self.form.encode(argument);
         // Rows at which a value comes or goes, their groups and by how much.
         let (mut rows, mut changed, mut by) = (Vec::new(), Vec::new(), Vec::new());

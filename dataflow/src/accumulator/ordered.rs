@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::DataType;
 
 use super::selection::Selection;
-use super::value::{Decimals, Form, Strings, Words};
+use super::value::{Decimals, Form, Intervals, Strings, Words};
 use super::{Accumulator, Retractions};
 use crate::{Diff, Diffs, Evaluated};
 
@@ -39,6 +39,9 @@ pub(super) fn make(
         return Some(with_form(end, form, retractions));
     }
     if let Some(form) = Decimals::of(argument) {
+        return Some(with_form(end, form, retractions));
+    }
+    if let Some(form) = Intervals::of(argument) {
         return Some(with_form(end, form, retractions));
     }
     Strings::of(argument).map(|form| with_form(end, form, retractions))

@@ -9,11 +9,13 @@ use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Primitiv
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, DurationMicrosecondType,
     DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
     TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_row::{RowConverter, Rows, SortField};
+
+use crate::interval;
 
 /// How the values of one column are held.
 pub(super) trait Form: Send {
@@ -163,6 +165,42 @@ impl Form for Decimals {
     }
 
     fn held_bytes(_: &i128) -> usize {
+        0
+    }
+}
+
+/// Intervals by their length in nanoseconds, then by how they are written, so that which of equal ones is the least does
+/// not depend on their order.
+#[derive(Clone, Debug)]
+pub(super) struct Intervals;
+
+impl Intervals {
+    /// The form of `data_type`, if it is held like this.
+    pub(super) fn of(data_type: &DataType) -> Option<Intervals> {
+        (*data_type == DataType::Interval(IntervalUnit::MonthDayNano)).then_some(Intervals)
+    }
+}
+
+impl Form for Intervals {
+    type Value = (i128, IntervalMonthDayNano);
+    type Held = (i128, IntervalMonthDayNano);
+    type Batch = Vec<(i128, IntervalMonthDayNano)>;
+
+    fn encode(&self, array: &ArrayRef) -> Self::Batch {
+        let intervals = array.as_primitive::<IntervalMonthDayNanoType>();
+        intervals.values().iter().map(|value| (interval::length(*value), *value)).collect()
+    }
+
+    fn value(batch: &Self::Batch, row: usize) -> &Self::Value {
+        &batch[row]
+    }
+
+    fn decode(&self, values: &[Option<&Self::Value>]) -> ArrayRef {
+        let values: Vec<_> = values.iter().map(|value| value.map(|(_, interval)| *interval)).collect();
+        Arc::new(PrimitiveArray::<IntervalMonthDayNanoType>::from(values))
+    }
+
+    fn held_bytes(_: &Self::Held) -> usize {
         0
     }
 }

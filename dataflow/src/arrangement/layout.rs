@@ -28,8 +28,8 @@ impl Layout {
             types(&columns)?.iter().zip(&columns).map(|(_, c)| Arc::clone(&schema.fields()[*c])).collect();
         Ok(Arc::new(Layout {
             key: Arc::new(KeyCodec::new(schema, key)?),
-            value: RowCodec::new(types(value)?)?,
-            row: RowCodec::new(types(&columns)?)?,
+            value: RowCodec::new(types(value)?, 0)?,
+            row: RowCodec::new(types(&columns)?, key.len())?,
             schema: Arc::new(Schema::new(fields)),
             columns,
         }))

@@ -4,6 +4,10 @@
 //! value, -0.0 is 0.0. Byte order is SQL order (NULLs first, NaN the greatest float). The bytes of a row are those of
 //! its first columns followed by those of the rest, each column delimiting itself, so that a prefix of columns is a
 //! prefix of bytes.
+//!
+//! Intervals are so only in the columns that rows are compared by, the keys, which come first: there 24 hours are 1 day,
+//! and 1 day is what is read. Behind them every interval is what it was, since a date plus 30 days is not the same date
+//! plus 1 month.
 
 use std::sync::Arc;
 
@@ -12,10 +16,10 @@ use arrow::array::{
     PrimitiveArray, RecordBatch, StructArray, new_null_array,
 };
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, IntervalUnit, Schema};
 use arrow_row::{RowConverter, RowParser, Rows, SortField};
 
-use crate::DataflowError;
+use crate::{DataflowError, interval};
 
 /// Translates columns of fixed types to row bytes and back.
 #[derive(Debug)]
@@ -23,19 +27,22 @@ pub struct RowCodec {
     converter: RowConverter,
     parser: RowParser,
     types: Vec<DataType>,
+    /// How many of the first columns rows are compared by.
+    keys: usize,
     /// Bytes of every row, when the types alone decide it.
     width: Option<usize>,
 }
 
 impl RowCodec {
-    /// A codec for columns of these types; an error for types outside the engine's physical types.
-    pub fn new(types: Vec<DataType>) -> Result<Self, DataflowError> {
+    /// A codec for columns of these types, of which the first `keys` are compared by; an error for types outside the
+    /// engine's physical types.
+    pub fn new(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
         let ascending = vec![SortOptions::default(); types.len()];
-        RowCodec::ordered(types, ascending)
+        RowCodec::ordered(types, ascending, keys)
     }
 
     /// A codec whose byte order is that of `options`, one a column; decodes only what such a codec encoded.
-    pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>) -> Result<Self, DataflowError> {
+    pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>, keys: usize) -> Result<Self, DataflowError> {
         if let Some(unsupported) = types.iter().find(|t| !is_physical(t)) {
             return Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")));
         }
@@ -43,7 +50,7 @@ impl RowCodec {
         let fields = fields.map(|(data_type, options)| SortField::new_with_options(data_type, options)).collect();
         let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
         let parser = converter.parser();
-        let mut codec = RowCodec { converter, parser, types, width: None };
+        let mut codec = RowCodec { converter, parser, types, keys, width: None };
         codec.width = codec.fixed_width();
         Ok(codec)
     }
@@ -68,7 +75,10 @@ impl RowCodec {
     pub fn append(&self, to: &mut EncodedRows, columns: &[ArrayRef], rows: usize) {
         to.rows += rows;
         let Some(encoded) = &mut to.encoded else { return };
-        let columns: Vec<ArrayRef> = columns.iter().map(normalise).collect();
+        let mut columns: Vec<ArrayRef> = columns.iter().map(normalise).collect();
+        for key in &mut columns[..self.keys] {
+            *key = interval::map(key, interval::ordered);
+        }
         self.converter.append(encoded, &columns).expect("columns have the codec's types");
     }
 
@@ -85,7 +95,11 @@ impl RowCodec {
             return Vec::new();
         }
         let rows = rows.into_iter().map(|row| self.parser.parse(row));
-        self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types")
+        let mut columns = self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types");
+        for key in &mut columns[..self.keys] {
+            *key = interval::map(key, interval::plain);
+        }
+        columns
     }
 
     fn fixed_width(&self) -> Option<usize> {
@@ -148,10 +162,7 @@ impl KeyCodec {
     /// A codec for these columns of `schema`, all of which must exist.
     pub fn new(schema: &Schema, columns: &[usize]) -> Result<Self, DataflowError> {
         let types = columns.iter().map(|c| column_type(schema, *c)).collect::<Result<Vec<_>, _>>()?;
-        if let Some(interval) = types.iter().find(|t| matches!(t, DataType::Interval(_))) {
-            return Err(DataflowError::MalformedPlan(format!("type {interval} cannot be a key")));
-        }
-        Ok(KeyCodec { columns: columns.to_vec(), codec: RowCodec::new(types)? })
+        Ok(KeyCodec { columns: columns.to_vec(), codec: RowCodec::new(types, columns.len())? })
     }
 
     /// The codec of the key's types.
@@ -193,6 +204,7 @@ fn is_physical(data_type: &DataType) -> bool {
         DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| is_physical(f.data_type())),
         DataType::Null | DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 => true,
         DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) => true,
+        DataType::Interval(unit) => *unit == IntervalUnit::MonthDayNano,
         other => other.is_primitive(),
     }
 }

@@ -1,12 +1,12 @@
 //! Row bytes: which values are equal, how rows come back, and hashes that never change.
 
-use arrow::array::{BooleanArray, Float64Array, Int64Array, ListArray, StringArray};
-use arrow::datatypes::{Field, Fields, Int64Type};
+use arrow::array::{BooleanArray, Float64Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray};
+use arrow::datatypes::{Field, Fields, Int64Type, IntervalMonthDayNano};
 
 use super::*;
 
 fn codec(columns: &[ArrayRef]) -> RowCodec {
-    RowCodec::new(columns.iter().map(|c| c.data_type().clone()).collect()).expect("supported types")
+    RowCodec::new(columns.iter().map(|c| c.data_type().clone()).collect(), columns.len()).expect("supported types")
 }
 
 fn encoded(columns: &[ArrayRef]) -> Vec<Vec<u8>> {
@@ -56,7 +56,7 @@ fn rows_come_back() {
 
 #[test]
 fn no_columns_are_rows_of_no_bytes() {
-    let codec = RowCodec::new(vec![]).expect("no type is unsupported");
+    let codec = RowCodec::new(vec![], 0).expect("no type is unsupported");
     let rows = codec.encode(&[], 3);
     assert_eq!((rows.len(), rows.row(2), codec.width()), (3, &[][..], Some(0)));
     assert!(codec.decode([&[][..]; 3]).is_empty());
@@ -65,7 +65,7 @@ fn no_columns_are_rows_of_no_bytes() {
 #[test]
 fn widths_are_those_of_the_rows() {
     let types = vec![DataType::Int64, DataType::Boolean, DataType::Decimal128(10, 2), DataType::Float32];
-    let codec = RowCodec::new(types.clone()).expect("supported types");
+    let codec = RowCodec::new(types.clone(), 0).expect("supported types");
     let nulls: Vec<ArrayRef> = types.iter().map(|t| new_null_array(t, 1)).collect();
     assert_eq!(codec.width(), Some(codec.encode(&nulls, 1).row(0).len()));
 }
@@ -74,7 +74,7 @@ fn widths_are_those_of_the_rows() {
 fn second_physical_types_are_refused() {
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     for data_type in [DataType::Utf8View, DataType::BinaryView, dictionary] {
-        assert!(RowCodec::new(vec![data_type]).is_err());
+        assert!(RowCodec::new(vec![data_type], 0).is_err());
     }
 }
 
@@ -95,4 +95,27 @@ fn the_hash_spreads_counters_evenly() {
         low[(hash & 15) as usize] += 1;
     }
     assert!(high.iter().chain(&low).all(|n| (800..1200).contains(n)), "{high:?} {low:?}");
+}
+
+fn intervals(values: &[(i32, i32, i64)]) -> ArrayRef {
+    const HOUR: i64 = 3_600_000_000_000;
+    let interval = |(months, days, hours): &(i32, i32, i64)| IntervalMonthDayNano::new(*months, *days, hours * HOUR);
+    Arc::new(IntervalMonthDayNanoArray::from(values.iter().map(interval).collect::<Vec<_>>()))
+}
+
+#[test]
+fn keys_of_equally_long_intervals_are_equal() {
+    let one_month = encoded(&[intervals(&[(1, 0, 0), (0, 30, 0), (0, 29, 24), (2, -30, 0)])]);
+    assert!(one_month.iter().all(|bytes| *bytes == one_month[0]));
+    let ascending = encoded(&[intervals(&[(-1, 0, 0), (0, -1, 1), (0, 0, 0), (0, 0, 36), (1, 0, 0), (0, 31, 0)])]);
+    assert!(ascending.is_sorted() && ascending.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+#[test]
+fn an_interval_that_is_no_key_comes_back_as_it_was() {
+    let interval = intervals(&[(0, 30, 0)]);
+    let types = vec![interval.data_type().clone(); 2];
+    let codec = RowCodec::new(types, 1).expect("supported types");
+    let rows = codec.encode(&[Arc::clone(&interval), Arc::clone(&interval)], 1);
+    assert_eq!(codec.decode([rows.row(0)]), [intervals(&[(1, 0, 0)]), interval]);
 }

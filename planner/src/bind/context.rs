@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result, TableReference, plan_err};
+use datafusion::common::{DFSchema, Result, TableReference, internal_err, plan_err};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr, RelationPlanner, TypePlanner,
@@ -136,26 +136,60 @@ impl TypePlanner for SqlTypes {
 struct OperatorPlanner;
 
 impl ExprPlanner for OperatorPlanner {
-    /// A date plus or minus an interval is a timestamp.
+    /// `^` is power; a date plus or minus an interval is a timestamp, and plus a number of days a date.
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        use ast::BinaryOperator::{Minus, Plus};
+        use ast::BinaryOperator::{Minus, PGExp, Plus};
+        if expr.op == PGExp {
+            let RawBinaryExpr { left, right, .. } = expr;
+            return Ok(PlannerResult::Planned(called("power", vec![left, right])?));
+        }
         if !matches!(expr.op, Plus | Minus) {
             return Ok(PlannerResult::Original(expr));
         }
         let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(expr));
         };
-        let timestamp = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
         let RawBinaryExpr { op, left: l, right: r } = expr;
         let (l, r) = match (&left, &right) {
-            (DataType::Date32, DataType::Interval(_)) => (cast(l, timestamp), r),
-            (DataType::Interval(_), DataType::Date32) if op == Plus => (l, cast(r, timestamp)),
+            (DataType::Date32, days) if days.is_integer() => {
+                let days = cast(r, DataType::Int64);
+                let days = if op == Plus { days } else { Expr::Negative(Box::new(days)) };
+                return Ok(PlannerResult::Planned(called("add_days", vec![l, days])?));
+            }
+            (days, DataType::Date32) if days.is_integer() && op == Plus => {
+                return Ok(PlannerResult::Planned(called("add_days", vec![r, cast(l, DataType::Int64)])?));
+            }
+            (time, DataType::Interval(_) | DataType::Duration(_)) => (shiftable(l, time), r),
+            (DataType::Interval(_) | DataType::Duration(_), time) if op == Plus => (l, shiftable(r, time)),
             _ => (l, r),
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }))
     }
 
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(called("date_part", args)?))
+    }
+
     fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         Ok(PlannerResult::Original(expr))
+    }
+}
+
+/// A call of one of our functions.
+fn called(name: &str, args: Vec<Expr>) -> Result<Expr> {
+    match function::registry().scalar(name) {
+        Some(function) => Ok(function.call(args)),
+        None => internal_err!("there is no function {name}"),
+    }
+}
+
+/// A time that an interval is added to: a date or a coarse timestamp, to which microseconds would be lost, is cast.
+fn shiftable(expr: Expr, data_type: &DataType) -> Expr {
+    match data_type {
+        DataType::Date32 => cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None)),
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {
+            cast(expr, DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+        }
+        _ => expr,
     }
 }

@@ -9,6 +9,7 @@ mod names;
 mod params;
 mod place;
 mod semantics;
+mod operator;
 mod set_operation;
 
 use std::fmt;
@@ -88,6 +89,7 @@ fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 /// Turns a resolved query into a plan.
 fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValue]) -> Result<LogicalPlan, PlanError> {
     set_operation::set_apart(&mut query)?;
+    operator::write_as_calls(&mut query);
     let context = Context::new(catalog);
     let options = ParserOptions::from(&context.options().sql_parser);
     let types = values.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect();

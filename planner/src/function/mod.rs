@@ -3,8 +3,12 @@
 mod aggregate;
 mod mark;
 mod moment;
+mod number;
+mod own;
 mod rank;
 mod size;
+mod time;
+mod time_text;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -17,6 +21,34 @@ pub(crate) use mark::{divisor, is_divisor, may_be_null, without_may_be_null};
 
 /// Functions of DataFusion left out: those that answer about DataFusion itself, or make types that we do not have.
 const LEFT_OUT: &[&str] = &["arrow_cast", "arrow_try_cast", "arrow_metadata", "arrow_typeof", "version"];
+
+/// The scalar functions that are ours, in place of DataFusion's of the same names or beside them.
+const OURS: &[&own::Definition] = &[
+    &number::ABS,
+    &number::CEIL,
+    &number::FLOOR,
+    &number::GREATEST,
+    &number::LEAST,
+    &number::NULLIF,
+    &number::POWER,
+    &number::ROUND,
+    &number::SIGN,
+    &number::TRUNC,
+    &number::XOR,
+    &time::ADD_DAYS,
+    &time::DATE_BIN,
+    &time::DATE_PART,
+    &time::DATE_TRUNC,
+    &time::MAKE_DATE,
+    &time::TIMEZONE,
+    &time_text::TO_CHAR,
+    &time_text::TO_TIMESTAMP,
+    &time_text::TO_TIMESTAMP_MICROS,
+    &time_text::TO_TIMESTAMP_MILLIS,
+    &time_text::TO_TIMESTAMP_NANOS,
+    &time_text::TO_TIMESTAMP_SECONDS,
+    &time_text::TO_UNIXTIME,
+];
 
 /// All functions by name and alias.
 pub struct Registry {
@@ -38,6 +70,9 @@ impl Registry {
             if !LEFT_OUT.contains(&function.name()) {
                 registry.add_scalar(size::checked(moment::in_microseconds(function)));
             }
+        }
+        for definition in OURS {
+            registry.add_scalar(own::function(definition));
         }
         for function in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(function);

@@ -9,12 +9,13 @@ use arrow::compute::kernels::cmp::eq;
 use arrow::compute::kernels::numeric::{neg, rem};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{nullif, or, prep_null_mask_filter};
-use arrow::datatypes::{DataType, Decimal128Type, Schema};
+use arrow::datatypes::{DataType, Decimal128Type, IntervalUnit, Schema};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
+use super::time::{Direction, shifted};
 use crate::function::is_divisor;
 
 /// One of `+ - * / %`.
@@ -54,6 +55,25 @@ impl Arithmetic {
             .with_fail_on_overflow(true)
             .evaluate(&batch)?
             .into_array(rows)
+    }
+
+    /// A timestamp and an interval, if it is of these.
+    fn shift(&self, batch: &RecordBatch) -> Result<Option<ArrayRef>> {
+        let direction = match self.inner.op() {
+            Operator::Plus => Direction::Later,
+            Operator::Minus => Direction::Earlier,
+            _ => return Ok(None),
+        };
+        let schema = batch.schema_ref();
+        let (left, right) = (self.inner.left(), self.inner.right());
+        let (time, by) = match (left.data_type(schema)?, right.data_type(schema)?) {
+            (DataType::Timestamp(..), DataType::Interval(IntervalUnit::MonthDayNano)) => (left, right),
+            (DataType::Interval(IntervalUnit::MonthDayNano), DataType::Timestamp(..)) => (right, left),
+            _ => return Ok(None),
+        };
+        let rows = batch.num_rows();
+        let (time, by) = (time.evaluate(batch)?.into_array(rows)?, by.evaluate(batch)?.into_array(rows)?);
+        shifted(&time, &by, direction).map(Some)
     }
 
     fn divide(&self, batch: &RecordBatch) -> Result<ArrayRef> {
@@ -144,6 +164,9 @@ impl PhysicalExpr for Arithmetic {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         if self.divides() {
             return Ok(ColumnarValue::Array(checked_digits(self.divide(batch)?)?));
+        }
+        if let Some(times) = self.shift(batch)? {
+            return Ok(ColumnarValue::Array(times));
         }
         match self.inner.evaluate(batch)? {
             ColumnarValue::Array(values) => Ok(ColumnarValue::Array(checked_digits(values)?)),

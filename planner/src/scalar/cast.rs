@@ -12,11 +12,12 @@ use arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::FormatOptions;
 use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::time;
 use crate::statement::type_name;
 
 /// What becomes of a value that the type cannot hold.
@@ -114,7 +115,8 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
             cast.to_integer(values.as_primitive::<Decimal128Type>(), |value| Some(rounded_quotient(value, unit)))
         }
         (Utf8, to) if to.is_integer() => cast.text_to_integer(values.as_string::<i32>()),
-        (Utf8, Float32 | Float64 | Decimal128(..) | DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)) => {
+        (from, to) if time::casts(from, to) => time::cast(values, to, on_failure),
+        (Utf8, Float32 | Float64 | Decimal128(..) | DataType::Boolean) => {
             let trimmed: StringArray = values.as_string::<i32>().iter().map(|text| text.map(str::trim)).collect();
             cast.by_arrow(&(Arc::new(trimmed) as ArrayRef))
         }
@@ -125,7 +127,6 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
         (Float32, Utf8) => Ok(printed(
             values.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| float_text(f64::from(v), &format!("{v:e}")))),
         )),
-        (DataType::Timestamp(..) | DataType::Time64(_) | DataType::Time32(_), Utf8) => time_text(values),
         _ => cast.by_arrow(values),
     }
 }
@@ -287,28 +288,4 @@ fn plain_text(mantissa: &str, exponent: i32) -> String {
         return format!("{sign}{digits}{}.0", "0".repeat(point - digits.len()));
     }
     format!("{sign}{}.{}", &digits[..point], &digits[point..])
-}
-
-/// `2024-01-01 12:00:00[.fraction][+00]`, the fraction without trailing zeros.
-fn time_text(values: &ArrayRef) -> Result<ArrayRef> {
-    let options = FormatOptions::default()
-        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f+00"))
-        .with_time_format(Some("%H:%M:%S%.f"));
-    let formatter = ArrayFormatter::try_new(values.as_ref(), &options)?;
-    let mut texts = Vec::with_capacity(values.len());
-    for row in 0..values.len() {
-        texts.push(if values.is_null(row) {
-            None
-        } else {
-            Some(trimmed_fraction(&formatter.value(row).try_to_string()?))
-        });
-    }
-    Ok(printed(texts.into_iter()))
-}
-
-fn trimmed_fraction(text: &str) -> String {
-    let (body, zone) = text.strip_suffix("+00").map_or((text, ""), |body| (body, "+00"));
-    let body = if body.contains('.') { body.trim_end_matches('0').trim_end_matches('.') } else { body };
-    format!("{body}{zone}")
 }

@@ -1,6 +1,6 @@
-//! Comparisons for which -0.0 and 0.0 are one number, and all NaNs are; Arrow's tell them apart.
+//! Comparisons for which -0.0 and 0.0 are one number, all NaNs are, and a month is 30 days; Arrow's tell them apart.
 //!
-//! So `=` and the rest, IN, CASE with an operand, and NULLIF agree with grouping and joining on each other.
+//! So `=` and the rest, IN, and CASE with an operand agree with grouping and joining on each other.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
+use laminardb_dataflow::interval;
 
 /// The comparison `binary`.
 pub(super) fn binary(binary: &BinaryExpr) -> BinaryExpr {
@@ -44,17 +44,11 @@ pub(super) fn case(case: &CaseExpr) -> Option<Result<Arc<dyn PhysicalExpr>>> {
     Some(compared.map(|case| Arc::new(case) as Arc<dyn PhysicalExpr>))
 }
 
-/// NULLIF: its arguments are compared as by `=`.
-pub(super) fn null_if(function: &Arc<dyn PhysicalExpr>, call: &ScalarFunctionExpr) -> Result<Arc<dyn PhysicalExpr>> {
-    Arc::clone(function).with_new_children(call.args().iter().map(operand).collect())
-}
-
 /// `arg` as a comparison sees it; a literal stays one, because DataFusion treats these apart.
 fn operand(arg: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     match literal(arg) {
-        Some(value) if value.data_type().is_floating() => Arc::new(Literal::new(one_scalar(value.clone()))),
-        Some(_) => Arc::clone(arg),
-        None => Arc::new(OneFloat { arg: Arc::clone(arg) }),
+        Some(value) => Arc::new(Literal::new(compared_scalar(value.clone()))),
+        None => Arc::new(Compared { arg: Arc::clone(arg) }),
     }
 }
 
@@ -62,20 +56,20 @@ fn literal(arg: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
     arg.downcast_ref::<Literal>().map(Literal::value)
 }
 
-/// Its operand, with 0.0 in place of -0.0 and one NaN in place of any.
+/// Its operand, with 0.0 in place of -0.0, one NaN in place of any, and one interval in place of all of its length.
 #[derive(Debug, Eq)]
-struct OneFloat {
+struct Compared {
     arg: Arc<dyn PhysicalExpr>,
 }
 
 // Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for OneFloat {
+impl PartialEq for Compared {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg)
     }
 }
 
-impl Hash for OneFloat {
+impl Hash for Compared {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.arg.hash(state);
     }
@@ -90,30 +84,41 @@ fn one_f32(x: f32) -> f32 {
     if x.is_nan() { f32::NAN } else { x + 0.0 }
 }
 
-/// The values as comparisons, keys and groups see them: 0.0 for -0.0, one NaN for all.
-pub fn one_number(values: &ArrayRef) -> ArrayRef {
+/// The values as comparisons and orders see them: 0.0 for -0.0, one NaN for all, one interval of each length.
+pub fn compared(values: &ArrayRef) -> ArrayRef {
     match values.data_type() {
         DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_f64)),
         DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one_f32)),
-        _ => Arc::clone(values),
+        _ => interval::map(values, interval::ordered),
     }
 }
 
-fn one_scalar(value: ScalarValue) -> ScalarValue {
+/// The values as keys of groups are shown: equal where those that are compared are.
+pub fn grouped(values: &ArrayRef) -> ArrayRef {
+    match values.data_type() {
+        DataType::Float64 | DataType::Float32 => compared(values),
+        _ => interval::map(values, interval::plain),
+    }
+}
+
+fn compared_scalar(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float64(Some(x)) => ScalarValue::from(one_f64(x)),
         ScalarValue::Float32(Some(x)) => ScalarValue::from(one_f32(x)),
+        ScalarValue::IntervalMonthDayNano(Some(value)) => {
+            ScalarValue::IntervalMonthDayNano(Some(interval::ordered(value)))
+        }
         other => other,
     }
 }
 
-impl fmt::Display for OneFloat {
+impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.arg)
     }
 }
 
-impl PhysicalExpr for OneFloat {
+impl PhysicalExpr for Compared {
     fn data_type(&self, schema: &Schema) -> Result<DataType> {
         self.arg.data_type(schema)
     }
@@ -124,8 +129,8 @@ impl PhysicalExpr for OneFloat {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         Ok(match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => ColumnarValue::Array(one_number(&values)),
-            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(one_scalar(value)),
+            ColumnarValue::Array(values) => ColumnarValue::Array(compared(&values)),
+            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(compared_scalar(value)),
         })
     }
 
@@ -134,7 +139,7 @@ impl PhysicalExpr for OneFloat {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(OneFloat { arg: Arc::clone(&children[0]) }))
+        Ok(Arc::new(Compared { arg: Arc::clone(&children[0]) }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

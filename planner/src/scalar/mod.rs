@@ -9,6 +9,7 @@ mod comparison;
 mod logic;
 mod proof;
 mod text;
+mod time;
 
 use std::sync::Arc;
 
@@ -27,15 +28,15 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physica
 use laminardb_dataflow::{Evaluated, RowError, Scalar};
 
 use self::arithmetic::{Arithmetic, Negate};
-use self::cast::{Cast, OnFailure};
+use self::cast::Cast;
 use self::logic::{Coalesce, Logic};
 use crate::bind::config_options;
 use crate::error::{PlanError, bare_message};
 use crate::panics;
 
 pub(crate) use arithmetic::without_zeros;
-pub use cast::cast_array;
-pub use comparison::one_number;
+pub use cast::{OnFailure, cast_array};
+pub use comparison::{compared, grouped};
 
 /// Compiles a bound expression over the columns of `schema`, by position. Refuses one that computes another type than it
 /// says.
@@ -69,11 +70,6 @@ fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn Physical
     }
     if let Some(case) = expr.downcast_ref::<CaseExpr>() {
         return comparison::case(case);
-    }
-    if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>()
-        && function.fun().name() == "nullif"
-    {
-        return Some(comparison::null_if(expr, function));
     }
     arithmetic_node(expr).map(Ok)
 }

@@ -2,10 +2,30 @@
 
 use std::any::TypeId;
 
-use sqlparser::ast::Expr;
-use sqlparser::dialect::{Dialect, DuckDbDialect};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
+use sqlparser::dialect::{Dialect, DuckDbDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+/// How tight a power binds: tighter than a product, at 40.
+const POWER: u8 = 43;
+
+/// How tight AT TIME ZONE binds.
+const AT_TIME_ZONE: u8 = 45;
+
+/// How tight a sign binds: looser than a cast by `::`, at 50.
+const SIGN: u8 = 46;
+
+/// How many tokens `^` or `**` are, if they are next.
+fn is_power(parser: &Parser) -> Option<usize> {
+    let next = |nth| parser.peek_nth_token_ref(nth).token.clone();
+    match next(0) {
+        Token::Caret => Some(1),
+        Token::Mul if next(1) == Token::Mul => Some(2),
+        _ => None,
+    }
+}
 
 /// DuckDB's dialect without trailing commas and FROM-first, with string escapes of PostgreSQL.
 #[derive(Debug, Default, Clone, Copy)]
@@ -96,8 +116,42 @@ impl Dialect for LaminarDialect {
         true
     }
 
+    /// As in PostgreSQL and DuckDB a power binds tighter than a product, a sign tighter than a power, and AT TIME ZONE
+    /// tighter than all operators between two.
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        match precedence {
+            Precedence::AtTz => AT_TIME_ZONE,
+            other => DuckDbDialect {}.prec_value(other),
+        }
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        is_power(parser).map(|_| Ok(POWER))
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let op = match parser.peek_token_ref().token {
+            Token::Minus => UnaryOperator::Minus,
+            Token::Plus => UnaryOperator::Plus,
+            _ => return None,
+        };
+        parser.advance_token();
+        let operand = parser.parse_subexpr(SIGN);
+        Some(operand.map(|expr| Expr::UnaryOp { op, expr: Box::new(expr) }))
+    }
+
     /// The parser's own reading takes all that follows IS DISTINCT FROM, `AND` and `OR` too, for its right side.
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if let Some(tokens) = is_power(parser) {
+            (0..tokens).for_each(|_| parser.advance_token());
+            let right = parser.parse_subexpr(precedence);
+            let power = |right| Expr::BinaryOp {
+                left: Box::new(expr.clone()),
+                op: BinaryOperator::PGExp,
+                right: Box::new(right),
+            };
+            return Some(right.map(power));
+        }
         let make = if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
             Expr::IsDistinctFrom
         } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
-    Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+    Int64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
-use arrow::datatypes::{DataType, TimeUnit, i256};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, i256};
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
 
 use super::cases;
 use crate::accumulator::{Retractions, for_aggregate};
+use crate::interval;
 use crate::plan::AggregateFunction as F;
 use crate::update::PerRow;
 
@@ -79,6 +80,15 @@ fn values(data_type: &DataType, seeds: &[Option<u8>]) -> ArrayRef {
             Arc::new(seeds.map(|s| s.map(|s| "ab\0".repeat(usize::from(s % 20)))).collect::<StringArray>())
         }
         DataType::Date32 => Arc::new(seeds.map(|s| s.map(|s| i32::from(s % 16) - 8)).collect::<Date32Array>()),
+        DataType::Interval(_) => {
+            let interval = |s: u8| match s % 8 {
+                0 => IntervalMonthDayNano::new(1, 0, 0),
+                1 => IntervalMonthDayNano::new(0, 30, 0),
+                2 => IntervalMonthDayNano::new(i32::MAX, i32::MAX, i64::MAX),
+                s => IntervalMonthDayNano::new(0, i32::from(s) - 5, i64::from(s) << 46),
+            };
+            Arc::new(IntervalMonthDayNanoArray::from(seeds.map(|s| s.map(interval)).collect::<Vec<_>>()))
+        }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             let array = seeds.map(|s| s.map(|s| i64::from(s % 16) - 8)).collect::<TimestampMicrosecondArray>();
             Arc::new(array.with_data_type(data_type.clone()))
@@ -98,6 +108,7 @@ struct Aggregate {
 fn aggregates() -> Vec<Aggregate> {
     use DataType::{Boolean, Date32, Decimal128, Float32, Float64, Int16, Int64, UInt64, Utf8};
     let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
     let decimal = Decimal128(10, 2);
     let wide = Decimal128(38, 3);
     let mut all = vec![Aggregate { function: F::Count, argument: None, distinct: false, data_type: Int64 }];
@@ -106,7 +117,7 @@ fn aggregates() -> Vec<Aggregate> {
             let (argument, data_type) = (Some(argument.clone()), data_type.clone());
             all.push(Aggregate { function, argument, distinct, data_type });
         };
-        for argument in [&Int64, &Float64, &Utf8, &Boolean, &wide, &timestamp] {
+        for argument in [&Int64, &Float64, &Utf8, &Boolean, &wide, &timestamp, &interval] {
             push(F::Count, argument, &Int64);
         }
         push(F::Count, &Int16, &UInt64);
@@ -137,9 +148,8 @@ fn aggregates() -> Vec<Aggregate> {
                 push(function, argument, &Float64);
             }
         }
-        for argument in
-            [&Int16, &Int64, &UInt64, &Float32, &Float64, &decimal, &wide, &Boolean, &Utf8, &Date32, &timestamp]
-        {
+        let narrow = [&Int16, &Int64, &UInt64, &Float32, &Float64, &decimal, &wide, &Boolean];
+        for argument in narrow.into_iter().chain([&Utf8, &Date32, &timestamp, &interval]) {
             push(F::Min, argument, argument);
             push(F::Max, argument, argument);
         }
@@ -192,6 +202,7 @@ fn whole_of(value: &ArrayRef) -> i128 {
         DataType::Date32 => i128::from(value.as_primitive::<t::Date32Type>().value(0)),
         DataType::Timestamp(..) => i128::from(value.as_primitive::<t::TimestampMicrosecondType>().value(0)),
         DataType::Decimal128(..) => value.as_primitive::<t::Decimal128Type>().value(0),
+        DataType::Interval(_) => interval::length(value.as_primitive::<t::IntervalMonthDayNanoType>().value(0)),
         _ => i128::from(value.as_primitive::<t::Int64Type>().value(0)),
     }
 }
@@ -396,6 +407,7 @@ fn text(values: &ArrayRef, row: usize) -> String {
         DataType::Float64 | DataType::Float32 => {
             format!("{:?}", float_of(&values.slice(row, 1)))
         }
+        DataType::Interval(_) => whole_of(&values.slice(row, 1)).to_string(),
         _ => array_value_to_string(values, row).expect("a value of a plain type"),
     }
 }

@@ -86,7 +86,7 @@ impl TopKState {
             monotonic: plan.monotonic,
             groups: Groups::new(KeyCodec::new(schema, &plan.group)?),
             order,
-            codec: RowCodec::ordered(types, options)?,
+            codec: RowCodec::ordered(types, options, plan.order.len())?,
             ordered: Vec::new(),
             marks: Vec::new(),
             touched: Vec::new(),

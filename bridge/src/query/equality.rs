@@ -1,8 +1,10 @@
-//! Orders, join keys and groups in which -0.0 is 0.0 and all NaNs are one; DataFusion's go by the bits.
+//! Orders, join keys and groups in which -0.0 is 0.0, all NaNs are one and a month is 30 days; DataFusion's go by bits.
 
+use std::hash::{Hash, Hasher};
 use std::mem::take;
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, plan_err};
@@ -10,16 +12,17 @@ use datafusion::logical_expr::{
     Aggregate, ColumnarValue, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use laminardb_planner::scalar::one_number;
+use laminardb_dataflow::interval::has_intervals;
+use laminardb_planner::scalar::{compared, grouped};
 
-/// Makes the keys of type DOUBLE and REAL by which `node` compares rows one number each.
-pub(super) fn compare_one_number(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+/// Makes keys by which `node` compares rows equal where SQL says they are.
+pub(super) fn compare_as_sql(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match node {
         LogicalPlan::Sort(mut sort) => {
             let schema = Arc::clone(sort.input.schema());
             let mut changed = false;
             for key in &mut sort.expr {
-                changed |= make_one(&mut key.expr, &schema)?;
+                changed |= make_compared(&mut key.expr, &schema)?;
             }
             Ok(transformed(LogicalPlan::Sort(sort), changed))
         }
@@ -27,7 +30,7 @@ pub(super) fn compare_one_number(node: LogicalPlan) -> Result<Transformed<Logica
             let changed = make_keys_one(&mut join)?;
             Ok(transformed(LogicalPlan::Join(join), changed))
         }
-        LogicalPlan::Aggregate(aggregate) => group_by_one_number(aggregate),
+        LogicalPlan::Aggregate(aggregate) => group_as_sql(aggregate),
         other => Ok(Transformed::no(other)),
     }
 }
@@ -36,30 +39,36 @@ fn transformed(plan: LogicalPlan, changed: bool) -> Transformed<LogicalPlan> {
     if changed { Transformed::yes(plan) } else { Transformed::no(plan) }
 }
 
-/// Makes `expr` one number if it is a float; whether it is.
-pub(super) fn make_one(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
-    let is_float = is_float(expr, schema)?;
-    if is_float {
-        *expr = ONE_FLOAT.call(vec![take(expr)]);
-    }
-    Ok(is_float)
+/// Makes `expr` one value of all that are equal, in their order, if its bits are not that; whether they are not.
+pub(super) fn make_compared(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
+    make(&COMPARED, expr, schema)
 }
 
-fn is_float(expr: &Expr, schema: &DFSchema) -> Result<bool> {
-    Ok(matches!(expr.get_type(schema)?, DataType::Float32 | DataType::Float64))
+/// Makes `expr` one value of all that are equal, as it is shown, if its bits are not that; whether they are not.
+fn make_grouped(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
+    make(&GROUPED, expr, schema)
+}
+
+fn make(function: &ScalarUDF, expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
+    let data_type = expr.get_type(schema)?;
+    let is_made = data_type.is_floating() || has_intervals(&data_type);
+    if is_made {
+        *expr = function.call(vec![take(expr)]);
+    }
+    Ok(is_made)
 }
 
 fn make_keys_one(join: &mut Join) -> Result<bool> {
     let mut changed = false;
     for (left, right) in &mut join.on {
-        changed |= make_one(left, join.left.schema())?;
-        changed |= make_one(right, join.right.schema())?;
+        changed |= make_compared(left, join.left.schema())?;
+        changed |= make_compared(right, join.right.schema())?;
     }
     Ok(changed)
 }
 
-/// Columns that are grouped by become one number below the aggregate, expressions in their place.
-fn group_by_one_number(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
+/// Columns that are grouped by become one value below the aggregate, expressions in their place.
+fn group_as_sql(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let schema = Arc::clone(aggregate.input.schema());
     let mut grouped: Vec<Column> = Vec::new();
     let mut changed = false;
@@ -69,7 +78,7 @@ fn group_by_one_number(mut aggregate: Aggregate) -> Result<Transformed<LogicalPl
             Expr::Column(column) => grouped.push(column.clone()),
             other => {
                 let (relation, name) = other.qualified_name();
-                if make_one(other, &schema)? {
+                if make_grouped(other, &schema)? {
                     *other = take(other).alias_qualified(relation, name);
                     changed = true;
                 }
@@ -79,7 +88,7 @@ fn group_by_one_number(mut aggregate: Aggregate) -> Result<Transformed<LogicalPl
     let mut columns = Vec::with_capacity(schema.fields().len());
     for column in schema.columns() {
         let mut expr = Expr::Column(column.clone());
-        if grouped.contains(&column) && make_one(&mut expr, &schema)? {
+        if grouped.contains(&column) && make_grouped(&mut expr, &schema)? {
             expr = expr.alias_qualified(column.relation, column.name);
             changed = true;
         }
@@ -93,20 +102,42 @@ fn group_by_one_number(mut aggregate: Aggregate) -> Result<Transformed<LogicalPl
     Ok(Transformed::yes(LogicalPlan::Aggregate(plan)))
 }
 
-static ONE_FLOAT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    let signature = Signature::any(1, Volatility::Immutable);
-    Arc::new(ScalarUDF::new_from_impl(OneFloat { signature }))
-});
+static COMPARED: LazyLock<ScalarUDF> = LazyLock::new(|| OneValue::function("compared", compared));
+static GROUPED: LazyLock<ScalarUDF> = LazyLock::new(|| OneValue::function("grouped", grouped));
 
-/// Its argument with 0.0 for -0.0 and one NaN for all. Not registered: no query can call it.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct OneFloat {
+/// One value for all that are equal to its argument. Not registered: no query can call it.
+#[derive(Debug)]
+struct OneValue {
+    name: &'static str,
     signature: Signature,
+    values: fn(&ArrayRef) -> ArrayRef,
 }
 
-impl ScalarUDFImpl for OneFloat {
+impl OneValue {
+    fn function(name: &'static str, values: fn(&ArrayRef) -> ArrayRef) -> ScalarUDF {
+        let signature = Signature::any(1, Volatility::Immutable);
+        ScalarUDF::new_from_impl(OneValue { name, signature, values })
+    }
+}
+
+// Written out because functions have no equality; names are unique.
+impl PartialEq for OneValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for OneValue {}
+
+impl Hash for OneValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for OneValue {
     fn name(&self) -> &str {
-        "one_float"
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -119,6 +150,6 @@ impl ScalarUDFImpl for OneFloat {
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args.swap_remove(0).into_array(args.number_rows)?;
-        Ok(ColumnarValue::Array(one_number(&values)))
+        Ok(ColumnarValue::Array((self.values)(&values)))
     }
 }

@@ -1,0 +1,85 @@
+//! Operators that are calls of our functions, written as such before DataFusion plans them.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, Query, UnaryOperator, Value, VisitMut, VisitorMut,
+};
+
+/// Writes `x AT TIME ZONE z` as `timezone(z, x)`, `mod(x, y)` as `x % y`, and `+NULL` as NULL, at any depth.
+pub(super) fn write_as_calls(query: &mut Query) {
+    let visited = VisitMut::visit(query, &mut Operators);
+    debug_assert!(visited.is_continue(), "the visitor does not end early");
+}
+
+struct Operators;
+
+impl VisitorMut for Operators {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(written) = written(expr) {
+            *expr = written;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn written(expr: &mut Expr) -> Option<Expr> {
+    match expr {
+        Expr::AtTimeZone { timestamp, time_zone } => Some(call("timezone", [taken(time_zone), taken(timestamp)])),
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr } if is_null(expr) => Some(taken(expr)),
+        Expr::Function(function) => {
+            let [dividend, divisor] = plain_arguments(function, "mod")?;
+            let (left, right) = (Box::new(dividend), Box::new(divisor));
+            Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right })))
+        }
+        _ => None,
+    }
+}
+
+fn taken(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_null(inner),
+        Expr::Value(value) => value.value == Value::Null,
+        _ => false,
+    }
+}
+
+/// The two arguments of a call of `name` that has nothing else.
+fn plain_arguments(function: &Function, name: &str) -> Option<[Expr; 2]> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let is_plain = list.duplicate_treatment.is_none()
+        && list.clauses.is_empty()
+        && function.over.is_none()
+        && function.filter.is_none()
+        && function.null_treatment.is_none()
+        && function.within_group.is_empty();
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(left)), FunctionArg::Unnamed(FunctionArgExpr::Expr(right))]
+            if is_plain && function.name.to_string().eq_ignore_ascii_case(name) =>
+        {
+            Some([left.clone(), right.clone()])
+        }
+        _ => None,
+    }
+}
+
+fn call<const N: usize>(name: &str, arguments: [Expr; N]) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(Ident::new(name)),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
