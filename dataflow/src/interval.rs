@@ -70,10 +70,7 @@ pub fn map(values: &ArrayRef, each: fn(IntervalMonthDayNano) -> IntervalMonthDay
     }
 }
 
-fn map_list<O: OffsetSizeTrait>(
-    values: &ArrayRef,
-    each: fn(IntervalMonthDayNano) -> IntervalMonthDayNano,
-) -> ArrayRef {
+fn map_list<O: OffsetSizeTrait>(values: &ArrayRef, each: fn(IntervalMonthDayNano) -> IntervalMonthDayNano) -> ArrayRef {
     let (field, offsets, items, nulls) = values.as_list::<O>().clone().into_parts();
     Arc::new(GenericListArray::<O>::new(field, offsets, map(&items, each), nulls))
 }
@@ -87,10 +84,8 @@ mod tests {
     fn interval() -> impl Strategy<Value = IntervalMonthDayNano> {
         let whole = |least: i64, most: i64| prop_oneof![Just(least), Just(most), -3..=3_i64, least..=most];
         let int = || whole(i32::MIN.into(), i32::MAX.into());
-        let nanoseconds = prop_oneof![
-            whole(i64::MIN, i64::MAX),
-            (-400..=400_i64).prop_map(|hours| hours * 3_600_000_000_000)
-        ];
+        let nanoseconds =
+            prop_oneof![whole(i64::MIN, i64::MAX), (-400..=400_i64).prop_map(|hours| hours * 3_600_000_000_000)];
         (int(), int(), nanoseconds)
             .prop_map(|(months, days, nanos)| IntervalMonthDayNano::new(months as i32, days as i32, nanos))
     }

@@ -4,12 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result, TableReference, internal_err, plan_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference, internal_err, plan_err};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr, RelationPlanner, TypePlanner,
 };
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, cast};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, cast, lit};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast;
 
@@ -136,12 +136,17 @@ impl TypePlanner for SqlTypes {
 struct OperatorPlanner;
 
 impl ExprPlanner for OperatorPlanner {
-    /// `^` is power; a date plus or minus an interval is a timestamp, and plus a number of days a date.
+    /// `^` is power, `~` looks for a regular expression; a date plus or minus an interval is a timestamp, and plus a number of days a date.
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         use ast::BinaryOperator::{Minus, PGExp, Plus};
         if expr.op == PGExp {
             let RawBinaryExpr { left, right, .. } = expr;
             return Ok(PlannerResult::Planned(called("power", vec![left, right])?));
+        }
+        if let Some((matches, flags)) = regular(&expr.op) {
+            let flags = flags.map(lit);
+            let found = called("regexp_like", [expr.left, expr.right].into_iter().chain(flags).collect())?;
+            return Ok(PlannerResult::Planned(if matches { found } else { Expr::Not(Box::new(found)) }));
         }
         if !matches!(expr.op, Plus | Minus) {
             return Ok(PlannerResult::Original(expr));
@@ -166,12 +171,28 @@ impl ExprPlanner for OperatorPlanner {
         Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }))
     }
 
-    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+    fn plan_extract(&self, mut args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        // A part in quotes has them here.
+        if let Some(Expr::Literal(ScalarValue::Utf8(Some(part)), _)) = args.first_mut() {
+            *part = part.trim_matches('\'').to_owned();
+        }
         Ok(PlannerResult::Planned(called("date_part", args)?))
     }
 
     fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         Ok(PlannerResult::Original(expr))
+    }
+}
+
+/// Whether a text has to match, and by which flags, if the operator is one of regular expressions.
+fn regular(op: &ast::BinaryOperator) -> Option<(bool, Option<&'static str>)> {
+    use ast::BinaryOperator as Op;
+    match op {
+        Op::PGRegexMatch => Some((true, None)),
+        Op::PGRegexNotMatch => Some((false, None)),
+        Op::PGRegexIMatch => Some((true, Some("i"))),
+        Op::PGRegexNotIMatch => Some((false, Some("i"))),
+        _ => None,
     }
 }
 

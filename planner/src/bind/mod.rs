@@ -6,10 +6,10 @@ mod dml;
 mod expansion;
 mod literal;
 mod names;
+mod operator;
 mod params;
 mod place;
 mod semantics;
-mod operator;
 mod set_operation;
 
 use std::fmt;

@@ -149,7 +149,9 @@ pub(crate) fn of_counts(counts: PrimitiveArray<Int64Type>, data_type: &DataType)
 pub(crate) fn micros(values: &ArrayRef) -> Result<PrimitiveArray<Int64Type>> {
     if let Some(days) = values.as_primitive_opt::<Date32Type>() {
         return days.try_unary(|days| {
-            i64::from(days).checked_mul(DAY).ok_or_else(|| exec_datafusion_err!("the date is out of range of TIMESTAMP"))
+            i64::from(days)
+                .checked_mul(DAY)
+                .ok_or_else(|| exec_datafusion_err!("the date is out of range of TIMESTAMP"))
         });
     }
     match counts(values) {

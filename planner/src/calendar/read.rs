@@ -113,7 +113,8 @@ impl<'a> Text<'a> {
         if !self.take(b':') {
             return None;
         }
-        let minute = self.number(1, 2)?;
+        // DuckDB takes nothing for no minutes.
+        let minute = if self.is_at_end() { 0 } else { self.number(1, 2)? };
         let (mut second, mut fraction) = (0, 0);
         if self.take(b':') {
             second = self.number(1, 2)?;

@@ -46,7 +46,8 @@ pub(crate) fn interval_text(interval: IntervalMonthDayNano) -> String {
     if nanoseconds != 0 || text.is_empty() {
         let sign = if nanoseconds < 0 { "-" } else { "" };
         // The least number has no positive one.
-        let (seconds, fraction) = (nanoseconds.unsigned_abs() / 1_000_000_000, nanoseconds.unsigned_abs() % 1_000_000_000);
+        let (seconds, fraction) =
+            (nanoseconds.unsigned_abs() / 1_000_000_000, nanoseconds.unsigned_abs() % 1_000_000_000);
         let whole = time_text(seconds.cast_signed(), TimeUnit::Second);
         let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:09}") };
         write!(text, "{sign}{whole}{}", fraction.trim_end_matches('0')).expect("writing to a string cannot fail");

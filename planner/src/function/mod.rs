@@ -5,6 +5,7 @@ mod mark;
 mod moment;
 mod number;
 mod own;
+mod pattern;
 mod rank;
 mod size;
 mod time;
@@ -33,8 +34,10 @@ const OURS: &[&own::Definition] = &[
     &number::POWER,
     &number::ROUND,
     &number::SIGN,
+    &number::SQRT,
     &number::TRUNC,
     &number::XOR,
+    &pattern::REGEXP_LIKE,
     &time::ADD_DAYS,
     &time::DATE_BIN,
     &time::DATE_PART,

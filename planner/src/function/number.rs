@@ -6,10 +6,10 @@ use arrow::array::{Array, ArrayRef, AsArray, Int8Array, PrimitiveArray};
 use arrow::compute::kernels::cmp::{eq, gt, lt};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{binary, is_null, or_kleene, prep_null_mask_filter};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
-use datafusion::common::{Result, exec_datafusion_err};
-use datafusion::functions::core::{greatest, least, nullif};
-use datafusion::logical_expr::{Operator, ScalarUDF};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
+use datafusion::logical_expr::Operator;
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::physical_expr_common::datum::compare_op_for_nested;
 
 use super::own::{Call, Definition};
@@ -78,7 +78,7 @@ pub(super) static ROUND: Definition = Definition {
     takes: number_and_places,
     gives: |call| Ok(with_places(call)),
     // Halves go away from zero.
-    values: |args, to| to_places(args, to, f64::round, |value, unit| value / unit + value % unit / (unit - unit / 2)),
+    values: |args, to| to_places(args, to, round_scaled, |value, unit| value / unit + value % unit / (unit - unit / 2)),
 };
 
 pub(super) static TRUNC: Definition = Definition {
@@ -86,7 +86,7 @@ pub(super) static TRUNC: Definition = Definition {
     aliases: &[],
     takes: number_and_places,
     gives: |call| Ok(with_places(call)),
-    values: |args, to| to_places(args, to, f64::trunc, |value, unit| value / unit),
+    values: |args, to| to_places(args, to, |value, unit| (value * unit).trunc(), |value, unit| value / unit),
 };
 
 pub(super) static POWER: Definition = Definition {
@@ -131,7 +131,7 @@ pub(super) static XOR: Definition = Definition {
 pub(super) static GREATEST: Definition = Definition {
     name: "greatest",
     aliases: &[],
-    takes: |types| common_type(&greatest(), types),
+    takes: common_type,
     gives: |call| Ok(call.types[0].clone()),
     values: |args, _| pick(args, |next, best| Ok(gt(next, best)?)),
 };
@@ -139,25 +139,40 @@ pub(super) static GREATEST: Definition = Definition {
 pub(super) static LEAST: Definition = Definition {
     name: "least",
     aliases: &[],
-    takes: |types| common_type(&least(), types),
+    takes: common_type,
     gives: |call| Ok(call.types[0].clone()),
     values: |args, _| pick(args, |next, best| Ok(lt(next, best)?)),
 };
 
+/// Its value is the first argument as it is: the arguments have one type only to be compared.
 pub(super) static NULLIF: Definition = Definition {
     name: "nullif",
     aliases: &[],
-    takes: |types| if types.len() == 2 { common_type(&nullif(), types) } else { None },
+    takes: |types| match types {
+        [left, right] => common_of_two(left, right).map(|_| types.to_vec()),
+        _ => None,
+    },
     gives: |call| Ok(call.types[0].clone()),
     values: |args, _| {
-        let (left, right) = (compared(&args[0]), compared(&args[1]));
-        let equal = if left.data_type().is_nested() {
-            compare_op_for_nested(Operator::Eq, &left, &right)?
-        } else {
-            eq(&left, &right)?
-        };
+        let common = common_of_two(args[0].data_type(), args[1].data_type());
+        let Some(common) = common else { return exec_err!("the arguments of nullif cannot be compared") };
+        if common.is_null() {
+            return Ok(Arc::clone(&args[0]));
+        }
+        let side = |arg: &ArrayRef| Ok::<_, DataFusionError>(compared(&cast_array(arg, &common, OnFailure::Error)?));
+        let (left, right) = (side(&args[0])?, side(&args[1])?);
+        let equal =
+            if common.is_nested() { compare_op_for_nested(Operator::Eq, &left, &right)? } else { eq(&left, &right)? };
         Ok(arrow::compute::nullif(&args[0], &equal)?)
     },
+};
+
+pub(super) static SQRT: Definition = Definition {
+    name: "sqrt",
+    aliases: &[],
+    takes: |types| one_number(types, |_| DataType::Float64),
+    gives: |_| Ok(DataType::Float64),
+    values: |args, _| Ok(floats(&args[0], f64::sqrt)),
 };
 
 /// The integer type that has the values of both.
@@ -182,8 +197,27 @@ fn common_integer(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
-fn common_type(function: &ScalarUDF, types: &[DataType]) -> Option<Vec<DataType>> {
-    if types.iter().all(|of| types[0] == *of) { Some(types.to_vec()) } else { function.coerce_types(types).ok() }
+/// One type for all arguments, if their values can be compared.
+fn common_type(types: &[DataType]) -> Option<Vec<DataType>> {
+    let (first, rest) = types.split_first()?;
+    let common = rest.iter().try_fold(first.clone(), |common, next| common_of_two(&common, next))?;
+    Some(vec![common; types.len()])
+}
+
+fn common_of_two(left: &DataType, right: &DataType) -> Option<DataType> {
+    match (left, right) {
+        _ if left == right => Some(left.clone()),
+        // Neither the digits nor the range of a DOUBLE fit a decimal.
+        (decimal, float) | (float, decimal) if decimal.is_decimal() && float.is_floating() => Some(DataType::Float64),
+        // A date is far beyond what nanoseconds reach.
+        (DataType::Date32, DataType::Timestamp(unit, zone)) | (DataType::Timestamp(unit, zone), DataType::Date32) => {
+            let unit = if *unit == TimeUnit::Nanosecond { TimeUnit::Microsecond } else { *unit };
+            Some(DataType::Timestamp(unit, zone.clone()))
+        }
+        (DataType::Duration(_), interval @ DataType::Interval(_))
+        | (interval @ DataType::Interval(_), DataType::Duration(_)) => Some(interval.clone()),
+        _ => comparison_coercion(left, right),
+    }
 }
 
 /// The best of the arguments that are not NULL, as comparisons see them.
@@ -198,7 +232,7 @@ fn pick(
         }
         // A NULL beside a value is not compared, and not the best.
         let better = or_kleene(&is_null(&best)?, &is_better(&compared(next), &compared(&best))?)?;
-        let better = prep_null_mask_filter(&better);
+        let better = if better.null_count() > 0 { prep_null_mask_filter(&better) } else { better };
         best = zip(&better, next, &best)?;
     }
     Ok(best)
@@ -295,7 +329,7 @@ fn whole_numbers(values: &ArrayRef, to: &DataType, each: fn(i128, i128) -> Optio
 fn to_places(
     args: &[ArrayRef],
     to: &DataType,
-    cut: fn(f64) -> f64,
+    cut: fn(f64, f64) -> f64,
     cut_digits: fn(i128, i128) -> i128,
 ) -> Result<ArrayRef> {
     let places = args.get(1).map(|places| places.as_primitive::<Int64Type>());
@@ -324,12 +358,24 @@ fn to_places(
     of_digits(cut.collect::<Result<PrimitiveArray<Decimal128Type>>>()?, to)
 }
 
-fn float_to_places(value: f64, places: i32, cut: fn(f64) -> f64) -> f64 {
+/// A number of so many places; `cut` makes a whole number of it times the unit of the last place.
+fn float_to_places(value: f64, places: i32, cut: fn(f64, f64) -> f64) -> f64 {
     let unit = 10_f64.powi(places.abs());
     if places < 0 {
-        let whole = cut(value / unit) * unit;
+        let whole = cut(value / unit, 1.0) * unit;
         return if whole.is_finite() || !value.is_finite() { whole } else { 0.0 };
     }
-    let fraction = cut(value * unit) / unit;
+    let fraction = cut(value, unit) / unit;
     if fraction.is_finite() { fraction } else { value }
+}
+
+/// The whole number that is nearest to a product, halves away from zero.
+///
+/// The product may be a half because it was rounded to one: 2.675 is a little less, and so it is rounded down.
+fn round_scaled(value: f64, unit: f64) -> f64 {
+    let product = value * unit;
+    let rounded = product.round();
+    let lost = value.mul_add(unit, -product);
+    let is_half = (product - product.trunc()).abs() == 0.5;
+    if is_half && lost * product.signum() < 0.0 { product.trunc() } else { rounded }
 }

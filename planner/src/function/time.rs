@@ -11,8 +11,8 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 
 use super::own::{Call, Definition, is_text};
 use crate::calendar::{
-    Civil, DATES, DAY, Part, epoch_of_interval, in_utc, in_zone, micros, of_counts, per_second,
-    trunc_interval, trunc_micros, zone_named,
+    Civil, DATES, DAY, Part, epoch_of_interval, in_utc, in_zone, micros, of_counts, per_second, trunc_interval,
+    trunc_micros, zone_named,
 };
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);

@@ -40,7 +40,9 @@ fn to_char(args: &[ArrayRef], _to: &DataType) -> Result<ArrayRef> {
     let mut row = 0;
     while row < times.len() {
         // Rows of one format are written together; mostly that is all of them.
-        let same = |other: &usize| formats.is_valid(*other) == formats.is_valid(row) && formats.value(*other) == formats.value(row);
+        let same = |other: &usize| {
+            formats.is_valid(*other) == formats.is_valid(row) && formats.value(*other) == formats.value(row)
+        };
         let end = (row..times.len()).take_while(same).last().map_or(row + 1, |last| last + 1);
         if formats.is_null(row) {
             texts.append_nulls(end - row);
@@ -95,9 +97,7 @@ pub(super) static TO_TIMESTAMP: Definition = Definition {
     takes: timestamp_arguments,
     gives: |_| Ok(TIMESTAMP),
     values: |args, to| match args[0].data_type() {
-        DataType::Int64 | DataType::Float64 | DataType::Decimal128(..) => {
-            of_counts(seconds_as_micros(&args[0])?, to)
-        }
+        DataType::Int64 | DataType::Float64 | DataType::Decimal128(..) => of_counts(seconds_as_micros(&args[0])?, to),
         _ => timestamps(args, to),
     },
 };

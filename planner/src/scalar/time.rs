@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray, StringArray};
-use arrow::datatypes::{
-    DataType, Date32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
-};
+use arrow::datatypes::{DataType, Date32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 
 use super::cast::OnFailure;
@@ -114,9 +112,10 @@ impl Kept<'_> {
         let counts = counts.iter();
         if *self.to == DataType::Date32 {
             let per_day = per_second(unit) * 86_400;
-            let days = self.all(counts.map(|count| {
-                count.map(|count| Some(count.div_euclid(per_day)).filter(|days| DATES.contains(days)))
-            }))?;
+            let days =
+                self.all(counts.map(|count| {
+                    count.map(|count| Some(count.div_euclid(per_day)).filter(|days| DATES.contains(days)))
+                }))?;
             return Ok(Arc::new(days.unary::<_, Date32Type>(|days| days as i32)));
         }
         let target = self.unit()?;
