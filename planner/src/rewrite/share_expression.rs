@@ -121,9 +121,10 @@ impl CSEController for Always<'_> {
             Expr::ScalarFunction(call) if call.func.short_circuits() => {
                 Some((call.args.iter().take(1).collect(), call.args.iter().skip(1).collect()))
             }
+            // The order is that of a walk over the parts, which the algorithm relies on.
             Expr::AggregateFunction(call) => call.params.filter.as_deref().map(|filter| {
                 let ordered = call.params.order_by.iter().map(|sort| &sort.expr);
-                (vec![filter], call.params.args.iter().chain(ordered).collect())
+                (Vec::new(), call.params.args.iter().chain([filter]).chain(ordered).collect())
             }),
             _ => None,
         }

@@ -367,3 +367,227 @@ fn limits_and_distinct_stay_where_they_are() {
         "#]],
     );
 }
+
+#[test]
+fn what_a_filter_of_an_aggregate_guards_is_not_shared() {
+    check(
+        &[
+            "SELECT sum(CAST(s AS BIGINT)) FILTER (WHERE k > 0) AS a, sum(CAST(s AS BIGINT)) FILTER (WHERE k > 0) + 1 AS b FROM t",
+            "SELECT min(k + g) FILTER (WHERE s IS NOT NULL AND s <> 'a') AS a, max(abs(k + g)) AS b, sum(abs(k + g)) AS c FROM t",
+            // Nothing of these can fail, so nothing is guarded.
+            "SELECT sum(v) FILTER (WHERE k > 0) AS a, max(s || 'x') FILTER (WHERE k > 0) AS b FROM t",
+        ],
+        expect![[r#"
+            SELECT sum(CAST(s AS BIGINT)) FILTER (WHERE k > 0) AS a, sum(CAST(s AS BIGINT)) FILTER (WHERE k > 0) + 1 AS b FROM t
+            Projection: sum(t.s) FILTER (WHERE t.k > Int64(0)) AS a, sum(t.s) FILTER (WHERE t.k > Int64(0)) + Int64(1) AS b
+              Aggregate: groupBy=[[]], aggr=[[sum(CASE WHEN t.k > Int64(0) THEN CAST(t.s AS Int64) END) FILTER (WHERE t.k > Int64(0)) AS sum(t.s) FILTER (WHERE t.k > Int64(0))]]
+                TableScan: t projection=[k, s]
+
+            SELECT min(k + g) FILTER (WHERE s IS NOT NULL AND s <> 'a') AS a, max(abs(k + g)) AS b, sum(abs(k + g)) AS c FROM t
+            Projection: min(t.k + t.g) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")) AS a, max(abs(t.k + t.g)) AS b, sum(abs(t.k + t.g)) AS c
+              Aggregate: groupBy=[[]], aggr=[[min(CASE WHEN t.s IS NOT NULL AND t.s != Utf8("a") THEN shared_1 END) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")) AS min(t.k + t.g) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")), max(shared_2) AS max(abs(t.k + t.g)), sum(shared_2) AS sum(abs(t.k + t.g))]]
+                Projection: t.s, shared_3 AS shared_1, abs(shared_3) AS shared_2
+                  Projection: t.s, t.k + t.g AS shared_3
+                    TableScan: t projection=[k, g, s]
+
+            SELECT sum(v) FILTER (WHERE k > 0) AS a, max(s || 'x') FILTER (WHERE k > 0) AS b FROM t
+            Projection: sum(t.v) FILTER (WHERE t.k > Int64(0)) AS a, max(t.s || Utf8("x")) FILTER (WHERE t.k > Int64(0)) AS b
+              Aggregate: groupBy=[[]], aggr=[[sum(t.v) FILTER (WHERE t.k > Int64(0)), max(t.s || Utf8("x")) FILTER (WHERE t.k > Int64(0))]]
+                TableScan: t projection=[k, s, v]
+
+        "#]],
+    );
+}
+
+#[test]
+fn what_can_fail_stays_behind_its_guards() {
+    check(
+        &[
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND CAST(t.s AS BIGINT) > 1",
+            // It is its own guard's neighbour: both go.
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE t.g > 0 AND CAST(t.s AS BIGINT) > 1 AND u.w > 0",
+            // What cannot fail goes wherever it stands.
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND t.s = 'a'",
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND CAST(t.s AS BIGINT) > 1) OR (u.w < 0 AND t.g = 1)",
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND t.g > 1) OR (u.w < 0 AND t.g = 1)",
+        ],
+        expect![[r#"
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND CAST(t.s AS BIGINT) > 1
+            Projection: t.k
+              Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND CAST(t.s AS Int64) > Int64(1)
+                TableScan: t projection=[k, s]
+                Filter: u.w > Int64(0)
+                  TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE t.g > 0 AND CAST(t.s AS BIGINT) > 1 AND u.w > 0
+            Projection: t.k
+              Inner Join: t.k = u.tk
+                Projection: t.k
+                  Filter: t.g > Int64(0) AND CAST(t.s AS Int64) > Int64(1)
+                    TableScan: t projection=[k, g, s]
+                Projection: u.tk
+                  Filter: u.w > Int64(0)
+                    TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND t.s = 'a'
+            Projection: t.k
+              Inner Join: t.k = u.tk
+                Projection: t.k
+                  Filter: t.s = Utf8("a")
+                    TableScan: t projection=[k, s]
+                Projection: u.tk
+                  Filter: u.w > Int64(0)
+                    TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND CAST(t.s AS BIGINT) > 1) OR (u.w < 0 AND t.g = 1)
+            Projection: t.k
+              Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND CAST(t.s AS Int64) > Int64(1) OR u.w < Int64(0) AND t.g = Int64(1)
+                TableScan: t projection=[k, g, s]
+                TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND t.g > 1) OR (u.w < 0 AND t.g = 1)
+            Projection: t.k
+              Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND t.g > Int64(1) OR u.w < Int64(0) AND t.g = Int64(1)
+                Filter: t.g > Int64(1) OR t.g = Int64(1)
+                  TableScan: t projection=[k, g]
+                Filter: u.w > Int64(0) OR u.w < Int64(0)
+                  TableScan: u projection=[tk, w]
+
+        "#]],
+    );
+}
+
+#[test]
+fn conditions_stay_above_what_makes_equal_values_one() {
+    check(
+        &[
+            "SELECT v FROM (SELECT v, count(*) AS n FROM t GROUP BY v) AS p WHERE CAST(v AS VARCHAR) = '-0.0'",
+            "SELECT v FROM (SELECT v, count(*) AS n FROM t GROUP BY v) AS p WHERE v > 1",
+            "SELECT v FROM (SELECT DISTINCT v FROM t) AS p WHERE CAST(v AS VARCHAR) = '-0.0'",
+            "SELECT v FROM (SELECT v FROM t EXCEPT SELECT v FROM t) AS p WHERE v = 0 AND CAST(v AS VARCHAR) = '-0.0'",
+            // A global aggregate has a row whatever is filtered.
+            "SELECT n FROM (SELECT count(*) AS n FROM t) AS p WHERE false",
+        ],
+        expect![[r#"
+            SELECT v FROM (SELECT v, count(*) AS n FROM t GROUP BY v) AS p WHERE CAST(v AS VARCHAR) = '-0.0'
+            SubqueryAlias: p
+              Filter: CAST(t.v AS Utf8) = Utf8("-0.0")
+                Aggregate: groupBy=[[t.v]], aggr=[[]]
+                  TableScan: t projection=[v]
+
+            SELECT v FROM (SELECT v, count(*) AS n FROM t GROUP BY v) AS p WHERE v > 1
+            SubqueryAlias: p
+              Aggregate: groupBy=[[t.v]], aggr=[[]]
+                Filter: t.v > Float64(1)
+                  TableScan: t projection=[v]
+
+            SELECT v FROM (SELECT DISTINCT v FROM t) AS p WHERE CAST(v AS VARCHAR) = '-0.0'
+            SubqueryAlias: p
+              Filter: CAST(t.v AS Utf8) = Utf8("-0.0")
+                Distinct:
+                  TableScan: t projection=[v]
+
+            SELECT v FROM (SELECT v FROM t EXCEPT SELECT v FROM t) AS p WHERE v = 0 AND CAST(v AS VARCHAR) = '-0.0'
+            SubqueryAlias: p
+              Filter: CAST(t.v AS Utf8) = Utf8("-0.0")
+                EXCEPT
+                  Filter: t.v = Float64(0)
+                    TableScan: t projection=[v]
+                  Filter: t.v = Float64(0)
+                    TableScan: t projection=[v]
+
+            SELECT n FROM (SELECT count(*) AS n FROM t) AS p WHERE false
+            EmptyRelation: rows=0
+
+        "#]],
+    );
+}
+
+#[test]
+fn equal_keys_meet_the_same_constants() {
+    check(
+        &[
+            "SELECT t.g FROM t JOIN u ON t.k = u.k WHERE t.k > 5",
+            "SELECT t.g FROM t LEFT JOIN u ON t.k = u.k WHERE t.k IN (1, 2)",
+            // Not more than a comparison with constants: the other side could fail, or differ in what it is cast to.
+            "SELECT t.g FROM t JOIN u ON t.k = u.k WHERE t.k + 1 > 5",
+            "SELECT t.g FROM t LEFT JOIN u ON t.k = u.k AND u.k > 5",
+        ],
+        expect![[r#"
+            SELECT t.g FROM t JOIN u ON t.k = u.k WHERE t.k > 5
+            Projection: t.g
+              Inner Join: t.k = u.k
+                Filter: t.k > Int64(5)
+                  TableScan: t projection=[k, g]
+                Filter: u.k > Int64(5)
+                  TableScan: u projection=[k]
+
+            SELECT t.g FROM t LEFT JOIN u ON t.k = u.k WHERE t.k IN (1, 2)
+            Projection: t.g
+              Left Join: t.k = u.k
+                Filter: t.k IN ([Int64(1), Int64(2)])
+                  TableScan: t projection=[k, g]
+                Filter: u.k IN ([Int64(1), Int64(2)])
+                  TableScan: u projection=[k]
+
+            SELECT t.g FROM t JOIN u ON t.k = u.k WHERE t.k + 1 > 5
+            Projection: t.g
+              Inner Join: t.k = u.k
+                Filter: t.k + Int64(1) > Int64(5)
+                  TableScan: t projection=[k, g]
+                TableScan: u projection=[k]
+
+            SELECT t.g FROM t LEFT JOIN u ON t.k = u.k AND u.k > 5
+            Projection: t.g
+              Left Join: t.k = u.k
+                TableScan: t projection=[k, g]
+                Filter: u.k > Int64(5)
+                  TableScan: u projection=[k]
+
+        "#]],
+    );
+}
+
+#[test]
+fn conditions_become_simpler() {
+    check(
+        &[
+            "SELECT k FROM t WHERE NOT (g > 1 OR s = 'a') AND NOT NOT (v > 1)",
+            "SELECT k FROM t WHERE g = 1 OR 2 = g OR g IN (3, 4)",
+            "SELECT k FROM t WHERE g = 1 OR k = 2",
+            "SELECT k FROM t WHERE k IS NULL OR g = 1",
+            "SELECT k FROM t WHERE CAST(s AS BIGINT) > 1 AND 1 > 2",
+            "SELECT k FROM t WHERE g > 1 AND 1 > 2",
+        ],
+        expect![[r#"
+            SELECT k FROM t WHERE NOT (g > 1 OR s = 'a') AND NOT NOT (v > 1)
+            Projection: t.k
+              Filter: t.g <= Int64(1) AND t.s != Utf8("a") AND t.v > Float64(1)
+                TableScan: t projection=[k, g, s, v]
+
+            SELECT k FROM t WHERE g = 1 OR 2 = g OR g IN (3, 4)
+            Projection: t.k
+              Filter: t.g IN ([Int64(1), Int64(2), Int64(3), Int64(4)])
+                TableScan: t projection=[k, g]
+
+            SELECT k FROM t WHERE g = 1 OR k = 2
+            Projection: t.k
+              Filter: t.g = Int64(1) OR t.k = Int64(2)
+                TableScan: t projection=[k, g]
+
+            SELECT k FROM t WHERE k IS NULL OR g = 1
+            Projection: t.k
+              Filter: t.g = Int64(1)
+                TableScan: t projection=[k, g]
+
+            SELECT k FROM t WHERE CAST(s AS BIGINT) > 1 AND 1 > 2
+            Projection: t.k
+              Filter: CAST(t.s AS Int64) > Int64(1) AND Boolean(false)
+                TableScan: t projection=[k, s]
+
+            SELECT k FROM t WHERE g > 1 AND 1 > 2
+            EmptyRelation: rows=0
+
+        "#]],
+    );
+}
