@@ -1,5 +1,6 @@
 //! Statements to logical plans: names resolved, types coerced, our semantics in place of DataFusion's.
 
+mod casts;
 mod coercion;
 mod context;
 mod dml;
@@ -81,7 +82,7 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
 
 /// The plan with types made equal by casts, and our semantics.
 fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    let plan = coercion::apply(plan)?;
+    let plan = coercion::apply(casts::check(plan)?)?;
     let plan = TypeCoercion::new().analyze(plan, &config_options())?;
     semantics::apply(expansion::apply(plan)?)
 }

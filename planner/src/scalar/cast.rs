@@ -116,6 +116,10 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
         }
         (Utf8, to) if to.is_integer() => cast.text_to_integer(values.as_string::<i32>()),
         (from, to) if time::casts(from, to) => time::cast(values, to, on_failure),
+        (Utf8, Decimal128(..)) if has_exponent(values.as_string::<i32>()) => {
+            let plain: StringArray = values.as_string::<i32>().iter().map(|text| text.map(without_exponent)).collect();
+            cast.by_arrow(&(Arc::new(plain) as ArrayRef))
+        }
         (Utf8, Float32 | Float64 | Decimal128(..) | DataType::Boolean) => {
             let trimmed: StringArray = values.as_string::<i32>().iter().map(|text| text.map(str::trim)).collect();
             cast.by_arrow(&(Arc::new(trimmed) as ArrayRef))
@@ -252,6 +256,35 @@ fn integer_of_text(text: &str) -> Option<i128> {
             None => Some(0),
         },
     }
+}
+
+fn has_exponent(texts: &StringArray) -> bool {
+    texts.iter().flatten().any(|text| text.contains(['e', 'E']))
+}
+
+/// Digits with an exponent as digits without one; other texts, and numbers beyond all decimals, without spaces around.
+fn without_exponent(text: &str) -> String {
+    let text = text.trim();
+    let plain = || {
+        let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+        let exponent: i64 = exponent.parse().ok().filter(|exponent| (-100..100).contains(exponent))?;
+        let (sign, digits) = match mantissa.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let all = format!("{whole}{fraction}");
+        if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let point = i64::try_from(whole.len()).ok()? + exponent;
+        let before = usize::try_from(point).unwrap_or(0);
+        let zeros = "0".repeat(usize::try_from(-point).unwrap_or(0));
+        let padded = format!("{zeros}{all:0<before$}");
+        let (whole, fraction) = padded.split_at(before);
+        Some(format!("{sign}0{whole}.{fraction}0"))
+    };
+    plain().unwrap_or_else(|| text.to_owned())
 }
 
 fn printed(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {

@@ -1,0 +1,102 @@
+//! CAST as DuckDB has it: between which types, and what stands for one that DataFusion has not.
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::{Cast, TryCast};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, lit};
+
+use crate::error::PlanError;
+use crate::statement::type_name;
+
+/// Refuses casts that a query may not ask for. Must come before types are coerced, which casts more.
+pub(super) fn check(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let checked = plan.transform_up_with_subqueries(|node| {
+        let schema = schema_below(&node)?;
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|expr| checked(expr, &schema))?.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(checked.data)
+}
+
+/// All columns that the expressions of a node can read.
+fn schema_below(node: &LogicalPlan) -> Result<DFSchema> {
+    let mut inputs = node.inputs().into_iter();
+    let Some(first) = inputs.next() else { return Ok(node.schema().as_ref().clone()) };
+    let mut schema = first.schema().as_ref().clone();
+    for input in inputs {
+        schema.merge(input.schema());
+    }
+    Ok(schema)
+}
+
+fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (Expr::Cast(Cast { expr: arg, field }) | Expr::TryCast(TryCast { expr: arg, field })) = &expr else {
+        return Ok(Transformed::no(expr));
+    };
+    // What has no type yet is a parameter, or is refused later.
+    let Ok(from) = arg.get_type(schema) else { return Ok(Transformed::no(expr)) };
+    let to = field.data_type();
+    match (&from, to) {
+        (DataType::Decimal128(..), DataType::Boolean) => Ok(Transformed::yes(arg.as_ref().clone().not_eq(lit(0_i64)))),
+        (DataType::Boolean, DataType::Decimal128(..)) => {
+            let number = Box::new(cast(arg.as_ref().clone(), DataType::Int8));
+            Ok(Transformed::yes(match &expr {
+                Expr::TryCast(cast) => Expr::TryCast(TryCast { expr: number, ..cast.clone() }),
+                _ => cast(*number, to.clone()),
+            }))
+        }
+        _ if is_cast(Kind::of(&from), Kind::of(to)) => Ok(Transformed::no(expr)),
+        _ => {
+            let (from, to) = (type_name(&from), type_name(to));
+            Err(PlanError::invalid(format!("a {from} cannot be cast to {to}")).into())
+        }
+    }
+}
+
+/// Types among which casts are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Number,
+    Text,
+    Bytes,
+    Date,
+    Time,
+    Timestamp,
+    Interval,
+    Nested,
+    /// NULL without a type, and types that SQL cannot name.
+    Any,
+}
+
+impl Kind {
+    fn of(data_type: &DataType) -> Kind {
+        match data_type {
+            DataType::Boolean => Kind::Number,
+            number if number.is_numeric() => Kind::Number,
+            text if text.is_string() => Kind::Text,
+            bytes if bytes.is_binary() => Kind::Bytes,
+            DataType::Date32 | DataType::Date64 => Kind::Date,
+            DataType::Time32(_) | DataType::Time64(_) => Kind::Time,
+            DataType::Timestamp(..) => Kind::Timestamp,
+            DataType::Interval(_) | DataType::Duration(_) => Kind::Interval,
+            nested if nested.is_nested() => Kind::Nested,
+            _ => Kind::Any,
+        }
+    }
+}
+
+fn is_cast(from: Kind, to: Kind) -> bool {
+    use Kind::{Any, Bytes, Date, Nested, Text, Time, Timestamp};
+    match (from, to) {
+        (Any, _) | (_, Any | Text) => true,
+        (Text, Nested) => false,
+        (Text, _) | (Bytes, Bytes) => true,
+        (Date | Timestamp, Date | Timestamp) | (Timestamp, Time) => true,
+        _ => from == to,
+    }
+}
