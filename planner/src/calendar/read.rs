@@ -5,7 +5,7 @@ use std::str::FromStr;
 use arrow::array::timezone::Tz;
 use chrono::{DateTime, NaiveDateTime, TimeZone};
 
-use super::{Civil, DAY};
+use super::{Civil, DAY, iso_weekday};
 
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
@@ -221,12 +221,26 @@ fn clocks(zone: &Tz, moment: i64) -> i64 {
     zone.from_utc_datetime(&naive(moment)).naive_local().and_utc().timestamp()
 }
 
-/// Seconds as near to 1970 as chrono goes, and how many are left: whole cycles of 400 years, which are all alike.
+/// Seconds that zones know the clocks of, and how many are left.
+///
+/// Rules are written down until 2100; later years have the clocks of one that begins on the same day of the week and is
+/// as long. Before 1600 nothing changes, and chrono goes only so far.
 fn near(seconds: i64) -> (i64, i64) {
-    const CYCLE: i64 = 146_097 * 86_400;
-    const CYCLES: i64 = 600;
-    let far = (seconds / CYCLE - (seconds / CYCLE).clamp(-CYCLES, CYCLES)) * CYCLE;
-    (seconds - far, far)
+    let year = Civil::of_days(seconds.div_euclid(86_400)).year;
+    let alike = match year {
+        2100.. => {
+            let first = |year| Civil { year, month: 1, day: 1 }.days();
+            let days = |year| first(year + 1) - first(year);
+            // The leap years of 28 begin on all days of the week.
+            let is_alike =
+                |other: &i64| days(*other) == days(year) && iso_weekday(first(*other)) == iso_weekday(first(year));
+            let other = (2072..2100).find(is_alike).expect("28 years are of all kinds");
+            (first(year) - first(other)) * 86_400
+        }
+        ..1600 => (year - 1600).div_euclid(400) * 146_097 * 86_400,
+        _ => 0,
+    };
+    (seconds - alike, alike)
 }
 
 fn naive(seconds: i64) -> NaiveDateTime {

@@ -131,6 +131,9 @@ fn clocks_repeat_and_leave_out_hours() {
     assert_eq!(in_zone(&zone, seconds("2024-10-27 00:30")), seconds("2024-10-27 02:30"));
     assert_eq!(in_zone(&zone, seconds("2024-10-27 01:30")), seconds("2024-10-27 02:30"));
     assert_eq!(in_utc(&zone, seconds("290000-01-01 00:00")), seconds("289999-12-31 23:00"));
+    assert_eq!(in_utc(&zone, seconds("290000-07-01 00:00")), seconds("290000-06-30 22:00"));
+    assert_eq!(in_utc(&zone, seconds("2150-07-01 00:00")), seconds("2150-06-30 22:00"));
+    assert_eq!(in_zone(&zone, seconds("-5000-07-01 00:00")), seconds("-5000-07-01 00:53:28"));
     assert!(zone_named("+02:00").is_none());
 }
 

@@ -133,3 +133,6 @@ impl Registry {
         self.windows.keys().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::time;
+use super::{show, time};
 use crate::statement::type_name;
 
 /// What becomes of a value that the type cannot hold.
@@ -115,6 +115,9 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
             cast.to_integer(values.as_primitive::<Decimal128Type>(), |value| Some(rounded_quotient(value, unit)))
         }
         (Utf8, to) if to.is_integer() => cast.text_to_integer(values.as_string::<i32>()),
+        (DataType::List(_) | DataType::Struct(_), Utf8) => show::nested(values),
+        (DataType::Binary, Utf8) => Ok(show::bytes(values.as_binary::<i32>())),
+        (Utf8, DataType::Binary) => show::bytes_of(values.as_string::<i32>(), on_failure),
         (from, to) if time::casts(from, to) => time::cast(values, to, on_failure),
         (Utf8, Decimal128(..)) if has_exponent(values.as_string::<i32>()) => {
             let plain: StringArray = values.as_string::<i32>().iter().map(|text| text.map(without_exponent)).collect();

@@ -8,6 +8,7 @@ mod cast;
 mod comparison;
 mod logic;
 mod proof;
+mod show;
 mod text;
 mod time;
 

@@ -152,6 +152,9 @@ impl Dialect for LaminarDialect {
             };
             return Some(right.map(power));
         }
+        if parser.peek_token_ref().token == Token::Sharp {
+            return Some(parser.expected("an operator, such as xor(a, b) in place of a # b", parser.peek_token()));
+        }
         let make = if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
             Expr::IsDistinctFrom
         } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
