@@ -237,7 +237,7 @@ fn near(seconds: i64) -> (i64, i64) {
             let other = (2072..2100).find(is_alike).expect("28 years are of all kinds");
             (first(year) - first(other)) * 86_400
         }
-        ..1600 => (year - 1600).div_euclid(400) * 146_097 * 86_400,
+        ..1600 => ((year - 1600).div_euclid(400) + 1) * 146_097 * 86_400,
         _ => 0,
     };
     (seconds - alike, alike)

@@ -1,14 +1,20 @@
 //! Our functions and operators, value by value; most are checked against DuckDB from Python.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
+use sqlparser::ast;
 
+use super::registry;
+use crate::bind::config_options;
 use crate::lower::tests::context::bind;
-use crate::scalar::compile;
+use crate::scalar::{OnFailure, cast_array, compile};
+use crate::statement::{parse_query, sql_type};
 
 /// The value of an expression without columns as text, or `error`.
 fn value(expr: &str) -> String {
@@ -161,4 +167,74 @@ fn numbers_keep_their_types() {
         ("nullif(CAST(1 AS TINYINT), CAST(1 AS DECIMAL(10,2)))", "NULL"),
         ("greatest(CAST(1e-20 AS DOUBLE), CAST(0 AS DECIMAL(10,2)))", "1e-20"),
     ]);
+}
+
+/// A value of each type, and NULL.
+fn samples() -> Vec<ArrayRef> {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), None]));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1)]), None]));
+    let types = "TINYINT SMALLINT INT BIGINT UTINYINT USMALLINT UINTEGER UBIGINT REAL DOUBLE DECIMAL(10,2) DECIMAL(38,0) \
+                 BOOLEAN VARCHAR BLOB DATE TIME TIMESTAMP_S TIMESTAMP_MS TIMESTAMP TIMESTAMP_NS TIMESTAMPTZ INTERVAL";
+    let dates: ArrayRef = Arc::new(StringArray::from(vec![Some("2024-01-05 10:20"), None]));
+    let mut samples = vec![lists];
+    for name in types.split_whitespace() {
+        let query = parse_query(&format!("SELECT CAST(1 AS {name})"), 0).expect("a query");
+        let ast::SetExpr::Select(select) = *query.body else { panic!("{name}: no query") };
+        let ast::SelectItem::UnnamedExpr(ast::Expr::Cast { data_type, .. }) = &select.projection[0] else {
+            panic!("{name}: no cast")
+        };
+        let data_type = sql_type(data_type).expect("a type");
+        let from = match &data_type {
+            DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..) => &dates,
+            number if number.is_numeric() || *number == DataType::Boolean => &numbers,
+            _ => &texts,
+        };
+        samples.push(cast_array(from, &data_type, OnFailure::Error).unwrap_or_else(|error| panic!("{name}: {error}")));
+    }
+    samples
+}
+
+/// What a call gives where it is not of the type that it declares.
+fn undeclared(function: &ScalarUDF, args: &[&ArrayRef]) -> Option<String> {
+    let fields: Vec<FieldRef> =
+        args.iter().map(|arg| Arc::new(Field::new("a", arg.data_type().clone(), true))).collect();
+    let fields = fields_with_udf(&fields, function).ok()?;
+    let coerced = args.iter().zip(&fields).map(|(arg, field)| cast_array(arg, field.data_type(), OnFailure::Null).ok());
+    let args = coerced.map(|arg| arg.map(ColumnarValue::Array)).collect::<Option<Vec<_>>>()?;
+    let literals = vec![None; fields.len()];
+    let declared =
+        function.return_field_from_args(ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &literals }).ok()?;
+    let types: Vec<_> = fields.iter().map(|field| field.data_type().to_string()).collect();
+    let called = ScalarFunctionArgs {
+        args,
+        arg_fields: fields,
+        number_rows: 2,
+        return_field: Arc::clone(&declared),
+        config_options: Arc::new(config_options()),
+    };
+    let given = catch_unwind(AssertUnwindSafe(|| function.invoke_with_args(called)));
+    let given = match given {
+        Ok(given) => given.ok()?.data_type(),
+        Err(_) => return Some(format!("{}({}) panics", function.name(), types.join(", "))),
+    };
+    let is_declared = given == *declared.data_type();
+    (!is_declared).then(|| format!("{}({}): {} gives {given}", function.name(), types.join(", "), declared.data_type()))
+}
+
+#[test]
+fn every_function_gives_the_type_that_it_declares() {
+    let samples = samples();
+    let mut wrong = Vec::new();
+    for name in registry().scalar_names() {
+        let function = registry().scalar(&name).expect("a name of the registry");
+        for first in &samples {
+            wrong.extend(undeclared(&function, &[first]));
+            for second in &samples {
+                wrong.extend(undeclared(&function, &[first, second]));
+            }
+            wrong.extend(undeclared(&function, &[first, first, first]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
