@@ -1,48 +1,49 @@
 //! What a call of the embedding API can fail with: one variant per code, stable numbers, names and texts.
 //!
-//! `Display` prints the detail alone; [`Error::message`] adds the name and the code in the shape users see.
+//! `Display` prints the detail alone, with long values and names cut; [`Error::message`] adds the name and the code in the
+//! shape users see.
 
-use laminardb_dataflow::DataflowError;
+use laminardb_dataflow::{DataflowError, short_text};
 use laminardb_planner::PlanError;
 
 /// Failure of a call. The codes are part of the API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// 100: the database cannot be opened.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     ConnectionFailed(String),
     /// 101: the session was closed.
     #[error("Connection is closed")]
     ConnectionClosed,
     /// 102: the database is held by somebody else.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     ConnectionInUse(String),
     /// 200: a call names a relation that is not there; holds the name.
-    #[error("Table not found: {0}")]
+    #[error("Table not found: {}", short_text(.0))]
     TableNotFound(String),
     /// 201: the name is taken; holds the name.
-    #[error("Table already exists: {0}")]
+    #[error("Table already exists: {}", short_text(.0))]
     TableExists(String),
     /// 202: the relation is not of a kind that allows the call.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     SchemaMismatch(String),
     /// 203: a relation cannot have this schema.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     InvalidSchema(String),
     /// 300: the data cannot be taken.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     IngestionFailed(String),
     /// 301: the writer was closed.
     #[error("Writer is closed")]
     WriterClosed,
     /// 302: the data does not fit the relation's columns.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     BatchSchemaMismatch(String),
     /// 400: the statement is wrong or failed.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     QueryFailed(String),
     /// 401: the text is not SQL.
-    #[error("{message} at line {line}, column {column}")]
+    #[error("{} at line {line}, column {column}", short_text(message))]
     SqlParse {
         /// What was expected.
         message: String,
@@ -52,37 +53,37 @@ pub enum Error {
         column: u64,
     },
     /// 402: the query was cancelled.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     QueryCancelled(String),
     /// 500: the subscription cannot be made.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     SubscriptionFailed(String),
     /// 501: the subscription was closed.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     SubscriptionClosed(String),
     /// 502: nothing arrived in time.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     SubscriptionTimeout(String),
     /// 503: the subscriber was too slow and its queue overflowed.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     SubscriptionLagged(String),
     /// 600: the query cannot be maintained, or a maintained view has failing rows.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     StreamFailed(String),
     /// 700: a checkpoint cannot be taken or restored.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     CheckpointFailed(String),
     /// 800: an external connector is needed, and this build has none.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     ConnectorFailed(String),
     /// 900: a broken invariant stopped the engine.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     Internal(String),
     /// 901: the database was shut down.
     #[error("Database is shut down")]
     Shutdown,
     /// 902: a wait ran into its time limit.
-    #[error("{0}")]
+    #[error("{}", short_text(.0))]
     Timeout(String),
     /// No code of its own: the caller's interruption callback ended a wait. Nothing was changed.
     #[error("interrupted")]
@@ -215,6 +216,18 @@ mod tests {
         assert_eq!(Error::Shutdown.message(), "Shutdown (901): Database is shut down");
         let parse = Error::SqlParse { message: "expected an expression".into(), line: 2, column: 7 };
         assert_eq!(parse.message(), "SQL parse error (401): expected an expression at line 2, column 7");
+    }
+
+    #[test]
+    fn an_error_holds_no_whole_value_of_megabytes() {
+        let long = "x".repeat(3_000_000);
+        let cut = format!("{}…", "x".repeat(300));
+        assert_eq!(Error::TableNotFound(long.clone()).to_string(), format!("Table not found: {cut}"));
+        assert_eq!(Error::TableExists(long.clone()).to_string(), format!("Table already exists: {cut}"));
+        let parse = Error::SqlParse { message: format!("expected a name, found {long}"), line: 2, column: 7 };
+        assert_eq!(parse.to_string(), format!("expected a name, found {cut} at line 2, column 7"));
+        let failed = Error::QueryFailed(format!("'{long}' is no number, for {long} of {long}")).message();
+        assert!(failed.chars().count() < 1_050 && failed.starts_with("Query failed (400): 'xxx"), "{failed}");
     }
 
     #[test]

@@ -62,6 +62,7 @@ mod render;
 mod report;
 pub mod row_bytes;
 pub mod scalar;
+pub mod short;
 mod state;
 pub mod update;
 pub mod work;
@@ -74,6 +75,7 @@ pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, V
 pub use error::{DataflowError, panic_text};
 pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport};
 pub use scalar::{Evaluated, RowError, Scalar};
+pub use short::{short_text, short_value};
 pub use update::{Diffs, UpdateBatch};
 
 /// Logical time, from 1: of one commit, or of several that came while the workers were busy; 0 is before everything.

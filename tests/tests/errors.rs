@@ -1,5 +1,6 @@
 //! Rows that an expression fails on: the write succeeds, the view refuses until the row is gone.
 
+use laminardb_bridge::Params;
 use laminardb_tests::{Bag, Database, Follower};
 
 #[test]
@@ -80,4 +81,60 @@ fn a_bad_write_stores_nothing() {
     }
     assert_eq!(database.rows("SELECT count(*) FROM t"), ["0"]);
     assert_eq!(database.session.current_time(), 0);
+}
+
+#[test]
+fn no_text_of_an_error_holds_a_whole_long_value() {
+    const MOST: usize = 1_100;
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (id BIGINT PRIMARY KEY, s VARCHAR, n TINYINT)");
+    let long = "x ".repeat(100_000);
+    let name = "n".repeat(3_000);
+    database.run(&format!("INSERT INTO t VALUES (1, '{long}', 1)"));
+    database.run("CREATE MATERIALIZED VIEW fails AS SELECT id, CAST(s AS BIGINT) AS v FROM t");
+    database.run("CREATE MATERIALIZED VIEW sums AS SELECT sum(CAST(s AS BIGINT)) AS v FROM t");
+    database.run("CREATE STREAM skips AS SELECT id, CAST(s AS BIGINT) AS v FROM t WITH ('on_error' = 'skip')");
+    for (statement, says) in [
+        ("SELECT * FROM fails".to_owned(), "view fails has a row"),
+        ("SELECT * FROM sums".to_owned(), "view sums has a row"),
+        ("SELECT CAST(s AS BIGINT) AS v FROM t".to_owned(), "x x x"),
+        ("SELECT CAST(s AS DATE) AS v FROM t".to_owned(), "x x x"),
+        (format!("SELECT CAST('{long}' AS BIGINT) AS v"), "x x x"),
+        (format!("SELECT * FROM {name}"), "does not exist at line 1, column 15"),
+        (format!("SELECT {name} FROM t"), "does not exist at line 1, column 8"),
+        (format!("SELECT {name}(1)"), "nnn"),
+        (format!("SELECT a b {name}"), "at line 1, column 12"),
+        (format!("SELECT 'x' '{long}' 1 1"), "at line 1"),
+        (format!("CREATE TABLE t (a BIGINT, {name} NOPE)"), "type NOPE is not supported"),
+        (format!("CREATE TABLE t (a BIGINT, {name} BIGINT UNIQUE)"), "is not supported at line 1"),
+        (format!("DROP TABLE {name}"), "Table not found: nnn"),
+        (format!("INSERT INTO t VALUES (2, 'a', '{long}')"), "x x x"),
+        (format!("INSERT INTO t ({name}) VALUES (1)"), "does not exist"),
+        ("UPDATE t SET n = CAST(s AS TINYINT)".to_owned(), "x x x"),
+        ("DELETE FROM t WHERE CAST(s AS TINYINT) = 1".to_owned(), "x x x"),
+        (
+            "INSERT INTO t SELECT id, s, n FROM t ON CONFLICT (id) DO UPDATE SET n = CAST(s AS TINYINT)".to_owned(),
+            "x x",
+        ),
+    ] {
+        let head: String = statement.chars().take(60).collect();
+        let error = database.session.execute(&statement, &Params::none()).expect_err("it fails");
+        let text = error.message();
+        assert!(text.chars().count() <= MOST, "{head}: {} characters: {}", text.len(), &text[..300]);
+        assert!(text.contains(says), "{head}: {text}");
+        assert!(!text.contains(&long[..301]) && !text.contains(&name[..301]), "{head}: a value of 301: {text}");
+    }
+    let mut follower = Follower::of(&database, "fails");
+    let failed = follower.failure().message();
+    assert!(failed.chars().count() <= MOST, "{failed}");
+    let left_out = database.session.left_out("skips", &|| false).expect("it leaves rows out");
+    let [row] = &left_out[..] else { panic!("one row fails: {left_out:?}") };
+    for text in [&row.expression, &row.message, &row.row] {
+        assert!(text.chars().count() <= MOST && !text.contains(&long[..301]), "{row:?}");
+    }
+    assert!(row.row.starts_with("(1, x x x"), "{row:?}");
+    // What the row is can be mended as ever.
+    database.run("UPDATE t SET s = '5'");
+    assert_eq!(database.rows("SELECT v FROM skips"), ["5"]);
+    assert_eq!(database.rows("SELECT v FROM fails"), ["5"]);
 }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::{Diff, Time};
+use crate::{Diff, Time, short_text, short_value};
 
 /// A row and the expression that failed on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,21 +54,23 @@ pub(crate) type Failures = Rc<RefCell<FailureLedger>>;
 
 /// The failure of `expression` on row `row` of `rows`.
 pub(crate) fn failure(expression: &str, message: String, rows: &RecordBatch, row: usize) -> RowFailure {
-    RowFailure { expression: expression.to_owned(), message, row: row_text(rows, row) }
+    // Failures are kept as long as their rows are there.
+    let (expression, message) = (short_text(expression).into_owned(), short_text(&message).into_owned());
+    RowFailure { expression, message, row: row_text(rows, row) }
 }
 
-/// A row as `(1, a, NULL)`.
+/// A row as `(1, a, NULL)`, long values cut.
 fn row_text(rows: &RecordBatch, row: usize) -> String {
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     let values: Vec<String> = rows
         .columns()
         .iter()
         .map(|column| match ArrayFormatter::try_new(column, &options) {
-            Ok(formatter) => formatter.value(row).to_string(),
+            Ok(formatter) => short_value(&formatter.value(row).to_string()).into_owned(),
             Err(_) => format!("<{}>", column.data_type()),
         })
         .collect();
-    format!("({})", values.join(", "))
+    short_text(&format!("({})", values.join(", "))).into_owned()
 }
 
 /// The failures of a view on one worker, as of any time from the last compaction on.

@@ -1,0 +1,134 @@
+//! Texts of errors, which are read by people: values and names in them are cut, however long they are.
+
+use std::borrow::Cow;
+
+/// Most characters of one value or name in a text.
+pub const LONGEST_VALUE: usize = 300;
+
+/// Most characters of a text of several values.
+const LONGEST_TEXT: usize = 1_000;
+
+/// Of a text that is too long, how many characters of its end are kept: the end says what was wrong, or where.
+const KEPT_END: usize = 300;
+
+/// What stands where something was left out.
+const ELLIPSIS: char = '…';
+
+/// The text of an error with at most [`LONGEST_VALUE`] characters of each word and of what stands between quotes.
+pub fn short_text(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_VALUE {
+        return Cow::Borrowed(text);
+    }
+    let mut short = String::new();
+    let mut rest = text;
+    let mut before = None;
+    while let Some(first) = rest.chars().next() {
+        let (part, after) = rest.split_at(part_length(rest, first, before));
+        short.push_str(&short_value(part));
+        // A text between quotes stays between quotes.
+        if part.len() > LONGEST_VALUE && is_quote(first) && !short.ends_with(first) && part.ends_with(first) {
+            short.push(first);
+        }
+        before = part.chars().next_back();
+        rest = after;
+        if short.len() > 8 * LONGEST_TEXT && rest.len() > 8 * LONGEST_TEXT {
+            // What lies between is left out in any case.
+            rest = end_of(rest, LONGEST_TEXT);
+        }
+    }
+    Cow::Owned(without_middle(short))
+}
+
+/// The first [`LONGEST_VALUE`] characters of a value or name, and a sign that there were more.
+pub fn short_value(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_VALUE {
+        return Cow::Borrowed(text);
+    }
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => Cow::Owned(format!("{}{ELLIPSIS}", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Bytes of the part that `text` begins with: all between two quotes, a word, or space. A quote within a word is an
+/// apostrophe.
+fn part_length(text: &str, first: char, before: Option<char>) -> usize {
+    let in_word = before.is_some_and(char::is_alphanumeric);
+    if is_quote(first) && !in_word {
+        let end = text[1..].find(first);
+        return end.map_or(text.len(), |end| end + 2);
+    }
+    let ends = |c: char| c.is_whitespace() != first.is_whitespace() || is_quote(c);
+    let length = text.char_indices().skip(1).find(|(_, c)| ends(*c)).map(|(at, _)| at);
+    length.unwrap_or(text.len())
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '\'' | '"' | '`')
+}
+
+/// A text of many values without those in its middle.
+fn without_middle(text: String) -> String {
+    if text.chars().nth(LONGEST_TEXT).is_none() {
+        return text;
+    }
+    let start: String = text.chars().take(LONGEST_TEXT - KEPT_END - 1).collect();
+    format!("{start}{ELLIPSIS}{}", end_of(&text, KEPT_END))
+}
+
+/// The last `characters` of `text`.
+fn end_of(text: &str, characters: usize) -> &str {
+    match text.char_indices().rev().nth(characters.saturating_sub(1)) {
+        Some((start, _)) => &text[start..],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_text_of_short_values_is_what_it_was() {
+        let texts = ["", "column a does not exist", "can't cast 'x' to BIGINT"];
+        for text in texts {
+            assert_eq!(short_text(text), text);
+        }
+        let words = "a word ".repeat(100);
+        assert_eq!(short_text(&words), words);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_what_stands_around_it_is_not() {
+        let value = "x".repeat(1_000_000);
+        let cut = format!("{}…", "x".repeat(300));
+        assert_eq!(short_text(&format!("table {value} does not exist")), format!("table {cut} does not exist"));
+        let spaced = "x ".repeat(1_000_000);
+        let quoted = short_text(&format!("cannot cast string '{spaced}' to BIGINT")).into_owned();
+        assert_eq!(quoted, format!("cannot cast string '{}…' to BIGINT", &spaced[..299]));
+    }
+
+    #[test]
+    fn many_values_leave_the_beginning_and_the_end() {
+        let text = format!("columns {}are unknown at line 7", "column ".repeat(1_000_000));
+        let short = short_text(&text).into_owned();
+        assert_eq!(short.chars().count(), 1_000);
+        assert!(short.starts_with("columns column ") && short.ends_with("column are unknown at line 7"), "{short}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_is_short_and_its_beginning_stays(text in "(\\PC{0,40}['\"` ]){0,60}", long in "[ä' x]{0,2000}") {
+            let text = text + &long;
+            let short = short_text(&text).into_owned();
+            prop_assert!(short.chars().count() <= LONGEST_TEXT);
+            let same: String = text.chars().take(LONGEST_VALUE).collect();
+            prop_assert!(short.starts_with(&same));
+            if text.chars().count() <= LONGEST_VALUE {
+                prop_assert_eq!(short, text);
+            }
+        }
+    }
+}
