@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Accumulator;
 use super::selection::Selection;
-use super::value::{Decimals, Form, Intervals, Strings, Words};
+use super::value::{Decimals, Form, Intervals, Nested, Strings, Words};
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Evaluated, interval};
 
@@ -28,6 +28,9 @@ pub(super) fn make(inner: Box<dyn Accumulator>, argument: &DataType) -> Option<B
         return Some(with_form(inner, form));
     }
     if let Some(form) = Intervals::of(argument) {
+        return Some(with_form(inner, form));
+    }
+    if let Some(form) = Nested::of(argument) {
         return Some(with_form(inner, form));
     }
     Strings::of(argument).map(|form| with_form(inner, form))

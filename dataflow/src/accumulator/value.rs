@@ -17,6 +17,7 @@ use arrow::datatypes::{
 use arrow_row::{RowConverter, Rows, SortField};
 
 use crate::interval;
+use crate::row_bytes::{EncodedRows, RowCodec};
 
 /// How the values of one column are held.
 pub(super) trait Form: Send {
@@ -241,6 +242,45 @@ impl Form for Strings {
         let parser = self.converter.parser();
         let rows = values.iter().map(|value| parser.parse(value.unwrap_or(null.row(0).data())));
         let mut columns = self.converter.convert_rows(rows).expect("the bytes came from this converter");
+        columns.swap_remove(0)
+    }
+
+    fn held_bytes(held: &Vec<u8>) -> usize {
+        held.capacity()
+    }
+}
+
+/// Lists and structs, as row bytes in which all NaNs are one and -0.0 is 0.0.
+#[derive(Debug)]
+pub(super) struct Nested {
+    codec: RowCodec,
+    data_type: DataType,
+}
+
+impl Nested {
+    /// The form of `data_type`, if it is held like this.
+    pub(super) fn of(data_type: &DataType) -> Option<Nested> {
+        let codec = data_type.is_nested().then(|| RowCodec::new(vec![data_type.clone()]))?.ok()?;
+        Some(Nested { codec, data_type: data_type.clone() })
+    }
+}
+
+impl Form for Nested {
+    type Value = [u8];
+    type Held = Vec<u8>;
+    type Batch = EncodedRows;
+
+    fn encode(&self, array: &ArrayRef) -> EncodedRows {
+        self.codec.encode(&[Arc::clone(array)], array.len())
+    }
+
+    fn value(batch: &EncodedRows, row: usize) -> &[u8] {
+        batch.row(row)
+    }
+
+    fn decode(&self, values: &[Option<&[u8]>]) -> ArrayRef {
+        let null = self.encode(&arrow::array::new_null_array(&self.data_type, 1));
+        let mut columns = self.codec.decode(values.iter().map(|value| value.unwrap_or(null.row(0))));
         columns.swap_remove(0)
     }
 

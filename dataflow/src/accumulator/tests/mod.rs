@@ -3,10 +3,14 @@
 mod floats;
 mod twin;
 
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StructArray};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use expect_test::expect;
 
 use super::{Retractions, for_aggregate};
+use crate::Diffs;
 use crate::plan::AggregateFunction;
 
 /// A property with so many cases, more when the environment asks for it.
@@ -40,4 +44,23 @@ fn what_has_no_accumulator_is_refused() {
         count without an argument as Int64 is not supported"#]]
     .assert_eq(&text.join("\n"));
     assert_eq!(make(AggregateFunction::Count, None, false, DataType::Int64), Ok(()));
+}
+
+/// A row is never NULL, whatever is in it; NaN is one number and so is zero.
+#[test]
+fn row_values_are_counted_once_each() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(1), None, None, Some(2), Some(2)]));
+    let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.0, -0.0, f64::NAN, -f64::NAN, 1.0, 2.0]));
+    let fields = [("a", &numbers), ("b", &floats)]
+        .map(|(name, values)| (Arc::new(Field::new(name, values.data_type().clone(), true)), Arc::clone(values)));
+    let rows: ArrayRef = Arc::new(StructArray::from(fields.to_vec()));
+    let (count, rows_type) = (AggregateFunction::Count, rows.data_type().clone());
+    let mut counts = for_aggregate(count, Some(&rows_type), true, &DataType::Int64, Retractions::Possible)
+        .expect("rows can be counted");
+    counts.resize(1);
+    let counted = |counts: &dyn super::Accumulator| counts.evaluate(&[0]).values.as_primitive::<Int64Type>().value(0);
+    counts.update(&[0; 6], Some(&rows), &Diffs::Same(1), None);
+    assert_eq!(counted(counts.as_ref()), 4);
+    counts.update(&[0; 5], Some(&rows.slice(0, 5)), &Diffs::Same(-1), None);
+    assert_eq!(counted(counts.as_ref()), 1);
 }
