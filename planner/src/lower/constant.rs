@@ -17,9 +17,11 @@ use crate::{PlanError, scalar};
 
 impl Lowering {
     pub(super) fn lower_empty(&mut self, empty: &EmptyRelation) -> Result<Relation, PlanError> {
+        let width = empty.schema.fields().len();
         let columns = empty.schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone()));
-        let schema = named_schema(columns);
-        let width = schema.fields().len();
+        // A row without columns cannot be told from no row: it has one that nobody reads.
+        let marker = (width == 0).then(|| ("row".to_owned(), DataType::Boolean));
+        let schema = named_schema(columns.chain(marker));
         let rows = if empty.produce_one_row {
             let columns = schema.fields().iter().map(|field| arrow::array::new_null_array(field.data_type(), 1));
             let options = RecordBatchOptions::new().with_row_count(Some(1));
