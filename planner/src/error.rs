@@ -70,6 +70,19 @@ impl PlanError {
     }
 }
 
+impl PlanError {
+    /// The error in the words of a query that runs once, of which nothing is maintained.
+    #[must_use]
+    pub fn of_query(self) -> Self {
+        match self {
+            PlanError::NotMaintainable { construct, position, hint } => {
+                PlanError::invalid(format!("{construct} is not supported{}{}", at(&position), hinted(&hint)))
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<DataFusionError> for PlanError {
     /// An error of ours that passed through DataFusion comes out as it went in.
     fn from(error: DataFusionError) -> Self {

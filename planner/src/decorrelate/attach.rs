@@ -19,37 +19,41 @@ impl Decorrelation {
         let expr = expr.transform_down(|expr| {
             // A column of a left join says itself that it may be NULL.
             let unmarked = without_may_be_null(&expr);
-            let Some(subquery) = subquery_of(unmarked) else { return Ok(Transformed::no(expr)) };
-            let plan = subquery.subquery.as_ref().clone();
-            let replaced = match unmarked {
-                Expr::Exists(exists) => {
-                    let found = match self.attach_keys(&mut input, &plan)? {
-                        Some(found) => found,
-                        None => Expr::Column(self.attach(&mut input, &plan, Value::Exists)?),
-                    };
-                    if exists.negated { found.is_null() } else { found.is_not_null() }
-                }
-                _ => match rows(&plan) {
-                    Rows::One | Rows::AtMostOne => match self.attach_aggregate(&mut input, &plan)? {
-                        Some(value) => value,
-                        None => Expr::Column(self.attach(&mut input, &plan, Value::Scalar)?),
-                    },
-                    Rows::Any if references(&plan)?.is_empty() => {
-                        return Ok(Transformed::new(expr, false, TreeNodeRecursion::Jump));
-                    }
-                    Rows::Any => {
-                        return Err(PlanError::NotMaintainable {
-                            construct: "a scalar subquery that can return more than one row".to_owned(),
-                            position: None,
-                            hint: Some("aggregate it, or end it with LIMIT 1".to_owned()),
-                        }
-                        .into());
-                    }
-                },
-            };
-            Ok(Transformed::new(replaced, true, TreeNodeRecursion::Jump))
+            if subquery_of(unmarked).is_none() {
+                return Ok(Transformed::no(expr));
+            }
+            Ok(match self.value_of(&mut input, unmarked)? {
+                Some(value) => Transformed::new(value, true, TreeNodeRecursion::Jump),
+                None => Transformed::new(expr, false, TreeNodeRecursion::Jump),
+            })
         })?;
         Ok((input, expr.data))
+    }
+
+    /// The value of EXISTS or of a scalar subquery over `input`, which it is joined to; none if it is left as it is.
+    pub(super) fn value_of(&mut self, input: &mut LogicalPlan, expr: &Expr) -> Result<Option<Expr>> {
+        let Some(subquery) = subquery_of(expr) else { return Ok(None) };
+        let plan = subquery.subquery.as_ref().clone();
+        if let Expr::Exists(exists) = expr {
+            let found = match self.attach_keys(input, &plan)? {
+                Some(found) => found,
+                None => Expr::Column(self.attach(input, &plan, Value::Exists)?),
+            };
+            return Ok(Some(if exists.negated { found.is_null() } else { found.is_not_null() }));
+        }
+        match rows(&plan) {
+            Rows::One | Rows::AtMostOne => Ok(Some(match self.attach_aggregate(input, &plan)? {
+                Some(value) => value,
+                None => Expr::Column(self.attach(input, &plan, Value::Scalar)?),
+            })),
+            Rows::Any if references(&plan)?.is_empty() => Ok(None),
+            Rows::Any => Err(PlanError::NotMaintainable {
+                construct: "a correlated scalar subquery that can return more than one row".to_owned(),
+                position: None,
+                hint: Some("aggregate it, or end it with LIMIT 1".to_owned()),
+            }
+            .into()),
+        }
     }
 
     /// Joins the value of a subquery to `input`; returns the column it is in. For EXISTS it is NULL or true.
@@ -105,6 +109,7 @@ fn rows(plan: &LogicalPlan) -> Rows {
     match plan {
         LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => Rows::One,
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Rows::One,
+        LogicalPlan::EmptyRelation(_) => Rows::AtMostOne,
         LogicalPlan::Limit(limit) if at_most_one(limit) => Rows::AtMostOne,
         LogicalPlan::Projection(projection) => rows(&projection.input),
         LogicalPlan::SubqueryAlias(alias) => rows(&alias.input),

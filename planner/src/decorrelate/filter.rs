@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{JoinType, Result};
+use datafusion::common::{JoinType, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::utils::{conjunction, split_binary, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, lit};
 
 use crate::decorrelate::outer_reference::has_subquery;
 use crate::decorrelate::pull_up::pull_up;
@@ -24,7 +24,7 @@ impl Decorrelation {
             input = LogicalPlanBuilder::from(input).filter(predicate)?.build()?;
         }
         let mut widened = false;
-        for conjunct in subqueries {
+        for conjunct in subqueries.into_iter().flat_map(as_exists) {
             let conjunct = without_not(conjunct);
             if let Some(joined) = self.semi_join(&input, &conjunct)? {
                 input = joined;
@@ -78,6 +78,49 @@ impl Decorrelation {
             }
         }))
     }
+}
+
+/// Conditions that are all true where `conjunct` is, which may be IN of a row value: a CASE over EXISTS, or its negation.
+///
+/// ```text
+/// CASE WHEN e THEN true WHEN f THEN NULL ELSE false END        e
+/// NOT CASE WHEN e THEN true WHEN f THEN NULL ELSE false END    NOT e AND NOT f
+/// ```
+fn as_exists(conjunct: Expr) -> Vec<Expr> {
+    let (case, negated) = match &conjunct {
+        Expr::Case(case) => (case, false),
+        Expr::Not(inner) => match inner.as_ref() {
+            Expr::Case(case) => (case, true),
+            _ => return vec![conjunct],
+        },
+        _ => return vec![conjunct],
+    };
+    let [(first, yes), (second, unknown)] = case.when_then_expr.as_slice() else { return vec![conjunct] };
+    let otherwise = case.else_expr.as_deref();
+    let is =
+        |expr: &Expr, value| matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(known)), _) if *known == value);
+    let in_row = case.expr.is_none() && is(yes, true) && is_null(unknown) && otherwise.is_some_and(|e| is(e, false));
+    if !in_row || !is_exists(first) || !is_exists(second) {
+        return vec![conjunct];
+    }
+    if !negated {
+        return vec![first.as_ref().clone()];
+    }
+    let absent = |expr: &Expr| Expr::Not(Box::new(expr.clone()));
+    split_binary(second, Operator::Or).into_iter().chain([first.as_ref()]).map(absent).collect()
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Cast(cast) => is_null(&cast.expr),
+        _ => false,
+    }
+}
+
+/// Whether `expr` is EXISTS, or one of several: it is never NULL.
+fn is_exists(expr: &Expr) -> bool {
+    split_binary(expr, Operator::Or).into_iter().all(|expr| matches!(expr, Expr::Exists(_)))
 }
 
 /// NOT EXISTS and NOT (x IN ...) as their negated forms.

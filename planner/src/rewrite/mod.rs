@@ -50,7 +50,8 @@ pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
 pub fn optimise_once(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
     // Timestamps have microseconds.
     let context = context().with_query_execution_start_time(Utc::now().trunc_subsecs(6));
-    query.places.planning(|| rewritten(query.logical.clone(), &context))
+    let plan = query.places.planning(|| rewritten(query.logical.clone(), &context));
+    plan.map_err(|error| query.places.locate(error).of_query())
 }
 
 /// Rewrites a bound plan; its schema stays.
