@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use datafusion::common::ScalarValue;
-use sqlparser::ast::{Value, ValueWithSpan, VisitMut, VisitorMut};
+use sqlparser::ast::{self, CastKind, Expr, Value, ValueWithSpan, VisitMut, VisitorMut};
 
 use crate::error::PlanError;
-use crate::statement::Parsed;
+use crate::statement::{Parsed, type_name};
 
 /// Values for `?` and `$n` (by position) and `$name`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,7 +107,8 @@ impl Params {
 
 struct Placeholders<'a> {
     params: &'a Params,
-    names: Vec<String>,
+    /// What the user calls the first values.
+    names: Vec<(String, usize)>,
     values: Vec<ScalarValue>,
 }
 
@@ -116,18 +117,87 @@ impl VisitorMut for Placeholders<'_> {
 
     fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Self::Break> {
         let Value::Placeholder(name) = &mut value.value else { return ControlFlow::Continue(()) };
-        let slot = match self.names.iter().position(|known| known == name) {
-            Some(slot) => slot,
+        let slot = match self.names.iter().find(|(known, _)| known == name) {
+            Some((_, slot)) => *slot,
             None => {
                 match self.params.value(name) {
                     Ok(value) => self.values.push(value.clone()),
                     Err(error) => return ControlFlow::Break(Box::new(error)),
                 }
-                self.names.push(name.clone());
-                self.names.len() - 1
+                let slot = self.values.len() - 1;
+                self.names.push((name.clone(), slot));
+                slot
             }
         };
-        *name = format!("${}", slot + 1);
+        *name = placeholder(slot);
         ControlFlow::Continue(())
     }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        let Expr::InUnnest { expr: value, array_expr, negated } = expr else { return ControlFlow::Continue(()) };
+        let Some(slot) = slot_of(array_expr) else { return ControlFlow::Continue(()) };
+        let value = std::mem::replace(value.as_mut(), truth(None));
+        match self.in_list(value, slot, *negated) {
+            Ok(list) => *expr = list,
+            Err(error) => return ControlFlow::Break(Box::new(error)),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Placeholders<'_> {
+    /// `expr IN` the elements of the list in `slot`, each a value of its own.
+    fn in_list(&mut self, expr: Expr, slot: usize, negated: bool) -> Result<Expr, PlanError> {
+        let Some(elements) = elements(&self.values[slot])? else { return Ok(truth(None)) };
+        if elements.is_empty() {
+            return Ok(truth(Some(negated)));
+        }
+        let first = self.values.len();
+        self.values.extend(elements);
+        let list = (first..self.values.len()).map(|slot| Expr::Value(Value::Placeholder(placeholder(slot)).into()));
+        Ok(Expr::InList { expr: Box::new(expr), list: list.collect(), negated })
+    }
+}
+
+/// The elements of a list; none if it is NULL.
+fn elements(value: &ScalarValue) -> Result<Option<Vec<ScalarValue>>, PlanError> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let list: ArrayRef = match value {
+        ScalarValue::List(list) => list.value(0),
+        ScalarValue::LargeList(list) => list.value(0),
+        ScalarValue::FixedSizeList(list) => list.value(0),
+        other => {
+            let found = type_name(&other.data_type());
+            return Err(PlanError::invalid(format!("IN takes a list as its parameter, not a value of type {found}")));
+        }
+    };
+    let elements = (0..list.len()).map(|at| Ok(ScalarValue::try_from_array(&list, at)?));
+    Ok(Some(elements.collect::<Result<_, PlanError>>()?))
+}
+
+/// A truth value.
+fn truth(value: Option<bool>) -> Expr {
+    match value {
+        Some(value) => Expr::Value(Value::Boolean(value).into()),
+        None => Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(Expr::Value(Value::Null.into())),
+            data_type: ast::DataType::Boolean,
+            array: false,
+            format: None,
+        },
+    }
+}
+
+/// What stands for the value in `slot`.
+fn placeholder(slot: usize) -> String {
+    format!("${}", slot + 1)
+}
+
+/// The slot that a numbered placeholder stands for.
+fn slot_of(expr: &Expr) -> Option<usize> {
+    let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr else { return None };
+    name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)
 }
