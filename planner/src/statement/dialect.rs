@@ -112,6 +112,10 @@ impl Dialect for LaminarDialect {
         true
     }
 
+    fn supports_order_by_all(&self) -> bool {
+        true
+    }
+
     fn supports_comma_separated_trim(&self) -> bool {
         true
     }
@@ -140,8 +144,12 @@ impl Dialect for LaminarDialect {
         Some(operand.map(|expr| Expr::UnaryOp { op, expr: Box::new(expr) }))
     }
 
-    /// The parser's own reading takes all that follows IS DISTINCT FROM, `AND` and `OR` too, for its right side.
+    /// The parser's own reading takes all that follows IS DISTINCT FROM, `AND` and `OR` too, for its right side, and
+    /// knows no IN without parentheses.
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if let Some(negated) = is_in_placeholder(parser) {
+            return Some(in_list_parameter(parser, expr, negated));
+        }
         if let Some(tokens) = is_power(parser) {
             (0..tokens).for_each(|_| parser.advance_token());
             let right = parser.parse_subexpr(precedence);
@@ -165,4 +173,22 @@ impl Dialect for LaminarDialect {
         let right = parser.parse_subexpr(precedence);
         Some(right.map(|right| make(Box::new(expr.clone()), Box::new(right))))
     }
+}
+
+/// Whether `IN` or `NOT IN` and a placeholder come next, and which of the two.
+fn is_in_placeholder(parser: &Parser) -> Option<bool> {
+    let word = |n, keyword| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(word) if word.keyword == keyword);
+    let negated = word(0, Keyword::NOT);
+    let at = usize::from(negated);
+    let is_placeholder = matches!(parser.peek_nth_token_ref(at + 1).token, Token::Placeholder(_));
+    (word(at, Keyword::IN) && is_placeholder).then_some(negated)
+}
+
+/// Reads what [`is_in_placeholder`] has found.
+fn in_list_parameter(parser: &mut Parser, expr: &Expr, negated: bool) -> Result<Expr, ParserError> {
+    for _ in 0..=usize::from(negated) {
+        parser.advance_token();
+    }
+    let array_expr = Box::new(Expr::Value(parser.parse_value()?));
+    Ok(Expr::InUnnest { expr: Box::new(expr.clone()), array_expr, negated })
 }
