@@ -55,7 +55,7 @@ fn set_apart_body(body: &mut SetExpr) -> Result<(), PlanError> {
 }
 
 /// `SELECT *` from somewhere.
-fn select_all() -> Result<Query, PlanError> {
+pub(super) fn select_all() -> Result<Query, PlanError> {
     match parse("SELECT * FROM t")?.pop().map(|parsed| parsed.statement) {
         Some(Statement::Query(query)) => Ok(*query),
         _ => unreachable!("the text is a query"),

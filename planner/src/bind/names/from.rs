@@ -6,7 +6,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use super::scope::{Columns, Entry, Scope, at, exact};
+use super::scope::{Columns, Scope, at, exact};
 use super::{Found, Names, renamed, shown};
 use crate::error::PlanError;
 use crate::statement::single_name;
@@ -177,7 +177,7 @@ fn located(error: PlanError, span: Span) -> PlanError {
 }
 
 /// A table alias that no one wrote.
-fn invented_alias(name: String) -> TableAlias {
+pub(super) fn invented_alias(name: String) -> TableAlias {
     TableAlias { explicit: true, name: exact(&name), columns: Vec::new(), at: None }
 }
 
@@ -306,31 +306,26 @@ fn equalities(left: &Scope, right: &Scope, common: &[(usize, usize)]) -> Option<
     })
 }
 
-/// The columns of a join: the common ones once and first, then the left side's, then the right side's.
+/// The columns of a join: the left side's, a common one once and where it is there, then the right side's others.
 fn combined(left: Scope, right: Scope, sides: Sides, common: &[(usize, usize)]) -> Scope {
     match sides {
         Sides::OnlyLeft => return left,
         Sides::OnlyRight => return right,
         _ => {}
     }
-    let merged = common.iter().map(|(l, r)| {
-        let (l, r) = (&left.entries[*l], &right.entries[*r]);
-        let expr = match sides {
-            Sides::RightRows => r.expr.clone(),
-            Sides::AllRows => coalesce(l.expr.clone(), r.expr.clone()),
-            _ => l.expr.clone(),
+    let mut entries = left.entries;
+    for (l, r) in common {
+        let right = right.entries[*r].expr.clone();
+        let entry = &mut entries[*l];
+        entry.expr = match sides {
+            Sides::RightRows => right,
+            Sides::AllRows => coalesce(entry.expr.clone(), right),
+            _ => continue,
         };
-        Entry { shown: l.shown.clone(), expr }
-    });
-    let rest = |entries: &[Entry], used: Vec<usize>| -> Vec<Entry> {
-        let kept = entries.iter().enumerate().filter(|(idx, _)| !used.contains(idx));
-        kept.map(|(_, entry)| entry.clone()).collect()
-    };
-    let entries = merged
-        .chain(rest(&left.entries, common.iter().map(|(l, _)| *l).collect()))
-        .chain(rest(&right.entries, common.iter().map(|(_, r)| *r).collect()))
-        .collect();
-    let items = left.items.iter().chain(&right.items).cloned().collect();
+    }
+    let others = right.entries.into_iter().enumerate().filter(|(idx, _)| !common.iter().any(|(_, r)| r == idx));
+    entries.extend(others.map(|(_, entry)| entry));
+    let items = left.items.into_iter().chain(right.items).collect();
     Scope { items, entries, aliases: Vec::new() }
 }
 

@@ -6,6 +6,8 @@
 //! the one that is shown. What cannot be known without DataFusion (columns of table functions) is left as written.
 
 mod from;
+mod order_by;
+mod rows;
 mod scope;
 mod select;
 mod shown;
@@ -14,10 +16,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    self, Expr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, SetOperator, TableAlias, VisitMut, VisitorMut,
+    self, AccessExpr, Expr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, SetOperator, Subscript, TableAlias,
+    UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
-use self::scope::{Column, Columns, Scope, at, exact, resolve, unknown};
+use self::order_by::{put_into, written_items};
+use self::scope::{Column, Columns, Scope, at, exact, field_access, resolve, unknown};
 use crate::catalog::{Catalog, RelationInfo};
 use crate::error::PlanError;
 use crate::statement::Name;
@@ -132,17 +136,25 @@ impl<'a> Names<'a> {
     }
 
     fn body(&mut self, body: &mut SetExpr, order_by: Option<&mut ast::OrderBy>) -> Result<Columns, PlanError> {
+        // Before names are resolved: a key may be one of these, as it stands there.
+        let written = if order_by.is_some() { written_items(body) } else { Vec::new() };
         match body {
-            SetExpr::Select(select) => self.select(select, order_by),
+            SetExpr::Select(select) => {
+                let (columns, around) = self.select(select, order_by)?;
+                if let (Some(around), Some(columns)) = (around, &columns) {
+                    put_into(body, columns, &around)?;
+                }
+                Ok(columns)
+            }
             SetExpr::Query(query) => {
                 let columns = self.query(query)?;
-                self.order_by_output(order_by, &columns)?;
+                self.order_output(order_by, &columns, &written)?;
                 Ok(columns)
             }
             SetExpr::SetOperation { left, right, .. } => {
                 let columns = self.body(left, None)?;
                 self.body(right, None)?;
-                self.order_by_output(order_by, &columns)?;
+                self.order_output(order_by, &columns, &written)?;
                 Ok(columns)
             }
             SetExpr::Values(values) => {
@@ -151,7 +163,7 @@ impl<'a> Names<'a> {
                     self.within(Scope::default(), |names| names.expr(expr))?;
                 }
                 let columns = Some((1..=width).map(|n| Column::named(&format!("column{n}"))).collect());
-                self.order_by_output(order_by, &columns)?;
+                self.order_output(order_by, &columns, &written)?;
                 Ok(columns)
             }
             SetExpr::Table(table) => {
@@ -160,19 +172,6 @@ impl<'a> Names<'a> {
             }
             other => Err(PlanError::invalid(format!("{other} is not a query"))),
         }
-    }
-
-    /// ORDER BY of a result that is no plain SELECT: only its columns can be named.
-    fn order_by_output(&mut self, order_by: Option<&mut ast::OrderBy>, columns: &Columns) -> Result<(), PlanError> {
-        let Some(order_by) = order_by else { return Ok(()) };
-        let Some(columns) = columns else { return Ok(()) };
-        let scope = Scope { aliases: columns.clone(), ..Scope::default() };
-        self.within(scope, |names| {
-            for expr in sort_exprs(order_by)? {
-                names.expr(expr)?;
-            }
-            Ok(())
-        })
     }
 
     fn limit(&mut self, limit: Option<&mut LimitClause>) -> Result<(), PlanError> {
@@ -308,10 +307,15 @@ impl VisitorMut for ExprNames<'_, '_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, _expr: &mut Expr) -> ControlFlow<Self::Break> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         self.depth += 1;
         if self.depth > DEPTH_LIMIT {
             return ControlFlow::Break(Box::new(too_deep()));
+        }
+        if self.inside_query == 0
+            && let Expr::CompoundFieldAccess { root, access_chain } = expr
+        {
+            plain_access(root, access_chain);
         }
         ControlFlow::Continue(())
     }
@@ -331,8 +335,43 @@ impl VisitorMut for ExprNames<'_, '_> {
             Ok(None) => {}
             Err(error) => return ControlFlow::Break(Box::new(error)),
         }
-        ControlFlow::Continue(())
+        match rows::write_out(expr, || self.names.invent()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(Box::new(error)),
+        }
     }
+}
+
+/// Makes the path before the first subscript one identifier, as `a.b.c` is, and the fields after it subscripts: alone,
+/// a part of either would be taken for a column.
+fn plain_access(root: &mut Expr, access_chain: &mut Vec<AccessExpr>) {
+    if let Expr::Identifier(first) = root {
+        let mut path = vec![first.clone()];
+        path.extend(access_chain.iter().map_while(|access| match access {
+            AccessExpr::Dot(Expr::Identifier(ident)) => Some(ident.clone()),
+            _ => None,
+        }));
+        access_chain.drain(..path.len() - 1);
+        if path.len() > 1 {
+            *root = Expr::CompoundIdentifier(path);
+        }
+    }
+    for access in access_chain {
+        match access {
+            AccessExpr::Dot(Expr::Identifier(field)) => *access = field_access(&Name::of(field).value),
+            AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
+                lower_bound.get_or_insert_with(|| number("1"));
+                // Counted from the end.
+                upper_bound
+                    .get_or_insert_with(|| Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number("1")) });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn number(text: &str) -> Expr {
+    Expr::Value(Value::Number(text.to_owned(), false).into())
 }
 
 #[cfg(test)]

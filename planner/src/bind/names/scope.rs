@@ -1,6 +1,6 @@
 //! What identifiers can mean at one place of a query.
 
-use sqlparser::ast::{Expr, Ident};
+use sqlparser::ast::{AccessExpr, Expr, Ident, Subscript, Value};
 use sqlparser::tokenizer::Location;
 
 use crate::catalog::{Ambiguous, find_name};
@@ -37,7 +37,7 @@ pub(super) struct Item {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) shown: String,
-    /// A qualified identifier, or COALESCE of two for the column of a FULL JOIN USING.
+    /// A qualified identifier, COALESCE of two for the column of a FULL JOIN USING, an expression of the SELECT list.
     pub(super) expr: Expr,
 }
 
@@ -46,8 +46,9 @@ pub(super) struct Entry {
 pub(super) struct Scope {
     pub(super) items: Vec<Item>,
     pub(super) entries: Vec<Entry>,
-    /// Names of the SELECT list that other clauses may use where the FROM clause has no such column.
-    pub(super) aliases: Vec<Column>,
+    /// Names of the SELECT list, with what they stand for, that other clauses may use where the FROM clause has no
+    /// such column.
+    pub(super) aliases: Vec<Entry>,
 }
 
 /// An identifier that is exact and needs no resolution any more.
@@ -123,48 +124,73 @@ impl Scope {
         Ok(found.map_err(|_| ambiguous("table", ident))?.map(|idx| &self.items[idx]))
     }
 
-    /// What an unqualified name means, if anything here.
-    fn unqualified(&self, ident: &Ident) -> Result<Option<Expr>, PlanError> {
+    /// What an unqualified name means, if anything here. `inner` are the scopes between the name and this one.
+    fn unqualified(&self, ident: &Ident, inner: &[Scope]) -> Result<Option<Expr>, PlanError> {
         if let Some(idx) = self.entry(ident)? {
             return Ok(Some(self.entries[idx].expr.clone()));
         }
-        Ok(find_column(&self.aliases, ident)?.map(|column| Expr::Identifier(exact(&column.internal))))
+        let found = find(self.aliases.iter().map(|alias| alias.shown.as_str()), ident);
+        let Some(idx) = found.map_err(|_| ambiguous("column", ident))? else { return Ok(None) };
+        let expr = &self.aliases[idx].expr;
+        // In a subquery an expression of this query could mean something else, and an aggregate would be one there.
+        if inner.is_empty() || is_column_outside(expr, inner) {
+            return Ok(Some(expr.clone()));
+        }
+        let (name, at) = (&ident.value, at(ident.span.start));
+        Err(PlanError::invalid(format!("{name} of the SELECT list cannot be used in a subquery here{at}")))
     }
 
     /// What a qualified name means, if its qualifier is something here; later parts are fields of a struct.
-    fn compound(&self, idents: &[Ident]) -> Result<Option<Expr>, PlanError> {
-        if let Some(item) = self.item(&idents[0])? {
-            let Some(columns) = &item.columns else { return Ok(Some(as_written(&item.qualifier, &idents[1..]))) };
-            let column = find_column(columns, &idents[1])?.ok_or_else(|| unknown_of(&item.qualifier, &idents[1]))?;
-            let mut path = vec![exact(&item.qualifier), exact(&column.internal)];
-            path.extend(idents[2..].iter().map(folded));
-            return Ok(Some(Expr::CompoundIdentifier(path)));
+    fn compound(&self, idents: &[Ident], inner: &[Scope]) -> Result<Option<Expr>, PlanError> {
+        let Some(item) = self.item(&idents[0])? else {
+            let column = self.unqualified(&idents[0], inner)?;
+            return Ok(column.map(|column| field_of(column, &idents[1..])));
+        };
+        let Some(columns) = &item.columns else { return Ok(Some(as_written(&item.qualifier, &idents[1..]))) };
+        if let Some(column) = find_column(columns, &idents[1])? {
+            return Ok(Some(field_of(qualified(&item.qualifier, &column.internal), &idents[2..])));
         }
-        match self.unqualified(&idents[0])? {
-            Some(Expr::CompoundIdentifier(mut path)) => {
-                path.extend(idents[1..].iter().map(folded));
-                Ok(Some(Expr::CompoundIdentifier(path)))
-            }
-            _ => Ok(None),
+        // A column may have the name of a table.
+        match self.entry(&idents[0])? {
+            Some(idx) => Ok(Some(field_of(self.entries[idx].expr.clone(), &idents[1..]))),
+            None => Err(unknown_of(&item.qualifier, &idents[1])),
         }
     }
 }
 
-fn folded(ident: &Ident) -> Ident {
-    exact(&Name::of(ident).value)
+/// Whether `expr` is a column whose qualifier means nothing in `inner`.
+fn is_column_outside(expr: &Expr, inner: &[Scope]) -> bool {
+    let Expr::CompoundIdentifier(path) = expr else { return false };
+    path.len() == 2 && !inner.iter().any(|scope| scope.items.iter().any(|item| item.qualifier == path[0].value))
+}
+
+/// The field of a struct that the path `fields` leads to, or the struct itself.
+fn field_of(root: Expr, fields: &[Ident]) -> Expr {
+    if fields.is_empty() {
+        return root;
+    }
+    let access_chain = fields.iter().map(|field| field_access(&Name::of(field).value)).collect();
+    Expr::CompoundFieldAccess { root: Box::new(root), access_chain }
+}
+
+/// `['name']`.
+pub(super) fn field_access(name: &str) -> AccessExpr {
+    let index = Expr::Value(Value::SingleQuotedString(name.to_owned()).into());
+    AccessExpr::Subscript(Subscript::Index { index })
 }
 
 fn as_written(qualifier: &str, rest: &[Ident]) -> Expr {
-    let path = std::iter::once(exact(qualifier)).chain(rest.iter().map(folded)).collect();
-    Expr::CompoundIdentifier(path)
+    let rest = rest.iter().map(|ident| exact(&Name::of(ident).value));
+    Expr::CompoundIdentifier(std::iter::once(exact(qualifier)).chain(rest).collect())
 }
 
 /// Resolves an identifier by `scopes`, innermost last; `None` leaves it to DataFusion, because a scope is opaque.
 pub(super) fn resolve(scopes: &[Scope], idents: &[Ident]) -> Result<Option<Expr>, PlanError> {
-    for scope in scopes.iter().rev() {
+    for (depth, scope) in scopes.iter().enumerate().rev() {
+        let inner = &scopes[depth + 1..];
         let found = match idents {
-            [ident] => scope.unqualified(ident)?,
-            path => scope.compound(path)?,
+            [ident] => scope.unqualified(ident, inner)?,
+            path => scope.compound(path, inner)?,
         };
         if found.is_some() {
             return Ok(found);

@@ -6,6 +6,8 @@ use sqlparser::ast::{
 };
 
 use super::from::only_ident;
+use super::order_by::{Output, position};
+use super::rows::row_of;
 use super::scope::{Column, Columns, Entry, Scope, at, exact, qualified, unknown};
 use super::{Names, item_expr, shown, sort_exprs};
 use crate::catalog::find_name;
@@ -13,55 +15,58 @@ use crate::error::PlanError;
 use crate::statement::Name;
 
 /// An item of the SELECT list after `*` was taken apart.
-struct Output {
+struct Item {
     shown: String,
     expr: Expr,
     /// As it stood in the text, to find it again in ORDER BY; nothing for what came from `*`.
     written: Option<Expr>,
 }
 
+/// The columns of a SELECT, and the name of the derived table that it has to be for its order, if it has to be one.
+pub(super) type Selected = (Columns, Option<String>);
+
 impl Names<'_> {
     pub(super) fn select(
         &mut self,
         select: &mut Select,
         order_by: Option<&mut ast::OrderBy>,
-    ) -> Result<Columns, PlanError> {
+    ) -> Result<Selected, PlanError> {
         refuse_ignored_parts(select)?;
         let scope = self.from(&mut select.from)?;
         self.within(scope, |names| names.clauses(select, order_by))
     }
 
     /// Everything but FROM, whose scope is innermost.
-    fn clauses(&mut self, select: &mut Select, order_by: Option<&mut ast::OrderBy>) -> Result<Columns, PlanError> {
+    fn clauses(&mut self, select: &mut Select, order_by: Option<&mut ast::OrderBy>) -> Result<Selected, PlanError> {
         if let Some(selection) = &mut select.selection {
             self.expr(selection)?;
         }
-        let outputs = self.outputs(std::mem::take(&mut select.projection))?;
-        let columns = match outputs {
-            Ok(outputs) => self.named_outputs(select, outputs, order_by)?,
-            Err(projection) => self.opaque_outputs(select, projection, order_by)?,
-        };
-        Ok(columns)
+        match self.items(std::mem::take(&mut select.projection))? {
+            Ok(items) => self.named_outputs(select, items, order_by),
+            Err(projection) => Ok((self.opaque_outputs(select, projection, order_by)?, None)),
+        }
     }
 
     fn named_outputs(
         &mut self,
         select: &mut Select,
-        outputs: Vec<Output>,
+        items: Vec<Item>,
         order_by: Option<&mut ast::OrderBy>,
-    ) -> Result<Columns, PlanError> {
-        let columns = shown::unique(outputs.iter().map(|output| output.shown.clone()).collect());
-        let written: Vec<_> = outputs.iter().map(|output| output.written.clone()).collect();
+    ) -> Result<Selected, PlanError> {
+        let columns = shown::unique(items.iter().map(|item| item.shown.clone()).collect());
+        let outputs: Vec<Output> = items
+            .into_iter()
+            .zip(&columns)
+            .map(|(Item { expr, written, .. }, column)| Output { column: column.clone(), written, expr })
+            .collect();
         let scope = self.innermost();
-        select.projection =
-            outputs.into_iter().zip(&columns).map(|(output, column)| item(output.expr, column, scope)).collect();
-        self.other_clauses(select, &columns)?;
-        if let Some(order_by) = order_by {
-            for expr in sort_exprs(order_by)? {
-                self.sort_expr(expr, &columns, &written)?;
-            }
-        }
-        Ok(Some(columns))
+        select.projection = outputs.iter().map(|output| item(output.expr.clone(), &output.column, scope)).collect();
+        self.other_clauses(select, &outputs)?;
+        let around = match order_by {
+            Some(order_by) => self.order_select(select, order_by, &outputs)?,
+            None => None,
+        };
+        Ok((Some(columns), around))
     }
 
     /// A SELECT list with a `*` that only DataFusion can take apart; only the rest of it is resolved.
@@ -87,17 +92,19 @@ impl Names<'_> {
     }
 
     /// GROUP BY, HAVING, QUALIFY, WINDOW and DISTINCT ON: columns of FROM first, then names of the SELECT list.
-    fn other_clauses(&mut self, select: &mut Select, columns: &[Column]) -> Result<(), PlanError> {
-        self.innermost().aliases = columns.to_vec();
+    fn other_clauses(&mut self, select: &mut Select, outputs: &[Output]) -> Result<(), PlanError> {
+        let alias = |output: &Output, expr: Expr| Entry { shown: output.column.shown.clone(), expr };
+        self.innermost().aliases = outputs.iter().map(|output| alias(output, output.expr.clone())).collect();
         if let GroupByExpr::Expressions(exprs, modifiers) = &mut select.group_by {
             if !modifiers.is_empty() {
                 return Err(PlanError::invalid("GROUP BY ... WITH is not supported; use GROUPING SETS"));
             }
-            for expr in exprs {
-                self.expr(expr)?;
+            *exprs = std::mem::take(exprs).into_iter().flat_map(|key| row_of(&key).unwrap_or(vec![key])).collect();
+            for key in exprs {
+                self.group_key(key, outputs)?;
             }
         }
-        for expr in select.having.iter_mut().chain(&mut select.qualify) {
+        if let Some(expr) = &mut select.having {
             self.expr(expr)?;
         }
         if let Some(Distinct::On(exprs)) = &mut select.distinct {
@@ -113,63 +120,65 @@ impl Names<'_> {
                 }
             }
         }
+        // DataFusion puts named windows into the SELECT list alone, so it has to find its columns by their names.
+        let named = outputs.iter().map(|output| alias(output, Expr::Identifier(exact(&output.column.internal))));
+        self.innermost().aliases = named.collect();
+        if let Some(expr) = &mut select.qualify {
+            self.expr(expr)?;
+        }
         Ok(())
     }
 
-    /// A sort key: a name of the SELECT list, or an expression of it, is that column; else it is of FROM's columns.
-    fn sort_expr(&mut self, expr: &mut Expr, columns: &[Column], written: &[Option<Expr>]) -> Result<(), PlanError> {
-        if let Expr::Identifier(ident) = expr {
+    /// A name of the SELECT list is its position: a number that it may stand for would be taken for one.
+    fn group_key(&mut self, key: &mut Expr, outputs: &[Output]) -> Result<(), PlanError> {
+        if let Expr::Identifier(ident) = key
+            && self.innermost().entry(ident)?.is_none()
+        {
             let name = Name::of(ident);
-            let shown = columns.iter().map(|column| column.shown.as_str());
-            // A name that several columns have is left to FROM, which may know only one.
+            let shown = outputs.iter().map(|output| output.column.shown.as_str());
             if let Ok(Some(idx)) = find_name(shown, &name.value, name.quoted) {
-                *expr = Expr::Identifier(exact(&columns[idx].internal));
+                *key = position(idx);
                 return Ok(());
             }
-        } else if !matches!(expr, Expr::Value(_))
-            && let Some(idx) = written.iter().position(|other| other.as_ref() == Some(expr))
-        {
-            *expr = Expr::Identifier(exact(&columns[idx].internal));
-            return Ok(());
         }
-        self.expr(expr)
+        self.expr(key)
     }
 
     /// The SELECT list with every `*` taken apart, or the list itself when one cannot be.
-    fn outputs(&mut self, projection: Vec<SelectItem>) -> Result<Result<Vec<Output>, Vec<SelectItem>>, PlanError> {
+    fn items(&mut self, projection: Vec<SelectItem>) -> Result<Result<Vec<Item>, Vec<SelectItem>>, PlanError> {
         let scope = self.innermost().clone();
         let stars = projection.iter().any(|item| item_expr(item).is_none());
         if stars && scope.is_opaque() {
             return Ok(Err(projection));
         }
-        let mut outputs = Vec::with_capacity(projection.len());
+        let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
-                SelectItem::UnnamedExpr(expr) => outputs.push(self.unnamed(expr, &scope)?),
+                SelectItem::UnnamedExpr(expr) => items.push(self.unnamed(expr, &scope)?),
                 SelectItem::ExprWithAlias { mut expr, alias } => {
                     let written = Some(expr.clone());
                     self.expr(&mut expr)?;
-                    outputs.push(Output { shown: Name::of(&alias).value, expr, written });
+                    items.push(Item { shown: Name::of(&alias).value, expr, written });
                 }
                 SelectItem::Wildcard(options) => {
                     if scope.items.is_empty() {
                         return Err(PlanError::invalid("SELECT * without FROM"));
                     }
-                    self.star(scope.entries.clone(), options, &mut outputs)?;
+                    self.star(scope.entries.clone(), options, &mut items)?;
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
-                    self.star(qualified_entries(&scope, &kind)?, options, &mut outputs)?;
+                    self.star(qualified_entries(&scope, &kind)?, options, &mut items)?;
                 }
                 SelectItem::ExprWithAliases { .. } => {
                     return Err(PlanError::invalid("several aliases for one expression are not supported"));
                 }
             }
         }
-        Ok(Ok(outputs))
+        Ok(Ok(items))
     }
 
     /// A column keeps its stored name, a field its own, an expression shows its text.
-    fn unnamed(&mut self, mut expr: Expr, scope: &Scope) -> Result<Output, PlanError> {
+    fn unnamed(&mut self, mut expr: Expr, scope: &Scope) -> Result<Item, PlanError> {
         let written = Some(expr.clone());
         let text = shown::expr_text(&expr);
         let shown = match unwrapped(&expr) {
@@ -178,14 +187,14 @@ impl Names<'_> {
             _ => None,
         };
         self.expr(&mut expr)?;
-        Ok(Output { shown: shown.unwrap_or(text), expr, written })
+        Ok(Item { shown: shown.unwrap_or(text), expr, written })
     }
 
     fn star(
         &mut self,
         mut entries: Vec<Entry>,
         options: WildcardAdditionalOptions,
-        outputs: &mut Vec<Output>,
+        items: &mut Vec<Item>,
     ) -> Result<(), PlanError> {
         if options.opt_ilike.is_some() || options.opt_rename.is_some() || options.opt_alias.is_some() {
             return Err(PlanError::invalid("* takes EXCLUDE and REPLACE only"));
@@ -206,7 +215,7 @@ impl Names<'_> {
             self.expr(&mut expr)?;
             entries[idx].expr = expr;
         }
-        outputs.extend(entries.into_iter().map(|Entry { shown, expr }| Output { shown, expr, written: None }));
+        items.extend(entries.into_iter().map(|Entry { shown, expr }| Item { shown, expr, written: None }));
         Ok(())
     }
 }
