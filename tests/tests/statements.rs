@@ -1,6 +1,6 @@
 //! Every kind of statement: what it does, what it answers, and how it refuses.
 
-use laminardb_bridge::{Outcome, Params};
+use laminardb_bridge::{Outcome, Params, SubscribeOptions, Target};
 use laminardb_tests::{Bag, Database};
 
 fn ddl(outcome: Outcome) -> (String, Option<String>) {
@@ -457,4 +457,147 @@ fn a_query_that_cannot_be_answered_is_no_failed_view() {
     assert_eq!(code, 400, "{text}");
     let (code, text) = database.refused(&format!("CREATE MATERIALIZED VIEW w AS {several}"));
     assert_eq!(code, 600, "{text}");
+}
+
+#[test]
+fn options_that_are_not_there_are_refused_by_name_with_their_place() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE u (b BIGINT PRIMARY KEY)");
+    let columns = [
+        ("PRIMARY KEY AUTOINCREMENT", "AUTOINCREMENT"),
+        ("AUTO_INCREMENT", "AUTO_INCREMENT"),
+        ("IDENTITY", "IDENTITY"),
+        ("IDENTITY (1, 1)", "IDENTITY"),
+        ("GENERATED", "GENERATED"),
+        ("GENERATED ALWAYS AS IDENTITY", "GENERATED"),
+        ("GENERATED ALWAYS AS (1 + 1) STORED", "GENERATED"),
+        ("AS (1 + 1)", "AS"),
+        ("UNIQUE", "UNIQUE"),
+        ("CHECK (a > 0)", "CHECK"),
+        ("CONSTRAINT c CHECK (a > 0)", "CHECK"),
+        ("REFERENCES u (b)", "REFERENCES"),
+        ("COLLATE nocase", "COLLATE"),
+        ("COMMENT 'x'", "COMMENT"),
+        ("CHARACTER SET utf8", "CHARACTER"),
+        ("ON UPDATE 1", "ON"),
+        ("ASC", "ASC"),
+        ("DESC", "DESC"),
+        ("SRID 4", "SRID"),
+        ("INVISIBLE", "INVISIBLE"),
+        ("PRIMARY KEY DEFERRABLE", "DEFERRABLE"),
+        ("NOT NULL DEFAULT 1 AUTOINCREMENT", "AUTOINCREMENT"),
+    ];
+    for kind in ["TABLE", "SOURCE"] {
+        for (option, name) in columns {
+            let (code, why) = database.refused(&format!("CREATE {kind} t (a BIGINT {option}, z BIGINT)"));
+            assert_eq!(code, 400, "{kind} {option}: {why}");
+            assert!(why.contains(name) && why.contains("at line 1, column "), "{kind} {option}: {why}");
+        }
+        for option in [
+            "ENGINE = MergeTree",
+            "PARTITION BY a",
+            "PARTITION BY RANGE (a)",
+            "INHERITS (u)",
+            "COMMENT 'x'",
+            "COMMENT = 'x'",
+            "WITH (fillfactor = 70)",
+            "WITH ('retention' = '1 day')",
+            "TABLESPACE x",
+            "ON COMMIT DROP",
+            "STRICT",
+            "WITHOUT ROWID",
+            "AUTO_INCREMENT = 7",
+            "DEFAULT CHARSET = utf8",
+            "CLUSTER BY a",
+            "ORDER BY a",
+            "AS SELECT 1 AS a",
+        ] {
+            let (code, why) = database.refused(&format!("CREATE {kind} t (a BIGINT) {option}"));
+            let name = option.split([' ', '=']).next().expect("an option has a name");
+            assert_eq!(code, 400, "{kind} {option}: {why}");
+            assert!(why.contains(name) && why.contains("at line 1, column "), "{kind} {option}: {why}");
+        }
+    }
+    for constraint in [
+        "UNIQUE (a)",
+        "CHECK (a > 0)",
+        "FOREIGN KEY (a) REFERENCES u (b)",
+        "PRIMARY KEY (a DESC)",
+        "PRIMARY KEY (a NULLS FIRST)",
+        "PRIMARY KEY (a) DEFERRABLE",
+        "PRIMARY KEY USING BTREE (a)",
+        "PRIMARY KEY pk (a)",
+        "CONSTRAINT pk PRIMARY KEY (a) NOT ENFORCED",
+    ] {
+        let (code, why) = database.refused(&format!("CREATE TABLE t (a BIGINT, {constraint})"));
+        assert!([400, 401].contains(&code) && why.contains("at line 1, column "), "{constraint}: {code} {why}");
+    }
+    for statement in [
+        "CREATE TEMPORARY TABLE t (a BIGINT)",
+        "CREATE TEMP VIEW v AS SELECT 1 AS a",
+        "CREATE UNLOGGED TABLE t (a BIGINT)",
+        "CREATE OR REPLACE TEMPORARY STREAM v AS SELECT b FROM u",
+        "CREATE RECURSIVE VIEW v (a) AS SELECT b FROM u",
+        "CREATE TABLE t (LIKE u)",
+        "CREATE TABLE t LIKE u",
+        "CREATE TABLE t AS TABLE u",
+        "CREATE TABLE t (a) AS SELECT b FROM u",
+        "CREATE TABLE t AS SELECT b FROM u WITH NO DATA",
+        "CREATE MATERIALIZED VIEW v AS SELECT b FROM u WITH NO DATA",
+        "CREATE VIEW v AS SELECT b FROM u WITH CHECK OPTION",
+        "CREATE VIEW v (a COMMENT 'x') AS SELECT b FROM u",
+        "CREATE VIEW v COMMENT 'x' AS SELECT b FROM u",
+        "CREATE VIEW v AS SELECT b FROM u WITH ('on_error' = 'skip')",
+        "CREATE STREAM v AS SELECT b FROM u WITH ('refresh' = '1 minute')",
+        "INSERT LOCAL INTO u VALUES (1)",
+        "INSERT INTO LOCAL u VALUES (1)",
+        "INSERT INTO u VALUES (1) ON DUPLICATE KEY UPDATE b = 2",
+        "INSERT INTO u SELECT 1 RETURNING b",
+        "UPDATE u TABLESAMPLE BERNOULLI (10) SET b = 2",
+        "UPDATE u AS x (y) SET b = 2",
+        "DELETE FROM u AS x (y) WHERE y = 1",
+        "DELETE FROM u WHERE b = 1 LIMIT 1",
+        "DROP TABLE u PURGE",
+        "DROP TABLE u, u",
+        "TRUNCATE u RESTART IDENTITY",
+        "TRUNCATE u CASCADE",
+    ] {
+        let (code, why) = database.refused(statement);
+        assert!([400, 401, 203].contains(&code), "{statement}: {code} {why}");
+    }
+    database.run(
+        "CREATE TABLE named (a BIGINT CONSTRAINT n NOT NULL DEFAULT 3, b BIGINT NULL, CONSTRAINT k PRIMARY KEY (a))",
+    );
+    assert_eq!(database.session.relations().expect("open").len(), 2);
+}
+
+#[test]
+fn a_scalar_function_takes_nothing_that_is_for_aggregates() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (a BIGINT, s VARCHAR)");
+    for (call, word) in [
+        ("lower(DISTINCT s)", "DISTINCT"),
+        ("lower(ALL s)", "ALL"),
+        ("lower(s) FILTER (WHERE a > 5)", "FILTER"),
+        ("lower(s ORDER BY a)", "clause"),
+        ("lower(s IGNORE NULLS)", "clause"),
+        ("lower(s) IGNORE NULLS", "NULLS"),
+        ("lower(s) WITHIN GROUP (ORDER BY a)", "WITHIN GROUP"),
+        ("LOWER(s) OVER ()", "OVER"),
+        ("coalesce(DISTINCT s, 'x')", "DISTINCT"),
+        ("max(abs(DISTINCT a))", "DISTINCT"),
+    ] {
+        for query in [
+            format!("SELECT {call} AS x FROM t"),
+            format!("SELECT a FROM t WHERE (SELECT count({call}) FROM t) > 0"),
+            format!("CREATE MATERIALIZED VIEW v AS SELECT {call} AS x FROM t"),
+            format!("DELETE FROM t WHERE {call} IS NULL"),
+            format!("UPDATE t SET a = 1 WHERE {call} IS NULL"),
+        ] {
+            let (code, why) = database.refused(&query);
+            assert!(code == 400 && why.contains(word) && why.contains("at line 1, column "), "{query}: {code} {why}");
+        }
+    }
+    let (code, why) = database.refused("SELECT t.a FROM t GLOBAL JOIN t AS u USING (a)");
+    assert!(code == 400 && why.contains("GLOBAL JOIN"), "{code} {why}");
 }

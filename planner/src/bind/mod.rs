@@ -6,6 +6,7 @@ mod context;
 mod dml;
 mod expansion;
 mod literal;
+mod modifier;
 mod names;
 mod operator;
 mod params;
@@ -72,6 +73,7 @@ pub fn bind_query(query: &ast::Query, catalog: &dyn Catalog, params: &Params) ->
 /// Binds on the caller's stack.
 fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
     let mut names = Names::new(catalog);
+    modifier::check(&query)?;
     let shown = names.resolve_query(&mut query)?;
     let relations = names.relations.iter().map(|relation| relation.name.clone()).collect();
     let values = params.number(&mut query)?;

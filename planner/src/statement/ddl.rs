@@ -1,6 +1,8 @@
 //! CREATE and DROP: our own grammar.
 
-use sqlparser::ast::{self, BinaryOperator, ColumnOption, Expr, TableConstraint};
+use sqlparser::ast::{
+    BinaryOperator, ColumnOption, Expr, IndexColumn, OrderByExpr, OrderByOptions, PrimaryKeyConstraint, TableConstraint,
+};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -11,6 +13,78 @@ use super::{
 };
 use crate::catalog::{RelationKind, find_name};
 use crate::error::PlanError;
+
+/// Words that the options of a column begin with, so far as there are such options.
+const COLUMN_OPTIONS: [&str; 4] = ["NULL", "NOT", "DEFAULT", "PRIMARY"];
+
+/// Words that options of columns begin with elsewhere; another word is a mistake.
+const OTHER_COLUMN_OPTIONS: [&str; 28] = [
+    "ALIAS",
+    "AS",
+    "ASC",
+    "AUTOINCREMENT",
+    "AUTO_INCREMENT",
+    "CHARACTER",
+    "CHARSET",
+    "CHECK",
+    "COLLATE",
+    "COMMENT",
+    "COMPRESSION",
+    "DESC",
+    "ENCODE",
+    "EPHEMERAL",
+    "GENERATED",
+    "IDENTITY",
+    "INVISIBLE",
+    "KEY",
+    "MASKING",
+    "MATERIALIZED",
+    "ON",
+    "OPTIONS",
+    "REFERENCES",
+    "SRID",
+    "STORAGE",
+    "TAG",
+    "UNIQUE",
+    "WITH",
+];
+
+/// Words that options of tables begin with elsewhere.
+const TABLE_OPTIONS: [&str; 33] = [
+    "AS",
+    "AUTO_INCREMENT",
+    "CHARACTER",
+    "CHARSET",
+    "CLONE",
+    "CLUSTER",
+    "CLUSTERED",
+    "COLLATE",
+    "COMMENT",
+    "COPY",
+    "DATA",
+    "DEFAULT",
+    "DISTRIBUTED",
+    "ENGINE",
+    "INHERITS",
+    "LIKE",
+    "LOCATION",
+    "ON",
+    "OPTIONS",
+    "ORDER",
+    "PARTITION",
+    "PARTITIONED",
+    "PRIMARY",
+    "ROW",
+    "SORTED",
+    "STORED",
+    "STRICT",
+    "TABLESPACE",
+    "TBLPROPERTIES",
+    "TTL",
+    "USING",
+    "WITH",
+    "WITHOUT",
+];
 
 /// What stands between CREATE and the name.
 struct Head {
@@ -180,10 +254,24 @@ impl StatementParser<'_> {
             return self.expected("( or AS");
         }
         let elements = self.elements()?;
-        if ["WITH", "FROM"].iter().any(|word| is_word(&self.parser.peek_token_ref().token, word)) {
-            return self.refuse_connector(&head);
-        }
+        self.refuse_table_option(&head)?;
         Ok(Statement::CreateRelation(Box::new(relation_of(head, elements)?)))
+    }
+
+    /// Refuses what follows the columns.
+    fn refuse_table_option(&self, head: &Head) -> Read<()> {
+        let next = &self.parser.peek_token_ref().token;
+        let asks_for_connector = || {
+            let mut rest = self.rest().iter().filter_map(|token| word(&token.token));
+            rest.any(|word| word.eq_ignore_ascii_case("connector"))
+        };
+        if is_word(next, "FROM") || is_word(next, "WITH") && asks_for_connector() {
+            return self.refuse_connector(head);
+        }
+        match TABLE_OPTIONS.iter().find(|word| is_word(next, word)) {
+            Some(option) => self.unsupported(&format!("CREATE {} with {option}", head.kind.keyword())),
+            None => Ok(()),
+        }
     }
 
     fn create_table_as(&mut self, head: Head) -> Read<Statement> {
@@ -206,17 +294,64 @@ impl StatementParser<'_> {
             }
             if self.eat_all(&["WATERMARK", "FOR"]) {
                 self.watermark(&mut elements)?;
-            } else if let Some(constraint) = self.read(Parser::parse_optional_table_constraint)? {
-                elements.keys.push(key_of(constraint)?);
             } else {
-                let column = self.read(Parser::parse_column_def)?;
-                column_of(column, &mut elements)?;
+                let place = self.place();
+                match self.read(Parser::parse_optional_table_constraint)? {
+                    Some(constraint) => elements.keys.push(key_of(constraint, &place)?),
+                    None => self.column(&mut elements)?,
+                }
             }
             if !self.parser.consume_token(&Token::Comma) {
                 break;
             }
         }
         if self.parser.consume_token(&Token::RParen) { Ok(elements) } else { self.expected(", or )") }
+    }
+
+    /// A column with its options. They are read one by one, because the parser takes some words of other dialects for
+    /// nothing.
+    fn column(&mut self, elements: &mut Elements) -> Read<()> {
+        let name = Name::of(&self.read(Parser::parse_identifier)?);
+        if name.value.is_empty() {
+            return Err(PlanError::schema("a column name cannot be empty").into());
+        }
+        let data_type = self.read(Parser::parse_data_type)?;
+        let data_type = sql_type(&data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
+        let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
+        loop {
+            let is_named = self.eat("CONSTRAINT");
+            if is_named {
+                self.name()?;
+            }
+            let Token::Word(next) = &self.parser.peek_token_ref().token else {
+                if is_named {
+                    return self.expected("a constraint");
+                }
+                break;
+            };
+            let (word, place) = (next.value.to_uppercase(), self.place());
+            let refused =
+                |option: &str| PlanError::invalid(format!("column option {option} of {name} is not supported{place}"));
+            if !COLUMN_OPTIONS.contains(&word.as_str()) {
+                return Err(match OTHER_COLUMN_OPTIONS.contains(&word.as_str()) {
+                    true => refused(&word).into(),
+                    false => return self.expected(", or )"),
+                });
+            }
+            match self.read(Parser::parse_optional_column_option)? {
+                Some(ColumnOption::Null) => definition.nullable = true,
+                Some(ColumnOption::NotNull) => definition.nullable = false,
+                Some(ColumnOption::Default(expr)) => definition.default = Some(expr),
+                Some(ColumnOption::PrimaryKey(key)) => {
+                    refuse_key_options(&key, &place)?;
+                    elements.keys.push(vec![name.clone()]);
+                }
+                Some(other) => return Err(refused(&other.to_string()).into()),
+                None => return self.expected(", or )"),
+            }
+        }
+        elements.columns.push(definition);
+        Ok(())
     }
 
     fn watermark(&mut self, elements: &mut Elements) -> Read<()> {
@@ -252,39 +387,39 @@ fn word(token: &Token) -> Option<&str> {
     }
 }
 
-fn key_of(constraint: TableConstraint) -> Result<Vec<Name>, PlanError> {
+fn key_of(constraint: TableConstraint, place: &str) -> Result<Vec<Name>, PlanError> {
     match constraint {
-        TableConstraint::PrimaryKey(key) => key.columns.iter().map(key_column).collect(),
-        other => Err(PlanError::invalid(format!("constraint {other} is not supported"))),
+        TableConstraint::PrimaryKey(key) => {
+            refuse_key_options(&key, place)?;
+            key.columns.iter().map(|column| key_column(column, place)).collect()
+        }
+        other => Err(PlanError::invalid(format!("constraint {other} is not supported{place}"))),
     }
 }
 
-fn key_column(column: &ast::IndexColumn) -> Result<Name, PlanError> {
-    match &column.column.expr {
+/// A name of a constraint is read; nothing asks for it.
+fn refuse_key_options(key: &PrimaryKeyConstraint, place: &str) -> Result<(), PlanError> {
+    let PrimaryKeyConstraint { name: _, index_name, index_type, columns: _, index_options, characteristics } = key;
+    let refused = match (index_name, index_type, index_options.first(), characteristics) {
+        (None, None, None, None) => return Ok(()),
+        (Some(name), ..) => name.to_string(),
+        (_, Some(index_type), ..) => format!("USING {index_type}"),
+        (_, _, Some(option), _) => option.to_string(),
+        (.., Some(characteristics)) => characteristics.to_string(),
+    };
+    Err(PlanError::invalid(format!("PRIMARY KEY with {refused} is not supported{place}")))
+}
+
+fn key_column(column: &IndexColumn, place: &str) -> Result<Name, PlanError> {
+    let IndexColumn { column: OrderByExpr { expr, options, with_fill }, operator_class } = column;
+    let OrderByOptions { asc, nulls_first } = options;
+    if asc.is_some() || nulls_first.is_some() || with_fill.is_some() || operator_class.is_some() {
+        return Err(PlanError::invalid(format!("PRIMARY KEY with {column} is not supported{place}")));
+    }
+    match expr {
         Expr::Identifier(ident) => Ok(Name::of(ident)),
         other => Err(PlanError::schema(format!("PRIMARY KEY takes columns, not {other}"))),
     }
-}
-
-fn column_of(column: ast::ColumnDef, elements: &mut Elements) -> Result<(), PlanError> {
-    let name = Name::of(&column.name);
-    if name.value.is_empty() {
-        return Err(PlanError::schema("a column name cannot be empty"));
-    }
-    let data_type =
-        sql_type(&column.data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
-    let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
-    for option in column.options {
-        match option.option {
-            ColumnOption::Null => definition.nullable = true,
-            ColumnOption::NotNull => definition.nullable = false,
-            ColumnOption::Default(expr) => definition.default = Some(expr),
-            ColumnOption::PrimaryKey(_) => elements.keys.push(vec![name.clone()]),
-            other => return Err(PlanError::invalid(format!("column option {other} of {name} is not supported"))),
-        }
-    }
-    elements.columns.push(definition);
-    Ok(())
 }
 
 fn relation_of(head: Head, elements: Elements) -> Result<CreateRelation, PlanError> {

@@ -3,17 +3,30 @@
 use sqlparser::ast::{self, FromTable, OnConflictAction, OnInsert, SqliteOnConflict, TableFactor, TableObject};
 use sqlparser::tokenizer::Token;
 
-use super::parser::{Read, StatementParser};
+use super::parser::{Read, StatementParser, is_word};
 use super::{Delete, Insert, Name, OnConflict, Statement, Update};
 use crate::error::PlanError;
 
 impl StatementParser<'_> {
     pub(super) fn insert(&mut self) -> Read<Statement> {
         let word = self.parser.next_token();
+        self.refuse_local()?;
         let ast::Statement::Insert(insert) = self.read(|parser| parser.parse_insert(word))? else {
             return Err(unsupported("INSERT", "this form").into());
         };
         Ok(Statement::Insert(Box::new(insert_of(insert)?)))
+    }
+
+    /// The parser takes the word before the table for nothing, even where it is the table's name.
+    fn refuse_local(&self) -> Read<()> {
+        let rest = self.rest();
+        let at = rest.iter().take(3).position(|token| is_word(&token.token, "INTO")).map_or(0, |into| into + 1);
+        match rest.get(at) {
+            Some(token) if is_word(&token.token, "LOCAL") => {
+                Err(unsupported("INSERT", r#"LOCAL, which names a table in quotes only ("local"),"#).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn update(&mut self) -> Read<Statement> {
@@ -64,24 +77,63 @@ pub(crate) fn single_name(name: &ast::ObjectName) -> Result<Name, PlanError> {
 }
 
 fn insert_of(insert: ast::Insert) -> Result<Insert, PlanError> {
+    // Whole, so that a part that a later parser knows is not passed over.
+    let ast::Insert {
+        insert_token: _,
+        optimizer_hints,
+        or,
+        ignore,
+        into: _,
+        table,
+        table_alias,
+        columns,
+        overwrite,
+        source,
+        assignments,
+        partitioned,
+        after_columns,
+        has_table_keyword: _,
+        on,
+        returning,
+        output,
+        replace_into,
+        priority,
+        insert_alias,
+        settings,
+        format_clause,
+        multi_table_insert_type,
+        multi_table_into_clauses,
+        multi_table_when_clauses,
+        multi_table_else_clause,
+    } = insert;
+    let is_multi_table = multi_table_insert_type.is_some()
+        || !multi_table_into_clauses.is_empty()
+        || !multi_table_when_clauses.is_empty()
+        || multi_table_else_clause.is_some();
     refuse(
         "INSERT",
         &[
-            (insert.table_alias.is_some(), "an alias"),
-            (insert.overwrite, "OVERWRITE"),
-            (insert.partitioned.is_some(), "PARTITION"),
-            (insert.returning.is_some(), "RETURNING"),
-            (insert.output.is_some(), "OUTPUT"),
-            (!insert.assignments.is_empty(), "SET"),
-            (insert.source.is_none(), "DEFAULT VALUES"),
+            (!optimizer_hints.is_empty(), "a hint"),
+            (ignore, "IGNORE"),
+            (table_alias.is_some() || insert_alias.is_some(), "an alias"),
+            (overwrite, "OVERWRITE"),
+            (partitioned.is_some() || !after_columns.is_empty(), "PARTITION"),
+            (returning.is_some(), "RETURNING"),
+            (output.is_some(), "OUTPUT"),
+            (!assignments.is_empty(), "SET"),
+            (replace_into, "REPLACE INTO"),
+            (priority.is_some(), "a priority"),
+            (settings.is_some(), "SETTINGS"),
+            (format_clause.is_some(), "FORMAT"),
+            (is_multi_table, "several tables"),
         ],
     )?;
-    let TableObject::TableName(table) = &insert.table else {
+    let TableObject::TableName(table) = &table else {
         return Err(unsupported("INSERT", "anything but a table's name"));
     };
-    let columns: Vec<_> = insert.columns.iter().map(single_name).collect::<Result<_, _>>()?;
-    let source = insert.source.ok_or_else(|| unsupported("INSERT", "DEFAULT VALUES"))?;
-    let conflict = match (insert.or, insert.on) {
+    let columns: Vec<_> = columns.iter().map(single_name).collect::<Result<_, _>>()?;
+    let source = source.ok_or_else(|| unsupported("INSERT", "DEFAULT VALUES"))?;
+    let conflict = match (or, on) {
         (None, None) => OnConflict::Fail,
         (Some(SqliteOnConflict::Replace), None) => OnConflict::Replace,
         (Some(SqliteOnConflict::Ignore), None) => OnConflict::DoNothing { target: Vec::new() },
@@ -93,61 +145,120 @@ fn insert_of(insert: ast::Insert) -> Result<Insert, PlanError> {
 }
 
 fn on_conflict_of(conflict: ast::OnConflict) -> Result<OnConflict, PlanError> {
-    let target = match conflict.conflict_target {
+    let ast::OnConflict { conflict_target, action } = conflict;
+    let target = match conflict_target {
         None => Vec::new(),
         Some(ast::ConflictTarget::Columns(columns)) => columns.iter().map(Name::of).collect(),
         Some(ast::ConflictTarget::OnConstraint(_)) => return Err(unsupported("INSERT", "ON CONSTRAINT")),
     };
-    Ok(match conflict.action {
+    Ok(match action {
         OnConflictAction::DoNothing => OnConflict::DoNothing { target },
-        OnConflictAction::DoUpdate(update) => {
-            OnConflict::DoUpdate { target, assignments: update.assignments, selection: update.selection.map(Box::new) }
+        OnConflictAction::DoUpdate(ast::DoUpdate { assignments, selection }) => {
+            OnConflict::DoUpdate { target, assignments, selection: selection.map(Box::new) }
         }
     })
 }
 
 /// The table and alias of `FROM table [AS alias]` with nothing more.
 fn plain_table(statement: &str, table: ast::TableWithJoins) -> Result<(Name, Option<Name>), PlanError> {
-    match table.relation {
-        TableFactor::Table { name, alias, args: None, .. } if table.joins.is_empty() => {
-            Ok((single_name(&name)?, alias.map(|alias| Name::of(&alias.name))))
-        }
-        _ => Err(unsupported(statement, "anything but one table")),
+    let ast::TableWithJoins { relation, joins } = table;
+    let not_plain = || unsupported(statement, "anything but one table");
+    let TableFactor::Table {
+        name,
+        alias,
+        args,
+        with_hints,
+        version,
+        with_ordinality,
+        partitions,
+        json_path,
+        sample,
+        index_hints,
+    } = relation
+    else {
+        return Err(not_plain());
+    };
+    if args.is_some() || !joins.is_empty() {
+        return Err(not_plain());
     }
+    refuse(
+        statement,
+        &[
+            (!with_hints.is_empty() || !index_hints.is_empty(), "a table hint"),
+            (version.is_some(), "FOR SYSTEM_TIME"),
+            (with_ordinality, "WITH ORDINALITY"),
+            (!partitions.is_empty(), "PARTITION"),
+            (json_path.is_some(), "a JSON path"),
+            (sample.is_some(), "TABLESAMPLE"),
+        ],
+    )?;
+    let alias = match alias {
+        None => None,
+        Some(ast::TableAlias { explicit: _, name, columns, at: None }) if columns.is_empty() => Some(Name::of(&name)),
+        Some(_) => return Err(unsupported(statement, "names for the columns of its table")),
+    };
+    Ok((single_name(&name)?, alias))
 }
 
 fn update_of(update: ast::Update) -> Result<Update, PlanError> {
+    let ast::Update {
+        update_token: _,
+        optimizer_hints,
+        table,
+        assignments,
+        from,
+        selection,
+        returning,
+        output,
+        or,
+        order_by,
+        limit,
+    } = update;
     refuse(
         "UPDATE",
         &[
-            (update.from.is_some(), "FROM"),
-            (update.returning.is_some(), "RETURNING"),
-            (update.output.is_some(), "OUTPUT"),
-            (update.or.is_some(), "OR"),
-            (!update.order_by.is_empty(), "ORDER BY"),
-            (update.limit.is_some(), "LIMIT"),
+            (!optimizer_hints.is_empty(), "a hint"),
+            (from.is_some(), "FROM"),
+            (returning.is_some(), "RETURNING"),
+            (output.is_some(), "OUTPUT"),
+            (or.is_some(), "OR"),
+            (!order_by.is_empty(), "ORDER BY"),
+            (limit.is_some(), "LIMIT"),
         ],
     )?;
-    let (table, alias) = plain_table("UPDATE", update.table)?;
-    Ok(Update { table, alias, assignments: update.assignments, selection: update.selection })
+    let (table, alias) = plain_table("UPDATE", table)?;
+    Ok(Update { table, alias, assignments, selection })
 }
 
 fn delete_of(delete: ast::Delete) -> Result<Delete, PlanError> {
+    let ast::Delete {
+        delete_token: _,
+        optimizer_hints,
+        tables,
+        from,
+        using,
+        selection,
+        returning,
+        output,
+        order_by,
+        limit,
+    } = delete;
     refuse(
         "DELETE",
         &[
-            (!delete.tables.is_empty(), "more than one table"),
-            (delete.using.is_some(), "USING"),
-            (delete.returning.is_some(), "RETURNING"),
-            (delete.output.is_some(), "OUTPUT"),
-            (!delete.order_by.is_empty(), "ORDER BY"),
-            (delete.limit.is_some(), "LIMIT"),
+            (!optimizer_hints.is_empty(), "a hint"),
+            (!tables.is_empty(), "more than one table"),
+            (using.is_some(), "USING"),
+            (returning.is_some(), "RETURNING"),
+            (output.is_some(), "OUTPUT"),
+            (!order_by.is_empty(), "ORDER BY"),
+            (limit.is_some(), "LIMIT"),
         ],
     )?;
-    let (FromTable::WithFromKeyword(mut from) | FromTable::WithoutKeyword(mut from)) = delete.from;
+    let (FromTable::WithFromKeyword(mut from) | FromTable::WithoutKeyword(mut from)) = from;
     if from.len() != 1 {
         return Err(unsupported("DELETE", "more than one table"));
     }
     let (table, alias) = plain_table("DELETE", from.remove(0))?;
-    Ok(Delete { table, alias, selection: delete.selection })
+    Ok(Delete { table, alias, selection })
 }

@@ -77,18 +77,32 @@ pub fn parse_query(sql: &str, placeholders_before: usize) -> Result<Box<ast::Que
     }
 }
 
-fn parse_after(sql: &str, placeholders_before: usize) -> Result<Vec<Parsed>, PlanError> {
-    let lines = Lines::of(sql);
+/// Reads the whole of `text` as one part of a statement.
+pub(super) fn parse_part<T>(text: &str, read: impl for<'p> Fn(StatementParser<'p>) -> Read<T>) -> Result<T, PlanError> {
+    let lines = Lines::of(text);
+    let tokens = tokenized(text, 0)?;
+    stack::on_big_stack(|| read_tokens(&tokens, &lines, read))
+}
+
+fn tokenized(sql: &str, placeholders_before: usize) -> Result<Vec<TokenWithSpan>, PlanError> {
     let mut tokens = Tokenizer::new(&LaminarDialect, sql)
         .tokenize_with_location()
         .map_err(|error| syntax(fragment(&error.message), error.location))?;
     adapt(&mut tokens, placeholders_before)?;
+    Ok(tokens)
+}
+
+fn parse_after(sql: &str, placeholders_before: usize) -> Result<Vec<Parsed>, PlanError> {
+    let lines = Lines::of(sql);
+    let tokens = tokenized(sql, placeholders_before)?;
     let parts: Vec<_> = tokens
         .split(|token| token.token == Token::SemiColon)
         .filter(|part| part.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)))
         .collect();
-    let statements: Vec<_> =
-        stack::on_big_stack(|| parts.into_iter().map(|part| parse_one(part, &lines)).collect::<Result<_, _>>())?;
+    let statements: Vec<_> = stack::on_big_stack(|| {
+        let read = |part| read_tokens(part, &lines, |parser| parser.parsed());
+        parts.into_iter().map(read).collect::<Result<_, _>>()
+    })?;
     if statements.is_empty() {
         return Err(PlanError::invalid("Empty SQL statement"));
     }
@@ -135,13 +149,17 @@ fn adapt(tokens: &mut [TokenWithSpan], before: usize) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// Parses one statement, on a big stack.
-fn parse_one(tokens: &[TokenWithSpan], lines: &Lines<'_>) -> Result<Parsed, PlanError> {
+/// Reads one statement, or a part of one, on a big stack.
+fn read_tokens<T>(
+    tokens: &[TokenWithSpan],
+    lines: &Lines<'_>,
+    read: impl for<'p> Fn(StatementParser<'p>) -> Read<T>,
+) -> Result<T, PlanError> {
     refuse_chains(tokens)?;
-    let read = |depth| match StatementParser::new(tokens, lines, depth).parsed() {
+    let read = |depth| match read(StatementParser::new(tokens, lines, depth)) {
         Err(Failure::Plan(error)) => Err(error),
         Err(Failure::TooDeep) => Err(too_deep(DEPTH_LIMIT)),
-        Ok(parsed) => Ok(parsed),
+        Ok(read) => Ok(read),
     };
     read(DEPTH_LIMIT).map_err(|error| {
         // Where the parser tries several readings it takes its limit for one that does not fit.
@@ -218,7 +236,7 @@ impl<'a> StatementParser<'a> {
     fn parsed(mut self) -> Read<Parsed> {
         let parameters = self.parameters();
         let statement = self.statement()?;
-        if self.parser.peek_token_ref().token != Token::EOF {
+        if !self.is_at_end() {
             // The word before was taken for an alias.
             let last = self.position().checked_sub(1).and_then(|last| self.tokens.get(last));
             return match last.filter(|last| is_word(&last.token, "EMIT")) {
@@ -227,6 +245,11 @@ impl<'a> StatementParser<'a> {
             };
         }
         Ok(Parsed { statement, text: self.text_from(0).to_owned(), parameters })
+    }
+
+    /// Whether all tokens are read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.parser.peek_token_ref().token == Token::EOF
     }
 
     /// The placeholders among the tokens not read yet.
@@ -287,6 +310,12 @@ impl<'a> StatementParser<'a> {
     fn location(&self) -> Location {
         let here = self.tokens.get(self.position()).map(|token| token.span.start);
         here.or_else(|| self.tokens.last().map(|token| token.span.end)).unwrap_or(Location { line: 1, column: 1 })
+    }
+
+    /// The same, as the end of a message.
+    pub(super) fn place(&self) -> String {
+        let Location { line, column } = self.location();
+        format!(" at line {line}, column {column}")
     }
 
     /// Fails at the next token.

@@ -236,13 +236,13 @@ fn sources_and_tables_refused() {
             CREATE TABLE t ("A" INT, "a" INT, "b" INT, PRIMARY KEY ("B"))
               schema: PRIMARY KEY names unknown column B
             CREATE TABLE t (a INT UNIQUE)
-              invalid: column option UNIQUE of a is not supported
+              invalid: column option UNIQUE of a is not supported at line 1, column 23
             CREATE TABLE t (a INT, UNIQUE (a))
-              invalid: constraint UNIQUE (a) is not supported
+              invalid: constraint UNIQUE (a) is not supported at line 1, column 24
             CREATE TABLE t (a INT CHECK (a > 0))
-              invalid: column option CHECK (a > 0) of a is not supported
+              invalid: column option CHECK of a is not supported at line 1, column 23
             CREATE TABLE t (a INT REFERENCES u (b))
-              invalid: column option REFERENCES u (b) of a is not supported
+              invalid: column option REFERENCES of a is not supported at line 1, column 23
         "#]],
     );
 }

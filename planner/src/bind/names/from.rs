@@ -37,6 +37,8 @@ impl Names<'_> {
     fn joined(&mut self, table: &mut TableWithJoins) -> Result<Scope, PlanError> {
         let mut left = self.factor(&mut table.relation, &Scope::default())?;
         for join in &mut table.joins {
+            refuse_ignored_modifiers([(join.global, "GLOBAL JOIN")])
+                .map_err(|error| located(error, join.relation.span()))?;
             // Before names are resolved: those that are have no place any more.
             let sides = sides_of(&join.join_operator).map_err(|error| located(error, join.relation.span()))?;
             let right = self.factor(&mut join.relation, &left)?;

@@ -258,14 +258,28 @@ fn sort_exprs(order_by: &mut ast::OrderBy) -> Result<Vec<&mut Expr>, PlanError> 
 
 /// Refuses what DataFusion would accept and ignore.
 fn refuse_ignored_clauses(query: &Query) -> Result<(), PlanError> {
+    // Whole, so that a clause that a later parser knows is not passed over.
+    let Query {
+        with: _,
+        body: _,
+        order_by,
+        limit_clause: _,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
     let ignored = [
-        (!query.locks.is_empty(), "FOR UPDATE"),
-        (query.for_clause.is_some(), "FOR XML or JSON"),
-        (query.settings.is_some(), "SETTINGS"),
-        (query.format_clause.is_some(), "FORMAT"),
-        (!query.pipe_operators.is_empty(), "|>"),
+        (order_by.as_ref().is_some_and(|order_by| order_by.interpolate.is_some()), "INTERPOLATE"),
+        (!locks.is_empty(), "FOR UPDATE"),
+        (for_clause.is_some(), "FOR XML or JSON"),
+        (settings.is_some(), "SETTINGS"),
+        (format_clause.is_some(), "FORMAT"),
+        (!pipe_operators.is_empty(), "|>"),
     ];
-    if query.fetch.is_some() {
+    if fetch.is_some() {
         return Err(PlanError::invalid("FETCH is not supported; use LIMIT"));
     }
     match ignored.into_iter().find(|(there, _)| *there) {

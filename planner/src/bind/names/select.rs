@@ -196,11 +196,20 @@ impl Names<'_> {
         options: WildcardAdditionalOptions,
         items: &mut Vec<Item>,
     ) -> Result<(), PlanError> {
-        if options.opt_ilike.is_some() || options.opt_rename.is_some() || options.opt_alias.is_some() {
+        let WildcardAdditionalOptions {
+            wildcard_token: _,
+            opt_ilike,
+            opt_exclude,
+            opt_except,
+            opt_replace,
+            opt_rename,
+            opt_alias,
+        } = options;
+        if opt_ilike.is_some() || opt_except.is_some() || opt_rename.is_some() || opt_alias.is_some() {
             return Err(PlanError::invalid("* takes EXCLUDE and REPLACE only"));
         }
         let mut excluded = Vec::new();
-        match options.opt_exclude {
+        match opt_exclude {
             Some(ExcludeSelectItem::Single(name)) => excluded.push(name),
             Some(ExcludeSelectItem::Multiple(names)) => excluded.extend(names),
             None => {}
@@ -209,7 +218,7 @@ impl Names<'_> {
             let idx = starred(&entries, &only_ident(name)?, "EXCLUDE")?;
             entries.remove(idx);
         }
-        for element in options.opt_replace.into_iter().flat_map(|replace| replace.items) {
+        for element in opt_replace.into_iter().flat_map(|replace| replace.items) {
             let idx = starred(&entries, &element.column_name, "REPLACE")?;
             let mut expr = element.expr;
             self.expr(&mut expr)?;
@@ -280,18 +289,46 @@ fn qualified_entries(scope: &Scope, kind: &SelectItemQualifiedWildcardKind) -> R
 
 /// Refuses what DataFusion would accept and ignore, or does not have.
 fn refuse_ignored_parts(select: &Select) -> Result<(), PlanError> {
+    // Whole, so that a part that a later parser knows is not passed over.
+    let Select {
+        select_token: _,
+        optimizer_hints,
+        distinct: _,
+        select_modifiers,
+        top,
+        top_before_distinct: _,
+        projection: _,
+        exclude,
+        into,
+        from: _,
+        lateral_views,
+        prewhere,
+        selection: _,
+        connect_by,
+        group_by: _,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        having: _,
+        named_window: _,
+        qualify: _,
+        window_before_qualify: _,
+        value_table_mode,
+        flavor: _,
+    } = select;
     let ignored = [
-        (select.into.is_some(), "SELECT INTO"),
-        (select.top.is_some(), "TOP"),
-        (select.prewhere.is_some(), "PREWHERE"),
-        (select.exclude.is_some(), "EXCLUDE after the list"),
-        (select.value_table_mode.is_some(), "SELECT AS"),
-        (select.select_modifiers.is_some(), "a SELECT modifier"),
-        (!select.connect_by.is_empty(), "CONNECT BY"),
-        (!select.lateral_views.is_empty(), "LATERAL VIEW"),
-        (!select.cluster_by.is_empty(), "CLUSTER BY"),
-        (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
-        (!select.sort_by.is_empty(), "SORT BY"),
+        (!optimizer_hints.is_empty(), "a hint"),
+        (into.is_some(), "SELECT INTO"),
+        (top.is_some(), "TOP"),
+        (prewhere.is_some(), "PREWHERE"),
+        (exclude.is_some(), "EXCLUDE after the list"),
+        (value_table_mode.is_some(), "SELECT AS"),
+        (select_modifiers.is_some(), "a SELECT modifier"),
+        (!connect_by.is_empty(), "CONNECT BY"),
+        (!lateral_views.is_empty(), "LATERAL VIEW"),
+        (!cluster_by.is_empty(), "CLUSTER BY"),
+        (!distribute_by.is_empty(), "DISTRIBUTE BY"),
+        (!sort_by.is_empty(), "SORT BY"),
     ];
     match ignored.into_iter().find(|(there, _)| *there) {
         Some((_, what)) => Err(PlanError::invalid(format!("{what} is not supported"))),
