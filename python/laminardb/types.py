@@ -319,9 +319,10 @@ class MaterializedView:
         return self._sql
 
     def query(self, where: str = "") -> QueryResult:
-        """The rows now, or those for which the SQL condition `where` is true.
+        """The rows now, in the order of a view that has one, or those for which the SQL condition `where` is true.
 
-        `QueryError` 400 when there is no such relation or the condition is wrong.
+        `QueryError` 400 when there is no such relation or the condition is wrong, 401 when it is no expression or
+        something follows it.
         """
         return self._conn.query_stream(self._name, where or None)
 

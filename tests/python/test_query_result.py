@@ -201,6 +201,21 @@ def test_metadata_statements(conn: laminardb.Connection) -> None:
         conn.explain("SELECT * FROM nope")
 
 
+def test_the_filter_of_a_relation_is_one_expression(sensors: laminardb.Connection) -> None:
+    sensors.create_table("secret", {"ts": "int64"})
+    sensors.insert("secret", {"ts": [1]})
+    view = laminardb.mv(sensors, "sensors")
+    for filter in ("1=1) UNION ALL (SELECT ts, 'x', 1.0 FROM secret", "true; DROP TABLE secret", "true) -- (", ""):
+        with pytest.raises(laminardb.QueryError) as error:
+            sensors.query_stream("sensors", filter)
+        assert error.value.code == 401, filter
+    with pytest.raises(laminardb.QueryError) as error:
+        view.query("true) OR (true")
+    assert error.value.code == 401
+    assert view.query("ts IN (SELECT ts FROM secret)").num_rows == 1
+    assert view.query("").num_rows == sensors.query_stream("sensors", "true").num_rows == 3
+
+
 def test_query_stream(sensors: laminardb.Connection) -> None:
     sensors.create_table("Mixed Case", {"a": "int64"})
     assert len(sensors.query_stream("sensors")) == 3

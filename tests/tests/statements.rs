@@ -601,3 +601,71 @@ fn a_scalar_function_takes_nothing_that_is_for_aggregates() {
     let (code, why) = database.refused("SELECT t.a FROM t GLOBAL JOIN t AS u USING (a)");
     assert!(code == 400 && why.contains("GLOBAL JOIN"), "{code} {why}");
 }
+
+#[test]
+fn the_filter_of_a_relation_is_one_expression() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE m (id BIGINT, s VARCHAR); CREATE TABLE secret (id BIGINT, s VARCHAR)");
+    database.run("INSERT INTO m VALUES (1, 'a'), (2, 'b'); INSERT INTO secret VALUES (7, 'x'), (2, 'y')");
+    let read = |name: &str, filter: &str| -> Result<Vec<String>, (u16, String)> {
+        let output = database.session.query_relation(name, Some(filter), &|| false);
+        let output = output.map_err(|error| (error.code(), error.to_string()))?;
+        Ok(output.batches.iter().flat_map(laminardb_tests::text::rows).collect())
+    };
+    for filter in [
+        "1=1) UNION ALL (SELECT id, s FROM secret",
+        "id = 1 UNION ALL SELECT id, s FROM secret",
+        "true; DELETE FROM m",
+        "true;",
+        "id = 1 ORDER BY s",
+        "id = 1 LIMIT 1",
+        "id = 1, id = 2",
+        "id = 1 GROUP BY id",
+        "id = 1 -- \n) OR (true",
+        "id = 1) OR (true",
+        "/* ( */ id = 1 /* ) */)",
+        "id = 1 /* not closed",
+        "SELECT true",
+        "",
+        "-- nothing",
+        "id = 1 AS x",
+    ] {
+        let refused = read("m", filter).expect_err(filter);
+        assert_eq!(refused.0, 401, "{filter}: {}", refused.1);
+    }
+    assert_eq!(database.rows("SELECT count(*) FROM m"), ["2"]);
+    for (filter, code) in [("nope = 1", 400), ("id", 400), ("id = ?", 400), ("(SELECT s FROM nope) = s", 400)] {
+        assert_eq!(read("m", filter).expect_err(filter).0, code, "{filter}");
+    }
+    assert_eq!(read("m", "id = 1 -- the first"), Ok(vec!["1 | a".to_owned()]));
+    assert_eq!(read("M", "/* ) */ id > 1 AND s <> 'a)'"), Ok(vec!["2 | b".to_owned()]));
+    assert_eq!(read("m", "m.id IN (1) OR (id = 5)"), Ok(vec!["1 | a".to_owned()]));
+    // A condition may ask other relations: it is the filter's text that is trusted, not more than it says.
+    assert_eq!(read("m", "id IN (SELECT id FROM secret)"), Ok(vec!["2 | b".to_owned()]));
+    assert_eq!(read("m", "EXISTS (SELECT 1 FROM secret AS o WHERE o.id = m.id)"), Ok(vec!["2 | b".to_owned()]));
+    assert_eq!(read("nope", "true").expect_err("there is none").0, 400);
+    let where_it_is = read("m", "id =\n = 1").expect_err("no expression").1;
+    assert!(where_it_is.ends_with("at line 2, column 2"), "{where_it_is}");
+}
+
+#[test]
+fn names_in_calls_and_statements_are_names_whatever_they_spell() {
+    let database = Database::new(1);
+    let name = "x\" WHERE 1 = 0; DROP TABLE \"t";
+    let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+    database.run(&format!("CREATE TABLE t (a BIGINT); CREATE TABLE {quoted} (a BIGINT PRIMARY KEY, b BIGINT)"));
+    database.run(&format!("INSERT INTO {quoted} VALUES (1, 1), (2, 2)"));
+    let all = |filter: Option<&str>| {
+        let output = database.session.query_relation(name, filter, &|| false).expect("it is there");
+        output.batches.iter().flat_map(laminardb_tests::text::rows).collect::<Vec<String>>()
+    };
+    assert_eq!(all(None), ["1 | 1", "2 | 2"]);
+    assert_eq!(all(Some("a = 2")), ["2 | 2"]);
+    assert_eq!(database.changed(&format!("UPDATE {quoted} AS \"y\"\"z\" SET b = \"y\"\"z\".b + 10 WHERE a = 1")), 1);
+    let upsert = "VALUES (2, 5) ON CONFLICT (a) DO UPDATE SET b = b + excluded.b";
+    assert_eq!(database.changed(&format!("INSERT INTO {quoted} {upsert}")), 1);
+    assert_eq!(all(None), ["1 | 11", "2 | 7"]);
+    assert_eq!(database.changed(&format!("DELETE FROM {quoted} AS d WHERE d.a = 1")), 1);
+    assert_eq!(database.rows("SELECT count(*) FROM t"), ["0"]);
+    assert_eq!(all(None), ["2 | 7"]);
+}

@@ -42,7 +42,7 @@ use laminardb_dataflow::{Engine, EngineConfig, EngineReport, RelationId, Time, V
 
 use laminardb_planner::Params;
 use laminardb_planner::catalog::RelationInfo;
-use laminardb_planner::statement::{self, Parsed, Statement};
+use laminardb_planner::statement::{self, Parsed, Statement, select_all};
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{CatalogState, Entry};
@@ -249,6 +249,30 @@ impl Session {
             }
         }
         last.ok_or_else(empty_statement)
+    }
+
+    /// The rows of the relation that a name in a call means, or those for which the condition `filter` is true, one
+    /// expression of SQL.
+    pub fn query_relation(
+        &self,
+        name: &str,
+        filter: Option<&str>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<QueryOutput, Error> {
+        let shared = &self.shared;
+        shared.check_usable()?;
+        let stored = match shared.catalog().named(name) {
+            Ok(entry) => entry.name().to_owned(),
+            Err(Error::TableNotFound(name)) => {
+                return Err(Error::QueryFailed(format!("table {name} does not exist")));
+            }
+            Err(other) => return Err(other),
+        };
+        let parsed = select_all(&stored, filter)?;
+        match shared.ended_as(self.run_statement(&parsed, &Params::none(), interrupted))? {
+            Outcome::Query(output) => Ok(output),
+            other => unreachable!("a query gives rows, not {other:?}"),
+        }
     }
 
     fn run_statement(&self, parsed: &Parsed, params: &Params, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {

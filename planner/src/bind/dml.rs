@@ -14,7 +14,7 @@ use super::{BoundQuery, Params, bind_query, literal};
 use crate::catalog::{Catalog, EmptyCatalog, RelationInfo, RelationKind};
 use crate::error::PlanError;
 use crate::scalar;
-use crate::statement::{Delete, Insert, Name, OnConflict, Statement, Update};
+use crate::statement::{Delete, Insert, Name, OnConflict, Statement, Update, all_rows};
 
 /// INSERT.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> R
 pub fn bind_update(update: &Update, catalog: &dyn Catalog, params: &Params) -> Result<BoundUpdate, PlanError> {
     let target = mutable(&update.table, catalog, "UPDATE")?;
     let (columns, values) = assignments(&update.assignments, &target)?;
-    let mut query = all_rows(&target, update.alias.as_ref())?;
+    let mut query = all_rows(&target.name, update.alias.as_ref());
     let select = select_of(&mut query)?;
     select.projection.extend(values.into_iter().map(ast::SelectItem::UnnamedExpr));
     select.selection.clone_from(&update.selection);
@@ -107,7 +107,7 @@ pub fn bind_update(update: &Update, catalog: &dyn Catalog, params: &Params) -> R
 /// Binds DELETE.
 pub fn bind_delete(delete: &Delete, catalog: &dyn Catalog, params: &Params) -> Result<BoundDelete, PlanError> {
     let target = mutable(&delete.table, catalog, "DELETE")?;
-    let mut query = all_rows(&target, delete.alias.as_ref())?;
+    let mut query = all_rows(&target.name, delete.alias.as_ref());
     select_of(&mut query)?.selection.clone_from(&delete.selection);
     let rows = bind_query(&query, catalog, params)?;
     Ok(BoundDelete { target, rows })
@@ -171,16 +171,6 @@ fn assignments(
     };
     let values = assignments.iter().zip(&columns).map(value).collect();
     Ok((columns, values))
-}
-
-/// `SELECT * FROM target`, to be completed.
-fn all_rows(target: &RelationInfo, alias: Option<&Name>) -> Result<ast::Query, PlanError> {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let mut text = format!("SELECT * FROM {}", quoted(&target.name));
-    if let Some(alias) = alias {
-        text.push_str(&format!(" AS {}", quoted(&alias.value)));
-    }
-    query_of(&text)
 }
 
 fn query_of(text: &str) -> Result<ast::Query, PlanError> {

@@ -7,6 +7,7 @@ mod dialect;
 mod dml;
 mod parser;
 mod position;
+mod select;
 mod sql_type;
 
 use arrow::datatypes::DataType;
@@ -16,6 +17,8 @@ use crate::catalog::RelationKind;
 
 pub(crate) use dml::single_name;
 pub use parser::{parse, parse_query};
+pub(crate) use select::all_rows;
+pub use select::{parse_condition, select_all};
 pub use sql_type::{sql_type, type_name};
 pub use sqlparser::ast::Query;
 

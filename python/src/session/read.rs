@@ -116,9 +116,11 @@ impl Connection {
         picture(PyString::new(py, &plan).as_any(), "Plan")
     }
 
-    /// The rows of a relation, or those for which the SQL condition `filter` is true.
+    /// The rows of a relation, in the order of a view that has one, or those for which the condition `filter` is true.
     ///
-    /// `QueryError` 400 when there is no such relation or the condition is wrong.
+    /// `filter` is one expression of SQL, which may have subqueries; values are not to be pasted into it, use `query()`
+    /// with parameters. `QueryError` 400 when there is no such relation or the condition is wrong, 401 when it is no
+    /// expression or something follows it.
     ///
     /// >>> conn.create_table("t", {"a": "int64"})
     /// >>> conn.insert("t", {"a": [1, 2, 3]})
@@ -128,14 +130,9 @@ impl Connection {
     #[pyo3(signature = (name, filter=None))]
     fn query_stream(&self, py: Python<'_>, name: &str, filter: Option<&str>) -> PyResult<QueryResult> {
         let session = self.live(py)?;
-        // The name rule of calls, not of SQL: as written, or equal but for case.
-        let stored = session.relation(name).map_or_else(|_| name.to_owned(), |relation| relation.name.clone());
-        let mut sql = format!("SELECT * FROM \"{}\"", stored.replace('"', "\"\""));
-        if let Some(filter) = filter {
-            // A line of its own keeps a comment in the filter from taking the bracket with it.
-            sql.push_str(&format!(" WHERE (\n{filter}\n)"));
-        }
-        self.run_query(py, &sql, Params::none())
+        let answer = attentive(py, |stop| session.query_relation(name, filter, stop))?;
+        let output = checked(py, answer)?;
+        Ok(QueryResult::new(output.schema, output.batches))
     }
 
     /// The columns of a relation as a `pyarrow.Schema`. `SchemaError` 200 when there is none of that name.
