@@ -669,3 +669,49 @@ fn names_in_calls_and_statements_are_names_whatever_they_spell() {
     assert_eq!(database.rows("SELECT count(*) FROM t"), ["0"]);
     assert_eq!(all(None), ["2 | 7"]);
 }
+
+#[test]
+fn a_plain_view_that_could_never_be_read_is_refused_when_it_is_made() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (k BIGINT, v BIGINT); CREATE TABLE u (k BIGINT, w BIGINT)");
+    for query in [
+        "SELECT k, (SELECT x.v FROM t AS x WHERE x.k = t.k) AS v FROM t",
+        "SELECT k, sum(v) AS s FROM t GROUP BY ROLLUP (k)",
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r",
+        "SELECT t.k FROM t JOIN u ON EXISTS (SELECT 1 FROM u AS x WHERE x.k = t.v AND x.w = u.w)",
+        "SELECT count(*) AS n FROM t, LATERAL (SELECT w FROM u WHERE u.k = t.k LIMIT 1) AS l GROUP BY ROLLUP (t.v)",
+    ] {
+        let created = database.session.execute(&format!("CREATE VIEW never AS {query}"), &Params::none());
+        match database.query(query) {
+            Ok(_) => assert!(created.is_ok(), "{query}: {created:?}"),
+            Err(why) => {
+                let refused = created.expect_err("nobody could read it");
+                assert_eq!(refused.code(), 400, "{query}: {refused}");
+                assert!(refused.to_string().contains(&why.to_string()), "{query}: {refused} says why: {why}");
+            }
+        }
+        let left = database.session.execute("DROP VIEW IF EXISTS never", &Params::none());
+        assert!(left.is_ok(), "{query}");
+    }
+    assert!(database.query("SELECT k, sum(v) AS s FROM t GROUP BY ROLLUP (k)").is_err(), "one of them is refused");
+}
+
+#[test]
+fn a_plain_view_that_can_only_be_run_may_be_made_and_says_why_it_cannot_be_followed() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (k BIGINT, v BIGINT); INSERT INTO t VALUES (1, 10), (2, 20)");
+    database.run("CREATE VIEW ranks AS SELECT k, rank() OVER (ORDER BY v DESC) AS r FROM t");
+    assert_eq!(database.bag("SELECT * FROM ranks"), Bag::of(["1 | 2", "2 | 1"]));
+    database.run("CREATE VIEW above AS SELECT k FROM ranks WHERE r = 1");
+    for view in ["ranks", "above"] {
+        let subscribed = database.session.subscribe(Target::Relation(view), SubscribeOptions::default());
+        let Err(error) = subscribed else { panic!("{view} cannot be followed") };
+        assert!(error.code() == 600 && error.to_string().contains("OVER"), "{error}");
+        let (code, why) = database.refused(&format!("CREATE MATERIALIZED VIEW m AS SELECT * FROM {view}"));
+        assert!(code == 600 && why.contains("OVER"), "{code} {why}");
+    }
+    // The other way round: a view of it can be maintained.
+    database.run("CREATE VIEW firsts AS SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, v");
+    database.run("CREATE MATERIALIZED VIEW m AS SELECT * FROM firsts");
+    assert_eq!(database.bag("SELECT * FROM m"), Bag::of(["1 | 10", "2 | 20"]));
+}

@@ -138,16 +138,25 @@ impl Executor {
         interrupt: Interrupt<'_>,
         take: Take<'_>,
     ) -> std::result::Result<(), Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(|error| Error::Internal(format!("cannot start a query: {error}")))?;
         let run = async {
             let physical = self.plan(plan, contents).await.map_err(query_error)?;
             let mut relabelled = |batch: RecordBatch| take(relabel(&batch, schema).map_err(query_error)?);
             self.each(physical, interrupt, &mut relabelled).await
         };
-        // Kernels panic on some data, when the texts of a batch are too long together for one.
-        caught(|| runtime.block_on(run)).unwrap_or_else(|panic| Err(Error::QueryFailed(panic)))
+        on_runtime(|runtime| runtime.block_on(run))
+    }
+
+    /// Fails if an optimised plan cannot be run, whatever rows there are.
+    pub(crate) fn check(&self, plan: LogicalPlan) -> std::result::Result<(), Error> {
+        let contents: Contents = scanned(&plan)?.into_iter().map(|(id, _)| (id, Vec::new())).collect();
+        let (sender, receiver) = bounded(1);
+        let executor = self.clone();
+        let check = move || {
+            let planned = on_runtime(|runtime| runtime.block_on(executor.plan(plan, &contents)).map_err(query_error));
+            sender.send(planned.map(drop)).expect("the caller waits");
+        };
+        spawn("laminardb-query", check)?;
+        receiver.recv().unwrap_or_else(|_| Err(ended_early()))
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
@@ -184,6 +193,17 @@ impl Executor {
             }
         }
     }
+}
+
+/// Does what plans or runs a query.
+fn on_runtime<T>(
+    work: impl FnOnce(tokio::runtime::Runtime) -> std::result::Result<T, Error>,
+) -> std::result::Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Error::Internal(format!("cannot start a query: {error}")))?;
+    // Kernels panic on some data, when the texts of a batch are too long together for one.
+    caught(|| work(runtime)).unwrap_or_else(|panic| Err(Error::QueryFailed(panic)))
 }
 
 /// Starts a thread that runs queries.

@@ -15,7 +15,7 @@ use laminardb_planner::statement::{
 use laminardb_planner::{BoundQuery, Params};
 
 use super::install::NewView;
-use super::read::Bound;
+use super::read::{Bound, reads_of};
 use super::{Interrupted, Outcome, Session, Shared};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Write};
@@ -295,6 +295,7 @@ impl Shared {
         let schema = Arc::clone(&query.schema);
         let reads = query.relations.clone();
         let (definition, view, append_only) = if create.kind == RelationKind::View {
+            self.check_usable_query(name, &query, catalog)?;
             (Definition::Inline { query: Arc::new(query), view: None }, None, false)
         } else {
             let plan = plan_view(&query, catalog)?;
@@ -327,6 +328,18 @@ impl Shared {
             watermark_column: None,
         };
         Ok((entry, view))
+    }
+
+    /// Fails if the query of a plain view can be neither run nor maintained.
+    fn check_usable_query(&self, view: &str, query: &BoundQuery, catalog: &CatalogState) -> Result<(), Error> {
+        let checked = reads_of(catalog, query).and_then(|(plan, _)| self.executor.check(plan));
+        match checked {
+            Err(Error::QueryFailed(why)) if plan_view(query, catalog).is_err() => {
+                Err(Error::QueryFailed(format!("view {view} could not be read: {why}")))
+            }
+            Err(Error::QueryFailed(_)) | Ok(()) => Ok(()),
+            Err(other) => Err(other),
+        }
     }
 
     pub(super) fn drop_relation(&self, drop: &Drop, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
