@@ -260,7 +260,7 @@ pub(super) struct Nested {
 impl Nested {
     /// The form of `data_type`, if it is held like this.
     pub(super) fn of(data_type: &DataType) -> Option<Nested> {
-        let codec = data_type.is_nested().then(|| RowCodec::new(vec![data_type.clone()]))?.ok()?;
+        let codec = data_type.is_nested().then(|| RowCodec::new(vec![data_type.clone()], 1))?.ok()?;
         Some(Nested { codec, data_type: data_type.clone() })
     }
 }
