@@ -194,6 +194,7 @@ impl Catalog for CatalogState {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::Schema;
+    use laminardb_planner::bind::ViewOrder;
 
     use super::*;
 
@@ -204,6 +205,7 @@ mod tests {
             schema: Arc::new(Schema::empty()),
             primary_key: Vec::new(),
             append_only: false,
+            order: ViewOrder::default(),
             definition: Definition::Base(RelationId(1)),
         };
         Entry {

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableSource};
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
-use crate::bind::BoundQuery;
+use crate::bind::{BoundQuery, ViewOrder};
 use crate::error::PlanError;
 
 /// Kinds of named things a query can read.
@@ -73,6 +73,8 @@ pub struct RelationInfo {
     pub primary_key: Vec<usize>,
     /// Whether rows are never taken back.
     pub append_only: bool,
+    /// The order in which the rows of a maintained view are read.
+    pub order: ViewOrder,
     /// Where the rows come from.
     pub definition: Definition,
 }

@@ -216,6 +216,30 @@ def test_the_filter_of_a_relation_is_one_expression(sensors: laminardb.Connectio
     assert view.query("").num_rows == sensors.query_stream("sensors", "true").num_rows == 3
 
 
+def test_a_view_is_read_in_its_order(conn: laminardb.Connection) -> None:
+    conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, g VARCHAR, n BIGINT)")
+    conn.insert("t", {"id": list(range(40)), "g": [f"g{i * 7 % 8}" for i in range(40)], "n": [i * 37 % 41 for i in range(40)]})
+    for name, kind, query in (
+        ("kept", "MATERIALIZED VIEW", "SELECT g, sum(n) AS s FROM t GROUP BY g ORDER BY s DESC, g"),
+        ("linear", "STREAM", "SELECT id, n FROM t ORDER BY n DESC"),
+        ("plain", "VIEW", "SELECT id FROM t ORDER BY n"),
+        ("top", "MATERIALIZED VIEW", "SELECT id, n FROM t ORDER BY n DESC LIMIT 5"),
+    ):
+        wanted = conn.sql(query).fetchall()
+        conn.execute(f"CREATE {kind} {name} AS {query}")
+        assert conn.sql(f"SELECT * FROM {name}").fetchall() == wanted
+        assert [row for batch in conn.stream(f"SELECT * FROM {name}") for row in batch] == wanted
+        assert conn.query_stream(name).fetchall() == wanted
+        assert conn.query_stream(name, "true").fetchmany(3) == wanted[:3]
+        assert laminardb.mv(conn, name).query().fetchall() == wanted
+        for subscription in (conn.subscribe_stream(name, snapshot=True), conn.subscribe(query)):
+            batch = subscription.next()
+            assert batch is not None
+            assert batch.is_snapshot
+            assert batch.fetchall() == wanted
+            subscription.cancel()
+
+
 def test_query_stream(sensors: laminardb.Connection) -> None:
     sensors.create_table("Mixed Case", {"a": "int64"})
     assert len(sensors.query_stream("sensors")) == 3

@@ -218,3 +218,14 @@ fn a_restore_that_waits_ends_as_the_session_does() {
         assert_eq!(restored.expect_err("nothing is left to restore to").code(), if close { 101 } else { 901 });
     }
 }
+
+#[test]
+fn the_order_of_a_view_comes_back() {
+    let storage = Storage::new();
+    let database = storage.open(1);
+    database.run("CREATE TABLE t (g VARCHAR, n BIGINT)");
+    database.run("INSERT INTO t VALUES ('c', 1), ('a', 2), ('b', 3), ('d', 0)");
+    database.run("CREATE MATERIALIZED VIEW v AS SELECT g, sum(n) AS s FROM t GROUP BY g ORDER BY s DESC");
+    database.run("CHECKPOINT; TRUNCATE t; RESTORE FROM CHECKPOINT LATEST");
+    assert_eq!(database.rows("SELECT * FROM v"), ["b | 3", "a | 2", "c | 1", "d | 0"]);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use laminardb_dataflow::RelationId;
-use laminardb_planner::bind::{bind_query, default_value};
+use laminardb_planner::bind::{ViewOrder, bind_query, default_value};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::plan_view;
 use laminardb_planner::statement::{
@@ -229,6 +229,7 @@ impl Shared {
             schema,
             primary_key,
             append_only: kind == RelationKind::Source,
+            order: ViewOrder::default(),
             definition: Definition::Base(id),
         };
         let entry = Entry {
@@ -294,6 +295,7 @@ impl Shared {
         }
         let schema = Arc::clone(&query.schema);
         let reads = query.relations.clone();
+        let mut order = ViewOrder::default();
         let (definition, view, append_only) = if create.kind == RelationKind::View {
             self.check_usable_query(name, &query, catalog)?;
             (Definition::Inline { query: Arc::new(query), view: None }, None, false)
@@ -304,6 +306,7 @@ impl Shared {
             let definition = if plan.linear && create.on_error == OnError::Fail {
                 Definition::Inline { query: Arc::new(query), view: Some(id) }
             } else {
+                order = ViewOrder::of_view(&create.query, &query)?;
                 Definition::Maintained(id)
             };
             (definition, Some(view), plan.append_only)
@@ -316,6 +319,7 @@ impl Shared {
             schema,
             primary_key: key.unwrap_or_default(),
             append_only,
+            order,
             definition,
         };
         let entry = Entry {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use laminardb_dataflow::PendingSnapshot;
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
 use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
-use laminardb_planner::catalog::Definition;
+use laminardb_planner::bind::{ViewOrder, all_rows, bind_query};
+use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::{ViewPlan, plan_view};
-use laminardb_planner::statement::{OnError, Statement};
+use laminardb_planner::statement::{OnError, Query, Statement};
 use laminardb_planner::{BoundQuery, Params, rewrite};
 use parking_lot::MutexGuard;
 
@@ -21,7 +23,7 @@ use crate::commit::Frozen;
 use crate::error::Error;
 use crate::query::{Contents, Interrupt};
 use crate::store::Scan;
-use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription};
+use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription, repeat};
 
 /// What to subscribe to.
 #[derive(Clone, Copy)]
@@ -40,6 +42,8 @@ struct Followed {
     shape: Shape,
     /// How its contents are evaluated if it keeps none; `None`: they are those of its only input.
     query: Option<Arc<BoundQuery>>,
+    /// The order of the rows that it keeps.
+    order: ViewOrder,
     /// The view to install, of a subscription of its own, and what it reads.
     new: Option<(NewView, Vec<String>)>,
     /// Views whose failing rows end the subscription, with their names.
@@ -127,8 +131,8 @@ impl Shared {
         let Statement::Query(query) = &parsed.statement else {
             return Err(Error::QueryFailed(format!("only a query can be subscribed to: {}", first_words(text))));
         };
-        let query = laminardb_planner::bind::bind_query(query, catalog, params)?;
-        self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options, interrupted)
+        let bound = bind_query(query, catalog, params)?;
+        self.subscribe_to_query(ddl, catalog, (Arc::new(bound), query), text, options, interrupted)
     }
 
     fn subscribe_to_entry(
@@ -152,15 +156,20 @@ impl Shared {
                     plan: Arc::clone(&view.plan),
                     shape: new_shape(&entry.info.schema, view.unique_key.clone())?,
                     query,
+                    order: entry.info.order.clone(),
                     new: None,
                     strict: strict_views(catalog, &[entry.name().to_owned()]),
                 }
             }
             (None, Definition::Inline { query, .. }) => {
+                let Some(made_from) = &entry.made_from else {
+                    return Err(Error::Internal(format!("view {} has no definition", entry.name())));
+                };
                 let mut query = BoundQuery::clone(query);
                 query.schema = Arc::clone(&entry.info.schema);
                 query.relations = vec![entry.name().to_owned()];
-                return self.subscribe_to_query(ddl, catalog, Arc::new(query), text, options, interrupted);
+                let query = (Arc::new(query), &*made_from.create.query);
+                return self.subscribe_to_query(ddl, catalog, query, text, options, interrupted);
             }
             (None, Definition::Base(id)) => {
                 let key = &entry.info.primary_key;
@@ -179,7 +188,7 @@ impl Shared {
         self: &Arc<Self>,
         ddl: MutexGuard<'_, ()>,
         catalog: &CatalogState,
-        query: Arc<BoundQuery>,
+        (query, written): (Arc<BoundQuery>, &Query),
         text: &str,
         options: SubscribeOptions,
         interrupted: Interrupted<'_>,
@@ -195,8 +204,9 @@ impl Shared {
         let plan = plan_view(&query, catalog)?;
         let schema = Arc::clone(&query.schema);
         let reads = query.relations.clone();
+        let order = if plan.linear { ViewOrder::default() } else { ViewOrder::of_view(written, &query)? };
         let followed = self.new_followed(catalog, &plan, Some(query), &schema, reads)?;
-        self.follow(ddl, followed, text, options, interrupted)
+        self.follow(ddl, Followed { order, ..followed }, text, options, interrupted)
     }
 
     fn subscribe_to_constants(
@@ -241,7 +251,8 @@ impl Shared {
         }
         let dataflow = Arc::clone(&new.maintained.plan);
         let shape = new_shape(schema, plan.unique_key.clone())?;
-        Ok(Followed { id, name, plan: dataflow, shape, query, new: Some((new, reads)), strict })
+        let order = ViewOrder::default();
+        Ok(Followed { id, name, plan: dataflow, shape, query, order, new: Some((new, reads)), strict })
     }
 
     fn follow(
@@ -342,7 +353,8 @@ impl Shared {
             Rows::None => return Ok(Vec::new()),
             Rows::Kept(pending) => {
                 let mut snapshots = wait_for(pending, interrupt)?;
-                snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default()
+                let rows = snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default();
+                if followed.order.is_empty() { rows } else { self.in_order(followed, &rows, interrupt)? }
             }
             Rows::Computed(scans) => {
                 let batches = match &followed.query {
@@ -357,6 +369,33 @@ impl Shared {
             }
         };
         followed.shape.snapshot(&rows, time).map_err(cannot_read)
+    }
+
+    /// The rows that a view keeps, in its order.
+    fn in_order(
+        &self,
+        followed: &Followed,
+        rows: &[(RecordBatch, Diffs)],
+        interrupt: Interrupt<'_>,
+    ) -> Result<Vec<(RecordBatch, Diffs)>, Error> {
+        let schema = followed.shape.schema();
+        // The names of a query's columns may repeat.
+        let fields = schema.fields().iter().enumerate();
+        let fields: Vec<Field> = fields.map(|(at, field)| Field::clone(field).with_name(at.to_string())).collect();
+        let view = RelationInfo {
+            name: followed.name.clone(),
+            kind: RelationKind::MaterializedView,
+            schema: Arc::new(Schema::new(fields)),
+            primary_key: Vec::new(),
+            append_only: false,
+            order: followed.order.clone(),
+            definition: Definition::Maintained(followed.id),
+        };
+        let plan = rewrite::optimise(&all_rows(&Arc::new(view))?)?;
+        let batches = rows.iter().map(|(rows, diffs)| repeat(rows, diffs)).collect::<Result<Vec<_>, _>>();
+        let contents = Contents::from([(CollectionId::View(followed.id), batches.map_err(cannot_read)?)]);
+        let batches = self.executor.run(plan, contents, schema, interrupt)?;
+        Ok(batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect())
     }
 
     /// Lets the changes of `view` come to the hub; gives the time after which they do.

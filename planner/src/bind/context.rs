@@ -25,6 +25,8 @@ pub fn config_options() -> ConfigOptions {
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.default_null_ordering = "nulls_last".to_owned();
+    // A view's order is one of what it is named in; see `order`.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = true;
     options
 }

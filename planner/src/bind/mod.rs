@@ -9,6 +9,7 @@ mod literal;
 mod modifier;
 mod names;
 mod operator;
+mod order;
 mod params;
 mod place;
 mod semantics;
@@ -38,6 +39,7 @@ use crate::error::PlanError;
 pub(crate) use coercion::{comparison_type, union_type};
 pub use context::config_options;
 pub use dml::{BoundConflict, BoundDelete, BoundInsert, BoundUpdate, bind_delete, bind_insert, bind_update};
+pub use order::{ViewOrder, all_rows};
 pub use params::Params;
 
 /// A query with every name resolved and every type known.
@@ -72,8 +74,8 @@ pub fn bind_query(query: &ast::Query, catalog: &dyn Catalog, params: &Params) ->
 
 /// Binds on the caller's stack.
 fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
-    let mut names = Names::new(catalog);
     modifier::check(&query)?;
+    let mut names = Names::new(catalog);
     let shown = names.resolve_query(&mut query)?;
     let relations = names.relations.iter().map(|relation| relation.name.clone()).collect();
     let values = params.number(&mut query)?;
@@ -86,7 +88,7 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
 fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = coercion::apply(casts::check(plan)?)?;
     let plan = TypeCoercion::new().analyze(plan, &config_options())?;
-    semantics::apply(expansion::apply(plan)?)
+    order::apply(semantics::apply(expansion::apply(plan)?)?)
 }
 
 /// Turns a resolved query into a plan.

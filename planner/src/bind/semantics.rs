@@ -104,7 +104,8 @@ pub(super) fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> 
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
 }
 
-fn plain_type(data_type: &DataType) -> Option<DataType> {
+/// The type of ours that a type which is only DataFusion's is cast to.
+pub(super) fn plain_type(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),
         DataType::BinaryView | DataType::LargeBinary => Some(DataType::Binary),

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
-use crate::bind::bind_query;
+use crate::bind::{ViewOrder, bind_query};
 use crate::catalog::find_name;
 use crate::statement::{Statement, parse};
 use crate::{BoundQuery, Catalog, Definition, Params, PlanError, RelationInfo, RelationKind};
@@ -40,6 +40,7 @@ pub(crate) fn relations() -> Vec<RelationInfo> {
         schema: schema(columns),
         primary_key: primary_key.to_vec(),
         append_only: kind == RelationKind::Source,
+        order: ViewOrder::default(),
         definition: match kind {
             RelationKind::Source | RelationKind::Table => Definition::Base(RelationId(id)),
             _ => Definition::Maintained(ViewId(id)),
