@@ -20,6 +20,7 @@ mod push_down_filter;
 mod scope_check;
 mod share_expression;
 mod simplify_boolean;
+mod without;
 
 use std::sync::Arc;
 
@@ -40,6 +41,15 @@ pub(crate) use self::conditions::movable;
 use crate::bind::config_options;
 use crate::decorrelate::decorrelate;
 use crate::{BoundQuery, PlanError};
+
+#[doc(hidden)]
+pub use without::without_rule;
+
+/// The names of the rules, in the order they run.
+#[doc(hidden)]
+pub fn rule_names() -> Vec<String> {
+    rules().iter().map(|rule| rule.name().to_owned()).collect()
+}
 
 /// Rewrites a bound query whose answer does not depend on when it runs; the result is checked to resolve.
 pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
@@ -67,7 +77,7 @@ fn context() -> OptimizerContext {
 fn rewritten(plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan, PlanError> {
     let plan = decorrelate(plan)?;
     // After each rule the optimiser itself checks that the schema is what it was.
-    let plan = Optimizer::with_rules(rules()).optimize(plan, context, |_, _| {})?;
+    let plan = Optimizer::with_rules(without::kept(rules())).optimize(plan, context, |_, _| {})?;
     scope_check::check(&plan)?;
     Ok(plan)
 }

@@ -5,6 +5,7 @@
 
 mod expressions;
 mod queries;
+mod rules;
 
 use laminardb_tests::random::{Random, seeds};
 use laminardb_tests::{Database, Follower};
