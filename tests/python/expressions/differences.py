@@ -41,7 +41,7 @@ class Deliberate:
 
     def condition(self, node: Node) -> str | None:
         """When a node has another value, as SQL; None if it never does."""
-        if self.guards or not self.is_about(node):
+        if self.guards or self.when == "constant" or not self.is_about(node):
             return None
         return re.sub(r"\$(\d)", lambda found: f"({node.children[int(found[1]) - 1].text()})", self.when) or "true"
 

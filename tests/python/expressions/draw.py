@@ -8,7 +8,7 @@ from grid import BY_TYPE, DECIMALS, FLOATS, INTEGERS, KIND_OF, KINDS, LITERALS, 
 from tree import HOLE, Node
 
 # The kind of the result, then the text. A hole is a kind, a type, a list of words below, `NUMBER` for any number,
-# or `A`, a kind that is the same in all holes of one operation.
+# `SCALAR` for what has no parts, or `A`, a kind that is the same in all holes of one operation.
 OPERATORS = """
 BOOLEAN: ({BOOLEAN} AND {BOOLEAN})
 BOOLEAN: ({BOOLEAN} OR {BOOLEAN})
@@ -171,6 +171,7 @@ WORDS: dict[str, list[str]] = {
     "unit": [quoted(part) for part in PARTS],
 }
 NUMBERS = ("INTEGER", "FLOAT", "DECIMAL")
+SEVERAL = {"NUMBER": NUMBERS, "SCALAR": (*NUMBERS, "BOOLEAN", "VARCHAR", "DATE", "TIME", "TIMESTAMP")}
 
 
 class Draw:
@@ -221,8 +222,7 @@ class Draw:
         if hole.endswith(" literal"):
             return self.literal(names[hole[0]], bare)
         kind = names.get(hole, hole)
-        if kind == "NUMBER":
-            kind = self.rng.choice(NUMBERS)
+        kind = self.rng.choice(SEVERAL[kind]) if kind in SEVERAL else kind
         if kind not in KINDS or (kind in BY_TYPE and len(KINDS[KIND_OF[kind]]) > 1):
             return self.exactly(kind, depth)
         return self.leaf(kind, bare) if depth <= 0 else self.node(kind, depth)

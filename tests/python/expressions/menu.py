@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import laminardb
 from draw import WORDS
 from engines import Duck, Ours, refusal
 from grid import BY_TYPE, KIND_OF
@@ -31,9 +32,11 @@ RESULTS = {
     "TIMESTAMP_NS": "TIMESTAMP",
     "TIMESTAMP_S": "TIMESTAMP",
 }
-# Arguments that count something are small, others are words: of a name, its arguments from the first.
+# Arguments that count something are small, others are words: of a name, perhaps with so many, from the first on.
 ARGUMENTS = {
     "array_extract": "? index",
+    "concat": "SCALAR SCALAR SCALAR",
+    "concat_ws": "VARCHAR SCALAR SCALAR SCALAR",
     "array_resize": "? count BIGINT",
     "array_slice": "? index index",
     "date_part": "unit",
@@ -48,7 +51,7 @@ ARGUMENTS = {
     "list_resize": "? count BIGINT",
     "list_slice": "? index index",
     "lpad": "? count",
-    "make_date": "year month day",
+    "make_date/3": "year month day",
     "overlay": "? ? small small",
     "pow": "? small",
     "power": "? small",
@@ -61,6 +64,7 @@ ARGUMENTS = {
     "split_part": "? ? small",
     "substr": "? small small",
     "substring": "? small small",
+    "timezone/2": "zone",
     "trunc": "? digits",
 }
 # The moment, and what each engine says of itself.
@@ -85,9 +89,9 @@ def build(duck: Duck, ours: Ours) -> Menu:
     """Asks both engines about every function of DuckDB's catalogue; both have the relation `none`."""
     menu = Menu()
     found = duck.conn.execute(CATALOGUE).fetchall()
-    unknown = {name for name in {name for name, _ in found} if is_unknown(ours, name)}
+    ours_too = set(laminardb._laminardb._functions()["scalar"]) - LEFT_OUT
     for name, parameters in found:
-        if name in unknown | LEFT_OUT:
+        if name not in ours_too:
             continue
         menu.names.add(name)
         template = call(name, parameters)
@@ -102,20 +106,16 @@ def build(duck: Duck, ours: Ours) -> Menu:
     return menu
 
 
-def is_unknown(ours: Ours, name: str) -> bool:
-    return f"Invalid function '{name}'" in (refusal(ours, Node(f"{name}()", "")) or "")
-
-
 def call(name: str, parameters: list[str | None]) -> str | None:
     """The template of a call; None if an argument has a type that is not drawn."""
-    words = ARGUMENTS.get(name, "").split()
+    words = (ARGUMENTS.get(name) or ARGUMENTS.get(f"{name}/{len(parameters)}", "")).split()
     holes = []
     for place, parameter in enumerate(parameters):
         if parameter is None:
             return None
         plain = parameter.strip("'")
         hole = words[place] if place < len(words) and words[place] != "?" else PARAMETERS.get(plain, plain)
-        if hole not in WORDS and hole not in KIND_OF and hole not in ("A", "DECIMAL", "STRUCT"):
+        if hole not in WORDS and hole not in KIND_OF and hole not in ("A", "DECIMAL", "SCALAR", "STRUCT"):
             return None
         holes.append(f"{{{hole}}}")
     return f"{name}({', '.join(holes)})"
@@ -133,7 +133,11 @@ def arguments(template: str) -> Iterator[Node]:
         elif hole == "INTERVAL":
             yield Node("INTERVAL '1 day'", hole)
         else:
-            sql = next(sql for sql, kind in KIND_OF.items() if hole in (sql, kind) or (hole, sql) == ("A", "BIGINT"))
+            sql = next(
+                sql
+                for sql, kind in KIND_OF.items()
+                if hole in (sql, kind) or sql == "BIGINT" and hole in ("A", "SCALAR")
+            )
             yield Node(BY_TYPE[sql][0], KIND_OF[sql])
 
 
