@@ -13,10 +13,11 @@ use datafusion::logical_expr::expr::{InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::type_coercion::binary::{comparison_coercion, type_union_coercion};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, cast,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, Values, cast,
 };
 
 use crate::error::PlanError;
+use crate::function::in_cell;
 
 /// Functions all of whose arguments have one type, and from which argument on.
 const UNIFORM: [(&str, usize); 8] = [
@@ -73,9 +74,14 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 }
 
 fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if let LogicalPlan::Union(union) = node {
-        return of_union(union);
+    match node {
+        LogicalPlan::Union(union) => of_union(union),
+        LogicalPlan::Values(values) => of_values(values),
+        other => of_expressions(other),
     }
+}
+
+fn of_expressions(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let mut schema = DFSchema::empty();
     node.inputs().iter().for_each(|input| schema.merge(input.schema()));
     let names = NamePreserver::new(&node);
@@ -89,6 +95,37 @@ fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         Ok(plan) => Transformed::new(plan, true, coerced.tnr),
         Err(_) => coerced,
     })
+}
+
+/// The rows of VALUES without their marks, in columns of common types.
+///
+/// DataFusion has cast them to its own when it planned them: what it put around a mark or a literal comes off again.
+fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
+    let written = |cell: &Expr| match cell {
+        Expr::Cast(cast) if in_cell(&cast.expr).is_some() || matches!(cast.expr.as_ref(), Expr::Literal(..)) => {
+            in_cell(&cast.expr).unwrap_or(&cast.expr).clone()
+        }
+        cell => in_cell(cell).unwrap_or(cell).clone(),
+    };
+    let (schema, mut rows) = (Arc::clone(&values.schema), values.values);
+    let mut differs = false;
+    for column in 0..schema.fields().len() {
+        let mut cells: Vec<Expr> = rows.iter().map(|row| written(&row[column])).collect();
+        let of_column = schema.field(column).data_type();
+        if unify(&mut cells, &DFSchema::empty()) {
+            differs = true;
+        } else {
+            for cell in &mut cells {
+                cast_to(cell, of_column, &DFSchema::empty());
+            }
+        }
+        rows.iter_mut().zip(cells).for_each(|(row, cell)| row[column] = cell);
+    }
+    let plan = match differs {
+        true => LogicalPlanBuilder::values(rows)?.build()?,
+        false => LogicalPlan::Values(Values { schema, values: rows }),
+    };
+    Ok(Transformed::yes(plan))
 }
 
 /// The inputs of a union with columns of common types.

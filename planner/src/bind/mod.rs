@@ -35,6 +35,7 @@ use self::names::Names;
 use self::place::Places;
 use crate::catalog::{Catalog, CatalogSource};
 use crate::error::PlanError;
+use crate::stack;
 
 pub(crate) use coercion::{comparison_type, union_type};
 pub use context::config_options;
@@ -67,7 +68,7 @@ impl fmt::Debug for BoundQuery {
 
 /// Binds a query.
 pub fn bind_query(query: &ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
-    let places = Places::of(query);
+    let places = stack::on_big_stack(|| Places::of(query));
     let bound = places.planning(|| bind_here(query.clone(), catalog, params))?;
     Ok(BoundQuery { places, ..bound })
 }

@@ -4,10 +4,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, Query, UnaryOperator, Value, VisitMut, VisitorMut,
+    ObjectName, Query, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
-/// Writes `x AT TIME ZONE z` as `timezone(z, x)`, `mod(x, y)` as `x % y`, and `+NULL` as NULL, at any depth.
+use crate::function::CELL;
+
+/// Writes `x AT TIME ZONE z` as `timezone(z, x)`, `mod(x, y)` as `x % y`, `+NULL` as NULL, and marks the values of VALUES,
+/// at any depth.
 pub(super) fn write_as_calls(query: &mut Query) {
     let visited = VisitMut::visit(query, &mut Operators);
     debug_assert!(visited.is_continue(), "the visitor does not end early");
@@ -18,6 +21,11 @@ struct Operators;
 impl VisitorMut for Operators {
     type Break = ();
 
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        mark_values(&mut query.body);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Some(written) = written(expr) {
             *expr = written;
@@ -26,10 +34,34 @@ impl VisitorMut for Operators {
     }
 }
 
+/// Marks what is not a literal, so that the types of a column of several rows can be told from what DataFusion casts
+/// them to.
+fn mark_values(body: &mut SetExpr) {
+    match body {
+        SetExpr::Values(values) if values.rows.len() > 1 => {
+            for cell in values.rows.iter_mut().flat_map(|row| &mut row.content) {
+                if !matches!(cell, Expr::Value(_)) {
+                    *cell = call(CELL, [taken(cell)]);
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            mark_values(left);
+            mark_values(right);
+        }
+        _ => {}
+    }
+}
+
 fn written(expr: &mut Expr) -> Option<Expr> {
     match expr {
         Expr::AtTimeZone { timestamp, time_zone } => Some(call("timezone", [taken(time_zone), taken(timestamp)])),
         Expr::UnaryOp { op: UnaryOperator::Plus, expr } if is_null(expr) => Some(taken(expr)),
+        // DataFusion would put the minus before the text, where it is that of the first number alone.
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(expr.as_ref(), Expr::Interval(_)) => {
+            let interval = Box::new(Expr::Nested(Box::new(taken(expr))));
+            Some(Expr::UnaryOp { op: UnaryOperator::Minus, expr: interval })
+        }
         Expr::Function(function) => {
             let [dividend, divisor] = plain_arguments(function, "mod")?;
             let (left, right) = (Box::new(dividend), Box::new(divisor));

@@ -12,6 +12,26 @@ use crate::scalar::without_zeros;
 
 static DIVISOR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Divisor));
 static MAY_BE_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::MayBeNull));
+static OF_VALUES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Cell));
+
+/// The name by which a value of VALUES is marked in a text's tree; no query can write it.
+pub(crate) const CELL: &str = "#cell";
+
+/// The mark of a value of VALUES, if that is what `name` means.
+pub(crate) fn cell(name: &str) -> Option<Arc<ScalarUDF>> {
+    (name == CELL).then(|| Arc::clone(&OF_VALUES))
+}
+
+/// What is marked as a value of VALUES.
+pub(crate) fn in_cell(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(call) => {
+            let is_cell = call.func.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == Kind::Cell);
+            is_cell.then(|| &call.args[0])
+        }
+        _ => None,
+    }
+}
 
 /// `expr`, marked as a divisor: NULL where it is zero.
 pub(crate) fn divisor(expr: Expr) -> Expr {
@@ -44,6 +64,7 @@ pub(crate) fn without_may_be_null(expr: &Expr) -> &Expr {
 enum Kind {
     Divisor,
     MayBeNull,
+    Cell,
 }
 
 /// Not registered: no query can call it. As any function it may give NULL.
@@ -65,6 +86,7 @@ impl ScalarUDFImpl for Mark {
         match self.kind {
             Kind::Divisor => "divisor",
             Kind::MayBeNull => "may_be_null",
+            Kind::Cell => CELL,
         }
     }
 
@@ -88,7 +110,7 @@ impl ScalarUDFImpl for Mark {
         let values = args.args.swap_remove(0);
         match self.kind {
             Kind::Divisor => Ok(ColumnarValue::Array(without_zeros(values.into_array(args.number_rows)?)?)),
-            Kind::MayBeNull => Ok(values),
+            Kind::MayBeNull | Kind::Cell => Ok(values),
         }
     }
 }

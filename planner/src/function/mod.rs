@@ -18,7 +18,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 pub use aggregate::maintained;
-pub(crate) use mark::{divisor, is_divisor, may_be_null, without_may_be_null};
+pub(crate) use mark::{CELL, cell, divisor, in_cell, is_divisor, may_be_null, without_may_be_null};
 
 /// Functions of DataFusion left out: those that answer about DataFusion itself, or make types that we do not have.
 const LEFT_OUT: &[&str] = &["arrow_cast", "arrow_try_cast", "arrow_metadata", "arrow_typeof", "version"];
