@@ -216,7 +216,7 @@ impl StatementParser<'_> {
     }
 
     fn view_options(&self, tokens: &[TokenWithSpan], head: &Head) -> Read<OnError> {
-        let mut on_error = OnError::default();
+        let mut on_error = None;
         for option in tokens.split(|token| token.token == Token::Comma) {
             let [key, eq, value] = option else { return Err(bad_options().into()) };
             let (Some(key), Token::Eq, Some(value)) = (word(&key.token), &eq.token, word(&value.token)) else {
@@ -224,8 +224,11 @@ impl StatementParser<'_> {
             };
             match (key.to_lowercase().as_str(), value.to_lowercase().as_str()) {
                 ("connector", _) => return self.refuse_connector(head),
-                ("on_error", "fail") => on_error = OnError::Fail,
-                ("on_error", "skip") => on_error = OnError::Skip,
+                ("on_error", _) if on_error.is_some() => {
+                    return Err(PlanError::invalid("option 'on_error' is there twice").into());
+                }
+                ("on_error", "fail") => on_error = Some(OnError::Fail),
+                ("on_error", "skip") => on_error = Some(OnError::Skip),
                 ("on_error", other) => {
                     return Err(PlanError::invalid(format!("on_error is 'fail' or 'skip', not '{other}'")).into());
                 }
@@ -235,7 +238,7 @@ impl StatementParser<'_> {
         if head.kind == RelationKind::View {
             return Err(PlanError::invalid("a VIEW takes no options: it is not maintained").into());
         }
-        Ok(on_error)
+        Ok(on_error.unwrap_or_default())
     }
 
     fn refuse_connector<T>(&self, head: &Head) -> Read<T> {
@@ -318,6 +321,7 @@ impl StatementParser<'_> {
         let data_type = self.read(Parser::parse_data_type)?;
         let data_type = sql_type(&data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
         let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
+        let mut is_null_said = false;
         loop {
             let is_named = self.eat("CONSTRAINT");
             if is_named {
@@ -332,6 +336,8 @@ impl StatementParser<'_> {
             let (word, place) = (next.value.to_uppercase(), self.place());
             let refused =
                 |option: &str| PlanError::invalid(format!("column option {option} of {name} is not supported{place}"));
+            let repeated =
+                |option: &str| PlanError::invalid(format!("column option {option} of {name} is there twice{place}"));
             if !COLUMN_OPTIONS.contains(&word.as_str()) {
                 return Err(match OTHER_COLUMN_OPTIONS.contains(&word.as_str()) {
                     true => refused(&word).into(),
@@ -339,8 +345,14 @@ impl StatementParser<'_> {
                 });
             }
             match self.read(Parser::parse_optional_column_option)? {
-                Some(ColumnOption::Null) => definition.nullable = true,
-                Some(ColumnOption::NotNull) => definition.nullable = false,
+                Some(ColumnOption::Null | ColumnOption::NotNull) if is_null_said => return Err(repeated("NULL").into()),
+                Some(ColumnOption::Default(_)) if definition.default.is_some() => {
+                    return Err(repeated("DEFAULT").into());
+                }
+                Some(option @ (ColumnOption::Null | ColumnOption::NotNull)) => {
+                    is_null_said = true;
+                    definition.nullable = option == ColumnOption::Null;
+                }
                 Some(ColumnOption::Default(expr)) => definition.default = Some(expr),
                 Some(ColumnOption::PrimaryKey(key)) => {
                     refuse_key_options(&key, &place)?;
