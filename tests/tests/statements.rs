@@ -725,3 +725,47 @@ fn a_scalar_function_takes_nothing_that_is_for_aggregates() {
     let (code, why) = database.refused("SELECT t.a FROM t GLOBAL JOIN t AS u USING (a)");
     assert!(code == 400 && why.contains("GLOBAL JOIN"), "{code} {why}");
 }
+
+#[test]
+fn each_key_of_joins_compares_null_in_its_own_way() {
+    let database = Database::new(2);
+    database.run("CREATE TABLE t (a BIGINT, b BIGINT); CREATE TABLE u (a BIGINT, b BIGINT); CREATE TABLE w (b BIGINT)");
+    database
+        .run("INSERT INTO t VALUES (1, NULL), (2, 5), (NULL, 7); INSERT INTO u VALUES (1, NULL), (2, 5), (NULL, 7)");
+    database.run("INSERT INTO w VALUES (7), (NULL), (5)");
+    for (query, rows) in [
+        ("SELECT t.a FROM t JOIN u ON t.a IS NOT DISTINCT FROM u.a WHERE t.b = u.b", &["2", "NULL"][..]),
+        ("SELECT t.a FROM t JOIN u ON t.a IS NOT DISTINCT FROM u.a AND t.b = u.b", &["2", "NULL"]),
+        ("SELECT t.a FROM t JOIN u ON t.a IS NOT DISTINCT FROM u.a WHERE t.b <> u.b OR t.b = u.b", &["2", "NULL"]),
+        ("SELECT t.a FROM t JOIN u ON t.a = u.a WHERE t.b IS NOT DISTINCT FROM u.b", &["1", "2"]),
+        (
+            "SELECT t.a, u.a AS x FROM t LEFT JOIN u ON t.a IS NOT DISTINCT FROM u.a AND t.b = u.b",
+            &["1 | NULL", "2 | 2", "NULL | NULL"],
+        ),
+        ("SELECT t.a, w.b FROM t JOIN u ON t.a IS NOT DISTINCT FROM u.a JOIN w ON w.b = t.b", &["2 | 5", "NULL | 7"]),
+        ("SELECT t.a, w.b FROM t JOIN w ON w.b = t.b JOIN u ON t.a IS NOT DISTINCT FROM u.a", &["2 | 5", "NULL | 7"]),
+        ("SELECT t.a, w.b FROM t JOIN w ON w.b IS NOT DISTINCT FROM t.b JOIN u ON t.a = u.a", &["1 | NULL", "2 | 5"]),
+        ("SELECT t.a, w.b FROM t, w, u WHERE w.b IS NOT DISTINCT FROM t.b AND t.a = u.a", &["1 | NULL", "2 | 5"]),
+        ("SELECT a FROM t WHERE (SELECT a) = b", &[]),
+        ("SELECT a FROM u WHERE (SELECT b) = b", &["2", "NULL"]),
+        ("SELECT a FROM t WHERE (SELECT max(u.b) FROM u WHERE u.a > t.a + 100) = b", &[]),
+        ("SELECT a FROM t WHERE (SELECT max(u.b) FROM u WHERE u.a >= t.a) = b", &["2"]),
+        (
+            "SELECT a FROM t WHERE b = (SELECT u.b FROM u WHERE u.a IS NOT DISTINCT FROM t.a ORDER BY u.b LIMIT 1)",
+            &["2", "NULL"],
+        ),
+        (
+            "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a IS NOT DISTINCT FROM t.a AND u.b = t.b)",
+            &["2", "NULL"],
+        ),
+        ("SELECT a FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.a IS NOT DISTINCT FROM t.a AND u.b = t.b)", &["1"]),
+    ] {
+        let wanted = Bag::of(rows.iter().copied());
+        assert_eq!(database.bag(query), wanted, "{query}");
+        database.run(&format!("CREATE OR REPLACE MATERIALIZED VIEW v AS {query}"));
+        let star = database.bag("SELECT * FROM v");
+        assert_eq!(star, wanted, "a view of {query}");
+    }
+    assert_eq!(database.changed("DELETE FROM t WHERE (SELECT a) = b"), 0);
+    assert_eq!(database.changed("UPDATE t SET a = 0 WHERE (SELECT max(u.b) FROM u WHERE u.a > t.a + 100) = b"), 0);
+}

@@ -11,6 +11,8 @@
 
 mod can_fail;
 mod conditions;
+mod cross_joins;
+mod equijoin_keys;
 mod factor_disjunction;
 mod fold_constants;
 mod gather_in_list;
@@ -27,11 +29,9 @@ use std::sync::Arc;
 use chrono::{SubsecRound, Utc};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
-use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimize_unions::OptimizeUnions;
 use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
@@ -103,10 +103,10 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(gather_in_list::GatherInList),
         // Where equi-join keys may hide in disjunctions.
         Arc::new(factor_disjunction::FactorDisjunction),
-        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(equijoin_keys::EquijoinKeys::default()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
-        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(cross_joins::CrossJoins::default()),
         Arc::new(PropagateEmptyRelation::new()),
         // Needs filters in place above the joins, so before they are pushed down.
         Arc::new(EliminateOuterJoin::new()),

@@ -591,3 +591,52 @@ fn conditions_become_simpler() {
         "#]],
     );
 }
+
+#[test]
+fn keys_that_compare_null_in_different_ways_are_kept_apart() {
+    check(
+        &[
+            "SELECT t.v FROM t JOIN u ON t.g IS NOT DISTINCT FROM u.tk WHERE t.k = u.k AND t.g = u.w",
+            "SELECT t.v FROM t JOIN u ON t.g IS NOT DISTINCT FROM u.tk JOIN bag ON bag.a = t.g",
+            "SELECT t.v FROM t JOIN bag ON bag.a = t.g JOIN u ON t.g IS NOT DISTINCT FROM u.tk",
+            "SELECT t.v FROM t, bag, u WHERE bag.a = t.g AND t.g = u.tk",
+        ],
+        expect![[r#"
+            SELECT t.v FROM t JOIN u ON t.g IS NOT DISTINCT FROM u.tk WHERE t.k = u.k AND t.g = u.w
+            Projection: t.v
+              Inner Join: t.g = u.tk, t.k = u.k, t.g = u.w
+                Filter: t.g IS NOT NULL
+                  TableScan: t projection=[k, g, v]
+                Filter: u.w = u.tk AND u.tk IS NOT NULL
+                  TableScan: u projection=[k, tk, w]
+
+            SELECT t.v FROM t JOIN u ON t.g IS NOT DISTINCT FROM u.tk JOIN bag ON bag.a = t.g
+            Projection: t.v
+              Inner Join: t.g = bag.a
+                Projection: t.g, t.v
+                  Inner Join: t.g = u.tk
+                    TableScan: t projection=[g, v]
+                    TableScan: u projection=[tk]
+                TableScan: bag projection=[a]
+
+            SELECT t.v FROM t JOIN bag ON bag.a = t.g JOIN u ON t.g IS NOT DISTINCT FROM u.tk
+            Projection: t.v
+              Inner Join: t.g = u.tk
+                Projection: t.g, t.v
+                  Inner Join: t.g = bag.a
+                    TableScan: t projection=[g, v]
+                    TableScan: bag projection=[a]
+                TableScan: u projection=[tk]
+
+            SELECT t.v FROM t, bag, u WHERE bag.a = t.g AND t.g = u.tk
+            Projection: t.v
+              Inner Join: t.g = u.tk
+                Projection: t.g, t.v
+                  Inner Join: t.g = bag.a
+                    TableScan: t projection=[g, v]
+                    TableScan: bag projection=[a]
+                TableScan: u projection=[tk]
+
+        "#]],
+    );
+}

@@ -1,0 +1,54 @@
+//! Cross joins into joins by keys: DataFusion's rule, which is kept from joins that compare in different ways.
+//!
+//! It takes neighbouring inner joins and the filter above them apart and puts them together with the comparison of one of
+//! them for all: with one of IS NOT DISTINCT FROM above, `=` finds rows in which both are NULL, and the other way round
+//! IS NOT DISTINCT FROM loses them. A projection of all columns between two such joins keeps them apart.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{NullEquality, Result};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+/// The rule.
+#[derive(Debug, Default)]
+pub(super) struct CrossJoins(EliminateCrossJoin);
+
+impl OptimizerRule for CrossJoins {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let parted = plan.transform_up(part)?;
+        let was_parted = parted.transformed;
+        let rewritten = self.0.rewrite(parted.data, config)?;
+        Ok(Transformed::new(rewritten.data, rewritten.transformed || was_parted, rewritten.tnr))
+    }
+}
+
+/// Puts projections where an inner join stands below something that compares in another way.
+fn part(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let equality = match &plan {
+        // Its equalities may become keys.
+        LogicalPlan::Filter(_) => NullEquality::NullEqualsNothing,
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => join.null_equality,
+        _ => return Ok(Transformed::no(plan)),
+    };
+    plan.map_children(|input| match inner_join(&input) {
+        Some(join) if join.null_equality != equality => {
+            let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
+            Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?)))
+        }
+        _ => Ok(Transformed::no(input)),
+    })
+}
+
+fn inner_join(plan: &LogicalPlan) -> Option<&Join> {
+    match plan {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => Some(join),
+        _ => None,
+    }
+}

@@ -1,0 +1,43 @@
+//! Keys of joins out of their conditions: DataFusion's rule, without NULL = NULL.
+//!
+//! All keys of DataFusion's joins are compared in one way. Where the first ones were IS NOT DISTINCT FROM, its rule adds
+//! those of `=` to them, which then find rows in which both are NULL.
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{NullEquality, Result};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// The rule.
+#[derive(Debug, Default)]
+pub(super) struct EquijoinKeys(ExtractEquijoinPredicate);
+
+impl OptimizerRule for EquijoinKeys {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let known = match &plan {
+            LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => Some(join.on.len()),
+            _ => None,
+        };
+        let rewritten = self.0.rewrite(plan, config)?;
+        let Some(known) = known else { return Ok(rewritten) };
+        Ok(rewritten.update_data(|plan| match plan {
+            LogicalPlan::Join(mut join) => {
+                let new = join.on[known..].iter().map(|(left, _)| left.clone().is_not_null());
+                let all: Vec<Expr> = join.filter.take().into_iter().chain(new).collect();
+                join.filter = conjunction(all);
+                LogicalPlan::Join(join)
+            }
+            other => other,
+        }))
+    }
+}
