@@ -12,7 +12,7 @@ use laminardb_bridge::ingest::own;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyString};
+use pyo3::types::{PyCapsule, PyList, PyString};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::{PyArray, PySchema};
 
@@ -24,7 +24,9 @@ use crate::value::{invalid, library_error};
 pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
     let py = data.py();
     let Some(input) = input_of(data)? else { return Ok(None) };
-    if !matches!(input.field.data_type(), DataType::Struct(_)) {
+    if let DataType::Struct(fields) = input.field.data_type() {
+        fields.iter().try_for_each(|field| known(py, field))?;
+    } else {
         return Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)));
     }
     let (mut batches, mut before) = (Vec::new(), 0);
@@ -56,6 +58,7 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
 pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     let py = values.py();
     let Some(input) = input_of(values)? else { return Ok(None) };
+    known(py, &input.field)?;
     let chunks: Vec<ArrayRef> = input.arrays.collect::<Result<_, _>>().map_err(|error| unreadable(py, &error))?;
     let array = match chunks.as_slice() {
         [] => new_empty_array(input.field.data_type()),
@@ -98,6 +101,38 @@ pub(crate) fn stream_capsule<'py>(
     Ok(to_stream_pycapsule(py, Box::new(reader), requested)?)
 }
 
+/// Refuses the types of pandas whose storage is not what they stand for, as the count of a period.
+fn known(py: Python<'_>, field: &Field) -> PyResult<()> {
+    match field.extension_type_name() {
+        Some(name) if name.starts_with("pandas.") => Err(no_values(py, field.name(), name)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses columns of Python objects, for which polars gives their addresses.
+fn refuse_objects(data: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = data.py();
+    if data.get_type().module()?.to_str()?.split('.').next() != Some("polars") {
+        return Ok(());
+    }
+    let columns = match data.getattr(intern!(py, "get_columns")) {
+        Ok(get_columns) => get_columns.call0()?,
+        Err(_) => PyList::new(py, [data])?.into_any(),
+    };
+    for column in columns.try_iter()? {
+        let column = column?;
+        if column.getattr(intern!(py, "dtype"))?.str()?.to_str()? == "Object" {
+            let name = column.getattr(intern!(py, "name"))?.extract::<String>()?;
+            return Err(no_values(py, &name, "Object"));
+        }
+    }
+    Ok(())
+}
+
+fn no_values(py: Python<'_>, column: &str, data_type: &str) -> PyErr {
+    raised(py, &Error::BatchSchemaMismatch(format!("column '{column}': values of type {data_type} cannot be stored")))
+}
+
 /// Arrays of one type, from another library.
 struct Input {
     field: FieldRef,
@@ -107,6 +142,7 @@ struct Input {
 fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
     let py = data.py();
     if data.hasattr(intern!(py, "__arrow_c_stream__"))? {
+        refuse_objects(data)?;
         let capsule = exported(data, intern!(py, "__arrow_c_stream__"))?.cast_into()?;
         let stream = ForeignStream::take(&capsule)
             .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?

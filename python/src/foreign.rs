@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, make_array};
-use arrow::datatypes::{Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
 use arrow::ffi_stream::FFI_ArrowArrayStream;
@@ -64,9 +64,38 @@ impl Iterator for ForeignStream {
         if array.is_released() {
             return None;
         }
+        // SAFETY: by the protocol the array is of the stream's type and there until it is released.
+        unsafe { forget_buffers_of_nulls(&mut array, self.field.data_type()) };
         // SAFETY: by the protocol the array is of the stream's type; its values are checked before they are used.
         let array = unsafe { from_ffi_and_data_type(array, self.field.data_type().clone()) };
         Some(array.map(make_array))
+    }
+}
+
+/// Arrays of the type null have no buffers; polars says that they have one.
+///
+/// # Safety
+/// The array must be of the type, and not released.
+#[expect(unsafe_code, reason = "the C stream interface is pointers and functions of C")]
+unsafe fn forget_buffers_of_nulls(array: &mut FFI_ArrowArray, data_type: &DataType) {
+    let parts: Vec<&DataType> = match data_type {
+        DataType::Null => {
+            array.n_buffers = 0;
+            return;
+        }
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => vec![item.data_type()],
+        DataType::Struct(fields) => fields.iter().map(|field| field.data_type()).collect(),
+        _ => return,
+    };
+    if array.children.is_null() || usize::try_from(array.n_children) != Ok(parts.len()) {
+        return;
+    }
+    for (place, part) in parts.into_iter().enumerate() {
+        // SAFETY: an array that is there has as many children as it says, each of the type of its part.
+        if let Some(child) = unsafe { (*array.children.add(place)).as_mut() } {
+            // SAFETY: as above.
+            unsafe { forget_buffers_of_nulls(child, part) };
+        }
     }
 }
 

@@ -118,7 +118,6 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
         ("uuid", "UUID") => Ok(Scalar::TextOf(value.str()?.to_str()?.to_owned())),
         ("numpy", "datetime64") => numpy_datetime(value, false),
         ("numpy", "timedelta64") => numpy_timedelta(value),
-        ("numpy", "void") => Ok(Scalar::Other),
         ("numpy", "float32" | "float16") => {
             // Exact: Python's float has it as it is.
             let item: f64 = value.call_method0(intern!(py, "item"))?.extract()?;
@@ -128,6 +127,8 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
         (module, "MaskedConstant") if is_of("numpy", module) => Ok(Scalar::Null),
         (module, "NAType") if is_pandas(module) => Ok(Scalar::Null),
         _ if is_array(&class)? => of_array(value),
+        // A record is no list, though numpy gives it as a tuple.
+        _ if descends(&class, "void")? => Ok(Scalar::Other),
         ("numpy", _) => {
             let item = value.call_method0(intern!(py, "item"))?;
             // A type that Python has no class for, such as longdouble, gives itself.
