@@ -7,6 +7,7 @@ mod number;
 mod own;
 mod pattern;
 mod rank;
+mod series;
 mod size;
 mod time;
 mod time_text;

@@ -1,4 +1,5 @@
-//! `lpad`, `rpad`, `array_repeat` and `array_resize`, whose results are as large as an argument says.
+//! `lpad`, `rpad`, `repeat`, `array_repeat`, `array_resize`, `range` and `generate_series`, whose results are as large
+//! as an argument says.
 //!
 //! DataFusion allocates for all rows of a batch before it looks at the argument: a negative length, or one of a
 //! trillion, ended the process. Here every row is looked at first, and rows with much to make are evaluated in runs.
@@ -14,6 +15,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+use super::series;
+
 /// The most that is made for one row: characters of a text, or elements of a list.
 const LIMIT: u64 = 1 << 27;
 
@@ -23,8 +26,8 @@ const RUN: u64 = 1 << 20;
 /// `function`, its sizes checked if it is one of these.
 pub(super) fn checked(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     let unit = match function.name() {
-        "lpad" | "rpad" => "characters",
-        "array_repeat" | "array_resize" => "elements",
+        "lpad" | "rpad" | "repeat" => "characters",
+        "array_repeat" | "array_resize" | "range" | "generate_series" => "elements",
         _ => return function,
     };
     Arc::new(ScalarUDF::new_from_impl(Measured { making: function, unit }))
@@ -60,6 +63,10 @@ impl ScalarUDFImpl for Measured {
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if matches!(self.name(), "range" | "generate_series") {
+            let amounts = self.limited(series::lengths(&args)?)?;
+            return self.in_runs(&args, &amounts);
+        }
         let sizes = self.sizes(&args)?;
         let amounts = self.amounts(&sizes, &args)?;
         if amounts.iter().sum::<u64>() <= RUN {
@@ -69,8 +76,23 @@ impl ScalarUDFImpl for Measured {
             return self.making.invoke_with_args(args);
         }
         args.args[1] = ColumnarValue::Array(Arc::new(none_below_zero(&sizes)));
+        self.in_runs(&args, &amounts)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.making.documentation()
+    }
+}
+
+impl Measured {
+    /// The values of rows that make so much, in runs that together make little.
+    fn in_runs(&self, args: &ScalarFunctionArgs, amounts: &[u64]) -> Result<ColumnarValue> {
+        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        if is_constant || amounts.iter().sum::<u64>() <= RUN {
+            return self.making.invoke_with_args(args.clone());
+        }
         let mut parts = Vec::new();
-        for run in runs(&amounts) {
+        for run in runs(amounts) {
             let mut part = args.clone();
             part.args = args.args.iter().map(|arg| slice(arg, &run)).collect();
             part.number_rows = run.len();
@@ -80,12 +102,15 @@ impl ScalarUDFImpl for Measured {
         Ok(ColumnarValue::Array(concat(&parts)?))
     }
 
-    fn documentation(&self) -> Option<&Documentation> {
-        self.making.documentation()
+    /// The amounts, if none is too much.
+    fn limited(&self, amounts: Vec<u64>) -> Result<Vec<u64>> {
+        if amounts.iter().any(|amount| *amount > LIMIT) { self.too_much() } else { Ok(amounts) }
     }
-}
 
-impl Measured {
+    fn too_much<T>(&self) -> Result<T> {
+        exec_err!("{} would make more than {LIMIT} {}", self.name(), self.unit)
+    }
+
     fn sizes(&self, args: &ScalarFunctionArgs) -> Result<Int64Array> {
         let sizes = args.args[1].to_array(args.number_rows)?;
         match sizes.as_primitive_opt::<Int64Type>() {
@@ -96,8 +121,10 @@ impl Measured {
 
     /// How much each row makes; refuses what is too much.
     fn amounts(&self, sizes: &Int64Array, args: &ScalarFunctionArgs) -> Result<Vec<u64>> {
-        let repeated =
-            if self.name() == "array_repeat" { Some(args.args[0].to_array(args.number_rows)?) } else { None };
+        let repeated = match self.name() {
+            "array_repeat" | "repeat" => Some(args.args[0].to_array(args.number_rows)?),
+            _ => None,
+        };
         let amount = |(row, size): (usize, Option<i64>)| {
             let size = size.unwrap_or(0);
             if size < 0 && self.name() == "array_resize" {
@@ -106,16 +133,19 @@ impl Measured {
             let each = repeated.as_ref().map_or(1, |values| elements(values, row)).max(1);
             match size.max(0).unsigned_abs().checked_mul(each) {
                 Some(amount) if amount <= LIMIT => Ok(amount),
-                _ => exec_err!("{} would make more than {LIMIT} {}", self.name(), self.unit),
+                _ => self.too_much(),
             }
         };
         sizes.iter().enumerate().map(amount).collect()
     }
 }
 
-/// Elements of a list, 1 of anything else.
+/// Elements of a list, bytes of a text, 1 of anything else.
 fn elements(values: &ArrayRef, row: usize) -> u64 {
     match values.data_type() {
+        DataType::Utf8 => values.as_string::<i32>().value_length(row).unsigned_abs().into(),
+        DataType::LargeUtf8 => values.as_string::<i64>().value_length(row).unsigned_abs(),
+        DataType::Utf8View => values.as_string_view().value(row).len() as u64,
         DataType::List(_) => values.as_list::<i32>().value_length(row).unsigned_abs().into(),
         _ => 1,
     }
