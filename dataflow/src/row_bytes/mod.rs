@@ -198,7 +198,7 @@ pub(crate) fn column_type(schema: &Schema, column: usize) -> Result<DataType, Da
 }
 
 /// Whether rows may have columns of this type: one physical type per logical one, or equal values would differ.
-fn is_physical(data_type: &DataType) -> bool {
+pub fn is_physical(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => is_physical(f.data_type()),
         DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| is_physical(f.data_type())),

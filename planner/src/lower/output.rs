@@ -43,6 +43,7 @@ pub(crate) fn plan_logical(logical: &LogicalPlan, schema: &SchemaRef) -> Result<
     let state = lowering.output_state(node, unique_key.as_ref());
     let linear = properties.linear;
     let plan = lowering.builder.finish(node, unique_key.clone(), state);
+    refuse::types(&plan)?;
     Ok(ViewPlan {
         plan: Arc::new(plan),
         schema: Arc::clone(schema),

@@ -2,8 +2,11 @@
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use laminardb_dataflow::plan::DataflowPlan;
+use laminardb_dataflow::row_bytes::is_physical;
 
 use crate::PlanError;
+use crate::statement::type_name;
 
 /// Refuses `construct`.
 pub(super) fn construct(construct: impl Into<String>) -> PlanError {
@@ -49,6 +52,15 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     });
     visited.map_err(PlanError::from)?;
     refused
+}
+
+/// Refuses rows with columns that the engine cannot keep, such as maps.
+pub(super) fn types(plan: &DataflowPlan) -> Result<(), PlanError> {
+    let mut fields = plan.nodes.iter().flat_map(|node| node.schema.fields());
+    match fields.find(|field| !is_physical(field.data_type())) {
+        Some(field) => Err(construct(format!("a value of type {}", type_name(field.data_type())))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses functions whose value is not a function of their arguments: a retraction would not find its row.

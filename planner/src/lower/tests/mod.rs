@@ -475,6 +475,7 @@ fn refusals() {
     assert_eq!(refused("SELECT array_agg(k) FROM t"), "the aggregate array_agg()");
     assert_eq!(refused("SELECT string_agg(s, ',') FROM t"), "the aggregate string_agg()");
     assert_eq!(refused("SELECT median(k) FROM t"), "the aggregate median()");
+    assert!(refused("SELECT map([k], [g]) AS m FROM t").starts_with("a value of type Map"));
     assert_eq!(
         refused("WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 9) SELECT a FROM n"),
         "WITH RECURSIVE"
