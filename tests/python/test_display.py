@@ -234,7 +234,9 @@ def test_a_table_of_values_steers_no_terminal(conn: laminardb.Connection, capsys
     assert result.fetchone() == (STEERING, [STEERING], {"x": STEERING})
 
 
-@pytest.mark.parametrize(("character", "shown"), [("\x1b", r"\x1b"), ("\x9b", r"\x9b"), ("\u202e", r"\u202e"), ("\n", r"\n")])
+@pytest.mark.parametrize(
+    ("character", "shown"), [("\x1b", r"\x1b"), ("\x9b", r"\x9b"), ("\u202e", r"\u202e"), ("\n", r"\n")]
+)
 def test_a_character_that_steers_is_shown_as_its_escape(
     conn: laminardb.Connection, capsys: pytest.CaptureFixture[str], character: str, shown: str
 ) -> None:
@@ -247,7 +249,12 @@ def test_names_and_errors_steer_no_terminal(conn: laminardb.Connection) -> None:
     conn.execute(f"CREATE TABLE {quoted(name)} (k BIGINT PRIMARY KEY, {quoted('c' + name)} BIGINT)")
     created = conn.execute(f"CREATE STREAM {quoted('s' + name)} AS SELECT k FROM {quoted(name)}")
     shown = [created, conn.sources()[0], conn.streams()[0], conn.writer(name), conn.metrics()]
-    shown += [conn.source_metrics(name), conn.stream_metrics("s" + name), *conn.topology().nodes, *conn.topology().edges]
+    shown += [
+        conn.source_metrics(name),
+        conn.stream_metrics("s" + name),
+        *conn.topology().nodes,
+        *conn.topology().edges,
+    ]
     shown += [laminardb.mv(conn, name)]
     for each in shown:
         assert steers(repr(each)) == set(), repr(each)
@@ -269,7 +276,9 @@ def test_a_schema_steers_no_terminal(conn: laminardb.Connection) -> None:
 def test_wide_characters_and_marks_stand_in_line(
     conn: laminardb.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    conn.sql("SELECT * FROM (VALUES ('日本', 1), ('e\u0301', 2), ('😀a', 3), ('abcde', 4)) AS t(\"名前\", n) ORDER BY n").show()
+    conn.sql(
+        "SELECT * FROM (VALUES ('日本', 1), ('e\u0301', 2), ('😀a', 3), ('abcde', 4)) AS t(\"名前\", n) ORDER BY n"
+    ).show()
     assert capsys.readouterr().out.splitlines()[:-1] == [
         "+-------+---+",
         "| 名前  | n |",

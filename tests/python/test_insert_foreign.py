@@ -63,8 +63,16 @@ TAKEN: dict[str, tuple[str, Any, list[Any]]] = {
     "half floats": ("int64", {"v": np.array([1, 2], np.float16)}, [1, 2]),
     "another order of bytes": ("int64", {"v": np.array([1, 2], ">i8")}, [1, 2]),
     "numpy strings": ("string", {"v": np.array(["a", "b"], np.dtypes.StringDType())}, ["a", "b"]),
-    "objects of several kinds that fit": ("float64", frame(pd.Series([1, 2.5, D("0.5"), None], dtype=object)), [1, 2.5, 0.5, None]),
-    "an Arrow dictionary": ("int64", frame(pd.Series([1, 2], dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), pa.int64())))), [1, 2]),
+    "objects of several kinds that fit": (
+        "float64",
+        frame(pd.Series([1, 2.5, D("0.5"), None], dtype=object)),
+        [1, 2.5, 0.5, None],
+    ),
+    "an Arrow dictionary": (
+        "int64",
+        frame(pd.Series([1, 2], dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), pa.int64())))),
+        [1, 2],
+    ),
     "a range": ("int64", {"v": range(2)}, [0, 1]),
     "a deque": ("int64", {"v": collections.deque([1, 2])}, [1, 2]),
     "an array": ("int64", {"v": array.array("i", [1, 2])}, [1, 2]),
@@ -325,7 +333,12 @@ def test_nan_of_an_array_is_null_where_no_number_is_nan(conn: laminardb.Connecti
 def test_records_of_a_frame_are_its_rows(conn: laminardb.Connection) -> None:
     conn.create_table("t", {"id": "int64", "s": "string", "ts": "timestamp", "n": "decimal(5,2)"})
     frame = pd.DataFrame(
-        {"id": [1.0, NAN], "s": ["x", None], "ts": pd.to_datetime([DAYS[0], None]), "n": pd.Series([D("1.5"), NAN], dtype=object)}
+        {
+            "id": [1.0, NAN],
+            "s": ["x", None],
+            "ts": pd.to_datetime([DAYS[0], None]),
+            "n": pd.Series([D("1.5"), NAN], dtype=object),
+        }
     )
     conn.insert("t", frame)
     conn.insert("t", frame.to_dict("records"))

@@ -151,9 +151,7 @@ def test_values_of_inserts(conn: laminardb.Connection) -> None:
         ("SELECT i FROM t ORDER BY i $x", {"x": 1}, "found $x at line 1, column 28"),
     ],
 )
-def test_a_syntax_error_names_what_was_written(
-    letters: laminardb.Connection, sql: str, params: Any, text: str
-) -> None:
+def test_a_syntax_error_names_what_was_written(letters: laminardb.Connection, sql: str, params: Any, text: str) -> None:
     with pytest.raises(laminardb.QueryError) as error:
         letters.query(sql, params)
     assert error.value.code == codes.SQL_PARSE_ERROR
