@@ -314,3 +314,20 @@ def test_rows_left_out_of_a_closed_connection(skipping: laminardb.Connection) ->
     skipping.close()
     with pytest.raises(laminardb.ConnectionError):
         skipping.errors("v")
+
+
+@pytest.mark.parametrize(("condition", "kind"), [("v", "BIGINT"), ("s", "VARCHAR"), ("excluded.v + 1", "BIGINT")])
+def test_a_condition_of_on_conflict_is_a_boolean(
+    conn: laminardb.Connection, capfd: pytest.CaptureFixture[str], condition: str, kind: str
+) -> None:
+    conn.execute("CREATE TABLE t (x BIGINT PRIMARY KEY, v BIGINT, s VARCHAR)")
+    conn.execute("INSERT INTO t VALUES (1, 1, 'a')")
+    upsert = "INSERT INTO t VALUES (1, 2, 'b') ON CONFLICT (x) DO UPDATE SET v = 9 WHERE "
+    with pytest.raises(laminardb.QueryError, match=f"ON CONFLICT is of type {kind}, not BOOLEAN"):
+        conn.execute(upsert + condition)
+    for nothing in ("NULL", "FALSE", "v > NULL"):
+        conn.execute(upsert + nothing)
+        assert conn.sql("SELECT v FROM t").fetchall() == [(1,)]
+    conn.execute(upsert + "v = 1")
+    assert conn.sql("SELECT v FROM t").fetchall() == [(9,)]
+    assert capfd.readouterr().err == ""

@@ -14,7 +14,7 @@ use super::{BoundQuery, Params, bind_query, literal};
 use crate::catalog::{Catalog, EmptyCatalog, RelationInfo, RelationKind};
 use crate::error::PlanError;
 use crate::scalar;
-use crate::statement::{Delete, Insert, Name, OnConflict, Statement, Update, all_rows};
+use crate::statement::{Delete, Insert, Name, OnConflict, Statement, Update, all_rows, type_name};
 
 /// INSERT.
 #[derive(Clone, Debug)]
@@ -241,7 +241,17 @@ fn bind_do_update(
     let bound = bind_query(&query, catalog, params)?;
     let mut scalars = expressions(&bound.logical)?;
     let selection = match selection {
-        Some(_) => scalars.pop(),
+        Some(_) => match bound.schema.fields().last().map(|field| field.data_type()) {
+            Some(DataType::Boolean) => scalars.pop(),
+            // NULL is true for no row.
+            Some(DataType::Null) => return Ok(BoundConflict::DoNothing),
+            other => {
+                let found = other.map_or_else(String::new, type_name);
+                return Err(PlanError::invalid(format!(
+                    "the condition of ON CONFLICT is of type {found}, not BOOLEAN"
+                )));
+            }
+        },
         None => None,
     };
     Ok(BoundConflict::DoUpdate { assignments: columns.into_iter().zip(scalars).collect(), selection })
