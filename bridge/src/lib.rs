@@ -15,6 +15,7 @@ pub mod watermark;
 pub use commit::Caller;
 pub use error::Error;
 pub use laminardb_planner::function::registry;
+pub use laminardb_planner::panics::caught;
 pub use laminardb_planner::statement::{RestoreFrom, type_name};
 pub use laminardb_planner::{Params, RelationKind};
 pub use session::{

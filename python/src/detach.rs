@@ -2,7 +2,7 @@
 //!
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. On the main thread,
 //! the only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
-//! `KeyboardInterrupt`; other threads wait in one piece.
+//! `KeyboardInterrupt`; other threads wait in one piece. A panic of the engine is an exception of ours.
 //!
 //! | the call | goes through |
 //! |---|---|
@@ -18,12 +18,14 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use laminardb_bridge::Caller;
+use laminardb_bridge::{Caller, Error, caught};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+
+use crate::error::raised;
 
 /// The longest time that a wait on the main thread goes without looking for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
@@ -75,20 +77,22 @@ pub(crate) fn waited<T: Send>(
 pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
     // Another thread may still wait when the interpreter is gone: it must not attach to it.
     if !on_main_thread(py)? {
-        return Ok(py.detach(|| work(&|| false)));
+        return whole(py, py.detach(|| caught(|| work(&|| false))));
     }
     let signal = Mutex::new(None);
     let value = py.detach(|| {
-        work(&|| {
-            let raised = Python::attach(|py| py.check_signals().err());
-            let stop = raised.is_some();
-            if stop {
-                *signal.lock() = raised;
-            }
-            stop
+        caught(|| {
+            work(&|| {
+                let raised = Python::attach(|py| py.check_signals().err());
+                let stop = raised.is_some();
+                if stop {
+                    *signal.lock() = raised;
+                }
+                stop
+            })
         })
     });
-    signal.into_inner().map_or(Ok(value), Err)
+    signal.into_inner().map_or_else(|| whole(py, value), Err)
 }
 
 /// Runs `work`, which may take long and asks the function that it is given whether to stop.
@@ -97,14 +101,14 @@ pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> 
 /// runs on a thread of its own, on behalf of this one, which looks at signals meanwhile.
 pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
     if !on_main_thread(py)? {
-        return Ok(py.detach(|| work(&|| false)));
+        return whole(py, py.detach(|| caught(|| work(&|| false))));
     }
     let (stop, caller) = (AtomicBool::new(false), Caller::current());
     let stop = &stop;
-    py.detach(|| {
+    let value = py.detach(|| {
         thread::scope(|scope| {
             let (sender, receiver) = channel();
-            let run = move || sender.send(caller.run(|| work(&|| stop.load(Ordering::Relaxed))));
+            let run = move || sender.send(caught(|| caller.run(|| work(&|| stop.load(Ordering::Relaxed)))));
             let started =
                 thread::Builder::new().name("laminardb-call".to_owned()).stack_size(STACK).spawn_scoped(scope, run);
             if let Err(error) = started {
@@ -120,22 +124,27 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
                             signal.get_or_insert(raised);
                         }
                     }
-                    // The thread ends without a value only by a panic, which the scope passes on.
                     Err(RecvTimeoutError::Disconnected) => return Err(PyRuntimeError::new_err("the call failed")),
                 }
             }
         })
-    })
+    })?;
+    whole(py, value)
+}
+
+/// The value of a call, or the exception for one that came upon a broken invariant and stopped there.
+fn whole<T>(py: Python<'_>, value: Result<T, String>) -> PyResult<T> {
+    value.map_err(|panic| raised(py, &Error::Internal(panic)))
 }
 
 /// Runs `work`, which goes on to its end on a thread of its own when a signal ends the wait for it.
 pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> T + Send + 'static) -> PyResult<T> {
     if !on_main_thread(py)? {
-        return Ok(py.detach(work));
+        return whole(py, py.detach(|| caught(work)));
     }
     let (sender, receiver) = channel();
     // Nobody receives any more when the wait was ended.
-    let run = move || drop(sender.send(work()));
+    let run = move || drop(sender.send(caught(work)));
     thread::Builder::new()
         .name("laminardb-call".to_owned())
         .stack_size(STACK)
@@ -147,7 +156,7 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => Some(None),
     })?;
-    done.flatten().ok_or_else(|| PyRuntimeError::new_err("the call failed"))
+    whole(py, done.flatten().ok_or_else(|| PyRuntimeError::new_err("the call failed"))?)
 }
 
 /// Is this the thread on which Python handles signals?
