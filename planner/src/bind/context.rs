@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, SchemaRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result, ScalarValue, TableReference, internal_err, plan_err};
 use datafusion::execution::SessionStateDefaults;
@@ -158,16 +158,30 @@ impl ExprPlanner for OperatorPlanner {
         };
         let RawBinaryExpr { op, left: l, right: r } = expr;
         let (l, r) = match (&left, &right) {
-            (DataType::Date32, days) if days.is_integer() => {
+            (DataType::Date32, days) if days.is_integer() || days.is_null() => {
                 let days = cast(r, DataType::Int64);
                 let days = if op == Plus { days } else { Expr::Negative(Box::new(days)) };
                 return Ok(PlannerResult::Planned(called("add_days", vec![l, days])?));
             }
-            (days, DataType::Date32) if days.is_integer() && op == Plus => {
+            (days, DataType::Date32) if op == Plus && (days.is_integer() || days.is_null()) => {
                 return Ok(PlannerResult::Planned(called("add_days", vec![r, cast(l, DataType::Int64)])?));
             }
-            (time, DataType::Interval(_) | DataType::Duration(_)) => (shiftable(l, time), r),
-            (DataType::Interval(_) | DataType::Duration(_), time) if op == Plus => (l, shiftable(r, time)),
+            (DataType::Date32, DataType::Time64(_)) if op == Plus => {
+                return Ok(PlannerResult::Planned(called("add_time", vec![l, r])?));
+            }
+            (DataType::Time64(_), DataType::Date32) if op == Plus => {
+                return Ok(PlannerResult::Planned(called("add_time", vec![r, l])?));
+            }
+            (DataType::Timestamp(..), DataType::Null) => (l, cast(r, INTERVAL)),
+            (DataType::Null, DataType::Timestamp(..)) if op == Plus => (cast(l, INTERVAL), r),
+            (time, DataType::Interval(_) | DataType::Duration(_)) => (in_micros(l, time), r),
+            (DataType::Interval(_) | DataType::Duration(_), time) if op == Plus => (l, in_micros(r, time)),
+            (DataType::Date32 | DataType::Timestamp(..), DataType::Timestamp(..))
+            | (DataType::Timestamp(..), DataType::Date32)
+                if op == Minus =>
+            {
+                (in_micros(l, &left), in_micros(r, &right))
+            }
             _ => (l, r),
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }))
@@ -206,8 +220,11 @@ fn called(name: &str, args: Vec<Expr>) -> Result<Expr> {
     }
 }
 
-/// A time that an interval is added to: a date or a coarse timestamp, to which microseconds would be lost, is cast.
-fn shiftable(expr: Expr, data_type: &DataType) -> Expr {
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
+/// A time that an interval is added to, or another time taken from: a date or a coarse timestamp, to which microseconds
+/// would be lost, is cast. A date beside a timestamp would become nanoseconds, which end in 2262.
+fn in_micros(expr: Expr, data_type: &DataType) -> Expr {
     match data_type {
         DataType::Date32 => cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None)),
         DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {

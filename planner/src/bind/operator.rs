@@ -1,16 +1,16 @@
-//! Operators that are calls of our functions, written as such before DataFusion plans them.
+//! Operators that are calls of our functions, and intervals, written as what they are before DataFusion plans them.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, Query, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, ObjectName, Query, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use crate::function::CELL;
 
-/// Writes `x AT TIME ZONE z` as `timezone(z, x)`, `mod(x, y)` as `x % y`, `+NULL` as NULL, and marks the values of VALUES,
-/// at any depth.
+/// Writes `x AT TIME ZONE z` as `timezone(z, x)`, `mod(x, y)` as `x % y`, `+NULL` as NULL, `INTERVAL '1' DAY` as a cast of
+/// `'1 DAY'`, and marks the values of VALUES, at any depth.
 pub(super) fn write_as_calls(query: &mut Query) {
     let visited = VisitMut::visit(query, &mut Operators);
     debug_assert!(visited.is_continue(), "the visitor does not end early");
@@ -56,12 +56,14 @@ fn mark_values(body: &mut SetExpr) {
 fn written(expr: &mut Expr) -> Option<Expr> {
     match expr {
         Expr::AtTimeZone { timestamp, time_zone } => Some(call("timezone", [taken(time_zone), taken(timestamp)])),
+        Expr::Interval(interval) => interval_text(interval).map(|text| Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(Expr::Value(Value::SingleQuotedString(text).into())),
+            data_type: DataType::Interval { fields: None, precision: None },
+            array: false,
+            format: None,
+        }),
         Expr::UnaryOp { op: UnaryOperator::Plus, expr } if is_null(expr) => Some(taken(expr)),
-        // DataFusion would put the minus before the text, where it is that of the first number alone.
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } if matches!(expr.as_ref(), Expr::Interval(_)) => {
-            let interval = Box::new(Expr::Nested(Box::new(taken(expr))));
-            Some(Expr::UnaryOp { op: UnaryOperator::Minus, expr: interval })
-        }
         Expr::Function(function) => {
             let [dividend, divisor] = plain_arguments(function, "mod")?;
             let (left, right) = (Box::new(dividend), Box::new(divisor));
@@ -69,6 +71,19 @@ fn written(expr: &mut Expr) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// What is written in an interval, if it is a text or a number with one unit or none.
+fn interval_text(interval: &Interval) -> Option<String> {
+    let Expr::Value(value) = interval.value.as_ref() else { return None };
+    let (Value::SingleQuotedString(text) | Value::Number(text, _)) = &value.value else { return None };
+    if interval.leading_precision.is_some() || interval.last_field.is_some() {
+        return None;
+    }
+    Some(match &interval.leading_field {
+        Some(unit) => format!("{text} {unit}"),
+        None => text.clone(),
+    })
 }
 
 fn taken(expr: &mut Expr) -> Expr {

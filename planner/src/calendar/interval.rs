@@ -18,6 +18,7 @@ struct Sum {
     months: i128,
     days: i128,
     micros: i128,
+    nanos: i128,
 }
 
 /// A number with up to 18 digits behind the point.
@@ -43,7 +44,7 @@ pub(crate) fn text_to_interval(text: &str) -> Option<IntervalMonthDayNano> {
             break;
         }
         if parts > 0 && rest.take_word(b"ago") && rest.is_at_end() {
-            sum = Sum { months: -sum.months, days: -sum.days, micros: -sum.micros };
+            sum = Sum { months: -sum.months, days: -sum.days, micros: -sum.micros, nanos: -sum.nanos };
             break;
         }
         sum.add(&mut rest, parts)?;
@@ -52,7 +53,7 @@ pub(crate) fn text_to_interval(text: &str) -> Option<IntervalMonthDayNano> {
     if parts == 0 {
         return None;
     }
-    let nanoseconds = i64::try_from(sum.micros.checked_mul(1_000)?).ok()?;
+    let nanoseconds = i64::try_from(sum.micros.checked_mul(1_000)?.checked_add(sum.nanos)?).ok()?;
     Some(IntervalMonthDayNano::new(i32::try_from(sum.months).ok()?, i32::try_from(sum.days).ok()?, nanoseconds))
 }
 
@@ -69,6 +70,11 @@ impl Sum {
         let fraction = if rest.take(b'.') { fraction(rest.take_while(|byte| byte.is_ascii_digit())) } else { 0 };
         rest.skip_spaces();
         let unit = match rest.take_while(|byte| byte.is_ascii_alphabetic()) {
+            // DuckDB has none; a TIMESTAMP(9) has.
+            "ns" | "nanosecond" | "nanoseconds" => {
+                self.nanos += if is_negative { -i128::from(whole) } else { i128::from(whole) };
+                return Some(());
+            }
             // Seconds are the unit of a number that stands alone.
             "" if parts == 0 && rest.is_at_end() => Part::Second,
             name => Part::of(name)?,

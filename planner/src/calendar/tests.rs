@@ -137,7 +137,7 @@ fn clocks_repeat_and_leave_out_hours() {
     assert!(zone_named("+02:00").is_none());
 }
 
-/// DuckDB 2.0 takes these and writes them so; as does it, other texts are refused.
+/// DuckDB 2.0 takes these but for nanoseconds, and writes them so; as does it, other texts are refused.
 #[test]
 fn intervals_are_read_and_written_as_duckdb_does() {
     for (given, expected) in [
@@ -156,6 +156,7 @@ fn intervals_are_read_and_written_as_duckdb_does() {
         ("1 day -1:30:00.5", "1 day -01:30:00.5"),
         ("1", "00:00:01"),
         ("@ 1 millennium", "1000 years"),
+        ("-2 nanoseconds 1 us", "00:00:00.000000998"),
         ("1 year 2 mons 3 days 04:05:06.789", "1 year 2 months 3 days 04:05:06.789"),
     ] {
         assert_eq!(text_to_interval(given).map(interval_text).as_deref(), Some(expected), "{given}");

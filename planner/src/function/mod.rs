@@ -40,6 +40,7 @@ const OURS: &[&own::Definition] = &[
     &number::XOR,
     &pattern::REGEXP_LIKE,
     &time::ADD_DAYS,
+    &time::ADD_TIME,
     &time::DATE_BIN,
     &time::DATE_PART,
     &time::DATE_TRUNC,

@@ -126,6 +126,26 @@ pub(super) static ADD_DAYS: Definition = Definition {
     },
 };
 
+/// A time of a date; `date + time` is this.
+pub(super) static ADD_TIME: Definition = Definition {
+    name: "add_time",
+    aliases: &[],
+    takes: |types| match types {
+        [DataType::Date32, DataType::Time32(_) | DataType::Time64(_)] => Some(vec![DataType::Date32, TIME]),
+        _ => None,
+    },
+    gives: |_| Ok(TIMESTAMP),
+    values: |args, to| {
+        let (dates, times) = (micros(&args[0])?, micros(&args[1])?);
+        let sum = dates.iter().zip(times.iter()).map(|(date, time)| {
+            let Some((date, time)) = date.zip(time) else { return Ok(None) };
+            let sum = date.checked_add(time).ok_or_else(|| exec_datafusion_err!("the timestamp is out of range"));
+            sum.map(Some)
+        });
+        of_counts(sum.collect::<Result<_>>()?, to)
+    },
+};
+
 pub(super) static TIMEZONE: Definition = Definition {
     name: "timezone",
     aliases: &[],

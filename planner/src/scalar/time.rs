@@ -16,14 +16,15 @@ use crate::statement::type_name;
 /// Whether a cast between the types is one of those here.
 pub(super) fn casts(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Duration, Interval, Time32, Time64, Timestamp, Utf8};
-    match (from, to) {
-        (Utf8, Date32 | Timestamp(..) | Time32(_) | Time64(_) | Interval(IntervalUnit::MonthDayNano)) => true,
-        (Date32 | Timestamp(..) | Time32(_) | Time64(_) | Interval(IntervalUnit::MonthDayNano), Utf8) => true,
-        (Timestamp(..), Date32 | Timestamp(..) | Time32(_) | Time64(_)) | (Date32, Timestamp(..)) => true,
-        (Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
-        (Duration(_), Utf8 | Interval(IntervalUnit::MonthDayNano)) => true,
-        _ => false,
-    }
+    matches!(
+        (from, to),
+        (Utf8, Date32 | Timestamp(..) | Time32(_) | Time64(_) | Interval(IntervalUnit::MonthDayNano))
+            | (Date32 | Timestamp(..) | Time32(_) | Time64(_) | Interval(IntervalUnit::MonthDayNano), Utf8)
+            | (Timestamp(..), Date32 | Timestamp(..) | Time32(_) | Time64(_))
+            | (Date32, Timestamp(..))
+            | (Time32(_) | Time64(_), Time32(_) | Time64(_))
+            | (Duration(_), Utf8 | Interval(IntervalUnit::MonthDayNano))
+    )
 }
 
 /// Casts values between two types of which [`casts`] is true.
