@@ -4,8 +4,8 @@ use datafusion::logical_expr::LogicalPlan;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, Int64Array, ListArray};
+use arrow::datatypes::{DataType, Int64Type};
 
 use crate::bind::{bind_insert, bind_query};
 use crate::lower::tests::context::Relations;
@@ -115,6 +115,29 @@ fn parameters_have_their_values() {
         bound("SELECT $0", &numbers(1, &[])).expect_err("from 1").to_string(),
         "parameter 0 is missing: 1 given"
     );
+}
+
+/// Parameters of IN are its values, not a list that they are looked for in.
+#[test]
+fn in_takes_the_elements_of_a_list_parameter() {
+    let list = |values: Vec<Option<i64>>| {
+        let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(values)]);
+        Params::from_arrays(&[Arc::new(list) as ArrayRef], &[]).expect("one value")
+    };
+    let bound = |sql: &str, params: &Params| match parse(sql).expect("it parses").pop().expect("one at least").statement
+    {
+        Statement::Query(query) => bind_query(&query, &Relations, params),
+        other => panic!("{sql}: {other:?}"),
+    };
+    let text =
+        |sql: &str, params: &Params| bound(sql, params).expect("it is a list").logical.display_indent().to_string();
+    let found = text("SELECT k FROM t WHERE g IN ? AND k = 1", &list(vec![Some(1), None]));
+    assert!(found.contains("t.g IN ([Int64(1), Int64(NULL)]) AND t.k = Int64(1)"), "{found}");
+    let found = text("SELECT k FROM t WHERE g + 1 NOT IN $1", &list(vec![Some(1)]));
+    assert!(found.contains("t.g + Int64(1) NOT IN ([Int64(1)])"), "{found}");
+    assert!(text("SELECT k FROM t WHERE g NOT IN ?", &list(Vec::new())).contains("Filter: Boolean(true)"));
+    let not_a_list = bound("SELECT k FROM t WHERE g IN ?", &numbers(1, &[])).expect_err("it is a number");
+    assert_eq!(not_a_list.to_string(), "IN takes a list as its parameter, not a value of type BIGINT");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use expect_test::expect;
 
 use crate::PlanError;
+use crate::lower::tests::context::bind;
 use crate::lower::tests::{check, plan};
+use crate::rewrite::optimise_once;
 
 #[test]
 fn exists_is_a_semi_join() {
@@ -91,22 +93,10 @@ fn not_in_minds_nulls() {
         "SELECT k FROM t WHERE k NOT IN (SELECT k FROM u)",
         expect![[r#"
             Output unique_key=[k] keeps=arrangement by [k]
-              Union
-                Filter k IS NULL IS DISTINCT FROM true
-                  AntiJoin on [] = []
-                    AntiJoin on [k] = [k]
-                      Input t
-                      Input u
-                    Filter k IS NULL
-                      Input u
-                AntiJoin on [] = []
-                  Filter k IS NULL
-                    AntiJoin on [] = []
-                      AntiJoin on [k] = [k]
-                        Input t
-                        Input u
-                      Filter k IS NULL
-                        Input u
+              Filter false IS DISTINCT FROM true
+              Filter false IS DISTINCT FROM true
+                AntiJoin on [k] = [k]
+                  Input t
                   Input u
         "#]],
     );
@@ -154,9 +144,161 @@ fn refusals() {
     };
     let many = "a scalar subquery that can return more than one row";
     assert_eq!(refused("SELECT k, (SELECT w FROM u) AS w FROM t"), many);
-    assert_eq!(refused("SELECT k, (SELECT w FROM u WHERE u.tk = t.k) AS w FROM t"), many);
+    assert_eq!(
+        refused("SELECT k, (SELECT w FROM u WHERE u.tk = t.k) AS w FROM t"),
+        "a correlated scalar subquery that can return more than one row"
+    );
+    assert_eq!(
+        refused("SELECT t.k FROM t FULL JOIN u ON EXISTS (SELECT 1 FROM bag WHERE a = t.k AND b = u.w)"),
+        "a subquery that refers to both sides of a Full join in its ON"
+    );
     assert_eq!(
         refused("SELECT k, (SELECT w FROM u WHERE u.tk = t.k ORDER BY w LIMIT 1 OFFSET 1) AS w FROM t"),
         "a correlated subquery with OFFSET"
+    );
+}
+
+#[test]
+fn a_row_value_in_a_subquery_is_a_semi_join() {
+    check(
+        "SELECT k FROM t WHERE (k, g) IN (SELECT tk, w FROM u)",
+        expect![[r#"
+        Output unique_key=[k] keeps=arrangement by [k]
+          Project [k]
+            SemiJoin on [k, g] = [tk, w]
+              Filter g IS NOT NULL
+                Input t
+              Filter (tk IS NOT NULL AND w IS NOT NULL)
+                Input u
+    "#]],
+    );
+    check(
+        "SELECT k FROM u WHERE (k, 1) NOT IN (SELECT k, g FROM t)",
+        expect![[r#"
+        Output unique_key=[k] keeps=arrangement by [k]
+          AntiJoin on [k] = [k]
+            Filter false IS DISTINCT FROM true
+              AntiJoin on [k] = [k]
+                Input u
+                CrossJoin on [] = [] where (k = k:2 AND 1 = g) IS NULL
+                  Input u
+                  Filter g IS NULL
+                    Input t
+            Filter 1 = g
+              Input t
+    "#]],
+    );
+}
+
+#[test]
+fn a_subquery_in_on_is_a_column_of_its_side() {
+    check(
+        "SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk AND EXISTS (SELECT 1 FROM bag WHERE bag.a = t.g)",
+        expect![[r#"
+            Output keeps=arrangement by [k, w]
+              Union
+                Project [k, w]
+                  Join on [k] = [tk] where v IS NOT NULL
+                    Union
+                      Join on [g] = [k0]
+                        Input t
+                        Filter k0 IS NOT NULL
+                          Distinct [k0, v]
+                            Project [a as k0, true as v]
+                              Input bag
+                      Project [k, Boolean(NULL) as v]
+                        AntiJoin on [g] = [k0]
+                          Input t
+                          Filter k0 IS NOT NULL
+                            Distinct [k0, v]
+                              Project [a as k0, true as v]
+                                Input bag
+                    Filter tk IS NOT NULL
+                      Input u
+                Project [k, Int64(NULL) as w]
+                  AntiJoin on [k, v] = [k, v]
+                    Union
+                      Join on [g] = [k0]
+                        Input t
+                        Filter k0 IS NOT NULL
+                          Distinct [k0, v]
+                            Project [a as k0, true as v]
+                              Input bag
+                      Project [k, Boolean(NULL) as v]
+                        AntiJoin on [g] = [k0]
+                          Input t
+                          Filter k0 IS NOT NULL
+                            Distinct [k0, v]
+                              Project [a as k0, true as v]
+                                Input bag
+                    Join on [k] = [tk] where v IS NOT NULL
+                      Union
+                        Join on [g] = [k0]
+                          Input t
+                          Filter k0 IS NOT NULL
+                            Distinct [k0, v]
+                              Project [a as k0, true as v]
+                                Input bag
+                        Project [k, Boolean(NULL) as v]
+                          AntiJoin on [g] = [k0]
+                            Input t
+                            Filter k0 IS NOT NULL
+                              Distinct [k0, v]
+                                Project [a as k0, true as v]
+                                  Input bag
+                      Filter tk IS NOT NULL
+                        Input u
+        "#]],
+    );
+    check(
+        "SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk AND EXISTS (SELECT 1 FROM bag WHERE a = t.g AND b = u.w)",
+        expect![[r#"
+            Output keeps=arrangement by [k, w]
+              Union
+                Join on [k, g] = [tk, g]
+                  Input t
+                  Filter tk IS NOT NULL
+                    Join on [w] = [w]
+                      Join on [g, w] = [k0, k1]
+                        Filter (g IS NOT NULL AND w IS NOT NULL)
+                          Distinct [g, w]
+                            Join on [k] = [tk]
+                              Input t
+                              Filter tk IS NOT NULL
+                                Input u
+                        Filter (k0 IS NOT NULL AND k1 IS NOT NULL)
+                          Distinct [k0, k1, v]
+                            Project [a as k0, b as k1, true as v]
+                              Input bag
+                      Input u
+                Project [k, Int64(NULL) as w]
+                  AntiJoin on [k, g] = [tk, g]
+                    Input t
+                    Filter tk IS NOT NULL
+                      Join on [w] = [w]
+                        Join on [g, w] = [k0, k1]
+                          Filter (g IS NOT NULL AND w IS NOT NULL)
+                            Distinct [g, w]
+                              Join on [k] = [tk]
+                                Input t
+                                Filter tk IS NOT NULL
+                                  Input u
+                          Filter (k0 IS NOT NULL AND k1 IS NOT NULL)
+                            Distinct [k0, k1, v]
+                              Project [a as k0, b as k1, true as v]
+                                Input bag
+                        Input u
+        "#]],
+    );
+}
+
+/// An error that says that nothing is maintained is none of a query that runs once.
+#[test]
+fn what_runs_once_is_refused_in_words_of_its_own() {
+    let query = bind("SELECT k, (SELECT w FROM u WHERE u.tk = t.k) AS w FROM t").expect("the names are known");
+    assert_eq!(
+        optimise_once(&query).expect_err("it is refused").to_string(),
+        "a correlated scalar subquery that can return more than one row is not supported; aggregate it, or end it with \
+         LIMIT 1"
     );
 }

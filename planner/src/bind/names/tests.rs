@@ -53,9 +53,9 @@ fn stars_stand_for_columns() {
         ("SELECT u.* EXCLUDE (w) REPLACE (1 AS tk) FROM u", "k|tk"),
         ("SELECT * FROM t JOIN u USING (k)", "k|g|s|v|tk|w"),
         ("SELECT u.* FROM t JOIN u USING (k)", "k|tk|w"),
-        ("SELECT * FROM u JOIN log USING (tk)", "tk|k|w|id|x|i"),
+        ("SELECT * FROM u JOIN log USING (tk)", "k|tk|w|id|x|i"),
         ("SELECT * FROM t NATURAL JOIN u", "k|g|s|v|tk|w"),
-        ("SELECT * FROM t NATURAL JOIN totals", "g|k|s|v|n"),
+        ("SELECT * FROM t NATURAL JOIN totals", "k|g|s|v|n"),
         ("SELECT * FROM (t JOIN u USING (k)) JOIN bag ON a = k", "k|g|s|v|tk|w|a|b|c"),
         ("SELECT * FROM (u CROSS JOIN bag) AS j", "k|tk|w|a|b|c"),
         ("SELECT j.a FROM (u CROSS JOIN bag) AS j (p, q)", "a"),
@@ -212,5 +212,91 @@ fn what_would_be_ignored_is_refused() {
         ("SELECT k INTO x FROM t", "SELECT INTO is not supported"),
     ] {
         assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+/// DataFusion looks for a key of ORDER BY in the result, in FROM and in outer queries at once, by names that repeat.
+#[test]
+fn a_key_of_order_by_is_of_its_own_query() {
+    for (sql, expected) in [
+        (
+            "SELECT k, (SELECT x.k FROM t AS x JOIN u ON u.k = x.k WHERE x.g >= t.g ORDER BY x.k DESC LIMIT 1) AS m \
+             FROM t WHERE k < 3",
+            "1 6, 2 6",
+        ),
+        ("SELECT -k AS k FROM u ORDER BY u.k LIMIT 2", "-1, -2"),
+        ("SELECT -k AS k FROM u ORDER BY k LIMIT 2", "-5, -6"),
+        ("SELECT -k AS a FROM u ORDER BY a * 2 + k LIMIT 2", "-5, -6"),
+        ("SELECT g AS \"t.k\" FROM t WHERE k < 3 ORDER BY k DESC LIMIT 1", "1"),
+        ("SELECT DISTINCT g + 1 AS h FROM t ORDER BY -(t.g + 1) LIMIT 1", "10"),
+        ("SELECT g FROM t GROUP BY g ORDER BY max(t.k) DESC LIMIT 1", "NULL"),
+        ("SELECT k FROM u UNION SELECT k + 10 FROM u ORDER BY u.k DESC LIMIT 2", "15, 16"),
+        ("SELECT 2 AS two, k FROM u GROUP BY two, k ORDER BY ALL LIMIT 1", "2 1"),
+        ("SELECT k FROM u ORDER BY EXISTS (SELECT 1 FROM t WHERE t.g = u.k AND t.k > 2) DESC, k LIMIT 1", "2"),
+        ("SELECT k AS m FROM u ORDER BY (SELECT max(g) FROM t WHERE t.k = m) DESC, m LIMIT 1", "6"),
+    ] {
+        assert_eq!(answer(sql).replace('\n', ", "), expected, "{sql}");
+    }
+    for (sql, expected) in [
+        ("SELECT DISTINCT g FROM t ORDER BY t.k", "SELECT DISTINCT cannot be ordered by t.k: no column of it"),
+        (
+            "SELECT k + 1 AS m FROM u ORDER BY (SELECT max(g) FROM t WHERE t.k = m) + u.k",
+            "ORDER BY (SELECT max(g) FROM t WHERE t.k = m) + u.k mixes names of the SELECT list in a subquery with \
+             others; use a derived table",
+        ),
+        (
+            "SELECT k % 2 AS m FROM u GROUP BY k HAVING EXISTS (SELECT 1 FROM t WHERE t.g = m)",
+            "m of the SELECT list cannot be used in a subquery here at line 1, column 80",
+        ),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn row_values_are_compared_part_by_part() {
+    let value = |condition: &str| answer(&format!("SELECT {condition} AS b")).to_lowercase();
+    for (condition, expected) in [
+        ("(NULL, 4) < (2, 2)", "null"),
+        ("(1, NULL) < (2, 2)", "true"),
+        ("(2, 1) < (2, 2)", "true"),
+        ("(2, 2) <= (2, 2)", "true"),
+        ("(2, NULL) = (3, 2)", "false"),
+        ("(2, NULL) <> (2, 2)", "null"),
+        ("ROW(2, 3) > ROW(2, 2)", "true"),
+        ("((1, 2), 3) < ((1, 3), 0)", "true"),
+        ("(1, NULL) IN ((2, 2), (1, 1))", "null"),
+        ("(1, NULL) NOT IN ((2, 2))", "true"),
+        ("(1, 2) BETWEEN (1, 1) AND (1, 3)", "true"),
+        ("(1, NULL) IS NOT DISTINCT FROM (1, NULL)", "true"),
+        ("(1, 2) IN (SELECT 1, 2)", "true"),
+        ("(1, 2) NOT IN (SELECT 1, CAST(NULL AS BIGINT))", "null"),
+        ("(1, 2) < ALL (SELECT k, tk FROM u)", "false"),
+        ("(1, 2) = (SELECT k, tk FROM u WHERE k = 99 LIMIT 1)", "null"),
+        ("(1, 2) IS DISTINCT FROM (SELECT k, tk FROM u WHERE k = 99 LIMIT 1)", "true"),
+        ("CASE (1, 2) WHEN (1, 3) THEN 1 WHEN (1, 2) THEN 2 END = 2", "true"),
+    ] {
+        assert_eq!(value(condition), expected, "{condition}");
+    }
+    for (sql, expected) in [
+        ("SELECT (1, 2) = (1, 2, 3)", "a row of 2 is compared with a row of 3"),
+        ("SELECT (1, 2) IN (SELECT k FROM u)", "a row of 2 is compared with a subquery of 1 columns"),
+        ("SELECT (1, 2) IN (1, 2)", "1 is not a row value"),
+        ("SELECT (1, 2) = ANY ([1, 2])", "ANY and ALL compare a row value with a subquery only"),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn a_column_of_using_stays_where_the_left_table_has_it() {
+    for (sql, expected) in [
+        ("SELECT * FROM u JOIN t USING (k)", "k|tk|w|g|s|v"),
+        ("SELECT * FROM bag RIGHT JOIN (SELECT 1 AS x, 2 AS b) AS r USING (b)", "a|b|c|x"),
+        ("SELECT * FROM bag FULL JOIN (SELECT 1 AS x, 2 AS b) AS r USING (b)", "a|b|c|x"),
+        ("SELECT * FROM bag NATURAL JOIN (SELECT 'x' AS c, 2 AS b, 3 AS x) AS r", "a|b|c|x"),
+        ("SELECT * FROM bag AS p JOIN bag AS q USING (c, a)", "a|b|c|b"),
+    ] {
+        assert_eq!(columns(sql), expected, "{sql}");
     }
 }

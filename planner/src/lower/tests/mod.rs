@@ -407,7 +407,7 @@ fn top_k() {
             Output unique_key=[k] keeps=arrangement by [k]
               Project [k, row_number as n]
               Filter k > 3
-              Project [k, g, v, UInt64(1) as row_number]
+              Project [k, g, v, 1 as row_number]
                 TopK by [g] order [v] limit 1
                   Project [k, g, v]
                     Input t

@@ -107,3 +107,14 @@ SELECT count(*) AS n FROM (SELECT a, (SELECT k FROM t WHERE k = a LIMIT 1) AS z 
 SELECT k FROM u WHERE (SELECT k FROM t WHERE k = 99 LIMIT 1) IS NULL
 SELECT d.a FROM (SELECT a, (SELECT k FROM t WHERE k = a LIMIT 1) AS z FROM bag) AS d WHERE EXISTS (SELECT 1 FROM u WHERE d.z IS NULL AND u.k = 1)
 SELECT d.a, (SELECT d.z IS NULL) AS e FROM (SELECT a, (SELECT k FROM t WHERE k = a LIMIT 1) AS z FROM bag) AS d
+SELECT EXISTS (SELECT 1 FROM bag WHERE b = 5) AS e, 1 IN (SELECT a FROM bag) AS i, (SELECT max(w) FROM u) AS m
+SELECT 1 AS one WHERE NOT EXISTS (SELECT 1 FROM t WHERE g = 9)
+SELECT k, (a.k, a.g) IN (SELECT k, tk FROM u) AS b FROM t AS a
+SELECT k FROM t WHERE (k, g) NOT IN (SELECT k, tk FROM u WHERE w > 2)
+SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk AND EXISTS (SELECT 1 FROM bag WHERE bag.a = t.g)
+SELECT t.k, u.w FROM t RIGHT JOIN u ON EXISTS (SELECT 1 FROM bag WHERE bag.a = t.g AND bag.b <= u.tk)
+SELECT t.k, u.w FROM t FULL JOIN u ON t.k = u.tk AND u.w IN (SELECT x FROM log) AND (SELECT count(*) FROM bag WHERE a = t.g) > 1
+SELECT sum((SELECT max(w) FROM u WHERE u.tk = t.k)) AS s, count(*) FILTER (WHERE g IN (SELECT a FROM bag)) AS n FROM t
+SELECT EXISTS (SELECT 1 FROM u WHERE u.tk = t.k) AS e, count(*) AS n FROM t GROUP BY e
+SELECT a, count(DISTINCT (b, c)) AS n FROM bag GROUP BY a
+SELECT -k AS k FROM u ORDER BY u.k LIMIT 3
