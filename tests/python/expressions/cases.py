@@ -66,7 +66,11 @@ class World:
         self.ours.conn.close()
 
     def draw(self) -> Node:
-        return Draw(self.rng, self.menu.functions).root()
+        return Draw(self.rng, self.menu.functions, self.is_refused).root()
+
+    def is_refused(self, node: Node) -> bool:
+        """Whether docs/sql.md says that laminardb does not have the operation."""
+        return any(entry.here == "refused" and entry.is_about(node) for entry in self.deliberate)
 
     def excused(self, expr: Node, ids: list[int]) -> set[int]:
         """The rows for which docs/sql.md says that an operation inside has another value."""

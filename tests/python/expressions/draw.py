@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from grid import BY_TYPE, DECIMALS, FLOATS, INTEGERS, KIND_OF, KINDS, LITERALS, TIMESTAMPS, literal, quoted, words
 from tree import HOLE, Node
@@ -177,9 +178,10 @@ SEVERAL = {"NUMBER": NUMBERS, "SCALAR": (*NUMBERS, "BOOLEAN", "VARCHAR", "DATE",
 class Draw:
     """Draws expressions of a wanted kind."""
 
-    def __init__(self, rng: random.Random, functions: dict[str, dict[str, list[str]]]) -> None:
-        self.rng = rng
-        self.functions = functions
+    def __init__(
+        self, rng: random.Random, functions: dict[str, dict[str, list[str]]], is_refused: Callable[[Node], bool]
+    ) -> None:
+        self.rng, self.functions, self.is_refused = rng, functions, is_refused
         self.operators: dict[str, list[str]] = {}
         for line in OPERATORS.strip().splitlines():
             kind, template = line.split(": ", 1)
@@ -199,9 +201,13 @@ class Draw:
     def operation(self, kind: str, depth: int) -> Node:
         """An operator, or a function: by its name, of which there may be several with other arguments."""
         named = self.functions.get(kind)
-        if named and self.rng.random() < 0.4:
-            return self.filled(self.rng.choice(named[self.rng.choice(list(named))]), kind, depth)
-        return self.filled(self.rng.choice(self.operators[kind]), kind, depth)
+        while True:
+            templates = self.operators[kind]
+            if named and self.rng.random() < 0.4:
+                templates = named[self.rng.choice(list(named))]
+            node = self.filled(self.rng.choice(templates), kind, depth)
+            if not self.is_refused(node):
+                return node
 
     def filled(self, template: str, kind: str, depth: int) -> Node:
         """The template with its holes filled; literals beside a comparison may stand without a cast."""

@@ -133,11 +133,8 @@ def arguments(template: str) -> Iterator[Node]:
         elif hole == "INTERVAL":
             yield Node("INTERVAL '1 day'", hole)
         else:
-            sql = next(
-                sql
-                for sql, kind in KIND_OF.items()
-                if hole in (sql, kind) or sql == "BIGINT" and hole in ("A", "SCALAR")
-            )
+            name = {"A": "BIGINT", "SCALAR": "BIGINT"}.get(hole, hole)
+            sql = next(sql for sql, kind in KIND_OF.items() if name in (sql, kind))
             yield Node(BY_TYPE[sql][0], KIND_OF[sql])
 
 
