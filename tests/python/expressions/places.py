@@ -38,6 +38,18 @@ def order_by(number: int, expr: Node, table: str) -> str:
     return f"SELECT {number} AS c, id AS x, 0 AS y FROM ({last}) q"
 
 
+def equal(number: int, expr: Node, table: str) -> str:
+    """As a key on both sides of a join."""
+    left, right = (expr.renamed(lambda name, side=side: f"{side}.{name}").text() for side in "ab")
+    return f"SELECT {number} AS c, a.id AS x, b.id AS y FROM {table} a JOIN {table} b ON {left} = {right}"
+
+
+def among(number: int, expr: Node, table: str) -> str:
+    """As a key of a subquery."""
+    keys = f"SELECT {expr.text()} FROM {table} WHERE id % 3 = 0"
+    return f"SELECT {number} AS c, id AS x, 0 AS y FROM {table} WHERE {expr.text()} IN ({keys})"
+
+
 def having(number: int, expr: Node, table: str) -> str:
     """Over aggregates of every other column, and over the keys."""
     columns = sorted(expr.columns() - {"id"})
@@ -81,7 +93,13 @@ CONDITIONS: dict[str, Branch] = {
     "CASE": case_when,
     "EXISTS": exists,
 }
-VALUES: dict[str, Branch] = {"GROUP BY": group_by, "DISTINCT": distinct, "ORDER BY": order_by}
+VALUES: dict[str, Branch] = {
+    "GROUP BY": group_by,
+    "DISTINCT": distinct,
+    "ORDER BY": order_by,
+    "JOIN": equal,
+    "IN": among,
+}
 
 WRITES = {
     "DELETE": "DELETE FROM t WHERE {}",
