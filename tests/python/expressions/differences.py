@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,11 @@ class Deliberate:
         return self.when == "DuckDB fails"
 
     def is_about(self, node: Node) -> bool:
-        return not self.setting and fnmatch.fnmatchcase(node.operation(), self.operation)
+        """Whether the node is such an operation."""
+        parts = map(re.escape, self.operation.split("..."))
+        return (
+            not self.setting and re.fullmatch(".*".join(parts), node.operation(), re.DOTALL | re.IGNORECASE) is not None
+        )
 
     def condition(self, node: Node) -> str | None:
         """When a node has another value, as SQL; None if it never does."""
