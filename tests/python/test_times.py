@@ -39,10 +39,26 @@ ROWS = [
     "'Asia/Kathmandu', 1.115, 1.5, 0.500, 0, 0, 1",
     "5, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '.*', NULL, NULL, NULL, NULL, NULL, NULL, NULL",
 ]
-PARTS = (
-    "millennium century decade year quarter month week day hour minute second millisecond microsecond isoyear yearweek "
-    "dow isodow doy"
-).split()
+PARTS = [
+    "millennium",
+    "century",
+    "decade",
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "millisecond",
+    "microsecond",
+    "isoyear",
+    "yearweek",
+    "dow",
+    "isodow",
+    "doy",
+]
 
 EXPRESSIONS = [
     # Casts to a coarser unit round; those to a finer one are exact.
@@ -55,7 +71,10 @@ EXPRESSIONS = [
     *(f"{column} + INTERVAL '1 microsecond'" for column in ("ms", "s", "ns", "tz", "d")),
     *(f"{column} - INTERVAL '1 month 1 second'" for column in ("ts", "ms", "s", "ns", "tz", "d")),
     "INTERVAL '1 day' + ms",
-    *(f"ts + INTERVAL {literal}" for literal in ("'10:00'", "'3 days ago'", "'1 day -1:30'", "'1' QUARTER", "'1.5 weeks'")),
+    *(
+        f"ts + INTERVAL {literal}"
+        for literal in ("'10:00'", "'3 days ago'", "'1 day -1:30'", "'1' QUARTER", "'1.5 weeks'")
+    ),
     *(f"ts + INTERVAL {literal}" for literal in ("'5' SECOND", "90 MINUTE", "'1 year 2 mons 3 days 04:05:06.789'")),
     "ts - INTERVAL '1 year'",
     "tm + INTERVAL '13 hours'",
@@ -89,7 +108,17 @@ EXPRESSIONS = [
     *("x ~ '.*'", "NOT (x ~ '.*')", "x ~ NULL", "'C:Users' ~ p"),
     "regexp_replace(x, 'C:\\\\(U)', '<\\1>')",
     # Powers.
-    *("i % 5 ^ 2", "-2 ^ 2", "2 ^ 3 ^ 2", "2 ** 3", "2 * 3 ^ 2", "i % 7 ^ -1", "xor(i, b)", "xor(b, b - 1)", "mod(i, 7)"),
+    *(
+        "i % 5 ^ 2",
+        "-2 ^ 2",
+        "2 ^ 3 ^ 2",
+        "2 ** 3",
+        "2 * 3 ^ 2",
+        "i % 7 ^ -1",
+        "xor(i, b)",
+        "xor(b, b - 1)",
+        "mod(i, 7)",
+    ),
     # Signs.
     *("+i", "+n", "+NULL", "+f", "-n", "-b"),
     # Numbers: the type decides how many digits are shown.
