@@ -10,6 +10,7 @@
 pub mod bind;
 mod calendar;
 pub mod catalog;
+mod common_type;
 pub mod decorrelate;
 pub mod error;
 pub mod function;

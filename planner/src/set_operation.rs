@@ -11,7 +11,7 @@ use datafusion::common::{DFSchemaRef, Result, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore, cast};
 use laminardb_dataflow::plan::SetOperator;
 
-use crate::bind::union_type;
+use crate::common_type::union_type;
 
 /// A set operation on whole rows; both sides have the same column types.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

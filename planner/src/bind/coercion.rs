@@ -1,72 +1,24 @@
-//! Common types where DataFusion's lose values: casts to them are put in before its own coercion looks for one.
+//! Casts to our common types (`common_type`), put in before DataFusion's coercion looks for its own.
 //!
-//! A DECIMAL beside a REAL or DOUBLE would become a DECIMAL(30, 15), in which 1e-20 is 0 and 1e30 does not fit: it
-//! takes the type of the other. A DATE beside a TIMESTAMP would become one in nanoseconds, which have no year 9999: the date takes the
-//! type of the timestamp. A quotient of decimals would keep six digits: it is that of DOUBLEs, as in DuckDB.
+//! A quotient of decimals would keep six digits with DataFusion: it is that of DOUBLEs, as in DuckDB.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::{InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::type_coercion::binary::{comparison_coercion, type_union_coercion};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, Values, cast,
 };
 
+use crate::common_type::{wider, widest};
 use crate::error::PlanError;
 use crate::function::in_cell;
 
-/// Functions all of whose arguments have one type, and from which argument on.
-const UNIFORM: [(&str, usize); 8] = [
-    ("coalesce", 0),
-    ("greatest", 0),
-    ("ifnull", 0),
-    ("least", 0),
-    ("make_array", 0),
-    ("nullif", 0),
-    ("nvl", 0),
-    ("nvl2", 1),
-];
-
-/// The type in which values of two types are compared; none if they cannot be.
-pub(crate) fn comparison_type(left: &DataType, right: &DataType) -> Option<DataType> {
-    wider(left, right).or_else(|| comparison_coercion(left, right))
-}
-
-/// The type of a column that has values of two types; none if there is none.
-pub(crate) fn union_type(left: &DataType, right: &DataType) -> Option<DataType> {
-    wider(left, right).or_else(|| type_union_coercion(left, right))
-}
-
-/// The common type of two, where it is not DataFusion's.
-fn wider(left: &DataType, right: &DataType) -> Option<DataType> {
-    use DataType::{Date32, Decimal128, List, Timestamp};
-    match (left, right) {
-        (Decimal128(..), float) | (float, Decimal128(..)) if float.is_floating() => Some(float.clone()),
-        (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
-            let unit = if *unit == TimeUnit::Nanosecond { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
-            Some(Timestamp(unit, zone.clone()))
-        }
-        (List(left), List(right)) => {
-            let item = wider(left.data_type(), right.data_type())?;
-            Some(List(Arc::new(Field::new(left.name(), item, true))))
-        }
-        _ => None,
-    }
-}
-
-/// The common type of all, if that of some two of them is not DataFusion's.
-fn widest(types: &[DataType]) -> Option<DataType> {
-    let differs =
-        types.iter().enumerate().any(|(at, left)| types[..at].iter().any(|right| wider(left, right).is_some()));
-    if !differs {
-        return None;
-    }
-    types.iter().skip(1).try_fold(types[0].clone(), |common, other| union_type(&common, other))
-}
+/// DataFusion's functions all of whose arguments have one type, and from which argument on.
+const UNIFORM: [(&str, usize); 5] = [("coalesce", 0), ("ifnull", 0), ("make_array", 0), ("nvl", 0), ("nvl2", 1)];
 
 /// Puts in the casts, in `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {

@@ -37,7 +37,6 @@ use crate::catalog::{Catalog, CatalogSource};
 use crate::error::PlanError;
 use crate::stack;
 
-pub(crate) use coercion::{comparison_type, union_type};
 pub use context::config_options;
 pub use dml::{BoundConflict, BoundDelete, BoundInsert, BoundUpdate, bind_delete, bind_insert, bind_update};
 pub use order::{ViewOrder, all_rows};

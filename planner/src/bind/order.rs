@@ -355,10 +355,12 @@ mod tests {
                 Projection: p.k
                   Filter: p.k > Int64(1)
                     SubqueryAlias: p
-                      Projection: t.k
-                        Sort: t.g ASC NULLS LAST
-                          Projection: t.k, t.g
-                            TableScan: t
+                      Projection: #1.k
+                        Sort: #1.#2 ASC NULLS LAST
+                          Projection: #1.k, #1.#2
+                            SubqueryAlias: #1
+                              Projection: t.k, t.g AS #2
+                                TableScan: t
 
                 SELECT k FROM (SELECT k FROM t ORDER BY g) AS p WHERE k IN (SELECT tk FROM u)
                 Projection: p.k
@@ -369,19 +371,23 @@ mod tests {
                           Projection: u.tk
                             TableScan: u
                         SubqueryAlias: p
-                          Projection: t.k, t.g AS #order1
-                            Projection: t.k, t.g
-                              TableScan: t
+                          Projection: #1.k, #1.#2 AS #order1
+                            Projection: #1.k, #1.#2
+                              SubqueryAlias: #1
+                                Projection: t.k, t.g AS #2
+                                  TableScan: t
 
                 SELECT count(*) FROM (SELECT k FROM t ORDER BY g LIMIT 3) AS p
                 Projection: count(Int64(1)) AS count(*) AS count(*)
                   Aggregate: groupBy=[[]], aggr=[[count(Int64(1))]]
                     SubqueryAlias: p
                       Limit: skip=0, fetch=3
-                        Projection: t.k
-                          Sort: t.g ASC NULLS LAST
-                            Projection: t.k, t.g
-                              TableScan: t
+                        Projection: #1.k
+                          Sort: #1.#2 ASC NULLS LAST
+                            Projection: #1.k, #1.#2
+                              SubqueryAlias: #1
+                                Projection: t.k, t.g AS #2
+                                  TableScan: t
             "#]],
         );
     }
@@ -400,34 +406,42 @@ mod tests {
                 Projection: count(Int64(1)) AS count(*) AS count(*)
                   Aggregate: groupBy=[[]], aggr=[[count(Int64(1))]]
                     SubqueryAlias: p
-                      Projection: t.k
-                        Projection: t.k, t.g
-                          TableScan: t
+                      Projection: #1.k
+                        Projection: #1.k, #1.#2
+                          SubqueryAlias: #1
+                            Projection: t.k, t.g AS #2
+                              TableScan: t
 
                 SELECT p.k FROM (SELECT k FROM t ORDER BY g) AS p JOIN u ON u.tk = p.k
                 Projection: p.k
                   Inner Join:  Filter: u.tk = p.k
                     SubqueryAlias: p
-                      Projection: t.k
-                        Projection: t.k, t.g
-                          TableScan: t
+                      Projection: #1.k
+                        Projection: #1.k, #1.#2
+                          SubqueryAlias: #1
+                            Projection: t.k, t.g AS #2
+                              TableScan: t
                     TableScan: u
 
                 SELECT k FROM (SELECT k FROM t ORDER BY g) AS p ORDER BY k
                 Sort: p.k ASC NULLS LAST
                   Projection: p.k
                     SubqueryAlias: p
-                      Projection: t.k
-                        Projection: t.k, t.g
-                          TableScan: t
+                      Projection: #1.k
+                        Projection: #1.k, #1.#2
+                          SubqueryAlias: #1
+                            Projection: t.k, t.g AS #2
+                              TableScan: t
 
                 SELECT DISTINCT k FROM (SELECT k FROM t ORDER BY g) AS p
                 Distinct:
                   Projection: p.k
                     SubqueryAlias: p
-                      Projection: t.k
-                        Projection: t.k, t.g
-                          TableScan: t
+                      Projection: #1.k
+                        Projection: #1.k, #1.#2
+                          SubqueryAlias: #1
+                            Projection: t.k, t.g AS #2
+                              TableScan: t
             "#]],
         );
     }

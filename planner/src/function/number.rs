@@ -6,13 +6,13 @@ use arrow::array::{Array, ArrayRef, AsArray, Int8Array, PrimitiveArray};
 use arrow::compute::kernels::cmp::{eq, gt, lt};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{binary, is_null, or_kleene, prep_null_mask_filter};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::Operator;
-use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::physical_expr_common::datum::compare_op_for_nested;
 
 use super::own::{Call, Definition};
+use crate::common_type::comparison_type;
 use crate::scalar::{OnFailure, cast_array, compared};
 
 /// Whole numbers of any width.
@@ -207,16 +207,9 @@ fn common_type(types: &[DataType]) -> Option<Vec<DataType>> {
 fn common_of_two(left: &DataType, right: &DataType) -> Option<DataType> {
     match (left, right) {
         _ if left == right => Some(left.clone()),
-        // Neither the digits nor the range of a DOUBLE fit a decimal.
-        (decimal, float) | (float, decimal) if decimal.is_decimal() && float.is_floating() => Some(DataType::Float64),
-        // A date is far beyond what nanoseconds reach.
-        (DataType::Date32, DataType::Timestamp(unit, zone)) | (DataType::Timestamp(unit, zone), DataType::Date32) => {
-            let unit = if *unit == TimeUnit::Nanosecond { TimeUnit::Microsecond } else { *unit };
-            Some(DataType::Timestamp(unit, zone.clone()))
-        }
         (DataType::Duration(_), interval @ DataType::Interval(_))
         | (interval @ DataType::Interval(_), DataType::Duration(_)) => Some(interval.clone()),
-        _ => comparison_coercion(left, right),
+        _ => comparison_type(left, right),
     }
 }
 

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use laminardb_dataflow::plan::{Join, JoinColumn, NodeId, Operator};
 
 use crate::PlanError;
-use crate::bind::comparison_type;
+use crate::common_type::comparison_type;
 use crate::lower::join_graph::{Equality, JoinGraph, Predicate};
 use crate::lower::join_order::{Edge, LeafFacts, join_order};
 use crate::lower::relation::{Demand, Relation, compile, named_schema, with_values};

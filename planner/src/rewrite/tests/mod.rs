@@ -305,10 +305,12 @@ fn common_parts_and_unread_columns() {
               TableScan: t projection=[k, s]
 
             SELECT k FROM (SELECT k, g, s || 'x' AS x FROM t) AS p ORDER BY g
-            Projection: p.k
-              Sort: p.g ASC NULLS LAST
-                SubqueryAlias: p
-                  TableScan: t projection=[k, g]
+            Projection: #1.k
+              Sort: #1.#2 ASC NULLS LAST
+                SubqueryAlias: #1
+                  Projection: p.k, p.g AS #2
+                    SubqueryAlias: p
+                      TableScan: t projection=[k, g]
 
             SELECT DISTINCT k, g FROM t
             Distinct:
@@ -607,8 +609,7 @@ fn keys_that_compare_null_in_different_ways_are_kept_apart() {
               Inner Join: t.g = u.tk, t.k = u.k, t.g = u.w
                 Filter: t.g IS NOT NULL
                   TableScan: t projection=[k, g, v]
-                Filter: u.w = u.tk AND u.tk IS NOT NULL
-                  TableScan: u projection=[k, tk, w]
+                TableScan: u projection=[k, tk, w]
 
             SELECT t.v FROM t JOIN u ON t.g IS NOT DISTINCT FROM u.tk JOIN bag ON bag.a = t.g
             Projection: t.v
