@@ -258,23 +258,71 @@ fn ordered_sort(sort: &Sort) -> PlanResult<Ordered> {
 }
 
 fn has_query(expr: &Expr) -> PlanResult<bool> {
-    expr.exists(|expr| {
-        Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
-    })
+    expr.exists(|expr| Ok(is_query(expr)))
+}
+
+fn is_query(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_))
 }
 
 /// A projection with its order: keys are its columns where it has them, and more columns where it has not.
 fn ordered_projection(projection: &Projection) -> PlanResult<Option<Ordered>> {
     let Some(Ordered { plan, mut keys }) = ordered(&projection.input)? else { return Ok(None) };
+    let plain = plain_columns(projection)?;
     let mut columns = projection.expr.clone();
     for key in &mut keys {
-        key.expr = match computed(&key.expr, &plain_columns(projection)?, &projection.schema)? {
+        let known = match computed(&key.expr, &plain, &projection.schema)? {
+            None => computed_below(&key.expr, &plain, &plan, &projection.schema)?,
+            known => known,
+        };
+        key.expr = match known {
             Some(expr) => expr,
             None => with_column(&mut columns, key.expr.clone(), &projection.schema),
         };
     }
     let plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?);
     Ok(Some(Ordered { plan, keys }))
+}
+
+/// The same as [`computed`], with all that `expr` and `columns` name as what `plan` computes it of: a key that is no
+/// column of a SELECT list is made one below it.
+fn computed_below(expr: &Expr, columns: &[Expr], plan: &LogicalPlan, schema: &DFSchema) -> PlanResult<Option<Expr>> {
+    let columns = columns.iter().map(|column| expanded(column.clone(), plan)).collect::<PlanResult<Vec<_>>>()?;
+    computed(&expanded(expr.clone(), plan)?, &columns, schema)
+}
+
+/// `expr` over what the projections in `plan` stand on.
+fn expanded(expr: Expr, plan: &LogicalPlan) -> PlanResult<Expr> {
+    match plan {
+        LogicalPlan::Sort(sort) => expanded(expr, &sort.input),
+        LogicalPlan::Limit(limit) => expanded(expr, &limit.input),
+        LogicalPlan::Filter(filter) => expanded(expr, &filter.input),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let below: Vec<Expr> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
+            expanded(replaced(expr, &alias.schema, &below)?, &alias.input)
+        }
+        LogicalPlan::Projection(projection) => {
+            let below: Vec<Expr> = projection.expr.iter().map(unaliased).collect();
+            expanded(replaced(expr, &projection.schema, &below)?, &projection.input)
+        }
+        _ => Ok(expr),
+    }
+}
+
+/// `expr` with the expressions `below` in the places of the columns with `schema`.
+fn replaced(expr: Expr, schema: &DFSchema, below: &[Expr]) -> PlanResult<Expr> {
+    let columns = schema.columns();
+    let replaced = expr.transform_down(|expr| {
+        let at = match &expr {
+            Expr::Column(column) => columns.iter().position(|other| other == column),
+            _ => None,
+        };
+        Ok(match at {
+            Some(at) => Transformed::new(below[at].clone(), true, TreeNodeRecursion::Jump),
+            None => Transformed::no(expr),
+        })
+    })?;
+    Ok(replaced.data)
 }
 
 /// Adds `expr` to the columns of a projection, the first of which have `schema`; gives the new column.
@@ -312,7 +360,8 @@ fn computed(expr: &Expr, columns: &[Expr], schema: &DFSchema) -> PlanResult<Opti
             let column = Expr::Column(Column::from(schema.qualified_field(at)));
             return Ok(Transformed::new(column, true, TreeNodeRecursion::Jump));
         }
-        is_missing |= matches!(expr, Expr::Column(_));
+        // A subquery is bound to what it stands on.
+        is_missing |= matches!(expr, Expr::Column(_)) || is_query(&expr);
         Ok(Transformed::no(expr))
     })?;
     Ok((!is_missing).then_some(over.data))
