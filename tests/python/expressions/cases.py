@@ -9,9 +9,10 @@ from typing import Any
 from compare import same
 from differences import Deliberate
 from draw import Draw
-from engines import Duck, Failure, Ours, Refused, alone, refusal, values
+from engines import Duck, Failure, Ours, Refused, alone, refusal, some, values
 from grid import DEFINITION, draw_rows
 from menu import Menu
+from places import guarded
 from tree import Node
 
 ROWS = 16
@@ -125,18 +126,26 @@ class World:
             return False
         return found is not None and refusal(self.ours, expr) is None
 
-    def check(self, expr: Node, outcome: Outcome) -> list[int]:
-        """The expression as a column of a query that runs once; gives the rows that it has one value for."""
+    def check(self, expr: Node, outcome: Outcome) -> Node | None:
+        """The expression as a column of a query that runs once; gives it with a guard for the rows that fail."""
         try:
             found, good = self.row_that_differs(expr, IDS)
         except Refused as error:
             outcome.invalid.append((expr.text(), str(error)))
-            return []
+            return None
         reason = refusal(self.ours, expr) if found else None
         if reason is not None:
             outcome.refused.append((expr.text(), reason))
-            return []
+            return None
         outcome.compared += 1
         if found:
             outcome.differences.append(found)
-        return good
+        return self.settled(expr if good == IDS else guarded(expr, good)) if good else None
+
+    def settled(self, expr: Node) -> Node | None:
+        """The expression, unless DuckDB fails on rows together that it has values for one by one."""
+        try:
+            some(self.duck, expr, IDS)
+        except self.duck.failures:
+            return None
+        return expr

@@ -59,12 +59,29 @@ def having(number: int, expr: Node, table: str) -> str:
     return f"SELECT {number} AS c, id AS x, count(*) AS y FROM {table} GROUP BY {keys} HAVING {over.text()}"
 
 
+def of_both(expr: Node) -> str:
+    """The expression over columns of two relations `a` and `b`."""
+    return expr.renamed(lambda name: f"{'ab'[len(name) % 2] if name != 'id' else 'a'}.{name}").text()
+
+
+def matched(condition: str) -> str:
+    """For DuckDB, which tries a condition on pairs that do not match, and may fail there."""
+    return f"CASE WHEN b.id = a.id THEN {condition} END"
+
+
+def joined(number: int, condition: str, table: str) -> str:
+    kind = ["JOIN", "LEFT JOIN", "FULL JOIN"][number % 3]
+    on = f"b.id = a.id AND {condition}"
+    return f"SELECT {number} AS c, a.id AS x, b.id AS y FROM {table} a {kind} {table} b ON {on}"
+
+
 def on(number: int, expr: Node, table: str) -> str:
     """Over columns of both sides of a join."""
-    both = expr.renamed(lambda name: f"{'ab'[len(name) % 2] if name != 'id' else 'a'}.{name}")
-    kind = ["JOIN", "LEFT JOIN", "FULL JOIN"][number % 3]
-    condition = f"b.id = a.id AND {both.text()}"
-    return f"SELECT {number} AS c, a.id AS x, b.id AS y FROM {table} a {kind} {table} b ON {condition}"
+    return joined(number, of_both(expr), table)
+
+
+def on_matched(number: int, expr: Node, table: str) -> str:
+    return joined(number, matched(of_both(expr)), table)
 
 
 def filter_where(number: int, expr: Node, table: str) -> str:
@@ -77,11 +94,18 @@ def case_when(number: int, expr: Node, table: str) -> str:
     return f"SELECT {number} AS c, id AS x, CASE WHEN {text} THEN 1 WHEN NOT {text} THEN 2 ELSE 3 END AS y FROM {table}"
 
 
+def correlated(number: int, condition: str, table: str) -> str:
+    inner = f"SELECT 1 FROM {table} b WHERE b.id = a.id AND {condition}"
+    return f"SELECT {number} AS c, a.id AS x, 0 AS y FROM {table} a WHERE EXISTS ({inner})"
+
+
 def exists(number: int, expr: Node, table: str) -> str:
     """Over columns of a subquery and of the query around it."""
-    both = expr.renamed(lambda name: f"{'ab'[len(name) % 2] if name != 'id' else 'a'}.{name}")
-    inner = f"SELECT 1 FROM {table} b WHERE b.id = a.id AND {both.text()}"
-    return f"SELECT {number} AS c, a.id AS x, 0 AS y FROM {table} a WHERE EXISTS ({inner})"
+    return correlated(number, of_both(expr), table)
+
+
+def exists_matched(number: int, expr: Node, table: str) -> str:
+    return correlated(number, matched(of_both(expr)), table)
 
 
 CONDITIONS: dict[str, Branch] = {
@@ -93,6 +117,8 @@ CONDITIONS: dict[str, Branch] = {
     "CASE": case_when,
     "EXISTS": exists,
 }
+# What DuckDB runs instead.
+THEIRS: dict[str, Branch] = {"ON": on_matched, "EXISTS": exists_matched}
 VALUES: dict[str, Branch] = {
     "GROUP BY": group_by,
     "DISTINCT": distinct,

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from cases import Difference, World
 from compare import plain, same
-from places import CONDITIONS, VALUES, WRITES, Branch, select, statement
+from places import CONDITIONS, THEIRS, VALUES, WRITES, Branch, select, statement
 from tree import Node, shrink
 
 Exprs = dict[int, Node]
@@ -23,14 +23,13 @@ class Watch:
         self.world = world
 
     def everywhere(self, exprs: Exprs) -> list[Difference]:
+        """All as columns, and each in every other of the places that it can stand in."""
         conditions = {number: expr for number, expr in exprs.items() if expr.kind == "BOOLEAN"}
         found = self.columns(exprs)
-        for place in VALUES:
-            found += self.rows(place, exprs)
-        for place in CONDITIONS:
-            found += self.rows(place, conditions)
-        for place in WRITES:
-            found += self.write(place, conditions)
+        for turn, place in enumerate([*VALUES, *CONDITIONS, *WRITES]):
+            drawn = exprs if place in VALUES else conditions
+            taken = {number: expr for number, expr in drawn.items() if (number + turn) % 2 == 0}
+            found += self.write(place, taken) if place in WRITES else self.rows(place, taken)
         return found
 
     def smallest(self, number: int, difference: Difference) -> Difference:
@@ -75,7 +74,7 @@ class Watch:
         branch: Branch = {**VALUES, **CONDITIONS}[place]
         if not exprs:
             return []
-        theirs = by_number(self.world.duck.read(statement(branch, exprs, "t")))
+        theirs = by_number(self.world.duck.read(statement(THEIRS.get(place, branch), exprs, "t")))
         found = []
         for how, answer in list(self.answers(place, lambda table: statement(branch, exprs, table))):
             if isinstance(answer, str):
