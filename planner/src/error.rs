@@ -113,8 +113,11 @@ pub fn bare_message(error: &DataFusionError) -> String {
         DataFusionError::SchemaError(inner, _) => inner.to_string(),
         other => other.to_string(),
     };
-    let end = message.find(DataFusionError::BACK_TRACE_SEP).unwrap_or(message.len());
-    message[..end].trim().replace('\n', " ")
+    let end = [DataFusionError::BACK_TRACE_SEP, ".\nThis issue was likely caused by a bug in DataFusion"]
+        .into_iter()
+        .filter_map(|end| message.find(end))
+        .min();
+    message[..end.unwrap_or(message.len())].trim().replace('\n', " ")
 }
 
 /// The message of `error` without its class.

@@ -1,7 +1,6 @@
-//! Functions that are other words for an expression, as that expression: `nvl2`, `cast_to_type`, `try_cast_to_type`.
+//! Functions that are other words for an expression, as that expression: `nvl2` is a CASE.
 //!
-//! DataFusion leaves these to its simplifier and cannot evaluate them. `coalesce`, `nvl` and `ifnull` are evaluated by
-//! `scalar`.
+//! DataFusion leaves it to its simplifier and cannot evaluate it. `coalesce`, `nvl` and `ifnull` are evaluated by `scalar`.
 
 use std::sync::Arc;
 
@@ -12,8 +11,6 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::error::PlanError;
-
-const EXPANDED: [&str; 3] = ["nvl2", "cast_to_type", "try_cast_to_type"];
 
 /// Expands the functions of `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
@@ -34,7 +31,7 @@ fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 
 fn of_expr(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::ScalarFunction(call) if EXPANDED.contains(&call.func.name()) => {
+        Expr::ScalarFunction(call) if call.func.name() == "nvl2" => {
             match call.func.simplify(call.args.clone(), context)? {
                 ExprSimplifyResult::Simplified(expanded) => Ok(Transformed::yes(expanded)),
                 ExprSimplifyResult::Original(_) => Ok(Transformed::no(Expr::ScalarFunction(call))),

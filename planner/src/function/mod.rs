@@ -21,8 +21,23 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 pub use aggregate::maintained;
 pub(crate) use mark::{CELL, cell, divisor, in_cell, is_divisor, may_be_null, without_may_be_null};
 
-/// Functions of DataFusion left out: those that answer about DataFusion itself, or make types that we do not have.
-const LEFT_OUT: &[&str] = &["arrow_cast", "arrow_try_cast", "arrow_metadata", "arrow_typeof", "version"];
+/// Functions of DataFusion left out: those that answer about DataFusion itself or its files, or are about types and
+/// metadata that we do not have.
+const LEFT_OUT: &[&str] = &[
+    "arrow_cast",
+    "arrow_field",
+    "arrow_metadata",
+    "arrow_try_cast",
+    "arrow_typeof",
+    "cast_to_type",
+    "file_row_index",
+    "input_file_name",
+    "try_cast_to_type",
+    "union_extract",
+    "union_tag",
+    "version",
+    "with_metadata",
+];
 
 /// The scalar functions that are ours, in place of DataFusion's of the same names or beside them.
 const OURS: &[&own::Definition] = &[

@@ -79,7 +79,7 @@ fn no_rule_changes_an_answer() {
         run(seed, &mut counts);
     }
     for (rule, (compared, refused)) in counts {
-        println!("{rule}: {compared} compared, {refused} refused without it");
-        assert!(compared > refused, "{rule} is needed by most queries: its absence tells nothing");
+        // A rule that most queries need would be tested by few.
+        assert!(compared > refused, "{rule}: {compared} compared, {refused} refused without it");
     }
 }
