@@ -22,30 +22,33 @@ const UNIFORM: [(&str, usize); 5] = [("coalesce", 0), ("ifnull", 0), ("make_arra
 
 /// Puts in the casts, in `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    Ok(plan.transform_up_with_subqueries(of_node)?.data)
-}
-
-fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    match node {
-        LogicalPlan::Union(union) => of_union(union),
-        LogicalPlan::Values(values) => of_values(values),
-        other => of_expressions(other),
-    }
+    let mut any = false;
+    let coerced = plan.transform_up_with_subqueries(|node| {
+        let coerced = match node {
+            LogicalPlan::Union(union) => of_union(union),
+            LogicalPlan::Values(values) => of_values(values),
+            other => of_expressions(other),
+        }?;
+        any |= coerced.transformed;
+        if !any {
+            return Ok(coerced);
+        }
+        // What reads a node whose types have changed has to see them; what DataFusion still has to coerce cannot yet.
+        Ok(match coerced.data.clone().recompute_schema() {
+            Ok(plan) => Transformed::new(plan, true, coerced.tnr),
+            Err(_) => coerced,
+        })
+    })?;
+    Ok(coerced.data)
 }
 
 fn of_expressions(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let mut schema = DFSchema::empty();
     node.inputs().iter().for_each(|input| schema.merge(input.schema()));
     let names = NamePreserver::new(&node);
-    let coerced = node.map_expressions(|expr| {
+    node.map_expressions(|expr| {
         let name = names.save(&expr);
         Ok(expr.transform_up(|expr| of_expr(expr, &schema))?.update_data(|expr| name.restore(expr)))
-    })?;
-    // Also where only an input changed: its types are seen by what reads it.
-    let recomputed = coerced.data.clone().recompute_schema();
-    Ok(match recomputed {
-        Ok(plan) => Transformed::new(plan, true, coerced.tnr),
-        Err(_) => coerced,
     })
 }
 

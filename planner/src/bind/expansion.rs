@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -14,7 +14,18 @@ use crate::error::PlanError;
 
 /// Expands the functions of `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    Ok(plan.transform_up_with_subqueries(of_node)?.data)
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| Ok(is_expanded(expr)))?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    if found { Ok(plan.transform_up_with_subqueries(of_node)?.data) } else { Ok(plan) }
+}
+
+fn is_expanded(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.func.name() == "nvl2")
 }
 
 fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
