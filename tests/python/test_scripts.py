@@ -13,6 +13,7 @@ ARGUMENTS = {
     "examples/quickstart.py": [],
     "examples/streaming_analytics.py": ["--orders", "5"],
     "benchmarks/bench_ingestion.py": ["--rows", "500"],
+    "benchmarks/bench_planning.py": ["--rows", "20"],
     "benchmarks/bench_query.py": ["--rows", "500"],
     "benchmarks/bench_streaming.py": ["--rows", "1500"],
 }
@@ -30,6 +31,7 @@ SHOWN = {
         "one row per insert (dict)",
         "one row per insert of a writer",
     ],
+    "benchmarks/bench_planning.py": ["a constant", "TPC-H query 8", "20 literals"],
     "benchmarks/bench_query.py": ["fetchone of 500 rows", "to_dicts", "group by", "stream"],
     "benchmarks/bench_streaming.py": ["filter", "snapshot of a late subscriber", "p99"],
 }
