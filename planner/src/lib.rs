@@ -19,6 +19,7 @@ pub mod panics;
 pub mod property;
 pub mod rewrite;
 pub mod scalar;
+mod scope;
 pub mod set_operation;
 pub mod stack;
 pub mod statement;

@@ -8,12 +8,13 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, lit};
 
 use crate::error::PlanError;
+use crate::scope::scope_of;
 use crate::statement::type_name;
 
 /// Refuses casts that a query may not ask for. Must come before types are coerced, which casts more.
 pub(super) fn check(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let checked = plan.transform_up_with_subqueries(|node| {
-        let schema = schema_below(&node)?;
+        let schema = scope_of(&node);
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -21,17 +22,6 @@ pub(super) fn check(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
         })
     })?;
     Ok(checked.data)
-}
-
-/// All columns that the expressions of a node can read.
-fn schema_below(node: &LogicalPlan) -> Result<DFSchema> {
-    let mut inputs = node.inputs().into_iter();
-    let Some(first) = inputs.next() else { return Ok(node.schema().as_ref().clone()) };
-    let mut schema = first.schema().as_ref().clone();
-    for input in inputs {
-        schema.merge(input.schema());
-    }
-    Ok(schema)
 }
 
 fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

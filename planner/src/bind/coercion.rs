@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 use crate::common_type::{wider, widest};
 use crate::error::PlanError;
 use crate::function::in_cell;
+use crate::scope::scope_of;
 
 /// DataFusion's functions all of whose arguments have one type, and from which argument on.
 const UNIFORM: [(&str, usize); 5] = [("coalesce", 0), ("ifnull", 0), ("make_array", 0), ("nvl", 0), ("nvl2", 1)];
@@ -43,8 +44,7 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 }
 
 fn of_expressions(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut schema = DFSchema::empty();
-    node.inputs().iter().for_each(|input| schema.merge(input.schema()));
+    let schema = scope_of(&node);
     let names = NamePreserver::new(&node);
     node.map_expressions(|expr| {
         let name = names.save(&expr);

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::error::PlanError;
+use crate::scope::scope_of;
 
 /// Expands the functions of `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
@@ -29,10 +30,8 @@ fn is_expanded(expr: &Expr) -> bool {
 }
 
 fn of_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut schema = DFSchema::empty();
-    node.inputs().iter().for_each(|input| schema.merge(input.schema()));
     let names = NamePreserver::new(&node);
-    let context = SimplifyContext::builder().with_schema(Arc::new(schema)).build();
+    let context = SimplifyContext::builder().with_schema(Arc::new(scope_of(&node))).build();
     let expanded = node.map_expressions(|expr| {
         let name = names.save(&expr);
         Ok(expr.transform_up(|expr| of_expr(expr, &context))?.update_data(|expr| name.restore(expr)))

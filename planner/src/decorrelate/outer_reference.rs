@@ -10,6 +10,8 @@ use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 
+use crate::scope::scope_of;
+
 /// What references are replaced with.
 pub(super) type Replacements = BTreeMap<Column, Column>;
 
@@ -24,15 +26,6 @@ pub(super) fn references(plan: &LogicalPlan) -> Result<Vec<Column>> {
         })
     })?;
     Ok(found)
-}
-
-/// The columns that a node's expressions see.
-pub(super) fn scope_of(node: &LogicalPlan) -> DFSchema {
-    let mut scope = DFSchema::empty();
-    for input in node.inputs() {
-        scope.merge(input.schema());
-    }
-    scope
 }
 
 /// Adds the references of `expr`, which stands where `scope` is seen.

@@ -7,7 +7,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::can_fail::can_fail;
 use super::conditions::{all, alternatives, split};
-use super::input_schema;
+use crate::scope::scope_of;
 
 /// The rule, for what filters and joins ask of rows.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl OptimizerRule for FactorDisjunction {
             }
             LogicalPlan::Join(mut join) => {
                 let pairs = LogicalPlan::Join(join.clone());
-                match join.filter.as_ref().and_then(|filter| factored(filter, &input_schema(&pairs))) {
+                match join.filter.as_ref().and_then(|filter| factored(filter, &scope_of(&pairs))) {
                     Some(filter) => {
                         join.filter = Some(filter);
                         Ok(Transformed::yes(LogicalPlan::Join(join)))

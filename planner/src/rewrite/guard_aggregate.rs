@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Case, Expr, LogicalPlan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::can_fail::can_fail;
-use super::input_schema;
+use crate::scope::scope_of;
 
 /// The rule.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl OptimizerRule for GuardAggregate {
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(_) = plan else { return Ok(Transformed::no(plan)) };
         let names = NamePreserver::new_for_projection();
-        let schema = input_schema(&plan);
+        let schema = scope_of(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
             Ok(guarded(expr, &schema).update_data(|expr| name.restore(expr)))

@@ -27,7 +27,6 @@ mod without;
 use std::sync::Arc;
 
 use chrono::{SubsecRound, Utc};
-use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
@@ -80,15 +79,6 @@ fn rewritten(plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPla
     let plan = Optimizer::with_rules(without::kept(rules())).optimize(plan, context, |_, _| {})?;
     scope_check::check(&plan)?;
     Ok(plan)
-}
-
-/// The columns that the expressions of a node see.
-fn input_schema(plan: &LogicalPlan) -> DFSchema {
-    let mut schema = DFSchema::empty();
-    for input in plan.inputs() {
-        schema.merge(input.schema());
-    }
-    schema
 }
 
 /// In the order they run; repeated until nothing changes, a few times at most.

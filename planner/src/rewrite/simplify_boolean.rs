@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, lit};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::can_fail::{can_fail, is_comparison};
-use super::input_schema;
+use crate::scope::scope_of;
 
 /// The rule.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl OptimizerRule for SimplifyBoolean {
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let names = NamePreserver::new(&plan);
-        let schema = input_schema(&plan);
+        let schema = scope_of(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
             Ok(simplified(expr, &schema)?.update_data(|expr| name.restore(expr)))
