@@ -140,7 +140,7 @@ struct OperatorPlanner;
 impl ExprPlanner for OperatorPlanner {
     /// `^` is power, `~` looks for a regular expression; a date plus or minus an interval is a timestamp, and plus a number of days a date.
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        use ast::BinaryOperator::{Minus, PGExp, Plus};
+        use ast::BinaryOperator::{Minus, PGExp, Plus, StringConcat};
         if expr.op == PGExp {
             let RawBinaryExpr { left, right, .. } = expr;
             return Ok(PlannerResult::Planned(called("power", vec![left, right])?));
@@ -150,13 +150,16 @@ impl ExprPlanner for OperatorPlanner {
             let found = called("regexp_like", [expr.left, expr.right].into_iter().chain(flags).collect())?;
             return Ok(PlannerResult::Planned(if matches { found } else { Expr::Not(Box::new(found)) }));
         }
-        if !matches!(expr.op, Plus | Minus) {
+        if !matches!(expr.op, Plus | Minus | StringConcat) {
             return Ok(PlannerResult::Original(expr));
         }
         let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(expr));
         };
         let RawBinaryExpr { op, left: l, right: r } = expr;
+        if op == StringConcat && function::joins_lists(&left, &right) {
+            return Ok(PlannerResult::Planned(function::join_of_lists().call(vec![l, r])));
+        }
         let (l, r) = match (&left, &right) {
             (DataType::Date32, days) if days.is_integer() || days.is_null() => {
                 let days = cast(r, DataType::Int64);

@@ -1,6 +1,7 @@
 //! The functions that SQL can call.
 
 mod aggregate;
+mod list;
 mod mark;
 mod moment;
 mod number;
@@ -19,6 +20,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 pub use aggregate::maintained;
+pub(crate) use list::joins_lists;
 pub(crate) use mark::{CELL, cell, divisor, in_cell, is_divisor, may_be_null, without_may_be_null};
 
 /// Functions of DataFusion left out: those that answer about DataFusion itself or its files, or are about types and
@@ -41,6 +43,13 @@ const LEFT_OUT: &[&str] = &[
 
 /// The scalar functions that are ours, in place of DataFusion's of the same names or beside them.
 const OURS: &[&own::Definition] = &[
+    &list::CONCAT,
+    &list::HAS,
+    &list::HAS_ALL,
+    &list::HAS_ANY,
+    &list::INTERSECT,
+    &list::LENGTH,
+    &list::SORT,
     &number::ABS,
     &number::CEIL,
     &number::FLOOR,
@@ -69,6 +78,12 @@ const OURS: &[&own::Definition] = &[
     &time_text::TO_TIMESTAMP_SECONDS,
     &time_text::TO_UNIXTIME,
 ];
+
+/// `||` of two lists.
+pub(crate) fn join_of_lists() -> &'static Arc<ScalarUDF> {
+    static JOIN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| own::function(&list::JOIN));
+    &JOIN
+}
 
 /// All functions by name and alias.
 pub struct Registry {

@@ -74,7 +74,7 @@ impl ScalarUDFImpl for Measured {
         let sizes = self.sizes(&args)?;
         let amounts = self.amounts(&sizes, &args)?;
         if amounts.iter().sum::<u64>() <= RUN {
-            if sizes.iter().flatten().any(|size| size < 0) {
+            if self.name() == "array_resize" || sizes.iter().flatten().any(|size| size < 0) {
                 args.args[1] = ColumnarValue::Array(Arc::new(none_below_zero(&sizes)));
             }
             return self.making.invoke_with_args(args);
@@ -118,6 +118,8 @@ impl Measured {
     fn sizes(&self, args: &ScalarFunctionArgs) -> Result<Int64Array> {
         let sizes = args.args[1].to_array(args.number_rows)?;
         match sizes.as_primitive_opt::<Int64Type>() {
+            // Nothing is kept of a list that gets no size, as in DuckDB.
+            Some(sizes) if self.name() == "array_resize" => Ok(sizes.iter().map(|size| size.or(Some(0))).collect()),
             Some(sizes) => Ok(sizes.clone()),
             None => internal_err!("a size of type {} for {}", sizes.data_type(), self.name()),
         }

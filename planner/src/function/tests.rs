@@ -169,6 +169,164 @@ fn numbers_keep_their_types() {
     ]);
 }
 
+const NULL_LIST: &str = "CAST(NULL AS BIGINT[])";
+
+#[test]
+fn a_null_list_is_not_an_empty_one() {
+    for (call, expected) in [
+        ("list_contains(?, 1)", "NULL"),
+        ("list_has_any(?, [1])", "NULL"),
+        ("array_has_any([], ?)", "NULL"),
+        ("list_has_all([1], ?)", "NULL"),
+        ("array_has_all(?, [])", "NULL"),
+        ("list_intersect(?, [1])", "NULL"),
+        ("list_intersect([1], ?)", "[]"),
+        ("list_concat(?, ?)", "[]"),
+        ("array_cat(?, [1], NULL)", "[1]"),
+        ("? || [1]", "NULL"),
+        ("[1] || ?", "NULL"),
+        ("list_sort(?)", "NULL"),
+        ("length(?)", "NULL"),
+        ("list_resize(?, 2)", "NULL"),
+    ] {
+        assert_eq!(value(&call.replace('?', NULL_LIST)), expected, "{call}");
+    }
+    check(&[
+        ("list_has_any(NULL, [1])", "NULL"),
+        ("list_intersect([1], NULL)", "[]"),
+        ("list_concat(NULL, NULL)", "NULL"),
+        ("[1] || NULL", "NULL"),
+        ("[[1]] || NULL", "NULL"),
+    ]);
+}
+
+#[test]
+fn null_is_not_found_in_a_list() {
+    check(&[
+        ("list_contains([3, NULL, 1], 12)", "false"),
+        ("list_contains([3, NULL, 1], NULL)", "NULL"),
+        ("array_has([], NULL)", "false"),
+        ("array_contains([], CAST(NULL AS BIGINT))", "false"),
+        ("list_has_any([NULL], [NULL])", "false"),
+        ("list_has_any([NULL, 1], [1, NULL])", "true"),
+        ("list_has_all([], [NULL])", "true"),
+        ("list_has_all([1], [NULL, 1])", "true"),
+        ("list_has_all([1], [NULL, 2])", "false"),
+        ("list_intersect([3, NULL, 1], [3, NULL, 1])", "[3, 1]"),
+        ("list_intersect([NULL], [NULL])", "[]"),
+    ]);
+}
+
+#[test]
+fn elements_of_lists_are_compared_as_other_values() {
+    check(&[
+        ("list_contains([0e0], -0e0)", "true"),
+        ("list_contains([CAST('nan' AS DOUBLE)], -CAST('nan' AS DOUBLE))", "true"),
+        ("list_contains([INTERVAL '1 month'], INTERVAL '30 days')", "true"),
+        ("list_contains([1], 1.5e0)", "false"),
+        ("list_contains([CAST(1 AS TINYINT)], CAST(1 AS DECIMAL(4,1)))", "true"),
+        ("list_has_any([[1, NULL]], [[1, NULL]])", "true"),
+        ("list_intersect([3, 1, 2, 5], [1, 2, 3])", "[3, 1, 2]"),
+        ("list_intersect([1, 2], [3, 2, 1, 1])", "[2, 1]"),
+        ("[1] || [1.5e0]", "[1.0, 1.5]"),
+        ("[[1]] || []", "[[1]]"),
+    ]);
+    for refused in
+        ["list_contains([1], '1')", "list_has_any([1], ['1'])", "list_concat([1], ['a'])", "list_concat([[1]], [2])"]
+    {
+        assert!(bind(&format!("SELECT {refused} AS x")).is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn nulls_come_last_in_a_sorted_list() {
+    check(&[
+        ("list_sort([3, NULL, 1])", "[1, 3, NULL]"),
+        ("array_sort([3, NULL, 1], 'DESC')", "[3, 1, NULL]"),
+        ("list_sort([3, NULL, 1], 'asc', 'nulls first')", "[NULL, 1, 3]"),
+        ("list_sort([[NULL], [1], NULL])", "[[1], [NULL], NULL]"),
+        ("list_sort([INTERVAL '31 days', INTERVAL '1 month', INTERVAL '1 day'])", "[1 day, 1 month, 31 days]"),
+        ("list_sort([1, 2], NULL)", "NULL"),
+        ("list_sort([1, 2], 'up')", "error"),
+    ]);
+}
+
+#[test]
+fn the_length_of_a_list_is_not_that_of_its_text() {
+    check(&[
+        ("length([1, NULL])", "2"),
+        ("len([])", "0"),
+        ("length('h\u{e9}')", "2"),
+        ("list_resize([3, 1], NULL)", "[]"),
+    ]);
+    let refused =
+        ["char_length([1])", "character_length([1])", "concat([1], [2])", "concat_ws(',', [1])", "reverse([1])"];
+    for refused in
+        refused.into_iter().chain(["left([1], 1)", "length(struct(1))", "length(12)", "length(CAST('a' AS BLOB))"])
+    {
+        assert!(bind(&format!("SELECT {refused} AS x")).is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn case_compares_its_operand_with_each_value_alone() {
+    let far = "WHEN TIMESTAMP '0001-01-01 00:00:00' THEN 1";
+    let near = "WHEN CAST('2024-03-31 01:30:00' AS TIMESTAMP(9)) THEN 2";
+    check(&[
+        (&format!("CASE TIMESTAMP '2024-03-31 01:30:00' {far} {near} END"), "2"),
+        ("CASE CAST(1 AS DECIMAL(4,1)) WHEN 1e-20 THEN 1 WHEN 1 THEN 2 END", "2"),
+        ("CASE 9007199254740993 WHEN CAST(1 AS TINYINT) THEN 1 WHEN 9007199254740993 THEN 2 WHEN 0.5 THEN 3 END", "2"),
+        ("CASE NULL WHEN 1 THEN 1 WHEN 1.5 THEN 2 ELSE 3 END", "3"),
+    ]);
+}
+
+/// What a function makes of lists whose column begins with a NULL that has elements beneath it.
+fn over_a_null_with_elements(name: &str, wanted: ArrayRef) -> ArrayRef {
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([
+        Some(vec![Some(9)]),
+        Some(vec![Some(7), Some(8)]),
+        Some(vec![Some(2), None, Some(1)]),
+    ]);
+    let (field, offsets, values, _) = lists.into_parts();
+    let lists = ListArray::new(field, offsets, values, Some(vec![true, false, true].into()));
+    let lists: ArrayRef = Arc::new(lists.slice(1, 2));
+    let function = registry().scalar(name).expect("a function");
+    let args = [lists, wanted];
+    let fields: Vec<FieldRef> =
+        args.iter().map(|arg| Arc::new(Field::new("a", arg.data_type().clone(), true))).collect();
+    let arguments = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &[None, None] };
+    let return_field = function.return_field_from_args(arguments).expect("a type");
+    let called = ScalarFunctionArgs {
+        args: args.into_iter().map(ColumnarValue::Array).collect(),
+        arg_fields: fields,
+        number_rows: 2,
+        return_field,
+        config_options: Arc::new(config_options()),
+    };
+    function.invoke_with_args(called).and_then(|values| values.into_array(2)).expect("values")
+}
+
+#[test]
+fn what_is_beneath_a_null_list_is_not_seen() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![7, 1]));
+    let one_of_each = [Some(vec![Some(7)]), Some(vec![Some(1)])];
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(one_of_each));
+    let shown = |values: ArrayRef| {
+        let formatter =
+            ArrayFormatter::try_new(&values, &FormatOptions::default().with_null("NULL")).expect("a format");
+        [0, 1].map(|row| formatter.value(row).to_string()).join(" ")
+    };
+    assert_eq!(shown(over_a_null_with_elements("array_has", numbers)), "NULL true");
+    for (name, expected) in [
+        ("array_has_any", "NULL true"),
+        ("array_has_all", "NULL true"),
+        ("array_intersect", "NULL [1]"),
+        ("array_concat", "[7] [2, NULL, 1, 1]"),
+    ] {
+        assert_eq!(shown(over_a_null_with_elements(name, Arc::clone(&lists))), expected, "{name}");
+    }
+}
+
 /// A value of each type, and NULL.
 fn samples() -> Vec<ArrayRef> {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), None]));
