@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::{InSubquery, SetComparison};
+use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::logical_expr::expr::{Case, InSubquery, ScalarFunction, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, Values, cast,
 };
@@ -17,6 +18,7 @@ use crate::common_type::{wider, widest};
 use crate::error::PlanError;
 use crate::function::in_cell;
 use crate::scope::scope_of;
+use crate::statement::type_name;
 
 /// DataFusion's functions all of whose arguments have one type, and from which argument on.
 const UNIFORM: [(&str, usize); 5] = [("coalesce", 0), ("ifnull", 0), ("make_array", 0), ("nvl", 0), ("nvl2", 1)];
@@ -122,16 +124,9 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let any = unify(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema);
             Ok(changed(Expr::InList(list), any))
         }
-        Expr::Case(mut case) => {
-            let compared = case.expr.iter_mut().map(AsMut::as_mut);
-            let has_operand = compared.len() > 0;
-            let whens = case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut()).filter(|_| has_operand);
-            let mut any = unify(compared.chain(whens), schema);
-            let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
-            any |= unify(thens.chain(case.else_expr.iter_mut().map(AsMut::as_mut)), schema);
-            Ok(changed(Expr::Case(case), any))
-        }
+        Expr::Case(case) => Ok(of_case(case, schema)),
         Expr::ScalarFunction(mut call) => {
+            refuse_text_of_nested(&call, schema)?;
             let first = UNIFORM.iter().find(|(name, _)| *name == call.func.name()).map(|(_, first)| *first);
             let any = first.is_some_and(|first| unify(call.args.iter_mut().skip(first), schema));
             Ok(changed(Expr::ScalarFunction(call), any))
@@ -146,6 +141,48 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// A CASE whose operand is compared with each WHEN in the common type of these two alone.
+fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
+    let mut any = false;
+    if let Some(operand) = case.expr.take_if(|operand| !operand.is_volatile() && differ(&case.when_then_expr, schema)) {
+        for (when, _) in &mut case.when_then_expr {
+            let equal = BinaryExpr::new(operand.clone(), Operator::Eq, std::mem::take(when));
+            **when = of_operator(equal, schema).data;
+        }
+        any = true;
+    } else if let Some(operand) = &mut case.expr {
+        let whens = case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut());
+        any = unify(std::iter::once(operand.as_mut()).chain(whens), schema);
+    }
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
+    any |= unify(thens.chain(case.else_expr.iter_mut().map(AsMut::as_mut)), schema);
+    changed(Expr::Case(case), any)
+}
+
+/// Whether the WHENs have several types.
+fn differ(when_then: &[(Box<Expr>, Box<Expr>)], schema: &DFSchema) -> bool {
+    let types = when_then.iter().map(|(when, _)| when.get_type(schema)).collect::<Result<Vec<_>>>();
+    let mut typed = types.unwrap_or_default().into_iter().filter(|data_type| !data_type.is_null());
+    typed.next().is_some_and(|first| typed.any(|data_type| data_type != first))
+}
+
+/// Refuses a call for which DataFusion would write a list or a struct as text: it would measure or cut that text.
+fn refuse_text_of_nested(call: &ScalarFunction, schema: &DFSchema) -> Result<()> {
+    let fields = call.args.iter().map(|arg| Ok(arg.to_field(schema)?.1)).collect::<Result<Vec<_>>>();
+    // What is wrong with an argument, or is no call at all, is left to DataFusion, which says it.
+    let Ok(fields) = fields else { return Ok(()) };
+    if !fields.iter().any(|field| field.data_type().is_nested()) {
+        return Ok(());
+    }
+    let Ok(taken) = fields_with_udf(&fields, call.func.as_ref()) else { return Ok(()) };
+    let is_written = |(from, to): (&FieldRef, &FieldRef)| from.data_type().is_nested() && to.data_type().is_string();
+    if !fields.iter().zip(&taken).any(is_written) {
+        return Ok(());
+    }
+    let types: Vec<_> = fields.iter().map(|field| type_name(field.data_type())).collect();
+    plan_err!("there is no function {}({})", call.func.name(), types.join(", "))
 }
 
 fn changed(expr: Expr, any: bool) -> Transformed<Expr> {
