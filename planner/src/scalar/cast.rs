@@ -17,7 +17,7 @@ use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::{show, time};
+use super::{beneath, show, time};
 use crate::statement::type_name;
 
 /// What becomes of a value that the type cannot hold.
@@ -106,6 +106,7 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
     let cast = Kernel { to, on_failure };
     match (values.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(values)),
+        (from, to) if from.is_nested() && to.is_nested() => cast.by_arrow(&beneath::visible(values)?),
         (Float64, to) if to.is_integer() => cast.to_integer(values.as_primitive::<Float64Type>(), rounded_float),
         (Float32, to) if to.is_integer() => {
             cast.to_integer(values.as_primitive::<Float32Type>(), |value| rounded_float(f64::from(value)))

@@ -4,6 +4,7 @@
 //! batch. Hardened, the value or error of a row is a function of that row alone.
 
 mod arithmetic;
+mod beneath;
 mod cast;
 mod comparison;
 mod logic;
@@ -71,6 +72,9 @@ fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn Physical
     }
     if let Some(case) = expr.downcast_ref::<CaseExpr>() {
         return comparison::case(case);
+    }
+    if let Some(reader) = beneath::reader(expr) {
+        return Some(reader);
     }
     arithmetic_node(expr).map(Ok)
 }

@@ -1,0 +1,172 @@
+//! Lists and structs without what is beneath their NULLs, which is anything: the values that CASE did not take, those
+//! that NULLIF took away, and whatever came with an Arrow array.
+//!
+//! Fields and elements are read, and cast, without a look at the value that they are in.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StructArray, UInt64Array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::{nullif, take};
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+
+/// The functions that read fields or elements.
+static READERS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let nested = datafusion::functions_nested::all_default_nested_functions();
+    nested.iter().map(|function| function.name().to_owned()).chain(["get_field".to_owned()]).collect()
+});
+
+/// The call of a function that reads fields or elements, for which nothing is beneath NULLs.
+pub(super) fn reader(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn PhysicalExpr>>> {
+    let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
+    if !READERS.contains(function.fun().name()) {
+        return None;
+    }
+    let visible = |arg: &Arc<dyn PhysicalExpr>| -> Arc<dyn PhysicalExpr> {
+        // DataFusion asks for some that they be literals.
+        let is_plain = arg.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().data_type().is_nested());
+        if is_plain || arg.is::<Visible>() { Arc::clone(arg) } else { Arc::new(Visible { arg: Arc::clone(arg) }) }
+    };
+    Some(Arc::clone(expr).with_new_children(function.args().iter().map(visible).collect()))
+}
+
+/// The same values with only NULL beneath NULL structs, and no elements beneath NULL lists or outside of the rows.
+pub(super) fn visible(values: &ArrayRef) -> Result<ArrayRef> {
+    match values.data_type() {
+        DataType::Struct(fields) => {
+            let (values, nulls) = (values.as_struct(), values.nulls());
+            let is_null = nulls.filter(|nulls| nulls.null_count() > 0);
+            let is_null = is_null.map(|nulls| BooleanArray::new(!nulls.inner(), None));
+            let column = |column: &ArrayRef| match &is_null {
+                Some(is_null) => visible(&nullif(column, is_null)?),
+                None => visible(column),
+            };
+            let columns = values.columns().iter().map(column).collect::<Result<_>>()?;
+            Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls.cloned(), values.len())?))
+        }
+        DataType::List(field) => {
+            let (list, nulls) = (values.as_list::<i32>(), values.nulls());
+            let kept = elements(list, nulls);
+            if kept.len() == list.values().len() {
+                let (field, offsets, elements, nulls) = list.clone().into_parts();
+                return Ok(Arc::new(ListArray::try_new(field, offsets, visible(&elements)?, nulls)?));
+            }
+            let lengths = (0..list.len()).map(|row| match list.is_null(row) {
+                true => 0,
+                false => list.value_length(row).unsigned_abs() as usize,
+            });
+            let elements = visible(&take(list.values(), &kept, None)?)?;
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, elements, nulls.cloned())?))
+        }
+        _ => Ok(Arc::clone(values)),
+    }
+}
+
+/// The places of all elements of rows that are not NULL.
+fn elements(list: &ListArray, nulls: Option<&NullBuffer>) -> UInt64Array {
+    let rows = (0..list.len()).filter(|row| nulls.is_none_or(|nulls| nulls.is_valid(*row)));
+    let offsets = list.value_offsets();
+    rows.flat_map(|row| offsets[row]..offsets[row + 1]).map(|place| u64::from(place.unsigned_abs())).collect()
+}
+
+/// Its operand, with nothing beneath NULLs.
+#[derive(Debug, Eq)]
+struct Visible {
+    arg: Arc<dyn PhysicalExpr>,
+}
+
+// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+impl PartialEq for Visible {
+    fn eq(&self, other: &Self) -> bool {
+        self.arg.eq(&other.arg)
+    }
+}
+
+impl Hash for Visible {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.arg.hash(state);
+    }
+}
+
+impl fmt::Display for Visible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.arg)
+    }
+}
+
+impl PhysicalExpr for Visible {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.arg.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.arg.nullable(schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        Ok(match self.arg.evaluate(batch)? {
+            ColumnarValue::Array(values) => ColumnarValue::Array(visible(&values)?),
+            ColumnarValue::Scalar(value) if value.data_type().is_nested() => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&visible(&value.to_array()?)?, 0)?)
+            }
+            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(value),
+        })
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.arg]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Visible { arg: Arc::clone(&children[0]) }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.arg.fmt_sql(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray};
+    use arrow::datatypes::{Field, Fields, Int64Type};
+
+    use super::*;
+
+    #[test]
+    fn fields_beneath_a_null_struct_are_null() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("hidden"), Some("shown"), None]));
+        let inner = Fields::from(vec![Field::new("b", DataType::Utf8, true)]);
+        let outer = Fields::from(vec![Field::new("s", DataType::Struct(inner.clone()), true)]);
+        let structs: ArrayRef = Arc::new(StructArray::new(inner, vec![texts], None));
+        let nulls = Some(NullBuffer::from(vec![false, true, true]));
+        let structs: ArrayRef = Arc::new(StructArray::new(outer, vec![structs], nulls));
+        let seen = visible(&structs).expect("a struct");
+        assert_eq!(&seen, &structs, "the values are the same");
+        let inner = seen.as_struct().column(0);
+        assert!(inner.is_null(0) && inner.is_valid(1) && inner.is_valid(2));
+        let seen = inner.as_struct().column(0).as_string::<i32>().iter().collect::<Vec<_>>();
+        assert_eq!(seen, [None, Some("shown"), None]);
+    }
+
+    #[test]
+    fn elements_beneath_null_lists_and_of_other_rows_are_left_out() {
+        let field = Arc::new(Field::new("item", DataType::Int64, true));
+        let elements = Arc::new(Int64Array::from(vec![1000, 2, 3, 4]));
+        let nulls = Some(NullBuffer::from(vec![false, true, true]));
+        let lists: ArrayRef = Arc::new(ListArray::new(field, OffsetBuffer::from_lengths([2, 1, 1]), elements, nulls));
+        for (values, wanted) in [(Arc::clone(&lists), vec![3, 4]), (lists.slice(2, 1), vec![4])] {
+            let seen = visible(&values).expect("a list");
+            assert_eq!(&seen, &values, "the values are the same");
+            assert_eq!(seen.as_list::<i32>().values().as_primitive::<Int64Type>().values(), &wanted);
+        }
+    }
+}
