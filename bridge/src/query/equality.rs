@@ -1,4 +1,5 @@
-//! Orders, join keys and groups in which -0.0 is 0.0, all NaNs are one and a month is 30 days; DataFusion's go by bits.
+//! Orders, join keys and groups in which -0.0 is 0.0, all NaNs are one, a month is 30 days, and NULL is the greatest value
+//! inside lists and structs; DataFusion's go by bits, with NULL the least there.
 
 use std::hash::{Hash, Hasher};
 use std::mem::take;
@@ -13,7 +14,7 @@ use datafusion::logical_expr::{
     ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use laminardb_dataflow::interval::has_intervals;
-use laminardb_planner::scalar::{compared, grouped};
+use laminardb_planner::scalar::{compared, compared_type, grouped};
 
 /// Makes keys by which `node` compares rows equal where SQL says they are.
 pub(super) fn compare_as_sql(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -51,7 +52,7 @@ fn make_grouped(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
 
 fn make(function: &ScalarUDF, expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
     let data_type = expr.get_type(schema)?;
-    let is_made = data_type.is_floating() || has_intervals(&data_type);
+    let is_made = data_type.is_floating() || data_type.is_nested() || has_intervals(&data_type);
     if is_made {
         *expr = function.call(vec![take(expr)]);
     }
@@ -102,21 +103,27 @@ fn group_as_sql(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Aggregate(plan)))
 }
 
-static COMPARED: LazyLock<ScalarUDF> = LazyLock::new(|| OneValue::function("compared", compared));
-static GROUPED: LazyLock<ScalarUDF> = LazyLock::new(|| OneValue::function("grouped", grouped));
+static COMPARED: LazyLock<ScalarUDF> = LazyLock::new(|| OneValue::function("compared", compared_type, compared));
+static GROUPED: LazyLock<ScalarUDF> =
+    LazyLock::new(|| OneValue::function("grouped", DataType::clone, |values| Ok(grouped(values))));
 
 /// One value for all that are equal to its argument. Not registered: no query can call it.
 #[derive(Debug)]
 struct OneValue {
     name: &'static str,
     signature: Signature,
-    values: fn(&ArrayRef) -> ArrayRef,
+    data_type: fn(&DataType) -> DataType,
+    values: fn(&ArrayRef) -> Result<ArrayRef>,
 }
 
 impl OneValue {
-    fn function(name: &'static str, values: fn(&ArrayRef) -> ArrayRef) -> ScalarUDF {
+    fn function(
+        name: &'static str,
+        data_type: fn(&DataType) -> DataType,
+        values: fn(&ArrayRef) -> Result<ArrayRef>,
+    ) -> ScalarUDF {
         let signature = Signature::any(1, Volatility::Immutable);
-        ScalarUDF::new_from_impl(OneValue { name, signature, values })
+        ScalarUDF::new_from_impl(OneValue { name, signature, data_type, values })
     }
 }
 
@@ -145,11 +152,11 @@ impl ScalarUDFImpl for OneValue {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        Ok(arguments[0].clone())
+        Ok((self.data_type)(&arguments[0]))
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args.swap_remove(0).into_array(args.number_rows)?;
-        Ok(ColumnarValue::Array((self.values)(&values)))
+        Ok(ColumnarValue::Array((self.values)(&values)?))
     }
 }

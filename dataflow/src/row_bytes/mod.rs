@@ -1,7 +1,8 @@
 //! Columns as order-preserving row bytes and back, and the hash of such bytes.
 //!
 //! Two rows have equal bytes exactly when they are equal in SQL's grouping sense: NULLs are equal, all NaNs are one
-//! value, -0.0 is 0.0. Byte order is SQL order (NULLs first, NaN the greatest float). The bytes of a row are those of
+//! value, -0.0 is 0.0. Byte order is SQL order (NULLs first, NaN the greatest float); inside lists and structs it is so
+//! where an order was asked for, and there NULL is the greatest value. The bytes of a row are those of
 //! its first columns followed by those of the rest, each column delimiting itself, so that a prefix of columns is a
 //! prefix of bytes.
 //!
@@ -12,11 +13,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait,
-    PrimitiveArray, RecordBatch, StructArray, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, GenericListArray,
+    OffsetSizeTrait, PrimitiveArray, RecordBatch, StructArray, new_null_array,
 };
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, IntervalUnit, Schema};
+use arrow::error::ArrowError;
 use arrow_row::{RowConverter, RowParser, Rows, SortField};
 
 use crate::{DataflowError, interval};
@@ -29,6 +32,8 @@ pub struct RowCodec {
     types: Vec<DataType>,
     /// How many of the first columns rows are compared by.
     keys: usize,
+    /// Whether a byte before a column says that it is NULL: such a NULL is not where those inside its values are.
+    marked: Vec<bool>,
     /// Bytes of every row, when the types alone decide it.
     width: Option<usize>,
 }
@@ -37,20 +42,41 @@ impl RowCodec {
     /// A codec for columns of these types, of which the first `keys` are compared by; an error for types outside the
     /// engine's physical types.
     pub fn new(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
-        let ascending = vec![SortOptions::default(); types.len()];
-        RowCodec::ordered(types, ascending, keys)
+        let fields = types.iter().cloned().map(SortField::new).collect();
+        let marked = vec![false; types.len()];
+        RowCodec::of_fields(types, fields, marked, keys)
     }
 
-    /// A codec whose byte order is that of `options`, one a column; decodes only what such a codec encoded.
+    /// A codec whose byte order is that of `options`, one a column, with NULL the greatest value inside lists and
+    /// structs; decodes only what such a codec encoded.
     pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>, keys: usize) -> Result<Self, DataflowError> {
+        let (mut fields, mut marked) = (Vec::new(), Vec::new());
+        for (data_type, mut options) in types.iter().zip(options) {
+            // The bytes of nested values put the NULLs inside them where they put NULL itself.
+            let is_marked = data_type.is_nested() && options.nulls_first != options.descending;
+            if is_marked {
+                let mark = SortOptions { descending: options.nulls_first, nulls_first: false };
+                fields.push(SortField::new_with_options(DataType::Boolean, mark));
+                options.nulls_first = options.descending;
+            }
+            fields.push(SortField::new_with_options(data_type.clone(), options));
+            marked.push(is_marked);
+        }
+        RowCodec::of_fields(types, fields, marked, keys)
+    }
+
+    fn of_fields(
+        types: Vec<DataType>,
+        fields: Vec<SortField>,
+        marked: Vec<bool>,
+        keys: usize,
+    ) -> Result<Self, DataflowError> {
         if let Some(unsupported) = types.iter().find(|t| !is_physical(t)) {
             return Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")));
         }
-        let fields = types.iter().cloned().zip(options);
-        let fields = fields.map(|(data_type, options)| SortField::new_with_options(data_type, options)).collect();
         let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
         let parser = converter.parser();
-        let mut codec = RowCodec { converter, parser, types, keys, width: None };
+        let mut codec = RowCodec { converter, parser, types, keys, marked, width: None };
         codec.width = codec.fixed_width();
         Ok(codec)
     }
@@ -79,6 +105,7 @@ impl RowCodec {
         for key in &mut columns[..self.keys] {
             *key = interval::map(key, interval::ordered);
         }
+        let columns = self.with_marks(columns);
         self.converter.append(encoded, &columns).expect("columns have the codec's types");
     }
 
@@ -95,11 +122,32 @@ impl RowCodec {
             return Vec::new();
         }
         let rows = rows.into_iter().map(|row| self.parser.parse(row));
-        let mut columns = self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types");
+        let columns = self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types");
+        let mut columns = self.without_marks(columns);
         for key in &mut columns[..self.keys] {
             *key = interval::map(key, interval::plain);
         }
         columns
+    }
+
+    /// The columns with those before them that say whether they are NULL.
+    fn with_marks(&self, columns: Vec<ArrayRef>) -> Vec<ArrayRef> {
+        let mut all = Vec::with_capacity(columns.len());
+        for (column, is_marked) in columns.into_iter().zip(&self.marked) {
+            if *is_marked {
+                let is_null = |nulls: NullBuffer| !nulls.inner();
+                let nulls = column.logical_nulls().map_or_else(|| BooleanBuffer::new_unset(column.len()), is_null);
+                all.push(Arc::new(BooleanArray::new(nulls, None)) as ArrayRef);
+            }
+            all.push(column);
+        }
+        all
+    }
+
+    fn without_marks(&self, all: Vec<ArrayRef>) -> Vec<ArrayRef> {
+        let mut all = all.into_iter();
+        let column = |is_marked: &bool| if *is_marked { all.nth(1) } else { all.next() };
+        self.marked.iter().filter_map(column).collect()
     }
 
     fn fixed_width(&self) -> Option<usize> {
@@ -209,8 +257,17 @@ pub fn is_physical(data_type: &DataType) -> bool {
     }
 }
 
+/// Bytes that compare as the values do, with NULL the greatest value inside lists and structs; NULL for NULL.
+pub fn order_bytes(values: &ArrayRef) -> Result<BinaryArray, ArrowError> {
+    let options = SortOptions { descending: false, nulls_first: false };
+    let converter = RowConverter::new(vec![SortField::new_with_options(values.data_type().clone(), options)])?;
+    let rows = converter.convert_columns(&[interval::map(&normalise(values), interval::ordered)])?;
+    let (offsets, bytes, _) = rows.try_into_binary()?.into_parts();
+    BinaryArray::try_new(offsets, bytes, values.logical_nulls())
+}
+
 /// The same values with one NaN and one zero.
-fn normalise(array: &ArrayRef) -> ArrayRef {
+pub fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float16 => normalise_floats::<Float16Type>(
             array,

@@ -119,3 +119,33 @@ fn an_interval_that_is_no_key_comes_back_as_it_was() {
     let rows = codec.encode(&[Arc::clone(&interval), Arc::clone(&interval)], 1);
     assert_eq!(codec.decode([rows.row(0)]), [intervals(&[(1, 0, 0)]), interval]);
 }
+
+/// Where NULL itself is, the order says; inside of values it is the greatest.
+#[test]
+fn null_is_the_greatest_inside_lists_and_structs() {
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([
+        None,
+        Some(vec![]),
+        Some(vec![Some(1), Some(2)]),
+        Some(vec![Some(1), None]),
+        Some(vec![None]),
+    ]));
+    let fields = Fields::from(vec![Field::new("l", lists.data_type().clone(), true)]);
+    let nulls = Some(NullBuffer::from(vec![false, true, true, true, true]));
+    let structs: ArrayRef = Arc::new(StructArray::new(fields, vec![Arc::clone(&lists)], nulls));
+    for values in [lists, structs] {
+        let bytes = order_bytes(&values).expect("nested values have an order");
+        assert!(bytes.is_null(0) && (1..4).all(|row| bytes.value(row) < bytes.value(row + 1)));
+        for (descending, nulls_first) in [(false, false), (false, true), (true, false), (true, true)] {
+            let options = SortOptions { descending, nulls_first };
+            let codec = RowCodec::ordered(vec![values.data_type().clone()], vec![options], 1).expect("supported types");
+            let rows = codec.encode(&[Arc::clone(&values)], 5);
+            let mut order: Vec<usize> = (0..5).collect();
+            order.sort_by_key(|row| rows.row(*row).to_vec());
+            let mut wanted: Vec<usize> = if descending { (1..5).rev().collect() } else { (1..5).collect() };
+            wanted.insert(if nulls_first { 0 } else { 4 }, 0);
+            assert_eq!(order, wanted, "{} by {options:?}", values.data_type());
+            assert_eq!(codec.decode((0..5).map(|row| rows.row(row))), [Arc::clone(&values)]);
+        }
+    }
+}

@@ -7,9 +7,7 @@ use arrow::compute::kernels::cmp::{eq, gt, lt};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{binary, is_null, or_kleene, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
-use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr_common::datum::compare_op_for_nested;
+use datafusion::common::{Result, exec_datafusion_err, exec_err};
 
 use super::own::{Call, Definition};
 use crate::common_type::comparison_type;
@@ -159,11 +157,8 @@ pub(super) static NULLIF: Definition = Definition {
         if common.is_null() {
             return Ok(Arc::clone(&args[0]));
         }
-        let side = |arg: &ArrayRef| Ok::<_, DataFusionError>(compared(&cast_array(arg, &common, OnFailure::Error)?));
-        let (left, right) = (side(&args[0])?, side(&args[1])?);
-        let equal =
-            if common.is_nested() { compare_op_for_nested(Operator::Eq, &left, &right)? } else { eq(&left, &right)? };
-        Ok(arrow::compute::nullif(&args[0], &equal)?)
+        let side = |arg: &ArrayRef| compared(&cast_array(arg, &common, OnFailure::Error)?);
+        Ok(arrow::compute::nullif(&args[0], &eq(&side(&args[0])?, &side(&args[1])?)?)?)
     },
 };
 
@@ -224,7 +219,7 @@ fn pick(
             continue;
         }
         // A NULL beside a value is not compared, and not the best.
-        let better = or_kleene(&is_null(&best)?, &is_better(&compared(next), &compared(&best))?)?;
+        let better = or_kleene(&is_null(&best)?, &is_better(&compared(next)?, &compared(&best)?)?)?;
         let better = if better.null_count() > 0 { prep_null_mask_filter(&better) } else { better };
         best = zip(&better, next, &best)?;
     }

@@ -1,5 +1,7 @@
 //! Comparisons for which -0.0 and 0.0 are one number, all NaNs are, and a month is 30 days; Arrow's tell them apart.
 //!
+//! Inside lists and structs NULL is a value, the greatest: these are compared by bytes that have their order.
+//!
 //! So `=` and the rest, IN, and CASE with an operand agree with grouping and joining on each other.
 
 use std::fmt;
@@ -12,7 +14,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
-use laminardb_dataflow::interval;
+use laminardb_dataflow::{interval, row_bytes};
 
 /// The comparison `binary`.
 pub(super) fn binary(binary: &BinaryExpr) -> BinaryExpr {
@@ -26,6 +28,8 @@ pub(super) fn binary(binary: &BinaryExpr) -> BinaryExpr {
 pub(super) fn in_list(list: &InListExpr) -> Result<Arc<dyn PhysicalExpr>> {
     let items: Vec<_> = list.list().iter().map(operand).collect();
     let values: Option<Vec<_>> = items.iter().map(|item| literal(item).cloned()).collect();
+    // Nested literals are no literals as they are compared.
+    let values = values.filter(|values| !values.iter().any(|value| value.data_type().is_nested()));
     let data_type = values.iter().flatten().map(ScalarValue::data_type).find(|data_type| *data_type != DataType::Null);
     // The types are checked already; a column of the list's type stands for the value that is looked up.
     let data_type = data_type.unwrap_or(DataType::Null);
@@ -47,8 +51,8 @@ pub(super) fn case(case: &CaseExpr) -> Option<Result<Arc<dyn PhysicalExpr>>> {
 /// `arg` as a comparison sees it; a literal stays one, because DataFusion treats these apart.
 fn operand(arg: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     match literal(arg) {
-        Some(value) => Arc::new(Literal::new(compared_scalar(value.clone()))),
-        None => Arc::new(Compared { arg: Arc::clone(arg) }),
+        Some(value) if !value.data_type().is_nested() => Arc::new(Literal::new(compared_scalar(value.clone()))),
+        _ => Arc::new(Compared { arg: Arc::clone(arg) }),
     }
 }
 
@@ -56,7 +60,8 @@ fn literal(arg: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
     arg.downcast_ref::<Literal>().map(Literal::value)
 }
 
-/// Its operand, with 0.0 in place of -0.0, one NaN in place of any, and one interval in place of all of its length.
+/// Its operand, with 0.0 in place of -0.0, one NaN in place of any, one interval in place of all of its length, and
+/// bytes in place of lists and structs.
 #[derive(Debug, Eq)]
 struct Compared {
     arg: Arc<dyn PhysicalExpr>,
@@ -84,21 +89,25 @@ fn one_f32(x: f32) -> f32 {
     if x.is_nan() { f32::NAN } else { x + 0.0 }
 }
 
-/// The values as comparisons and orders see them: 0.0 for -0.0, one NaN for all, one interval of each length.
-pub fn compared(values: &ArrayRef) -> ArrayRef {
-    match values.data_type() {
+/// The values as comparisons and orders see them: 0.0 for -0.0, one NaN for all, one interval of each length, bytes for
+/// lists and structs.
+pub fn compared(values: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match values.data_type() {
         DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_f64)),
         DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(one_f32)),
+        nested if nested.is_nested() => Arc::new(row_bytes::order_bytes(values)?),
         _ => interval::map(values, interval::ordered),
-    }
+    })
+}
+
+/// The type of values of a type as comparisons see them.
+pub fn compared_type(data_type: &DataType) -> DataType {
+    if data_type.is_nested() { DataType::Binary } else { data_type.clone() }
 }
 
 /// The values as keys of groups are shown: equal where those that are compared are.
 pub fn grouped(values: &ArrayRef) -> ArrayRef {
-    match values.data_type() {
-        DataType::Float64 | DataType::Float32 => compared(values),
-        _ => interval::map(values, interval::plain),
-    }
+    interval::map(&row_bytes::normalise(values), interval::plain)
 }
 
 fn compared_scalar(value: ScalarValue) -> ScalarValue {
@@ -120,7 +129,7 @@ impl fmt::Display for Compared {
 
 impl PhysicalExpr for Compared {
     fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.arg.data_type(schema)
+        Ok(compared_type(&self.arg.data_type(schema)?))
     }
 
     fn nullable(&self, schema: &Schema) -> Result<bool> {
@@ -129,7 +138,10 @@ impl PhysicalExpr for Compared {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         Ok(match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => ColumnarValue::Array(compared(&values)),
+            ColumnarValue::Array(values) => ColumnarValue::Array(compared(&values)?),
+            ColumnarValue::Scalar(value) if value.data_type().is_nested() => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&compared(&value.to_array()?)?, 0)?)
+            }
             ColumnarValue::Scalar(value) => ColumnarValue::Scalar(compared_scalar(value)),
         })
     }

@@ -38,7 +38,7 @@ use crate::panics;
 
 pub(crate) use arithmetic::without_zeros;
 pub use cast::{OnFailure, cast_array};
-pub use comparison::{compared, grouped};
+pub use comparison::{compared, compared_type, grouped};
 
 /// Compiles a bound expression over the columns of `schema`, by position. Refuses one that computes another type than it
 /// says.
