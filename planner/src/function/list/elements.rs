@@ -53,7 +53,7 @@ impl Elements {
 pub(super) fn rows_of(values: &ArrayRef) -> Result<Rows> {
     let options = SortOptions { descending: false, nulls_first: false };
     let converter = RowConverter::new(vec![SortField::new_with_options(values.data_type().clone(), options)])?;
-    Ok(converter.convert_columns(&[compared(values)])?)
+    Ok(converter.convert_columns(&[compared(values)?])?)
 }
 
 /// Lists of so many of `values`, one after the other; NULL where no length is.
