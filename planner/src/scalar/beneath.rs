@@ -58,10 +58,8 @@ pub(super) fn visible(values: &ArrayRef) -> Result<ArrayRef> {
                 let (field, offsets, elements, nulls) = list.clone().into_parts();
                 return Ok(Arc::new(ListArray::try_new(field, offsets, visible(&elements)?, nulls)?));
             }
-            let lengths = (0..list.len()).map(|row| match list.is_null(row) {
-                true => 0,
-                false => list.value_length(row).unsigned_abs() as usize,
-            });
+            let length = |row| if list.is_null(row) { 0 } else { list.value_length(row).unsigned_abs() as usize };
+            let lengths = (0..list.len()).map(length);
             let elements = visible(&take(list.values(), &kept, None)?)?;
             let offsets = OffsetBuffer::from_lengths(lengths);
             Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, elements, nulls.cloned())?))
