@@ -52,8 +52,9 @@ impl Elements {
 /// Values as rows: equal where the values are, and in their order, NULLs last.
 pub(super) fn rows_of(values: &ArrayRef) -> Result<Rows> {
     let options = SortOptions { descending: false, nulls_first: false };
+    let values = compared(values)?;
     let converter = RowConverter::new(vec![SortField::new_with_options(values.data_type().clone(), options)])?;
-    Ok(converter.convert_columns(&[compared(values)?])?)
+    Ok(converter.convert_columns(&[values])?)
 }
 
 /// Lists of so many of `values`, one after the other; NULL where no length is.
