@@ -218,7 +218,9 @@ def test_the_filter_of_a_relation_is_one_expression(sensors: laminardb.Connectio
 
 def test_a_view_is_read_in_its_order(conn: laminardb.Connection) -> None:
     conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, g VARCHAR, n BIGINT)")
-    conn.insert("t", {"id": list(range(40)), "g": [f"g{i * 7 % 8}" for i in range(40)], "n": [i * 37 % 41 for i in range(40)]})
+    conn.insert(
+        "t", {"id": list(range(40)), "g": [f"g{i * 7 % 8}" for i in range(40)], "n": [i * 37 % 41 for i in range(40)]}
+    )
     for name, kind, query in (
         ("kept", "MATERIALIZED VIEW", "SELECT g, sum(n) AS s FROM t GROUP BY g ORDER BY s DESC, g"),
         ("linear", "STREAM", "SELECT id, n FROM t ORDER BY n DESC"),
