@@ -267,6 +267,14 @@ def test_a_constant_that_fails_is_an_error_only_where_it_is_reached(conn: lamina
         conn.query("SELECT CAST('x' AS BIGINT) AS x FROM t")
 
 
+def test_no_column_is_called_as_what_expressions_share() -> None:
+    with laminardb.open(":memory:") as conn:
+        conn.execute("CREATE TABLE g (shared_1 BIGINT, k BIGINT)")
+        conn.execute("INSERT INTO g VALUES (5, -3)")
+        query = "SELECT abs(k + 1) * 2 AS a, abs(k + 1) * 3 AS b, shared_1 FROM g"
+        assert both(conn, query) == [(4, 6, 5)]
+
+
 def code(conn: laminardb.Connection, statement: str) -> int | None:
     """The code of the error of a statement, if it has one."""
     try:

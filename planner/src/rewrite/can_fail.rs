@@ -126,7 +126,8 @@ fn always_fits(from: &DataType, to: &DataType) -> bool {
         (DataType::Decimal128(p, s), DataType::Decimal128(wide_p, wide_s)) => {
             wide_s >= s && i16::from(*wide_p) - i16::from(*wide_s) >= i16::from(*p) - i16::from(*s)
         }
-        (Date32, Timestamp(unit, _)) => *unit != TimeUnit::Nanosecond,
+        // Microseconds end in the year 294247, dates do not.
+        (Date32, Timestamp(unit, _)) => matches!(unit, TimeUnit::Second | TimeUnit::Millisecond),
         _ => false,
     }
 }

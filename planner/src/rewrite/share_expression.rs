@@ -26,7 +26,8 @@ impl OptimizerRule for ShareExpression {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let fresh = || config.alias_generator().next("shared");
+        // No column of a relation is called so.
+        let fresh = || config.alias_generator().next("#shared");
         match plan {
             LogicalPlan::Projection(projection) => of_projection(projection, &fresh),
             LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate, &fresh),

@@ -73,13 +73,13 @@ def test_expressions_mean_the_same(seed: int, menu: Menu) -> None:
         world.close()
 
 
-@pytest.mark.skipif("LAMINARDB_TEST_SEED" in os.environ, reason="one batch tells nothing about shares")
 def test_hardly_any_expression_is_refused() -> None:
     """After the cases above; fewer than one in a hundred, and hardly any that DuckDB does not take."""
     assert TOTAL.compared > 0
     reasons = Counter(reason.splitlines()[0] for _, reason in TOTAL.refused)
     print(*(f"{count} refused: {reason}" for reason, count in reasons.most_common()), sep="\n")
-    drawn = TOTAL.compared + len(TOTAL.refused)
+    # One batch alone says little about shares: it may have what a whole run may.
+    drawn = max(TOTAL.compared + len(TOTAL.refused), 80 * BATCH)
     assert len(TOTAL.refused) < drawn / 100, TOTAL.refused
     assert len(TOTAL.invalid) < drawn / 20, TOTAL.invalid
 

@@ -292,8 +292,8 @@ fn common_parts_and_unread_columns() {
         ],
         expect![[r#"
             SELECT abs(k + g) * 2 AS a, abs(k + g) * 3 AS b FROM t
-            Projection: shared_1 * Int64(2) AS a, shared_1 * Int64(3) AS b
-              Projection: abs(t.k + t.g) AS shared_1
+            Projection: #shared_1 * Int64(2) AS a, #shared_1 * Int64(3) AS b
+              Projection: abs(t.k + t.g) AS #shared_1
                 TableScan: t projection=[k, g]
 
             SELECT abs(k + g) AS a, abs(k - g) AS b FROM t
@@ -387,9 +387,9 @@ fn what_a_filter_of_an_aggregate_guards_is_not_shared() {
 
             SELECT min(k + g) FILTER (WHERE s IS NOT NULL AND s <> 'a') AS a, max(abs(k + g)) AS b, sum(abs(k + g)) AS c FROM t
             Projection: min(t.k + t.g) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")) AS a, max(abs(t.k + t.g)) AS b, sum(abs(t.k + t.g)) AS c
-              Aggregate: groupBy=[[]], aggr=[[min(CASE WHEN t.s IS NOT NULL AND t.s != Utf8("a") THEN shared_1 END) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")) AS min(t.k + t.g) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")), max(shared_2) AS max(abs(t.k + t.g)), sum(shared_2) AS sum(abs(t.k + t.g))]]
-                Projection: t.s, shared_3 AS shared_1, abs(shared_3) AS shared_2
-                  Projection: t.s, t.k + t.g AS shared_3
+              Aggregate: groupBy=[[]], aggr=[[min(CASE WHEN t.s IS NOT NULL AND t.s != Utf8("a") THEN #shared_1 END) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")) AS min(t.k + t.g) FILTER (WHERE t.s IS NOT NULL AND t.s != Utf8("a")), max(#shared_2) AS max(abs(t.k + t.g)), sum(#shared_2) AS sum(abs(t.k + t.g))]]
+                Projection: t.s, #shared_3 AS #shared_1, abs(#shared_3) AS #shared_2
+                  Projection: t.s, t.k + t.g AS #shared_3
                     TableScan: t projection=[k, g, s]
 
             SELECT sum(v) FILTER (WHERE k > 0) AS a, max(s || 'x') FILTER (WHERE k > 0) AS b FROM t
