@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, internal_err};
@@ -19,7 +19,7 @@ pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
         let text = if let Some(column) = expr.downcast_ref::<Column>() {
             format!("#{}", column.index())
         } else if let Some(literal) = expr.downcast_ref::<Literal>() {
-            literal_text(literal.value())
+            literal_text(literal.value())?
         } else {
             return Ok(Transformed::no(expr));
         };
@@ -28,14 +28,36 @@ pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
     shown.map_or_else(|_| format!("{expr:?}"), |shown| shown.data.to_string())
 }
 
-fn literal_text(value: &ScalarValue) -> String {
-    match value {
+/// The value with its type, down to what lists and structs have inside.
+///
+/// DataFusion's own text does not tell the list of a NULL from the empty one, nor two fields from a text with a comma.
+fn literal_text(value: &ScalarValue) -> Result<String> {
+    Ok(match value {
         ScalarValue::Int64(Some(value)) => value.to_string(),
         ScalarValue::Boolean(Some(value)) => value.to_string(),
         ScalarValue::Float64(Some(value)) => format!("{value:?}"),
-        ScalarValue::Utf8(Some(value)) => format!("'{}'", value.replace('\'', "''")),
+        ScalarValue::Utf8(Some(value)) => quoted(value),
+        ScalarValue::List(list) => match list.is_valid(0).then(|| list.value(0)) {
+            None => format!("{} NULL", list.data_type()),
+            Some(items) if items.is_empty() => format!("{} []", list.data_type()),
+            Some(items) => {
+                let items = (0..items.len()).map(|item| literal_text(&ScalarValue::try_from_array(&items, item)?));
+                format!("[{}]", items.collect::<Result<Vec<_>>>()?.join(", "))
+            }
+        },
+        ScalarValue::Struct(record) if record.is_valid(0) => {
+            let fields = record.fields().iter().zip(record.columns()).map(|(field, column)| {
+                Ok(format!("{}: {}", quoted(field.name()), literal_text(&ScalarValue::try_from_array(column, 0)?)?))
+            });
+            format!("{{{}}}", fields.collect::<Result<Vec<_>>>()?.join(", "))
+        }
+        ScalarValue::Struct(record) => format!("{} NULL", record.data_type()),
         other => format!("{other:?}"),
-    }
+    })
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A leaf that is only its text.
