@@ -63,6 +63,7 @@ const OURS: &[&own::Definition] = &[
     &number::TRUNC,
     &number::XOR,
     &pattern::REGEXP_LIKE,
+    &pattern::REGEXP_REPLACE,
     &time::ADD_DAYS,
     &time::ADD_TIME,
     &time::DATE_BIN,

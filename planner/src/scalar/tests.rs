@@ -351,6 +351,12 @@ fn patterns() {
         ("'abc' !~ 'b'", "false"),
         ("regexp_like('abc', 'b+')", "true"),
         ("regexp_replace('aXbX', 'X', '-')", "a-bX"),
+        ("regexp_replace('aXbx', 'X', '-', 'gi')", "a-b-"),
+        (r"regexp_replace('ab', '(a)(b)', '\2\1\0')", "baab"),
+        (r"regexp_replace('ab', '(a)', '\10\\1')", r"a0\1b"),
+        (r"regexp_replace('a', 'a', '\%\1&\')", r"\%&\"),
+        ("regexp_replace('a', '(a)', '$1${1}$$')", "$1${1}$$"),
+        ("regexp_replace('a', 'a', NULL)", "NULL"),
     ]);
     // Patterns that are columns, and one that is no pattern on one row only.
     let relation = crate::lower::tests::context::relations().swap_remove(2);
