@@ -233,6 +233,41 @@ def test_values_of_double_keep_their_exponents_beside_decimals(conn: laminardb.C
     assert both(conn, "SELECT id FROM t WHERE d > ANY (SELECT f FROM t)") == [(1,), (3,)]
 
 
+def test_decimals_of_one_column_keep_the_digits_before_the_point(conn: laminardb.Connection) -> None:
+    small, large = "CAST('1.00000000001' AS DECIMAL(38, 11))", f"CAST('1{'0' * 28}' AS DECIMAL(38, 9))"
+    rows = [(decimal.Decimal(1),), (decimal.Decimal(10**28),)]
+    assert both(conn, f"SELECT {small} AS x UNION ALL SELECT {large}") == rows
+    assert both(conn, f"SELECT x FROM (VALUES ({small}), ({large})) q(x)") == rows
+    assert both(conn, f"SELECT {small} AS x INTERSECT SELECT CAST(1 AS DECIMAL(38, 9))") == rows[:1]
+    assert both(conn, f"SELECT coalesce({small}, {large}) AS x") == rows[:1]
+    assert both(conn, f"SELECT greatest({small}, {large}) AS x") == rows[1:]
+    assert both(conn, f"SELECT CASE WHEN b THEN {small} ELSE {large} END AS x FROM t WHERE id = 1") == rows[1:]
+    assert both(conn, f"SELECT [{small}, {large}] AS x") == [([row[0] for row in rows],)]
+    assert both(conn, f"SELECT {small} = CAST(1 AS DECIMAL(38, 9)) AS x") == [(False,)]
+
+
+def test_a_null_of_values_has_the_type_that_it_is_cast_to(conn: laminardb.Connection) -> None:
+    assert both(conn, "SELECT x + 1 AS n, s FROM (VALUES (CAST(NULL AS BIGINT), 'z')) q(x, s)") == [(None, "z")]
+    assert both(conn, "SELECT x, s FROM (VALUES (CAST(NULL AS DOUBLE), CAST(NULL AS VARCHAR))) q(x, s)") == [
+        (None, None)
+    ]
+    lists = "VALUES (CAST(NULL AS BIGINT[]), CAST(1 AS BIGINT))"
+    assert both(conn, f"SELECT list_contains(l, e) AS x FROM ({lists}) q(l, e)") == [(None,)]
+
+
+def test_views_of_lists_that_differ_in_a_null_do_not_share_their_rows() -> None:
+    lists = ["CAST([] AS BIGINT[])", "[CAST(NULL AS BIGINT)]", "[NULL, 1]", "[1]"]
+    groups = [f"SELECT {n} AS c, count(*) AS n FROM t GROUP BY list_contains({x}, i)" for n, x in enumerate(lists)]
+    with laminardb.open(":memory:") as conn:
+        conn.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, i BIGINT)")
+        conn.execute("INSERT INTO t VALUES (1, 1), (2, NULL), (3, 2)")
+        rows = [(0, 3), (1, 1), (1, 2), (2, 1), (2, 1), (2, 1), (3, 1), (3, 1), (3, 1)]
+        assert both(conn, " UNION ALL ".join(groups)) == rows
+        for n, x in enumerate(lists):
+            conn.execute(f"CREATE MATERIALIZED VIEW keys{n} AS SELECT DISTINCT list_contains({x}, i) AS e FROM t")
+        assert [conn.sql(f"SELECT count(*) FROM keys{n}").fetchall()[0][0] for n in range(4)] == [1, 2, 3, 3]
+
+
 def test_a_quotient_of_decimals_has_the_digits_of_a_double(conn: laminardb.Connection) -> None:
     assert both(conn, "SELECT CAST(1 AS DECIMAL(18, 2)) / CAST(3 AS DECIMAL(18, 2)) AS q") == [(1 / 3,)]
     assert both(conn, "SELECT id, 7 / d AS q FROM t") == [(1, 7 / 1.5), (2, None), (3, 7 / 2.25)]

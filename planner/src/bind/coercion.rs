@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, Values, cast,
 };
 
-use crate::common_type::{wider, widest};
+use crate::common_type::{Wider, wider, wider_column, widest};
 use crate::error::PlanError;
 use crate::function::in_cell;
 use crate::scope::scope_of;
@@ -69,11 +69,13 @@ fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
     for column in 0..schema.fields().len() {
         let mut cells: Vec<Expr> = rows.iter().map(|row| written(&row[column])).collect();
         let of_column = schema.field(column).data_type();
-        if unify(&mut cells, &DFSchema::empty()) {
+        if unify(&mut cells, wider_column, &DFSchema::empty()) {
             differs = true;
         } else {
             for cell in &mut cells {
-                cast_to(cell, of_column, &DFSchema::empty());
+                if cell.get_type(&DFSchema::empty())? != *of_column {
+                    *cell = cast(std::mem::take(cell), of_column.clone());
+                }
             }
         }
         rows.iter_mut().zip(cells).for_each(|(row, cell)| row[column] = cell);
@@ -94,7 +96,8 @@ fn of_union(mut union: Union) -> Result<Transformed<LogicalPlan>> {
     if !same_width {
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
-    let common: Vec<Option<DataType>> = (0..union.schema.fields().len()).map(|column| widest(&types(column))).collect();
+    let common: Vec<Option<DataType>> =
+        (0..union.schema.fields().len()).map(|column| widest(&types(column), wider_column)).collect();
     if common.iter().all(Option::is_none) {
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
@@ -117,18 +120,18 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(binary) => Ok(of_operator(binary, schema)),
         Expr::Between(mut between) => {
             let exprs = [between.expr.as_mut(), between.low.as_mut(), between.high.as_mut()];
-            let any = unify(exprs, schema);
+            let any = unify(exprs, wider, schema);
             Ok(changed(Expr::Between(between), any))
         }
         Expr::InList(mut list) => {
-            let any = unify(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema);
+            let any = unify(std::iter::once(list.expr.as_mut()).chain(&mut list.list), wider, schema);
             Ok(changed(Expr::InList(list), any))
         }
         Expr::Case(case) => Ok(of_case(case, schema)),
         Expr::ScalarFunction(mut call) => {
             refuse_text_of_nested(&call, schema)?;
             let first = UNIFORM.iter().find(|(name, _)| *name == call.func.name()).map(|(_, first)| *first);
-            let any = first.is_some_and(|first| unify(call.args.iter_mut().skip(first), schema));
+            let any = first.is_some_and(|first| unify(call.args.iter_mut().skip(first), wider_column, schema));
             Ok(changed(Expr::ScalarFunction(call), any))
         }
         Expr::InSubquery(InSubquery { mut expr, subquery, negated }) => {
@@ -154,10 +157,10 @@ fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
         any = true;
     } else if let Some(operand) = &mut case.expr {
         let whens = case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut());
-        any = unify(std::iter::once(operand.as_mut()).chain(whens), schema);
+        any = unify(std::iter::once(operand.as_mut()).chain(whens), wider, schema);
     }
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
-    any |= unify(thens.chain(case.else_expr.iter_mut().map(AsMut::as_mut)), schema);
+    any |= unify(thens.chain(case.else_expr.iter_mut().map(AsMut::as_mut)), wider_column, schema);
     changed(Expr::Case(case), any)
 }
 
@@ -195,7 +198,7 @@ fn of_operator(mut binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     };
     let any = match binary.op {
         Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom | Plus | Multiply | Modulo | Minus => {
-            unify([binary.left.as_mut(), binary.right.as_mut()], schema)
+            unify([binary.left.as_mut(), binary.right.as_mut()], wider, schema)
         }
         Divide => {
             divides_decimals(&binary, schema) && {
@@ -215,12 +218,12 @@ fn divides_decimals(binary: &BinaryExpr, schema: &DFSchema) -> bool {
 }
 
 /// Casts all to their common type, where DataFusion would choose another.
-fn unify<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
+fn unify<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, wider: Wider, schema: &DFSchema) -> bool {
     let exprs: Vec<&mut Expr> = exprs.into_iter().collect();
     // A type that is not known yet is left to DataFusion, which says what is wrong with it.
     let Ok(types) = exprs.iter().map(|expr| expr.get_type(schema)).collect::<Result<Vec<_>>>() else { return false };
     let typed: Vec<DataType> = types.into_iter().filter(|data_type| *data_type != DataType::Null).collect();
-    let Some(common) = widest(&typed) else { return false };
+    let Some(common) = widest(&typed, wider) else { return false };
     let mut any = false;
     for expr in exprs {
         any |= cast_to(expr, &common, schema);

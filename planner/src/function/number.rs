@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 
 use super::own::{Call, Definition};
-use crate::common_type::comparison_type;
+use crate::common_type::{comparison_type, wider_column};
 use crate::scalar::{OnFailure, cast_array, compared};
 
 /// Whole numbers of any width.
@@ -195,7 +195,9 @@ fn common_integer(left: &DataType, right: &DataType) -> Option<DataType> {
 /// One type for all arguments, if their values can be compared.
 fn common_type(types: &[DataType]) -> Option<Vec<DataType>> {
     let (first, rest) = types.split_first()?;
-    let common = rest.iter().try_fold(first.clone(), |common, next| common_of_two(&common, next))?;
+    let common = rest
+        .iter()
+        .try_fold(first.clone(), |common, next| wider_column(&common, next).or_else(|| common_of_two(&common, next)))?;
     Some(vec![common; types.len()])
 }
 
