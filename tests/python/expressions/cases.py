@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from compare import same
-from differences import Deliberate
+from differences import BESIDE_NULL, Deliberate
 from draw import Draw
 from engines import Duck, Failure, Ours, Refused, alone, refusal, some, values
-from grid import DEFINITION, draw_rows
+from grid import DEFINITION, KINDS, draw_rows
 from menu import Menu
 from places import guarded
 from tree import Node
 
+# Operations that do not compute every argument for each row; all compute the first.
+GUARDING = re.compile(r"^(CASE|coalesce|ifnull|nvl|if)\b| (AND|OR|IN) |\), ?\(|^\(\(", re.IGNORECASE)
 ROWS = 16
 IDS = list(range(ROWS))
 
@@ -88,16 +91,15 @@ class World:
         """Whether docs/sql.md says that DuckDB may fail where laminardb does not."""
         return any(entry.guards and entry.is_about(node) for node in expr.nodes() for entry in self.deliberate)
 
-    def fails_with_variables(self, expr: Node, row: int) -> bool:
-        """Whether DuckDB fails too when no NULL is a constant, where docs/sql.md says that it makes a difference."""
-        constant = [entry for entry in self.deliberate if entry.when == "constant"]
-
-        def variable(node: Node) -> Node:
-            if any(entry.is_about(node) for entry in constant):
-                return replace(node, template=node.template.replace("NULL", "CASE WHEN id < 0 THEN '' END"))
-            return replace(node, children=tuple(map(variable, node.children)))
-
-        return isinstance(values(self.duck, variable(expr), [row])[row], Failure)
+    def fails_beside_null(self, expr: Node, row: int) -> bool:
+        """Whether an argument that is always computed fails in DuckDB too, which may spare it beside a NULL."""
+        if all(entry.when != BESIDE_NULL for entry in self.deliberate):
+            return False
+        always = expr.children[:1] if GUARDING.search(expr.template) else expr.children
+        values_of = [child for child in always if child.kind in KINDS]
+        return isinstance(values(self.duck, expr, [row])[row], Failure) or any(
+            self.fails_beside_null(child, row) for child in values_of
+        )
 
     def row_that_differs(self, expr: Node, ids: list[int]) -> tuple[Difference | None, list[int]]:
         """A row with two answers, if there is one, and the rows that both have one value for."""
@@ -106,8 +108,8 @@ class World:
         good = [row for row in ids if row not in excused and not isinstance(theirs[row], Failure)]
         ours = alone(self.ours, expr, good)
         for row, value in ours.items():
-            if isinstance(value, Failure) and theirs[row] is None and self.fails_with_variables(expr, row):
-                return None, [row for row in good if row not in ours]
+            if isinstance(value, Failure) and theirs[row] is None and self.fails_beside_null(expr, row):
+                return self.row_that_differs(expr, [other for other in ids if other != row])
             if isinstance(value, Failure) or not same(value, theirs[row]):
                 return Difference("SELECT", expr, value, theirs[row], row), []
         failing = [row for row in ids if row not in excused and isinstance(theirs[row], Failure)]

@@ -11,6 +11,8 @@ from tree import Node
 PAGE = Path(__file__).parents[3] / "docs" / "sql.md"
 HEADING = "## Differences from DuckDB"
 HEADER = ["operation", "when", "example", "here", "DuckDB", "why"]
+# When DuckDB does not compute an argument because another one is NULL.
+BESIDE_NULL = "beside NULL"
 ESCAPED_BAR = re.compile(r"(?<!\\)\|")
 
 
@@ -44,9 +46,14 @@ class Deliberate:
 
     def condition(self, node: Node) -> str | None:
         """When a node has another value, as SQL; None if it never does."""
-        if self.guards or self.when == "constant" or not self.is_about(node):
+        if self.guards or self.when == BESIDE_NULL or not self.is_about(node):
             return None
-        return re.sub(r"\$(\d)", lambda found: f"({node.children[int(found[1]) - 1].text()})", self.when) or "true"
+
+        def argument(found: re.Match[str]) -> str:
+            number = int(found[1])
+            return f"({(node.children[number - 1] if number else node).text()})"
+
+        return re.sub(r"\$(\d)", argument, self.when) or "true"
 
 
 def cells(line: str) -> list[str]:
