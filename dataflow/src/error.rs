@@ -1,6 +1,7 @@
 //! What can go wrong between a caller and the engine; bad rows are data (see `scalar`), not errors.
 
 use crate::ViewId;
+use crate::cancel::Unready;
 
 /// Failure of a call to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,18 @@ pub enum DataflowError {
     /// A wait ran into its time limit.
     #[error("timed out")]
     TimedOut,
+    /// The caller of a wait cancelled it.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<Unready> for DataflowError {
+    fn from(why: Unready) -> Self {
+        match why {
+            Unready::Cancelled => DataflowError::Cancelled,
+            Unready::TimedOut => DataflowError::TimedOut,
+        }
+    }
 }
 
 /// What a caught panic says, in one line.

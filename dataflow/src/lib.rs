@@ -42,7 +42,7 @@
 //! engine.install(ViewId(7), Arc::new(plan), vec![])?;
 //! engine.watch(ViewId(7), true)?;
 //! engine.commit(vec![(RelationId(1), rows.clone(), PerRow::Same(1))])?;
-//! let snapshot = engine.snapshot(&[ViewId(7)])?.wait()?.remove(0);
+//! let snapshot = engine.snapshot(&[ViewId(7)])?.wait(&CancelToken::new(), None)?.remove(0);
 //! assert_eq!(snapshot.rows, vec![(rows, PerRow::Same(1))]);
 //! engine.shutdown();
 //! # Ok::<(), DataflowError>(())
@@ -50,6 +50,7 @@
 
 pub mod accumulator;
 pub mod arrangement;
+pub mod cancel;
 mod check;
 mod command;
 mod engine;
@@ -71,7 +72,8 @@ mod worker;
 #[cfg(test)]
 mod testing;
 
-pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, ViewSnapshot, Waited};
+pub use cancel::CancelToken;
+pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, ViewSnapshot};
 pub use error::{DataflowError, panic_text};
 pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport};
 pub use scalar::{Evaluated, RowError, Scalar};

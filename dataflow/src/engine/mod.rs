@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use timely::WorkerConfig;
 use timely::communication::{Allocator, WorkerGuards};
 
+use crate::cancel::CancelToken;
 use crate::check::check_plan;
 use crate::command::{Command, Install, Reading};
 use crate::plan::{DataflowPlan, OutputState};
@@ -66,15 +67,6 @@ pub trait ChangeSink: Send + Sync {
 
     /// The engine stopped on a broken invariant. Called once.
     fn stopped(&self, reason: &str);
-}
-
-/// How a wait ended, when it did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// What was waited for is there.
-    Done,
-    /// The caller gave up.
-    Cancelled,
 }
 
 /// Maintains views over relations whose contents the caller holds.
@@ -215,7 +207,7 @@ impl Engine {
 
     /// The live errors of a view, also of one that keeps no rows, as of exactly the commits before this call.
     pub fn errors(&self, view: ViewId) -> Result<Vec<LiveError>, DataflowError> {
-        let mut snapshots = self.read(&[view], Reading::Errors)?.wait()?;
+        let mut snapshots = self.read(&[view], Reading::Errors)?.wait(&CancelToken::new(), None)?;
         Ok(snapshots.pop().expect("one snapshot a view").errors)
     }
 
@@ -242,22 +234,17 @@ impl Engine {
         Ok(pending)
     }
 
-    /// Waits until all views are complete through `time`, or `timeout` is over; `cancelled` is asked now and then.
-    pub fn wait(
-        &self,
-        time: Time,
-        timeout: Option<Duration>,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<Waited, DataflowError> {
+    /// Waits until all views are complete through `time`, or `timeout` is over or the wait is cancelled, which are errors.
+    pub fn wait(&self, time: Time, timeout: Option<Duration>, cancel: &CancelToken) -> Result<(), DataflowError> {
         self.send_through(time)?;
-        self.shared.wait_until(timeout, cancelled, |state| state.is_complete(time))
+        self.shared.wait_until(timeout, cancel, |state| state.is_complete(time))
     }
 
     /// Waits until what was committed through `time` is through all views but those that are still taking in their first
     /// contents.
-    pub fn wait_for_commits(&self, time: Time, cancelled: &dyn Fn() -> bool) -> Result<Waited, DataflowError> {
+    pub fn wait_for_commits(&self, time: Time, cancel: &CancelToken) -> Result<(), DataflowError> {
         self.send_through(time)?;
-        self.shared.wait_until(None, cancelled, |state| state.is_through(time))
+        self.shared.wait_until(None, cancel, |state| state.is_through(time))
     }
 
     /// Lets the workers have the commits through `time`.
@@ -283,9 +270,9 @@ impl Engine {
         relation: RelationId,
         rows: u64,
         timeout: Option<Duration>,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<Waited, DataflowError> {
-        self.shared.wait_until(timeout, cancelled, |state| state.rows_pending(relation) <= rows)
+        cancel: &CancelToken,
+    ) -> Result<(), DataflowError> {
+        self.shared.wait_until(timeout, cancel, |state| state.rows_pending(relation) <= rows)
     }
 
     /// What is held and what has been done, by all commands before this one.
@@ -301,9 +288,7 @@ impl Engine {
         self.shared.unpark();
         let mut report = EngineReport::default();
         for _ in 0..workers {
-            if let Some(part) = self.shared.answer_of(&receiver, None)? {
-                report.add(part);
-            }
+            report.add(self.shared.answer_of(&receiver, &CancelToken::new(), None)?);
         }
         Ok(report)
     }

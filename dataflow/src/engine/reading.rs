@@ -8,7 +8,8 @@ use arrow::array::RecordBatch;
 use crossbeam_channel::Receiver;
 
 use super::shared::{Shared, State};
-use super::{LiveError, Waited, deadline};
+use super::{LiveError, deadline};
+use crate::cancel::CancelToken;
 use crate::command::{Command, Read, Reading, Reply, Shard};
 use crate::render::errors::RowFailure;
 use crate::{DataflowError, Diff, Diffs, Time, ViewId};
@@ -54,46 +55,22 @@ impl PendingSnapshot {
         self.time
     }
 
-    /// Waits for the workers; gives one snapshot a view, in the order asked for.
-    pub fn wait(mut self) -> Result<Vec<ViewSnapshot>, DataflowError> {
+    /// Waits for the workers; gives one snapshot a view, in the order asked for. A wait that was cancelled, or that was
+    /// over before, can be taken up again.
+    pub fn wait(&mut self, cancel: &CancelToken, timeout: Option<Duration>) -> Result<Vec<ViewSnapshot>, DataflowError> {
+        let deadline = deadline(timeout);
         while self.missing > 0 {
-            if let Some(reply) = self.shared.answer_of(&self.replies, None)? {
-                self.take(reply)?;
-            }
+            let reply = self.shared.answer_of(&self.replies, cancel, deadline)?;
+            self.shards.push(reply?);
+            self.missing -= 1;
         }
         Ok(self.finish())
     }
 
-    /// Waits no longer than `timeout`, and as long as `cancelled` does not say so; then [`PendingSnapshot::wait`]
-    /// returns at once if the result is [`Waited::Done`].
-    pub fn wait_for(
-        &mut self,
-        timeout: Option<Duration>,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<Waited, DataflowError> {
-        let deadline = deadline(timeout);
-        while self.missing > 0 {
-            let (until, last) = Shared::next_look(deadline);
-            match self.shared.answer_of(&self.replies, Some(until))? {
-                Some(reply) => self.take(reply)?,
-                None if cancelled() => return Ok(Waited::Cancelled),
-                None if last => return Err(DataflowError::TimedOut),
-                None => {}
-            }
-        }
-        Ok(Waited::Done)
-    }
-
-    fn take(&mut self, reply: Reply) -> Result<(), DataflowError> {
-        self.shards.push(reply?);
-        self.missing -= 1;
-        Ok(())
-    }
-
-    fn finish(self) -> Vec<ViewSnapshot> {
+    fn finish(&mut self) -> Vec<ViewSnapshot> {
         let mut rows: Vec<Vec<(RecordBatch, Diffs)>> = vec![Vec::new(); self.views];
         let mut failures: Vec<BTreeMap<RowFailure, Diff>> = vec![BTreeMap::new(); self.views];
-        for shard in self.shards {
+        for shard in std::mem::take(&mut self.shards) {
             for (position, shard) in shard.into_iter().enumerate() {
                 rows[position].extend(shard.rows);
                 for (failure, count) in shard.failures {

@@ -1,7 +1,6 @@
 //! What the handle and the workers share: the open time, the command channels, progress, and how it all ends.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -9,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use crossbeam_channel::{Receiver, Sender, at, never, select};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{ChangeSink, Waited, deadline};
+use super::{ChangeSink, deadline};
+use crate::cancel::{CancelToken, Monitor, Received};
 use crate::command::Command;
 use crate::input::PIECE_ROWS;
 use crate::plan::DataflowPlan;
@@ -21,8 +21,6 @@ use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 
 /// Batches up to this many rows are joined into one, and go to one worker.
 const SMALL_ROWS: usize = 1 << 12;
-/// How long a wait goes on before it asks whether its caller is still interested: a signal cannot wake it.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether calls are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +32,11 @@ pub(crate) enum Status {
 
 /// See the module.
 pub(crate) struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Arc<Monitor<State>>,
     sink: Arc<dyn ChangeSink>,
     abandoned: AtomicBool,
-    /// Dropped when the engine is abandoned, to wake those who wait for an answer.
-    over: Mutex<Option<Sender<Infallible>>>,
-    when_over: Receiver<Infallible>,
+    /// Cancelled when the engine is abandoned, to wake those who wait for an answer.
+    over: CancelToken,
     /// Reads that hold back dataflows: how many workers have answered each.
     answered: Mutex<BTreeMap<u64, Arc<AtomicUsize>>>,
     threads: OnceLock<Vec<Thread>>,
@@ -61,14 +57,11 @@ impl Shared {
             pending: BTreeMap::new(),
             working: workers,
         };
-        let (over, when_over) = crossbeam_channel::bounded(0);
         let shared = Shared {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
+            state: Monitor::new(state),
             sink,
             abandoned: AtomicBool::new(false),
-            over: Mutex::new(Some(over)),
-            when_over,
+            over: CancelToken::new(),
             answered: Mutex::new(BTreeMap::new()),
             threads: OnceLock::new(),
         };
@@ -101,17 +94,18 @@ impl Shared {
         self.state.lock().failure().unwrap_or(DataflowError::ShutDown)
     }
 
-    /// What a worker answers, or nothing if none has by `until`. Fails when the engine ends, or is abandoned, first.
+    /// What a worker answers. Fails when the engine ends, or is abandoned, first; or the wait is cancelled or too long.
     pub(crate) fn answer_of<T>(
         &self,
         replies: &Receiver<T>,
-        until: Option<Instant>,
-    ) -> Result<Option<T>, DataflowError> {
-        let late = until.map_or_else(never, at);
-        select! {
-            recv(replies) -> reply => reply.map(Some).map_err(|_| self.ended()),
-            recv(self.when_over) -> _ => Err(self.ended()),
-            recv(late) -> _ => Ok(None),
+        cancel: &CancelToken,
+        deadline: Option<Instant>,
+    ) -> Result<T, DataflowError> {
+        match CancelToken::child_of([cancel, &self.over]).receive(replies, deadline) {
+            Received::Message(reply) => Ok(reply),
+            Received::Cancelled if !self.is_abandoned() => Err(DataflowError::Cancelled),
+            Received::Disconnected | Received::Cancelled => Err(self.ended()),
+            Received::TimedOut => Err(DataflowError::TimedOut),
         }
     }
 
@@ -146,49 +140,27 @@ impl Shared {
         if seals {
             self.unpark();
         }
-        self.changed.notify_all();
+        self.state.notify_all();
         seals
     }
 
-    /// When a wait should look around next, and whether its time is over then.
-    pub(crate) fn next_look(deadline: Option<Instant>) -> (Instant, bool) {
-        let look = Instant::now() + LOOK;
-        match deadline {
-            Some(deadline) if deadline <= look => (deadline, true),
-            _ => (look, false),
-        }
-    }
-
-    /// Waits for `done`. Fails when the engine ends first.
+    /// Waits for `done`. Fails when the engine ends first; or the wait is cancelled or too long.
     pub(crate) fn wait_until(
         &self,
         timeout: Option<Duration>,
-        cancelled: &dyn Fn() -> bool,
+        cancel: &CancelToken,
         done: impl Fn(&State) -> bool,
-    ) -> Result<Waited, DataflowError> {
-        let deadline = deadline(timeout);
-        let mut state = self.state.lock();
-        loop {
+    ) -> Result<(), DataflowError> {
+        let ended = |state: &mut State| {
             if let Status::Stopped(reason) = &state.status {
-                return Err(DataflowError::Stopped { reason: reason.clone() });
+                return Some(Err(DataflowError::Stopped { reason: reason.clone() }));
             }
-            if done(&state) {
-                return Ok(Waited::Done);
+            if done(state) {
+                return Some(Ok(()));
             }
-            if state.working == 0 || self.is_abandoned() {
-                return Err(DataflowError::ShutDown);
-            }
-            let (until, last) = Self::next_look(deadline);
-            if self.changed.wait_until(&mut state, until).timed_out() {
-                // Foreign code must not run under the lock.
-                if MutexGuard::unlocked(&mut state, cancelled) {
-                    return Ok(Waited::Cancelled);
-                }
-                if last && !done(&state) {
-                    return Err(DataflowError::TimedOut);
-                }
-            }
-        }
+            (state.working == 0 || self.is_abandoned()).then_some(Err(DataflowError::ShutDown))
+        };
+        self.state.wait_for(cancel, deadline(timeout), ended)?.1
     }
 
     /// Whether workers should leave without finishing.
@@ -222,9 +194,9 @@ impl Shared {
 
     /// Wakes the workers, which are to leave, and all who wait for them.
     fn dismiss(&self) {
-        drop(self.over.lock().take());
+        self.over.cancel();
         self.unpark();
-        self.changed.notify_all();
+        self.state.notify_all();
     }
 
     /// Ends the engine on a broken invariant.
@@ -247,7 +219,7 @@ impl Shared {
         let mut state = self.state.lock();
         state.working -= 1;
         drop(state);
-        self.changed.notify_all();
+        self.state.notify_all();
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
 use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState};
-use laminardb_dataflow::{DataflowError, RelationId, ViewId, Waited};
+use laminardb_dataflow::{CancelToken, DataflowError, RelationId, ViewId};
 
 /// SELECT a, a + b FROM relation 1 WHERE a > 10.
 fn sums_over_ten() -> Arc<DataflowPlan> {
@@ -294,13 +294,13 @@ fn a_panic_stops_the_engine_for_all_callers() {
         std::thread::scope(|scope| {
             engine.commit(change(1, insert(&[&[1]]))).expect("runs");
             settle(&engine);
-            let waiter = scope.spawn(|| engine.wait(2, None, &|| false));
+            let waiter = scope.spawn(|| engine.wait(2, None, &CancelToken::new()));
             engine.commit(change(1, insert(&[&[13]]))).expect("accepted");
             let waited = waiter.join().expect("no panic reaches callers");
             // The waiter may have come before time 2 was given out, and found time 1 complete.
-            assert!(waited == stopped || waited == Ok(Waited::Done));
+            assert!(waited == stopped || waited == Ok(()));
         });
-        assert_eq!(engine.wait(2, None, &|| false), stopped);
+        assert_eq!(engine.wait(2, None, &CancelToken::new()), stopped);
         assert_eq!(engine.commit(vec![]), Err(DataflowError::Stopped { reason: "an invariant broke".to_owned() }));
         assert_eq!(recorder.stopped(), vec!["an invariant broke".to_owned()]);
         engine.shutdown();
@@ -324,13 +324,13 @@ fn a_panic_ends_reads_that_wait() {
         let plan = plan.finish(output, OutputState::Arrangement { key: vec![0] });
         engine.install(ViewId(1), plan, vec![]).expect("a good plan");
         engine.commit(change(1, insert(&[&[1]]))).expect("runs");
-        let read = engine.snapshot(&[ViewId(1)]).expect("installed");
+        let mut read = engine.snapshot(&[ViewId(1)]).expect("installed");
         let stopped = DataflowError::Stopped { reason: "an invariant broke".to_owned() };
         std::thread::scope(|scope| {
             let report = scope.spawn(|| engine.report());
-            let wait = scope.spawn(|| engine.wait(1, None, &|| false));
+            let wait = scope.spawn(|| engine.wait(1, None, &CancelToken::new()));
             drop(held);
-            assert_eq!(read.wait().err(), Some(stopped.clone()));
+            assert_eq!(read.wait(&CancelToken::new(), None).err(), Some(stopped.clone()));
             // They may have come after the end, and know its reason then.
             assert_eq!(wait.join().expect("no panic reaches callers").err(), Some(stopped.clone()));
             let report = report.join().expect("no panic reaches callers");
@@ -391,15 +391,15 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
             };
             let asking = || {
                 let asks = asks.clone();
-                move || asks.send(()).is_err()
+                CancelToken::polled(Duration::from_millis(10), move || asks.send(()).is_err())
             };
             let (of_time, of_room, of_read) = (asking(), asking(), asking());
             let mut read = engine.snapshot(&[ViewId(1)]).expect("installed");
-            let other = engine.snapshot(&[ViewId(1)]).expect("installed");
+            let mut other = engine.snapshot(&[ViewId(1)]).expect("installed");
             spawn(Box::new(move || engine.wait(9, limit, &of_time).err()));
             spawn(Box::new(move || engine.wait_for_room(RelationId(1), 0, limit, &of_room).err()));
-            spawn(Box::new(move || read.wait_for(limit, &of_read).err()));
-            spawn(Box::new(move || other.wait().err()));
+            spawn(Box::new(move || read.wait(&of_read, limit).err()));
+            spawn(Box::new(move || other.wait(&CancelToken::new(), None).err()));
             spawn(Box::new(move || engine.report().err()));
             for _ in 0..3 {
                 asked.recv().expect("they wait");
@@ -419,8 +419,8 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
 #[test]
 fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let (engine, _recorder) = start(1);
-    assert_eq!(engine.wait(0, None, &|| false), Ok(Waited::Done));
-    assert_eq!(engine.wait(99, None, &|| false), Ok(Waited::Done), "nothing is missing of what was committed");
+    assert_eq!(engine.wait(0, None, &CancelToken::new()), Ok(()));
+    assert_eq!(engine.wait(99, None, &CancelToken::new()), Ok(()), "nothing is missing of what was committed");
     let gate = Arc::new(std::sync::Mutex::new(()));
     let held = gate.lock().expect("nobody panics");
     let mut plan = PlanBuilder::default();
@@ -434,11 +434,14 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
     engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
     assert_eq!(engine.rows_pending(RelationId(1)), 2);
-    assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &|| false), Err(DataflowError::TimedOut));
-    assert_eq!(engine.wait(1, None, &|| true), Ok(Waited::Cancelled));
+    assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &CancelToken::new()), Err(DataflowError::TimedOut));
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    assert_eq!(engine.wait(1, None, &cancelled), Err(DataflowError::Cancelled));
+    assert_eq!(engine.wait(0, None, &cancelled), Ok(()), "what is there is not waited for");
     drop(held);
-    assert_eq!(engine.wait_for_room(RelationId(1), 0, None, &|| false), Ok(Waited::Done));
-    assert_eq!(engine.wait(1, None, &|| false), Ok(Waited::Done));
+    assert_eq!(engine.wait_for_room(RelationId(1), 0, None, &CancelToken::new()), Ok(()));
+    assert_eq!(engine.wait(1, None, &CancelToken::new()), Ok(()));
 }
 
 #[test]
@@ -452,6 +455,6 @@ fn shutdown_finishes_what_was_accepted() {
         }
         engine.shutdown();
         assert_eq!(recorder.sum(1).len(), 100);
-        assert_eq!(engine.wait(100, None, &|| false).err(), Some(DataflowError::ShutDown));
+        assert_eq!(engine.wait(100, None, &CancelToken::new()).err(), Some(DataflowError::ShutDown));
     }
 }

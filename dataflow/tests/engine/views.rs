@@ -222,7 +222,7 @@ impl Bench {
     fn check(&mut self) {
         self.refresh();
         let ids: Vec<ViewId> = self.views.keys().map(|view| ViewId(*view)).collect();
-        let snapshots = self.engine.snapshot(&ids).expect("views with state").wait().expect("runs");
+        let snapshots = self.engine.snapshot(&ids).expect("views with state").wait(&CancelToken::new(), None).expect("runs");
         settle(&self.engine);
         for (snapshot, (view, (_, first))) in snapshots.iter().zip(&self.views) {
             let wanted = &self.contents[&CollectionId::View(ViewId(*view))];
@@ -344,7 +344,7 @@ fn snapshots_of_several_views_agree_while_many_commit() {
             }
             for _ in 0..50 {
                 let read = engine.snapshot(&[ViewId(1), ViewId(2), ViewId(3)]).expect("installed");
-                let snapshots = read.wait().expect("runs");
+                let snapshots = read.wait(&CancelToken::new(), None).expect("runs");
                 let groups = bag_of(&snapshots[0]);
                 let rows: i64 = groups.keys().filter_map(|group| group[1]).sum();
                 assert_eq!(rows % 2, 0, "a commit is there whole or not at all");
@@ -368,7 +368,7 @@ fn keys_are_looked_up() {
         bench.install(2, joined());
         let find = |view: u64, key: i64| {
             let read = bench.engine.lookup(ViewId(view), insert(&[&[key]]).0).expect("a good key");
-            bag_of(&read.wait().expect("runs")[0])
+            bag_of(&read.wait(&CancelToken::new(), None).expect("runs")[0])
         };
         assert_eq!(find(1, 1), bag(&[&[1, 1, 10, 10, 10]]));
         assert_eq!(find(2, 1), bag(&[&[1, 10, 20], &[1, 10, 20]]));
@@ -443,7 +443,7 @@ fn reading_a_view_that_takes_in_its_contents_holds_up_nobody_else() {
     for i in 0..50 {
         bench.commit(&[(1, vec![Some(i), Some(-1)], 1)]);
     }
-    let snapshot = read.wait().expect("runs").pop().expect("one view");
+    let snapshot = read.wait(&CancelToken::new(), None).expect("runs").pop().expect("one view");
     assert_eq!(bag_of(&snapshot).len(), 20_000);
     assert!(bag_of(&snapshot).keys().all(|group| group[1] == Some(1)), "later commits are not seen");
     bench.check();

@@ -317,5 +317,5 @@ pub(crate) fn start(workers: usize) -> (Engine, Arc<Recorder>) {
 
 /// Waits until all views are complete.
 pub(crate) fn settle(engine: &Engine) {
-    engine.wait(engine.last_time(), None, &|| false).expect("the engine runs");
+    engine.wait(engine.last_time(), None, &CancelToken::new()).expect("the engine runs");
 }

@@ -1,0 +1,357 @@
+//! `CancelToken`: tells calls that work for long or wait to stop, and wakes those that wait.
+//!
+//! A call that works looks at its token now and then. A call that waits does so through [`Monitor::wait_for`] or
+//! [`CancelToken::receive`], which return as soon as the token is cancelled; nothing polls.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, at, never, select};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+/// Ends the calls that it was given to. Clones are the same token; it may be used from any thread.
+#[derive(Clone, Default)]
+pub struct CancelToken(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    is_cancelled: AtomicBool,
+    /// Cancelling one of them cancels this token too.
+    parents: Vec<CancelToken>,
+    /// Waits that are to be woken; each takes itself off when it ends.
+    waits: Mutex<Vec<Weak<dyn Wake>>>,
+    poll: Option<Poll>,
+}
+
+/// A reason to cancel that wakes nobody, so that waits have to look for it.
+struct Poll {
+    every: Duration,
+    look: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// A token was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+/// Why a wait ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// The token was cancelled.
+    Cancelled,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// What [`CancelToken::receive`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received<T> {
+    /// A message.
+    Message(T),
+    /// All senders are gone, and no message is left.
+    Disconnected,
+    /// The token was cancelled.
+    Cancelled,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// Wakes a thread that may be waiting, so that it looks at its token again.
+trait Wake: Send + Sync {
+    fn wake(&self);
+}
+
+impl CancelToken {
+    /// A token that nobody has cancelled.
+    pub fn new() -> Self {
+        CancelToken::default()
+    }
+
+    /// A token that is also cancelled when `look` returns true. While a call waits, its thread calls `look` once in
+    /// `every`, holding no lock: for signals of an interpreter, which wake nobody.
+    pub fn polled(every: Duration, look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let poll = Some(Poll { every, look: Box::new(look) });
+        CancelToken(Arc::new(Inner { poll, ..Inner::default() }))
+    }
+
+    /// A token that is cancelled with this one, or alone.
+    pub fn child(&self) -> Self {
+        CancelToken::child_of([self])
+    }
+
+    /// A token that is cancelled with any of `parents`, or alone.
+    pub fn child_of<'a>(parents: impl IntoIterator<Item = &'a CancelToken>) -> Self {
+        let parents = parents.into_iter().cloned().collect();
+        CancelToken(Arc::new(Inner { parents, ..Inner::default() }))
+    }
+
+    /// Cancels the calls under way, and those to come until [`CancelToken::reset`]. Never waits for them.
+    pub fn cancel(&self) {
+        self.0.is_cancelled.store(true, Ordering::SeqCst);
+        // Woken without the lock of the list: waking takes the lock of what is waited on, whose holder may be adding
+        // itself to the list.
+        let waits: Vec<_> = self.0.waits.lock().iter().filter_map(Weak::upgrade).collect();
+        waits.iter().for_each(|wait| wait.wake());
+    }
+
+    /// Makes the token usable again; its parents stay as they are.
+    pub fn reset(&self) {
+        self.0.is_cancelled.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it, or a token that it is a child of, was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        let own = self.0.is_cancelled.load(Ordering::SeqCst);
+        own || self.0.parents.iter().any(CancelToken::is_cancelled)
+    }
+
+    /// Fails if the token was cancelled: for loops that work for long.
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// Waits for a message, until the token is cancelled or the deadline has passed. A message that is there is received
+    /// in any case.
+    pub fn receive<T>(&self, messages: &Receiver<T>, deadline: Option<Instant>) -> Received<T> {
+        let (ping, pinged) = crossbeam_channel::bounded(1);
+        let _listed = self.list(&(Arc::new(Ping(ping)) as Arc<dyn Wake>));
+        loop {
+            if let Ok(message) = messages.try_recv() {
+                return Received::Message(message);
+            }
+            if self.is_cancelled() {
+                return Received::Cancelled;
+            }
+            let until = self.next_look(deadline);
+            let late = until.map_or_else(never, at);
+            select! {
+                recv(messages) -> message => return message.map_or(Received::Disconnected, Received::Message),
+                recv(pinged) -> _ => {}
+                recv(late) -> _ => {
+                    if has_passed(deadline) {
+                        return Received::TimedOut;
+                    }
+                    self.poll();
+                }
+            }
+        }
+    }
+
+    /// Has `wait` woken when the token is cancelled, until the result is dropped.
+    fn list<'a>(&'a self, wait: &Arc<dyn Wake>) -> Listed<'a> {
+        let wait = Arc::downgrade(wait);
+        self.for_lineage(&mut |token| token.0.waits.lock().push(Weak::clone(&wait)));
+        Listed { token: self, wait }
+    }
+
+    /// Visits this token and those that it is a child of.
+    fn for_lineage(&self, visit: &mut dyn FnMut(&CancelToken)) {
+        visit(self);
+        self.0.parents.iter().for_each(|parent| parent.for_lineage(visit));
+    }
+
+    /// When a wait has to come back: for its deadline or for the next poll.
+    fn next_look(&self, deadline: Option<Instant>) -> Option<Instant> {
+        let mut next = deadline;
+        self.for_lineage(&mut |token| {
+            if let Some(poll) = &token.0.poll {
+                let look = Instant::now() + poll.every;
+                next = Some(next.map_or(look, |next| next.min(look)));
+            }
+        });
+        next
+    }
+
+    /// Runs what has to be polled, and cancels the token that it belongs to if that is true. The caller holds no lock.
+    fn poll(&self) {
+        self.for_lineage(&mut |token| {
+            if token.0.poll.as_ref().is_some_and(|poll| (poll.look)()) {
+                token.cancel();
+            }
+        });
+    }
+}
+
+impl std::fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CancelToken").field("is_cancelled", &self.is_cancelled()).finish_non_exhaustive()
+    }
+}
+
+/// A wait in the lists of a token and its ancestors.
+struct Listed<'a> {
+    token: &'a CancelToken,
+    wait: Weak<dyn Wake>,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.token.for_lineage(&mut |token| {
+            let mut waits = token.0.waits.lock();
+            if let Some(position) = waits.iter().position(|wait| wait.ptr_eq(&self.wait)) {
+                waits.swap_remove(position);
+            }
+        });
+    }
+}
+
+/// Wakes who receives from the other end.
+struct Ping(Sender<()>);
+
+impl Wake for Ping {
+    fn wake(&self) {
+        // A full channel holds a ping that was not taken yet.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// State behind a lock, and the condition on which threads wait for it to change.
+#[derive(Debug, Default)]
+pub struct Monitor<T> {
+    state: Mutex<T>,
+    changed: Condvar,
+}
+
+impl<T: Send + 'static> Monitor<T> {
+    /// A monitor of `state`, shared because a token that wakes its waits has to outlive none of them.
+    pub fn new(state: T) -> Arc<Self> {
+        Arc::new(Monitor { state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// The state. Short waits for the lock cannot be cancelled: nobody may wait for anything while holding it.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.state.lock()
+    }
+
+    /// Has every wait look at the state again.
+    pub fn notify_all(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until `ready` gives a value, until the token is cancelled or the deadline has passed; `None` is no deadline.
+    /// Gives the lock that `ready` saw the state under. A state that is ready counts in any case.
+    pub fn wait_for<R>(
+        self: &Arc<Self>,
+        cancel: &CancelToken,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut(&mut T) -> Option<R>,
+    ) -> Result<(MutexGuard<'_, T>, R), Unready> {
+        let mut state = self.state.lock();
+        if let Some(found) = ready(&mut state) {
+            return Ok((state, found));
+        }
+        let wait: Arc<dyn Wake> = Arc::clone(self) as _;
+        let _listed = cancel.list(&wait);
+        loop {
+            if let Some(found) = ready(&mut state) {
+                return Ok((state, found));
+            }
+            // Looked at under the lock, which whoever cancels takes before waking: no wake is lost in between.
+            if cancel.is_cancelled() {
+                return Err(Unready::Cancelled);
+            }
+            let Some(until) = cancel.next_look(deadline) else {
+                self.changed.wait(&mut state);
+                continue;
+            };
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                if has_passed(deadline) {
+                    return ready(&mut state).map(|found| (state, found)).ok_or(Unready::TimedOut);
+                }
+                MutexGuard::unlocked(&mut state, || cancel.poll());
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> Wake for Monitor<T> {
+    fn wake(&self) {
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+}
+
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+
+    /// A wait that only the token can end; gives how it ended.
+    fn waits_on(cancel: &CancelToken) -> thread::JoinHandle<Unready> {
+        let cancel = cancel.clone();
+        let monitor = Monitor::new(());
+        let listed = Arc::clone(&cancel.0);
+        let before = listed.waits.lock().len();
+        let waiting = thread::spawn(move || {
+            monitor.wait_for(&cancel, None, |()| None::<()>).map(|_| ()).expect_err("it is never ready")
+        });
+        while listed.waits.lock().len() == before {
+            thread::yield_now();
+        }
+        waiting
+    }
+
+    #[test]
+    fn cancelling_wakes_every_wait_of_a_token_and_of_its_children() {
+        let token = CancelToken::new();
+        let (child, sibling) = (token.child(), token.child());
+        let waiting = [waits_on(&token), waits_on(&child), waits_on(&child.child())];
+        sibling.cancel();
+        assert!(!token.is_cancelled() && !child.is_cancelled());
+        token.cancel();
+        assert!(waiting.into_iter().all(|wait| wait.join().expect("no panic") == Unready::Cancelled));
+        assert!(token.0.waits.lock().is_empty() && child.0.waits.lock().is_empty());
+        token.reset();
+        assert!(!child.is_cancelled() && sibling.is_cancelled());
+    }
+
+    #[test]
+    fn a_message_and_a_ready_state_count_though_the_token_is_cancelled() {
+        let token = CancelToken::new();
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        sender.send(7).expect("the receiver is there");
+        token.cancel();
+        assert_eq!(token.receive(&receiver, None), Received::Message(7));
+        assert_eq!(token.receive(&receiver, None), Received::Cancelled);
+        drop(sender);
+        token.reset();
+        assert_eq!(token.receive(&receiver, None), Received::Disconnected);
+        token.cancel();
+        let monitor = Monitor::new(3);
+        assert_eq!(monitor.wait_for(&token, None, |state| Some(*state)).map(|(_, found)| found), Ok(3));
+    }
+
+    #[test]
+    fn a_receive_is_woken_by_its_token() {
+        let token = CancelToken::new();
+        let (_sender, receiver) = crossbeam_channel::bounded::<()>(0);
+        let waiting = token.child();
+        let thread = thread::spawn(move || waiting.receive(&receiver, None));
+        while token.0.waits.lock().is_empty() {
+            thread::yield_now();
+        }
+        token.cancel();
+        assert_eq!(thread.join().expect("no panic"), Received::Cancelled);
+    }
+
+    #[test]
+    fn a_deadline_ends_a_wait_and_a_poll_cancels_its_token() {
+        let now = Some(Instant::now());
+        let monitor = Monitor::new(());
+        let never = |()| None::<()>;
+        assert_eq!(monitor.wait_for(&CancelToken::new(), now, |s| never(*s)).err(), Some(Unready::TimedOut));
+        let looks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looks);
+        let look = move || counted.fetch_add(1, Ordering::Relaxed) == 2;
+        let polled = CancelToken::polled(Duration::from_millis(1), look);
+        assert_eq!(monitor.wait_for(&polled.child(), None, |s| never(*s)).err(), Some(Unready::Cancelled));
+        assert_eq!(looks.load(Ordering::Relaxed), 3);
+        assert!(polled.is_cancelled());
+    }
+}
