@@ -3,6 +3,7 @@
 //! `Display` prints the detail alone, with long values and names cut; [`Error::message`] adds the name and the code in the
 //! shape users see.
 
+use laminardb_dataflow::cancel::Cancelled;
 use laminardb_dataflow::{DataflowError, short_text};
 use laminardb_planner::PlanError;
 
@@ -184,11 +185,18 @@ impl From<DataflowError> for Error {
         match error {
             DataflowError::ShutDown => Error::Shutdown,
             DataflowError::TimedOut => Error::Timeout(error.to_string()),
+            DataflowError::Cancelled => Error::Interrupted,
             // Between finding a view and reading it, it was dropped.
             DataflowError::UnknownView(_) => Error::QueryFailed("a view of the query was dropped meanwhile".to_owned()),
             // The engine stopped, or was asked for something that the session must not ask for.
             other => Error::Internal(other.to_string()),
         }
+    }
+}
+
+impl From<Cancelled> for Error {
+    fn from(_: Cancelled) -> Error {
+        Error::Interrupted
     }
 }
 

@@ -1,8 +1,9 @@
-//! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind one [`Session`].
+//! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind a [`Database`] and its [`Session`]s.
 
 pub mod catalog;
 mod checkpoint;
 pub mod commit;
+pub mod database;
 pub mod error;
 pub mod ingest;
 pub mod metrics;
@@ -10,15 +11,16 @@ mod query;
 pub mod session;
 pub mod store;
 pub mod subscription;
+pub mod transaction;
 pub mod watermark;
 
-pub use commit::Caller;
+pub use database::{Database, DatabaseConfig, DatabaseState};
 pub use error::Error;
+pub use laminardb_dataflow::CancelToken;
 pub use laminardb_planner::function::registry;
 pub use laminardb_planner::panics::caught;
 pub use laminardb_planner::statement::{RestoreFrom, type_name};
 pub use laminardb_planner::{Params, RelationKind};
-pub use session::{
-    CheckpointConfig, NextRows, Outcome, QueryOutput, QueryStream, Session, SessionConfig, SessionState, Target, Writer,
-};
+pub use session::{CheckpointConfig, NextRows, Outcome, QueryOutput, QueryStream, Session, Target, Writer};
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};
+pub use transaction::Transaction;

@@ -1,4 +1,4 @@
-//! Counters of a session, as snapshots that do not change later. Everything counts rows.
+//! Counters of a database, as snapshots that do not change later. Everything counts rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use laminardb_planner::catalog::RelationKind;
 
 use crate::catalog::Entry;
+use crate::database::Database;
 use crate::error::Error;
-use crate::session::Session;
 use crate::subscription::ViewCounters;
 use crate::watermark::{NO_WATERMARK, Watermark};
 
-/// A session as a whole.
+/// A database as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineMetrics {
     /// Rows in accepted writes, over all sources and tables.
@@ -32,9 +32,9 @@ pub struct PipelineMetrics {
     pub pipeline_watermark: i64,
     /// Bytes held by kept rows and views; an estimate.
     pub memory_used_bytes: u64,
-    /// Since the session was opened.
+    /// Since the database was opened.
     pub uptime: Duration,
-    /// The session's state in a word.
+    /// The database's state in a word.
     pub state: &'static str,
 }
 
@@ -76,20 +76,20 @@ pub struct StreamMetrics {
     pub sql: Option<String>,
 }
 
-impl Session {
-    /// Counters of the session.
+impl Database {
+    /// Counters of the database.
     pub fn metrics(&self) -> Result<PipelineMetrics, Error> {
         let entries = self.relations()?;
         let sources: Vec<SourceMetrics> = entries.iter().filter_map(|entry| self.source_metrics_of(entry)).collect();
         let streams: Vec<StreamMetrics> = entries.iter().filter_map(|entry| self.stream_metrics_of(entry)).collect();
-        let views = self.shared.engine().report().map_or(0, |report| report.total().bytes);
-        let rows = |entry: &Arc<Entry>| entry.relation_id().map_or(0, |id| self.shared.committer().bytes(id));
+        let views = self.engine.report().map_or(0, |report| report.total().bytes);
+        let rows = |entry: &Arc<Entry>| entry.relation_id().map_or(0, |id| self.committer.bytes(id));
         Ok(PipelineMetrics {
             total_events_ingested: sources.iter().map(|source| source.total_events).sum(),
             total_events_emitted: streams.iter().map(|stream| stream.total_events).sum(),
-            total_events_dropped: self.shared.hub().discarded(),
+            total_events_dropped: self.hub.discarded(),
             total_cycles: self.current_time(),
-            total_batches: self.shared.accepted_writes(),
+            total_batches: self.accepted.lock().writes,
             source_count: sources.len(),
             stream_count: streams.len(),
             pipeline_watermark: self.pipeline_watermark()?,
@@ -118,9 +118,9 @@ impl Session {
 
     /// The relation that a name in a call means, if there is one.
     fn entry(&self, name: &str) -> Result<Option<Arc<Entry>>, Error> {
-        // Fails when the session is closed.
+        // Fails when the database is closed.
         self.relations()?;
-        match self.shared.catalog().named(name) {
+        match self.catalog().named(name) {
             Ok(entry) => Ok(Some(Arc::clone(entry))),
             Err(Error::TableNotFound(_)) => Ok(None),
             Err(ambiguous) => Err(ambiguous),
@@ -139,10 +139,10 @@ impl Session {
 
     fn source_metrics_of(&self, entry: &Arc<Entry>) -> Option<SourceMetrics> {
         let id = entry.relation_id()?;
-        let (pending, capacity) = (self.shared.engine().rows_pending(id), self.buffer_size() as u64);
+        let (pending, capacity) = (self.engine.rows_pending(id), self.buffer_size() as u64);
         Some(SourceMetrics {
             name: entry.name().to_owned(),
-            total_events: self.shared.accepted_rows(id),
+            total_events: self.accepted.lock().rows(id),
             pending,
             capacity,
             is_backpressured: capacity > 0 && pending >= capacity,
@@ -156,15 +156,14 @@ impl Session {
             return None;
         }
         let view = entry.maintained.as_ref()?;
-        let ViewCounters { emitted, left_out, pending, capacity, .. } =
-            self.shared.hub().counters(view.id).unwrap_or_default();
+        let ViewCounters { emitted, left_out, pending, capacity, .. } = self.hub.counters(view.id).unwrap_or_default();
         Some(StreamMetrics {
             name: entry.name().to_owned(),
             total_events: emitted,
             total_errors: left_out,
             pending: pending as u64,
             capacity: capacity as u64,
-            watermark: self.shared.catalog().bases(entry).into_iter().map(current).min().unwrap_or(NO_WATERMARK),
+            watermark: self.catalog().bases(entry).into_iter().map(current).min().unwrap_or(NO_WATERMARK),
             sql: entry.sql.clone(),
         })
     }

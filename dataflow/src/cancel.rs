@@ -28,6 +28,21 @@ struct Inner {
 struct Poll {
     every: Duration,
     look: Box<dyn Fn() -> bool + Send + Sync>,
+    /// When it was looked for last.
+    last: Mutex<Instant>,
+}
+
+impl Poll {
+    /// Looks, if it is time to.
+    fn finds(&self) -> bool {
+        let mut last = self.last.lock();
+        if last.elapsed() < self.every {
+            return false;
+        }
+        *last = Instant::now();
+        drop(last);
+        (self.look)()
+    }
 }
 
 /// A token was cancelled.
@@ -67,10 +82,10 @@ impl CancelToken {
         CancelToken::default()
     }
 
-    /// A token that is also cancelled when `look` returns true. While a call waits, its thread calls `look` once in
-    /// `every`, holding no lock: for signals of an interpreter, which wake nobody.
+    /// A token that is also cancelled when `look` returns true. The thread of a call that waits, or that checks the token,
+    /// calls `look` once in `every`, holding no lock: for signals of an interpreter, which wake nobody.
     pub fn polled(every: Duration, look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        let poll = Some(Poll { every, look: Box::new(look) });
+        let poll = Some(Poll { every, look: Box::new(look), last: Mutex::new(Instant::now()) });
         CancelToken(Arc::new(Inner { poll, ..Inner::default() }))
     }
 
@@ -105,8 +120,10 @@ impl CancelToken {
         own || self.0.parents.iter().any(CancelToken::is_cancelled)
     }
 
-    /// Fails if the token was cancelled: for loops that work for long.
+    /// Fails if the token was cancelled: for loops that work for long. Polls as waits do, so the caller holds no lock that
+    /// what is polled could want.
     pub fn check(&self) -> Result<(), Cancelled> {
+        self.poll();
         if self.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }
 
@@ -155,7 +172,7 @@ impl CancelToken {
         let mut next = deadline;
         self.for_lineage(&mut |token| {
             if let Some(poll) = &token.0.poll {
-                let look = Instant::now() + poll.every;
+                let look = *poll.last.lock() + poll.every;
                 next = Some(next.map_or(look, |next| next.min(look)));
             }
         });
@@ -165,7 +182,7 @@ impl CancelToken {
     /// Runs what has to be polled, and cancels the token that it belongs to if that is true. The caller holds no lock.
     fn poll(&self) {
         self.for_lineage(&mut |token| {
-            if token.0.poll.as_ref().is_some_and(|poll| (poll.look)()) {
+            if token.0.poll.as_ref().is_some_and(Poll::finds) {
                 token.cancel();
             }
         });
@@ -223,8 +240,15 @@ impl<T: Send + 'static> Monitor<T> {
         self.state.lock()
     }
 
-    /// Has every wait look at the state again.
+    /// Has every wait look at the state again, after it was changed under the lock.
     pub fn notify_all(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Has every wait look again, after a change of something else that it looks at.
+    pub fn notify_of_other(&self) {
+        // A wait that has looked already holds the lock until it can be woken.
+        drop(self.state.lock());
         self.changed.notify_all();
     }
 
@@ -266,8 +290,7 @@ impl<T: Send + 'static> Monitor<T> {
 
 impl<T: Send + 'static> Wake for Monitor<T> {
     fn wake(&self) {
-        drop(self.state.lock());
-        self.changed.notify_all();
+        self.notify_of_other();
     }
 }
 

@@ -13,7 +13,7 @@ use laminardb_planner::statement::RestoreFrom;
 use super::file::{failed, sync_folder, write_bytes};
 use super::{Taken, Verified, image};
 use crate::error::Error;
-use crate::session::Interrupted;
+use laminardb_dataflow::CancelToken;
 
 /// Images that are kept.
 const KEPT: usize = 3;
@@ -47,13 +47,13 @@ impl Directory {
     }
 
     /// Writes an image; gives its id, which no image had before. Leaves nothing unless all of it is on the disk.
-    pub(crate) fn write(&mut self, image: &Taken, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+    pub(crate) fn write(&mut self, image: &Taken, cancel: &CancelToken) -> Result<u64, Error> {
         fs::create_dir_all(&self.path).map_err(|error| failed("make the directory", &self.path, &error))?;
         self.claim()?;
         let id = self.next_id()?;
         self.remove_leftovers()?;
         let (incomplete, complete) = (self.path.join(format!("{INCOMPLETE}{id}")), self.image_path(id));
-        let written = self.write_as(id, image, &incomplete, &complete, interrupted);
+        let written = self.write_as(id, image, &incomplete, &complete, cancel);
         if written.is_err() {
             // What stays of it is removed at the next checkpoint.
             let _ = fs::remove_dir_all(&incomplete);
@@ -70,14 +70,14 @@ impl Directory {
         image: &Taken,
         incomplete: &Path,
         complete: &Path,
-        interrupted: Interrupted<'_>,
+        cancel: &CancelToken,
     ) -> Result<(), Error> {
         fs::create_dir(incomplete).map_err(|error| failed("make the directory", incomplete, &error))?;
-        image::write(incomplete, id, image, interrupted)?;
+        image::write(incomplete, id, image, cancel)?;
         self.note_last(id)?;
         fs::rename(incomplete, complete).map_err(|error| failed("write", complete, &error))?;
         let synced = sync_folder(&self.path);
-        if synced.is_err() || interrupted() {
+        if synced.is_err() || cancel.is_cancelled() {
             // Nobody is told of the image, so it must not be there.
             fs::rename(complete, incomplete).map_err(|error| failed("remove", complete, &error))?;
             synced?;
@@ -87,7 +87,7 @@ impl Directory {
     }
 
     /// Reads an image, and its id. Makes nothing, but the lock of a directory that is there.
-    pub(crate) fn read(&mut self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<(u64, Verified), Error> {
+    pub(crate) fn read(&mut self, which: RestoreFrom, cancel: &CancelToken) -> Result<(u64, Verified), Error> {
         let shown = self.path.display().to_string();
         let none = || Error::CheckpointFailed(format!("there is no checkpoint in {shown}"));
         match fs::metadata(&self.path) {
@@ -109,7 +109,7 @@ impl Directory {
                 return Err(Error::CheckpointFailed(format!("checkpoint {id} not found; there are {there}")));
             }
         };
-        Ok((id, image::read(&self.image_path(id), id, interrupted)?))
+        Ok((id, image::read(&self.image_path(id), id, cancel)?))
     }
 
     fn image_path(&self, id: u64) -> PathBuf {

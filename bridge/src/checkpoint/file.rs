@@ -12,7 +12,7 @@ use arrow::ipc::writer::FileWriter;
 use siphasher::sip::SipHasher13;
 
 use crate::error::Error;
-use crate::session::Interrupted;
+use laminardb_dataflow::CancelToken;
 
 /// Rows that are written in one go: between two pieces a caller may give up.
 const PIECE_ROWS: usize = 1 << 16;
@@ -102,7 +102,7 @@ pub(super) fn write_rows(
     name: String,
     schema: &SchemaRef,
     batches: impl Iterator<Item = RecordBatch>,
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<Stored, Error> {
     let path = folder.join(&name);
     let failed = |error: &dyn std::fmt::Display| failed("write", &path, error);
@@ -112,9 +112,7 @@ pub(super) fn write_rows(
     let mut rows = 0;
     for batch in batches {
         for start in (0..batch.num_rows()).step_by(PIECE_ROWS) {
-            if interrupted() {
-                return Err(Error::Interrupted);
-            }
+            cancel.check()?;
             let piece = batch.slice(start, PIECE_ROWS.min(batch.num_rows() - start));
             writer.write(&piece).map_err(|error| failed(&error))?;
             rows += piece.num_rows() as u64;
@@ -133,19 +131,17 @@ pub(super) fn write_rows(
 pub(super) fn read_rows(
     folder: &Path,
     stored: &Stored,
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
     let path = folder.join(&stored.file);
     let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));
-    let bytes = read_summed(&path, stored, interrupted)?;
+    let bytes = read_summed(&path, stored, cancel)?;
     let unreadable = |error: arrow::error::ArrowError| damaged(error.to_string());
     let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(unreadable)?;
     let schema = reader.schema();
     let mut batches = Vec::with_capacity(reader.num_batches());
     for batch in reader {
-        if interrupted() {
-            return Err(Error::Interrupted);
-        }
+        cancel.check()?;
         batches.push(batch.map_err(unreadable)?);
     }
     let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
@@ -156,7 +152,7 @@ pub(super) fn read_rows(
 }
 
 /// The bytes of a file, whose number and checksum must be those that were written.
-fn read_summed(path: &Path, stored: &Stored, interrupted: Interrupted<'_>) -> Result<Vec<u8>, Error> {
+fn read_summed(path: &Path, stored: &Stored, cancel: &CancelToken) -> Result<Vec<u8>, Error> {
     let unreadable = |error: io::Error| failed("read", path, &error);
     let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));
     let mut file = File::open(path).map_err(unreadable)?;
@@ -167,9 +163,7 @@ fn read_summed(path: &Path, stored: &Stored, interrupted: Interrupted<'_>) -> Re
     let mut bytes = Vec::new();
     let mut hasher = SipHasher13::new();
     loop {
-        if interrupted() {
-            return Err(Error::Interrupted);
-        }
+        cancel.check()?;
         let start = bytes.len();
         let read = (&mut file).take(READ_BYTES as u64).read_to_end(&mut bytes).map_err(unreadable)?;
         if read == 0 {

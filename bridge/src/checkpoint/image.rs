@@ -12,7 +12,7 @@ use super::file::{self, Stored, read_rows, write_rows};
 use super::manifest::{Described, Manifest, Parameters};
 use super::{Image, Item, Taken, Verified};
 use crate::error::Error;
-use crate::session::Interrupted;
+use laminardb_dataflow::CancelToken;
 
 const MANIFEST: &str = "manifest.json";
 
@@ -30,19 +30,18 @@ fn parameters_file(entry: usize) -> String {
 }
 
 /// Writes an image into the empty folder `folder`, through to the disk.
-pub(super) fn write(folder: &Path, id: u64, image: &Taken, interrupted: Interrupted<'_>) -> Result<(), Error> {
+pub(super) fn write(folder: &Path, id: u64, image: &Taken, cancel: &CancelToken) -> Result<(), Error> {
     let mut entries = Vec::with_capacity(image.items.len());
     for (number, item) in image.items.iter().enumerate() {
         entries.push(match item {
             Item::Base { base, schema, defaults, rows } => Described::Base {
                 base: base.clone(),
-                rows: write_rows(folder, rows_file(number), schema, rows.iter(), interrupted)?,
-                defaults: write_defaults(folder, number, schema, defaults, interrupted)?,
+                rows: write_rows(folder, rows_file(number), schema, rows.iter(), cancel)?,
+                defaults: write_defaults(folder, number, schema, defaults, cancel)?,
             },
-            Item::View { view, params } => Described::View {
-                view: view.clone(),
-                parameters: write_parameters(folder, number, params, interrupted)?,
-            },
+            Item::View { view, params } => {
+                Described::View { view: view.clone(), parameters: write_parameters(folder, number, params, cancel)? }
+            }
         });
     }
     let manifest = Manifest { id, time: image.time, entries };
@@ -56,23 +55,23 @@ fn write_defaults(
     number: usize,
     schema: &Schema,
     defaults: &[Option<ArrayRef>],
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<Option<Stored>, Error> {
     let names = schema.fields().iter().map(|field| field.name().clone());
     let given = names.zip(defaults).filter_map(|(name, value)| value.as_ref().map(|value| (name, Arc::clone(value))));
-    write_values(folder, defaults_file(number), given.collect(), interrupted)
+    write_values(folder, defaults_file(number), given.collect(), cancel)
 }
 
 fn write_parameters(
     folder: &Path,
     number: usize,
     params: &Params,
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<Option<Parameters>, Error> {
     let (positional, named) = params.to_arrays()?;
     let names = named.iter().map(|(name, _)| name.clone()).collect();
     let numbered = positional.into_iter().enumerate().map(|(idx, value)| ((idx + 1).to_string(), value));
-    let stored = write_values(folder, parameters_file(number), numbered.chain(named).collect(), interrupted)?;
+    let stored = write_values(folder, parameters_file(number), numbered.chain(named).collect(), cancel)?;
     Ok(stored.map(|stored| Parameters { named: names, stored }))
 }
 
@@ -81,7 +80,7 @@ fn write_values(
     folder: &Path,
     name: String,
     values: Vec<(String, ArrayRef)>,
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<Option<Stored>, Error> {
     if values.is_empty() {
         return Ok(None);
@@ -92,11 +91,11 @@ fn write_values(
     let columns = values.into_iter().map(|(_, value)| value).collect();
     let row = RecordBatch::try_new(Arc::clone(&schema), columns)
         .map_err(|error| Error::Internal(format!("values of one row are none: {error}")))?;
-    write_rows(folder, name, &schema, std::iter::once(row), interrupted).map(Some)
+    write_rows(folder, name, &schema, std::iter::once(row), cancel).map(Some)
 }
 
 /// Reads the image in `folder`, which must be whole and number `id`.
-pub(super) fn read(folder: &Path, id: u64, interrupted: Interrupted<'_>) -> Result<Verified, Error> {
+pub(super) fn read(folder: &Path, id: u64, cancel: &CancelToken) -> Result<Verified, Error> {
     let path = folder.join(MANIFEST);
     let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));
     let bytes = fs::read(&path).map_err(|error| file::failed("read", &path, &error))?;
@@ -106,7 +105,7 @@ pub(super) fn read(folder: &Path, id: u64, interrupted: Interrupted<'_>) -> Resu
     }
     let mut items = Vec::with_capacity(manifest.entries.len());
     for (number, described) in manifest.entries.into_iter().enumerate() {
-        items.push(read_item(folder, number, described, interrupted)?);
+        items.push(read_item(folder, number, described, cancel)?);
     }
     Ok(Image { time: manifest.time, items })
 }
@@ -115,18 +114,18 @@ fn read_item(
     folder: &Path,
     number: usize,
     described: Described,
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<Item<Vec<RecordBatch>>, Error> {
     match described {
         Described::Base { base, rows, defaults } => {
-            let (schema, rows) = read_named(folder, rows_file(number), &rows, interrupted)?;
+            let (schema, rows) = read_named(folder, rows_file(number), &rows, cancel)?;
             let fields = schema.fields().len();
             let positions = base.primary_key.iter().copied().chain(base.follow.map(|(column, _)| column));
             if positions.into_iter().any(|column| column >= fields) {
                 return Err(Error::CheckpointFailed(format!("{} has no such column", base.name)));
             }
             let defaults = match &defaults {
-                Some(stored) => defaults_in(&read_values(folder, defaults_file(number), stored, interrupted)?, &schema),
+                Some(stored) => defaults_in(&read_values(folder, defaults_file(number), stored, cancel)?, &schema),
                 None => vec![None; fields],
             };
             Ok(Item::Base { base, schema, defaults, rows })
@@ -134,7 +133,7 @@ fn read_item(
         Described::View { view, parameters } => {
             let params = match parameters {
                 Some(Parameters { named, stored }) => {
-                    parameters_in(&read_values(folder, parameters_file(number), &stored, interrupted)?, named)?
+                    parameters_in(&read_values(folder, parameters_file(number), &stored, cancel)?, named)?
                 }
                 None => Params::none(),
             };
@@ -148,12 +147,12 @@ fn read_named(
     folder: &Path,
     name: String,
     stored: &Stored,
-    interrupted: Interrupted<'_>,
+    cancel: &CancelToken,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
     if stored.file != name {
         return Err(Error::CheckpointFailed(format!("the manifest names the file {}, not {name}", stored.file)));
     }
-    read_rows(folder, stored, interrupted)
+    read_rows(folder, stored, cancel)
 }
 
 /// The defaults of columns, in a row that has them under the columns' names.
@@ -171,13 +170,8 @@ fn parameters_in(row: &RecordBatch, names: Vec<String>) -> Result<Params, Error>
 }
 
 /// The one row of a file of values.
-fn read_values(
-    folder: &Path,
-    name: String,
-    stored: &Stored,
-    interrupted: Interrupted<'_>,
-) -> Result<RecordBatch, Error> {
-    let (_, mut batches) = read_named(folder, name, stored, interrupted)?;
+fn read_values(folder: &Path, name: String, stored: &Stored, cancel: &CancelToken) -> Result<RecordBatch, Error> {
+    let (_, mut batches) = read_named(folder, name, stored, cancel)?;
     match (batches.pop(), batches.pop()) {
         (Some(row), None) if row.num_rows() == 1 => Ok(row),
         _ => Err(Error::CheckpointFailed(format!(

@@ -11,20 +11,19 @@
 //! ends before the engine, which is given the changes of all of them at the end; until then all but its owner see the
 //! store as the engine knows it.
 
-mod caller;
 mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arrow::array::RecordBatch;
-use laminardb_dataflow::{DataflowError, Diffs, Engine, RelationId, Time, Waited};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use laminardb_dataflow::cancel::Monitor;
+use laminardb_dataflow::{CancelToken, DataflowError, Diffs, Engine, RelationId, Time};
+use parking_lot::MutexGuard;
 
 use crate::error::Error;
 use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
-pub use caller::Caller;
-pub(crate) use transaction::{Hold, LOOK};
+pub(crate) use transaction::{Actor, Hold};
 use transaction::{Line, Open};
 
 /// A write as it is asked for.
@@ -42,13 +41,8 @@ pub struct Write {
 trait Downstream: Send + Sync {
     fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError>;
 
-    /// Waits until at most `rows` of a relation are pending. Gives false if it was interrupted.
-    fn wait_for_room(
-        &self,
-        relation: RelationId,
-        rows: u64,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<bool, DataflowError>;
+    /// Waits until at most `rows` of a relation are pending.
+    fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError>;
 }
 
 impl Downstream for Engine {
@@ -56,24 +50,18 @@ impl Downstream for Engine {
         Engine::commit(self, changes)
     }
 
-    fn wait_for_room(
-        &self,
-        relation: RelationId,
-        rows: u64,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<bool, DataflowError> {
-        Ok(Engine::wait_for_room(self, relation, rows, None, interrupted)? == Waited::Done)
+    fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError> {
+        Engine::wait_for_room(self, relation, rows, None, cancel)
     }
 }
 
 /// The only way to the store.
 pub struct Committer {
     engine: Arc<dyn Downstream>,
-    state: Mutex<State>,
-    /// Woken whenever somebody who waits for a turn may have it.
-    turn: Condvar,
-    /// Who owns the transaction under way, to be looked at without the lock; 0: there is none.
-    owner: AtomicU64,
+    /// Notified whenever a call that waits for its turn may have it.
+    state: Arc<Monitor<State>>,
+    /// The transaction under way, to be looked at without the lock; 0: there is none.
+    open: AtomicU64,
     /// Pending rows of a relation at which its writers wait; 0 is no bound.
     buffer_size: u64,
 }
@@ -86,7 +74,7 @@ struct State {
     line: Line,
     /// All who want to write wait, see [`Committer::hold`].
     held: bool,
-    /// Nothing is written any more. `open` still says whose transaction was rolled back.
+    /// Nothing is written any more. `open` still says which transaction was rolled back.
     ended: bool,
 }
 
@@ -97,30 +85,28 @@ impl Committer {
     }
 
     fn over(engine: Arc<dyn Downstream>, buffer_size: u64) -> Self {
-        Committer { engine, state: Mutex::default(), turn: Condvar::new(), owner: AtomicU64::new(0), buffer_size }
+        Committer { engine, state: Monitor::new(State::default()), open: AtomicU64::new(0), buffer_size }
     }
 
     /// Makes writes in order, at one time, all or none; returns once every later read sees them. Waits first while a
-    /// relation has as many rows pending as the buffer holds, and while a transaction of another thread is under way,
-    /// unless `interrupted` says so: then nothing was written. In a transaction of the calling thread the writes are
-    /// part of it, and wait for nothing.
-    pub fn commit(&self, writes: Vec<Write>, interrupted: &dyn Fn() -> bool) -> Result<Vec<Applied>, Error> {
+    /// relation has as many rows pending as the buffer holds, and while a transaction of another session is under way;
+    /// if such a wait is cancelled, nothing was written. In the caller's own transaction the writes are part of it, and
+    /// wait for nothing.
+    pub(crate) fn commit(&self, actor: Actor, writes: Vec<Write>, cancel: &CancelToken) -> Result<Vec<Applied>, Error> {
         let relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
-        let room = || if self.in_transaction() { Ok(()) } else { self.wait_for_room(&relations, interrupted) };
+        let room = || if self.is_open_for(actor) { Ok(()) } else { self.wait_for_room(&relations, cancel) };
         room()?;
         let layouts = self.layouts(&writes)?;
         let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
         let prepared = prepared.collect::<Result<_, Error>>()?;
-        self.turn(interrupted, &room)?.apply(prepared)
+        self.turn(actor, cancel, &room)?.apply(prepared)
     }
 
     /// Waits until no relation has more rows pending than the buffer holds.
-    fn wait_for_room(&self, relations: &[RelationId], interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
+    fn wait_for_room(&self, relations: &[RelationId], cancel: &CancelToken) -> Result<(), Error> {
         if let Some(rows) = self.buffer_size.checked_sub(1) {
             for relation in relations {
-                if !self.engine.wait_for_room(*relation, rows, interrupted)? {
-                    return Err(Error::Interrupted);
-                }
+                self.engine.wait_for_room(*relation, rows, cancel)?;
             }
         }
         Ok(())
@@ -139,35 +125,31 @@ impl Committer {
         writes.iter().map(|write| layout(&state.store, write.relation)).collect()
     }
 
-    fn lock(&self) -> Frozen<'_> {
+    fn lock(&self, actor: Option<Actor>) -> Frozen<'_> {
         let state = self.state.lock();
-        let in_transaction = state.open.is_some() && state.is_open_for(Caller::current().id());
+        let in_transaction = actor.is_some_and(|actor| state.is_open_for(actor));
         Frozen { engine: &*self.engine, state, in_transaction }
     }
 
-    /// Runs `look` with no commit by anybody else in between, so that all it sees is of one time. It should be short,
-    /// and must not call the committer, nor write while a transaction may be under way.
+    /// Runs `look` with no commit by anybody in between, so that all it sees is of one time: the committed rows. It
+    /// should be short, and must not call the committer, nor write while a transaction may be under way.
     pub fn frozen<T>(&self, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
-        look(&mut self.lock())
+        look(&mut self.lock(None))
     }
 
-    /// Runs `write` likewise, as soon as no transaction of another thread is under way.
-    pub fn writing<T>(
+    /// Runs `look` likewise; in a transaction of the caller, it sees the rows as they are inside.
+    pub(crate) fn frozen_for<T>(&self, actor: Actor, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
+        look(&mut self.lock(Some(actor)))
+    }
+
+    /// Runs `write` likewise, as soon as no transaction of another session is under way.
+    pub(crate) fn writing<T>(
         &self,
-        interrupted: &dyn Fn() -> bool,
+        actor: Actor,
+        cancel: &CancelToken,
         write: impl FnOnce(&mut Frozen<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        write(&mut self.turn(interrupted, &|| Ok(()))?)
-    }
-
-    /// The relation's rows as the caller sees them; None if there is no such relation.
-    pub fn scan(&self, relation: RelationId) -> Option<Scan> {
-        self.lock().scan(relation)
-    }
-
-    /// Number of rows of the relation as the caller sees them; 0 if there is none.
-    pub fn rows(&self, relation: RelationId) -> u64 {
-        self.lock().rows(relation)
+        write(&mut self.turn(actor, cancel, &|| Ok(()))?)
     }
 
     /// Memory the relation's rows and indexes take; 0 if there is none.
@@ -180,7 +162,7 @@ fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
     store.layout(relation).ok_or_else(|| Error::TableNotFound("it was dropped meanwhile".to_owned()))
 }
 
-/// The store while nobody else writes. The owner of the transaction under way sees what it did, all others do not.
+/// The store while nobody else writes. A call of the transaction under way sees what it did, all others do not.
 pub struct Frozen<'a> {
     engine: &'a dyn Downstream,
     state: MutexGuard<'a, State>,
@@ -188,7 +170,7 @@ pub struct Frozen<'a> {
 }
 
 impl Frozen<'_> {
-    /// Whether the caller is the owner of the transaction under way.
+    /// Whether the call is part of the transaction under way.
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
     }

@@ -1,31 +1,35 @@
-//! Transactions: one thread's writes are one write at its end, and all other writes wait for it.
+//! Transactions: the writes of one are one write at its end, and all other writes wait for it.
 //!
-//! The store's lock is not held while a transaction is open: its owner takes it for each statement, and readers take
-//! it to find the committed rows. Who wants to write waits here, in no lock, until the transaction has ended:
+//! The store's lock is not held while a transaction is open: each of its statements takes it, and readers take it to
+//! find the committed rows. Who wants to write waits here, in no lock, until the transaction has ended:
 //!
 //! ```text
-//! begin --> open: statements of the owner ... --> commit or rollback --> the writes that waited --> next begin
+//! begin --> open: statements in it ... --> commit or rollback --> the writes that waited --> next begin
 //! ```
 //!
 //! A transaction is begun after the writes that came to wait before it, so nobody waits for ever for his turn.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use laminardb_dataflow::RelationId;
+use laminardb_dataflow::{CancelToken, RelationId};
 use parking_lot::MutexGuard;
 
-use super::{Caller, Committer, Frozen, State};
+use super::{Committer, Frozen, State};
 use crate::error::Error;
 
-/// How long a wait goes on before it asks whether its caller is still interested: a signal cannot wake it.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+/// Who makes a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Actor {
+    /// The session, which does not wait for its own turn.
+    pub(crate) session: u64,
+    /// The transaction that the call is part of, if it is in one. It may have ended.
+    pub(crate) transaction: Option<u64>,
+}
 
 /// The transaction under way, beyond what the store has of it.
 pub(super) struct Open {
-    owner: u64,
+    id: u64,
     /// Rows of its writes, by relation.
     counts: BTreeMap<RelationId, u64>,
 }
@@ -34,7 +38,7 @@ pub(super) struct Open {
 #[derive(Default)]
 pub(super) struct Line {
     last: u64,
-    /// Their callers, in the order in which they came.
+    /// Their sessions, in the order in which they came.
     waiting: BTreeMap<u64, u64>,
 }
 
@@ -42,20 +46,20 @@ pub(super) struct Line {
 pub(crate) struct Place<'a> {
     committer: &'a Committer,
     number: u64,
-    caller: u64,
+    actor: Actor,
 }
 
 impl Place<'_> {
     fn can_begin(&self, state: &State) -> bool {
-        // A thread cannot wait for itself: a signal handler may begin a transaction while the thread waits to write.
+        // A session cannot wait for itself: a signal handler may begin a transaction while the session waits to write.
         let mut before = state.line.waiting.range(..self.number);
-        state.open.is_none() && before.all(|(_, caller)| *caller == self.caller)
+        state.open.is_none() && before.all(|(_, session)| *session == self.actor.session)
     }
 
     /// Gives up the place of who has the lock.
     fn leave(self, state: &mut State) {
         state.line.waiting.remove(&self.number);
-        self.committer.turn.notify_all();
+        self.committer.state.notify_all();
         std::mem::forget(self);
     }
 }
@@ -63,7 +67,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.committer.state.lock().line.waiting.remove(&self.number);
-        self.committer.turn.notify_all();
+        self.committer.state.notify_all();
     }
 }
 
@@ -74,7 +78,7 @@ impl Hold<'_> {
     /// Ends it for who has the lock.
     pub(super) fn leave(self, state: &mut State) {
         state.held = false;
-        self.0.turn.notify_all();
+        self.0.state.notify_all();
         std::mem::forget(self);
     }
 }
@@ -82,77 +86,61 @@ impl Hold<'_> {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         self.0.state.lock().held = false;
-        self.0.turn.notify_all();
+        self.0.state.notify_all();
     }
 }
 
 impl State {
-    /// Whether the transaction under way is this caller's.
-    pub(super) fn is_open_for(&self, caller: u64) -> bool {
-        self.open.as_ref().is_some_and(|open| open.owner == caller)
+    /// Whether the transaction under way is the one that a call is part of.
+    pub(super) fn is_open_for(&self, actor: Actor) -> bool {
+        self.open.as_ref().is_some_and(|open| Some(open.id) == actor.transaction)
     }
 
-    /// Whether this caller may write now.
-    fn may_write(&self, caller: u64) -> bool {
-        !self.held && (self.open.is_none() || self.is_open_for(caller))
+    /// Whether a call may write now.
+    fn may_write(&self, actor: Actor) -> bool {
+        !self.held && (self.open.is_none() || self.is_open_for(actor))
     }
 }
 
 impl Committer {
     /// Whether a transaction is under way.
     pub(crate) fn is_open(&self) -> bool {
-        self.owner.load(Ordering::Acquire) != 0
+        self.open.load(Ordering::Acquire) != 0
     }
 
-    /// Whether a transaction of the calling thread is under way.
-    pub fn in_transaction(&self) -> bool {
-        let owner = self.owner.load(Ordering::Acquire);
-        owner != 0 && owner == Caller::current().id()
+    /// Whether the transaction under way is the one that a call is part of.
+    pub(crate) fn is_open_for(&self, actor: Actor) -> bool {
+        let open = self.open.load(Ordering::Acquire);
+        open != 0 && actor.transaction == Some(open)
     }
 
     /// A place behind all who wait for a turn.
-    pub(crate) fn line_up(&self) -> Place<'_> {
-        let caller = Caller::current().id();
+    pub(crate) fn line_up(&self, actor: Actor) -> Place<'_> {
         let mut state = self.state.lock();
         state.line.last += 1;
         let number = state.line.last;
-        state.line.waiting.insert(number, caller);
-        Place { committer: self, number, caller }
+        state.line.waiting.insert(number, actor.session);
+        Place { committer: self, number, actor }
     }
 
     /// Waits, in no lock, until `ready`.
-    fn wait_until(
-        &self,
-        interrupted: &dyn Fn() -> bool,
-        ready: impl Fn(&State) -> bool,
-    ) -> Result<MutexGuard<'_, State>, Error> {
-        let mut look = Instant::now() + LOOK;
-        let mut state = self.state.lock();
-        loop {
-            if state.ended {
-                return Err(Error::Shutdown);
-            }
-            if ready(&state) {
-                return Ok(state);
-            }
-            if self.turn.wait_until(&mut state, look).timed_out() {
-                // Foreign code must not run under the lock.
-                if MutexGuard::unlocked(&mut state, interrupted) {
-                    return Err(Error::Interrupted);
-                }
-                look = Instant::now() + LOOK;
-            }
-        }
+    fn wait_until(&self, cancel: &CancelToken, ready: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, Error> {
+        let found = |state: &mut State| match state.ended {
+            true => Some(Err(Error::Shutdown)),
+            false => ready(state).then_some(Ok(())),
+        };
+        let (state, found) = self.state.wait_for(cancel, None, found).map_err(|_| Error::Interrupted)?;
+        found.map(|()| state)
     }
 
-    /// Waits until no transaction of another thread is under way; gives the place that was waited in, if any. None is
-    /// begun by another thread before that place is dropped.
-    pub(crate) fn wait_for_turn(&self, interrupted: &dyn Fn() -> bool) -> Result<Option<Place<'_>>, Error> {
+    /// Waits until no transaction of another session is under way; gives the place that was waited in, if any. None is
+    /// begun by another session before that place is dropped.
+    pub(crate) fn wait_for_turn(&self, actor: Actor, cancel: &CancelToken) -> Result<Option<Place<'_>>, Error> {
         if !self.is_open() {
             return Ok(None);
         }
-        let place = self.line_up();
-        drop(self.wait_until(interrupted, |state| state.may_write(place.caller))?);
+        let place = self.line_up(actor);
+        drop(self.wait_until(cancel, |state| state.may_write(actor))?);
         Ok(Some(place))
     }
 
@@ -168,12 +156,13 @@ impl Committer {
     /// The store, as soon as the caller may write to it. `waited` is run, without a lock, after each wait.
     pub(super) fn turn(
         &self,
-        interrupted: &dyn Fn() -> bool,
+        actor: Actor,
+        cancel: &CancelToken,
         waited: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Frozen<'_>, Error> {
         let mut place: Option<Place<'_>> = None;
         loop {
-            let mut frozen = self.lock();
+            let mut frozen = self.lock(Some(actor));
             if frozen.may_write() {
                 if let Some(place) = place {
                     place.leave(&mut frozen.state);
@@ -181,57 +170,52 @@ impl Committer {
                 return Ok(frozen);
             }
             drop(frozen);
-            let place = place.get_or_insert_with(|| self.line_up());
-            drop(self.wait_until(interrupted, |state| state.may_write(place.caller))?);
+            place.get_or_insert_with(|| self.line_up(actor));
+            drop(self.wait_until(cancel, |state| state.may_write(actor))?);
             waited()?;
         }
     }
 
     /// Waits until a transaction can be begun: none is under way, and nobody else waits who came before. Fails if the
     /// one under way is the caller's own.
-    pub(crate) fn wait_to_begin(&self, place: &Place<'_>, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
-        let ready = |state: &State| place.can_begin(state) || state.is_open_for(place.caller);
-        if self.wait_until(interrupted, ready)?.is_open_for(place.caller) {
+    pub(crate) fn wait_to_begin(&self, place: &Place<'_>, cancel: &CancelToken) -> Result<(), Error> {
+        let ready = |state: &State| place.can_begin(state) || state.is_open_for(place.actor);
+        if self.wait_until(cancel, ready)?.is_open_for(place.actor) {
             return Err(Error::QueryFailed("a transaction is open already: COMMIT or ROLLBACK it first".to_owned()));
         }
         Ok(())
     }
 
-    /// Begins a transaction of the calling thread, if it can be begun. The caller must hold off definitions.
-    pub(crate) fn begin(self: &Arc<Self>, place: &Place<'_>) -> bool {
-        // Dropped after the lock: the last of a caller takes it.
-        let caller = Caller::current();
+    /// Begins transaction `id`, which is not 0, if one can be begun. The caller must hold off definitions.
+    pub(crate) fn begin(&self, place: &Place<'_>, id: u64) -> bool {
         let mut state = self.state.lock();
         if state.ended || !place.can_begin(&state) {
             return false;
         }
-        caller.remember(self);
         state.store.begin();
-        state.open = Some(Open { owner: caller.id(), counts: BTreeMap::new() });
-        self.owner.store(caller.id(), Ordering::Release);
+        state.open = Some(Open { id, counts: BTreeMap::new() });
+        self.open.store(id, Ordering::Release);
         true
     }
 
-    /// The state, if a transaction of the calling thread is under way.
-    fn own(&self) -> Result<MutexGuard<'_, State>, Error> {
+    /// The state, if transaction `id` is under way.
+    fn within(&self, id: u64) -> Result<MutexGuard<'_, State>, Error> {
         let state = self.state.lock();
         if state.ended {
             return Err(Error::Shutdown);
         }
-        match state.open.as_ref().map(|open| open.owner == Caller::current().id()) {
+        match state.open.as_ref().map(|open| open.id == id) {
             Some(true) => Ok(state),
-            Some(false) => Err(Error::QueryFailed("the transaction under way is of another thread".to_owned())),
-            None => Err(Error::QueryFailed("no transaction is open".to_owned())),
+            Some(false) | None => Err(Error::QueryFailed("no transaction is open".to_owned())),
         }
     }
 
-    /// Makes all writes of the calling thread's transaction, at one time, or none if that fails; waits first for room
-    /// in the relations that were written to, unless `interrupted` says so: then the transaction stays open. Gives the
-    /// rows of its writes.
-    pub fn commit_transaction(&self, interrupted: &dyn Fn() -> bool) -> Result<BTreeMap<RelationId, u64>, Error> {
-        let written = self.own()?.store.written();
-        self.wait_for_room(&written, interrupted)?;
-        let mut state = self.own()?;
+    /// Makes all writes of transaction `id`, at one time, or none if that fails; waits first for room in the relations
+    /// that were written to: if that wait is cancelled, the transaction stays open. Gives the rows of its writes.
+    pub(crate) fn commit_transaction(&self, id: u64, cancel: &CancelToken) -> Result<BTreeMap<RelationId, u64>, Error> {
+        let written = self.within(id)?.store.written();
+        self.wait_for_room(&written, cancel)?;
+        let mut state = self.within(id)?;
         let engine = &*self.engine;
         // A transaction that changes nothing takes no time.
         let send = |changes: Vec<_>| if changes.is_empty() { Ok(0) } else { Ok(engine.commit(changes)?) };
@@ -240,46 +224,49 @@ impl Committer {
         committed.map(|_| open.counts)
     }
 
-    /// Ends the calling thread's transaction as if it had never been.
-    pub fn rollback_transaction(&self) -> Result<(), Error> {
-        let mut state = self.own()?;
+    /// Ends transaction `id` as if it had never been.
+    pub(crate) fn rollback_transaction(&self, id: u64) -> Result<(), Error> {
+        let mut state = self.within(id)?;
         let undone = state.store.rollback();
         self.close_open(&mut state);
         undone
     }
 
     fn close_open(&self, state: &mut State) -> Open {
-        self.owner.store(0, Ordering::Release);
-        self.turn.notify_all();
+        self.open.store(0, Ordering::Release);
+        self.state.notify_all();
         state.open.take().expect("a transaction is under way")
     }
 
-    /// The thread `caller` has ended: nobody can commit what it left open.
-    pub(super) fn abandon(&self, caller: u64) {
+    /// Rolls transaction `id` back if it is under way: nobody is left to commit it.
+    pub(crate) fn abandon(&self, id: u64) {
+        if self.open.load(Ordering::Acquire) != id {
+            return;
+        }
         let mut state = self.state.lock();
-        if !state.ended && state.is_open_for(caller) {
+        if !state.ended && state.open.as_ref().is_some_and(|open| open.id == id) {
             // A store that fails here says why at the next write.
             let _ = state.store.rollback();
             self.close_open(&mut state);
         }
     }
 
-    /// Ends all writing: the transaction under way, of whatever thread, is rolled back, and those who wait are told.
+    /// Ends all writing: the transaction under way is rolled back, and those who wait are told.
     pub fn end(&self) {
         let mut state = self.state.lock();
         if !state.ended {
             state.ended = true;
             if state.open.is_some() {
-                // Nothing is read any more; the owner is told that the session has ended.
+                // Nothing is read any more; whoever commits it is told that the database has ended.
                 let _ = state.store.rollback();
             }
         }
-        self.turn.notify_all();
+        self.state.notify_all();
     }
 
-    /// Remembers the rows of a write of the calling thread for the end of its transaction. Gives false if it is in none.
-    pub(crate) fn count_in_transaction(&self, relation: RelationId, rows: u64) -> bool {
-        if !self.in_transaction() {
+    /// Remembers the rows of a write for the end of the transaction that it is part of. Gives false if it is in none.
+    pub(crate) fn count_in_transaction(&self, actor: Actor, relation: RelationId, rows: u64) -> bool {
+        if !self.is_open_for(actor) {
             return false;
         }
         if let Some(open) = &mut self.state.lock().open {

@@ -13,11 +13,12 @@ use super::text::{Pace, Rows, Value, place, unmarked};
 use super::{match_columns, unmatched};
 use crate::error::Error;
 use crate::store::Spec;
+use laminardb_dataflow::CancelToken;
 
-/// The rows that a CSV text has for a relation, in batches. `interrupted` is asked now and then.
+/// The rows that a CSV text has for a relation, in batches. Fails when `cancel` is cancelled.
 ///
 /// An empty line is a row of one empty field; where the header has several it is nothing.
-pub fn from_csv(text: &str, spec: &Spec, interrupted: &dyn Fn() -> bool) -> Result<Vec<RecordBatch>, Error> {
+pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
     let mut lines = Lines { text, at: 0, line: 1 };
     let mut fields = Vec::new();
@@ -39,7 +40,7 @@ pub fn from_csv(text: &str, spec: &Spec, interrupted: &dyn Fn() -> bool) -> Resu
         }
     }
     let mut rows = Rows::new(spec)?;
-    let mut pace = Pace::new(interrupted);
+    let mut pace = Pace::new(cancel);
     while let Some(line) = lines.next(&mut fields)? {
         if fields.len() != columns.len() {
             if is_blank(&fields) {

@@ -15,11 +15,12 @@ use serde_json::Deserializer;
 use super::text::{Pace, Problem, Rows, Value, place, unmarked};
 use crate::error::Error;
 use crate::store::Spec;
+use laminardb_dataflow::CancelToken;
 
-/// The rows that a JSON text has for a relation, in batches. `interrupted` is asked now and then.
-pub fn from_json(text: &str, spec: &Spec, interrupted: &dyn Fn() -> bool) -> Result<Vec<RecordBatch>, Error> {
+/// The rows that a JSON text has for a relation, in batches. Fails when `cancel` is cancelled.
+pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
-    let mut reader = Reader { text, rows: Rows::new(spec)?, keys: Vec::new(), pace: Pace::new(interrupted) };
+    let mut reader = Reader { text, rows: Rows::new(spec)?, keys: Vec::new(), pace: Pace::new(cancel) };
     let start = skip_space(text, 0);
     match byte(text, start) {
         None => {}

@@ -26,6 +26,7 @@ use super::number::{FRACTION, MORE_DIGITS, NOT_EXACT, NUMBERS_ONLY};
 use super::{Unmatched, decimal, display, iso, json, match_name, nested, unmatched};
 use crate::error::Error;
 use crate::store::{Spec, with_columns};
+use laminardb_dataflow::CancelToken;
 
 /// A value, cut out of a text but not yet read.
 #[derive(Clone, Debug)]
@@ -580,13 +581,13 @@ impl<'s> Rows<'s> {
 
 /// Asks now and then, as a text is worked through, whether to stop.
 pub(super) struct Pace<'a> {
-    interrupted: &'a dyn Fn() -> bool,
+    cancel: &'a CancelToken,
     next: usize,
 }
 
 impl<'a> Pace<'a> {
-    pub(super) fn new(interrupted: &'a dyn Fn() -> bool) -> Self {
-        Pace { interrupted, next: 0 }
+    pub(super) fn new(cancel: &'a CancelToken) -> Self {
+        Pace { cancel, next: 0 }
     }
 
     /// The work has come to `at` in the text.
@@ -596,7 +597,7 @@ impl<'a> Pace<'a> {
             return Ok(());
         }
         self.next = at + BYTES;
-        if (self.interrupted)() { Err(Error::Interrupted) } else { Ok(()) }
+        Ok(self.cancel.check()?)
     }
 }
 

@@ -16,13 +16,12 @@ mod yielding;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::bounded;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err, not_impl_err};
 use datafusion::datasource::{MemTable, provider_as_source};
@@ -42,7 +41,9 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use futures::Stream;
 use hashbrown::HashMap;
+use laminardb_dataflow::CancelToken;
 use laminardb_dataflow::CollectionId;
+use laminardb_dataflow::cancel::Received;
 use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
 use laminardb_planner::panics::caught;
@@ -89,22 +90,20 @@ impl Executor {
         Executor { state: Arc::new(state) }
     }
 
-    /// Runs an optimised plan on a thread of its own, which is left to itself once `interrupt` gives an error; batches
-    /// have `schema`, none is empty.
+    /// Runs an optimised plan on a thread of its own, which is left to itself once `cancel` is cancelled: the error is
+    /// then [`Error::Interrupted`]. Batches have `schema`, none is empty.
     pub(crate) fn run(
         &self,
         plan: LogicalPlan,
         contents: Contents,
         schema: &SchemaRef,
-        interrupt: Interrupt<'_>,
+        cancel: &CancelToken,
     ) -> std::result::Result<Vec<RecordBatch>, Error> {
-        let is_unwanted = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = bounded(1);
-        let (executor, schema, told) = (self.clone(), Arc::clone(schema), Arc::clone(&is_unwanted));
+        let (executor, schema, unwanted) = (self.clone(), Arc::clone(schema), cancel.child());
         let run = move || {
             let mut batches = Vec::new();
-            let interrupt = || told.load(Ordering::Relaxed).then_some(Error::Interrupted);
-            let done = executor.run_each(plan, &contents, &schema, &interrupt, &mut |batch| {
+            let done = executor.run_each(plan, &contents, &schema, &unwanted, &mut |batch| {
                 batches.push(batch);
                 Ok(())
             });
@@ -114,17 +113,10 @@ impl Executor {
             drop(sender.send(done.map(|()| batches)));
         };
         spawn("laminardb-query", run)?;
-        loop {
-            match receiver.recv_timeout(LOOK) {
-                Ok(done) => return done,
-                Err(RecvTimeoutError::Disconnected) => return Err(ended_early()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(error) = interrupt() {
-                        is_unwanted.store(true, Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
-            }
+        match cancel.receive(&receiver, None) {
+            Received::Message(done) => done,
+            Received::Disconnected => Err(ended_early()),
+            Received::Cancelled | Received::TimedOut => Err(Error::Interrupted),
         }
     }
 
@@ -135,13 +127,13 @@ impl Executor {
         plan: LogicalPlan,
         contents: &Contents,
         schema: &SchemaRef,
-        interrupt: Interrupt<'_>,
+        cancel: &CancelToken,
         take: Take<'_>,
     ) -> std::result::Result<(), Error> {
         let run = async {
             let physical = self.plan(plan, contents).await.map_err(query_error)?;
             let mut relabelled = |batch: RecordBatch| take(relabel(&batch, schema).map_err(query_error)?);
-            self.each(physical, interrupt, &mut relabelled).await
+            self.each(physical, cancel, &mut relabelled).await
         };
         on_runtime(|runtime| runtime.block_on(run))
     }
@@ -173,14 +165,15 @@ impl Executor {
     async fn each(
         &self,
         physical: Arc<dyn ExecutionPlan>,
-        interrupt: Interrupt<'_>,
+        cancel: &CancelToken,
         take: Take<'_>,
     ) -> std::result::Result<(), Error> {
         let mut stream = pin!(execute_stream(physical, self.state.task_ctx()).map_err(query_error)?);
         loop {
-            let next = std::future::poll_fn(|context| match interrupt() {
-                Some(error) => Poll::Ready(Err(error)),
-                None => stream.as_mut().poll_next(context).map(Ok),
+            // No check, which would poll for signals: this thread cannot see them.
+            let next = std::future::poll_fn(|context| match cancel.is_cancelled() {
+                true => Poll::Ready(Err(Error::Interrupted)),
+                false => stream.as_mut().poll_next(context).map(Ok),
             });
             match next.await? {
                 None => return Ok(()),

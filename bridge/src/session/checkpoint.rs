@@ -8,22 +8,22 @@
 //! Nobody who reads or writes waits for the disk. The lock of the storage directory comes before `ddl`.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use laminardb_dataflow::{RelationId, Time, ViewId};
+use laminardb_dataflow::cancel::Monitor;
+use laminardb_dataflow::{CancelToken, RelationId, Time, ViewId};
 use laminardb_planner::statement::{CreateView, Name, RestoreFrom, parse_query};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
+use super::Session;
 use super::ddl::{Base, check_columns};
-use super::install::{Leaving, NewView};
-use super::{Interrupted, Session, Shared};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::checkpoint::{self, Directory, Image, Item, Taken, Verified};
-use crate::commit::{Frozen, LOOK};
+use crate::commit::Frozen;
+use crate::database::{Database, Leaving, NewView};
 use crate::error::Error;
 use crate::subscription::End;
 use crate::watermark::{Follow, NO_WATERMARK, Watermark};
@@ -48,16 +48,36 @@ impl std::fmt::Debug for CheckpointConfig {
 }
 
 /// The checkpoints of a session; ends with it.
-pub(super) struct Checkpoints(Option<Arc<Keeper>>);
+pub(crate) struct Checkpoints(Option<Arc<Keeper>>);
 
 /// What the session and the thread of its timed checkpoints share.
 struct Keeper {
     config: CheckpointConfig,
-    state: Mutex<State>,
+    /// `None` while a checkpoint or a restore uses it.
+    state: Arc<Monitor<Option<State>>>,
     timer: Mutex<Timer>,
     wake: Condvar,
-    /// Nothing is begun any more, and what is under way gives up.
-    is_over: AtomicBool,
+    /// Cancelled when nothing is begun any more, and what is under way has to give up.
+    over: CancelToken,
+}
+
+/// The storage directory in the hands of one checkpoint or restore, until it is dropped.
+struct Held<'a> {
+    keeper: &'a Keeper,
+    state: Option<State>,
+}
+
+impl Held<'_> {
+    fn state(&mut self) -> &mut State {
+        self.state.as_mut().expect("there until it is dropped")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.keeper.state.lock() = self.state.take();
+        self.keeper.state.notify_all();
+    }
 }
 
 struct State {
@@ -90,35 +110,30 @@ impl PartialEq for Mark {
 }
 
 impl Session {
-    /// Whether the session was opened with checkpoints.
-    pub fn is_checkpoint_enabled(&self) -> bool {
-        self.shared.checkpoints.0.is_some()
-    }
-
-    /// Writes an image of the whole database; gives its id. Ended by `interrupted`, it leaves none.
-    pub fn checkpoint(&self, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        self.shared.check_usable()?;
-        self.shared.ended_as(self.shared.checkpoint(interrupted))
+    /// Writes an image of the whole database; gives its id. A call that is cancelled leaves none.
+    pub fn checkpoint(&self) -> Result<u64, Error> {
+        self.database.check_usable()?;
+        self.database.ended_as(self.write_image())
     }
 
     /// Replaces the whole database by an image, or changes nothing; gives the id of the image. Subscriptions end, when
-    /// what was written before is delivered. If `interrupted` ends the call in that wait, the image is in place.
-    pub fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        self.shared.check_usable()?;
-        self.shared.ended_as(self.shared.restore(which, interrupted))
+    /// what was written before is delivered. If the call is cancelled in that wait, the image is in place.
+    pub fn restore(&self, which: RestoreFrom) -> Result<u64, Error> {
+        self.database.check_usable()?;
+        self.database.ended_as(self.replace_by_image(which))
     }
 }
 
 impl Checkpoints {
-    pub(super) fn new(config: Option<CheckpointConfig>) -> Self {
+    pub(crate) fn new(config: Option<CheckpointConfig>) -> Self {
         Checkpoints(config.map(|config| {
             let state = State { directory: Directory::new(config.directory.clone()), last: Mark::default() };
             Arc::new(Keeper {
                 config,
-                state: Mutex::new(state),
+                state: Monitor::new(Some(state)),
                 timer: Mutex::default(),
                 wake: Condvar::new(),
-                is_over: AtomicBool::new(false),
+                over: CancelToken::new(),
             })
         }))
     }
@@ -128,7 +143,7 @@ impl Checkpoints {
     }
 
     /// Begins to take checkpoints by time, if the session was opened so.
-    pub(super) fn start(&self, session: Weak<Shared>) -> Result<(), Error> {
+    pub(crate) fn start(&self, session: Weak<Database>) -> Result<(), Error> {
         let Some(keeper) = self.0.as_ref().filter(|keeper| !keeper.config.interval.is_zero()) else { return Ok(()) };
         let mut timer = keeper.timer.lock();
         if timer.thread.is_none() && !timer.is_over {
@@ -143,7 +158,7 @@ impl Checkpoints {
     }
 
     /// Ends checkpoints by time; one that is under way is still written.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         if let Some(keeper) = &self.0 {
             keeper.timer.lock().is_over = true;
             keeper.wake.notify_all();
@@ -151,14 +166,14 @@ impl Checkpoints {
     }
 
     /// Ends all: what is under way gives up, and the directory is free when this returns.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         let Some(keeper) = &self.0 else { return };
-        keeper.is_over.store(true, Ordering::Release);
+        keeper.over.cancel();
         self.stop();
         // The thread of timed checkpoints comes here when it held the last handle; it lets go itself when it ends.
         let on_timer = keeper.timer.lock().thread == Some(thread::current().id());
         if !on_timer {
-            keeper.state.lock().directory.release();
+            keeper.release();
         }
     }
 }
@@ -171,36 +186,40 @@ impl Drop for Checkpoints {
 
 impl Keeper {
     /// Waits until nobody else uses the directory.
-    fn lock(&self, interrupted: Interrupted<'_>) -> Result<MutexGuard<'_, State>, Error> {
-        loop {
-            let state = self.state.try_lock_for(LOOK);
-            if self.is_over.load(Ordering::Acquire) {
-                return Err(Error::ConnectionClosed);
+    fn hold(&self, cancel: &CancelToken) -> Result<Held<'_>, Error> {
+        let cancel = CancelToken::child_of([cancel, &self.over]);
+        match self.state.wait_for(&cancel, None, Option::take) {
+            Ok((_, state)) if !self.over.is_cancelled() => Ok(Held { keeper: self, state: Some(state) }),
+            Ok((mut none, state)) => {
+                *none = Some(state);
+                Err(Error::ConnectionClosed)
             }
-            if let Some(state) = state {
-                return Ok(state);
-            }
-            if interrupted() {
-                return Err(Error::Interrupted);
-            }
+            Err(_) => self.ended(Err(Error::Interrupted)),
         }
     }
 
-    /// Runs work on the disk, which ends with the session.
-    fn work<T>(
-        &self,
-        interrupted: Interrupted<'_>,
-        work: impl FnOnce(Interrupted<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let is_over = || self.is_over.load(Ordering::Acquire);
-        match work(&|| is_over() || interrupted()) {
-            Err(Error::Interrupted) if is_over() => Err(Error::ConnectionClosed),
+    /// Runs work on the disk, which ends with the database.
+    fn work<T>(&self, cancel: &CancelToken, work: impl FnOnce(&CancelToken) -> Result<T, Error>) -> Result<T, Error> {
+        self.ended(work(&CancelToken::child_of([cancel, &self.over])))
+    }
+
+    /// What was interrupted because the database is closed says so.
+    fn ended<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        match result {
+            Err(Error::Interrupted) if self.over.is_cancelled() => Err(Error::ConnectionClosed),
             other => other,
         }
     }
 
+    /// Lets go of the directory, once nobody uses it.
+    fn release(&self) {
+        let release = |state: &mut Option<State>| state.as_mut().map(|state| state.directory.release());
+        let released = self.state.wait_for(&CancelToken::new(), None, release);
+        debug_assert!(released.is_ok(), "nobody cancels it");
+    }
+
     /// Takes a checkpoint whenever the interval is over, until the session ends.
-    fn take_by_time(&self, session: &Weak<Shared>) {
+    fn take_by_time(&self, session: &Weak<Database>) {
         let mut told = None;
         loop {
             let mut timer = self.timer.lock();
@@ -220,46 +239,45 @@ impl Keeper {
                 }
             }
         }
-        if self.is_over.load(Ordering::Acquire) {
-            self.state.lock().directory.release();
+        if self.over.is_cancelled() {
+            self.release();
         }
     }
 
-    fn take_if_changed(&self, session: &Weak<Shared>) -> Result<(), Error> {
-        let mut state = self.lock(&|| false)?;
-        let Some(session) = session.upgrade() else { return Err(Error::ConnectionClosed) };
-        session.check_usable()?;
-        let is_over = || self.is_over.load(Ordering::Acquire);
-        let (mark, image) = session.take_image(&is_over)?;
-        // A session that nobody else holds ends here, and with it this checkpoint.
-        drop(session);
-        if mark == state.last {
+    fn take_if_changed(&self, database: &Weak<Database>) -> Result<(), Error> {
+        let mut held = self.hold(&self.over)?;
+        let Some(database) = database.upgrade() else { return Err(Error::ConnectionClosed) };
+        database.check_usable()?;
+        let (mark, image) = database.session().with_cancel(&self.over).take_image()?;
+        // A database that nobody else holds ends here, and with it this checkpoint.
+        drop(database);
+        if mark == held.state().last {
             return Ok(());
         }
-        self.work(&|| false, |stop| state.directory.write(&image, stop))?;
-        state.last = mark;
+        self.work(&self.over, |cancel| held.state().directory.write(&image, cancel))?;
+        held.state().last = mark;
         Ok(())
     }
 }
 
-impl Shared {
-    pub(super) fn checkpoint(&self, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+impl Session {
+    fn write_image(&self) -> Result<u64, Error> {
         self.refuse_in_transaction("checkpoints are not taken")?;
-        let keeper = self.checkpoints.keeper()?;
-        let mut state = keeper.lock(interrupted)?;
-        let (mark, image) = self.take_image(interrupted)?;
-        let id = keeper.work(interrupted, |stop| state.directory.write(&image, stop))?;
-        state.last = mark;
+        let keeper = self.database.checkpoints.keeper()?;
+        let mut held = keeper.hold(&self.cancel)?;
+        let (mark, image) = self.take_image()?;
+        let id = keeper.work(&self.cancel, |cancel| held.state().directory.write(&image, cancel))?;
+        held.state().last = mark;
         Ok(id)
     }
 
     /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
-    fn take_image(&self, interrupted: Interrupted<'_>) -> Result<(Mark, Taken), Error> {
-        let _ddl = self.lock_ddl(interrupted)?;
-        let catalog = self.catalog();
-        let (time, items) = self.committer.frozen(|frozen| {
+    fn take_image(&self) -> Result<(Mark, Taken), Error> {
+        let _definitions = self.definitions()?;
+        let catalog = self.database.catalog();
+        let (time, items) = self.database.committer.frozen(|frozen| {
             let items = catalog.entries().iter().map(|entry| self.take_item(frozen, entry));
-            (self.engine.last_time(), items.collect::<Result<Vec<_>, _>>())
+            (self.database.engine.last_time(), items.collect::<Result<Vec<_>, _>>())
         });
         let items = items?;
         // What the image has, and not what they are now: a watermark moves without a lock.
@@ -286,7 +304,8 @@ impl Shared {
         let spec = layout.spec();
         let watermark = watermark_of(entry);
         // All rows that a source accepted are there; a table's writes are counted after they are made.
-        let total_events = if entry.info.append_only { rows.rows() as u64 } else { self.accepted.lock().rows(id) };
+        let total_events =
+            if entry.info.append_only { rows.rows() as u64 } else { self.database.accepted.lock().rows(id) };
         let base = checkpoint::Base {
             name: entry.name().to_owned(),
             kind: entry.kind(),
@@ -298,49 +317,47 @@ impl Shared {
         Ok(Item::Base { base, schema: Arc::clone(&spec.schema), defaults: spec.defaults.clone(), rows })
     }
 
-    pub(super) fn restore(&self, which: RestoreFrom, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+    fn replace_by_image(&self, which: RestoreFrom) -> Result<u64, Error> {
         self.refuse_in_transaction("checkpoints are not restored")?;
-        let keeper = self.checkpoints.keeper()?;
+        let keeper = self.database.checkpoints.keeper()?;
         let (id, image) = {
-            let mut state = keeper.lock(interrupted)?;
-            keeper.work(interrupted, |stop| state.directory.read(which, stop))?
+            let mut held = keeper.hold(&self.cancel)?;
+            keeper.work(&self.cancel, |cancel| held.state().directory.read(which, cancel))?
         };
-        let _ddl = self.define(interrupted)?;
-        let stop = || self.check_usable().is_err() || interrupted();
+        let _definitions = self.define()?;
         let time = image.time;
         let mut restored = Restored::default();
-        let built = self.build(image, &mut restored, &stop);
-        let leaving = match built.and_then(|()| self.put_in_place(&mut restored, id, time, &stop)) {
+        let built = self.build(image, &mut restored);
+        let leaving = match built.and_then(|()| self.put_in_place(&mut restored, id, time)) {
             Ok(leaving) => leaving,
             Err(error) => {
                 self.discard(&restored);
-                self.check_usable()?;
+                self.database.check_usable()?;
                 return Err(unbuildable(id, error));
             }
         };
-        self.remove(leaving, interrupted)?;
+        self.database.remove(leaving, &self.cancel)?;
         Ok(id)
     }
 
     /// Makes the relations of an image with their rows, and plans its views; nobody sees any of it.
-    fn build(&self, image: Verified, restored: &mut Restored, stop: Interrupted<'_>) -> Result<(), Error> {
+    fn build(&self, image: Verified, restored: &mut Restored) -> Result<(), Error> {
         for item in image.items {
             let entry = match item {
                 Item::Base { base, schema, defaults, rows } => {
                     let total_events = base.total_events;
                     let base = base_of(base, schema, defaults)?;
-                    let (relation, entry) = self.committer.frozen(|frozen| self.new_base(frozen, base.0))?;
+                    let (relation, entry) = self.database.committer.frozen(|frozen| self.new_base(frozen, base.0))?;
                     restored.relations.push((relation, total_events));
                     if let (Some(watermark), Some(reached)) = (&entry.watermark, base.1) {
                         watermark.advance(reached);
                     }
-                    self.fill(relation, &entry, rows, stop)?;
+                    self.fill(relation, &entry, rows)?;
                     entry
                 }
                 Item::View { view, params } => {
-                    if stop() {
-                        return Err(Error::Interrupted);
-                    }
+                    self.cancel.check()?;
+                    self.database.check_usable()?;
                     let name = view.name.clone();
                     let made_from = Arc::new(ViewDefinition { create: create_of(view)?, params });
                     let defined = self.define_view(&made_from, &restored.catalog, &made_from.params);
@@ -358,51 +375,38 @@ impl Shared {
         Ok(())
     }
 
-    fn fill(
-        &self,
-        relation: RelationId,
-        entry: &Entry,
-        rows: Vec<RecordBatch>,
-        stop: Interrupted<'_>,
-    ) -> Result<(), Error> {
+    fn fill(&self, relation: RelationId, entry: &Entry, rows: Vec<RecordBatch>) -> Result<(), Error> {
         for batch in rows {
-            if stop() {
-                return Err(Error::Interrupted);
-            }
+            self.cancel.check()?;
+            self.database.check_usable()?;
             // Of the relation's own schema, rows are taken as they are.
             let batch = crate::store::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
-            self.committer.load(relation, &[batch])?;
+            self.database.committer.load(relation, &[batch])?;
         }
         Ok(())
     }
 
     /// Installs the new views and makes the catalog the image's, between two commits; gives the views it had before.
-    fn put_in_place(
-        &self,
-        restored: &mut Restored,
-        id: u64,
-        time: Time,
-        stop: Interrupted<'_>,
-    ) -> Result<Leaving, Error> {
+    fn put_in_place(&self, restored: &mut Restored, id: u64, time: Time) -> Result<Leaving, Error> {
         // What was written before is still delivered.
-        self.wait_for(self.engine.last_time(), None, stop)?;
-        self.committer.frozen(|frozen| {
+        self.wait_for(self.database.engine.last_time(), None)?;
+        self.database.committer.frozen(|frozen| {
             for view in std::mem::take(&mut restored.views) {
                 let view_id = view.maintained.id;
-                self.install(view, frozen)?;
+                self.database.install(view, frozen)?;
                 restored.installed.push(view_id);
             }
             // The image's own time, unless it has passed here: then one of its own, for the contents are others now.
-            let last = self.engine.last_time();
-            self.engine.close_through(if time > last { time } else { last + 1 })?;
+            let last = self.database.engine.last_time();
+            self.database.engine.close_through(if time > last { time } else { last + 1 })?;
             {
-                let mut accepted = self.accepted.lock();
+                let mut accepted = self.database.accepted.lock();
                 accepted.rows.extend(restored.relations.iter().copied());
             }
             let new = Arc::new(std::mem::take(&mut restored.catalog));
-            let old = std::mem::replace(&mut *self.catalog.write(), new);
+            let old = std::mem::replace(&mut *self.database.catalog.write(), new);
             let topmost_first: Vec<_> = old.entries().iter().rev().map(Arc::clone).collect();
-            Ok(self.leave(frozen, &topmost_first, |_| End::Restored(id)))
+            Ok(self.database.leave(frozen, &topmost_first, |_| End::Restored(id)))
         })
     }
 
@@ -410,9 +414,11 @@ impl Shared {
     fn discard(&self, restored: &Restored) {
         for view in restored.installed.iter().rev() {
             // The engine may have ended; then there is nothing to take back.
-            let _ = self.uninstall(*view, End::Finished);
+            let _ = self.database.uninstall(*view, End::Finished);
         }
-        self.committer.frozen(|frozen| restored.relations.iter().for_each(|(relation, _)| frozen.drop(*relation)));
+        self.database
+            .committer
+            .frozen(|frozen| restored.relations.iter().for_each(|(relation, _)| frozen.drop(*relation)));
     }
 }
 
@@ -507,7 +513,7 @@ mod tests {
             });
             let mut differing = 0;
             for _ in 0..200 {
-                let (mark, image) = session.shared.take_image(&|| false).expect("nothing is in the way");
+                let (mark, image) = session.self.take_image(&|| false).expect("nothing is in the way");
                 let Some(Item::Base { base, .. }) = image.items.first() else { unreachable!("s0 comes first") };
                 differing += u32::from(mark.watermarks[0] != base.watermark);
             }

@@ -14,11 +14,11 @@ use laminardb_planner::statement::{
 };
 use laminardb_planner::{BoundQuery, Params};
 
-use super::install::NewView;
 use super::read::{Bound, reads_of};
-use super::{Interrupted, Outcome, Session, Shared};
+use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Write};
+use crate::database::NewView;
 use crate::error::Error;
 use crate::store::{Kind, Operation, Spec};
 use crate::subscription::End;
@@ -70,19 +70,7 @@ impl TableCopy<'_> {
 impl Session {
     /// Makes a source, or with key columns a keyed table; names are taken as written.
     pub fn create_relation(&self, name: &str, schema: SchemaRef, primary_key: Option<&[String]>) -> Result<(), Error> {
-        self.create_relation_interruptible(name, schema, primary_key, &|| false)
-    }
-
-    /// [`Session::create_relation`], ended by `interrupted` while it waits for a transaction; then nothing was made.
-    pub fn create_relation_interruptible(
-        &self,
-        name: &str,
-        schema: SchemaRef,
-        primary_key: Option<&[String]>,
-        interrupted: Interrupted<'_>,
-    ) -> Result<(), Error> {
-        let shared = &self.shared;
-        shared.check_usable()?;
+        self.database.check_usable()?;
         let mut fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field)).collect();
         let mut key = Vec::new();
         for column in primary_key.unwrap_or_default() {
@@ -103,24 +91,20 @@ impl Session {
         };
         check_columns(&base.name, &base.schema)?;
         check_key(&base)?;
-        let _ddl = shared.ended_as(shared.define(interrupted))?;
-        let catalog = shared.catalog();
+        let _definitions = self.database.ended_as(self.define())?;
+        let catalog = self.database.catalog();
         if catalog.entries().iter().any(|entry| entry.name() == name) {
             return Err(Error::TableExists(name.to_owned()));
         }
-        shared.change_relations(&catalog, &[], interrupted, |frozen| shared.add_base(frozen, base, &[]).map(Some))
+        self.change_relations(&catalog, &[], |frozen| self.add_base(frozen, base, &[]).map(Some))
     }
 }
 
-impl Shared {
-    pub(super) fn create_relation(
-        &self,
-        create: &CreateRelation,
-        interrupted: Interrupted<'_>,
-    ) -> Result<Outcome, Error> {
+impl Session {
+    pub(super) fn create_relation_as(&self, create: &CreateRelation) -> Result<Outcome, Error> {
         let ddl_type = if create.kind == RelationKind::Source { "CREATE SOURCE" } else { "CREATE TABLE" };
-        let _ddl = self.define(interrupted)?;
-        let catalog = self.catalog();
+        let _definitions = self.define()?;
+        let catalog = self.database.catalog();
         let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
             Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
             Taken::Replace(entry) => Some(entry),
@@ -129,7 +113,7 @@ impl Shared {
         let base = base_of(create)?;
         let object = Some(base.name.clone());
         let gone = replaced.as_slice();
-        self.change_relations(&catalog, gone, interrupted, |frozen| self.add_base(frozen, base, &[]).map(Some))?;
+        self.change_relations(&catalog, gone, |frozen| self.add_base(frozen, base, &[]).map(Some))?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
 
@@ -138,11 +122,10 @@ impl Shared {
         create: &CreateTableAs,
         text: &str,
         params: &Params,
-        interrupted: Interrupted<'_>,
     ) -> Result<Outcome, Error> {
         let ddl_type = "CREATE TABLE";
-        let _ddl = self.define(interrupted)?;
-        let catalog = self.catalog();
+        let _definitions = self.define()?;
+        let catalog = self.database.catalog();
         let kind = RelationKind::Table;
         let replaced = match taken(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
             Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
@@ -154,28 +137,22 @@ impl Shared {
         let schema = Arc::new(Schema::new(bound.query.schema.fields().iter().map(nullable).collect::<Vec<_>>()));
         check_columns(&create.name.value, &schema)?;
         let copy = TableCopy { name: &create.name.value, schema, query: &bound, text };
-        self.copy_rows(&copy, &catalog, replaced.as_slice(), interrupted)?;
+        self.copy_rows(&copy, &catalog, replaced.as_slice())?;
         Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
 
     /// Makes a table of the rows of a query. No write to a table that is replaced by a query of itself is lost: if one
     /// comes between reading the table and replacing it, it is read again, and writers wait meanwhile.
-    fn copy_rows(
-        &self,
-        copy: &TableCopy<'_>,
-        catalog: &CatalogState,
-        replaced: &[Arc<Entry>],
-        interrupted: Interrupted<'_>,
-    ) -> Result<(), Error> {
+    fn copy_rows(&self, copy: &TableCopy<'_>, catalog: &CatalogState, replaced: &[Arc<Entry>]) -> Result<(), Error> {
         let reads = |entry: &&Arc<Entry>| copy.query.query.relations.iter().any(|read| read == entry.name());
         // Nothing reads what is replaced, so no view stands between the query and it.
         let read_again = replaced.iter().find(reads).and_then(|entry| entry.relation_id());
         let mut hold = None;
         loop {
-            let writes = read_again.map(|id| self.committer.frozen(|frozen| frozen.writes(id)));
-            let rows = self.run_query(copy.query, copy.text, interrupted)?;
+            let writes = read_again.map(|id| self.database.committer.frozen(|frozen| frozen.writes(id)));
+            let rows = self.run_query(copy.query, copy.text)?;
             let mut is_late = false;
-            let changed = self.change_relations(catalog, replaced, interrupted, |frozen| {
+            let changed = self.change_relations(catalog, replaced, |frozen| {
                 is_late = read_again.map(|id| frozen.writes(id)) != writes;
                 if is_late {
                     return Err(Error::QueryFailed(format!("{} was written to meanwhile", copy.name)));
@@ -190,7 +167,7 @@ impl Shared {
             if !is_late || hold.is_some() {
                 return changed;
             }
-            hold = Some(self.committer.hold());
+            hold = Some(self.database.committer.hold());
         }
     }
 
@@ -211,7 +188,7 @@ impl Shared {
     pub(super) fn new_base(&self, frozen: &mut Frozen<'_>, base: Base) -> Result<(RelationId, Entry), Error> {
         let Base { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
-        let id = self.new_relation_id();
+        let id = self.database.new_relation_id();
         frozen.create(
             id,
             Spec {
@@ -249,15 +226,14 @@ impl Shared {
         create: &CreateView,
         statement: &Parsed,
         params: &Params,
-        interrupted: Interrupted<'_>,
     ) -> Result<Outcome, Error> {
         let ddl_type = match create.kind {
             RelationKind::Stream => "CREATE STREAM",
             RelationKind::MaterializedView => "CREATE MATERIALIZED VIEW",
             _ => "CREATE VIEW",
         };
-        let _ddl = self.define(interrupted)?;
-        let catalog = self.catalog();
+        let _definitions = self.define()?;
+        let catalog = self.database.catalog();
         let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
             Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
             Taken::Replace(entry) => Some(entry),
@@ -269,9 +245,9 @@ impl Shared {
         };
         let made_from = Arc::new(ViewDefinition { create: create.clone(), params: params.used_by(statement) });
         let (entry, view) = self.define_view(&made_from, &visible, params)?;
-        self.change_relations(&catalog, replaced.as_slice(), interrupted, |frozen| {
+        self.change_relations(&catalog, replaced.as_slice(), |frozen| {
             if let Some(view) = view {
-                self.install(view, frozen)?;
+                self.database.install(view, frozen)?;
             }
             Ok(Some(entry))
         })?;
@@ -301,7 +277,7 @@ impl Shared {
             (Definition::Inline { query: Arc::new(query), view: None }, None, false)
         } else {
             let plan = plan_view(&query, catalog)?;
-            let view = self.new_view(catalog, &plan, &schema, &reads, create.on_error)?;
+            let view = self.database.new_view(catalog, &plan, &schema, &reads, create.on_error)?;
             let id = view.maintained.id;
             let definition = if plan.linear && create.on_error == OnError::Fail {
                 Definition::Inline { query: Arc::new(query), view: Some(id) }
@@ -336,7 +312,7 @@ impl Shared {
 
     /// Fails if the query of a plain view can be neither run nor maintained.
     fn check_usable_query(&self, view: &str, query: &BoundQuery, catalog: &CatalogState) -> Result<(), Error> {
-        let checked = reads_of(catalog, query).and_then(|(plan, _)| self.executor.check(plan));
+        let checked = reads_of(catalog, query).and_then(|(plan, _)| self.database.executor.check(plan));
         match checked {
             Err(Error::QueryFailed(why)) if plan_view(query, catalog).is_err() => {
                 Err(Error::QueryFailed(format!("view {view} could not be read: {why}")))
@@ -346,7 +322,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn drop_relation(&self, drop: &Drop, interrupted: Interrupted<'_>) -> Result<Outcome, Error> {
+    pub(super) fn drop_relation(&self, drop: &Drop) -> Result<Outcome, Error> {
         let ddl_type = match drop.kind {
             RelationKind::Source => "DROP SOURCE",
             RelationKind::Table => "DROP TABLE",
@@ -354,8 +330,8 @@ impl Shared {
             RelationKind::Stream => "DROP STREAM",
             RelationKind::MaterializedView => "DROP MATERIALIZED VIEW",
         };
-        let _ddl = self.define(interrupted)?;
-        let catalog = self.catalog();
+        let _definitions = self.define()?;
+        let catalog = self.database.catalog();
         let found = catalog.find(&drop.name.value, drop.name.quoted)?;
         let Some(entry) = found else {
             if drop.if_exists {
@@ -369,7 +345,7 @@ impl Shared {
         }
         check_unread(&catalog, entry, drop.cascade)?;
         let dropped = catalog.cascade(entry.name());
-        self.change_relations(&catalog, &dropped, interrupted, |_| Ok(None))?;
+        self.change_relations(&catalog, &dropped, |_| Ok(None))?;
         Ok(Outcome::Ddl { ddl_type, object: Some(entry.name().to_owned()) })
     }
 
@@ -377,30 +353,29 @@ impl Shared {
     /// nothing else reads it. If that cannot be made, or the call ends before, nothing has changed.
     ///
     /// What was written before is still delivered to the subscribers of what goes. Most of that is waited for before the
-    /// change, the rest after it, for nobody waits between the two commits. If `interrupted` ends the second wait, the
+    /// change, the rest after it, for nobody waits between the two commits. If the second wait is cancelled, the
     /// change has been made, and those subscribers get no more.
     fn change_relations(
         &self,
         catalog: &CatalogState,
         gone: &[Arc<Entry>],
-        interrupted: Interrupted<'_>,
         make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Entry>, Error>,
     ) -> Result<(), Error> {
         // Also, a view that goes has all its first contents then.
-        if self.has_views(gone) {
-            self.wait_for(self.engine.last_time(), None, interrupted)?;
+        if self.database.has_views(gone) {
+            self.wait_for(self.database.engine.last_time(), None)?;
         }
-        let leaving = self.committer.frozen(|frozen| -> Result<_, Error> {
+        let leaving = self.database.committer.frozen(|frozen| -> Result<_, Error> {
             let made = make(frozen)?;
             let names: Vec<&str> = gone.iter().map(|entry| entry.name()).collect();
             let kept = catalog.without(&names);
-            *self.catalog.write() = Arc::new(match made {
+            *self.database.catalog.write() = Arc::new(match made {
                 Some(entry) => kept.with(entry),
                 None => kept,
             });
-            Ok(self.leave(frozen, gone, |name| End::Dropped(name.to_owned())))
+            Ok(self.database.leave(frozen, gone, |name| End::Dropped(name.to_owned())))
         });
-        self.remove(leaving?, interrupted)
+        self.database.remove(leaving?, &self.cancel)
     }
 }
 

@@ -14,7 +14,7 @@ use laminardb_planner::catalog::RelationKind;
 use laminardb_planner::statement::{Delete, Insert, Name, Update};
 use laminardb_planner::{BoundQuery, Params, RelationInfo};
 
-use super::{Interrupted, QueryOutput, Session, Shared};
+use super::{QueryOutput, Session};
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;
@@ -25,93 +25,52 @@ impl Session {
     /// Stores rows; in a keyed table they replace those with their keys. Columns are matched by name and cast without
     /// loss. Gives the number of rows given.
     pub fn insert(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
-        self.write(table, Operation::Insert, data, &|| false)
-    }
-
-    /// [`Session::insert`], ended by `interrupted` while it waits for views to catch up; then nothing was stored.
-    pub fn insert_interruptible(
-        &self,
-        table: &str,
-        data: Vec<RecordBatch>,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        self.write(table, Operation::Insert, data, interrupted)
+        self.write(table, Operation::Insert, data)
     }
 
     /// [`Session::insert`] for keyed tables only.
     pub fn upsert(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
-        self.write(table, Operation::Upsert, data, &|| false)
-    }
-
-    /// [`Session::upsert`], ended by `interrupted` as [`Session::insert_interruptible`] is.
-    pub fn upsert_interruptible(
-        &self,
-        table: &str,
-        data: Vec<RecordBatch>,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        self.write(table, Operation::Upsert, data, interrupted)
+        self.write(table, Operation::Upsert, data)
     }
 
     /// Removes rows: of a keyed table those with the keys given, of another table one equal row for each row given.
     /// Gives the number of rows removed.
     pub fn delete(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
-        self.write(table, Operation::Delete, data, &|| false)
-    }
-
-    /// [`Session::delete`], ended by `interrupted` as [`Session::insert_interruptible`] is.
-    pub fn delete_interruptible(
-        &self,
-        table: &str,
-        data: Vec<RecordBatch>,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        self.write(table, Operation::Delete, data, interrupted)
+        self.write(table, Operation::Delete, data)
     }
 
     /// Stores the rows of a JSON text: an array of objects, one object, or one object per line; as
-    /// [`Session::insert_interruptible`] does otherwise.
-    pub fn insert_json(&self, table: &str, text: &str, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        self.insert_text(table, interrupted, |spec| ingest::from_json(text, spec, interrupted))
+    /// [`Session::insert`] does otherwise.
+    pub fn insert_json(&self, table: &str, text: &str) -> Result<u64, Error> {
+        self.insert_text(table, |spec| ingest::from_json(text, spec, &self.cancel))
     }
 
-    /// Stores the rows of a CSV text with a header line, as [`Session::insert_interruptible`] does otherwise.
-    pub fn insert_csv(&self, table: &str, text: &str, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        self.insert_text(table, interrupted, |spec| ingest::from_csv(text, spec, interrupted))
+    /// Stores the rows of a CSV text with a header line, as [`Session::insert`] does otherwise.
+    pub fn insert_csv(&self, table: &str, text: &str) -> Result<u64, Error> {
+        self.insert_text(table, |spec| ingest::from_csv(text, spec, &self.cancel))
     }
 
-    fn insert_text(
-        &self,
-        table: &str,
-        interrupted: Interrupted<'_>,
-        read: impl Fn(&Spec) -> Result<Vec<RecordBatch>, Error>,
-    ) -> Result<u64, Error> {
+    fn insert_text(&self, table: &str, read: impl Fn(&Spec) -> Result<Vec<RecordBatch>, Error>) -> Result<u64, Error> {
         self.write_named(table, |relation| {
-            let layout = self.shared.committer.frozen(|frozen| frozen.layout(relation));
+            let layout = self.database.committer.frozen(|frozen| frozen.layout(relation));
             let layout = layout.ok_or_else(|| Error::TableNotFound(table.to_owned()))?;
-            self.write_to(relation, Operation::Insert, read(layout.spec())?, interrupted)
+            self.write_to(relation, Operation::Insert, read(layout.spec())?)
         })
     }
 
-    fn write(
-        &self,
-        table: &str,
-        operation: Operation,
-        rows: Vec<RecordBatch>,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        self.write_named(table, |relation| self.write_to(relation, operation, rows.clone(), interrupted))
+    fn write(&self, table: &str, operation: Operation, rows: Vec<RecordBatch>) -> Result<u64, Error> {
+        self.write_named(table, |relation| self.write_to(relation, operation, rows.clone()))
     }
 
     /// Writes to what `table` means. When that is dropped before anything was written, it is done with what the name
     /// means then, as if the call had come later.
     fn write_named(&self, table: &str, write: impl Fn(RelationId) -> Result<u64, Error>) -> Result<u64, Error> {
         loop {
-            self.shared.check_usable()?;
-            let catalog = self.shared.catalog();
+            self.database.check_usable()?;
+            let catalog = self.database.catalog();
             let relation = writable(catalog.named(table)?)?;
             match write(relation).map_err(naming(table)) {
-                Err(Error::TableNotFound(_)) if self.shared.has_changed_since(&catalog) => {}
+                Err(Error::TableNotFound(_)) if self.database.has_changed_since(&catalog) => {}
                 written => return written,
             }
         }
@@ -122,29 +81,24 @@ impl Session {
         relation: RelationId,
         operation: Operation,
         rows: Vec<RecordBatch>,
-        interrupted: Interrupted<'_>,
     ) -> Result<u64, Error> {
-        let written = self.shared.committer.commit(vec![Write { relation, operation, rows }], interrupted);
-        let applied = self.shared.ended_as(written)?;
-        self.shared.count_write(relation, applied.iter().map(|a| a.given).sum());
+        let written =
+            self.database.committer.commit(self.actor(), vec![Write { relation, operation, rows }], &self.cancel);
+        let applied = self.database.ended_as(written)?;
+        self.count_write(relation, applied.iter().map(|a| a.given).sum());
         let total = |count: fn(&crate::store::Applied) -> u64| applied.iter().map(count).sum();
         Ok(if operation == Operation::Delete { total(|a| a.changed) } else { total(|a| a.given) })
     }
 }
 
-impl Shared {
-    pub(super) fn insert_statement(
-        &self,
-        insert: &Insert,
-        params: &Params,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        let catalog = self.catalog();
+impl Session {
+    pub(super) fn insert_statement(&self, insert: &Insert, params: &Params) -> Result<u64, Error> {
+        let catalog = self.database.catalog();
         let bound = bind_insert(insert, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
         // A transaction under way may be about to write what is read here.
-        drop(self.committer.wait_for_turn(interrupted)?);
-        let rows = self.run_unfrozen(&catalog, &bound.rows, interrupted)?;
+        drop(self.database.committer.wait_for_turn(self.actor(), &self.cancel)?);
+        let rows = self.run_unfrozen(&catalog, &bound.rows)?;
         let rows = named_columns(&rows, &bound.target, &bound.columns)?;
         let operation = match bound.conflict {
             BoundConflict::Fail => Operation::InsertNew,
@@ -152,30 +106,27 @@ impl Shared {
             BoundConflict::DoNothing => Operation::InsertMissing,
             BoundConflict::DoUpdate { assignments, selection } => {
                 let change = DoUpdate { target: &bound.target, relation, assignments, selection };
-                let changed = self.committer.writing(interrupted, |frozen| change.run(frozen, &rows));
+                let changed =
+                    self.database.committer.writing(self.actor(), &self.cancel, |frozen| change.run(frozen, &rows));
                 let changed = changed.map_err(Error::in_statement)?;
                 self.count_write(relation, changed);
                 return Ok(changed);
             }
         };
-        let written = self.committer.commit(vec![Write { relation, operation, rows }], interrupted);
+        let written =
+            self.database.committer.commit(self.actor(), vec![Write { relation, operation, rows }], &self.cancel);
         let applied = written.map_err(naming(&bound.target.name)).map_err(Error::in_statement)?;
         self.count_write(relation, applied.iter().map(|a| a.given).sum());
         let counts_given = operation == Operation::InsertNew;
         Ok(applied.iter().map(|a| if counts_given { a.given } else { a.changed }).sum())
     }
 
-    pub(super) fn update_statement(
-        &self,
-        update: &Update,
-        params: &Params,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        let catalog = self.catalog();
+    pub(super) fn update_statement(&self, update: &Update, params: &Params) -> Result<u64, Error> {
+        let catalog = self.database.catalog();
         let bound = bind_update(update, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        let changed = self.committer.writing(interrupted, |frozen| {
-            let rows = self.run_frozen(frozen, &catalog, &bound.rows, interrupted)?;
+        let changed = self.database.committer.writing(self.actor(), &self.cancel, |frozen| {
+            let rows = self.run_frozen(frozen, &catalog, &bound.rows)?;
             let width = bound.target.schema.fields().len();
             let mut old = Vec::with_capacity(rows.batches.len());
             let mut new = Vec::with_capacity(rows.batches.len());
@@ -195,17 +146,12 @@ impl Shared {
         Ok(changed)
     }
 
-    pub(super) fn delete_statement(
-        &self,
-        delete: &Delete,
-        params: &Params,
-        interrupted: Interrupted<'_>,
-    ) -> Result<u64, Error> {
-        let catalog = self.catalog();
+    pub(super) fn delete_statement(&self, delete: &Delete, params: &Params) -> Result<u64, Error> {
+        let catalog = self.database.catalog();
         let bound = bind_delete(delete, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        let removed = self.committer.writing(interrupted, |frozen| {
-            let rows = self.run_frozen(frozen, &catalog, &bound.rows, interrupted)?;
+        let removed = self.database.committer.writing(self.actor(), &self.cancel, |frozen| {
+            let rows = self.run_frozen(frozen, &catalog, &bound.rows)?;
             let count = rows.num_rows() as u64;
             let target =
                 |batch: &RecordBatch| target_batch(&bound.target.schema, batch.columns().to_vec(), batch.num_rows());
@@ -217,14 +163,14 @@ impl Shared {
         Ok(removed)
     }
 
-    pub(super) fn truncate_statement(&self, name: &Name, interrupted: Interrupted<'_>) -> Result<u64, Error> {
-        let catalog = self.catalog();
+    pub(super) fn truncate_statement(&self, name: &Name) -> Result<u64, Error> {
+        let catalog = self.database.catalog();
         let Some(entry) = catalog.find(&name.value, name.quoted)? else {
             return Err(Error::QueryFailed(format!("table {name} does not exist")));
         };
         let relation = writable_table(entry)?;
         let write = Write { relation, operation: Operation::Truncate, rows: Vec::new() };
-        let written = self.committer.commit(vec![write], interrupted);
+        let written = self.database.committer.commit(self.actor(), vec![write], &self.cancel);
         let applied = written.map_err(naming(entry.name())).map_err(Error::in_statement)?;
         let removed = applied.iter().map(|a| a.changed).sum();
         self.count_write(relation, removed);
@@ -232,13 +178,8 @@ impl Shared {
     }
 
     /// The rows of a query that a statement writes, read at a moment of their own.
-    fn run_unfrozen(
-        &self,
-        catalog: &CatalogState,
-        query: &BoundQuery,
-        interrupted: Interrupted<'_>,
-    ) -> Result<QueryOutput, Error> {
-        self.run_bound(catalog, query, "INSERT", interrupted, |taking| self.committer.frozen(taking))
+    fn run_unfrozen(&self, catalog: &CatalogState, query: &BoundQuery) -> Result<QueryOutput, Error> {
+        self.run_bound(catalog, query, "INSERT", |taking| self.database.committer.frozen_for(self.actor(), taking))
     }
 
     /// The rows of a query as of the commit that a statement is about to make.
@@ -247,9 +188,8 @@ impl Shared {
         frozen: &mut Frozen<'_>,
         catalog: &CatalogState,
         query: &BoundQuery,
-        interrupted: Interrupted<'_>,
     ) -> Result<QueryOutput, Error> {
-        self.run_bound(catalog, query, "UPDATE", interrupted, |taking| taking(frozen))
+        self.run_bound(catalog, query, "UPDATE", |taking| taking(frozen))
     }
 }
 

@@ -8,15 +8,16 @@ use laminardb_planner::lower::plan_view;
 use laminardb_planner::statement::{Parsed, Statement};
 use laminardb_planner::{Params, PlanError, rewrite};
 
+use super::Session;
 use super::read::Bound;
-use super::{QueryOutput, Shared, first_words};
+use super::{QueryOutput, first_words};
 use crate::catalog::Entry;
 use crate::error::Error;
 
-impl Shared {
+impl Session {
     /// One column `plan`, a line a row.
     pub(super) fn explain_statement(&self, parsed: &Parsed, params: &Params) -> Result<QueryOutput, Error> {
-        let text = self.explain(parsed, params)?;
+        let text = self.explain_parsed(parsed, params)?;
         let lines = StringArray::from(text.lines().collect::<Vec<_>>());
         let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
@@ -24,11 +25,11 @@ impl Shared {
         Ok(QueryOutput { schema, batches: vec![batch] })
     }
 
-    pub(super) fn explain(&self, parsed: &Parsed, params: &Params) -> Result<String, Error> {
+    pub(super) fn explain_parsed(&self, parsed: &Parsed, params: &Params) -> Result<String, Error> {
         let query = match &parsed.statement {
             Statement::Query(query) => query,
             Statement::CreateView(create) => &create.query,
-            Statement::Explain(inner) => return self.explain(inner, params),
+            Statement::Explain(inner) => return self.explain_parsed(inner, params),
             _ => {
                 let what = first_words(&parsed.text);
                 return Err(Error::QueryFailed(format!("only a query or a view has a plan to explain: {what}")));

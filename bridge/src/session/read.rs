@@ -1,21 +1,20 @@
 //! Ad-hoc queries: what they read is taken at one moment, between two commits, and read afterwards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Session;
+use laminardb_dataflow::{CancelToken, Engine, LiveError, PendingSnapshot};
 use laminardb_dataflow::{CollectionId, DataflowError, ViewId};
-use laminardb_dataflow::{Engine, LiveError, PendingSnapshot, Waited};
 use laminardb_planner::bind::bind_query;
 use laminardb_planner::statement::{OnError, Query};
 use laminardb_planner::{BoundQuery, Params, rewrite};
-use parking_lot::MutexGuard;
 
-use super::queries::Cancel;
-use super::{Interrupted, QueryOutput, Shared};
+use super::QueryOutput;
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
+use crate::database::{Cancel, Definitions};
 use crate::error::Error;
-use crate::query::{Contents, Interrupt, Plan, scanned};
+use crate::query::{Contents, Plan, scanned};
 use crate::store::Scan;
 use crate::subscription::repeat;
 
@@ -49,63 +48,44 @@ pub(super) struct Taken {
     checked: Vec<ViewId>,
 }
 
-impl Shared {
+impl Session {
     pub(super) fn bind(&self, query: &Query, params: &Params) -> Result<Bound, Error> {
-        let catalog = self.catalog();
+        let catalog = self.database.catalog();
         let query = bind_query(query, &*catalog, params)?;
         Ok(Bound { catalog, query })
     }
 
-    /// Whether the relations are others than those of `catalog`. Waits for a change under way, in which a view that goes
-    /// is gone before the catalog is another one.
-    pub(super) fn has_changed_since(&self, catalog: &Arc<CatalogState>) -> bool {
-        self.committer.frozen(|_| !Arc::ptr_eq(catalog, &self.catalog()))
-    }
-
     /// Keeps the set of relations as it is while a query is bound and takes what it reads, if that was replaced in
     /// between in several `tries`: definitions that follow each other fast must not keep a query from its turn.
-    pub(super) fn settled(
-        &self,
-        tries: usize,
-        interrupted: Interrupted<'_>,
-    ) -> Result<Option<MutexGuard<'_, ()>>, Error> {
-        if tries < TRIES { Ok(None) } else { self.lock_ddl(interrupted).map(Some) }
+    pub(super) fn settled(&self, tries: usize) -> Result<Option<Definitions<'_>>, Error> {
+        if tries < TRIES { Ok(None) } else { self.definitions().map(Some) }
     }
 
     /// Runs a query, listed under `text` while it runs.
-    pub(super) fn answer(
-        &self,
-        query: &Query,
-        params: &Params,
-        text: &str,
-        interrupted: Interrupted<'_>,
-    ) -> Result<QueryOutput, Error> {
+    pub(super) fn answer(&self, query: &Query, params: &Params, text: &str) -> Result<QueryOutput, Error> {
         let mut tries = 0;
         loop {
-            let ddl = self.settled(tries, interrupted)?;
+            let definitions = self.settled(tries)?;
             tries += 1;
             let bound = self.bind(query, params)?;
             let freeze = |taking: &mut dyn FnMut(&mut Frozen<'_>) -> Result<Taken, Error>| {
-                let taken = self.committer.frozen(taking);
-                drop(ddl);
+                let taken = self.database.committer.frozen_for(self.actor(), taking);
+                drop(definitions);
                 taken
             };
-            match self.run_bound(&bound.catalog, &bound.query, text, interrupted, freeze) {
+            match self.run_bound(&bound.catalog, &bound.query, text, freeze) {
                 // What it was to read may have been replaced after it was bound; then it is bound to what there is now.
-                Err(Error::QueryFailed(_)) if self.has_changed_since(&bound.catalog) => {}
+                Err(Error::QueryFailed(_)) if self.database.has_changed_since(&bound.catalog) => {}
                 answered => return answered,
             }
         }
     }
 
     /// Runs a bound query, listed under `text` while it runs.
-    pub(super) fn run_query(
-        &self,
-        bound: &Bound,
-        text: &str,
-        interrupted: Interrupted<'_>,
-    ) -> Result<QueryOutput, Error> {
-        self.run_bound(&bound.catalog, &bound.query, text, interrupted, |taking| self.committer.frozen(taking))
+    pub(super) fn run_query(&self, bound: &Bound, text: &str) -> Result<QueryOutput, Error> {
+        self.run_bound(&bound.catalog, &bound.query, text, |taking| {
+            self.database.committer.frozen_for(self.actor(), taking)
+        })
     }
 
     /// Runs a bound query on what `freeze` lets it take.
@@ -114,25 +94,25 @@ impl Shared {
         catalog: &CatalogState,
         query: &BoundQuery,
         text: &str,
-        interrupted: Interrupted<'_>,
         freeze: impl FnOnce(&mut dyn FnMut(&mut Frozen<'_>) -> Result<Taken, Error>) -> Result<Taken, Error>,
     ) -> Result<QueryOutput, Error> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let _listed = self.queries.begin(text, Cancel::Flag(Arc::clone(&cancelled)));
+        let token = self.cancel.child();
+        let _listed = self.database.queries.begin(text, Cancel::Token(token.clone()));
         // A session that is closed from here on tells the query.
-        self.check_open()?;
-        let interrupt = || {
-            if cancelled.load(Ordering::Relaxed) {
-                let cancelled = Error::QueryCancelled("the query was cancelled".to_owned());
-                return Some(self.check_open().err().unwrap_or(cancelled));
-            }
-            interrupted().then_some(Error::Interrupted)
-        };
+        self.database.check_open()?;
         let (plan, mut reads) = reads_of(catalog, query)?;
-        let taken = freeze(&mut |frozen| reads.take(frozen, &self.engine))?;
-        let contents = taken.wait(&interrupt)?;
-        let batches = self.executor.run(plan, contents, &query.schema, &interrupt)?;
-        Ok(QueryOutput { schema: Arc::clone(&query.schema), batches })
+        let taken = freeze(&mut |frozen| reads.take(frozen, &self.database.engine))?;
+        let contents = taken.wait(&token);
+        let run = |contents| self.database.executor.run(plan, contents, &query.schema, &token);
+        match contents.and_then(run) {
+            Ok(batches) => Ok(QueryOutput { schema: Arc::clone(&query.schema), batches }),
+            // The query alone was cancelled, and not the call.
+            Err(Error::Interrupted) if !self.cancel.is_cancelled() => {
+                self.database.check_open()?;
+                Err(Error::QueryCancelled("the query was cancelled".to_owned()))
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 
@@ -179,13 +159,13 @@ impl Reads {
 
 impl Taken {
     /// The rows, once the views are there. Fails if a strict view has failing rows.
-    pub(super) fn wait(self, interrupt: Interrupt<'_>) -> Result<Contents, Error> {
+    pub(super) fn wait(self, cancel: &CancelToken) -> Result<Contents, Error> {
         let mut contents = Contents::new();
         for (collection, scan) in &self.scans {
             contents.insert(*collection, scan.batches());
         }
         if let Some(pending) = self.rows {
-            for (view, snapshot) in self.views.iter().zip(wait_for(pending, interrupt).map_err(of_query)?) {
+            for (view, snapshot) in self.views.iter().zip(wait_for(pending, cancel).map_err(of_query)?) {
                 check_errors(&self.strict, *view, &snapshot.errors)?;
                 let rows = snapshot.rows.iter().map(|(rows, diffs)| repeat(rows, diffs));
                 let rows = rows.collect::<Result<Vec<_>, _>>();
@@ -194,7 +174,7 @@ impl Taken {
             }
         }
         if let Some(pending) = self.errors {
-            for (view, snapshot) in self.checked.iter().zip(wait_for(pending, interrupt).map_err(of_query)?) {
+            for (view, snapshot) in self.checked.iter().zip(wait_for(pending, cancel).map_err(of_query)?) {
                 check_errors(&self.strict, *view, &snapshot.errors)?;
             }
         }
@@ -225,18 +205,9 @@ fn unread(error: DataflowError) -> Error {
 /// The snapshots, unless the caller gives up before.
 pub(super) fn wait_for(
     mut pending: PendingSnapshot,
-    interrupt: Interrupt<'_>,
+    cancel: &CancelToken,
 ) -> Result<Vec<laminardb_dataflow::ViewSnapshot>, Error> {
-    let reason = std::cell::RefCell::new(None);
-    let cancelled = || {
-        let mut reason = reason.borrow_mut();
-        *reason = interrupt();
-        reason.is_some()
-    };
-    match pending.wait_for(None, &cancelled).map_err(dropped)? {
-        Waited::Done => pending.wait().map_err(dropped),
-        Waited::Cancelled => Err(reason.take().unwrap_or(Error::Interrupted)),
-    }
+    pending.wait(cancel, None).map_err(dropped)
 }
 
 fn check_errors(strict: &[(ViewId, String)], view: ViewId, errors: &[LiveError]) -> Result<(), Error> {
@@ -254,7 +225,7 @@ pub(super) fn live_error_text(view: &str, error: &LiveError) -> String {
 }
 
 /// The maintained views that `names` are or stand on whose failing rows must not go unseen, in creation order.
-pub(super) fn strict_views(catalog: &CatalogState, names: &[String]) -> Vec<(ViewId, String)> {
+pub(crate) fn strict_views(catalog: &CatalogState, names: &[String]) -> Vec<(ViewId, String)> {
     let strict = |entry: &Arc<Entry>| match &entry.maintained {
         Some(view) if view.can_fail && view.on_error == OnError::Fail => Some((view.id, entry.name().to_owned())),
         _ => None,

@@ -7,16 +7,17 @@ use arrow::datatypes::{Field, Schema};
 use laminardb_planner::catalog::RelationKind;
 use laminardb_planner::statement::{Name, ShowKind, type_name};
 
-use super::{QueryOutput, Shared};
+use super::QueryOutput;
+use super::Session;
 use crate::catalog::Entry;
 use crate::error::Error;
 
 type Text = Vec<Option<String>>;
 
-impl Shared {
+impl Session {
     /// Columns of a relation of any kind, with SQL type names.
     pub(super) fn describe(&self, name: &Name) -> Result<QueryOutput, Error> {
-        let catalog = self.catalog();
+        let catalog = self.database.catalog();
         let Some(entry) = catalog.find(&name.value, name.quoted)? else {
             return Err(Error::QueryFailed(format!("relation {name} does not exist")));
         };
@@ -40,7 +41,7 @@ impl Shared {
             }
             ShowKind::MaterializedViews => {
                 let views = self.of_kinds(&[Stream, MaterializedView]);
-                let state = views.iter().map(|_| Some(self.state.lock().name().to_owned())).collect();
+                let state = views.iter().map(|_| Some(self.database.state().name().to_owned())).collect();
                 table(vec![names("view_name", &views), definitions(&views), text("state", state)])
             }
             ShowKind::Views => {
@@ -56,7 +57,7 @@ impl Shared {
     }
 
     fn of_kinds(&self, kinds: &[RelationKind]) -> Vec<Arc<Entry>> {
-        let catalog = self.catalog();
+        let catalog = self.database.catalog();
         catalog.entries().iter().filter(|entry| kinds.contains(&entry.kind())).map(Arc::clone).collect()
     }
 
@@ -78,7 +79,9 @@ impl Shared {
             (!columns.is_empty()).then(|| columns.join(", "))
         };
         let rows = |entry: &Arc<Entry>| {
-            let rows = entry.relation_id().map_or(0, |id| self.committer.rows(id));
+            let rows = entry
+                .relation_id()
+                .map_or(0, |id| self.database.committer.frozen_for(self.actor(), |frozen| frozen.rows(id)));
             i64::try_from(rows).unwrap_or(i64::MAX)
         };
         table(vec![
@@ -90,7 +93,7 @@ impl Shared {
     }
 
     fn show_queries(&self) -> QueryOutput {
-        let queries = self.queries.list();
+        let queries = self.database.queries.list();
         let ids = queries.iter().map(|query| i64::try_from(query.id).unwrap_or(i64::MAX));
         let active: BooleanArray = queries.iter().map(|query| Some(query.active)).collect();
         table(vec![

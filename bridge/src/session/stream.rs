@@ -18,15 +18,16 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
 
+use laminardb_dataflow::CancelToken;
 use laminardb_planner::Params;
 use laminardb_planner::statement::{Query, Statement};
 use parking_lot::Mutex;
 
-use super::queries::{Cancel, Running};
 use super::read::{Bound, Taken, reads_of};
-use super::{Interrupted, Outcome, QueryOutput, Session, Shared, empty_statement, read_statements};
+use super::{Outcome, QueryOutput, Session, empty_statement, read_statements};
+use crate::database::{Cancel, Database, Running};
 use crate::error::Error;
-use crate::query::{Contents, Interrupt, Plan, ended_early, spawn};
+use crate::query::{Contents, Plan, ended_early, spawn};
 
 /// No batch has more rows.
 const MAX_ROWS: usize = 65_536;
@@ -42,20 +43,20 @@ pub enum NextRows {
     Ended,
 }
 
-/// The answer of a query in batches. Keeps its session alive; dropping it ends the query.
+/// The answer of a query in batches. Keeps its database alive; dropping it ends the query.
 pub struct QueryStream {
     schema: SchemaRef,
     batches: Receiver<Result<RecordBatch, Error>>,
     over: Receiver<Infallible>,
     control: Arc<Control>,
-    _session: Session,
+    _database: Arc<Database>,
 }
 
 /// What a stream, its thread and the list of queries share.
 #[derive(Default)]
-pub(super) struct Control {
-    /// Nobody wants more of the answer, or a reader has met its end.
-    is_over: AtomicBool,
+pub(crate) struct Control {
+    /// Cancelled when nobody wants more of the answer, or a reader has met its end.
+    over: CancelToken,
     /// A reader has met its end; another may still have a batch in hand.
     is_read: AtomicBool,
     /// The thread has sent all, the error that ended the query included.
@@ -67,12 +68,12 @@ pub(super) struct Control {
 
 impl Control {
     fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+        self.over.is_cancelled()
     }
 
     /// Ends the stream, whether it was read, cancelled, or its session closed.
-    pub(super) fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
+    pub(crate) fn end(&self) {
+        self.over.cancel();
         drop(self.open.lock().take());
         let listed = self.listed.lock().take();
         drop(listed);
@@ -82,25 +83,24 @@ impl Control {
 impl Session {
     /// The answer of statements that only read, the last one's, in batches; all of one time, that of this call, or a
     /// later one if a view that is read is replaced before it has reached that time.
-    pub fn stream(&self, sql: &str, params: &Params, interrupted: Interrupted<'_>) -> Result<QueryStream, Error> {
-        self.shared.check_usable()?;
+    pub fn stream(&self, sql: &str, params: &Params) -> Result<QueryStream, Error> {
+        self.database.check_usable()?;
         let mut statements = read_statements(sql, params)?;
         let last = statements.pop().ok_or_else(empty_statement)?;
         for parsed in &statements {
-            self.shared.ended_as(self.run_statement(parsed, params, interrupted))?;
+            self.database.ended_as(self.run_statement(parsed, params))?;
         }
         let Statement::Query(query) = &last.statement else {
-            return match self.shared.ended_as(self.run_statement(&last, params, interrupted))? {
+            return match self.database.ended_as(self.run_statement(&last, params))? {
                 Outcome::Query(output) | Outcome::Metadata(output) => Ok(self.stream_of(output, &last.text)),
                 Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
             };
         };
-        let shared = &self.shared;
-        let begun = shared.ended_as(shared.begin_query(query, params, interrupted))?;
+        let begun = self.database.ended_as(self.begin_query(query, params))?;
         let (sender, receiver) = bounded(1);
         let stream = self.listed_stream(Arc::clone(&begun.bound.query.schema), receiver, &last.text);
         let producer = Producer {
-            shared: Arc::clone(shared),
+            session: self.database.session().with_cancel(&stream.control.over),
             batches: sender,
             over: stream.over.clone(),
             control: Arc::clone(&stream.control),
@@ -132,13 +132,13 @@ impl Session {
     ) -> QueryStream {
         let (open, over) = bounded(0);
         let control = Arc::new(Control { open: Mutex::new(Some(open)), ..Control::default() });
-        let listed = self.shared.queries.begin(text, Cancel::Stream(Arc::downgrade(&control)));
+        let listed = self.database.queries.begin(text, Cancel::Stream(Arc::downgrade(&control)));
         *control.listed.lock() = Some(listed);
-        if self.is_closed() {
+        if self.database.is_closed() {
             // The session may have looked for its streams before this one was listed.
             control.end();
         }
-        QueryStream { schema, batches, over, control, _session: self.clone() }
+        QueryStream { schema, batches, over, control, _database: Arc::clone(&self.database) }
     }
 }
 
@@ -214,18 +214,18 @@ struct Begun {
     taken: Taken,
 }
 
-impl Shared {
+impl Session {
     /// Binds a query and takes what it reads. That may be replaced after it was bound; then it is bound to what there is
     /// now.
-    fn begin_query(&self, query: &Query, params: &Params, interrupted: Interrupted<'_>) -> Result<Begun, Error> {
+    fn begin_query(&self, query: &Query, params: &Params) -> Result<Begun, Error> {
         let mut tries = 0;
         loop {
-            let _ddl = self.settled(tries, interrupted)?;
+            let _definitions = self.settled(tries)?;
             tries += 1;
             let bound = self.bind(query, params)?;
             let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
-            match self.committer.frozen(|frozen| reads.take(frozen, &self.engine)) {
-                Err(Error::QueryFailed(_)) if self.has_changed_since(&bound.catalog) => {}
+            match self.database.committer.frozen_for(self.actor(), |frozen| reads.take(frozen, &self.database.engine)) {
+                Err(Error::QueryFailed(_)) if self.database.has_changed_since(&bound.catalog) => {}
                 taken => return Ok(Begun { bound, plan, taken: taken? }),
             }
         }
@@ -234,7 +234,8 @@ impl Shared {
 
 /// The thread's part.
 struct Producer {
-    shared: Arc<Shared>,
+    /// Of its own: what the stream reads was taken before.
+    session: Session,
     batches: Sender<Result<RecordBatch, Error>>,
     over: Receiver<Infallible>,
     control: Arc<Control>,
@@ -245,12 +246,12 @@ struct Producer {
 
 impl Producer {
     fn run(self, begun: Begun) {
-        let interrupt = || self.control.is_over().then_some(Error::Interrupted);
         let mut give = |batch: RecordBatch| parts(&batch).try_for_each(|part| self.send(Ok(part)));
-        let done = self.contents(begun, &interrupt).and_then(|(plan, contents)| {
-            self.shared.executor.run_each(plan, &contents, &self.schema, &interrupt, &mut give)
+        let database = &self.session.database;
+        let done = self.contents(begun).and_then(|(plan, contents)| {
+            database.executor.run_each(plan, &contents, &self.schema, &self.session.cancel, &mut give)
         });
-        if let Err(error) = self.shared.ended_as(done) {
+        if let Err(error) = database.ended_as(done) {
             // Without a reader there is nobody to tell.
             drop(self.send(Err(error)));
         }
@@ -258,17 +259,17 @@ impl Producer {
     }
 
     /// The rows that the query reads, once the views are there. A view that is replaced before is read as it is then.
-    fn contents(&self, mut begun: Begun, interrupt: Interrupt<'_>) -> Result<(Plan, Contents), Error> {
+    fn contents(&self, mut begun: Begun) -> Result<(Plan, Contents), Error> {
         loop {
             let Begun { bound, plan, taken } = begun;
-            let failed = match taken.wait(interrupt) {
+            let failed = match taken.wait(&self.session.cancel) {
                 Ok(contents) => return Ok((plan, contents)),
                 Err(failed) => failed,
             };
-            if !matches!(failed, Error::QueryFailed(_)) || !self.shared.has_changed_since(&bound.catalog) {
+            if !matches!(failed, Error::QueryFailed(_)) || !self.session.database.has_changed_since(&bound.catalog) {
                 return Err(failed);
             }
-            begun = self.shared.begin_query(&self.query, &self.params, &|| interrupt().is_some())?;
+            begun = self.session.begin_query(&self.query, &self.params)?;
             if begun.bound.query.schema != self.schema {
                 // The reader was promised other columns.
                 return Err(failed);

@@ -12,16 +12,14 @@ use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::{ViewPlan, plan_view};
 use laminardb_planner::statement::{OnError, Query, Statement};
 use laminardb_planner::{BoundQuery, Params, rewrite};
-use parking_lot::MutexGuard;
 
-use super::install::NewView;
-use super::queries::Cancel;
 use super::read::{live_error_text, strict_views, wait_for};
-use super::{Interrupted, Session, Shared, first_words, parse};
+use super::{Session, first_words, parse};
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
+use crate::database::{Cancel, Definitions, NewView};
 use crate::error::Error;
-use crate::query::{Contents, Interrupt};
+use crate::query::Contents;
 use crate::store::Scan;
 use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription, repeat};
 
@@ -72,57 +70,39 @@ enum Rows {
 impl Session {
     /// Subscribes to a query or a relation: its contents if wanted, then every later change.
     pub fn subscribe(&self, target: Target<'_>, options: SubscribeOptions) -> Result<Subscription, Error> {
-        self.subscribe_interruptible(target, options, &|| false)
-    }
-
-    /// [`Session::subscribe`], ended by `interrupted` while it waits for definitions under way, or for the contents; then
-    /// nothing is subscribed to.
-    pub fn subscribe_interruptible(
-        &self,
-        target: Target<'_>,
-        options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
-    ) -> Result<Subscription, Error> {
-        let shared = &self.shared;
-        shared.check_usable()?;
-        shared.ended_as(shared.subscribe_to(target, options, interrupted))
+        self.database.check_usable()?;
+        self.database.ended_as(self.subscribe_to(target, options))
     }
 }
 
-impl Shared {
-    fn subscribe_to(
-        self: &Arc<Self>,
-        target: Target<'_>,
-        options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
-    ) -> Result<Subscription, Error> {
+impl Session {
+    fn subscribe_to(&self, target: Target<'_>, options: SubscribeOptions) -> Result<Subscription, Error> {
         if options.snapshot {
             self.refuse_in_transaction("a subscription cannot start with the rows there are")?;
         }
-        let ddl = self.lock_ddl(interrupted)?;
-        let catalog = self.catalog();
+        let definitions = self.definitions()?;
+        let catalog = self.database.catalog();
         match target {
             Target::Relation(name) => {
                 let entry = catalog.named(name)?;
-                self.subscribe_to_entry(ddl, &catalog, entry, name, options, interrupted)
+                self.subscribe_to_entry(definitions, &catalog, entry, name, options)
             }
             Target::Sql(text, params) => {
                 if let Ok(entry) = catalog.named(text.trim()) {
-                    return self.subscribe_to_entry(ddl, &catalog, entry, text, options, interrupted);
+                    return self.subscribe_to_entry(definitions, &catalog, entry, text, options);
                 }
-                self.subscribe_to_text(ddl, &catalog, text, params, options, interrupted)
+                self.subscribe_to_text(definitions, &catalog, text, params, options)
             }
         }
     }
 
     fn subscribe_to_text(
-        self: &Arc<Self>,
-        ddl: MutexGuard<'_, ()>,
+        &self,
+        definitions: Definitions<'_>,
         catalog: &CatalogState,
         text: &str,
         params: &Params,
         options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         let statements = parse(text, params)?;
         let [parsed] = &statements[..] else {
@@ -132,17 +112,16 @@ impl Shared {
             return Err(Error::QueryFailed(format!("only a query can be subscribed to: {}", first_words(text))));
         };
         let bound = bind_query(query, catalog, params)?;
-        self.subscribe_to_query(ddl, catalog, (Arc::new(bound), query), text, options, interrupted)
+        self.subscribe_to_query(definitions, catalog, (Arc::new(bound), query), text, options)
     }
 
     fn subscribe_to_entry(
-        self: &Arc<Self>,
-        ddl: MutexGuard<'_, ()>,
+        &self,
+        definitions: Definitions<'_>,
         catalog: &CatalogState,
         entry: &Entry,
         text: &str,
         options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         let followed = match (&entry.maintained, &entry.info.definition) {
             (Some(view), definition) => {
@@ -169,7 +148,7 @@ impl Shared {
                 query.schema = Arc::clone(&entry.info.schema);
                 query.relations = vec![entry.name().to_owned()];
                 let query = (Arc::new(query), &*made_from.create.query);
-                return self.subscribe_to_query(ddl, catalog, query, text, options, interrupted);
+                return self.subscribe_to_query(definitions, catalog, query, text, options);
             }
             (None, Definition::Base(id)) => {
                 let key = &entry.info.primary_key;
@@ -181,32 +160,31 @@ impl Shared {
                 return Err(Error::Internal(format!("view {} is not in the engine", entry.name())));
             }
         };
-        self.follow(ddl, followed, text, options, interrupted)
+        self.follow(definitions, followed, text, options)
     }
 
     fn subscribe_to_query(
-        self: &Arc<Self>,
-        ddl: MutexGuard<'_, ()>,
+        &self,
+        definitions: Definitions<'_>,
         catalog: &CatalogState,
         (query, written): (Arc<BoundQuery>, &Query),
         text: &str,
         options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         if let Some(function) = &query.volatile {
             let why = format!("{function} cannot be maintained: its value is not a function of the rows");
             return Err(Error::StreamFailed(why));
         }
         if query.inputs.is_empty() {
-            drop(ddl);
-            return self.subscribe_to_constants(&query, text, options, interrupted);
+            drop(definitions);
+            return self.subscribe_to_constants(&query, text, options);
         }
         let plan = plan_view(&query, catalog)?;
         let schema = Arc::clone(&query.schema);
         let reads = query.relations.clone();
         let order = if plan.linear { ViewOrder::default() } else { ViewOrder::of_view(written, &query)? };
         let followed = self.new_followed(catalog, &plan, Some(query), &schema, reads)?;
-        self.follow(ddl, Followed { order, ..followed }, text, options, interrupted)
+        self.follow(definitions, Followed { order, ..followed }, text, options)
     }
 
     fn subscribe_to_constants(
@@ -214,24 +192,22 @@ impl Shared {
         query: &BoundQuery,
         text: &str,
         options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
         let starting = Starting::constant(Arc::clone(&query.schema));
-        let listed = self.queries.begin(text, Cancel::Call(Arc::new(starting.canceller())));
+        let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(starting.canceller())));
         starting.when_over(move || drop(listed));
-        let snapshot = if options.snapshot { self.constants(query, interrupted)? } else { Vec::new() };
+        let snapshot = if options.snapshot { self.constants(query)? } else { Vec::new() };
         // The session may have ended its subscriptions before this one was listed.
-        self.check_open()?;
+        self.database.check_open()?;
         Ok(starting.start(Time::MAX, snapshot))
     }
 
     /// The rows of a query that reads no relation.
-    fn constants(&self, query: &BoundQuery, interrupted: Interrupted<'_>) -> Result<Vec<ChangeBatch>, Error> {
-        let interrupt = || interrupted().then_some(Error::Interrupted);
+    fn constants(&self, query: &BoundQuery) -> Result<Vec<ChangeBatch>, Error> {
         let schema = &query.schema;
-        let batches = self.executor.run(rewrite::optimise(query)?, Contents::new(), schema, &interrupt)?;
+        let batches = self.database.executor.run(rewrite::optimise(query)?, Contents::new(), schema, &self.cancel)?;
         let rows: Vec<_> = batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect();
-        new_shape(schema, None)?.snapshot(&rows, self.engine.last_time()).map_err(cannot_read)
+        new_shape(schema, None)?.snapshot(&rows, self.database.engine.last_time()).map_err(cannot_read)
     }
 
     fn new_followed(
@@ -242,7 +218,7 @@ impl Shared {
         schema: &SchemaRef,
         reads: Vec<String>,
     ) -> Result<Followed, Error> {
-        let new = self.new_view(catalog, plan, schema, &reads, OnError::Fail)?;
+        let new = self.database.new_view(catalog, plan, schema, &reads, OnError::Fail)?;
         let id = new.maintained.id;
         let name = "of the subscription".to_owned();
         let mut strict = strict_views(catalog, &reads);
@@ -256,19 +232,18 @@ impl Shared {
     }
 
     fn follow(
-        self: &Arc<Self>,
-        ddl: MutexGuard<'_, ()>,
+        &self,
+        definitions: Definitions<'_>,
         mut followed: Followed,
         text: &str,
         options: SubscribeOptions,
-        interrupted: Interrupted<'_>,
     ) -> Result<Subscription, Error> {
-        let interrupt = || interrupted().then_some(Error::Interrupted);
-        let opening = self.committer.frozen(|frozen| self.open_followed(frozen, &mut followed, text, options))?;
-        drop(ddl);
+        let opening =
+            self.database.committer.frozen(|frozen| self.open_followed(frozen, &mut followed, text, options))?;
+        drop(definitions);
         let Opening { starting, time, rows, errors } = opening;
         if let Some((views, pending)) = errors {
-            let snapshots = match wait_for(pending, &interrupt) {
+            let snapshots = match wait_for(pending, &self.cancel) {
                 Err(Error::TableNotFound(_)) => return Ok(starting.fail(End::Dropped(followed.name))),
                 snapshots => snapshots?,
             };
@@ -278,7 +253,7 @@ impl Shared {
                 }
             }
         }
-        match self.contents_of(&followed, rows, time, &interrupt) {
+        match self.contents_of(&followed, rows, time) {
             Ok(snapshot) => Ok(starting.start(time, snapshot)),
             Err(Error::QueryFailed(reason)) => Ok(starting.fail(End::Failed(reason))),
             // The view was dropped before it was read.
@@ -289,7 +264,7 @@ impl Shared {
 
     /// Installs the view if it is the subscription's own, watches it, and takes what its contents are made of.
     fn open_followed(
-        self: &Arc<Self>,
+        &self,
         frozen: &mut Frozen<'_>,
         followed: &mut Followed,
         text: &str,
@@ -298,34 +273,34 @@ impl Shared {
         let id = followed.id;
         let anonymous = followed.new.is_some();
         if let Some((new, reads)) = followed.new.take() {
-            self.install(new, frozen)?;
-            self.anonymous.lock().push((id, reads));
+            self.database.install(new, frozen)?;
+            self.database.anonymous.lock().push((id, reads));
         }
         // No commit comes before the end of this call, so nothing is missed between watching and collecting.
-        let time = self.watch(id)?;
+        let time = self.database.watch(id)?;
         let schema = Arc::clone(followed.shape.schema());
-        let Some(starting) = Starting::new(&self.hub, id, schema, options.max_pending) else {
-            self.release(id, anonymous);
+        let Some(starting) = Starting::new(&self.database.hub, id, schema, options.max_pending) else {
+            self.database.release(id, anonymous);
             return Err(Error::Internal(format!("view {} is not in the hub", followed.name)));
         };
         let cancel = starting.canceller();
-        let listed = self.queries.begin(text, Cancel::Call(Arc::new(cancel)));
-        let shared = Arc::clone(self);
-        starting.on_release(&self.hub, id, move |_| {
-            shared.release(id, anonymous);
+        let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(cancel)));
+        let database = Arc::clone(&self.database);
+        starting.on_release(&self.database.hub, id, move |_| {
+            database.release(id, anonymous);
             drop(listed);
         });
         let rows = match (&followed.plan.output.state, options.snapshot) {
             (_, false) => Rows::None,
             (OutputState::Nothing, true) => Rows::Computed(self.scan_inputs(frozen, &followed.plan)?),
             (OutputState::Arrangement { .. } | OutputState::Reduce(_), true) => {
-                Rows::Kept(self.engine.snapshot(&[id])?)
+                Rows::Kept(self.database.engine.snapshot(&[id])?)
             }
         };
         let checked: Vec<ViewId> = followed.strict.iter().map(|(view, _)| *view).collect();
         let errors = match &checked[..] {
             [] => None,
-            views => Some((followed.strict.clone(), self.engine.snapshot_errors(views)?)),
+            views => Some((followed.strict.clone(), self.database.engine.snapshot_errors(views)?)),
         };
         Ok(Opening { starting, time, rows, errors })
     }
@@ -342,19 +317,13 @@ impl Shared {
     }
 
     /// The contents as of `time`.
-    fn contents_of(
-        &self,
-        followed: &Followed,
-        rows: Rows,
-        time: Time,
-        interrupt: Interrupt<'_>,
-    ) -> Result<Vec<ChangeBatch>, Error> {
+    fn contents_of(&self, followed: &Followed, rows: Rows, time: Time) -> Result<Vec<ChangeBatch>, Error> {
         let rows = match rows {
             Rows::None => return Ok(Vec::new()),
             Rows::Kept(pending) => {
-                let mut snapshots = wait_for(pending, interrupt)?;
+                let mut snapshots = wait_for(pending, &self.cancel)?;
                 let rows = snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default();
-                if followed.order.is_empty() { rows } else { self.in_order(followed, &rows, interrupt)? }
+                if followed.order.is_empty() { rows } else { self.in_order(followed, &rows)? }
             }
             Rows::Computed(scans) => {
                 let batches = match &followed.query {
@@ -362,7 +331,12 @@ impl Shared {
                     Some(query) => {
                         let input = |(id, scan): &(RelationId, Scan)| (CollectionId::Relation(*id), scan.batches());
                         let contents: Contents = scans.iter().map(input).collect();
-                        self.executor.run(rewrite::optimise(query)?, contents, followed.shape.schema(), interrupt)?
+                        self.database.executor.run(
+                            rewrite::optimise(query)?,
+                            contents,
+                            followed.shape.schema(),
+                            &self.cancel,
+                        )?
                     }
                 };
                 batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect()
@@ -372,12 +346,7 @@ impl Shared {
     }
 
     /// The rows that a view keeps, in its order.
-    fn in_order(
-        &self,
-        followed: &Followed,
-        rows: &[(RecordBatch, Diffs)],
-        interrupt: Interrupt<'_>,
-    ) -> Result<Vec<(RecordBatch, Diffs)>, Error> {
+    fn in_order(&self, followed: &Followed, rows: &[(RecordBatch, Diffs)]) -> Result<Vec<(RecordBatch, Diffs)>, Error> {
         let schema = followed.shape.schema();
         // The names of a query's columns may repeat.
         let fields = schema.fields().iter().enumerate();
@@ -394,50 +363,8 @@ impl Shared {
         let plan = rewrite::optimise(&all_rows(&Arc::new(view))?)?;
         let batches = rows.iter().map(|(rows, diffs)| repeat(rows, diffs)).collect::<Result<Vec<_>, _>>();
         let contents = Contents::from([(CollectionId::View(followed.id), batches.map_err(cannot_read)?)]);
-        let batches = self.executor.run(plan, contents, schema, interrupt)?;
+        let batches = self.database.executor.run(plan, contents, schema, &self.cancel)?;
         Ok(batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect())
-    }
-
-    /// Lets the changes of `view` come to the hub; gives the time after which they do.
-    fn watch(&self, view: ViewId) -> Result<Time, Error> {
-        let mut watched = self.watched.lock();
-        let time = self.engine.watch(view, true)?;
-        *watched.entry(view).or_default() += 1;
-        Ok(time)
-    }
-
-    /// A subscription of `view` is over. Does not wait; may be called by a destructor.
-    fn release(&self, view: ViewId, anonymous: bool) {
-        let mut watched = self.watched.lock();
-        let left = watched.get_mut(&view).map_or(0, |count| {
-            *count -= 1;
-            *count
-        });
-        if left > 0 {
-            return;
-        }
-        watched.remove(&view);
-        // The engine may have ended, or the view been dropped by a statement: then there is nothing left to undo.
-        if !anonymous {
-            let _ = self.engine.watch(view, false);
-            return;
-        }
-        drop(watched);
-        let mut views = self.anonymous.lock();
-        let found = views.iter().position(|(other, _)| *other == view);
-        if let Some(position) = found {
-            views.remove(position);
-            drop(views);
-            let _ = self.engine.drop_view(view);
-            self.hub.end(view, &End::Finished);
-        }
-    }
-
-    /// Forgets the views of subscriptions that read `name`; gives them.
-    pub(super) fn take_anonymous(&self, name: &str) -> Vec<ViewId> {
-        let mut views = self.anonymous.lock();
-        let reads = |(_, reads): &mut (ViewId, Vec<String>)| reads.iter().any(|read| read == name);
-        views.extract_if(.., reads).map(|(view, _)| view).collect()
     }
 }
 

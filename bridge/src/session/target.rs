@@ -12,8 +12,8 @@ use crate::store::{Kind, Operation};
 impl Session {
     /// The source or table that a call means, if it allows `operation`.
     pub fn writable(&self, table: &str, operation: Operation) -> Result<Arc<RelationInfo>, Error> {
-        self.shared.check_usable()?;
-        let catalog = self.shared.catalog();
+        self.database.check_usable()?;
+        let catalog = self.database.catalog();
         let entry = catalog.named(table)?;
         if entry.relation_id().is_none() {
             return Err(not_writable(entry));

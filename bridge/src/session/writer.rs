@@ -7,15 +7,17 @@ use arrow::array::RecordBatch;
 use laminardb_dataflow::RelationId;
 use laminardb_planner::RelationInfo;
 
+use super::Session;
 use super::dml::not_writable;
-use super::{Interrupted, Session};
+use crate::database::Database;
 use crate::error::Error;
 use crate::store::Operation;
 use crate::watermark::Watermark;
 
-/// Writes to one source or table until it, or its session, is closed; keeps the session alive.
+/// Writes to one source or table until it, or its database, is closed; keeps the database alive. Any session of the
+/// database may write through it.
 pub struct Writer {
-    session: Session,
+    database: Arc<Database>,
     relation: RelationId,
     info: Arc<RelationInfo>,
     watermark: Arc<Watermark>,
@@ -25,14 +27,14 @@ pub struct Writer {
 impl Session {
     /// A writer to a source or table.
     pub fn writer(&self, table: &str) -> Result<Writer, Error> {
-        self.shared.check_usable()?;
-        let catalog = self.shared.catalog();
+        self.database.check_usable()?;
+        let catalog = self.database.catalog();
         let entry = catalog.named(table)?;
         let (Some(relation), Some(watermark)) = (entry.relation_id(), &entry.watermark) else {
             return Err(not_writable(entry));
         };
         Ok(Writer {
-            session: self.clone(),
+            database: Arc::clone(&self.database),
             relation,
             info: Arc::clone(&entry.info),
             watermark: Arc::clone(watermark),
@@ -44,7 +46,7 @@ impl Session {
 impl Writer {
     /// Whether it may be used.
     pub fn is_open(&self) -> bool {
-        !self.closed.load(Ordering::Acquire) && !self.session.is_closed()
+        !self.closed.load(Ordering::Acquire) && !self.database.is_closed()
     }
 
     /// What is written to.
@@ -62,35 +64,35 @@ impl Writer {
     /// Moves the relation's watermark forward; a lower value is ignored.
     pub fn advance_watermark(&self, to: i64) -> Result<(), Error> {
         self.check_open()?;
-        self.session.shared.check_usable()?;
+        self.database.check_usable()?;
         self.check_there()?;
         self.watermark.advance(to);
         Ok(())
     }
 
-    /// Stores rows as [`Session::insert_interruptible`] does.
-    pub fn insert(&self, rows: Vec<RecordBatch>, interrupted: Interrupted<'_>) -> Result<u64, Error> {
+    /// Stores rows as a call of `session`, as [`Session::insert`] does.
+    pub fn insert(&self, session: &Session, rows: Vec<RecordBatch>) -> Result<u64, Error> {
         self.check_open()?;
-        self.session.shared.check_usable()?;
+        self.database.check_usable()?;
         self.check_there()?;
-        self.session.write_to(self.relation, Operation::Insert, rows, interrupted).map_err(|error| match error {
+        session.write_to(self.relation, Operation::Insert, rows).map_err(|error| match error {
             Error::TableNotFound(_) => self.check_there().err().unwrap_or(error),
             other => other,
         })
     }
 
     /// Waits until all writes that returned before are through all views.
-    pub fn flush(&self, interrupted: Interrupted<'_>) -> Result<(), Error> {
+    pub fn flush(&self, session: &Session) -> Result<(), Error> {
         self.check_open()?;
-        self.session.wait(None, interrupted).map(|_| ())
+        session.wait(None).map(|_| ())
     }
 
     /// Ends it, then waits as [`Writer::flush`] does. Idempotent.
-    pub fn close(&self, interrupted: Interrupted<'_>) -> Result<(), Error> {
+    pub fn close(&self, session: &Session) -> Result<(), Error> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        match self.session.wait(None, interrupted) {
+        match session.wait(None) {
             // A session that has ended has nothing left to wait for.
             Err(Error::ConnectionClosed | Error::Shutdown) => Ok(()),
             other => other.map(|_| ()),
@@ -99,7 +101,7 @@ impl Writer {
 
     /// Fails when the relation was dropped, or replaced by another of its name.
     fn check_there(&self) -> Result<(), Error> {
-        let catalog = self.session.shared.catalog();
+        let catalog = self.database.catalog();
         let entries = catalog.entries();
         let name = &self.info.name;
         if entries.iter().any(|entry| entry.relation_id() == Some(self.relation)) {

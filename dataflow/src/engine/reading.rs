@@ -57,7 +57,11 @@ impl PendingSnapshot {
 
     /// Waits for the workers; gives one snapshot a view, in the order asked for. A wait that was cancelled, or that was
     /// over before, can be taken up again.
-    pub fn wait(&mut self, cancel: &CancelToken, timeout: Option<Duration>) -> Result<Vec<ViewSnapshot>, DataflowError> {
+    pub fn wait(
+        &mut self,
+        cancel: &CancelToken,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<ViewSnapshot>, DataflowError> {
         let deadline = deadline(timeout);
         while self.missing > 0 {
             let reply = self.shared.answer_of(&self.replies, cancel, deadline)?;

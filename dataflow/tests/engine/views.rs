@@ -222,7 +222,8 @@ impl Bench {
     fn check(&mut self) {
         self.refresh();
         let ids: Vec<ViewId> = self.views.keys().map(|view| ViewId(*view)).collect();
-        let snapshots = self.engine.snapshot(&ids).expect("views with state").wait(&CancelToken::new(), None).expect("runs");
+        let snapshots =
+            self.engine.snapshot(&ids).expect("views with state").wait(&CancelToken::new(), None).expect("runs");
         settle(&self.engine);
         for (snapshot, (view, (_, first))) in snapshots.iter().zip(&self.views) {
             let wanted = &self.contents[&CollectionId::View(ViewId(*view))];

@@ -1,13 +1,14 @@
-//! The queries and subscriptions of a session by id, so that they can be listed and cancelled.
+//! The queries and subscriptions of a database by id, so that they can be listed and cancelled.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::stream::Control;
+use laminardb_dataflow::CancelToken;
+
 use crate::error::Error;
+use crate::session::Control;
 
 /// Finished queries that stay listed.
 const KEPT: usize = 1000;
@@ -25,9 +26,9 @@ pub struct QueryInfo {
 
 /// What a running query is told through.
 #[derive(Clone)]
-pub(super) enum Cancel {
-    /// It looks at this now and then.
-    Flag(Arc<AtomicBool>),
+pub(crate) enum Cancel {
+    /// It works or waits with this.
+    Token(CancelToken),
     /// It is told.
     Call(Arc<dyn Fn() + Send + Sync>),
     /// It is a stream.
@@ -38,7 +39,7 @@ impl Cancel {
     /// Ends the query.
     fn end(&self) {
         match self {
-            Cancel::Flag(flag) => flag.store(true, Ordering::Relaxed),
+            Cancel::Token(token) => token.cancel(),
             Cancel::Call(call) => call(),
             Cancel::Stream(stream) => {
                 if let Some(stream) = stream.upgrade() {
@@ -62,14 +63,14 @@ struct Records {
     finished: VecDeque<Record>,
 }
 
-/// All queries of a session.
+/// All queries of a database.
 #[derive(Default)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     records: Mutex<Records>,
 }
 
 /// A running query; it is over when this is dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     registry: Arc<Registry>,
     id: u64,
 }
@@ -82,7 +83,7 @@ impl Drop for Running {
 
 impl Registry {
     /// Lists a query until the result is dropped.
-    pub(super) fn begin(self: &Arc<Self>, sql: &str, cancel: Cancel) -> Running {
+    pub(crate) fn begin(self: &Arc<Self>, sql: &str, cancel: Cancel) -> Running {
         let mut records = self.records.lock();
         records.last_id += 1;
         let id = records.last_id;
@@ -103,7 +104,7 @@ impl Registry {
         drop(cancel);
     }
 
-    pub(super) fn list(&self) -> Vec<QueryInfo> {
+    pub(crate) fn list(&self) -> Vec<QueryInfo> {
         let records = self.records.lock();
         let info = |record: &Record, active| QueryInfo { id: record.id, sql: record.sql.clone(), active };
         let finished = records.finished.iter().map(|record| info(record, false));
@@ -112,7 +113,7 @@ impl Registry {
         all
     }
 
-    pub(super) fn cancel(&self, id: u64) -> Result<(), Error> {
+    pub(crate) fn cancel(&self, id: u64) -> Result<(), Error> {
         let records = self.records.lock();
         if id == 0 || id > records.last_id {
             return Err(Error::TableNotFound(format!("query {id} not found")));
@@ -127,8 +128,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Ends all queries, streams and subscriptions because the session is closed.
-    pub(super) fn close(&self) {
+    /// Ends all queries, streams and subscriptions because the database is closed.
+    pub(crate) fn close(&self) {
         let running: Vec<Cancel> = self.records.lock().running.iter().filter_map(|r| r.cancel.clone()).collect();
         for cancel in running {
             cancel.end();
@@ -144,15 +145,15 @@ mod tests {
     fn finished_queries_stay_listed_up_to_a_bound_and_cancelling_them_is_nothing() {
         let registry = Arc::new(Registry::default());
         for _ in 0..KEPT + 5 {
-            drop(registry.begin("select 1", Cancel::Flag(Arc::default())));
+            drop(registry.begin("select 1", Cancel::Token(CancelToken::new())));
         }
-        let flag = Arc::new(AtomicBool::new(false));
-        let running = registry.begin("select 2", Cancel::Flag(Arc::clone(&flag)));
+        let token = CancelToken::new();
+        let running = registry.begin("select 2", Cancel::Token(token.clone()));
         assert_eq!(registry.list().len(), KEPT + 1);
         assert_eq!(registry.list()[0].id, 6);
         registry.cancel(1).expect("it is over");
         registry.cancel(running.id).expect("it runs");
-        assert!(flag.load(Ordering::Relaxed));
+        assert!(token.is_cancelled());
         assert_eq!(registry.cancel(9999).expect_err("never given").code(), 200);
     }
 }

@@ -8,31 +8,33 @@ use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
 use laminardb_planner::lower::ViewPlan;
 use laminardb_planner::statement::OnError;
 
-use super::read::strict_views;
-use super::{Interrupted, Shared};
+use laminardb_dataflow::CancelToken;
+
+use super::Database;
 use crate::catalog::{CatalogState, Entry, MaintainedView};
 use crate::commit::Frozen;
 use crate::error::Error;
+use crate::session::strict_views;
 use crate::store::Scan;
 use crate::subscription::{End, Shape, ViewSetup};
 
 /// A view ready to be installed.
-pub(super) struct NewView {
-    pub(super) maintained: MaintainedView,
+pub(crate) struct NewView {
+    pub(crate) maintained: MaintainedView,
     setup: ViewSetup,
 }
 
 /// Views that have left the catalog and not yet the engine.
-pub(super) struct Leaving {
+pub(crate) struct Leaving {
     /// Each before all that it reads, with what its subscribers are told.
     views: Vec<(ViewId, End)>,
     /// What was written through this time is still delivered.
     through: Time,
 }
 
-impl Shared {
+impl Database {
     /// A view of `plan`, whose columns users see as `schema`, over the relations `reads`.
-    pub(super) fn new_view(
+    pub(crate) fn new_view(
         &self,
         catalog: &CatalogState,
         plan: &ViewPlan,
@@ -56,7 +58,7 @@ impl Shared {
     }
 
     /// Installs a view over the relations as the engine knows them. Gives the scans it was filled from.
-    pub(super) fn install(&self, view: NewView, frozen: &mut Frozen<'_>) -> Result<Vec<(RelationId, Scan)>, Error> {
+    pub(crate) fn install(&self, view: NewView, frozen: &mut Frozen<'_>) -> Result<Vec<(RelationId, Scan)>, Error> {
         let NewView { maintained: MaintainedView { id, plan, .. }, setup } = view;
         let mut scans = Vec::new();
         for input in plan.inputs() {
@@ -78,7 +80,7 @@ impl Shared {
     }
 
     /// Whether the engine maintains something for relations that are about to go.
-    pub(super) fn has_views(&self, entries: &[Arc<Entry>]) -> bool {
+    pub(crate) fn has_views(&self, entries: &[Arc<Entry>]) -> bool {
         let anonymous = self.anonymous.lock();
         let is_read = |entry: &Entry| anonymous.iter().any(|(_, reads)| reads.iter().any(|read| read == entry.name()));
         entries.iter().any(|entry| entry.maintained.is_some() || is_read(entry))
@@ -86,7 +88,7 @@ impl Shared {
 
     /// Takes relations that have just left the catalog, the topmost first, out of the store, so that a write on its way
     /// to one of them fails from here on. `end` says what the subscribers of each are told. Does not wait.
-    pub(super) fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
+    pub(crate) fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
         let mut leaving = Leaving { views: Vec::new(), through: self.engine.last_time() };
         for entry in entries {
             let anonymous = self.take_anonymous(entry.name());
@@ -101,13 +103,13 @@ impl Shared {
     }
 
     /// Takes views that have left out of the engine, when what was written before is through them; if the wait for that
-    /// is interrupted, at once. They are gone in any case.
-    pub(super) fn remove(&self, leaving: Leaving, interrupted: Interrupted<'_>) -> Result<(), Error> {
+    /// is cancelled, at once. They are gone in any case.
+    pub(crate) fn remove(&self, leaving: Leaving, cancel: &CancelToken) -> Result<(), Error> {
         let Leaving { views, through } = leaving;
         if views.is_empty() {
             return Ok(());
         }
-        let mut removed = self.waiting(interrupted, |stop| Ok(self.engine.wait_for_commits(through, stop)?));
+        let mut removed = self.engine.wait_for_commits(through, cancel).map_err(Error::from);
         for (view, end) in views {
             removed = removed.and(self.uninstall(view, end));
         }
@@ -115,13 +117,55 @@ impl Shared {
     }
 
     /// Takes a view that nothing reads any more out of the engine; its subscribers are told why after what is pending.
-    pub(super) fn uninstall(&self, view: ViewId, end: End) -> Result<(), Error> {
+    pub(crate) fn uninstall(&self, view: ViewId, end: End) -> Result<(), Error> {
         self.hub.ending(view, end.clone());
         let dropped = self.engine.drop_view(view);
         if dropped.is_err() {
             self.hub.end(view, &end);
         }
         Ok(dropped?)
+    }
+
+    /// Lets the changes of `view` come to the hub; gives the time after which they do.
+    pub(crate) fn watch(&self, view: ViewId) -> Result<Time, Error> {
+        let mut watched = self.watched.lock();
+        let time = self.engine.watch(view, true)?;
+        *watched.entry(view).or_default() += 1;
+        Ok(time)
+    }
+
+    /// A subscription of `view` is over. Does not wait; may be called by a destructor.
+    pub(crate) fn release(&self, view: ViewId, anonymous: bool) {
+        let mut watched = self.watched.lock();
+        let left = watched.get_mut(&view).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if left > 0 {
+            return;
+        }
+        watched.remove(&view);
+        // The engine may have ended, or the view been dropped by a statement: then there is nothing left to undo.
+        if !anonymous {
+            let _ = self.engine.watch(view, false);
+            return;
+        }
+        drop(watched);
+        let mut views = self.anonymous.lock();
+        let found = views.iter().position(|(other, _)| *other == view);
+        if let Some(position) = found {
+            views.remove(position);
+            drop(views);
+            let _ = self.engine.drop_view(view);
+            self.hub.end(view, &End::Finished);
+        }
+    }
+
+    /// Forgets the views of subscriptions that read `name`; gives them.
+    pub(crate) fn take_anonymous(&self, name: &str) -> Vec<ViewId> {
+        let mut views = self.anonymous.lock();
+        let reads = |(_, reads): &mut (ViewId, Vec<String>)| reads.iter().any(|read| read == name);
+        views.extract_if(.., reads).map(|(view, _)| view).collect()
     }
 }
 
