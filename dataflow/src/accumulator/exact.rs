@@ -141,10 +141,14 @@ impl Exact {
     }
 }
 
-fn negate(digits: &mut [u64]) {
+fn negate(digits: &mut SmallVec<[u64; 8]>) {
     let mut carry = true;
-    for digit in digits {
+    for digit in digits.iter_mut() {
         (*digit, carry) = (!*digit).overflowing_add(u64::from(carry));
+    }
+    // All digits were 0: the number is the power that is carried.
+    if carry {
+        digits.push(1);
     }
 }
 
