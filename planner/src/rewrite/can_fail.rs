@@ -8,7 +8,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 /// Functions that have a value for all arguments of their types.
-const TOTAL: [&str; 26] = [
+const TOTAL: [&str; 25] = [
     "bit_length",
     "btrim",
     "char_length",
@@ -24,7 +24,6 @@ const TOTAL: [&str; 26] = [
     "lower",
     "ltrim",
     "may_be_null",
-    "nullif",
     "nvl",
     "nvl2",
     "octet_length",
@@ -75,6 +74,8 @@ fn node_can_fail(expr: &Expr, schema: &DFSchema) -> bool {
             let Ok(from) = cast.expr.get_type(schema) else { return true };
             !always_fits(&from, cast.field.data_type())
         }
+        // It casts values of two types to a common one itself.
+        Expr::ScalarFunction(call) if call.func.name() == "nullif" => !have_one_type(&call.args, schema),
         Expr::ScalarFunction(call) => !TOTAL.contains(&call.func.name()),
         _ => true,
     }
@@ -98,6 +99,11 @@ fn operator_can_fail(binary: &BinaryExpr, schema: &DFSchema) -> bool {
 pub(super) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+fn have_one_type(exprs: &[Expr], schema: &DFSchema) -> bool {
+    let types = exprs.iter().map(|expr| expr.get_type(schema)).collect::<Result<Vec<_>, _>>();
+    types.is_ok_and(|types| types.windows(2).all(|pair| pair[0] == pair[1]))
 }
 
 fn is_float(expr: &Expr, schema: &DFSchema) -> bool {

@@ -411,6 +411,9 @@ fn what_can_fail_stays_behind_its_guards() {
             // What cannot fail goes wherever it stands.
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND t.s = 'a'",
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND CAST(t.s AS BIGINT) > 1) OR (u.w < 0 AND t.g = 1)",
+            // The text becomes a number inside.
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 1) = 'a'",
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 'b') = 'a'",
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND t.g > 1) OR (u.w < 0 AND t.g = 1)",
         ],
         expect![[r#"
@@ -446,6 +449,23 @@ fn what_can_fail_stays_behind_its_guards() {
               Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND CAST(t.s AS Int64) > Int64(1) OR u.w < Int64(0) AND t.g = Int64(1)
                 TableScan: t projection=[k, g, s]
                 TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 1) = 'a'
+            Projection: t.k
+              Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND nullif(t.s, Int64(1)) = Utf8("a")
+                TableScan: t projection=[k, s]
+                Filter: u.w > Int64(0)
+                  TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 'b') = 'a'
+            Projection: t.k
+              Inner Join: t.k = u.tk
+                Projection: t.k
+                  Filter: nullif(t.s, Utf8("b")) = Utf8("a")
+                    TableScan: t projection=[k, s]
+                Projection: u.tk
+                  Filter: u.w > Int64(0)
+                    TableScan: u projection=[tk, w]
 
             SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND t.g > 1) OR (u.w < 0 AND t.g = 1)
             Projection: t.k
