@@ -92,12 +92,20 @@ impl<'a> Names<'a> {
     }
 
     fn query(&mut self, query: &mut Query) -> Result<Columns, PlanError> {
+        let outer_ctes = self.ctes.len();
         self.depth += 1;
+        let columns = self.query_below(query, outer_ctes);
+        // Also after an error: a clause may be resolved on trial.
+        self.ctes.truncate(outer_ctes);
+        self.depth -= 1;
+        columns
+    }
+
+    fn query_below(&mut self, query: &mut Query, outer_ctes: usize) -> Result<Columns, PlanError> {
         if self.depth > DEPTH_LIMIT {
             return Err(too_deep());
         }
         refuse_ignored_clauses(query)?;
-        let outer_ctes = self.ctes.len();
         if let Some(with) = &mut query.with {
             for cte in &mut with.cte_tables {
                 let name = Name::of(&cte.alias.name).value;
@@ -110,8 +118,6 @@ impl<'a> Names<'a> {
         }
         let columns = self.body(&mut query.body, query.order_by.as_mut())?;
         self.limit(query.limit_clause.as_mut())?;
-        self.ctes.truncate(outer_ctes);
-        self.depth -= 1;
         Ok(columns)
     }
 
