@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast};
 
 use crate::decorrelate::is_one_row;
 use crate::error::PlanError;
@@ -35,9 +35,23 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
             let name = names.save(&expr);
             Ok(expr.transform_up(mark)?.update_data(|expr| name.restore(expr)))
         })?;
-        marked.map_data(LogicalPlan::recompute_schema)
+        marked.map_data(|node| match node {
+            LogicalPlan::Union(union) => union_of(union),
+            other => other.recompute_schema(),
+        })
     })?;
     Ok(marked.data)
+}
+
+/// The union with columns that are nullable where those of an input are; DataFusion keeps them as they were planned.
+fn union_of(union: Union) -> PlanResult<LogicalPlan> {
+    let Union { inputs, schema } = union;
+    let fields = schema.iter().enumerate().map(|(column, (qualifier, field))| {
+        let is_nullable = inputs.iter().any(|input| input.schema().field(column).is_nullable());
+        (qualifier.cloned(), Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
+    });
+    let schema = Arc::new(DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?);
+    Ok(LogicalPlan::Union(Union { inputs, schema }))
 }
 
 /// Refuses operators of which DataFusion gives wrong answers.

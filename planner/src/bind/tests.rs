@@ -49,6 +49,8 @@ fn a_quotient_by_a_number_is_null_where_its_dividend_is() {
     assert!(!nullable("SELECT k / 2 AS q FROM t"));
     assert!(nullable("SELECT g / 2 AS q FROM t"));
     assert!(nullable("SELECT k / 0 AS q FROM t"));
+    assert!(nullable("SELECT 3 / k AS q FROM t UNION ALL SELECT 3 AS q FROM t"));
+    assert!(nullable("SELECT q FROM (SELECT 3 AS q FROM t UNION SELECT 3 % k AS q FROM t) u"));
 }
 
 #[test]

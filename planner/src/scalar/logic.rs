@@ -97,12 +97,14 @@ impl PhysicalExpr for Logic {
 pub(super) struct Coalesce {
     args: Vec<Arc<dyn PhysicalExpr>>,
     data_type: DataType,
+    /// As it was planned: what stands in for it must not say otherwise, even when an argument may be NULL by now.
+    is_nullable: bool,
 }
 
 impl Coalesce {
     /// Of arguments that all have the type.
-    pub(super) fn new(args: Vec<Arc<dyn PhysicalExpr>>, data_type: DataType) -> Self {
-        Coalesce { args, data_type }
+    pub(super) fn new(args: Vec<Arc<dyn PhysicalExpr>>, data_type: DataType, is_nullable: bool) -> Self {
+        Coalesce { args, data_type, is_nullable }
     }
 }
 
@@ -118,13 +120,8 @@ impl PhysicalExpr for Coalesce {
         Ok(self.data_type.clone())
     }
 
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        for arg in &self.args {
-            if !arg.nullable(schema)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn nullable(&self, _schema: &Schema) -> Result<bool> {
+        Ok(self.is_nullable)
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
@@ -146,7 +143,7 @@ impl PhysicalExpr for Coalesce {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Coalesce { args: children, data_type: self.data_type.clone() }))
+        Ok(Arc::new(Coalesce::new(children, self.data_type.clone(), self.is_nullable)))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -109,7 +109,10 @@ fn arithmetic_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>
     }
     let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
     match function.fun().name() {
-        "coalesce" | "nvl" => Some(Arc::new(Coalesce::new(function.args().to_vec(), function.return_type().clone()))),
+        "coalesce" | "nvl" => {
+            let (args, data_type) = (function.args().to_vec(), function.return_type().clone());
+            Some(Arc::new(Coalesce::new(args, data_type, function.nullable())))
+        }
         _ => None,
     }
 }
