@@ -1,4 +1,5 @@
-//! Subqueries of SELECT lists, grouping keys, aggregates, window functions, orders and VALUES: columns of what is below.
+//! Turns subqueries in SELECT lists, grouping keys, aggregates, window functions, orders and VALUES into columns of the
+//! input.
 
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Decorrelation {
         Ok(LogicalPlan::Distinct(Distinct::On(DistinctOn::try_new(on, select, sort, Arc::new(input))?)))
     }
 
-    /// Each row is a SELECT list without FROM.
+    /// Rewrites VALUES as a union in which each row is a SELECT list without FROM.
     pub(super) fn rewrite_values(&mut self, values: Values) -> Result<LogicalPlan> {
         let mut rows: Option<LogicalPlanBuilder> = None;
         for row in values.values {
@@ -78,7 +79,7 @@ impl Decorrelation {
         }
     }
 
-    /// `exprs` over `input`, with their subqueries as columns of it.
+    /// Turns the subqueries of `exprs` into columns of `input`; returns both.
     fn extract_all(&mut self, input: Arc<LogicalPlan>, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
         let mut input = Arc::unwrap_or_clone(input);
         let mut extracted = Vec::with_capacity(exprs.len());
