@@ -155,6 +155,7 @@ impl Known<'_> {
         let all = || inputs.iter().map(|input| self.of(*input));
         let nullable = (0..width).map(|column| all().any(|input| input.nullable[column])).collect();
         Properties {
+            // Rows of different inputs can agree on a key.
             unique_keys: match inputs {
                 [only] => self.of(*only).unique_keys.clone(),
                 _ => Vec::new(),

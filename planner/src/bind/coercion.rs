@@ -149,6 +149,7 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// Coerces a CASE. If its WHENs have several types, the operand is compared with each in the common type of these two.
 fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
     let mut any = false;
+    // The operand is repeated in each WHEN, so it must not be volatile.
     if let Some(operand) = case.expr.take_if(|operand| !operand.is_volatile() && differ(&case.when_then_expr, schema)) {
         for (when, _) in &mut case.when_then_expr {
             let equal = BinaryExpr::new(operand.clone(), Operator::Eq, std::mem::take(when));

@@ -78,6 +78,7 @@ pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> R
         Some(names) => distinct_columns(&target, names)?,
     };
     let mut source = ast::Query::clone(&insert.source);
+    // Literals are adapted before the binder gives each column of VALUES one type, and checked after it.
     literal::store_rows(&mut source, &target, &columns);
     let rows = bind_query(&source, catalog, params)?;
     let (given, wanted) = (rows.schema.fields().len(), columns.len());

@@ -86,6 +86,7 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
 
 /// Adds the casts that make types equal, and applies our semantics.
 fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    // Our casts come first, so that DataFusion's coercion finds equal types; our semantics need coerced types.
     let plan = coercion::apply(casts::check(plan)?)?;
     let plan = TypeCoercion::new().analyze(plan, &config_options())?;
     order::apply(semantics::apply(expansion::apply(plan)?)?)

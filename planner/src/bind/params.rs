@@ -135,6 +135,7 @@ impl VisitorMut for Placeholders<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        // The dialect parses `IN $1` as IN UNNEST of the placeholder.
         let Expr::InUnnest { expr: value, array_expr, negated } = expr else { return ControlFlow::Continue(()) };
         let Some(slot) = slot_of(array_expr) else { return ControlFlow::Continue(()) };
         let value = std::mem::replace(value.as_mut(), truth(None));

@@ -123,6 +123,7 @@ impl Part {
             Part::Hour => micros / HOUR,
             Part::Minute => micros % HOUR / MINUTE,
             Part::Second => micros % MINUTE / SECOND,
+            // As in DuckDB, milliseconds and microseconds include the seconds.
             Part::Millisecond => micros % MINUTE / 1_000,
             Part::Microsecond => micros % MINUTE,
             _ => 0,

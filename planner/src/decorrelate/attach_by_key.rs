@@ -64,6 +64,7 @@ impl Decorrelation {
         exprs.extend(results.into_iter().enumerate().map(|(at, result)| Expr::Column(result).alias(format!("a{at}"))));
         let plan = LogicalPlanBuilder::from(grouped).project(exprs)?.alias(alias.as_str())?.build()?;
         self.join_by_key(input, plan, &keys, &alias)?;
+        // For a key without rows the left join gives NULL, where an aggregate such as COUNT has another value.
         let mut defaults = Vec::with_capacity(aggregate.aggr_expr.len());
         for (at, call) in aggregate.aggr_expr.iter().enumerate() {
             let Expr::AggregateFunction(call) = call.clone().unalias_nested().data else { return Ok(None) };

@@ -28,6 +28,7 @@ impl Decorrelation {
     }
 
     pub(super) fn rewrite_window(&mut self, window: Window) -> Result<LogicalPlan> {
+        // `extract_all` adds columns to the input; only the original ones and the results are kept.
         let mut kept = columns(&window.input);
         let (input, calls) = self.extract_all(window.input, window.window_expr)?;
         let width = input.schema().fields().len();
@@ -38,6 +39,7 @@ impl Decorrelation {
     }
 
     pub(super) fn rewrite_sort(&mut self, sort: Sort) -> Result<LogicalPlan> {
+        // `extract_sorts` adds columns to the input, which are dropped again after the sort.
         let kept = columns(&sort.input);
         let (input, keys) = self.extract_sorts(sort.input, sort.expr)?;
         let sorted = LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(input), fetch: sort.fetch });

@@ -40,6 +40,7 @@ impl Decorrelation {
         let outputs = columns(&LogicalPlan::Join(join.clone()));
         let Join { left, right, join_type, .. } = join;
         let (left, right) = (Arc::unwrap_or_clone(left), Arc::unwrap_or_clone(right));
+        // The condition of an inner join is a filter on its pairs.
         if join_type == JoinType::Inner {
             let input = Arc::new(joined(left, right, join_type, plain)?);
             let Some(predicate) = conjunction(conditions) else { return Ok(Arc::unwrap_or_clone(input)) };

@@ -74,6 +74,7 @@ impl ScalarUDFImpl for Measured {
         let sizes = self.sizes(&args)?;
         let amounts = self.amounts(&sizes, &args)?;
         if amounts.iter().sum::<u64>() <= RUN {
+            // `sizes` can differ from the argument: a NULL of array_resize became 0, and a negative size becomes 0.
             if self.name() == "array_resize" || sizes.iter().flatten().any(|size| size < 0) {
                 args.args[1] = ColumnarValue::Array(Arc::new(none_below_zero(&sizes)));
             }

@@ -53,6 +53,7 @@ impl PlanBuilder {
     pub(super) fn input(&mut self, collection: CollectionId, schema: SchemaRef, properties: Properties) -> NodeId {
         let count = self.nodes.len();
         let id = self.add(Operator::Input(collection), schema);
+        // A node that existed already keeps its properties.
         if id.0 == count {
             self.properties[id.0] = properties;
         }

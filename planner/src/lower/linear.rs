@@ -48,6 +48,7 @@ impl Lowering {
             return Ok(Relation { node: constant, columns });
         }
         let node = project(&mut self.builder, input.node, scalars);
+        // These facts about literals are stated here because `derive` looks at no scalar but plain columns.
         for (place, (_, expr)) in exprs.iter().enumerate() {
             if let Expr::Literal(value, _) = expr.clone().unalias_nested().data {
                 let properties = self.builder.properties_mut(node);

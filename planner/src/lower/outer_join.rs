@@ -74,6 +74,7 @@ impl Lowering {
                 branches.push(self.branch(&unmatched, demand, &matched)?);
             }
         }
+        // A union of several branches has no unique key of its own, so its keys are derived here and stated below.
         let keys = self.outer_keys(join.join_type, &matched, (&all.left, &all.right), width, demand);
         let node = self.unite(branches);
         keys.iter().for_each(|key| self.builder.properties_mut(node).add_key(key));

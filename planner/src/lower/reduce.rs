@@ -98,6 +98,7 @@ impl Lowering {
     pub(super) fn lower_distinct(&mut self, input: &LogicalPlan) -> Result<Relation, PlanError> {
         let input = self.lower(input, &all_columns(input))?;
         let places: Vec<usize> = input.columns.values().copied().collect();
+        // Rows that are unique already need no reduce.
         if self.builder.properties(input.node).unique_on(&places) {
             return Ok(input);
         }

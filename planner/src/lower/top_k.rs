@@ -134,6 +134,7 @@ impl Lowering {
             return Ok(relation);
         }
         if limit == Some(0) {
+            // This does not read the input, so `finish` drops the input unless something else reads it.
             let rows = RecordBatch::new_empty(Arc::clone(self.builder.schema(relation.node)));
             return Ok(Relation { node: self.constant(rows), ..relation });
         }
@@ -191,6 +192,7 @@ impl Lowering {
             rest.push(positional(predicate, schema, |at| at)?);
         }
         let numbered: Vec<usize> = wanted.iter().copied().filter(|column| ranked.columns[*column] == number).collect();
+        // Only for k = 1 the number is known without being maintained: it is 1.
         if !numbered.is_empty() && ranked.limit != 1 {
             return Err(refuse::construct_with_hint(
                 "OVER",

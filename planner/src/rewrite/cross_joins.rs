@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// The rule; it wraps DataFusion's.
+/// The optimiser rule; it wraps DataFusion's.
 #[derive(Debug, Default)]
 pub(super) struct CrossJoins(EliminateCrossJoin);
 

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule; it wraps DataFusion's.
+/// The optimiser rule; it wraps DataFusion's.
 #[derive(Debug, Default)]
 pub(super) struct EquijoinKeys(ExtractEquijoinPredicate);
 

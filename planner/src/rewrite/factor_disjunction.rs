@@ -9,7 +9,7 @@ use super::can_fail::can_fail;
 use super::conditions::{all, alternatives, split};
 use crate::scope::scope_of;
 
-/// The rule, for the conditions of filters and joins.
+/// The optimiser rule, for the conditions of filters and joins.
 #[derive(Debug)]
 pub(super) struct FactorDisjunction;
 

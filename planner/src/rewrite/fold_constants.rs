@@ -14,7 +14,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::{PlanError, scalar};
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct FoldConstants;
 

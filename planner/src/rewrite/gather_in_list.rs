@@ -10,7 +10,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::conditions::alternatives;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct GatherInList;
 

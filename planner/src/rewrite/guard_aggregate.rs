@@ -11,7 +11,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use super::can_fail::can_fail;
 use crate::scope::scope_of;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct GuardAggregate;
 
@@ -48,6 +48,7 @@ fn guarded(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             };
             let mut any = false;
             for argument in &mut call.params.args {
+                // The rules run repeatedly; without the second test each pass would add another CASE.
                 if can_fail(argument, schema) && !is_guarded_by(argument, &filter) {
                     any = true;
                     *argument = under(std::mem::take(argument), filter.as_ref().clone());

@@ -9,7 +9,7 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule; it does nothing if the configuration has no start time.
+/// The optimiser rule; it does nothing if the configuration has no start time.
 #[derive(Debug)]
 pub(super) struct Moment;
 

@@ -19,7 +19,7 @@ use super::can_fail::{can_fail, is_comparison};
 use super::conditions::{all, alternatives, movable, split};
 use crate::set_operation::SetOperationNode;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct PushDownFilter;
 
@@ -76,6 +76,7 @@ fn below(filter: Filter) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Union(union) => below_union(union, &conditions),
         LogicalPlan::Extension(extension) => below_extension(extension, conditions),
         LogicalPlan::Join(join) => into_join(join, conditions),
+        // Nothing is moved, so the guards that `movable` added are not needed.
         other => Ok(Transformed::no(filtered(Arc::new(other), split(predicate)))),
     }
 }
@@ -236,6 +237,7 @@ fn into_join(mut join: Join, above: Vec<Expr>) -> Result<Transformed<LogicalPlan
     let mut any = !placed.sides.iter().all(Vec::is_empty);
     for (side, condition) in weaker.into_iter().chain(inferred) {
         let input = if side == 0 { &join.left } else { &join.right };
+        // The rules run repeatedly; without this test each pass would add the condition again.
         if !holds_already(input, &condition)? && !placed.sides[side].contains(&condition) {
             placed.sides[side].push(condition);
             any = true;

@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Expr, LogicalPlan, Operator, Projection};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule, for projections and aggregates.
+/// The optimiser rule, for projections and aggregates.
 #[derive(Debug)]
 pub(super) struct ShareExpression;
 
@@ -52,6 +52,7 @@ fn of_aggregate(aggregate: Aggregate, fresh: &dyn Fn() -> String) -> Result<Tran
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
     let input = with_columns(aggregate.input, common)?;
+    // The second list is removed first, because removing the first would move it.
     let calls = named_as(&aggregate.aggr_expr, lists.remove(1));
     let groups = named_as(&aggregate.group_expr, lists.remove(0));
     let plan = Aggregate::try_new(input, groups, calls)?;

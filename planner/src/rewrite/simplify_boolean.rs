@@ -12,7 +12,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use super::can_fail::{can_fail, is_comparison};
 use crate::scope::scope_of;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct SimplifyBoolean;
 

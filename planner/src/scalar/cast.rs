@@ -106,6 +106,7 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
     let cast = Kernel { to, on_failure };
     match (values.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(values)),
+        // Arrow also casts what lies beneath NULLs, where a cast could fail, so that is cleared first.
         (from, to) if from.is_nested() && to.is_nested() => cast.by_arrow(&beneath::visible(values)?),
         (Float64, to) if to.is_integer() => cast.to_integer(values.as_primitive::<Float64Type>(), rounded_float),
         (Float32, to) if to.is_integer() => {

@@ -21,7 +21,7 @@ pub(super) struct Logic {
     and: bool,
 }
 
-// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
 impl PartialEq for Logic {
     fn eq(&self, other: &Self) -> bool {
         self.left.eq(&other.left) && self.right.eq(&other.right) && self.and == other.and

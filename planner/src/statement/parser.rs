@@ -296,6 +296,7 @@ impl<'a> StatementParser<'a> {
         self.parser = Parser::new(&LaminarDialect)
             .with_tokens_with_locations(self.tokens.clone())
             .with_recursion_limit(self.depth);
+        // The new parser begins at the first token, so it is moved to where the old one was.
         for _ in 0..read {
             self.parser.advance_token();
         }

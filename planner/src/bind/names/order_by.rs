@@ -67,6 +67,7 @@ impl Names<'_> {
         let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
         let keys = sorts.iter().map(|sort| self.key(&sort.expr, outputs, &around, is_distinct));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        // In a derived table the names of the result cannot be confused with those of FROM.
         let needs_table = keys.iter().any(|key| matches!(key, Key::OfInputs(_) | Key::OfOutputs(_))) && !distinct_on;
         for (sort, key) in sorts.iter_mut().zip(keys) {
             sort.expr = match key {
