@@ -1,4 +1,4 @@
-//! Joins against all pairs of rows with equal keys, and how much history they keep.
+//! Compares joins with all pairs of rows with equal keys, and checks how much history they keep.
 
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 use arrow::datatypes::{DataType, Schema};
