@@ -42,7 +42,7 @@ impl Event {
 /// Why a call to [`CollectionInput::pump`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pumped {
-    /// Every event has entered that may: the rest, if any, waits for a read.
+    /// All events that may enter have entered; the rest, if any, waits for a read.
     Rest,
     /// More events can enter.
     More,

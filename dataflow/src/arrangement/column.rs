@@ -49,6 +49,7 @@ impl<X: Copy + PartialEq + Default> Column<X> {
         if other.each.is_empty() {
             self.push_many(other.same, end - start);
         } else if end - start == 1 {
+            // Unlike the branch below, a push keeps the value stored once if it agrees.
             self.push(other.each[start]);
         } else if start < end {
             self.spread();

@@ -125,6 +125,7 @@ impl RowCodec {
         let columns = self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types");
         let mut columns = self.without_marks(columns);
         for key in &mut columns[..self.keys] {
+            // Keys hold intervals in the form that sorts by length; readers get the plain one.
             *key = interval::map(key, interval::plain);
         }
         columns
@@ -155,6 +156,7 @@ impl RowCodec {
         if !self.types.iter().all(fixed) {
             return None;
         }
+        // A NULL of these types takes as many bytes as a value.
         let nulls: Vec<ArrayRef> = self.types.iter().map(|t| new_null_array(t, 1)).collect();
         Some(self.encode(&nulls, 1).row(0).len())
     }

@@ -11,7 +11,7 @@ use crate::testing::{
     assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,
 };
 
-/// A join of two inputs: which of their columns are key and value, and what comes out.
+/// A join of two inputs: their key and value columns, and the columns of the output.
 #[derive(Clone, Debug)]
 struct Case {
     inputs: [Vec<DataType>; 2],

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! left arrangement ------------------\
-//!                                     semi join: left rows, those of keys that come or go again
-//! right rows --exchange by key hash--/     (how often each right key is there)
+//!                                     semi join: left rows, and again those of keys that appear or vanish
+//! right rows --exchange by key hash--/     (the count of each right key)
 //! ```
 //!
 //! Times are totally ordered, and processed one after another once they are closed on both sides. At each time, the

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! left --\
-//!         rows by their bytes, how often left and right ; at the close of a time: by how much the output's changed
+//!         rows by their bytes, with both counts ; at the close of a time: changes of their counts in the output
 //! right -/
 //! ```
 
@@ -134,6 +134,7 @@ impl TimedState for SetState {
             (rows.expect("rows fit the schema they came under"), diffs)
         };
         let rows = changed.chunks(BATCH).map(batch).collect();
+        // Ids are freed only now, because the batches above read their keys.
         for (id, _) in std::mem::take(&mut self.touched) {
             self.marks[id as usize] = false;
             let counts = self.counts[id as usize];
