@@ -77,6 +77,6 @@ pub(crate) type Reply = Result<Vec<Shard>, DataflowError>;
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     pub(crate) rows: Vec<(RecordBatch, Diffs)>,
-    /// Failed rows with their counts. A count is negative where another worker received the insertion.
+    /// Failed rows with their counts. A count may be negative where another worker received the insertion.
     pub(crate) failures: BTreeMap<RowFailure, Diff>,
 }

@@ -18,8 +18,7 @@ use timely::dataflow::{InputHandle, Scope};
 use crate::render::context::Updates;
 use crate::{CollectionId, Time, UpdateBatch};
 
-/// About how many rows enter before a worker looks at its commands again, so that a large load does not delay
-/// them.
+/// About how many rows enter before a worker looks at its commands again, so that a large load does not delay them.
 pub(crate) const PIECE_ROWS: usize = 1 << 16;
 
 /// One event in the life of a collection.

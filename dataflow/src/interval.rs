@@ -16,8 +16,8 @@ pub fn length(interval: IntervalMonthDayNano) -> i128 {
 /// length.
 ///
 /// It has as many whole months as fit, rounded down, then as many whole days as fit into the rest, so days and
-/// nanoseconds are not negative. Where a count does not fit an `i32`, the next smaller unit takes the rest, whatever its
-/// sign; so every length has a canonical form.
+/// nanoseconds are not negative. Where a count does not fit an `i32`, the next smaller unit takes the rest, whatever
+/// its sign; so every length has a canonical form.
 pub fn ordered(interval: IntervalMonthDayNano) -> IntervalMonthDayNano {
     of_length(length(interval), i128::div_euclid)
 }

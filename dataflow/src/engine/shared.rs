@@ -422,8 +422,8 @@ fn join(mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
     Some(UpdateBatch { rows, times: batches[0].times.clone(), diffs: PerRow::from_vec(diffs) })
 }
 
-/// Divides the changes into one share per worker. Small batches go to one worker, which changes from time to time;
-/// large ones are split among all.
+/// Divides the changes into one share per worker. Small batches go to one worker, the next one at each time; large
+/// ones are split among all.
 fn divide(
     changes: Vec<(RelationId, Vec<UpdateBatch>)>,
     time: Time,
