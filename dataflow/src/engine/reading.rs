@@ -1,4 +1,4 @@
-//! Reads on their way: each worker answers with its shard, the caller puts them together.
+//! Reads in progress: each worker answers with its shard, and the caller combines the shards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use crate::command::{Command, Read, Reading, Reply, Shard};
 use crate::render::errors::RowFailure;
 use crate::{DataflowError, Diff, Diffs, Time, ViewId};
 
-/// A view as of a time.
+/// The contents of a view as of a time.
 #[derive(Clone, Debug)]
 pub struct ViewSnapshot {
-    /// The last commit it sees.
+    /// The time of the last commit that the snapshot sees.
     pub time: Time,
-    /// The rows with their multiplicities, consolidated per worker.
+    /// The rows with their multiplicities, consolidated within each worker.
     pub rows: Vec<(RecordBatch, Diffs)>,
-    /// Rows that failed; the rows above lack them.
+    /// The rows that failed; `rows` does not contain them.
     pub errors: Vec<LiveError>,
 }
 
-/// A read that the workers are at.
+/// A read that the workers have not all answered yet.
 pub struct PendingSnapshot {
     time: Time,
     views: usize,
@@ -49,12 +49,12 @@ pub(super) fn send(
 }
 
 impl PendingSnapshot {
-    /// The last commit the snapshot sees.
+    /// Returns the time of the last commit that the snapshot sees.
     pub fn time(&self) -> Time {
         self.time
     }
 
-    /// Waits for the workers; gives one snapshot a view, in the order asked for.
+    /// Waits for the workers and returns one snapshot per view, in the order requested.
     pub fn wait(mut self) -> Result<Vec<ViewSnapshot>, DataflowError> {
         while self.missing > 0 {
             if let Some(reply) = self.shared.answer_of(&self.replies, None)? {
@@ -64,8 +64,8 @@ impl PendingSnapshot {
         Ok(self.finish())
     }
 
-    /// Waits no longer than `timeout`, and as long as `cancelled` does not say so; then [`PendingSnapshot::wait`]
-    /// returns at once if the result is [`Waited::Done`].
+    /// Waits at most for `timeout` and polls `cancelled`. If the result is [`Waited::Done`], [`PendingSnapshot::wait`]
+    /// will return at once.
     pub fn wait_for(
         &mut self,
         timeout: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What the handle and the workers share: the open time, the command channels, progress, and how it all ends.
+//! State shared by the handle and the workers: the open time, the command channels, progress, and how the engine ends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -19,12 +19,12 @@ use crate::plan::DataflowPlan;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 
-/// Batches up to this many rows are joined into one, and go to one worker.
+/// Maximum number of rows of a small batch. Small batches are joined and go to one worker, larger ones are divided.
 const SMALL_ROWS: usize = 1 << 12;
-/// How long a wait goes on before it asks whether its caller is still interested: a signal cannot wake it.
+/// How long a wait lasts before it polls whether its caller has cancelled: a signal cannot wake it.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Whether calls are answered.
+/// Whether the engine answers calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Running,
@@ -32,22 +32,22 @@ pub(crate) enum Status {
     Stopped(String),
 }
 
-/// See the module.
+/// See the module. `State` is the part under the lock.
 pub(crate) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     sink: Arc<dyn ChangeSink>,
     abandoned: AtomicBool,
-    /// Dropped when the engine is abandoned, to wake those who wait for an answer.
+    /// Dropped when the engine is abandoned or stops: the disconnected channel wakes those who wait for an answer.
     over: Mutex<Option<Sender<Infallible>>>,
     when_over: Receiver<Infallible>,
-    /// Reads that hold back dataflows: how many workers have answered each.
+    /// For each read that holds back dataflows, how many workers have answered it.
     answered: Mutex<BTreeMap<u64, Arc<AtomicUsize>>>,
     threads: OnceLock<Vec<Thread>>,
 }
 
 impl Shared {
-    /// Also gives each worker's end of its command channel.
+    /// Creates the shared state, and each worker's end of its command channel.
     pub(crate) fn new(workers: usize, sink: Arc<dyn ChangeSink>) -> (Arc<Self>, Vec<Receiver<Command>>) {
         let (commands, receivers) = (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
         let state = State {
@@ -87,7 +87,7 @@ impl Shared {
         self.state.lock()
     }
 
-    /// The state of an engine that answers calls.
+    /// Locks the state if the engine still answers calls; otherwise returns why it does not.
     pub(crate) fn running(&self) -> Result<MutexGuard<'_, State>, DataflowError> {
         let state = self.state.lock();
         match state.failure() {
@@ -96,12 +96,13 @@ impl Shared {
         }
     }
 
-    /// Why a worker did not answer.
+    /// Returns why a worker did not answer.
     pub(crate) fn ended(&self) -> DataflowError {
         self.state.lock().failure().unwrap_or(DataflowError::ShutDown)
     }
 
-    /// What a worker answers, or nothing if none has by `until`. Fails when the engine ends, or is abandoned, first.
+    /// Waits for the next answer of a worker; `None` if none has arrived by `until`. Fails if the engine ends or is
+    /// abandoned first.
     pub(crate) fn answer_of<T>(
         &self,
         replies: &Receiver<T>,
@@ -115,25 +116,26 @@ impl Shared {
         }
     }
 
-    /// The number of workers that have answered read `number`, which all workers number alike.
+    /// Returns the counter of workers that have answered read `number`. All workers give a read the same number.
     pub(crate) fn answers(&self, number: u64) -> Arc<AtomicUsize> {
         Arc::clone(self.answered.lock().entry(number).or_default())
     }
 
-    /// Forgets the count of a read that all workers have answered.
+    /// Removes the counter of a read that all workers have answered.
     pub(crate) fn forget_answers(&self, number: u64) {
         self.answered.lock().remove(&number);
     }
 
-    /// Wakes the workers to see to their commands.
+    /// Wakes parked workers so that they look at their commands.
     pub(crate) fn unpark(&self) {
         for thread in self.threads.get().into_iter().flatten() {
             thread.unpark();
         }
     }
 
-    /// A worker is through with all times before `paced`, but for views that take in their contents, and with all
-    /// times before `complete` without exception. Gives whether the next commit was sent to the workers for it.
+    /// Records that a worker has finished all times before `paced`, ignoring views that still take in their contents,
+    /// and all times before `complete` without exception. Returns whether this sealed the open time and sent it to the
+    /// workers.
     pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) -> bool {
         let mut state = self.state.lock();
         state.frontiers[worker] = Frontiers { paced, complete };
@@ -150,7 +152,7 @@ impl Shared {
         seals
     }
 
-    /// When a wait should look around next, and whether its time is over then.
+    /// Returns when a wait should next poll for cancellation, and whether its time is over by then.
     pub(crate) fn next_look(deadline: Option<Instant>) -> (Instant, bool) {
         let look = Instant::now() + LOOK;
         match deadline {
@@ -159,7 +161,7 @@ impl Shared {
         }
     }
 
-    /// Waits for `done`. Fails when the engine ends first.
+    /// Waits until `done` holds. Polls `cancelled`; fails at the timeout, or if the engine ends first.
     pub(crate) fn wait_until(
         &self,
         timeout: Option<Duration>,
@@ -180,7 +182,7 @@ impl Shared {
             }
             let (until, last) = Self::next_look(deadline);
             if self.changed.wait_until(&mut state, until).timed_out() {
-                // Foreign code must not run under the lock.
+                // Foreign code must not run while the lock is held.
                 if MutexGuard::unlocked(&mut state, cancelled) {
                     return Ok(Waited::Cancelled);
                 }
@@ -191,12 +193,12 @@ impl Shared {
         }
     }
 
-    /// Whether workers should leave without finishing.
+    /// Whether the workers should exit without finishing.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Lets workers finish what was accepted.
+    /// Lets the workers finish the accepted work and exit.
     pub(crate) fn shut_down(&self) {
         let mut state = self.state.lock();
         if state.status == Status::Running {
@@ -208,26 +210,26 @@ impl Shared {
         self.unpark();
     }
 
-    /// Lets workers leave at once, and tells who waits that there is nothing to wait for.
+    /// Lets the workers exit at once, and tells waiting callers that there is nothing left to wait for.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         if state.status == Status::Running {
             state.status = Status::ShutDown;
         }
-        // Under the lock, so that nobody begins to wait between this and the call that wakes all.
+        // Set under the lock, so that nobody starts to wait between this and the call that wakes all waiters.
         self.abandoned.store(true, Ordering::Release);
         drop(state);
         self.dismiss();
     }
 
-    /// Wakes the workers, which are to leave, and all who wait for them.
+    /// Wakes the workers, which are to exit, and all callers that wait for them.
     fn dismiss(&self) {
         drop(self.over.lock().take());
         self.unpark();
         self.changed.notify_all();
     }
 
-    /// Ends the engine on a broken invariant.
+    /// Stops the engine because an invariant is broken. Only the first reason is kept.
     pub(crate) fn stop(&self, reason: &str) {
         let mut state = self.state.lock();
         let first = !matches!(state.status, Status::Stopped(_));
@@ -242,7 +244,7 @@ impl Shared {
         self.dismiss();
     }
 
-    /// A worker has ended.
+    /// Records that a worker has ended.
     pub(crate) fn leave(&self) {
         let mut state = self.state.lock();
         state.working -= 1;
@@ -257,21 +259,21 @@ struct Frontiers {
     complete: Time,
 }
 
-/// See the module. Whoever holds the lock decides the order of commands.
+/// See the module. The thread that holds the lock decides the order of commands.
 pub(crate) struct State {
     status: Status,
     commands: Vec<Sender<Command>>,
     pub(super) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
-    /// Changes of the time after `sealed`, if it has been given out.
+    /// Changes of the time after `sealed`, if that time has been given to a commit.
     open: Option<Vec<(RelationId, UpdateBatch)>>,
-    /// The last time sent to the workers.
+    /// The last time that was sent to the workers.
     sealed: Time,
     frontiers: Vec<Frontiers>,
-    /// Rows of each time that is not through.
+    /// Rows committed at each time that the workers have not finished yet, by relation.
     rows: VecDeque<(Time, BTreeMap<RelationId, u64>)>,
-    /// The sum of `rows`.
+    /// The sum of `rows` over all times.
     pending: BTreeMap<RelationId, u64>,
-    /// Workers that have not ended.
+    /// Number of workers that have not ended.
     working: usize,
 }
 
@@ -296,18 +298,18 @@ impl State {
         self.sealed + u64::from(self.open.is_some())
     }
 
-    /// Whether the workers are through with everything sent to them.
+    /// Whether the workers have finished everything sent to them.
     pub(super) fn is_idle(&self) -> bool {
         self.frontiers.iter().all(|f| f.paced > self.sealed)
     }
 
-    /// Whether all views are complete through `time`, or through all commits if `time` is yet to come.
+    /// Whether all views are complete through `time`; for a time that is not given out yet, through all commits.
     pub(super) fn is_complete(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         self.frontiers.iter().all(|f| f.complete > time)
     }
 
-    /// The same but for views that take in their contents.
+    /// Like `is_complete`, but ignores views that still take in their contents.
     pub(super) fn is_through(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         self.frontiers.iter().all(|f| f.paced > time)
@@ -317,7 +319,7 @@ impl State {
         self.pending.get(&relation).copied().unwrap_or(0)
     }
 
-    /// Adds changes to the open time.
+    /// Adds changes to the open time and returns that time.
     pub(super) fn add(&mut self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Time {
         let time = self.sealed + 1;
         let open = self.open.get_or_insert_default();
@@ -336,7 +338,7 @@ impl State {
         time
     }
 
-    /// Takes times that are through off the pending rows.
+    /// Subtracts the rows of times that the workers have finished from the pending rows.
     fn settle_rows(&mut self) {
         let through = self.frontiers.iter().map(|f| f.paced).min().unwrap_or(Time::MAX);
         while let Some((_, rows)) = self.rows.pop_front_if(|(time, _)| *time < through) {
@@ -346,7 +348,7 @@ impl State {
         }
     }
 
-    /// Sends the open time, if there is one, and returns the last time sent.
+    /// Sends the open time to the workers if there is one; returns the last time sent.
     pub(super) fn seal_open(&mut self) -> Time {
         if self.open.is_some() {
             self.seal();
@@ -354,7 +356,7 @@ impl State {
         self.sealed
     }
 
-    /// Sends the open time, which must have been given out.
+    /// Sends the open time to the workers. A commit must have been given that time.
     pub(super) fn seal(&mut self) {
         let changes = self.open.take().expect("a time is sealed after it was given out");
         let time = self.sealed + 1;
@@ -363,7 +365,7 @@ impl State {
         self.send(|_| Command::Commit { time, changes: shares.next().expect("one share a worker") });
     }
 
-    /// Seals the open time, and closes those after it through `time`, which have no changes.
+    /// Seals the open time, and closes the later times through `time`, which have no changes.
     pub(super) fn close_through(&mut self, time: Time) {
         if self.seal_open() < time {
             self.sealed = time;
@@ -371,7 +373,8 @@ impl State {
         }
     }
 
-    /// Sends every worker a command. A worker that has ended takes none, and is missed by whoever waits for it.
+    /// Sends a command to every worker. Sending to a worker that has ended fails silently: callers that wait for its
+    /// answer get an error.
     pub(super) fn send(&self, mut command: impl FnMut(usize) -> Command) {
         for (worker, channel) in self.commands.iter().enumerate() {
             let _ = channel.send(command(worker));
@@ -379,7 +382,7 @@ impl State {
     }
 }
 
-/// Each relation once, in the order of first use; runs of small batches joined.
+/// Groups changes by relation, in the order of first use, and joins runs of small batches.
 fn group(changes: Vec<(RelationId, UpdateBatch)>) -> Vec<(RelationId, Vec<UpdateBatch>)> {
     let mut groups: Vec<(RelationId, Vec<UpdateBatch>)> = Vec::new();
     for (relation, batch) in changes {
@@ -419,7 +422,8 @@ fn join(mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
     Some(UpdateBatch { rows, times: batches[0].times.clone(), diffs: PerRow::from_vec(diffs) })
 }
 
-/// A share of the changes for each worker: small ones go to one, in turn over times; large ones to all.
+/// Divides the changes into one share per worker. Small batches go to one worker, the next one at each time; large
+/// ones are split among all.
 fn divide(
     changes: Vec<(RelationId, Vec<UpdateBatch>)>,
     time: Time,
@@ -451,7 +455,7 @@ fn divide(
     shares
 }
 
-/// A share of a view's first contents for each worker, in pieces.
+/// Divides a view's first contents into one share per worker, in pieces of at most [`PIECE_ROWS`] rows.
 pub(super) fn share(
     contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
     time: Time,

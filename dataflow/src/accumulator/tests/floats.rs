@@ -57,7 +57,7 @@ fn result(accumulator: &dyn Accumulator) -> f64 {
     accumulator.evaluate(&[0]).values.as_primitive::<Float64Type>().value(0)
 }
 
-/// Floats of any size, of like sizes, and at the ends of the range.
+/// Floats of any size, of similar sizes, and at the ends of the range.
 fn finite() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<u64>().prop_map(|bits| {
