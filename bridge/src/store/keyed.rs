@@ -362,7 +362,7 @@ fn without(mut rows: Vec<u32>, gone: impl Iterator<Item = u32>) -> Vec<u32> {
     rows
 }
 
-/// Returns the given rows of a batch; `rows` as many as the batch has must be all of them in order.
+/// Returns the given rows of a batch; `rows` must be ascending and distinct.
 fn pick(batch: &RecordBatch, rows: &[u32]) -> RecordBatch {
     if rows.len() == batch.num_rows() {
         return batch.clone();
