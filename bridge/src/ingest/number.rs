@@ -191,7 +191,7 @@ pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<A
     })
 }
 
-/// Returns `value / 10^from` as a multiple of `10^-to`; if it is none, fails with `inexact`.
+/// Returns `value / 10^from` as a multiple of `10^-to`; fails with `inexact` if it is not one.
 fn rescale(value: i128, from: i8, to: i8, inexact: Reason) -> Result<i128, Reason> {
     let power = 10_i128.checked_pow(from.abs_diff(to).into());
     if value == 0 || from == to {

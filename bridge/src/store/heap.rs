@@ -163,7 +163,7 @@ impl Heap {
             tail.rows = Some(rows);
             tail.forget_shared();
             self.tail_chunk = None;
-            // A tail is not checked for sparseness while it grows, so rows deleted from it are looked at now.
+            // A growing tail is not checked for sparseness, so rows deleted from it are only considered now.
             self.touched.push(chunk);
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct Transaction {
 /// State of a relation before the transaction.
 struct Before {
     rows: u64,
-    /// The rows, once somebody asked for them.
+    /// The rows, once they have been asked for.
     scan: Option<Scan>,
 }
 
