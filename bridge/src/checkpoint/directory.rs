@@ -97,6 +97,7 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
             Err(error) => return Err(failed("read", &self.path, &error)),
         }
+        // Checked before the lock, which makes a file: a directory without images is left untouched.
         if self.ids(COMPLETE)?.is_empty() {
             return Err(none());
         }

@@ -31,6 +31,7 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let shift = exponent.checked_add(i64::from(scale))?.checked_sub(fraction)?.checked_add(dropped)?;
     let shift = u32::try_from(shift).ok()?;
     let places = trimmed.len().checked_add(shift as usize)?;
+    // An i128 holds every number of 38 digits.
     if places > usize::from(precision) || places > 38 {
         return None;
     }

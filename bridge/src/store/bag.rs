@@ -167,6 +167,7 @@ impl Bag {
             remove(index, hash, position);
             taken.push((hash, position));
         }
+        // Rows are compared in bulk: different rows with one hash are rare, and `take_colliding` handles them.
         let old = self.fetch(&taken);
         let old_bytes = self.layout.row.encode(&old);
         let same = |row: usize| old_bytes.row(row).as_ref() == bytes.row(row).as_ref();
@@ -274,6 +275,7 @@ impl Bag {
                 forget_chunk(index, chunk, &hashes);
                 hashes.into_iter().zip(new).for_each(|(hash, position)| add(index, hash, position));
             }
+            // Released last, so that `push` cannot reuse the chunk while the index still names it.
             self.heap.release(chunk);
         }
         if let Some(index) = &mut self.index

@@ -56,6 +56,7 @@ impl Encoder {
 /// Maps values that SQL calls equal to one bit pattern.
 fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
+        // Adding 0.0 turns -0.0 into 0.0.
         DataType::Float32 => Arc::new(
             array
                 .as_primitive::<Float32Type>()

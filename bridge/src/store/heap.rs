@@ -191,6 +191,7 @@ impl Heap {
         let len = self.len(position.chunk);
         let chunk = &mut self.chunks[position.chunk as usize];
         chunk.set(position.row, len, false);
+        // A chunk may be listed more than once, since `next_sparse` checks it again.
         if chunk.rows.is_some() && chunk.live * 2 < len && self.touched.last() != Some(&position.chunk) {
             self.touched.push(position.chunk);
         }
@@ -217,6 +218,7 @@ impl Heap {
         if tail_rows.len() == positions.len() {
             return tail;
         }
+        // Source 0 holds the requested rows of the tail, in their order in `positions`.
         let mut sources = vec![&tail];
         let mut source_of: HashMap<u32, usize> = HashMap::new();
         let mut tail_rows = 0..;

@@ -129,6 +129,7 @@ impl Keyed {
             let hash = keys.hashes[row as usize];
             self.index.find(hash, |entry| entry.hash == hash).map(|entry| (row, entry.position))
         };
+        // Rows are compared in bulk: different keys with one hash are rare, and `find_colliding` handles them.
         let matches = self.fetch(rows.iter().filter_map(first).collect());
         if (0..matches.at.len()).all(|i| matches.has_key(i, keys)) {
             return matches;
@@ -226,6 +227,7 @@ impl Keyed {
             return (delta, Undo::Moves(Vec::new()));
         }
         let new = pick(batch, stored);
+        // `stored` and `replaced` are both ascending by row, so one pass pairs them.
         let mut replaced = replaced.iter().map(|i| matches.at[*i as usize]).peekable();
         let mut moves = Vec::with_capacity(stored.len());
         for (row, position) in stored.iter().zip(self.heap.push(&new)) {
@@ -325,6 +327,7 @@ impl Keyed {
                 let entry = self.index.find_mut(hash, |entry| entry.position == old);
                 entry.expect("every row is in the index").position = new;
             }
+            // Released last, so that `push` cannot reuse the chunk while the index still names it.
             self.heap.release(chunk);
         }
         if self.index.len() * 4 < self.index.capacity() {

@@ -133,6 +133,7 @@ impl Shape {
 
     /// Adds the diffs of equal rows to the first of them: several workers may hold parts of one row.
     fn consolidate(&self, all: &RecordBatch, diffs: &mut [Diff]) -> Result<(), ArrowError> {
+        // All rows without columns are equal.
         if all.num_columns() == 0 {
             let sum = diffs.iter().sum();
             diffs.fill(0);
@@ -175,6 +176,7 @@ impl Shape {
         };
         let mut group_of: HashMap<&[u8], usize> = HashMap::with_capacity(diffs.len());
         for row in live {
+            // With an empty key, all rows have the same key.
             let bytes = encoded.as_ref().map_or(&[][..], |rows| rows.row(row).data());
             let group = *group_of.entry(bytes).or_insert_with(|| {
                 groups.push((Vec::new(), Vec::new()));

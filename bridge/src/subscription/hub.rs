@@ -164,6 +164,7 @@ impl Hub {
             End::Finished => self.views.read().iter().map(|(view, channel)| (*view, Arc::clone(channel))).collect(),
             _ => self.views.write().drain().collect(),
         };
+        // The map has no order; subscriptions end in the same order in every run.
         all.sort_by_key(|(view, _)| *view);
         for (_, channel) in all {
             self.finish(&channel, end);
@@ -350,6 +351,7 @@ impl ChannelState {
         let mut before: BTreeMap<usize, Vec<(FailedRow, Diff)>> = BTreeMap::new();
         for (worker, failures) in failures {
             let old = std::mem::replace(&mut self.failures[worker], failures);
+            // If a worker reported several times, the change counts from its first previous state.
             before.entry(worker).or_insert(old);
         }
         if strict {

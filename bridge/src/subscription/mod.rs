@@ -136,6 +136,7 @@ impl Starting {
     /// Returns a subscription that ends at once with `end`.
     pub(crate) fn fail(self, end: End) -> Subscription {
         self.subscription.0.queue.end(end);
+        // A queue delivers nothing before it is started, not even its end.
         self.subscription.0.queue.start(Time::MAX, Vec::new());
         self.subscription
     }
