@@ -243,7 +243,7 @@ impl Hub {
         let published = state.publish(closed_before, &channel);
         let ended = closed_before == Time::MAX;
         let dropped = state.ending.clone();
-        // Later steps lock the states of other channels, so this one must not be held.
+        // The steps below lock this channel and others, so the lock must not be held.
         drop(state);
         if published.discarded > 0 {
             *self.discarded.lock() += published.discarded as u64;
