@@ -1,4 +1,5 @@
-//! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind one [`Session`].
+//! Embeds the engine, with Arrow data in and out: relations, maintained views, queries and subscriptions behind one
+//! [`Session`].
 
 pub mod catalog;
 mod checkpoint;

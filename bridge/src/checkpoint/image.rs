@@ -1,4 +1,4 @@
-//! An image as a folder: the files of all entries, then the manifest, which makes it one.
+//! An image as a folder: the files of all entries, and then the manifest, which completes it.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::session::Interrupted;
 
 const MANIFEST: &str = "manifest.json";
 
-/// The file of the rows of the catalogue's entry number `entry`.
+/// Returns the name of the file for the rows of the catalogue's entry number `entry`.
 fn rows_file(entry: usize) -> String {
     format!("relation_{entry}.arrow")
 }
@@ -29,7 +29,7 @@ fn parameters_file(entry: usize) -> String {
     format!("parameters_{entry}.arrow")
 }
 
-/// Writes an image into the empty folder `folder`, through to the disk.
+/// Writes an image into the empty folder `folder` and flushes it to disk.
 pub(super) fn write(folder: &Path, id: u64, image: &Taken, interrupted: Interrupted<'_>) -> Result<(), Error> {
     let mut entries = Vec::with_capacity(image.items.len());
     for (number, item) in image.items.iter().enumerate() {
@@ -50,7 +50,7 @@ pub(super) fn write(folder: &Path, id: u64, image: &Taken, interrupted: Interrup
     file::sync_folder(folder)
 }
 
-/// Writes the defaults of the columns that have one, under the columns' names; they differ.
+/// Writes the defaults of the columns that have one, under the columns' names, which are distinct.
 fn write_defaults(
     folder: &Path,
     number: usize,
@@ -76,7 +76,7 @@ fn write_parameters(
     Ok(stored.map(|stored| Parameters { named: names, stored }))
 }
 
-/// Writes values, arrays of one row, as one row; nothing if there are none.
+/// Writes values, which are arrays of one row, as one row; writes no file if there are none.
 fn write_values(
     folder: &Path,
     name: String,
@@ -95,7 +95,7 @@ fn write_values(
     write_rows(folder, name, &schema, std::iter::once(row), interrupted).map(Some)
 }
 
-/// Reads the image in `folder`, which must be whole and number `id`.
+/// Reads the image in `folder`, which must be complete and have the id `id`.
 pub(super) fn read(folder: &Path, id: u64, interrupted: Interrupted<'_>) -> Result<Verified, Error> {
     let path = folder.join(MANIFEST);
     let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));
@@ -122,6 +122,7 @@ fn read_item(
             let (schema, rows) = read_named(folder, rows_file(number), &rows, interrupted)?;
             let fields = schema.fields().len();
             let positions = base.primary_key.iter().copied().chain(base.follow.map(|(column, _)| column));
+            // Positions come from the manifest, rows from another file; they need not fit together.
             if positions.into_iter().any(|column| column >= fields) {
                 return Err(Error::CheckpointFailed(format!("{} has no such column", base.name)));
             }
@@ -143,7 +144,7 @@ fn read_item(
     }
 }
 
-/// The rows of a file that must have the name that it is given when it is written.
+/// Reads the rows of a file, which must have the name that `write` gives it.
 fn read_named(
     folder: &Path,
     name: String,
@@ -156,12 +157,12 @@ fn read_named(
     read_rows(folder, stored, interrupted)
 }
 
-/// The defaults of columns, in a row that has them under the columns' names.
+/// Returns the default of each column from a row that holds them under the columns' names.
 fn defaults_in(row: &RecordBatch, schema: &Schema) -> Vec<Option<ArrayRef>> {
     schema.fields().iter().map(|field| row.column_by_name(field.name()).map(Arc::clone)).collect()
 }
 
-/// The parameters in a row: those by number, then those with these names.
+/// Returns the parameters in a row: the positional ones, then those with the given names.
 fn parameters_in(row: &RecordBatch, names: Vec<String>) -> Result<Params, Error> {
     let unnamed = row.num_columns().checked_sub(names.len());
     let unnamed = unnamed.ok_or_else(|| Error::CheckpointFailed("a view has more names than values".to_owned()))?;
@@ -170,7 +171,7 @@ fn parameters_in(row: &RecordBatch, names: Vec<String>) -> Result<Params, Error>
     Ok(Params::from_arrays(positional, &named)?)
 }
 
-/// The one row of a file of values.
+/// Reads a file of values, which must hold exactly one row.
 fn read_values(
     folder: &Path,
     name: String,
