@@ -1,6 +1,6 @@
 //! The two candidates behind one interface: our engine, and a thread that runs the hand-written flow.
 //!
-//! Both run their dataflow on a thread of their own and are told what to do from here, so a step costs both the same
+//! Both run their dataflow on a thread of their own and receive their commands from here, so a step costs both the same
 //! two hand-overs.
 
 use std::num::NonZeroUsize;
@@ -22,7 +22,7 @@ pub(crate) trait Driver {
     fn send(&mut self, input: usize, rows: &RecordBatch);
     /// Closes the time and waits until its results are out.
     fn finish(&mut self);
-    /// Reads all rows of the view as Arrow columns and gives their number.
+    /// Reads all rows of the view as Arrow columns and returns their number.
     fn snapshot(&mut self) -> usize;
 }
 
@@ -77,8 +77,8 @@ fn run(candidate: Candidate, requests: &Receiver<Request>, replies: &Sender<usiz
     });
 }
 
-/// The next message, looked for as long as workers and readers of ours do before the thread sleeps; `None` when there
-/// are no more.
+/// Returns the next message, or `None` if there are no more. Looks for it as long as our workers and readers do before
+/// the thread sleeps.
 fn receive<T>(messages: &Receiver<T>) -> Option<T> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_micros(60) {
@@ -144,7 +144,7 @@ impl ChangeSink for Frontiers {
 }
 
 impl Ours {
-    /// Input `n` of the plan is relation `n`.
+    /// Starts an engine that maintains the plan as its view; input `n` of the plan is relation `n`.
     pub(crate) fn start(plan: DataflowPlan, workers: usize) -> Ours {
         let workers = NonZeroUsize::new(workers).expect("at least one worker");
         let (sender, closed) = unbounded();
@@ -155,7 +155,7 @@ impl Ours {
         Ours { engine, pending: Vec::new(), closed, frontiers: vec![0; workers.get()] }
     }
 
-    /// Bytes held for a row of the view's kept state.
+    /// Returns how many bytes are held per row of the view's kept state.
     pub(crate) fn bytes_per_row(&self) -> f64 {
         let report = self.engine.report().expect("the engine runs");
         let state = report.views[0].state;

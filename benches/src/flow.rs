@@ -6,15 +6,15 @@ use arrow::array::RecordBatch;
 use timely::dataflow::operators::probe::Handle as ProbeHandle;
 use timely::worker::Worker;
 
-/// What a candidate hands to the harness.
+/// What a candidate provides to the harness.
 pub(crate) struct Flow {
     /// Sends rows, each inserted once at the current time, to the input of the given number.
     pub(crate) send: Box<dyn FnMut(usize, &RecordBatch)>,
     /// Moves all inputs to a time.
     pub(crate) advance: Box<dyn FnMut(u64)>,
-    /// Where the results come out.
+    /// Shows how far the results are complete.
     pub(crate) probe: ProbeHandle<u64>,
-    /// Reads all that is arranged as Arrow columns and gives the number of rows; for load flows only.
+    /// Reads the whole arrangement as Arrow columns and returns the number of rows; only for load flows.
     pub(crate) snapshot: Option<Box<dyn FnMut() -> usize>>,
 }
 
@@ -34,7 +34,7 @@ impl Flow {
 /// Latencies of repeated small steps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steps {
-    /// Seconds each, sorted.
+    /// The seconds of each step, sorted.
     pub(crate) seconds: Vec<f64>,
 }
 
@@ -52,7 +52,7 @@ impl Steps {
         Steps { seconds }
     }
 
-    /// The value that `share` (0 to 1) of the steps do not exceed, in microseconds.
+    /// Returns the time in microseconds that `share` (0 to 1) of the steps do not exceed.
     pub(crate) fn micros(&self, share: f64) -> f64 {
         let last = self.seconds.len() - 1;
         self.seconds[((self.seconds.len() as f64 * share) as usize).min(last)] * 1e6

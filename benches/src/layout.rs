@@ -1,4 +1,5 @@
-//! Arrangement, join and aggregate against the typed yardstick, candidates in turn, medians over rounds.
+//! Compares arrangement, join and aggregate with the typed yardstick. Candidates take turns; figures are medians over
+//! rounds.
 
 use std::time::Instant;
 
@@ -9,13 +10,13 @@ use crate::flow::Steps;
 use crate::rows::{Random, batches};
 use crate::{plans, typed};
 
-/// The middle one of some figures.
+/// Returns the median of some figures.
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
-/// One row of a table: what, ours, typed, and how many times better ours is.
+/// Prints one row of a table: what was measured, ours, typed, and how many times better ours is.
 fn compare(what: &str, unit: &str, ours: Vec<f64>, typed: Vec<f64>, more_is_better: bool) {
     let (ours, typed) = (median(ours), median(typed));
     let ratio = if more_is_better { ours / typed } else { typed / ours };

@@ -1,4 +1,4 @@
-//! The rows the benches work on: made from a fixed seed, so that every run and every candidate sees the same.
+//! The rows that the benches process, made from a fixed seed, so that every run and every candidate sees the same rows.
 
 use std::fmt::Write;
 use std::sync::Arc;

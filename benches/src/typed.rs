@@ -206,7 +206,8 @@ fn to_arrow(joined: &[Joined]) {
     std::hint::black_box(columns);
 }
 
-/// count(*) and sum(v) by k with `count_total`, the accumulations carried as differences, into Arrow columns.
+/// Computes count(*) and sum(v) by k with `count_total`, into Arrow columns. The counts and sums are carried as
+/// differences.
 pub(crate) fn reduce(worker: &mut Worker) -> Flow {
     let mut input = InputHandle::<Time, NoopBuilder<Updates<(), CountSum>>>::new_with_builder();
     let probe = ProbeHandle::new();

@@ -1,4 +1,4 @@
-//! What a user of the whole engine sees: latency and throughput from SQL and rows to the subscriber.
+//! Measures what a user of the whole engine sees: latency and throughput from SQL and rows to the subscriber.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -33,7 +33,7 @@ fn insert(session: &Session, relation: &str, rows: &RecordBatch) {
     session.insert(relation, vec![rows.clone()]).expect("the rows fit");
 }
 
-/// Takes changes until those of the last write are there; gives the number of rows.
+/// Takes changes until those of the last write have arrived; returns the number of rows.
 fn drain(session: &Session, changes: &Subscription) -> usize {
     let (last, mut rows) = (session.current_time(), 0);
     loop {
@@ -49,7 +49,7 @@ fn drain(session: &Session, changes: &Subscription) -> usize {
     }
 }
 
-/// A session with `view` over k, v rows of `groups` groups, loaded, and a subscription to it.
+/// Opens a session with a view `totals` over loaded (k, v) rows of `groups` groups, and a subscription to the view.
 fn grouped(workers: usize, groups: u64) -> (Session, Subscription) {
     let session = open(workers);
     execute(&session, "CREATE SOURCE ticks (k BIGINT, v BIGINT)");
@@ -63,7 +63,7 @@ fn grouped(workers: usize, groups: u64) -> (Session, Subscription) {
     (session, changes)
 }
 
-/// One-row inserts through GROUP BY views of 100k and 1M groups, each waited for at the subscriber.
+/// Measures one-row inserts through GROUP BY views of 100k and 1M groups, each waited for at the subscriber.
 pub(crate) fn latency(_rounds: usize) {
     for (workers, groups) in [(1, 100_000), (2, 100_000), (1, 1_000_000)] {
         let (session, changes) = grouped(workers, groups);
@@ -131,7 +131,7 @@ const CASES: [Case; 4] = [
     },
 ];
 
-/// Rows a second at batches of 8,192 rows, from the first insert to the last result at the subscriber.
+/// Measures rows per second in batches of 8,192 rows, from the first insert to the last result at the subscriber.
 pub(crate) fn throughput(rounds: usize) {
     for workers in [1, 2] {
         for case in &CASES {
@@ -167,7 +167,7 @@ fn rate(case: &Case, workers: usize) -> f64 {
     case.rows as f64 / start.elapsed().as_secs_f64() / 1e6
 }
 
-/// Inserts of one row each, one call after the other, through a subscribed aggregate.
+/// Returns how many inserts of one row per second, one call after another, pass through a subscribed aggregate.
 fn one_row_rate(workers: usize) -> f64 {
     let (session, changes) = grouped(workers, 100_000);
     let mut random = Random(7);

@@ -1,7 +1,7 @@
-//! The catalog: relations and views by name, what each reads, in creation order.
+//! The catalog: all relations and views by name, with what each of them reads, in creation order.
 //!
-//! A `CatalogState` never changes: DDL makes a new one and swaps it in whole, so a statement binds against one state
-//! from start to end and a failed DDL leaves no trace.
+//! A `CatalogState` never changes: DDL makes a new one and swaps it in as a whole. So a statement binds against one
+//! state from start to end, and a failed DDL statement leaves no trace.
 
 use std::sync::Arc;
 
@@ -15,61 +15,61 @@ use laminardb_planner::{Params, PlanError};
 use crate::error::Error;
 use crate::watermark::Watermark;
 
-/// A view the engine maintains.
+/// A view that the engine maintains.
 #[derive(Clone, Debug)]
 pub struct MaintainedView {
-    /// Its name in the engine.
+    /// Identifies the view in the engine.
     pub id: ViewId,
-    /// How it is maintained.
+    /// The plan by which the view is maintained.
     pub plan: Arc<DataflowPlan>,
-    /// Columns that tell its rows apart, if known.
+    /// Columns that form a unique key of the view's rows, if one is known.
     pub unique_key: Option<Vec<usize>>,
-    /// What failing rows do.
+    /// What happens when an expression fails on a row.
     pub on_error: OnError,
-    /// Whether there can be failing rows at all.
+    /// Whether any expression of the view can fail.
     pub can_fail: bool,
 }
 
-/// What a view was made from, so that it can be made again.
+/// What is needed to make a view again.
 #[derive(Clone, Debug)]
 pub struct ViewDefinition {
-    /// The statement.
+    /// The statement that created the view.
     pub create: CreateView,
-    /// The parameters that it uses.
+    /// The parameters that the statement uses.
     pub params: Params,
 }
 
-/// A relation with all that is known of it beyond what binding needs.
+/// A relation, with everything known about it beyond what binding needs.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What binding knows.
+    /// The part that binding needs.
     pub info: Arc<RelationInfo>,
     /// The SELECT of a view, as written.
     pub sql: Option<String>,
-    /// What a view was made from.
+    /// The definition of a view.
     pub made_from: Option<Arc<ViewDefinition>>,
-    /// Names of the relations its query names, in order of first use.
+    /// Names of the relations that a view's query refers to, in order of first use.
     pub reads: Vec<String>,
-    /// The engine's part of it, if it has one.
+    /// The engine's part of a view, if it is maintained.
     pub maintained: Option<MaintainedView>,
-    /// Its watermark; views have none of their own.
+    /// The relation's watermark; views have none of their own.
     pub watermark: Option<Arc<Watermark>>,
-    /// The column its watermark follows.
+    /// The column that the watermark follows.
     pub watermark_column: Option<String>,
 }
 
 impl Entry {
-    /// Stored name.
+    /// Returns the name as stored.
     pub fn name(&self) -> &str {
         &self.info.name
     }
 
-    /// What it is.
+    /// Returns the kind of relation.
     pub fn kind(&self) -> RelationKind {
         self.info.kind
     }
 
-    /// The base relation it is, if it is one.
+    /// Returns the id of a base relation; `None` for views.
     pub fn relation_id(&self) -> Option<RelationId> {
         match self.info.definition {
             Definition::Base(id) => Some(id),
@@ -86,12 +86,12 @@ pub struct CatalogState {
 }
 
 impl CatalogState {
-    /// All, in creation order.
+    /// Returns all entries in creation order.
     pub fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
     }
 
-    /// The relation a name of SQL means.
+    /// Returns the relation that a name in SQL refers to; fails if the name is ambiguous.
     pub fn find(&self, name: &str, quoted: bool) -> Result<Option<&Arc<Entry>>, PlanError> {
         let names = self.entries.iter().map(|entry| entry.name());
         match find_name(names, name, quoted) {
@@ -100,7 +100,8 @@ impl CatalogState {
         }
     }
 
-    /// The relation a name in a call means: as written, else the only one equal but for case.
+    /// Returns the relation that a name in a call refers to: the one spelt the same, or else the only one that differs
+    /// just in case. Fails if there is none, or if several differ just in case.
     pub fn named(&self, name: &str) -> Result<&Arc<Entry>, Error> {
         if let Some(idx) = self.by_name.get(name) {
             return Ok(&self.entries[*idx]);
@@ -114,7 +115,7 @@ impl CatalogState {
         }
     }
 
-    /// The name of a collection, for plans and messages.
+    /// Returns the name of a collection, for plans and messages.
     pub fn name_of(&self, collection: CollectionId) -> String {
         let found = self.entries.iter().find(|entry| match collection {
             CollectionId::Relation(id) => entry.relation_id() == Some(id),
@@ -123,18 +124,18 @@ impl CatalogState {
         found.map_or_else(|| format!("{collection:?}"), |entry| entry.name().to_owned())
     }
 
-    /// The entry maintained as `view`.
+    /// Returns the entry that is maintained as `view`.
     pub fn view(&self, view: ViewId) -> Option<&Arc<Entry>> {
         self.entries.iter().find(|entry| entry.maintained.as_ref().is_some_and(|m| m.id == view))
     }
 
-    /// Names of the relations that read `name` directly, in creation order.
+    /// Returns the names of the relations that read `name` directly, in creation order.
     pub fn readers(&self, name: &str) -> Vec<String> {
         let reads = |entry: &&Arc<Entry>| entry.reads.iter().any(|read| read == name);
         self.entries.iter().filter(reads).map(|entry| entry.name().to_owned()).collect()
     }
 
-    /// The sources and tables that `entry` is or stands on, the newest first.
+    /// Returns the sources and tables that `entry` depends on (or is), the newest first.
     pub fn bases<'a>(&'a self, entry: &'a Entry) -> Vec<&'a Arc<Entry>> {
         let mut reached: Vec<&str> = vec![entry.name()];
         let mut bases = Vec::new();
@@ -151,7 +152,7 @@ impl CatalogState {
         bases
     }
 
-    /// `name` and all that stands on it, the topmost first: an order in which they can be dropped.
+    /// Returns `name` and everything that depends on it, dependents first, so that they can be dropped in this order.
     pub fn cascade(&self, name: &str) -> Vec<Arc<Entry>> {
         let mut reached: Vec<&str> = vec![name];
         // A view is created after all it reads, so one pass in creation order finds everything.
@@ -164,7 +165,7 @@ impl CatalogState {
         dropped.map(Arc::clone).collect()
     }
 
-    /// This state with one more relation.
+    /// Returns this state with one more relation.
     #[must_use]
     pub fn with(&self, entry: Entry) -> CatalogState {
         let mut entries = self.entries.clone();
@@ -172,7 +173,7 @@ impl CatalogState {
         CatalogState::of(entries)
     }
 
-    /// This state without the relations named.
+    /// Returns this state without the named relations.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> CatalogState {
         let kept = self.entries.iter().filter(|entry| !names.contains(&entry.name()));

@@ -1,7 +1,7 @@
-//! What a call of the embedding API can fail with: one variant per code, stable numbers, names and texts.
+//! Errors of the embedding API: one variant per code, with stable numbers, names and texts.
 //!
-//! `Display` prints the detail alone, with long values and names cut; [`Error::message`] adds the name and the code in the
-//! shape users see.
+//! `Display` prints only the detail, with long values and names cut; [`Error::message`] adds the name and the code, in
+//! the form that users see.
 
 use laminardb_dataflow::cancel::Cancelled;
 use laminardb_dataflow::{DataflowError, short_text};
@@ -10,89 +10,89 @@ use laminardb_planner::PlanError;
 /// Failure of a call. The codes are part of the API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// 100: the database cannot be opened.
+    /// The database cannot be opened (error code 100).
     #[error("{}", short_text(.0))]
     ConnectionFailed(String),
-    /// 101: the session was closed.
+    /// The session was closed (101).
     #[error("Connection is closed")]
     ConnectionClosed,
-    /// 102: the database is held by somebody else.
+    /// The database is in use by somebody else (102).
     #[error("{}", short_text(.0))]
     ConnectionInUse(String),
-    /// 200: a call names a relation that is not there; holds the name.
+    /// A call names a relation that does not exist (200); holds the name.
     #[error("Table not found: {}", short_text(.0))]
     TableNotFound(String),
-    /// 201: the name is taken; holds the name.
+    /// The name is taken (201); holds the name.
     #[error("Table already exists: {}", short_text(.0))]
     TableExists(String),
-    /// 202: the relation is not of a kind that allows the call.
+    /// The relation's kind does not allow the call (202).
     #[error("{}", short_text(.0))]
     SchemaMismatch(String),
-    /// 203: a relation cannot have this schema.
+    /// A relation cannot have this schema (203).
     #[error("{}", short_text(.0))]
     InvalidSchema(String),
-    /// 300: the data cannot be taken.
+    /// The data cannot be ingested (300).
     #[error("{}", short_text(.0))]
     IngestionFailed(String),
-    /// 301: the writer was closed.
+    /// The writer was closed (301).
     #[error("Writer is closed")]
     WriterClosed,
-    /// 302: the data does not fit the relation's columns.
+    /// The data does not fit the relation's columns (302).
     #[error("{}", short_text(.0))]
     BatchSchemaMismatch(String),
-    /// 400: the statement is wrong or failed.
+    /// The statement is invalid or failed (400).
     #[error("{}", short_text(.0))]
     QueryFailed(String),
-    /// 401: the text is not SQL.
+    /// The text is not SQL (401).
     #[error("{} at line {line}, column {column}", short_text(message))]
     SqlParse {
         /// What was expected.
         message: String,
-        /// 1-based line of the place.
+        /// Line of the error, counted from 1.
         line: u64,
-        /// 1-based column of the place.
+        /// Column of the error, counted from 1.
         column: u64,
     },
-    /// 402: the query was cancelled.
+    /// The query was cancelled (402).
     #[error("{}", short_text(.0))]
     QueryCancelled(String),
-    /// 500: the subscription cannot be made.
+    /// The subscription cannot be made (500).
     #[error("{}", short_text(.0))]
     SubscriptionFailed(String),
-    /// 501: the subscription was closed.
+    /// The subscription was closed (501).
     #[error("{}", short_text(.0))]
     SubscriptionClosed(String),
-    /// 502: nothing arrived in time.
+    /// Nothing arrived in time (502).
     #[error("{}", short_text(.0))]
     SubscriptionTimeout(String),
-    /// 503: the subscriber was too slow and its queue overflowed.
+    /// The subscriber was too slow and its queue overflowed (503).
     #[error("{}", short_text(.0))]
     SubscriptionLagged(String),
-    /// 600: the query cannot be maintained, or a maintained view has failing rows.
+    /// The query cannot be maintained, or a maintained view has failing rows (600).
     #[error("{}", short_text(.0))]
     StreamFailed(String),
-    /// 700: a checkpoint cannot be taken or restored.
+    /// A checkpoint cannot be taken or restored (700).
     #[error("{}", short_text(.0))]
     CheckpointFailed(String),
-    /// 800: an external connector is needed, and this build has none.
+    /// The statement needs an external connector, and this build has none (800).
     #[error("{}", short_text(.0))]
     ConnectorFailed(String),
-    /// 900: a broken invariant stopped the engine.
+    /// A broken invariant stopped the engine (900).
     #[error("{}", short_text(.0))]
     Internal(String),
-    /// 901: the database was shut down.
+    /// The database was shut down (901).
     #[error("Database is shut down")]
     Shutdown,
-    /// 902: a wait ran into its time limit.
+    /// A wait exceeded its time limit (902).
     #[error("{}", short_text(.0))]
     Timeout(String),
-    /// No code of its own: the caller's interruption callback ended a wait. Nothing was changed.
+    /// The caller's interruption callback ended a wait, and nothing was changed. Has no code of its own: uses 402.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Error {
-    /// The stable number.
+    /// Returns the stable code.
     pub fn code(&self) -> u16 {
         match self {
             Error::ConnectionFailed(_) => 100,
@@ -121,7 +121,7 @@ impl Error {
         }
     }
 
-    /// The code's constant in words.
+    /// Returns the name of the code in words.
     pub fn name(&self) -> &'static str {
         match self {
             Error::ConnectionFailed(_) => "Connection failed",
@@ -150,7 +150,7 @@ impl Error {
         }
     }
 
-    /// The whole text as users see it: `Name (code): detail`; two texts stand alone.
+    /// Returns the whole text as users see it, `Name (code): detail`; two variants print their detail alone.
     pub fn message(&self) -> String {
         match self {
             Error::ConnectionClosed | Error::WriterClosed => self.to_string(),
@@ -158,7 +158,7 @@ impl Error {
         }
     }
 
-    /// The same failure as a statement reports it: in SQL, data that cannot be stored is a failed query (400).
+    /// Returns the error as a SQL statement reports it: data that cannot be stored makes the query fail (400).
     #[must_use]
     pub fn in_statement(self) -> Error {
         match self {
@@ -170,7 +170,7 @@ impl Error {
         }
     }
 
-    /// The same failure in a query that runs once: what cannot be maintained is then what cannot be answered.
+    /// Returns the error as a query that runs once reports it: if it cannot be maintained, it cannot be answered (400).
     #[must_use]
     pub fn in_query(self) -> Error {
         match self {
@@ -188,7 +188,7 @@ impl From<DataflowError> for Error {
             DataflowError::Cancelled => Error::Interrupted,
             // Between finding a view and reading it, it was dropped.
             DataflowError::UnknownView(_) => Error::QueryFailed("a view of the query was dropped meanwhile".to_owned()),
-            // The engine stopped, or was asked for something that the session must not ask for.
+            // The engine stopped, or the session asked for something it must not ask for.
             other => Error::Internal(other.to_string()),
         }
     }

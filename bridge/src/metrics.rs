@@ -16,21 +16,21 @@ use crate::watermark::{NO_WATERMARK, Watermark};
 pub struct PipelineMetrics {
     /// Rows in accepted writes, over all sources and tables.
     pub total_events_ingested: u64,
-    /// Changes of all streams and materialized views there are.
+    /// Changes of all existing streams and materialized views.
     pub total_events_emitted: u64,
     /// Undelivered rows of subscriptions that were too slow; nothing else is ever dropped.
     pub total_events_dropped: u64,
-    /// Closed times.
+    /// Number of closed times.
     pub total_cycles: u64,
-    /// Accepted writes.
+    /// Number of accepted writes.
     pub total_batches: u64,
     /// Number of sources and tables.
     pub source_count: usize,
     /// Number of streams and materialized views.
     pub stream_count: usize,
-    /// Least of the watermarks that were set.
+    /// Lowest of the watermarks that have been set.
     pub pipeline_watermark: i64,
-    /// Bytes held by kept rows and views; an estimate.
+    /// Estimated bytes held by the rows of relations and by views.
     pub memory_used_bytes: u64,
     /// Since the database was opened.
     pub uptime: Duration,
@@ -38,41 +38,41 @@ pub struct PipelineMetrics {
     pub state: &'static str,
 }
 
-/// A source or table.
+/// Counters of a source or table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceMetrics {
-    /// Its name.
+    /// Name of the relation.
     pub name: String,
     /// Rows in accepted writes.
     pub total_events: u64,
-    /// Rows accepted and not yet through all views.
+    /// Rows that were accepted and have not passed through all views yet.
     pub pending: u64,
-    /// How many may be; 0: no bound.
+    /// Maximum number of pending rows; 0 means no bound.
     pub capacity: u64,
-    /// Whether a write would wait now.
+    /// Whether a write would have to wait now.
     pub is_backpressured: bool,
-    /// Its watermark.
+    /// Watermark of the relation.
     pub watermark: i64,
     /// Pending rows in percent of the capacity; 0 without a bound.
     pub utilization: f64,
 }
 
-/// A stream or materialized view.
+/// Counters of a stream or materialized view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamMetrics {
-    /// Its name.
+    /// Name of the view.
     pub name: String,
-    /// Rows that its changes have added and removed since it was made.
+    /// Rows that its changes have added or removed since it was created.
     pub total_events: u64,
-    /// Failing rows it left out, of a view made to skip them.
+    /// Number of failing rows left out, if the view was created to skip them.
     pub total_errors: u64,
-    /// Undelivered rows of its slowest subscriber.
+    /// Undelivered rows of the slowest subscriber.
     pub pending: u64,
-    /// That subscriber's bound.
+    /// Maximum number of pending rows of that subscriber.
     pub capacity: u64,
-    /// Least watermark of the sources and tables it stands on; that of one never set is the least of all.
+    /// Lowest watermark of the sources and tables it depends on; one that was never set counts as the lowest possible.
     pub watermark: i64,
-    /// Its SELECT, as written.
+    /// SELECT of the view, as written.
     pub sql: Option<String>,
 }
 
@@ -99,24 +99,24 @@ impl Database {
         })
     }
 
-    /// Least of the watermarks that were set; [`NO_WATERMARK`] if none was.
+    /// Returns the lowest of the watermarks that have been set; [`NO_WATERMARK`] if none has.
     pub fn pipeline_watermark(&self) -> Result<i64, Error> {
         let entries = self.relations()?;
         let set = entries.iter().map(current).filter(|watermark| *watermark != NO_WATERMARK);
         Ok(set.min().unwrap_or(NO_WATERMARK))
     }
 
-    /// Counters of a source or table; `None` for any other name.
+    /// Returns the counters of a source or table; `None` for any other name.
     pub fn source_metrics(&self, name: &str) -> Result<Option<SourceMetrics>, Error> {
         Ok(self.entry(name)?.and_then(|entry| self.source_metrics_of(&entry)))
     }
 
-    /// Counters of a stream or materialized view; `None` for any other name.
+    /// Returns the counters of a stream or materialized view; `None` for any other name.
     pub fn stream_metrics(&self, name: &str) -> Result<Option<StreamMetrics>, Error> {
         Ok(self.entry(name)?.and_then(|entry| self.stream_metrics_of(&entry)))
     }
 
-    /// The relation that a name in a call means, if there is one.
+    /// Returns the relation that a name in a call refers to, if there is one.
     fn entry(&self, name: &str) -> Result<Option<Arc<Entry>>, Error> {
         // Fails when the database is closed.
         self.relations()?;
@@ -127,12 +127,12 @@ impl Database {
         }
     }
 
-    /// Counters of all sources and tables, in creation order.
+    /// Returns the counters of all sources and tables, in creation order.
     pub fn all_source_metrics(&self) -> Result<Vec<SourceMetrics>, Error> {
         Ok(self.relations()?.iter().filter_map(|entry| self.source_metrics_of(entry)).collect())
     }
 
-    /// Counters of all streams and materialized views, in creation order.
+    /// Returns the counters of all streams and materialized views, in creation order.
     pub fn all_stream_metrics(&self) -> Result<Vec<StreamMetrics>, Error> {
         Ok(self.relations()?.iter().filter_map(|entry| self.stream_metrics_of(entry)).collect())
     }
@@ -169,7 +169,7 @@ impl Database {
     }
 }
 
-/// The watermark that `entry` has of its own.
+/// Returns the watermark of `entry` itself; [`NO_WATERMARK`] if it has none.
 fn current(entry: &Arc<Entry>) -> i64 {
     entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
 }

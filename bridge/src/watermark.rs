@@ -1,7 +1,7 @@
-//! Watermarks: how far the time of a relation's rows has come.
+//! Watermarks: how far the event time of a relation's rows has advanced.
 //!
-//! A watermark is the relation's own: the catalog, the store and all writers of the relation share one. It only moves
-//! forward, and no row and no query depends on it. With `WATERMARK FOR` each accepted write moves it.
+//! Each relation has one watermark, which the catalog, the store and all its writers share. It only moves forward, and
+//! no row and no query depends on it. With `WATERMARK FOR`, each accepted write moves it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,13 +13,13 @@ use laminardb_planner::statement::type_name;
 
 use crate::error::Error;
 
-/// Nanoseconds of a millisecond, the unit of watermarks that follow timestamps.
+/// Nanoseconds in a millisecond, the unit of watermarks that follow timestamps.
 const MILLISECOND: i128 = 1_000_000;
 
-/// Nanoseconds of a day.
+/// Nanoseconds in a day.
 const DAY: i128 = 86_400_000 * MILLISECOND;
 
-/// A watermark that was never set.
+/// Value of a watermark that was never set.
 pub const NO_WATERMARK: i64 = i64::MIN;
 
 /// The watermark of one relation.
@@ -33,32 +33,33 @@ impl Default for Watermark {
 }
 
 impl Watermark {
-    /// Where it is; [`NO_WATERMARK`] if it was never set.
+    /// Returns the current value; [`NO_WATERMARK`] if it was never set.
     pub fn current(&self) -> i64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Moves it to `to`, unless it is there or further already.
+    /// Moves the watermark to `to`, unless it is already there or further.
     pub fn advance(&self, to: i64) {
         self.0.fetch_max(to, Ordering::AcqRel);
     }
 }
 
-/// A column that a watermark follows: each write moves it to the column's maximum less a delay.
+/// A column that a watermark follows: each write moves the watermark to the column's maximum minus a delay.
 ///
-/// Timestamps count as milliseconds since 1970, integers as they are.
+/// Timestamps are converted to milliseconds since 1970, integers are used as they are.
 #[derive(Clone, Debug)]
 pub struct Follow {
     column: usize,
-    /// Nanoseconds of one unit of the column.
+    /// Nanoseconds in one unit of the column; integers count as milliseconds.
     unit: i128,
-    /// In nanoseconds.
+    /// Delay in nanoseconds.
     delay: i128,
     watermark: Arc<Watermark>,
 }
 
 impl Follow {
-    /// Follows column number `column`, called `name`; `delay` is an array of one row.
+    /// Follows column number `column`, called `name`; `delay` is an array of one row. Fails if the column is neither a
+    /// timestamp nor an integer, or if the delay does not fit it.
     pub fn new(column: usize, name: &str, data_type: &DataType, delay: Option<&ArrayRef>) -> Result<Self, Error> {
         let delay = match delay {
             Some(delay) => delay_of(name, delay, data_type.is_integer())?,
@@ -67,7 +68,7 @@ impl Follow {
         Follow::behind(column, name, data_type, delay)
     }
 
-    /// The same, `delay` nanoseconds behind.
+    /// Follows the column with a delay of `delay` nanoseconds.
     pub fn behind(column: usize, name: &str, data_type: &DataType, delay: i128) -> Result<Self, Error> {
         let unit = match data_type {
             DataType::Timestamp(TimeUnit::Second, _) => 1_000 * MILLISECOND,
@@ -84,17 +85,17 @@ impl Follow {
         Ok(Follow { column, unit, delay, watermark: Arc::default() })
     }
 
-    /// The column followed, and how many nanoseconds behind: what [`Follow::behind`] takes.
+    /// Returns the followed column and the delay in nanoseconds, as [`Follow::behind`] takes them.
     pub fn column_and_delay(&self) -> (usize, i128) {
         (self.column, self.delay)
     }
 
-    /// What is moved.
+    /// Returns the watermark that is moved.
     pub fn watermark(&self) -> &Arc<Watermark> {
         &self.watermark
     }
 
-    /// Where these rows of the relation move the watermark; `None` without a value in the column.
+    /// Returns the value to which rows of the relation move the watermark; `None` if the column has no value in them.
     pub fn reached(&self, rows: &RecordBatch) -> Option<i64> {
         let column = rows.column(self.column);
         let latest = match column.data_type() {
@@ -109,7 +110,7 @@ impl Follow {
     }
 }
 
-/// A constant delay in nanoseconds: an interval, or, for a column of integers, an integer in the column's unit.
+/// Returns a delay in nanoseconds. It is given as an interval or, for a column of integers, as an integer in its unit.
 fn delay_of(name: &str, delay: &ArrayRef, of_integers: bool) -> Result<i128, Error> {
     let refused = |why: &str| Error::QueryFailed(format!("WATERMARK FOR {name}: the delay {why}"));
     if delay.is_null(0) {

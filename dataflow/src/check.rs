@@ -1,4 +1,4 @@
-//! What must hold of plans, checked at installation, and of the edges of dataflows, checked in debug builds.
+//! Checks of plans at installation, and of the edges of dataflows in debug builds.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::row_bytes::{KeyCodec, RowCodec};
 use crate::state::layout_by;
 use crate::{DataflowError, UpdateBatch};
 
-/// Passes `updates` on; in debug builds asserts of every batch that it has the schema of its edge, is not empty, is
-/// as long in all its parts, takes no row zero times, and has no time before the one it was sent at.
+/// Passes `updates` on. Debug builds assert of every batch that it has the schema of its edge, is not empty, has as
+/// many times and diffs as rows, has no zero diff, and has no time before the one at which it was sent.
 pub(crate) fn checked<'s>(updates: Updates<'s>, name: &'static str, schema: SchemaRef) -> Updates<'s> {
     if !cfg!(debug_assertions) {
         return updates;
@@ -54,7 +54,7 @@ fn check_batch(batch: &UpdateBatch, name: &str, schema: &SchemaRef, sent_at: cra
     }
 }
 
-/// Whether `plan` can be rendered.
+/// Checks that `plan` can be rendered.
 pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
     if plan.output.node.0 >= plan.nodes.len() {
         return Err(malformed(plan.output.node, "does not exist"));
@@ -74,12 +74,12 @@ pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
             }
         }
     }
-    // Consolidating changes needs the bytes of whole rows.
+    // Changes are consolidated by the bytes of whole rows, so every column must have an encoding.
     RowCodec::new(plan.schema().fields().iter().map(|f| f.data_type().clone()).collect(), 0)?;
     Ok(())
 }
 
-/// Whether `keys` can be looked up in what the view of `plan` keeps.
+/// Checks that the columns of `keys` match the key of the state that the view of `plan` keeps.
 pub(crate) fn check_keys(plan: &DataflowPlan, keys: &RecordBatch) -> Result<(), DataflowError> {
     let (node, key) = match &plan.output.state {
         OutputState::Nothing => return Ok(()),

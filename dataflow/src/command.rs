@@ -1,4 +1,4 @@
-//! All that can happen to a worker. Every worker gets the same commands in the same order.
+//! The commands that a worker executes. Every worker receives the same commands in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use crate::render::errors::RowFailure;
 use crate::report::EngineReport;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 
-/// One thing to do. Where data comes along it is this worker's share.
+/// One command. Data that a command carries is this worker's share of it.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Changes at a time, which is then closed.
+    /// Applies changes at a time and closes that time.
     Commit {
-        /// One more than the last.
+        /// The time of the changes: one more than the last closed time.
         time: Time,
-        /// Each relation at most once.
+        /// The changes by relation; each relation occurs at most once.
         changes: Vec<(RelationId, Vec<UpdateBatch>)>,
     },
-    /// No changes through a later time, which is then closed with all before it.
+    /// Closes all times through this one, without changes.
     CloseThrough(Time),
-    /// A new view.
+    /// Installs a new view.
     Install(Install),
-    /// The end of a view that no other view reads.
+    /// Drops a view that no other view reads.
     Drop(ViewId),
-    /// Changes after a time go to the sink.
+    /// Starts sending the view's changes after this time to the sink.
     Watch(ViewId, Time),
-    /// Changes after a time do not go to the sink.
+    /// Stops sending the view's changes after this time to the sink.
     Unwatch(ViewId, Time),
     /// Reads views as of the last closed time.
     Read(Read),
-    /// Sizes and counters.
+    /// Reports sizes and counters to the sender.
     Report(Sender<EngineReport>),
-    /// Finish what was asked for, then end.
+    /// Finishes the commands received before this one, then ends the worker.
     Shutdown,
 }
 
-/// A new view over contents as of a time.
+/// A new view and the contents of its relations as of a time.
 #[derive(Debug)]
 pub(crate) struct Install {
     pub(crate) view: ViewId,
     pub(crate) plan: Arc<DataflowPlan>,
-    /// The last closed time; the contents are given at it.
+    /// The last closed time, at which the contents enter.
     pub(crate) time: Time,
     pub(crate) contents: Vec<(RelationId, Vec<UpdateBatch>)>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Install {
 /// A read of one or more views.
 #[derive(Debug)]
 pub(crate) struct Read {
-    /// The last closed time.
+    /// The last closed time, as of which the views are read.
     pub(crate) time: Time,
     pub(crate) views: Vec<ViewId>,
     pub(crate) what: Reading,
@@ -62,21 +62,21 @@ pub(crate) struct Read {
 /// What to read.
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
-    /// All rows, and errors.
+    /// All rows, and the failures.
     Rows,
-    /// The rows with these keys, and errors.
+    /// The rows with one of these keys, and the failures.
     RowsOf(RecordBatch),
-    /// Errors only.
+    /// The failures only.
     Errors,
 }
 
-/// One worker's answer: a shard of each view asked for, in that order.
+/// One worker's answer: its shard of each requested view, in the order requested.
 pub(crate) type Reply = Result<Vec<Shard>, DataflowError>;
 
 /// A worker's part of a view.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     pub(crate) rows: Vec<(RecordBatch, Diffs)>,
-    /// Negative where another worker saw the insertion.
+    /// Failed rows with their counts. A count may be negative where another worker received the insertion.
     pub(crate) failures: BTreeMap<RowFailure, Diff>,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a caller and the engine; bad rows are data (see `scalar`), not errors.
+//! Errors of calls to the engine. A row on which an expression fails is data (see `scalar`), not an error.
 
 use crate::ViewId;
 use crate::cancel::Unready;
@@ -6,10 +6,10 @@ use crate::cancel::Unready;
 /// Failure of a call to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataflowError {
-    /// A broken invariant stopped the engine; every later call gives the same reason.
+    /// A broken invariant stopped the engine; every later call returns the same reason.
     #[error("the engine stopped: {reason}")]
     Stopped {
-        /// The first reason.
+        /// The reason of the first failure.
         reason: String,
     },
     /// The engine was shut down by its owner.
@@ -18,19 +18,19 @@ pub enum DataflowError {
     /// No such view is installed.
     #[error("view {0:?} is not installed")]
     UnknownView(ViewId),
-    /// A view of this id is installed already.
+    /// A view with this id is already installed.
     #[error("view {0:?} is installed already")]
     AlreadyInstalled(ViewId),
     /// The first view cannot be dropped because the second reads it.
     #[error("view {0:?} is read by view {1:?}")]
     InUse(ViewId, ViewId),
-    /// The view keeps no state to read (it is linear over relations).
+    /// The view keeps no state that could be read: it is linear over relations.
     #[error("view {0:?} keeps no rows")]
     Stateless(ViewId),
-    /// A plan that cannot be rendered; says which node and why.
+    /// The plan cannot be rendered; the text says which node is wrong and why.
     #[error("plan is not well formed: {0}")]
     MalformedPlan(String),
-    /// A wait ran into its time limit.
+    /// A wait reached its time limit.
     #[error("timed out")]
     TimedOut,
     /// The caller of a wait cancelled it.
@@ -47,7 +47,7 @@ impl From<Unready> for DataflowError {
     }
 }
 
-/// What a caught panic says, in one line.
+/// Returns the message of a caught panic as a single line.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,

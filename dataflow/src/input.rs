@@ -1,4 +1,4 @@
-//! The input of a dataflow: the contents of a collection at installation, then its changes.
+//! The input of a dataflow: the contents of a collection at installation, followed by its changes.
 //!
 //! ```text
 //! contents in pieces --> first
@@ -6,8 +6,8 @@
 //! live events ---------> backlog /
 //! ```
 //!
-//! Events enter in order of time. Nothing of a later time enters before the contents have, nor past a hold: a read
-//! that has to see the dataflow before later times are applied.
+//! Events enter in order of time. Nothing of a later time enters before the contents have entered, nor past a hold: a
+//! hold is a read that must see the dataflow before later times are applied.
 
 use std::collections::VecDeque;
 
@@ -18,15 +18,15 @@ use timely::dataflow::{InputHandle, Scope};
 use crate::render::context::Updates;
 use crate::{CollectionId, Time, UpdateBatch};
 
-/// Rows that enter in one go, so that a worker serves commands between pieces of a large load.
+/// About how many rows enter before a worker looks at its commands again, so that a large load does not delay them.
 pub(crate) const PIECE_ROWS: usize = 1 << 16;
 
-/// What can happen to a collection.
+/// One event in the life of a collection.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// Changes at one time.
+    /// Changes at this time.
     Rows(Time, UpdateBatch),
-    /// No more changes through a time.
+    /// There are no more changes through this time.
     Close(Time),
 }
 
@@ -38,30 +38,30 @@ impl Event {
     }
 }
 
-/// How a pump ended.
+/// Why a call to [`CollectionInput::pump`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pumped {
-    /// All events have entered, or those that are left wait for a read.
+    /// All events that may enter have entered; the rest, if any, waits for a read.
     Rest,
-    /// There is more to enter.
+    /// More events can enter.
     More,
 }
 
 /// One collection entering one dataflow, on one worker.
 pub(crate) struct CollectionInput {
-    /// `None` for rows that never change.
+    /// The collection that is read; `None` for rows that never change.
     collection: Option<CollectionId>,
     schema: SchemaRef,
     handle: InputHandle<Time, NoopBuilder<UpdateBatch>>,
-    /// The contents at installation; `None` until they are known.
+    /// The contents at installation that have not entered yet; `None` until they are known.
     first: Option<VecDeque<UpdateBatch>>,
-    /// Time of the contents, until they have entered.
+    /// The time of the contents; `None` once they have all entered.
     opening: Option<Time>,
     backlog: VecDeque<Event>,
 }
 
 impl CollectionInput {
-    /// An input whose contents are those at `opening`, to be given by [`CollectionInput::open`].
+    /// Creates an input that starts with the contents as of `opening`, which [`CollectionInput::open`] supplies later.
     pub(crate) fn new<'s>(
         collection: Option<CollectionId>,
         schema: SchemaRef,
@@ -82,12 +82,12 @@ impl CollectionInput {
         (input, stream)
     }
 
-    /// The collection, unless the rows never change.
+    /// Returns the collection that is read, or `None` if the rows never change.
     pub(crate) fn collection(&self) -> Option<CollectionId> {
         self.collection
     }
 
-    /// Gives the contents.
+    /// Supplies the contents. Panics if called twice.
     pub(crate) fn open(&mut self, contents: impl IntoIterator<Item = UpdateBatch>) {
         assert!(self.first.is_none(), "contents are given once");
         let pieces = contents.into_iter().flat_map(|batch| {
@@ -97,7 +97,7 @@ impl CollectionInput {
         self.first = Some(pieces.collect());
     }
 
-    /// Takes note of a live event; events come in order.
+    /// Queues a live event; events must be pushed in order of time.
     pub(crate) fn push(&mut self, event: Event) {
         if let (Event::Close(time), Some(Event::Close(last))) = (&event, self.backlog.back_mut()) {
             *last = *time;
@@ -106,7 +106,8 @@ impl CollectionInput {
         self.backlog.push_back(event);
     }
 
-    /// Lets the next events enter, none later than `hold`: at most [`PIECE_ROWS`] rows, or one batch.
+    /// Sends the next events up to time `hold` into the dataflow: about [`PIECE_ROWS`] rows, exceeded by at most one
+    /// batch.
     pub(crate) fn pump(&mut self, hold: Option<Time>) -> Pumped {
         let Some(first) = &mut self.first else { return Pumped::Rest };
         let mut entered = 0;
@@ -138,7 +139,8 @@ impl CollectionInput {
         Pumped::More
     }
 
-    /// A close that waits for a read also closes the time of the read, when no rows are before it.
+    /// If the next event is a close that lies past the hold, closes the times through the hold. No rows precede it, and
+    /// the read that holds the input waits for exactly these times.
     fn close_through(&mut self, hold: Option<Time>) {
         if let (Some(Event::Close(_)), Some(hold)) = (self.backlog.front(), hold)
             && *self.handle.time() <= hold

@@ -1,4 +1,4 @@
-//! Intervals as SQL compares them: a month is 30 days, a day 24 hours.
+//! Intervals as SQL compares them: a month counts as 30 days, a day as 24 hours.
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait, StructArray};
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
@@ -7,20 +7,22 @@ use std::sync::Arc;
 const DAY: i128 = 86_400_000_000_000;
 const MONTH: i128 = 30 * DAY;
 
-/// The nanoseconds of an interval; equal exactly when SQL says that intervals are.
+/// Returns the length of an interval in nanoseconds; equal exactly when SQL says that two intervals are equal.
 pub fn length(interval: IntervalMonthDayNano) -> i128 {
     i128::from(interval.months) * MONTH + i128::from(interval.days) * DAY + i128::from(interval.nanoseconds)
 }
 
-/// The one interval of its length whose order, by months, then days, then nanoseconds, is that of lengths.
+/// Returns the canonical interval of the same length, for which comparing months, then days, then nanoseconds orders by
+/// length.
 ///
-/// Months are as many as fit, of what is left days are, and neither leaves anything below zero. Where an `i32` ends,
-/// the next smaller unit takes what is left, so every length has its place.
+/// It has as many whole months as fit, rounded down, then as many whole days as fit into the rest, so days and
+/// nanoseconds are not negative. Where a count does not fit an `i32`, the next smaller unit takes the rest, whatever
+/// its sign; so every length has a canonical form.
 pub fn ordered(interval: IntervalMonthDayNano) -> IntervalMonthDayNano {
     of_length(length(interval), i128::div_euclid)
 }
 
-/// The one interval of its length in which months, days and nanoseconds have one sign.
+/// Returns the interval of the same length whose months, days and nanoseconds all have the same sign.
 pub fn plain(interval: IntervalMonthDayNano) -> IntervalMonthDayNano {
     of_length(length(interval), |length, unit| length / unit)
 }
@@ -34,7 +36,7 @@ fn of_length(length: i128, divide: impl Fn(i128, i128) -> i128) -> IntervalMonth
     IntervalMonthDayNano::new(months, days, i64::try_from(nanoseconds).expect("an interval of the length exists"))
 }
 
-/// Whether values of the type are intervals, or have some inside.
+/// Whether values of the type are intervals or contain intervals.
 pub fn has_intervals(data_type: &DataType) -> bool {
     match data_type {
         DataType::Interval(IntervalUnit::MonthDayNano) => true,
@@ -46,7 +48,7 @@ pub fn has_intervals(data_type: &DataType) -> bool {
     }
 }
 
-/// The same values, with `each` of every interval in them.
+/// Applies `each` to every interval in `values`, also to those inside lists and structs.
 pub fn map(values: &ArrayRef, each: fn(IntervalMonthDayNano) -> IntervalMonthDayNano) -> ArrayRef {
     if !has_intervals(values.data_type()) {
         return Arc::clone(values);

@@ -1,12 +1,12 @@
 //! Incremental view maintenance over Arrow data: a plan goes in, changes and snapshots come out.
 //!
-//! The nouns, used in this sense everywhere:
+//! The terms, used in this sense everywhere:
 //!
 //! * an **update** is (row, time, diff): at `time` the multiplicity of `row` changes by `diff`;
-//! * a **time** is a `u64`, totally ordered, of one commit or of several that came while the workers were busy; it is
-//!   *closed* once no update of it can come any more;
+//! * a **time** is a totally ordered `u64`; one commit, or several that arrived while the workers were busy, share a
+//!   time; a time is *closed* once no further update at it can arrive;
 //! * the **frontier** of a stream is its least time that is not closed;
-//! * an **arrangement** is the indexed, compacted history of a collection, shared by all who read it.
+//! * an **arrangement** is the indexed, compacted history of a collection, shared by all its readers.
 //!
 //! Nothing here knows SQL, DataFusion or Python: expressions come in as [`Scalar`]s.
 //!
@@ -80,9 +80,10 @@ pub use scalar::{Evaluated, RowError, Scalar};
 pub use short::{short_text, short_value};
 pub use update::{Diffs, UpdateBatch};
 
-/// Logical time, from 1: of one commit, or of several that came while the workers were busy; 0 is before everything.
+/// Logical time, counted from 1. One commit, or several that arrived while the workers were busy, share a time; 0 is
+/// before everything.
 pub type Time = u64;
-/// Change of a row's multiplicity.
+/// Change of a row's multiplicity; negative when the row is removed.
 pub type Diff = i64;
 
 /// Identifies a base relation (source or table).
@@ -96,7 +97,7 @@ pub struct ViewId(pub u64);
 /// What a dataflow can read: the changes of a relation, or those of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CollectionId {
-    /// A base relation; its contents are held by the caller.
+    /// A base relation, whose contents the caller holds.
     Relation(RelationId),
     /// A view maintained by this engine.
     View(ViewId),

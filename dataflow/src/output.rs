@@ -1,11 +1,12 @@
-//! Where a view ends: closed times leave once each, in order, consolidated.
+//! The output of a view: each closed time is published once, in order, consolidated.
 //!
 //! ```text
 //! updates --> stash --frontier passes--> one batch a time --> watchers, and the inputs of views built on this one
 //! ```
 //!
-//! While nobody wants the changes they are dropped as they come. They are counted all the same: those of a view that
-//! keeps an arrangement of its rows as the arrangement takes them in, which nets them; those of other views here.
+//! Changes that nobody wants are dropped on arrival, but still counted. For a view that keeps an arrangement of its
+//! rows, the changes are counted as the arrangement receives them, which nets them; for other views they are counted
+//! here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,7 @@ use crate::update::PerRow;
 use crate::work::Work;
 use crate::{Diff, Time, UpdateBatch, ViewId};
 
-/// How far something is complete on this worker: all times before it. `Time::MAX` when it has ended.
+/// The frontier of something on this worker: all times before it are complete. `Time::MAX` when it has ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frontier(Rc<Cell<Time>>);
 
@@ -44,7 +45,7 @@ impl Frontier {
     }
 }
 
-/// Tells how far `stream` is complete; `take` sees what comes.
+/// Returns the frontier of `stream`; `take` is called with every container that arrives.
 pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>, mut take: impl FnMut(&C) + 'static) -> Frontier {
     let frontier = Frontier::default();
     let seen = frontier.clone();
@@ -55,10 +56,10 @@ pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>, mut take:
     frontier
 }
 
-/// Counts the rows that the changes of a view add and remove on this worker.
+/// Counts the rows that a view's changes add and remove on this worker.
 #[derive(Debug)]
 pub(crate) struct ChangeCount {
-    /// The time of the contents that the view was made over, which are no changes.
+    /// The time of the contents over which the view was made. These do not count as changes.
     opening: Time,
     rows: Cell<u64>,
 }
@@ -72,41 +73,42 @@ impl ChangeCount {
         self.rows.set(self.rows.get() + batch.changes_after(self.opening));
     }
 
-    /// Counts what an arrangement of the view's rows takes in.
+    /// Counts a batch that the arrangement of the view's rows receives.
     pub(crate) fn arranged(&self, batch: &Batch) {
         let rows: u64 = batch.chunks.iter().map(|chunk| chunk.changes_after(self.opening)).sum();
         self.rows.set(self.rows.get() + rows);
     }
 }
 
-/// Events of a view on their way to a dataflow that reads it.
+/// The queue of a view's events for a dataflow that reads the view.
 pub(crate) type Queue = Rc<RefCell<Vec<Event>>>;
 
-/// The end of a view on one worker.
+/// The output of a view on one worker.
 pub(crate) struct ViewOutput {
     worker: usize,
     view: ViewId,
     sink: Arc<dyn ChangeSink>,
     consolidator: Consolidator,
-    /// Whether no row comes twice at a time.
+    /// Whether the batches of one time never contain the same row twice, so that they need no consolidation.
     comes_net: bool,
     changes: Rc<ChangeCount>,
-    /// Whether `changes` counts what comes here, and not what the view's arrangement takes in.
+    /// Whether `changes` counts the batches that arrive here, not those that the view's arrangement receives.
     counts: bool,
-    /// Changes after the first time, through the second if it is known, go to the sink; the last may be open.
+    /// Intervals of times whose changes go to the sink: after the first time, through the second. The last one may be
+    /// open.
     watched: Vec<(Time, Option<Time>)>,
-    /// Changes after each time go to each queue.
+    /// The queues of readers; each receives the changes after its time.
     readers: Vec<(Time, Queue)>,
     stash: Vec<UpdateBatch>,
     frontier: Frontier,
-    /// The last frontier the sink was told.
+    /// The last frontier reported to the sink.
     told: Time,
-    /// How many failure updates the sink knows of.
+    /// How many updates of failures the sink has been told of.
     failures_told: u64,
 }
 
 impl ViewOutput {
-    /// The output of a view of this plan, made over contents as of `opening`.
+    /// Creates the output of a view with this plan, made over contents as of `opening`.
     pub(crate) fn new(
         worker: usize,
         view: ViewId,
@@ -131,24 +133,24 @@ impl ViewOutput {
         }
     }
 
-    /// How far the view's changes are complete.
+    /// Returns the frontier through which the view's changes are complete.
     pub(crate) fn frontier(&self) -> Frontier {
         self.frontier.clone()
     }
 
-    /// What counts the view's changes.
+    /// Returns the counter of the view's changes.
     pub(crate) fn changes(&self) -> Rc<ChangeCount> {
         Rc::clone(&self.changes)
     }
 
-    /// Lets the changes after `time` go to the sink, in addition to those that already do.
+    /// Sends the changes after `time` to the sink, in addition to those it already receives.
     pub(crate) fn watch(&mut self, time: Time) {
         if self.watched.last().is_none_or(|(_, until)| until.is_some()) {
             self.watched.push((time, None));
         }
     }
 
-    /// Ends what [`ViewOutput::watch`] began: changes after `time` do not go to the sink.
+    /// Ends the interval that [`ViewOutput::watch`] began: changes after `time` are no longer sent to the sink.
     pub(crate) fn unwatch(&mut self, time: Time) {
         if let Some((_, until @ None)) = self.watched.last_mut() {
             *until = Some(time);
@@ -159,7 +161,7 @@ impl ViewOutput {
         self.watched.iter().any(|(after, until)| *after < time && until.is_none_or(|until| time <= until))
     }
 
-    /// A queue that receives the changes after `time`.
+    /// Returns a queue that receives the changes after `time`. Panics if some of those may already have been published.
     pub(crate) fn subscribe(&mut self, time: Time) -> Queue {
         assert!(self.frontier.get() <= time + 1, "a queue starts before the changes it is for");
         let queue = Queue::default();
@@ -167,7 +169,7 @@ impl ViewOutput {
         queue
     }
 
-    /// Forgets queues whose dataflow is gone.
+    /// Removes queues whose dataflow is gone.
     pub(crate) fn prune(&mut self) {
         self.readers.retain(|(_, queue)| Rc::strong_count(queue) > 1);
     }
@@ -208,10 +210,11 @@ impl ViewOutput {
         }
     }
 
-    /// Tells the sink that the view is complete before `frontier`, and first which of its rows failed when, and how
-    /// many have changed.
+    /// Tells the sink that the view is complete before `frontier`; before that, which rows failed at which times, and
+    /// how many rows changed.
     ///
-    /// This is not done as the output advances, because the shared indexes that the view reads may be behind.
+    /// This does not happen when the output itself advances, because the shared indexes that the view reads may be
+    /// behind.
     pub(crate) fn tell(&mut self, frontier: Time, failures: &[Failures]) {
         if frontier <= self.told || frontier == Time::MAX {
             return;
@@ -230,7 +233,7 @@ impl ViewOutput {
         if received == self.failures_told {
             return;
         }
-        // The last time stands for those that a shared ledger has forgotten.
+        // A shared ledger may have forgotten some times; their failures are reported at the last closed time.
         let mut times = BTreeSet::from([frontier - 1]);
         let mut all_closed = true;
         for ledger in ledgers {
@@ -270,7 +273,7 @@ impl ViewOutput {
     }
 }
 
-/// Attaches `output` to the end of a view.
+/// Connects `output` to the stream of a view's updates.
 pub(crate) fn attach(updates: Updates<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
     updates.sink(Pipeline, "Output", move |(input, progress)| {
         let mut output = output.borrow_mut();
@@ -285,7 +288,7 @@ pub(crate) fn attach(updates: Updates<'_>, output: Rc<RefCell<ViewOutput>>, work
     });
 }
 
-/// Takes the updates of times before `frontier` out of `stash`, by time.
+/// Removes the updates with times before `frontier` from `stash` and returns them by time.
 fn take_closed(stash: &mut Vec<UpdateBatch>, frontier: Time) -> BTreeMap<Time, Vec<UpdateBatch>> {
     let mut closed: BTreeMap<Time, Vec<UpdateBatch>> = BTreeMap::new();
     let mut open = Vec::new();
@@ -314,7 +317,7 @@ fn take_closed(stash: &mut Vec<UpdateBatch>, frontier: Time) -> BTreeMap<Time, V
     closed
 }
 
-/// Whether no row can be both inserted and removed.
+/// Whether the batches only insert or only remove, so that no row can cancel another.
 fn all_of_one_sign(batches: &[UpdateBatch]) -> bool {
     let first = batches[0].diffs.at(0) > 0;
     let agrees = |diff: &Diff| (*diff > 0) == first;
@@ -324,7 +327,7 @@ fn all_of_one_sign(batches: &[UpdateBatch]) -> bool {
     })
 }
 
-/// Nets equal rows.
+/// Adds up the diffs of equal rows.
 pub(crate) struct Consolidator {
     schema: SchemaRef,
     codec: Option<RowCodec>,
@@ -335,10 +338,10 @@ impl Consolidator {
         Consolidator { schema, codec: None }
     }
 
-    /// The updates of one time, equal rows netted when some are inserted and some removed.
+    /// Returns the updates of one time; equal rows are netted if some rows are inserted and others removed.
     ///
-    /// Rows stay in the order in which they first came. Insertions alone, and removals alone, are passed on batch by
-    /// batch as they are: a large load is not copied here.
+    /// Rows stay in the order of their first occurrence. If all rows are inserted, or all removed, the batches are
+    /// returned as they are: a large load is not copied here.
     pub(crate) fn consolidate(&mut self, time: Time, batches: Vec<UpdateBatch>) -> Vec<UpdateBatch> {
         if batches.is_empty() || all_of_one_sign(&batches) {
             return batches;
@@ -363,7 +366,7 @@ impl Consolidator {
         UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::from_vec(diffs) }
     }
 
-    /// Positions of the rows whose diffs do not net to zero, where they first come, and their nets.
+    /// Returns the first position of each row whose diffs do not add up to zero, with the sum of its diffs.
     fn net(&mut self, batch: &UpdateBatch, diffs: &[Diff]) -> (Vec<u32>, Vec<Diff>) {
         let codec = self.codec.get_or_insert_with(|| {
             let types = self.schema.fields().iter().map(|f| f.data_type().clone()).collect();

@@ -1,13 +1,13 @@
-//! What an engine holds and has done: sizes and counted work.
+//! What an engine holds and has done: sizes of state and counters of work.
 
 use crate::{Time, ViewId};
 
-/// Rows held and the memory they take.
+/// A number of rows and the memory they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StateSize {
-    /// Rows, or groups of an aggregate.
+    /// Rows held; for an aggregate, its groups.
     pub rows: u64,
-    /// Bytes of memory.
+    /// Bytes of memory held.
     pub bytes: u64,
 }
 
@@ -18,75 +18,75 @@ impl std::ops::AddAssign for StateSize {
     }
 }
 
-/// Rows that all operators of a kind have touched, ever.
+/// Rows that all operators of one kind have processed since they were built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorWork {
-    /// The kind.
+    /// The kind of operator.
     pub operator: &'static str,
-    /// Rows in.
+    /// Rows received.
     pub received: u64,
-    /// Rows out.
+    /// Rows sent.
     pub sent: u64,
 }
 
-/// One view.
+/// The state and work of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewReport {
-    /// Which.
+    /// The view's id.
     pub view: ViewId,
-    /// What is kept for reads.
+    /// State kept for reads of the view.
     pub state: StateSize,
-    /// What its operators keep beside, shared indexes left out.
+    /// State that the view's operators keep in addition, without shared indexes.
     pub operators: StateSize,
-    /// Failures received, ever.
+    /// Updates of failures received since the view was installed.
     pub failures: u64,
-    /// By kind of operator, in the order of the dataflow.
+    /// Work by kind of operator, in the order of the dataflow.
     pub work: Vec<OperatorWork>,
 }
 
 impl ViewReport {
-    /// Rows in and out of the operators of one kind.
+    /// Returns the rows received and sent by the operators of one kind.
     pub fn work_of(&self, operator: &str) -> (u64, u64) {
         let of_kind = self.work.iter().filter(|w| w.operator == operator);
         of_kind.fold((0, 0), |(received, sent), w| (received + w.received, sent + w.sent))
     }
 }
 
-/// An index that several views may read.
+/// The state and work of an index that several views may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexReport {
-    /// What it indexes, by what, holding what.
+    /// Describes the indexed rows, the key columns and the columns held.
     pub text: String,
-    /// How many times views read it.
+    /// Number of views that read the index.
     pub readers: usize,
-    /// What it holds.
+    /// The size of the index.
     pub size: StateSize,
-    /// By kind of operator, in the order of the dataflow.
+    /// Work by kind of operator, in the order of the dataflow.
     pub work: Vec<OperatorWork>,
 }
 
-/// An engine, all workers together.
+/// The state and work of an engine, summed over its workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineReport {
     /// The last closed time.
     pub time: Time,
-    /// How many workers.
+    /// Number of workers.
     pub workers: usize,
-    /// By id.
+    /// The views, by ascending id.
     pub views: Vec<ViewReport>,
-    /// By text.
+    /// The indexes, by ascending text.
     pub indexes: Vec<IndexReport>,
-    /// Dataflows on a worker: one a view, one a shared index.
+    /// Number of dataflows on each worker: one per view and one per shared index.
     pub dataflows: usize,
 }
 
 impl EngineReport {
-    /// The view `view`, if it is installed.
+    /// Returns the report of `view` if it is installed.
     pub fn view(&self, view: ViewId) -> Option<&ViewReport> {
         self.views.iter().find(|v| v.view == view)
     }
 
-    /// Everything held.
+    /// Returns the total size of all state.
     pub fn total(&self) -> StateSize {
         let mut total = StateSize::default();
         for view in &self.views {
@@ -99,7 +99,7 @@ impl EngineReport {
         total
     }
 
-    /// Adds what another worker of the same engine reports at the same place in the order of commands.
+    /// Adds the report of another worker of the same engine, made at the same place in the order of commands.
     pub(crate) fn add(&mut self, other: EngineReport) {
         if self.workers == 0 {
             *self = other;

@@ -1,4 +1,4 @@
-//! A vectorised expression on a `RecordBatch`: exact per row, with errors as data.
+//! Vectorised expressions on a `RecordBatch`: each row has an exact value or an error, and errors are data.
 
 use std::fmt::Debug;
 
@@ -10,34 +10,36 @@ use arrow::datatypes::DataType;
 pub struct RowError {
     /// Position of the row in the batch.
     pub row: usize,
-    /// Why, in one line; a function of the row alone.
+    /// The reason, in one line; it must depend on the row alone.
     pub message: String,
 }
 
-/// Values of an expression on a batch, and the rows it failed on.
+/// The values of an expression on a batch, and the rows on which it failed.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
-    /// One value a row, of the expression's type; NULL where the row is in `errors`.
+    /// One value per row, of the expression's type; NULL for the rows in `errors`.
     pub values: ArrayRef,
-    /// Failed rows, by ascending position, each at most once.
+    /// The failed rows by ascending position, each at most once.
     pub errors: Vec<RowError>,
 }
 
 /// A deterministic expression over the columns of a batch.
 ///
-/// The result for a row must depend on that row alone, never on which rows share its batch: a retraction has to
-/// evaluate to what its insertion did. Not checked here, because it would need every split of every batch.
+/// The result for a row must depend on that row alone, never on which rows share its batch: a retraction must evaluate
+/// to the same value as its insertion. Not checked here, because that would need every split of every batch.
 pub trait Scalar: Debug + Send + Sync {
-    /// Type of the values.
+    /// Returns the type of the values.
     fn data_type(&self) -> &DataType;
 
-    /// Evaluates all rows of `batch`; never panics on data.
+    /// Evaluates the expression on all rows of `batch`. Must not panic on data: a failing row goes to
+    /// [`Evaluated::errors`].
     fn evaluate(&self, batch: &RecordBatch) -> Evaluated;
 
-    /// Canonical text, equal exactly when two expressions are the same; shown by EXPLAIN, compared for sharing.
+    /// Returns the canonical text, equal exactly when two expressions are the same. EXPLAIN shows it, and sharing
+    /// compares it.
     fn text(&self) -> &str;
 
-    /// The input column, when the expression is nothing but a column reference.
+    /// Returns the input column if the expression is nothing but a column reference.
     fn column(&self) -> Option<usize> {
         None
     }

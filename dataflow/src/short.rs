@@ -1,20 +1,21 @@
-//! Texts of errors, which are read by people: values and names in them are cut, however long they are.
+//! Shortens texts of errors, which people read: long values and names in them are truncated.
 
 use std::borrow::Cow;
 
-/// Most characters of one value or name in a text.
+/// Maximum number of characters of one value or name in a text.
 pub const LONGEST_VALUE: usize = 300;
 
-/// Most characters of a text of several values.
+/// Maximum number of characters of a text with several values.
 const LONGEST_TEXT: usize = 1_000;
 
-/// Of a text that is too long, how many characters of its end are kept: the end says what was wrong, or where.
+/// Number of characters kept from the end of a text that is too long: the end says what was wrong, or where.
 const KEPT_END: usize = 300;
 
-/// What stands where something was left out.
+/// Marks the place where something was left out.
 const ELLIPSIS: char = '…';
 
-/// The text of an error with at most [`LONGEST_VALUE`] characters of each word and of what stands between quotes.
+/// Returns the text of an error with each word and each quoted part cut to [`LONGEST_VALUE`] characters, and the whole
+/// cut to 1,000.
 pub fn short_text(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_VALUE {
         return Cow::Borrowed(text);
@@ -25,21 +26,21 @@ pub fn short_text(text: &str) -> Cow<'_, str> {
     while let Some(first) = rest.chars().next() {
         let (part, after) = rest.split_at(part_length(rest, first, before));
         short.push_str(&short_value(part));
-        // A text between quotes stays between quotes.
+        // A part that was quoted keeps its closing quote.
         if part.len() > LONGEST_VALUE && is_quote(first) && !short.ends_with(first) && part.ends_with(first) {
             short.push(first);
         }
         before = part.chars().next_back();
         rest = after;
         if short.len() > 8 * LONGEST_TEXT && rest.len() > 8 * LONGEST_TEXT {
-            // What lies between is left out in any case.
+            // `without_middle` will cut this part anyway.
             rest = end_of(rest, LONGEST_TEXT);
         }
     }
     Cow::Owned(without_middle(short))
 }
 
-/// The first [`LONGEST_VALUE`] characters of a value or name, and a sign that there were more.
+/// Returns the first [`LONGEST_VALUE`] characters of a value or name, followed by `…` if there were more.
 pub fn short_value(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_VALUE {
         return Cow::Borrowed(text);
@@ -50,8 +51,8 @@ pub fn short_value(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Bytes of the part that `text` begins with: all between two quotes, a word, or space. A quote within a word is an
-/// apostrophe.
+/// Returns the length in bytes of the first part of `text`: a quoted string, a word or white space. A quote within a
+/// word is an apostrophe and does not begin a quoted string.
 fn part_length(text: &str, first: char, before: Option<char>) -> usize {
     let in_word = before.is_some_and(char::is_alphanumeric);
     if is_quote(first) && !in_word {
@@ -67,7 +68,7 @@ fn is_quote(c: char) -> bool {
     matches!(c, '\'' | '"' | '`')
 }
 
-/// A text of many values without those in its middle.
+/// Removes the middle of a text that is longer than [`LONGEST_TEXT`] characters.
 fn without_middle(text: String) -> String {
     if text.chars().nth(LONGEST_TEXT).is_none() {
         return text;
@@ -76,7 +77,7 @@ fn without_middle(text: String) -> String {
     format!("{start}{ELLIPSIS}{}", end_of(&text, KEPT_END))
 }
 
-/// The last `characters` of `text`.
+/// Returns the last `characters` characters of `text`.
 fn end_of(text: &str, characters: usize) -> &str {
     match text.char_indices().rev().nth(characters.saturating_sub(1)) {
         Some((start, _)) => &text[start..],

@@ -1,4 +1,4 @@
-//! What a view keeps of its rows on one worker, for reads and for views built on it.
+//! The state a view keeps of its rows on one worker, for reads and for views built on it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,25 +17,26 @@ use crate::report::StateSize;
 use crate::update::{PerRow, build_rows};
 use crate::{DataflowError, Diffs, Time, UpdateBatch};
 
-/// Reads of a view's rows.
+/// State from which a view's rows can be read.
 pub(crate) trait ViewState {
-    /// The rows at `time`, which is complete and not before the last compaction. Consolidated, all diffs positive.
+    /// Returns the rows at `time`, consolidated, with positive diffs. `time` must be complete and not before the last
+    /// compaction.
     fn rows(&mut self, time: Time) -> Vec<(RecordBatch, Diffs)>;
 
-    /// The same, of the rows with one of the keys; columns of `keys` are the state's key columns.
+    /// Like [`ViewState::rows`], but only the rows with one of `keys`, whose columns are the state's key columns.
     fn rows_of(&mut self, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)>;
 
-    /// Whether the rows of past times can be told, from the last compaction on; else only those of the frontier.
+    /// Whether rows can be read as of any time since the last compaction; if not, only as of the frontier.
     fn has_history(&self) -> bool;
 
-    /// No time before `since` is read any more.
+    /// Allows history before `since` to be forgotten: no earlier time will be read.
     fn compact(&mut self, since: Time);
 
-    /// What is kept.
+    /// Returns the size of the state.
     fn size(&self) -> StateSize;
 }
 
-/// A trace that is kept compact.
+/// A trace whose compaction frontiers are advanced as times complete.
 pub(crate) struct TraceHandle {
     trace: Trace,
 }
@@ -45,12 +46,13 @@ impl TraceHandle {
         TraceHandle { trace }
     }
 
-    /// The trace for a new reader, who will compact it on its own.
+    /// Returns another handle to the trace for a new reader, which must compact it separately.
     pub(crate) fn share(&self) -> Trace {
         self.trace.clone()
     }
 
-    /// Forgets when changes through `since`, which is complete, came. Both frontiers move, or batches never merge.
+    /// Forgets at which times changes through `since` happened; `since` must be complete. Both frontiers advance,
+    /// because otherwise the spine could never merge its batches.
     pub(crate) fn compact(&mut self, since: Time) {
         self.trace.set_logical_compaction(AntichainRef::new(&[since]));
         self.trace.set_physical_compaction(AntichainRef::new(&[since + 1]));
@@ -62,16 +64,16 @@ impl TraceHandle {
     }
 }
 
-/// The arrangement of a view's rows by some of its columns.
+/// A view's rows, arranged by some of their columns.
 pub(crate) struct ArrangementState {
     handle: TraceHandle,
     layout: Arc<Layout>,
-    /// Where each column of the view is among the columns held.
+    /// For each column of the view, its position among the columns held.
     columns: Vec<usize>,
     schema: SchemaRef,
 }
 
-/// The layout that holds all columns of a view, by `key`.
+/// Returns the layout that holds all columns of a view, keyed by `key`.
 pub(crate) fn layout_by(schema: &SchemaRef, key: &[usize]) -> Result<Arc<Layout>, DataflowError> {
     Layout::new(schema, key, &rest(schema, key))
 }
@@ -81,7 +83,7 @@ fn rest(schema: &SchemaRef, key: &[usize]) -> Vec<usize> {
 }
 
 impl ArrangementState {
-    /// The state of a view whose rows are arranged by `key` as [`layout_by`] says.
+    /// Creates the state of a view whose rows are arranged by `key`, in the layout of [`layout_by`].
     pub(crate) fn new(trace: Trace, layout: Arc<Layout>, schema: SchemaRef, key: &[usize]) -> Self {
         let held: Vec<usize> = key.iter().copied().chain(rest(&schema, key)).collect();
         let place = |column| held.iter().position(|held| *held == column).expect("all columns are held");
@@ -123,7 +125,7 @@ impl ViewState for ArrangementState {
     }
 }
 
-/// The groups of the aggregate from which a view's rows follow by linear steps.
+/// The groups of an aggregate that linear steps turn into the view's rows.
 pub(crate) struct GroupsState {
     groups: Rc<RefCell<ReduceState>>,
     steps: Vec<Step>,
@@ -138,7 +140,7 @@ impl GroupsState {
     fn through_steps(&self, groups: Vec<(RecordBatch, Diffs)>, time: Time) -> Vec<(RecordBatch, Diffs)> {
         let through = |(rows, diffs): (RecordBatch, Diffs)| {
             let batch = UpdateBatch { rows, times: PerRow::Same(time), diffs };
-            // The failures are in the view's ledger, from when the groups came by.
+            // The view's ledger recorded these failures when the groups first passed through the steps.
             let batch = linear::apply(&self.steps, batch, &mut Vec::new())?.with_schema(&self.schema);
             Some((batch.rows, batch.diffs))
         };

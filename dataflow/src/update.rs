@@ -11,17 +11,17 @@ use timely::dataflow::channels::ContainerBytes;
 
 use crate::{Diff, Time};
 
-/// One value per row, held once while all rows agree.
+/// One value per row, stored once while all rows agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PerRow<X> {
     /// Every row has this value.
     Same(X),
-    /// One value a row.
+    /// One value for each row.
     Each(Arc<[X]>),
 }
 
 impl<X: Copy> PerRow<X> {
-    /// The value of row `row`, which must be in range.
+    /// Returns the value of row `row`, which must be in range.
     #[inline]
     pub fn at(&self, row: usize) -> X {
         match self {
@@ -32,7 +32,7 @@ impl<X: Copy> PerRow<X> {
 }
 
 impl<X: Copy + PartialEq> PerRow<X> {
-    /// Holds `values` once if they are all equal. `values` must not be empty.
+    /// Builds a column from one value per row, storing them once if they are all equal. `values` must not be empty.
     pub fn from_vec(values: Vec<X>) -> Self {
         match values.first() {
             Some(first) if values.iter().all(|x| x == first) => PerRow::Same(*first),
@@ -42,7 +42,7 @@ impl<X: Copy + PartialEq> PerRow<X> {
 }
 
 impl<X: Copy> PerRow<X> {
-    /// The values of `rows`, in that order.
+    /// Returns the values of `rows`, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
         match self {
             PerRow::Same(x) => PerRow::Same(*x),
@@ -50,7 +50,7 @@ impl<X: Copy> PerRow<X> {
         }
     }
 
-    /// The values of rows `offset .. offset + len`.
+    /// Returns the values of rows `offset .. offset + len`.
     pub fn slice(&self, offset: usize, len: usize) -> Self {
         match self {
             PerRow::Same(x) => PerRow::Same(*x),
@@ -58,7 +58,7 @@ impl<X: Copy> PerRow<X> {
         }
     }
 
-    /// The values of the rows where `keep` is true (NULL is not).
+    /// Returns the values of the rows where `keep` is true; NULL counts as false.
     pub fn filter(&self, keep: &BooleanArray) -> Self {
         match self {
             PerRow::Same(x) => PerRow::Same(*x),
@@ -69,39 +69,39 @@ impl<X: Copy> PerRow<X> {
     }
 }
 
-/// Multiplicity changes, one per row.
+/// Changes of multiplicity, one per row.
 pub type Diffs = PerRow<Diff>;
 /// Times, one per row.
 pub type Times = PerRow<Time>;
 
-/// A batch of updates. Not necessarily consolidated; never empty on an edge.
+/// A batch of updates. It need not be consolidated, and is never empty on an edge of a dataflow.
 #[derive(Clone, Debug)]
 pub struct UpdateBatch {
-    /// The rows.
+    /// The rows that change.
     pub rows: RecordBatch,
-    /// When each row changes.
+    /// The time of each change.
     pub times: Times,
-    /// By how much its multiplicity changes; never 0.
+    /// The change of each row's multiplicity; never 0.
     pub diffs: Diffs,
 }
 
 impl UpdateBatch {
-    /// All rows inserted once at `time`.
+    /// Inserts all rows once at `time`.
     pub fn insert(rows: RecordBatch, time: Time) -> Self {
         UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::Same(1) }
     }
 
-    /// Number of updates.
+    /// Returns the number of updates.
     pub fn len(&self) -> usize {
         self.rows.num_rows()
     }
 
-    /// Whether there is no update.
+    /// Whether the batch has no updates.
     pub fn is_empty(&self) -> bool {
         self.rows.num_rows() == 0
     }
 
-    /// How many rows are added and removed after `time`, equal ones each.
+    /// Returns how many rows are added and removed after `time`, counting multiplicities.
     pub fn changes_after(&self, time: Time) -> u64 {
         match (&self.times, &self.diffs) {
             (PerRow::Same(at), _) if *at <= time => 0,
@@ -114,12 +114,12 @@ impl UpdateBatch {
         }
     }
 
-    /// The updates at positions `rows`, in that order.
+    /// Returns the updates at positions `rows`, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
         UpdateBatch { rows: take_rows(&self.rows, rows), times: self.times.take(rows), diffs: self.diffs.take(rows) }
     }
 
-    /// The updates `offset .. offset + len`, without copying rows.
+    /// Returns the updates `offset .. offset + len` without copying the rows.
     pub fn slice(&self, offset: usize, len: usize) -> Self {
         UpdateBatch {
             rows: self.rows.slice(offset, len),
@@ -128,13 +128,13 @@ impl UpdateBatch {
         }
     }
 
-    /// The same rows under `schema`, which differs from theirs at most in names, metadata and nullability.
+    /// Returns the same rows under `schema`, which may differ from theirs only in names, metadata and nullability.
     pub fn with_schema(mut self, schema: &SchemaRef) -> Self {
         self.rows = rename(self.rows, schema);
         self
     }
 
-    /// The updates where `keep` is true (NULL is not).
+    /// Returns the updates where `keep` is true; NULL counts as false.
     pub fn filter(&self, keep: &BooleanArray) -> Self {
         UpdateBatch {
             rows: filter_record_batch(&self.rows, keep).expect("the mask has the batch's length"),
@@ -144,7 +144,7 @@ impl UpdateBatch {
     }
 }
 
-/// `rows` under `schema`, which differs from theirs at most in names, metadata and nullability.
+/// Returns `rows` under `schema`, which may differ from theirs only in names, metadata and nullability.
 pub(crate) fn rename(rows: RecordBatch, schema: &SchemaRef) -> RecordBatch {
     if Arc::ptr_eq(rows.schema_ref(), schema) || rows.schema_ref() == schema {
         return rows;
@@ -152,13 +152,13 @@ pub(crate) fn rename(rows: RecordBatch, schema: &SchemaRef) -> RecordBatch {
     build_rows(schema, rows.columns().to_vec(), rows.num_rows())
 }
 
-/// A batch of `rows` rows, also of no columns. The columns must fit the schema.
+/// Builds a batch of `rows` rows; `columns` may be empty and must fit the schema.
 pub(crate) fn build_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns fit their schema")
 }
 
-/// The rows at positions `positions`, which must be in range, in that order.
+/// Returns the rows at `positions`, which must be in range, in that order.
 pub(crate) fn take_rows(rows: &RecordBatch, positions: &[u32]) -> RecordBatch {
     let indices = UInt32Array::from(positions.to_vec());
     let columns = rows.columns().iter().map(|c| take(c, &indices, None).expect("positions are in range")).collect();
@@ -167,7 +167,7 @@ pub(crate) fn take_rows(rows: &RecordBatch, positions: &[u32]) -> RecordBatch {
 
 static NO_COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));
 
-/// What timely leaves behind when it moves a batch out of an edge; never sent.
+/// The placeholder that timely leaves behind when it moves a batch out of an edge; it is never sent.
 impl Default for UpdateBatch {
     fn default() -> Self {
         UpdateBatch::insert(RecordBatch::new_empty(Arc::clone(&NO_COLUMNS)), 0)
@@ -180,7 +180,8 @@ impl timely::Accountable for UpdateBatch {
     }
 }
 
-/// Asked for by the exchange between workers, called only between processes; all workers are threads of one process.
+/// The exchange between workers requires this trait but calls it only between processes; all our workers are threads of
+/// one process.
 impl ContainerBytes for UpdateBatch {
     fn from_bytes(_: Bytes) -> Self {
         unreachable!("workers are threads of one process")

@@ -1,9 +1,9 @@
-//! Counted work: rows that an operator has touched on this worker.
+//! Counters of work: how many rows an operator has processed on this worker.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Rows an operator has touched on this worker, ever.
+/// Rows that one operator has received and sent on this worker since it was built.
 #[derive(Debug)]
 pub struct Work {
     operator: &'static str,
@@ -12,27 +12,27 @@ pub struct Work {
 }
 
 impl Work {
-    /// Of an operator of this kind, which has touched none.
+    /// Returns zeroed counters for an operator of this kind.
     pub fn new(operator: &'static str) -> Rc<Self> {
         Rc::new(Work { operator, received: Cell::new(0), sent: Cell::new(0) })
     }
 
-    /// The kind of operator.
+    /// Returns the kind of operator, as named in reports.
     pub(crate) fn operator(&self) -> &'static str {
         self.operator
     }
 
-    /// Counts rows in.
+    /// Adds `rows` to the rows received.
     pub(crate) fn received(&self, rows: usize) {
         self.received.set(self.received.get() + rows as u64);
     }
 
-    /// Counts rows out.
+    /// Adds `rows` to the rows sent.
     pub(crate) fn sent(&self, rows: usize) {
         self.sent.set(self.sent.get() + rows as u64);
     }
 
-    /// Rows in and rows out.
+    /// Returns the rows received and the rows sent.
     pub(crate) fn rows(&self) -> (u64, u64) {
         (self.received.get(), self.sent.get())
     }

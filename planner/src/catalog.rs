@@ -1,4 +1,4 @@
-//! What binding must know about relations, and the face DataFusion's binder sees of it.
+//! What the binder must know about relations, and the form in which DataFusion's binder sees them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,23 +11,23 @@ use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 use crate::bind::{BoundQuery, ViewOrder};
 use crate::error::PlanError;
 
-/// Kinds of named things a query can read.
+/// The kinds of named objects that a query can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RelationKind {
-    /// Append-only base relation.
+    /// An append-only base relation.
     Source,
-    /// Mutable base relation.
+    /// A base relation whose rows can be replaced and deleted.
     Table,
-    /// A named query; nothing is kept.
+    /// A named query; no rows are kept.
     View,
-    /// A maintained view, by its other name.
+    /// A maintained view; another name for `MaterializedView`.
     Stream,
     /// A maintained view.
     MaterializedView,
 }
 
 impl RelationKind {
-    /// The words of SQL for it.
+    /// Returns the SQL keywords of the kind.
     pub fn keyword(self) -> &'static str {
         match self {
             RelationKind::Source => "SOURCE",
@@ -38,49 +38,49 @@ impl RelationKind {
         }
     }
 
-    /// Whether it is derived from others.
+    /// Returns whether relations of this kind are derived from others.
     pub fn is_view(self) -> bool {
         matches!(self, RelationKind::View | RelationKind::Stream | RelationKind::MaterializedView)
     }
 }
 
-/// Where the rows of a relation come from.
+/// Says where the rows of a relation come from.
 #[derive(Clone, Debug)]
 pub enum Definition {
-    /// The store.
+    /// The rows are in the store.
     Base(RelationId),
-    /// A maintained view with state: read, and built on, by its id.
+    /// A maintained view with state; readers use its id, and so do views on top of it.
     Maintained(ViewId),
-    /// A plain VIEW, or a maintained view that is linear over relations: readers inline this query.
+    /// A plain VIEW, or a maintained view that is linear over relations; readers inline this query.
     Inline {
-        /// Its columns are the relation's, by position.
+        /// The query; its columns correspond to the relation's by position.
         query: Arc<BoundQuery>,
-        /// The maintained view, if it is one.
+        /// The id of the maintained view; `None` for a plain VIEW.
         view: Option<ViewId>,
     },
 }
 
-/// One relation as the binder sees it.
+/// A relation as the binder sees it.
 #[derive(Clone, Debug)]
 pub struct RelationInfo {
-    /// Stored name.
+    /// The name as stored in the catalogue.
     pub name: String,
-    /// What it is.
+    /// The kind of relation.
     pub kind: RelationKind,
-    /// Columns, with unique non-empty names.
+    /// The columns; their names are unique and not empty.
     pub schema: SchemaRef,
-    /// Positions of the key columns of a keyed table, in key order; else empty.
+    /// Positions of the primary key columns, in key order; empty for a relation without a key.
     pub primary_key: Vec<usize>,
-    /// Whether rows are never taken back.
+    /// Whether rows are never deleted.
     pub append_only: bool,
     /// The order in which the rows of a maintained view are read.
     pub order: ViewOrder,
-    /// Where the rows come from.
+    /// Says where the rows come from.
     pub definition: Definition,
 }
 
 impl RelationInfo {
-    /// The collection to read, unless readers inline its query.
+    /// Returns the collection to read, or `None` if readers inline the relation's query.
     pub fn collection(&self) -> Option<CollectionId> {
         match &self.definition {
             Definition::Base(id) => Some(CollectionId::Relation(*id)),
@@ -89,8 +89,7 @@ impl RelationInfo {
         }
     }
 
-    /// Position of the column that an identifier means: quoted ones are exact; of unquoted ones the lower-case
-    /// spelling first, else the only column equal but for case.
+    /// Returns the position of the column that an identifier names, by the rule of [`find_name`]; fails on several.
     pub fn column(&self, name: &str, quoted: bool) -> Result<Option<usize>, PlanError> {
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
         find_name(names, name, quoted)
@@ -98,11 +97,14 @@ impl RelationInfo {
     }
 }
 
-/// Several names are equal to an unquoted identifier but for case.
+/// The error when more than one name matches an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
 
-/// The name rule of SQL identifiers over any list of names; equal names beyond the first count as ambiguous.
+/// Looks up a SQL identifier in a list of names and returns its position.
+///
+/// A quoted identifier must match exactly. An unquoted one matches its lower-case spelling, or else the only name that
+/// is equal except for case. Several equally good matches are an error, even if the names are the same.
 pub fn find_name<'a>(
     names: impl IntoIterator<Item = &'a str>,
     name: &str,
@@ -125,14 +127,13 @@ pub fn find_name<'a>(
     }
 }
 
-/// The relations there are.
+/// Gives the binder access to the relations that exist.
 pub trait Catalog: Send + Sync {
-    /// The relation an identifier of SQL means: unquoted names fold to lower case, then the single relation equal
-    /// but for case; quoted ones are exact. More than one match is an error.
+    /// Returns the relation that a SQL identifier names, by the rule of [`find_name`]; more than one match is an error.
     fn relation(&self, name: &str, quoted: bool) -> Result<Option<Arc<RelationInfo>>, PlanError>;
 }
 
-/// A catalog without relations.
+/// A catalogue without relations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyCatalog;
 
@@ -142,29 +143,29 @@ impl Catalog for EmptyCatalog {
     }
 }
 
-/// What a `TableScan` of a bound plan reads: a relation with rows of its own (never an inlined one).
+/// The table source of a `TableScan` in a bound plan. It is never an inlined relation: binding replaces those.
 #[derive(Clone)]
 pub struct CatalogSource {
     relation: Arc<RelationInfo>,
 }
 
 impl CatalogSource {
-    /// A source of `relation`.
+    /// Makes a source that reads `relation`.
     pub fn new(relation: Arc<RelationInfo>) -> Self {
         CatalogSource { relation }
     }
 
-    /// The relation.
+    /// Returns the relation that is read.
     pub fn relation(&self) -> &Arc<RelationInfo> {
         &self.relation
     }
 
-    /// The relation that `scan` reads, if it is one of ours (else it is the work table of a recursive CTE).
+    /// Returns the relation that `scan` reads, or `None` if it reads the work table of a recursive CTE.
     pub fn of(scan: &TableScan) -> Option<&Arc<RelationInfo>> {
         scan.source.downcast_ref::<CatalogSource>().map(CatalogSource::relation)
     }
 
-    /// The relation read when `plan` is a scan.
+    /// Returns the relation that `plan` reads, if `plan` is a scan.
     pub fn of_plan(plan: &LogicalPlan) -> Option<&Arc<RelationInfo>> {
         match plan {
             LogicalPlan::TableScan(scan) => CatalogSource::of(scan),
@@ -184,7 +185,7 @@ impl TableSource for CatalogSource {
         Arc::clone(&self.relation.schema)
     }
 
-    /// The query of an inlined view, its columns under the relation's names.
+    /// Returns the query of an inlined view, with its columns renamed to the relation's; `None` for other relations.
     fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
         let Definition::Inline { query, .. } = &self.relation.definition else { return None };
         let columns = query.logical.schema().columns().into_iter().zip(self.relation.schema.fields());
@@ -194,12 +195,12 @@ impl TableSource for CatalogSource {
     }
 }
 
-/// Stands for the self-reference inside a recursive CTE.
+/// The table source of the self-reference inside a recursive CTE.
 #[derive(Debug)]
 pub struct WorkTable {
-    /// Name of the CTE.
+    /// The name of the CTE.
     pub name: String,
-    /// Its columns.
+    /// The columns of the CTE.
     pub schema: SchemaRef,
 }
 

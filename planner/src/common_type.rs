@@ -1,29 +1,29 @@
-//! The type that values of several types have in common, where DataFusion's would lose some of them.
+//! Finds the common type of values of several types, where DataFusion's choice would lose some of the values.
 //!
-//! A DECIMAL beside a REAL or DOUBLE would become a DECIMAL(30, 15), in which 1e-20 is 0 and 1e30 does not fit: it takes
-//! the type of the other. A DATE beside a TIMESTAMP would become one in nanoseconds, which have no year 9999: it becomes
-//! one in microseconds, unless the other has nanoseconds. In one column, DECIMALs that have more than 38 digits together
-//! keep those before the point.
+//! For a DECIMAL and a REAL or DOUBLE, DataFusion chooses DECIMAL(30, 15), in which 1e-20 is 0 and 1e30 does not fit;
+//! here the floating-point type wins. For a DATE and a TIMESTAMP it chooses nanoseconds, which cannot hold the year
+//! 9999; here the result has microseconds, unless the TIMESTAMP has nanoseconds already. If DECIMALs in one column need
+//! more than 38 digits together, the digits before the point are kept.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, TimeUnit};
 use datafusion::logical_expr::type_coercion::binary::{comparison_coercion, type_union_coercion};
 
-/// [`wider`] or [`wider_column`].
+/// The type of [`wider`] and [`wider_column`].
 pub(crate) type Wider = fn(&DataType, &DataType) -> Option<DataType>;
 
-/// The type in which values of two types are compared; none if they cannot be.
+/// Returns the type in which values of the two types are compared, or `None` if they cannot be compared.
 pub(crate) fn comparison_type(left: &DataType, right: &DataType) -> Option<DataType> {
     wider(left, right).or_else(|| comparison_coercion(left, right))
 }
 
-/// The type of a column that has values of two types; none if there is none.
+/// Returns the type of a column that holds values of both types, or `None` if there is no such type.
 pub(crate) fn union_type(left: &DataType, right: &DataType) -> Option<DataType> {
     wider_column(left, right).or_else(|| type_union_coercion(left, right))
 }
 
-/// The common type of two in one column, where it is not DataFusion's.
+/// Returns the common type of two types in one column, or `None` where DataFusion's choice is right.
 pub(crate) fn wider_column(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{Decimal128, List};
     match (left, right) {
@@ -37,7 +37,7 @@ pub(crate) fn wider_column(left: &DataType, right: &DataType) -> Option<DataType
     }
 }
 
-/// The common type of two that are compared or computed with, where it is not DataFusion's.
+/// Returns the common type of two types in a comparison or computation, or `None` where DataFusion's choice is right.
 pub(crate) fn wider(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{Date32, Decimal128, List, Timestamp};
     match (left, right) {
@@ -55,7 +55,7 @@ fn list_of(like: &Field, item: Option<DataType>) -> Option<DataType> {
     Some(DataType::List(Arc::new(Field::new(like.name(), item?, true))))
 }
 
-/// The common type of all, if that of some two of them is not DataFusion's: `wider` knows these.
+/// Returns the common type of all `types`, or `None` if `wider` has no answer for any two of them.
 pub(crate) fn widest(types: &[DataType], wider: Wider) -> Option<DataType> {
     let differs =
         types.iter().enumerate().any(|(at, left)| types[..at].iter().any(|right| wider(left, right).is_some()));

@@ -1,46 +1,46 @@
-//! What can be wrong with a statement; the kind decides the code a caller of the session sees.
+//! The errors of planning a statement. The variant decides the error code that a caller of the session sees.
 
 use datafusion::common::DataFusionError;
 
-/// A statement that cannot be carried out, and why.
+/// Says why a statement cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The text does not parse.
     #[error("{message} at line {line}, column {column}")]
     Syntax {
-        /// What was found and what was expected.
+        /// Says what was found and what was expected.
         message: String,
-        /// Line of the offending token, from 1.
+        /// Line of the offending token, counted from 1.
         line: u64,
-        /// Column of the offending token in characters, from 1.
+        /// Column of the offending token in characters, counted from 1.
         column: u64,
     },
-    /// It parses, but names something unknown or ambiguous, has wrong types, or is a statement not supported.
+    /// The text parses, but it names something unknown or ambiguous, has wrong types, or is an unsupported statement.
     #[error("{message}")]
     Invalid {
-        /// What is wrong, naming the object.
+        /// Says what is wrong and names the object.
         message: String,
     },
-    /// A valid query that cannot be maintained exactly.
+    /// The query is valid, but it cannot be maintained incrementally with exact results.
     #[error("{construct} cannot be maintained incrementally{}{}", at(.position), hinted(.hint))]
     NotMaintainable {
-        /// The part of the query.
+        /// The part of the query that cannot be maintained.
         construct: String,
-        /// Its line and column in the statement, where known.
+        /// Line and column of that part in the statement, if known.
         position: Option<(u64, u64)>,
-        /// What to write instead, if there is something.
+        /// Says what to write instead, if there is an alternative.
         hint: Option<String>,
     },
-    /// Columns that a relation cannot have.
+    /// The statement defines columns that a relation cannot have.
     #[error("{message}")]
     InvalidSchema {
-        /// What is wrong, naming the column.
+        /// Says what is wrong and names the column.
         message: String,
     },
-    /// Needs an external connector, of which there are none.
+    /// The statement asks for an external connector; none is supported.
     #[error("{message}")]
     Connector {
-        /// What was asked for.
+        /// Says what was asked for.
         message: String,
     },
 }
@@ -54,24 +54,24 @@ fn hinted(hint: &Option<String>) -> String {
 }
 
 impl PlanError {
-    /// [`PlanError::Invalid`] of `message`.
+    /// Makes a [`PlanError::Invalid`] with `message`.
     pub fn invalid(message: impl Into<String>) -> Self {
         PlanError::Invalid { message: message.into() }
     }
 
-    /// [`PlanError::InvalidSchema`] of `message`.
+    /// Makes a [`PlanError::InvalidSchema`] with `message`.
     pub fn schema(message: impl Into<String>) -> Self {
         PlanError::InvalidSchema { message: message.into() }
     }
 
-    /// [`PlanError::NotMaintainable`] naming `construct` only.
+    /// Makes a [`PlanError::NotMaintainable`] that names `construct`, without a position or hint.
     pub fn not_maintainable(construct: impl Into<String>) -> Self {
         PlanError::NotMaintainable { construct: construct.into(), position: None, hint: None }
     }
 }
 
 impl PlanError {
-    /// The error in the words of a query that runs once, of which nothing is maintained.
+    /// Rewords the error for a query that runs once: a construct is "not supported" instead of "cannot be maintained".
     #[must_use]
     pub fn of_query(self) -> Self {
         match self {
@@ -84,7 +84,7 @@ impl PlanError {
 }
 
 impl From<DataFusionError> for PlanError {
-    /// An error of ours that passed through DataFusion comes out as it went in.
+    /// Converts a DataFusion error. A `PlanError` that was passed through DataFusion is returned unchanged.
     fn from(error: DataFusionError) -> Self {
         if let DataFusionError::External(inner) = error.find_root()
             && let Some(ours) = inner.downcast_ref::<PlanError>()
@@ -101,7 +101,7 @@ impl From<PlanError> for DataFusionError {
     }
 }
 
-/// The message of `error` alone: without its class, contexts, and backtrace.
+/// Returns the message of `error` on one line, without its error class, contexts and backtrace.
 pub fn bare_message(error: &DataFusionError) -> String {
     let message = match error.find_root() {
         DataFusionError::Plan(message)
@@ -120,7 +120,7 @@ pub fn bare_message(error: &DataFusionError) -> String {
     message[..end.unwrap_or(message.len())].trim().replace('\n', " ")
 }
 
-/// The message of `error` without its class.
+/// Returns the message of `error` without its error class.
 pub(crate) fn arrow_message(error: &arrow::error::ArrowError) -> String {
     use arrow::error::ArrowError;
     match error {

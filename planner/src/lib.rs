@@ -1,11 +1,11 @@
-//! SQL text to statements, statements to plans; pure functions, no I/O.
+//! Parses SQL text into statements and turns statements into plans. All functions are pure: there is no I/O.
 //!
 //! ```text
 //! text --parse--> Statement --bind--> LogicalPlan --decorrelate, rewrite--> LogicalPlan --lower--> DataflowPlan
 //! ```
 //!
-//! DataFusion serves as a set of parts: the binder, the coercion rules, the function catalogue, chosen rewrite rules
-//! and vectorised expressions. Its types end here, but for the ad-hoc executor of the bridge.
+//! DataFusion supplies parts: the binder, the coercion rules, the function catalogue, some of its rewrite rules and
+//! vectorised expressions. No other crate sees DataFusion types, except the bridge's executor for ad-hoc queries.
 
 pub mod bind;
 mod calendar;

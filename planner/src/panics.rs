@@ -1,7 +1,7 @@
-//! Panics of the crates that plan and evaluate, as errors of a statement or a row.
+//! Turns panics of the planning and evaluating crates into errors of a statement or a row.
 //!
-//! A panic is caught where the work was asked for, and nothing is printed: what it says goes into the error. Panics
-//! elsewhere are reported as ever.
+//! A panic inside [`caught`] is not printed; its message goes into the error. Panics anywhere else are reported as
+//! usual.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -10,18 +10,19 @@ use std::sync::Once;
 use laminardb_dataflow::panic_text;
 
 thread_local! {
-    /// How many calls of [`caught`] the thread is in.
+    /// Number of calls of [`caught`] that the thread is inside of.
     static CATCHING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Does `work`, or tells what it panicked with.
+/// Runs `work` and returns its result, or the message of its panic.
 ///
-/// What `work` has changed must be dropped after a panic, or bear to be seen half changed.
+/// After a panic, the caller must drop whatever `work` was changing, unless it is valid half changed.
 pub fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let report = take_hook();
         set_hook(Box::new(move |panic| {
+            // The hook runs on the panicking thread, so the thread-local count says whether `caught` will report it.
             if CATCHING.get() == 0 {
                 report(panic);
             }

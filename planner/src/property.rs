@@ -1,8 +1,8 @@
-//! What is known of the rows of each plan node: unique keys, whether rows are ever taken back, NULLs, and about how
-//! many there are.
+//! Facts about the rows of each plan node: unique keys, whether rows are ever deleted, NULLs, and an estimated number
+//! of rows.
 //!
 //! Everything here is derived from what the store enforces (primary keys, NOT NULL, append-only sources) and from the
-//! operators; nothing is believed of a computed column. NULLs count as equal in a unique key.
+//! operators; nothing is assumed about computed columns. NULLs count as equal in a unique key.
 
 use arrow::datatypes::Schema;
 use laminardb_dataflow::CollectionId;
@@ -10,34 +10,34 @@ use laminardb_dataflow::plan::{
     Arrangement, Join, JoinColumn, NodeId, Operator, Reduce, SemiJoinKind, SetOperator, Step, TopK,
 };
 
-/// A relation's rows before anything is known of them; only ratios between estimates matter.
+/// Row count assumed for a relation of unknown size; only ratios between estimates matter.
 const UNKNOWN_ROWS: f64 = 1000.0;
-/// The share of rows that an unknown condition is taken to keep.
+/// Share of rows that a filter is assumed to keep.
 const FILTERED: f64 = 0.25;
-/// No node keeps more unique keys than this: products of joins would grow without bound.
+/// Maximum number of unique keys kept per node; without it, joins would multiply them without bound.
 const MOST_KEYS: usize = 8;
 
 /// Facts about the rows of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Properties {
-    /// Sets of columns, each ascending, on which no two rows agree; an empty set says there is at most one row.
+    /// Sets of columns, each ascending; no two rows agree on all columns of a set. An empty set means at most one row.
     pub unique_keys: Vec<Vec<usize>>,
-    /// Whether rows are never taken back.
+    /// Whether rows are never deleted.
     pub append_only: bool,
-    /// Whether each column can be NULL.
+    /// For each column, whether it can be NULL.
     pub nullable: Vec<bool>,
-    /// Whether each column is known to have one value in all rows.
+    /// For each column, whether it is known to have the same value in all rows.
     pub constant: Vec<bool>,
-    /// Whether the node only filters, projects and unites relations, so that nothing needs to be kept of it.
+    /// Whether the node only filters, projects and unites relations, so that no state needs to be kept for it.
     pub linear: bool,
-    /// About how many rows, for ordering joins.
+    /// Estimated number of rows, used to order joins.
     pub rows: f64,
-    /// The share of the underlying rows that filters leave.
+    /// Estimated share of the underlying rows that the filters keep.
     pub kept: f64,
 }
 
 impl Properties {
-    /// Facts about a collection: its schema's NOT NULLs hold, `key` is unique.
+    /// Returns the facts about a collection: columns that `schema` declares NOT NULL are, and `key` is unique.
     pub fn of_collection(collection: CollectionId, schema: &Schema, key: Option<&[usize]>, append_only: bool) -> Self {
         Properties {
             unique_keys: key.map(sorted).into_iter().collect(),
@@ -50,17 +50,17 @@ impl Properties {
         }
     }
 
-    /// Whether no two rows agree on `columns`.
+    /// Returns whether no two rows agree on all of `columns`.
     pub fn unique_on(&self, columns: &[usize]) -> bool {
         self.unique_keys.iter().any(|key| key.iter().all(|column| columns.contains(column)))
     }
 
-    /// The unique key with the fewest columns, the first of those in column order.
+    /// Returns the unique key with the fewest columns; among equally short ones, the first in column order.
     pub fn best_key(&self) -> Option<&Vec<usize>> {
         self.unique_keys.iter().min_by_key(|key| (key.len(), (*key).clone()))
     }
 
-    /// Adds a unique key, dropping columns that tell no rows apart, and keys that it makes redundant.
+    /// Adds a unique key without its constant columns, which tell no rows apart; drops keys that it makes redundant.
     pub fn add_key(&mut self, key: &[usize]) {
         let key: Vec<usize> = sorted(key).into_iter().filter(|column| !self.constant[*column]).collect();
         if self.unique_on(&key) {
@@ -92,7 +92,7 @@ fn sorted(columns: &[usize]) -> Vec<usize> {
     columns
 }
 
-/// What the nodes and arrangements before a node are, for deriving its properties.
+/// The nodes and arrangements that precede a node, from which its properties are derived.
 pub struct Known<'a> {
     /// Properties of the nodes so far.
     pub nodes: &'a [Properties],
@@ -105,8 +105,8 @@ impl Known<'_> {
         &self.nodes[id.0]
     }
 
-    /// Properties of a node with `operator` and `width` columns; inputs are described by
-    /// [`Properties::of_collection`] instead.
+    /// Derives the properties of a node with `operator` and `width` columns. It knows nothing about an `Input`; its
+    /// properties come from [`Properties::of_collection`].
     pub fn derive(&self, operator: &Operator, width: usize) -> Properties {
         match operator {
             Operator::Input(_) => Properties::of_new_rows(width),
@@ -155,6 +155,7 @@ impl Known<'_> {
         let all = || inputs.iter().map(|input| self.of(*input));
         let nullable = (0..width).map(|column| all().any(|input| input.nullable[column])).collect();
         Properties {
+            // Rows of different inputs can agree on a key.
             unique_keys: match inputs {
                 [only] => self.of(*only).unique_keys.clone(),
                 _ => Vec::new(),
@@ -168,7 +169,7 @@ impl Known<'_> {
         }
     }
 
-    /// Properties of an arrangement's rows: key columns, then value columns.
+    /// Returns the properties of an arrangement's rows: key columns first, then value columns.
     fn arranged(&self, arrangement: &Arrangement) -> Properties {
         let columns: Vec<usize> = arrangement.key.iter().chain(&arrangement.value).copied().collect();
         moved(self.of(arrangement.input), &columns)
@@ -179,7 +180,7 @@ impl Known<'_> {
         let (left, right) = (self.arranged(left_index), self.arranged(right_index));
         let keys = left_index.key.len();
         let key: Vec<usize> = (0..keys).collect();
-        // Where a column of a side's rows is in the output, if it is.
+        // Finds where a column of one side's rows is in the output, if it is there at all.
         let find = |column: usize, side: fn(usize) -> JoinColumn| {
             let wanted = if column < keys { JoinColumn::Key(column) } else { side(column - keys) };
             join.output.iter().position(|output| *output == wanted)
@@ -187,6 +188,7 @@ impl Known<'_> {
         let place = |columns: &[usize], side: fn(usize) -> JoinColumn| -> Option<Vec<usize>> {
             columns.iter().map(|column| find(*column, side)).collect()
         };
+        // `left_once`: each left row matches at most one right row, so the unique keys of the left side remain unique.
         let (left_once, right_once) = (right.unique_on(&key), left.unique_on(&key));
         let rows = match (left_once, right_once) {
             (true, _) => left.rows * right.kept,
@@ -235,7 +237,7 @@ impl Known<'_> {
             kept: 1.0,
         };
         properties.add_key(&(0..keys).collect::<Vec<_>>());
-        // A unique key of the input among the grouping columns stays one.
+        // A unique key of the input stays unique if all its columns are grouping columns.
         for key in &input.unique_keys {
             let places: Option<Vec<usize>> =
                 key.iter().map(|column| reduce.key.iter().position(|group| group == column)).collect();
@@ -275,7 +277,7 @@ fn constant_output(column: JoinColumn, keys: usize, left: &Properties, right: &P
     }
 }
 
-/// Properties after the rows of `input` are cut down to `columns`, which become columns 0, 1, ...
+/// Returns the properties after the rows of `input` are cut down to `columns`, which become columns 0, 1, ...
 fn moved(input: &Properties, columns: &[usize]) -> Properties {
     let place = |column: &usize| columns.iter().position(|other| other == column);
     let keys = input.unique_keys.iter().filter_map(|key| key.iter().map(place).collect::<Option<Vec<usize>>>());

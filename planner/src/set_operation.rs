@@ -1,6 +1,6 @@
-//! EXCEPT and INTERSECT, with or without ALL, as a plan node of our own.
+//! A plan node of our own for EXCEPT and INTERSECT, with or without ALL.
 //!
-//! DataFusion plans both as joins, which lose multiplicities under ALL. Binding makes this node instead.
+//! DataFusion plans both as joins, which lose multiplicities under ALL. The binder makes this node instead.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,16 +16,18 @@ use crate::common_type::union_type;
 /// A set operation on whole rows; both sides have the same column types.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SetOperationNode {
-    /// Left side, which also names the columns.
+    /// The left side; its column names are those of the result.
     pub left: Arc<LogicalPlan>,
-    /// Right side.
+    /// The right side.
     pub right: Arc<LogicalPlan>,
-    /// What is done with multiplicities.
+    /// Says how the multiplicities of equal rows are combined.
     pub operator: SetOperator,
 }
 
 impl SetOperationNode {
-    /// The plan of `left OPERATOR right`: both sides cast to common types. They must have as many columns.
+    /// Plans `left OPERATOR right` with both sides cast to common types.
+    ///
+    /// Fails if the numbers of columns differ or if two columns have no common type.
     pub fn plan(left: LogicalPlan, right: LogicalPlan, operator: SetOperator) -> Result<LogicalPlan> {
         let (columns, others) = (left.schema().fields().len(), right.schema().fields().len());
         if columns != others {
@@ -52,7 +54,7 @@ impl SetOperationNode {
     }
 }
 
-/// `plan` with its columns cast to `types`, where they are not of them.
+/// Casts the columns of `plan` to `types`; returns `plan` unchanged if it has these types already.
 fn coerced(plan: LogicalPlan, types: &[DataType]) -> Result<LogicalPlan> {
     if plan.schema().fields().iter().map(|field| field.data_type()).eq(types) {
         return Ok(plan);

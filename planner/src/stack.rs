@@ -1,9 +1,9 @@
-//! Room for deep recursion: parsing and binding recurse with the nesting of a statement.
+//! Provides stack space for deep recursion: parsing and binding recurse as deeply as a statement is nested.
 
-/// Stack that a deep statement is read or bound on; only the pages touched are ever used.
+/// Size in bytes of the stack that statements are parsed and bound on; only the pages that are touched use memory.
 const BIG: usize = 256 << 20;
 
-/// Runs `work` on a big stack and gives its result; a panic goes on in the caller.
+/// Runs `work` on a big stack and returns its result; a panic of `work` continues in the caller.
 pub fn on_big_stack<R>(work: impl FnOnce() -> R) -> R {
     stacker::grow(BIG, work)
 }

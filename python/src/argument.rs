@@ -1,4 +1,4 @@
-//! Arguments of calls, as the engine takes them.
+//! Converts arguments of calls to what the engine takes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use pyo3::types::{PyList, PyString};
 
 use crate::error::raised;
 
-/// The text of a string, which Python lets hold what is no Unicode text.
+/// Returns the text of a string; fails if it is not valid Unicode, which Python strings need not be.
 pub(crate) fn text<'a>(data: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     data.to_str().map_err(|_| {
         let detail = "the text has half of a surrogate pair, which is no text".to_owned();
@@ -17,19 +17,19 @@ pub(crate) fn text<'a>(data: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     })
 }
 
-/// A timeout in seconds; None is no limit.
+/// Converts a timeout in seconds; `None` means no limit. Fails if it is negative or NaN.
 pub(crate) fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
     match timeout {
         None => Ok(None),
         Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
             Err(PyValueError::new_err(format!("timeout must not be negative: {seconds}")))
         }
-        // Too long to be represented is no limit.
+        // A timeout too long to be represented means no limit.
         Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).ok()),
     }
 }
 
-/// The key columns: a name, or a list of names.
+/// Converts the key columns, given as a name or a list of names.
 pub(crate) fn key_columns(key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(name) = key.cast::<PyString>() {
         return Ok(vec![name.to_str()?.to_owned()]);

@@ -1,4 +1,4 @@
-//! Arrow data across the boundary: capsules in, capsules and pyarrow objects out.
+//! Passes Arrow data across the boundary: takes capsules, and returns capsules and pyarrow objects.
 
 use std::iter::once;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::error::{optional, raised};
 use crate::foreign::ForeignStream;
 use crate::value::{invalid, library_error};
 
-/// Copies of the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; None when it has neither.
+/// Copies the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; `None` if it has neither.
 pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
     let py = data.py();
     let Some(input) = input_of(data)? else { return Ok(None) };
@@ -30,7 +30,7 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
         return Err(PyTypeError::new_err(format!("rows cannot be read from {}", data.get_type().name()?)));
     }
     let (mut batches, mut before) = (Vec::new(), 0);
-    // The producer may be Python code, so this stays attached to the interpreter.
+    // The producer may be Python code, so this thread stays attached to the interpreter.
     for array in input.arrays {
         let array = array.map_err(|error| unreadable(py, &error))?;
         let rows = array.as_any().downcast_ref::<StructArray>().expect("checked to be a struct");
@@ -54,7 +54,7 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
     Ok(Some(batches))
 }
 
-/// The values of one Arrow array or chunked array; None when the object is neither.
+/// Returns the values of an Arrow array or chunked array; `None` if the object is neither.
 pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     let py = values.py();
     let Some(input) = input_of(values)? else { return Ok(None) };
@@ -71,7 +71,7 @@ pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> 
     Ok(Some(array))
 }
 
-/// The schema of an object with `__arrow_c_schema__`; None when it has none.
+/// Returns the schema of an object with `__arrow_c_schema__`; `None` if it has no such method.
 pub(crate) fn schema_of(object: &Bound<'_, PyAny>) -> PyResult<Option<SchemaRef>> {
     let py = object.py();
     if !object.hasattr(intern!(py, "__arrow_c_schema__"))? {
@@ -82,13 +82,13 @@ pub(crate) fn schema_of(object: &Bound<'_, PyAny>) -> PyResult<Option<SchemaRef>
     Ok(Some(schema.into_inner()))
 }
 
-/// `schema` as a `pyarrow.Schema`.
+/// Returns `schema` as a `pyarrow.Schema`.
 pub(crate) fn pyarrow_schema<'py>(py: Python<'py>, schema: &SchemaRef) -> PyResult<Bound<'py, PyAny>> {
     optional(py, "pyarrow")?;
     PySchema::new(SchemaRef::clone(schema)).into_pyarrow(py)
 }
 
-/// `batches` as a stream capsule.
+/// Returns `batches` as a stream capsule.
 pub(crate) fn stream_capsule<'py>(
     py: Python<'py>,
     schema: &SchemaRef,
@@ -101,7 +101,7 @@ pub(crate) fn stream_capsule<'py>(
     Ok(to_stream_pycapsule(py, Box::new(reader), requested)?)
 }
 
-/// Refuses the types of pandas whose storage is not what they stand for, as the count of a period.
+/// Refuses pandas types whose storage differs from their meaning, such as periods, which are stored as counts.
 fn known(py: Python<'_>, field: &Field) -> PyResult<()> {
     match field.extension_type_name() {
         Some(name) if name.starts_with("pandas.") => Err(no_values(py, field.name(), name)),
@@ -109,7 +109,7 @@ fn known(py: Python<'_>, field: &Field) -> PyResult<()> {
     }
 }
 
-/// Refuses columns of Python objects, for which polars gives their addresses.
+/// Refuses columns of Python objects, since polars would export their addresses.
 fn refuse_objects(data: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = data.py();
     if data.get_type().module()?.to_str()?.split('.').next() != Some("polars") {
@@ -123,6 +123,7 @@ fn refuse_objects(data: &Bound<'_, PyAny>) -> PyResult<()> {
         let column = column?;
         if column.getattr(intern!(py, "dtype"))?.str()?.to_str()? == "Object" {
             let name = column.getattr(intern!(py, "name"))?.extract::<String>()?;
+            // For a Series instead of a frame there is only `data` itself.
             return Err(no_values(py, &name, "Object"));
         }
     }
@@ -133,7 +134,7 @@ fn no_values(py: Python<'_>, column: &str, data_type: &str) -> PyErr {
     raised(py, &Error::BatchSchemaMismatch(format!("column '{column}': values of type {data_type} cannot be stored")))
 }
 
-/// Arrays of one type, from another library.
+/// Arrays of one type that come from another library.
 struct Input {
     field: FieldRef,
     arrays: Box<dyn Iterator<Item = Result<ArrayRef, ArrowError>>>,
@@ -160,13 +161,13 @@ fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
     }
 }
 
-/// What the method of a library gives; its failure is that of the data.
+/// Calls a library's export method; if it fails, reports the data as unreadable.
 fn exported<'py>(data: &Bound<'py, PyAny>, method: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
     let py = data.py();
     data.call_method0(method).map_err(|error| library_error(py, error, "the Arrow data cannot be read"))
 }
 
-/// The error for a capsule with a type that is not Arrow's, or none of those known here.
+/// Converts the error for a capsule whose type is not valid Arrow or not supported here.
 fn foreign(py: Python<'_>, error: PyErr, kind: fn(String) -> Error) -> PyErr {
     if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py) {
         raised(py, &kind(format!("the Arrow data cannot be read: {}", error.value(py))))

@@ -1,4 +1,5 @@
-//! What a connection's catalog lists: sources, streams, queries and the topology. Snapshots that do not change later.
+//! What a connection's catalog lists: sources, streams, queries and the topology, as snapshots that do not change
+//! later.
 
 use arrow::datatypes::SchemaRef;
 use laminardb_bridge::catalog::Entry;
@@ -41,7 +42,7 @@ impl SourceInfo {
 }
 
 impl SourceInfo {
-    /// The source or table that `entry` is, if it is one.
+    /// Describes `entry` if it is a source or table.
     pub(crate) fn of(entry: &Entry) -> Option<Self> {
         let kind = match entry.kind() {
             RelationKind::Source => "source",
@@ -93,18 +94,18 @@ impl StreamInfo {
 }
 
 impl StreamInfo {
-    /// The stream or materialized view that `entry` is, if it is one.
+    /// Describes `entry` if it is a stream or materialized view.
     pub(crate) fn of(entry: &Entry) -> Option<Self> {
         is_stream(entry).then(|| Self { name: entry.name().to_owned(), sql: entry.sql.clone() })
     }
 }
 
-/// Is this a stream or materialized view?
+/// Whether `entry` is a stream or materialized view.
 pub(crate) fn is_stream(entry: &Entry) -> bool {
     matches!(entry.kind(), RelationKind::Stream | RelationKind::MaterializedView)
 }
 
-/// Is this a source or table?
+/// Whether `entry` is a source or table.
 pub(crate) fn is_base(entry: &Entry) -> bool {
     matches!(entry.kind(), RelationKind::Source | RelationKind::Table)
 }
@@ -232,7 +233,7 @@ impl PipelineTopology {
 }
 
 impl PipelineTopology {
-    /// The topology of `entries`.
+    /// Makes the topology of `entries`.
     pub(crate) fn of<'a>(py: Python<'_>, entries: impl IntoIterator<Item = &'a Entry>) -> PyResult<Self> {
         let (mut nodes, mut edges) = (Vec::new(), Vec::new());
         for entry in entries {

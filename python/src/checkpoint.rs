@@ -1,4 +1,4 @@
-//! Checkpoints as Python asks for them and sees them: `CheckpointResult`, and what the configuration means.
+//! Checkpoints in Python: `CheckpointResult`, and what the configuration means.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct CheckpointResult {
 }
 
 impl CheckpointResult {
-    /// The result for an image of that id.
+    /// Makes the result for an image with this id.
     pub(crate) fn new(checkpoint_id: u64) -> Self {
         Self { checkpoint_id }
     }
@@ -64,26 +64,26 @@ impl CheckpointResult {
     }
 }
 
-/// Checkpoints as `config` asks for them, of a database at `path` (`None`: in memory).
+/// Returns the checkpoint settings of `config` for a database at `path` (`None`: in memory); `None` if there are none.
 pub(crate) fn settings(config: &LaminarConfig, path: Option<std::path::PathBuf>) -> PyResult<Option<CheckpointConfig>> {
     let Some(interval) = config.checkpoint_interval() else { return Ok(None) };
     let directory = config.storage_path().map(std::path::Path::to_path_buf).or(path);
     let directory = match directory {
         None => "data".into(),
-        // As everywhere in Python, no path is the working directory.
+        // As elsewhere in Python, an empty path means the working directory.
         Some(path) if path.as_os_str().is_empty() => ".".into(),
         Some(path) => path,
     };
     Ok(Some(CheckpointConfig {
-        // The working directory is that of the open, whatever it is when the directory is first used.
+        // The working directory counts as of now, even if the directory is first used later.
         directory: std::path::absolute(directory)?,
         interval: Duration::from_millis(interval),
         on_failure: Arc::new(unraisable),
     }))
 }
 
-/// A failure that no call can raise goes where Python reports such: `sys.unraisablehook`.
+/// Reports a failure that no call can raise through `sys.unraisablehook`, as Python does.
 fn unraisable(error: &Error) {
-    // When the interpreter ends nobody is there to be told.
+    // When the interpreter has ended, nobody can be told.
     let _told = entered(|py| raised(py, error).write_unraisable(py, None));
 }

@@ -1,4 +1,4 @@
-//! `LaminarConfig`: what a connection is opened with. Read-only.
+//! `LaminarConfig`: the read-only settings that a connection is opened with.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(crate) struct LaminarConfig {
     workers: usize,
 }
 
-/// A count as given from Python: an int that is not a bool and not negative.
+/// A count given from Python: an int that is neither a bool nor negative.
 struct Count(u64);
 
 impl<'py> FromPyObject<'_, 'py> for Count {
@@ -89,22 +89,22 @@ impl LaminarConfig {
 }
 
 impl LaminarConfig {
-    /// Number of dataflow worker threads.
+    /// Returns the number of dataflow worker threads.
     pub(crate) fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Rows that may be pending per base relation; 0 is no bound.
+    /// Returns the maximum number of pending rows per base relation; 0 means no bound.
     pub(crate) fn buffer_size(&self) -> u64 {
         self.buffer_size
     }
 
-    /// Milliseconds between checkpoints, if there are any.
+    /// Returns the milliseconds between checkpoints, if there are any.
     pub(crate) fn checkpoint_interval(&self) -> Option<u64> {
         self.checkpoint_interval_ms
     }
 
-    /// The directory of checkpoints, if that was said.
+    /// Returns the directory of checkpoints, if one is set.
     pub(crate) fn storage_path(&self) -> Option<&Path> {
         self.storage_dir.as_deref()
     }

@@ -1,17 +1,17 @@
-//! The one door through which the interpreter lock is released.
+//! The only module that releases the interpreter lock.
 //!
-//! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. On the main thread,
-//! the only one that receives signals, a wait comes back every [`SIGNAL_CHECK`] to look at them, so Ctrl-C ends it as
-//! `KeyboardInterrupt`; other threads wait in one piece. A panic of the engine is an exception of ours.
+//! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. Only the main thread
+//! receives signals: its waits return every [`SIGNAL_CHECK`] to check for them, so Ctrl-C ends a wait as
+//! `KeyboardInterrupt`. Other threads wait without interruption. A panic of the engine becomes one of our exceptions.
 //!
 //! | the call | goes through |
 //! |---|---|
-//! | is over soon | [`detached`] |
+//! | ends soon | [`detached`] |
 //! | waits in steps of a given length | [`waited`] |
-//! | waits without a lock, and asks whether to stop | [`attentive`] |
-//! | works long, perhaps with locks, and asks whether to stop | [`interruptible`] |
-//! | goes through many rows without letting go | [`look`] |
-//! | must be brought to its end, though nobody may wait for it | [`abandonable`] |
+//! | waits without holding a lock, and polls whether to stop | [`attentive`] |
+//! | works long, perhaps holding locks, and polls whether to stop | [`interruptible`] |
+//! | handles many rows without detaching | [`look`] |
+//! | must run to its end, even if nobody waits for it any more | [`abandonable`] |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -27,34 +27,35 @@ use pyo3::sync::PyOnceLock;
 
 use crate::error::raised;
 
-/// The longest time that a wait on the main thread goes without looking for signals.
+/// The longest time that a wait on the main thread goes without checking for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
 
-/// Stack of the thread that a long call runs on: that of a main thread, for deep queries.
+/// Stack size of the thread that runs a long call: as on a main thread, for deeply nested queries.
 const STACK: usize = 8 << 20;
 
-/// Rows that a loop in the interpreter goes through before it looks for signals.
+/// Number of rows that a loop handles while attached before it checks for signals.
 const ROWS: usize = 1 << 14;
 
-/// Looks for signals now and then in a loop that makes values of Python, or reads them, and has done `rows` rows.
+/// Checks for signals once every [`ROWS`] rows; `rows` is the number handled by a loop that makes or reads Python
+/// values.
 pub(crate) fn look(py: Python<'_>, rows: usize) -> PyResult<()> {
     if rows % ROWS == ROWS - 1 { py.check_signals() } else { Ok(()) }
 }
 
-/// Runs `work` with the interpreter lock released; `work` must not wait without an end.
+/// Runs `work` with the interpreter lock released; `work` must not wait indefinitely.
 pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
     py.detach(work)
 }
 
-/// Waits until `step` gives a value, at most for `timeout`; `None` says that the time is over.
+/// Waits until `step` returns a value, at most for `timeout`; returns `None` when the time is over.
 ///
-/// `step` is called with the time that it may wait, and gives `None` when that has passed.
+/// `step` receives the time that it may wait, and returns `None` when that has passed.
 pub(crate) fn waited<T: Send>(
     py: Python<'_>,
     timeout: Option<Duration>,
     mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
 ) -> PyResult<Option<T>> {
-    // A time too far away to be represented is no limit.
+    // A time too far away to be represented means no limit.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let slice = on_main_thread(py)?.then_some(SIGNAL_CHECK);
     loop {
@@ -73,9 +74,9 @@ pub(crate) fn waited<T: Send>(
     }
 }
 
-/// Runs `work`, which waits without a lock and asks the function that it is given whether to stop.
+/// Runs `work`, which waits without holding a lock and polls the function it receives whether to stop.
 pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
-    // Another thread may still wait when the interpreter is gone: it must not attach to it.
+    // Another thread may still wait when the interpreter has ended, so it must not attach to it.
     if !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(|| work(&|| false))));
     }
@@ -95,10 +96,10 @@ pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> 
     signal.into_inner().map_or_else(|| whole(py, value), Err)
 }
 
-/// Runs `work`, which may take long and asks the function that it is given whether to stop.
+/// Runs `work`, which may take long and polls the function it receives whether to stop.
 ///
-/// Signal handlers are Python code, and `work` may hold locks of the engine when it asks. So on the main thread `work`
-/// runs on a thread of its own, on behalf of this one, which looks at signals meanwhile.
+/// Signal handlers are Python code, and `work` may hold locks of the engine when it polls. So if the caller is the main
+/// thread, `work` runs on a thread of its own, on behalf of the main thread, which checks for signals meanwhile.
 pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
     if !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(|| work(&|| false))));
@@ -120,6 +121,8 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
                     Ok(value) => return signal.map_or(Ok(value), Err),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(raised) = Python::attach(|py| py.check_signals()) {
+                            // Keeps waiting after a signal: the thread borrows from this call and stops at its next
+                            // poll.
                             stop.store(true, Ordering::Relaxed);
                             signal.get_or_insert(raised);
                         }
@@ -132,18 +135,18 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
     whole(py, value)
 }
 
-/// The value of a call, or the exception for one that came upon a broken invariant and stopped there.
+/// Returns the value of a call, or an exception if the call panicked on a broken invariant.
 fn whole<T>(py: Python<'_>, value: Result<T, String>) -> PyResult<T> {
     value.map_err(|panic| raised(py, &Error::Internal(panic)))
 }
 
-/// Runs `work`, which goes on to its end on a thread of its own when a signal ends the wait for it.
+/// Runs `work` on a thread of its own, where it runs to its end even if a signal ends the wait for it.
 pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> T + Send + 'static) -> PyResult<T> {
     if !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(work)));
     }
     let (sender, receiver) = channel();
-    // Nobody receives any more when the wait was ended.
+    // Fails if the wait was ended, and nobody needs the value then.
     let run = move || drop(sender.send(caught(work)));
     thread::Builder::new()
         .name("laminardb-call".to_owned())
@@ -159,9 +162,9 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
     whole(py, done.flatten().ok_or_else(|| PyRuntimeError::new_err("the call failed"))?)
 }
 
-/// Is this the thread on which Python handles signals?
+/// Whether this is the thread on which Python handles signals.
 pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
-    // The functions, and not the number of the thread: another one may be the main thread after a fork.
+    // The functions are cached and not the thread's id, since after a fork another thread may be the main one.
     static THREADS: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
     let [main_thread, get_ident] = THREADS.get_or_try_init(py, || {
         let threading = py.import("threading")?;

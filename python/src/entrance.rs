@@ -1,8 +1,9 @@
-//! How threads of ours enter the interpreter, and how it ends without them.
+//! How our own threads attach to the interpreter, and how the interpreter ends safely while they exist.
 //!
-//! Python code that a thread runs may let go of the interpreter at any moment. If the interpreter has ended by the time
-//! the thread wants it back, versions before 3.14 end the thread, and that through our frames, which aborts the process.
-//! So nobody may be inside when it ends: a hook of `atexit` closes the entrance and waits for those who are.
+//! Python code that a thread runs may release the interpreter at any moment. If the interpreter has ended by the time
+//! the thread wants it back, versions before 3.14 terminate the thread by unwinding through our frames, which aborts
+//! the process. So no thread may be inside when the interpreter ends: an `atexit` hook closes the entrance and waits
+//! for those that are.
 
 use std::process;
 use std::sync::OnceLock;
@@ -15,14 +16,14 @@ use crate::detach::waited;
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// How many threads are inside, in the lower half; in the upper half the process that they live in, because a forked
-/// child inherits the number and not the threads.
+/// The lower half counts the threads inside; the upper half is the id of their process, because a forked child inherits
+/// the count but not the threads.
 static INSIDE: AtomicU64 = AtomicU64::new(0);
 
-/// Who waits for the last one to leave.
+/// The thread that waits for the last one to leave.
 static WAITER: OnceLock<Thread> = OnceLock::new();
 
-/// Runs `work` attached to the interpreter; `None` when that has ended or is about to.
+/// Runs `work` attached to the interpreter; returns `None` if the interpreter has ended or is about to.
 pub(crate) fn entered<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     let _inside = Inside::enter()?;
     Python::try_attach(work)
@@ -31,7 +32,7 @@ pub(crate) fn entered<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
 /// Lets nobody in any more and waits for those who are inside. To be registered with `atexit`.
 #[pyfunction]
 pub(crate) fn close_entrance(py: Python<'_>) -> PyResult<()> {
-    // Set once: a child forked by the hook of somebody else has no thread of ours.
+    // Set only once: a child forked by somebody else's hook has no thread of ours.
     let _first = WAITER.set(thread::current());
     CLOSED.store(true, Ordering::SeqCst);
     waited(py, None, |limit| {
@@ -46,7 +47,7 @@ pub(crate) fn close_entrance(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// One thread that is inside, in the process where it came in: a forked child has the copy of one that is not its own.
+/// A thread that is inside, in the process where it entered: a forked child has a copy that does not count for it.
 struct Inside {
     process: u32,
 }
@@ -56,9 +57,10 @@ impl Inside {
         let inside = Inside { process: process::id() };
         let here = u64::from(inside.process) << 32;
         let enter = |state: u64| Some(if state >> 32 << 32 == here { state + 1 } else { here + 1 });
-        // The closure always gives a value.
+        // The closure always returns a value, so this cannot fail.
         let _before = INSIDE.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter);
-        // After the number was raised: either this sees that it is closed, or who closes sees this one inside.
+        // Checked after counting: either this sees that the entrance is closed, or the closing thread sees this one
+        // inside.
         (!CLOSED.load(Ordering::SeqCst)).then_some(inside)
     }
 }
@@ -77,7 +79,7 @@ impl Drop for Inside {
     }
 }
 
-/// The number of threads inside, in this process.
+/// Returns the number of threads inside in this process.
 fn inside() -> u64 {
     let state = INSIDE.load(Ordering::SeqCst);
     if state >> 32 == u64::from(process::id()) { state & 0xffff_ffff } else { 0 }

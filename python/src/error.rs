@@ -1,7 +1,7 @@
-//! The exceptions of the package and the one place where an engine error becomes one of them.
+//! The exceptions of the package, and the only place that converts an engine error into one of them.
 //!
-//! Every exception instance has an int `code`: the class carries the default, an instance its own. The hundreds of a
-//! code name the class, the text is [`Error::message`].
+//! Every exception has an int `code`: the class has the default, an instance its own. The hundreds of the code select
+//! the class, and the text is [`Error::message`].
 
 use laminardb_bridge::Error;
 use pyo3::exceptions::PyImportError;
@@ -48,7 +48,7 @@ const CODES: [(&str, u16); 23] = [
     ("TIMEOUT", 902),
 ];
 
-/// `error` as an exception.
+/// Converts `error` into an exception.
 pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
     let text = visible::lines(&error.message());
     let code = error.code();
@@ -69,12 +69,12 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// `result` with its engine error as an exception.
+/// Converts the error of `result` into an exception.
 pub(crate) fn checked<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<T> {
     result.map_err(|error| raised(py, &error))
 }
 
-/// Imports an optional library, or says which extra installs it.
+/// Imports an optional library; if it is missing, the error names the extra that installs it.
 pub(crate) fn optional<'py>(py: Python<'py>, library: &str) -> PyResult<Bound<'py, PyModule>> {
     py.import(library).map_err(|error| {
         if !error.is_instance_of::<PyImportError>(py) {
@@ -88,7 +88,7 @@ pub(crate) fn optional<'py>(py: Python<'py>, library: &str) -> PyResult<Bound<'p
     })
 }
 
-/// Adds the exception classes, with their default codes, and the module `codes`.
+/// Adds the exception classes with their default codes, and the module `codes`.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let classes: [(Bound<'_, PyType>, u16); 9] = [

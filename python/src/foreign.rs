@@ -1,6 +1,6 @@
-//! An Arrow stream of another library, read array by array.
+//! Reads an Arrow stream of another library, array by array.
 //!
-//! The library may be wrong about its own stream, or end it with an error that has no text: then reading fails, with
+//! The library may describe its own stream wrongly, or end it with an error that has no text: then reading fails with
 //! what is known.
 
 use std::ffi::CStr;
@@ -14,19 +14,20 @@ use arrow::ffi_stream::FFI_ArrowArrayStream;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-/// A stream taken out of its capsule.
+/// A stream taken from its capsule.
 pub(crate) struct ForeignStream {
     stream: FFI_ArrowArrayStream,
     field: FieldRef,
 }
 
 impl ForeignStream {
-    /// Takes the stream out of a capsule; an exception when the object in it is none.
+    /// Takes the stream from a capsule. The outer error is an exception for a capsule of another kind, the inner one is
+    /// for a stream that was read already or has no valid schema.
     #[expect(unsafe_code, reason = "the C stream interface is pointers and functions of C")]
     pub(crate) fn take(capsule: &Bound<'_, PyCapsule>) -> PyResult<Result<Self, ArrowError>> {
         let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?.cast();
-        // SAFETY: by the protocol a capsule of this name points to a stream, and nobody else takes it out meanwhile,
-        // for this thread is attached to the interpreter.
+        // SAFETY: by the protocol, a capsule of this name points to a stream. Nobody else takes it out meanwhile, since
+        // this thread is attached to the interpreter.
         let mut stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr()) };
         if stream.release.is_none() {
             return Ok(Err(failure("the stream was read already")));
@@ -43,7 +44,7 @@ impl ForeignStream {
         Ok(field.map(|field| Self { stream, field: Arc::new(field) }))
     }
 
-    /// What each array is.
+    /// Returns the name and type of each array.
     pub(crate) fn field(&self) -> FieldRef {
         Arc::clone(&self.field)
     }
@@ -72,7 +73,7 @@ impl Iterator for ForeignStream {
     }
 }
 
-/// Arrays of the type null have no buffers; polars says that they have one.
+/// Sets the number of buffers of null arrays to 0, as Arrow says; polars exports them with one.
 ///
 /// # Safety
 /// The array must be of the type, and not released.
@@ -99,7 +100,7 @@ unsafe fn forget_buffers_of_nulls(array: &mut FFI_ArrowArray, data_type: &DataTy
     }
 }
 
-/// The stream's last error, of which the protocol says that it may have no text.
+/// Returns the stream's last error, which the protocol allows to have no text.
 #[expect(unsafe_code, reason = "the C stream interface is pointers and functions of C")]
 fn last_error(stream: &mut FFI_ArrowArrayStream, code: i32) -> ArrowError {
     let Some(get_last_error) = stream.get_last_error else { return failure(&format!("error {code}")) };

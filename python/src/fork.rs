@@ -1,6 +1,6 @@
-//! What a process owns and a forked child must not touch.
+//! Values that a process owns and a forked child must not touch.
 //!
-//! After `fork` the threads of an engine are gone in the child, and any lock may be held for ever by one of them. So a
+//! After `fork`, the engine's threads do not exist in the child, and any lock may be held for ever by one of them. So a
 //! child refuses to use what it inherited, and forgets it instead of dropping it.
 
 use std::mem::ManuallyDrop;
@@ -11,24 +11,24 @@ use pyo3::prelude::*;
 
 use crate::error::raised;
 
-/// A value of the process that made it.
+/// A value that only the process that made it may use.
 pub(crate) struct Owned<T: Send> {
     value: ManuallyDrop<T>,
     process: u32,
 }
 
 impl<T: Send> Owned<T> {
-    /// Owned by this process.
+    /// Makes a value that is owned by this process.
     pub(crate) fn new(value: T) -> Self {
         Self { value: ManuallyDrop::new(value), process: process::id() }
     }
 
-    /// The value, unless it was inherited.
+    /// Returns the value; `None` if it was inherited.
     pub(crate) fn here(&self) -> Option<&T> {
         (self.process == process::id()).then_some(&*self.value)
     }
 
-    /// The value, or the exception for an inherited one.
+    /// Returns the value; raises an exception if it was inherited.
     pub(crate) fn get(&self, py: Python<'_>) -> PyResult<&T> {
         self.here().ok_or_else(|| {
             let detail = "the connection belongs to the process that was forked; open a new one".to_owned();
@@ -43,8 +43,8 @@ impl<T: Send> Drop for Owned<T> {
         if self.here().is_some() {
             // SAFETY: `self` is being dropped, so nothing reads `value` after this.
             let value = unsafe { ManuallyDrop::take(&mut self.value) };
-            // The last handle of a session ends the engine's threads, which may be waiting for the interpreter.
-            // When Python is no more, the closure and with it the value are dropped here.
+            // Dropping the last handle of a session ends the engine's threads, which may be waiting for the
+            // interpreter. If Python has ended, the closure and with it the value are dropped here.
             let _attached = Python::try_attach(|py| py.detach(|| drop(value)));
         }
     }

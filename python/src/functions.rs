@@ -1,4 +1,4 @@
-//! The names of the functions that SQL can call, for the test that calls all of them.
+//! Lists the functions that SQL can call, for the test that calls all of them.
 
 use laminardb_bridge::registry;
 use pyo3::prelude::*;

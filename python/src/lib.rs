@@ -1,7 +1,7 @@
 //! `laminardb._laminardb`: the engine's session as Python classes.
 //!
 //! The layer is thin and every class is frozen: values are converted, errors become exceptions, and whatever may wait
-//! does so with the interpreter lock released, through one door (`detach.rs`).
+//! does so with the interpreter lock released, always through `detach.rs`.
 
 mod argument;
 mod capsule;

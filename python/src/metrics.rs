@@ -1,4 +1,4 @@
-//! Counters of a connection. Snapshots that do not change later; everything counts rows.
+//! Counters of a connection, returned as snapshots that do not change later. Event totals count rows.
 
 use laminardb_bridge::metrics;
 use pyo3::prelude::*;
@@ -157,7 +157,7 @@ impl From<metrics::StreamMetrics> for StreamMetrics {
     }
 }
 
-/// `stats(name)`: the counters of a source or table as a dict; None for each of an unknown one.
+/// Returns the counters of a source or table as a dict, for `stats(name)`; each is `None` if the name is unknown.
 pub(crate) fn stats<'py>(
     py: Python<'py>,
     name: &str,

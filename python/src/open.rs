@@ -1,4 +1,4 @@
-//! `open()` and `connect()`: where connections come from.
+//! `open()` and `connect()`, which make connections.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Parameters of a statement: Python values as Arrow values of one row.
+//! Converts the parameters of a statement: Python values become Arrow arrays of one row.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::error::{checked, raised};
 use crate::value::{Column, Nan, Refusal, SHOWN, Scalar, decimal, integer, recognise, unfit};
 use crate::visible;
 
-/// How deep lists and dicts may lie in each other; one that holds itself has no end.
+/// Maximum nesting of lists and dicts; one that contains itself is nested without end.
 const DEEPEST: usize = 32;
 
-/// The parameters in a list or tuple (by position), a dict (by name), or none.
+/// Converts the parameters in a list or tuple (by position) or a dict (by name); `None` means no parameters.
 pub(crate) fn from_python(params: Option<&Bound<'_, PyAny>>) -> PyResult<Params> {
     let Some(params) = params else { return Ok(Params::none()) };
     let py = params.py();
@@ -27,7 +27,8 @@ pub(crate) fn from_python(params: Option<&Bound<'_, PyAny>>) -> PyResult<Params>
             positional.push(array(&value?, &(place + 1).to_string())?);
         }
     } else if let Ok(dict) = params.cast::<PyDict>() {
-        // A copy: to recognise a value may run Python code, and threads may change the dict meanwhile.
+        // Iterates over a copy: recognising a value may run Python code, and other threads may change the dict
+        // meanwhile.
         for (name, value) in dict.copy()?.iter() {
             let name = name.cast::<PyString>().map_err(|_| PyTypeError::new_err("parameter names must be strings"))?;
             named.push((name.to_str()?.to_owned(), array(&value, &format!("${}", name.to_str()?))?));
@@ -39,7 +40,7 @@ pub(crate) fn from_python(params: Option<&Bound<'_, PyAny>>) -> PyResult<Params>
     checked(py, Params::from_arrays(&positional, &named).map_err(Error::from))
 }
 
-/// The value of the parameter `name`: a number for those by position, which may be written as `?` or `$1`.
+/// Converts the value of the parameter `name`, which is a number for those by position, written `?` or `$1` in SQL.
 fn array(value: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     let refused = |why: &str| {
         let name = visible::start(name, SHOWN);
@@ -57,7 +58,7 @@ fn array(value: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     Ok(column.finish())
 }
 
-/// The SQL type that `value` has of itself, or why it has none.
+/// Returns the SQL type of `value`, or the reason why it has none.
 fn data_type(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Result<DataType, String>> {
     let scalar = recognise(value)?;
     let no_value = || {
@@ -96,7 +97,7 @@ fn data_type(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Result<DataType
     Ok(known.ok_or_else(no_value))
 }
 
-/// The type of a list, whose values must have one type in common.
+/// Returns the type of a list, whose values must have a common type.
 fn list_type(values: &Bound<'_, PyAny>, depth: usize) -> PyResult<Result<DataType, String>> {
     let mut items = DataType::Null;
     for (place, value) in values.try_iter()?.enumerate() {
@@ -116,7 +117,7 @@ fn list_type(values: &Bound<'_, PyAny>, depth: usize) -> PyResult<Result<DataTyp
     Ok(Ok(DataType::List(Arc::new(Field::new_list_field(items, true)))))
 }
 
-/// The type of a struct, which a dict stands for.
+/// Returns the struct type that a dict stands for.
 fn struct_type(members: &Bound<'_, PyDict>, depth: usize) -> PyResult<Result<DataType, String>> {
     let mut fields = Vec::with_capacity(members.len());
     for (name, value) in members.copy()?.iter() {
@@ -134,7 +135,7 @@ fn struct_type(members: &Bound<'_, PyDict>, depth: usize) -> PyResult<Result<Dat
     Ok(Ok(DataType::Struct(fields.into())))
 }
 
-/// The type that holds the values of both; None when there is none.
+/// Returns the type that holds the values of both types; `None` if there is none.
 fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{Date32, Decimal128, Float64, Int64, List, Null, Struct, Timestamp, UInt64};
     Some(match (left, right) {
@@ -158,7 +159,7 @@ fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     })
 }
 
-/// Digits before and after the point that the exact numbers of a type need; None for other types.
+/// Returns the digits before and after the point that a type of exact numbers needs; `None` for other types.
 fn digits(data_type: &DataType) -> Option<(i16, i16)> {
     match data_type {
         DataType::Int64 => Some((19, 0)),
@@ -168,7 +169,7 @@ fn digits(data_type: &DataType) -> Option<(i16, i16)> {
     }
 }
 
-/// The members of both structs; who has not all of them has NULL there.
+/// Returns the members of both structs; a struct without one of them has NULL there.
 fn common_members(left: &Fields, right: &Fields) -> Option<Fields> {
     let mut members: Vec<FieldRef> = left.iter().map(Arc::clone).collect();
     for field in right {

@@ -1,4 +1,4 @@
-//! `QueryResult` and `ExecuteResult`: answers that never change, and every way to take them out.
+//! `QueryResult` and `ExecuteResult`: answers that never change, and the ways to export them.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) struct QueryResult {
 }
 
 impl QueryResult {
-    /// The rows of `batches`.
+    /// Makes a result of the rows of `batches`; empty batches are dropped.
     pub(crate) fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         let (schema, batches) = plain_strings(schema, batches);
         let batches: Vec<RecordBatch> = batches.into_iter().filter(|batch| batch.num_rows() > 0).collect();
@@ -47,22 +47,22 @@ impl QueryResult {
         Self { schema, batches, rows }
     }
 
-    /// The columns.
+    /// Returns the schema of the columns.
     pub(crate) fn schema_ref(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The rows.
+    /// Returns the rows as batches.
     pub(crate) fn batches(&self) -> &[RecordBatch] {
         &self.batches
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The first `limit` rows as tuples.
+    /// Returns the first `limit` rows as tuples.
     fn tuples<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let mut rows = Vec::with_capacity(limit.min(self.rows));
         for batch in &self.batches {
@@ -78,7 +78,7 @@ impl QueryResult {
         PyList::new(py, rows)
     }
 
-    /// The same rows with later columns of one name called `x_1`, `x_2`.
+    /// Returns the same rows with unique column names: later columns of the same name are called `x_1`, `x_2`.
     fn uniquely_named(&self) -> PyResult<Self> {
         let names = unique_names(&self.schema);
         let fields = self.schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
@@ -90,7 +90,7 @@ impl QueryResult {
         Ok(Self { schema, batches, rows: self.rows })
     }
 
-    /// The same rows in types that polars takes as they are; it has no seconds, and no intervals.
+    /// Returns the same rows in types that polars accepts; polars has neither seconds nor intervals.
     fn for_polars(self, py: Python<'_>) -> PyResult<Self> {
         let fields = self.schema.fields().iter().map(|field| {
             let data_type = polars_type(field.data_type()).ok_or_else(|| {
@@ -115,7 +115,7 @@ impl QueryResult {
         Ok(Self { schema, batches, rows: self.rows })
     }
 
-    /// A polars frame; `lazy` gives a LazyFrame.
+    /// Returns a polars DataFrame, or a LazyFrame if `lazy`.
     fn polars<'py>(&self, py: Python<'py>, lazy: bool) -> PyResult<Bound<'py, PyAny>> {
         let polars = optional(py, "polars")?;
         let rows = self.uniquely_named()?.for_polars(py)?.into_pyobject(py)?;
@@ -352,7 +352,7 @@ impl QueryResult {
 #[pyclass(frozen, module = "laminardb._laminardb")]
 struct RowIterator {
     batches: Vec<RecordBatch>,
-    /// Batch and row of the next one.
+    /// Batch and row of the next tuple.
     next: Mutex<(usize, usize)>,
 }
 
@@ -386,7 +386,7 @@ pub(crate) struct ExecuteResult {
 }
 
 impl ExecuteResult {
-    /// The result for `outcome`.
+    /// Makes the result for `outcome`.
     pub(crate) fn new(outcome: Outcome) -> Self {
         Self { outcome }
     }
@@ -471,12 +471,12 @@ fn count(output: &QueryOutput) -> u64 {
     output.batches.iter().map(|batch| batch.num_rows() as u64).sum()
 }
 
-/// Readers of the columns of `batch`.
+/// Makes readers for the columns of `batch`.
 pub(crate) fn readers<'a>(py: Python<'_>, batch: &'a RecordBatch) -> PyResult<Vec<Reader<'a>>> {
     batch.columns().iter().map(|column| Reader::new(py, column.as_ref())).collect()
 }
 
-/// The names of columns, the later ones of one name as `x_1`, `x_2`.
+/// Returns the names of the columns; later columns of the same name are called `x_1`, `x_2`.
 fn unique_names(schema: &Schema) -> Vec<String> {
     let mut names: Vec<String> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
@@ -492,7 +492,7 @@ fn unique_names(schema: &Schema) -> Vec<String> {
     names
 }
 
-/// The type with the same values that polars has; None for intervals.
+/// Returns the polars type that holds the same values; `None` for intervals.
 fn polars_type(data_type: &DataType) -> Option<DataType> {
     let item = |field: &FieldRef| {
         let data_type = polars_type(field.data_type())?;
@@ -508,7 +508,7 @@ fn polars_type(data_type: &DataType) -> Option<DataType> {
     })
 }
 
-/// Strings leave as the one string type, whatever the executor made.
+/// Casts strings and bytes to the one plain type each, whichever types the executor made.
 fn plain_strings(schema: SchemaRef, batches: Vec<RecordBatch>) -> (SchemaRef, Vec<RecordBatch>) {
     let plain = |data_type: &DataType| match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),

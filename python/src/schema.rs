@@ -1,4 +1,4 @@
-//! Schemas given from Python: type strings and Arrow schemas.
+//! Converts schemas given from Python: type strings and Arrow schemas.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use pyo3::types::{PyDict, PyString};
 use crate::capsule;
 use crate::error::raised;
 
-/// The schema that a dict of column and type string, or an Arrow schema, describes.
+/// Converts a dict of column names and type strings, or an Arrow schema.
 pub(crate) fn from_python(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
     let py = schema.py();
-    // First, as some schemas with names and types of their own are also dicts.
+    // Checked first, since some Arrow-compatible schemas are also dicts.
     if let Some(schema) = capsule::schema_of(schema)? {
         return stored(py, &schema);
     }
@@ -23,7 +23,7 @@ pub(crate) fn from_python(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
         return Err(PyTypeError::new_err(format!("a schema is a dict or an Arrow schema, not {class}")));
     };
     let mut fields = Vec::with_capacity(dict.len());
-    // A copy, as threads may change the dict meanwhile.
+    // Iterates over a copy, since other threads may change the dict meanwhile.
     for (name, type_name) in dict.copy()?.iter() {
         let name = name.cast::<PyString>().map_err(|_| PyTypeError::new_err("column names must be strings"))?;
         let type_name =
@@ -36,7 +36,7 @@ pub(crate) fn from_python(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The type that a type string names.
+/// Returns the type that a type string names.
 fn data_type(text: &str) -> Option<DataType> {
     let lower = text.trim().to_lowercase();
     Some(match lower.as_str() {
@@ -48,7 +48,7 @@ fn data_type(text: &str) -> Option<DataType> {
         "uint16" | "u16" => DataType::UInt16,
         "uint32" | "u32" => DataType::UInt32,
         "uint64" | "u64" => DataType::UInt64,
-        // Stored wider: no column keeps 16-bit floats.
+        // No column keeps 16-bit floats, so they are stored as 32-bit ones.
         "float16" | "f16" | "float32" | "f32" | "float" => DataType::Float32,
         "float64" | "f64" | "double" => DataType::Float64,
         "bool" | "boolean" => DataType::Boolean,
@@ -70,7 +70,7 @@ fn decimal(text: &str) -> Option<DataType> {
     valid.then_some(DataType::Decimal128(precision, scale))
 }
 
-/// `schema` with each type as it is stored: one string type, one binary type, UTC for zones.
+/// Returns `schema` with each type as it is stored: one string type, one binary type, and UTC for zones.
 fn stored(py: Python<'_>, schema: &Schema) -> PyResult<SchemaRef> {
     let fields = schema.fields().iter().map(|field| {
         let data_type = stored_type(field.data_type()).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! A result as a text table and as an HTML table; the way to the pictures that Python draws.
+//! Formats a result as a text table or an HTML table, and calls the Python code that draws pictures.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use crate::error::raised;
 use crate::result::QueryResult;
 use crate::visible;
 
-/// Rows shown in HTML.
+/// Maximum number of rows shown in HTML.
 const HTML_ROWS: usize = 50;
-/// Characters of a cell that are shown.
+/// Maximum number of characters shown of a cell.
 const CELL: usize = 60;
 
-/// A table of at most `max_rows` rows, with a line on those not shown.
+/// Returns a table of at most `max_rows` rows, with a line that counts those not shown.
 pub(crate) fn text(py: Python<'_>, result: &QueryResult, max_rows: usize) -> PyResult<String> {
     let names: Vec<String> = result.schema_ref().fields().iter().map(|field| clipped(field.name())).collect();
     let rows = cells(result.batches(), max_rows).map_err(|error| unshown(py, &error))?;
@@ -45,7 +45,7 @@ pub(crate) fn text(py: Python<'_>, result: &QueryResult, max_rows: usize) -> PyR
     Ok(table)
 }
 
-/// An HTML table of the first rows, with all text escaped.
+/// Returns an HTML table of the first rows, with all text escaped.
 pub(crate) fn html(py: Python<'_>, result: &QueryResult) -> PyResult<String> {
     let mut table = "<table>\n<thead><tr>".to_owned();
     for field in result.schema_ref().fields() {
@@ -65,7 +65,7 @@ pub(crate) fn html(py: Python<'_>, result: &QueryResult) -> PyResult<String> {
     Ok(table)
 }
 
-/// What the function `name` of `laminardb._picture` makes of `value`.
+/// Calls the function `name` of `laminardb._picture` with `value`.
 pub(crate) fn picture<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     value.py().import(intern!(value.py(), "laminardb._picture"))?.call_method1(name, (value,))
 }
@@ -73,7 +73,7 @@ pub(crate) fn picture<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Bo
 /// Columns of a text table, each as wide as its widest cell.
 struct Columns<'py> {
     widths: Vec<usize>,
-    /// `unicodedata`, and the widths of the characters that it was asked about.
+    /// The Python module `unicodedata`; `known` caches the widths of the characters that it was asked about.
     unicodedata: Bound<'py, PyModule>,
     known: HashMap<char, usize>,
 }
@@ -84,7 +84,7 @@ impl<'py> Columns<'py> {
         Ok(Self { widths: vec![0; columns], unicodedata, known: HashMap::new() })
     }
 
-    /// Makes room for a row of cells.
+    /// Widens the columns to fit a row of cells.
     fn widen(&mut self, cells: &[String]) -> PyResult<()> {
         for (column, cell) in cells.iter().enumerate() {
             self.widths[column] = self.widths[column].max(self.width(cell)?);
@@ -105,7 +105,7 @@ impl<'py> Columns<'py> {
         Ok(())
     }
 
-    /// The number of places that a terminal gives to the text.
+    /// Returns the number of places that a terminal gives to the text.
     fn width(&mut self, text: &str) -> PyResult<usize> {
         if text.is_ascii() {
             return Ok(text.len());
@@ -113,7 +113,7 @@ impl<'py> Columns<'py> {
         text.chars().map(|character| self.character_width(character)).sum()
     }
 
-    /// Two places for the wide characters of East Asia and most emoji, none for marks over other characters.
+    /// Returns 2 for the wide characters of East Asia and most emoji, 0 for marks on other characters, and otherwise 1.
     fn character_width(&mut self, character: char) -> PyResult<usize> {
         if character.is_ascii() {
             return Ok(1);
@@ -135,7 +135,7 @@ fn unshown(py: Python<'_>, error: &ArrowError) -> PyErr {
     raised(py, &Error::QueryFailed(error.to_string()))
 }
 
-/// The cells of the first `limit` rows as text.
+/// Returns the cells of the first `limit` rows as text.
 fn cells(batches: &[RecordBatch], limit: usize) -> Result<Vec<Vec<String>>, ArrowError> {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
@@ -153,9 +153,9 @@ fn cells(batches: &[RecordBatch], limit: usize) -> Result<Vec<Vec<String>>, Arro
     Ok(rows)
 }
 
-/// One line of at most [`CELL`] characters.
+/// Returns the text as one line of at most [`CELL`] characters.
 fn clipped(text: &str) -> String {
-    // An escape is longer than what it stands for, so what is cut off first is never shown.
+    // Escapes only make text longer, so the characters cut off here would never be shown.
     let end = text.char_indices().nth(CELL + 1).map_or(text.len(), |(end, _)| end);
     visible::start(&visible::line(&text[..end].replace('\\', "\\\\")), CELL)
 }

@@ -21,7 +21,7 @@ pub(crate) struct QueryStreamIter(
 );
 
 impl QueryStreamIter {
-    /// The iterator over `stream`.
+    /// Makes the iterator over `stream`.
     pub(crate) fn new(stream: QueryStream, listening: Arc<Listening>) -> Self {
         Self(Owned::new(stream), listening)
     }
@@ -66,7 +66,7 @@ impl QueryStreamIter {
             Ok(NextRows::TimedOut) => None,
             other => Some(other),
         })?;
-        // Without a limit the wait does not end before there is something.
+        // Without a limit, the wait only ends when there is something.
         Ok(handed(stream, checked(py, met.unwrap_or(Ok(NextRows::Ended)))?))
     }
 

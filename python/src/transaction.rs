@@ -1,4 +1,4 @@
-//! `_Transaction`: what `Connection.transaction()` gives to a `with` statement.
+//! `_Transaction`: what `Connection.transaction()` returns for a `with` statement.
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -14,7 +14,7 @@ use crate::session::Connection;
 pub(crate) struct Transaction(Py<Connection>);
 
 impl Transaction {
-    /// A transaction of `connection` that is yet to begin.
+    /// Makes a transaction of `connection` that has not begun yet.
     pub(crate) fn new(connection: Py<Connection>) -> Self {
         Self(connection)
     }
@@ -43,7 +43,7 @@ impl Transaction {
         let raised = exception.get_item(0).is_ok_and(|class| !class.is_none());
         let committed = if raised { Ok(()) } else { self.commit(py) };
         if raised || committed.is_err() {
-            // The exception that is under way says more than one about a transaction that has ended already.
+            // The exception being raised says more than an error about a transaction that has already ended.
             let _ended = self.rollback(py);
         }
         committed.map(|()| false)

@@ -1,19 +1,19 @@
-//! Text from elsewhere as it may be shown: what would steer a terminal, or turn the text around, is written as escapes.
+//! Makes text from elsewhere safe to show: characters that control a terminal or reverse the text are escaped.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// `text` on one line, without a character that acts on what shows it.
+/// Returns `text` on one line, with every character escaped that affects the display.
 pub(crate) fn line(text: &str) -> String {
     escaped(text, |character| character.is_control() || is_steering(character))
 }
 
-/// `text` with its line breaks and tabs, without any other character that acts on what shows it.
+/// Returns `text` with its line breaks and tabs, and every other character escaped that affects the display.
 pub(crate) fn lines(text: &str) -> String {
     escaped(text, |character| !matches!(character, '\n' | '\t') && (character.is_control() || is_steering(character)))
 }
 
-/// At most `most` characters of the text, with a sign that there are more.
+/// Returns at most `most` characters of the text, followed by dots if there are more.
 pub(crate) fn start(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -34,7 +34,7 @@ pub(crate) fn visible(text: &Bound<'_, PyString>) -> PyResult<String> {
     }
 }
 
-/// Marks of direction, separators of lines and invisible marks.
+/// Whether the character is a direction mark, a line separator or an invisible mark.
 fn is_steering(character: char) -> bool {
     matches!(character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'

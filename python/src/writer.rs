@@ -21,7 +21,7 @@ use crate::visible;
 pub(crate) struct Writer(Owned<engine::Writer>, #[expect(dead_code, reason = "it is held, not read")] Arc<Listening>);
 
 impl Writer {
-    /// The writer as a Python object's value.
+    /// Makes the Python object for a writer.
     pub(crate) fn new(writer: engine::Writer, listening: Arc<Listening>) -> Self {
         Self(Owned::new(writer), listening)
     }

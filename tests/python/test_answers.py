@@ -246,6 +246,21 @@ def test_decimals_of_one_column_keep_the_digits_before_the_point(conn: laminardb
     assert both(conn, f"SELECT {small} = CAST(1 AS DECIMAL(38, 9)) AS x") == [(False,)]
 
 
+def test_a_division_by_zero_is_null_below_a_union_and_beside_what_cannot_be_null(conn: laminardb.Connection) -> None:
+    assert both(conn, "SELECT 3 / (id - 1) AS x FROM t UNION ALL SELECT 4") == ordered([(None,), (3,), (1,), (4,)])
+    assert both(conn, "SELECT 3 / (id - 1) AS x FROM t UNION SELECT 3") == ordered([(None,), (3,), (1,)])
+    quotients = "SELECT 3 / (id - 1) AS x FROM t UNION ALL SELECT 3 % (id - 2) FROM t"
+    assert both(conn, f"SELECT count(*) AS n FROM ({quotients}) q WHERE x IS NULL") == [(2,)]
+    with conn.subscribe("SELECT 3 / (id - 1) AS x FROM t UNION ALL SELECT 4") as subscription:
+        batch = subscription.next()
+    assert batch is not None and ordered(batch.fetchall()) == ordered([(None,), (3,), (1,), (4,)])
+
+
+def test_coalesce_of_what_cannot_be_null_runs_once(conn: laminardb.Connection) -> None:
+    keys = "SELECT b IS NOT FALSE AS k, count(*) AS n FROM t GROUP BY 1"
+    assert both(conn, f"SELECT coalesce(k, coalesce(k, k)) AS k FROM ({keys}) q") == [(False,), (True,)]
+
+
 def test_a_null_of_values_has_the_type_that_it_is_cast_to(conn: laminardb.Connection) -> None:
     assert both(conn, "SELECT x + 1 AS n, s FROM (VALUES (CAST(NULL AS BIGINT), 'z')) q(x, s)") == [(None, "z")]
     assert both(conn, "SELECT x, s FROM (VALUES (CAST(NULL AS DOUBLE), CAST(NULL AS VARCHAR))) q(x, s)") == [

@@ -1,8 +1,8 @@
-//! The storage directory: who uses it, which images are there, and how one comes and goes.
+//! The storage directory: locks it, lists its images, and adds and removes them.
 //!
-//! A name says how far an image is: it is written as `incomplete_<id>`, brought to the disk, and then renamed to
-//! `checkpoint_<id>`; an old one is renamed back before it is removed. So whatever happens in between, an image under
-//! its own name is whole.
+//! The name of an image says whether it is complete: it is written as `incomplete_<id>`, flushed to disk, and then
+//! renamed to `checkpoint_<id>`; an old one is renamed back before it is removed. So an image under its own name is
+//! always complete, even after a crash.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -15,7 +15,7 @@ use super::{Taken, Verified, image};
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
-/// Images that are kept.
+/// Number of images that are kept.
 const KEPT: usize = 3;
 
 const LOCK: &str = "laminardb.lock";
@@ -27,17 +27,17 @@ const INCOMPLETE: &str = "incomplete_";
 pub(crate) struct Directory {
     path: PathBuf,
     lock: Option<File>,
-    /// The last id given out here.
+    /// The last id that this connection gave out.
     last_id: u64,
 }
 
 impl Directory {
-    /// The directory at `path`; nothing is done there yet.
+    /// Makes the directory for `path` without touching the disk.
     pub(crate) fn new(path: PathBuf) -> Self {
         Directory { path, lock: None, last_id: 0 }
     }
 
-    /// Lets another connection use it.
+    /// Unlocks the directory, so that another connection can use it.
     pub(crate) fn release(&mut self) {
         if let Some(lock) = self.lock.take() {
             // A forked child has the same open file: closing ours would leave it locked, unlocking does not. If it
@@ -55,7 +55,7 @@ impl Directory {
         let (incomplete, complete) = (self.path.join(format!("{INCOMPLETE}{id}")), self.image_path(id));
         let written = self.write_as(id, image, &incomplete, &complete, cancel);
         if written.is_err() {
-            // What stays of it is removed at the next checkpoint.
+            // What could not be removed is removed at the next checkpoint.
             let _ = fs::remove_dir_all(&incomplete);
         }
         written?;
@@ -96,10 +96,12 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
             Err(error) => return Err(failed("read", &self.path, &error)),
         }
+        // Checked before the lock, which makes a file: a directory without images is left untouched.
         if self.ids(COMPLETE)?.is_empty() {
             return Err(none());
         }
         self.claim()?;
+        // Listed again under the lock: another connection may have removed images in the meantime.
         let ids = self.ids(COMPLETE)?;
         let id = match which {
             RestoreFrom::Latest => *ids.last().ok_or_else(none)?,
@@ -116,13 +118,13 @@ impl Directory {
         self.path.join(format!("{COMPLETE}{id}"))
     }
 
-    /// Makes sure that no other connection uses the directory until it is released.
+    /// Locks the directory until it is released. Fails if another connection uses it.
     fn claim(&mut self) -> Result<(), Error> {
         let path = self.path.join(LOCK);
         if self.lock.as_ref().is_some_and(|lock| is_at(lock, &path)) {
             return Ok(());
         }
-        // The directory may have been removed, and with it what was locked.
+        // The directory may have been removed, and the locked file with it.
         self.release();
         let opened = File::options().write(true).create(true).truncate(false).open(&path);
         let lock = opened.map_err(|error| failed("lock", &path, &error))?;
@@ -139,7 +141,7 @@ impl Directory {
         }
     }
 
-    /// An id above all that were ever given out, as far as can be known.
+    /// Returns an id above all that are known to have been given out.
     fn next_id(&self) -> Result<u64, Error> {
         let noted = fs::read_to_string(self.path.join(LAST)).ok().and_then(|text| text.trim().parse().ok());
         let seen = self.ids(COMPLETE)?.into_iter().chain(self.ids(INCOMPLETE)?).chain(noted);
@@ -147,32 +149,32 @@ impl Directory {
         last.checked_add(1).ok_or_else(|| Error::CheckpointFailed("there are no more checkpoint ids".to_owned()))
     }
 
-    /// Notes that `id` is given out, so that no other image gets it even if this one is lost.
+    /// Records `id` as given out, so that no other image gets it even if this one is lost.
     fn note_last(&self, id: u64) -> Result<(), Error> {
         let (path, new) = (self.path.join(LAST), self.path.join(format!("{LAST}.new")));
         write_bytes(&new, format!("{id}\n").as_bytes())?;
         fs::rename(&new, &path).map_err(|error| failed("write", &path, &error))
     }
 
-    /// Ids of what is named `prefix` and an id, ascending.
+    /// Returns the ids of the entries named `prefix` followed by an id, ascending.
     fn ids(&self, prefix: &str) -> Result<Vec<u64>, Error> {
         let unreadable = |error: io::Error| failed("read", &self.path, &error);
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();
             let id = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(|id| id.parse::<u64>().ok());
-            // Only the spelling that is written is ours.
+            // Other spellings of the number are not ours.
             ids.extend(id.filter(|id| name.to_str() == Some(&format!("{prefix}{id}"))));
         }
         ids.sort_unstable();
         Ok(ids)
     }
 
-    /// Removes what processes left that were killed.
+    /// Removes what killed processes left behind.
     fn remove_leftovers(&self) -> Result<(), Error> {
         for id in self.ids(INCOMPLETE)? {
             let path = self.path.join(format!("{INCOMPLETE}{id}"));
-            // What is no folder is not ours.
+            // We only make folders, so anything else is not ours.
             if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
                 fs::remove_dir_all(&path).map_err(|error| failed("remove", &path, &error))?;
             }
@@ -180,7 +182,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes all images but the newest. What cannot be removed now is tried again at the next checkpoint.
+    /// Removes all but the newest images. Those that cannot be removed now are tried again at the next checkpoint.
     fn remove_old(&self) {
         let ids = self.ids(COMPLETE).unwrap_or_default();
         for id in &ids[..ids.len().saturating_sub(KEPT)] {
@@ -192,7 +194,7 @@ impl Directory {
     }
 }
 
-/// Whether `lock` is the file at `path`.
+/// Whether `lock` is still the file at `path`.
 fn is_at(lock: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

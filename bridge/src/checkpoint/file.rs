@@ -1,4 +1,4 @@
-//! One file of an image: rows as an Arrow IPC file, written through to the disk and summed on the way.
+//! One file of an image: rows as an Arrow IPC file, flushed to disk and checksummed while they are written.
 
 use std::fs::File;
 use std::hash::Hasher;
@@ -14,16 +14,16 @@ use siphasher::sip::SipHasher13;
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
-/// Rows that are written in one go: between two pieces a caller may give up.
+/// Number of rows written at a time; between two pieces, the caller may interrupt.
 const PIECE_ROWS: usize = 1 << 16;
 
-/// Bytes after which what was written is brought to the disk, so that no single wait for the disk is long.
+/// Number of bytes after which the file is flushed to disk, so that no single flush takes long.
 const SYNC_BYTES: u64 = 16 << 20;
 
-/// Bytes that are read in one go.
+/// Number of bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
 
-/// What the manifest says of a file.
+/// What the manifest records about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) file: String,
@@ -32,7 +32,7 @@ pub(super) struct Stored {
     pub(super) checksum: String,
 }
 
-/// The checksum of `bytes`, as text.
+/// Returns the checksum of `bytes` as text.
 pub(super) fn checksum(bytes: &[u8]) -> String {
     let mut hasher = SipHasher13::new();
     hasher.write(bytes);
@@ -43,14 +43,14 @@ fn text(hasher: &SipHasher13) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// The failure of something done to `path`.
+/// Makes the error for an operation on `path`; `what` names the operation.
 pub(super) fn failed(what: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::CheckpointFailed(format!("cannot {what} {}: {error}", path.display()))
 }
 
-/// Brings the names in a folder to the disk.
+/// Flushes the names in a folder to disk.
 pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
-    // Only Unix opens folders as files; elsewhere names are as durable as the file system makes them.
+    // Only Unix can open folders as files; elsewhere, names are as durable as the file system makes them.
     #[cfg(unix)]
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| failed("write", path, &error))?;
     #[cfg(not(unix))]
@@ -58,7 +58,7 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a whole new file through to the disk.
+/// Writes a whole new file and flushes it to disk.
 pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let written = File::create(path).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -67,7 +67,7 @@ pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     written.map_err(|error| failed("write", path, &error))
 }
 
-/// Sums what goes through it.
+/// A writer that computes the checksum of the bytes written.
 struct Summing {
     out: BufWriter<File>,
     hasher: SipHasher13,
@@ -96,7 +96,7 @@ impl Summing {
     }
 }
 
-/// Writes rows of `schema` to the new file `name` in `folder`.
+/// Writes rows of `schema` to the new file `name` in `folder`. Fails if the file exists or the caller interrupts.
 pub(super) fn write_rows(
     folder: &Path,
     name: String,
@@ -127,7 +127,7 @@ pub(super) fn write_rows(
     Ok(Stored { file: name, bytes: out.bytes, rows, checksum: text(&out.hasher) })
 }
 
-/// The rows of a file, if it is what was written.
+/// Reads the rows of a file; fails if its size, checksum or number of rows differ from `stored`.
 pub(super) fn read_rows(
     folder: &Path,
     stored: &Stored,

@@ -1,4 +1,4 @@
-//! An image as a folder: the files of all entries, then the manifest, which makes it one.
+//! An image as a folder: the files of all entries, and then the manifest, which completes it.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use laminardb_dataflow::CancelToken;
 
 const MANIFEST: &str = "manifest.json";
 
-/// The file of the rows of the catalogue's entry number `entry`.
+/// Returns the name of the file for the rows of the catalogue's entry number `entry`.
 fn rows_file(entry: usize) -> String {
     format!("relation_{entry}.arrow")
 }
@@ -49,7 +49,7 @@ pub(super) fn write(folder: &Path, id: u64, image: &Taken, cancel: &CancelToken)
     file::sync_folder(folder)
 }
 
-/// Writes the defaults of the columns that have one, under the columns' names; they differ.
+/// Writes the defaults of the columns that have one, under the columns' names, which are distinct.
 fn write_defaults(
     folder: &Path,
     number: usize,
@@ -75,7 +75,7 @@ fn write_parameters(
     Ok(stored.map(|stored| Parameters { named: names, stored }))
 }
 
-/// Writes values, arrays of one row, as one row; nothing if there are none.
+/// Writes values, which are arrays of one row, as one row; writes no file if there are none.
 fn write_values(
     folder: &Path,
     name: String,
@@ -121,6 +121,7 @@ fn read_item(
             let (schema, rows) = read_named(folder, rows_file(number), &rows, cancel)?;
             let fields = schema.fields().len();
             let positions = base.primary_key.iter().copied().chain(base.follow.map(|(column, _)| column));
+            // Positions come from the manifest, rows from another file; they need not fit together.
             if positions.into_iter().any(|column| column >= fields) {
                 return Err(Error::CheckpointFailed(format!("{} has no such column", base.name)));
             }
@@ -142,7 +143,7 @@ fn read_item(
     }
 }
 
-/// The rows of a file that must have the name that it is given when it is written.
+/// Reads the rows of a file, which must have the name that `write` gives it.
 fn read_named(
     folder: &Path,
     name: String,
@@ -155,12 +156,12 @@ fn read_named(
     read_rows(folder, stored, cancel)
 }
 
-/// The defaults of columns, in a row that has them under the columns' names.
+/// Returns the default of each column from a row that holds them under the columns' names.
 fn defaults_in(row: &RecordBatch, schema: &Schema) -> Vec<Option<ArrayRef>> {
     schema.fields().iter().map(|field| row.column_by_name(field.name()).map(Arc::clone)).collect()
 }
 
-/// The parameters in a row: those by number, then those with these names.
+/// Returns the parameters in a row: the positional ones, then those with the given names.
 fn parameters_in(row: &RecordBatch, names: Vec<String>) -> Result<Params, Error> {
     let unnamed = row.num_columns().checked_sub(names.len());
     let unnamed = unnamed.ok_or_else(|| Error::CheckpointFailed("a view has more names than values".to_owned()))?;

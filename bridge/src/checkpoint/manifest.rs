@@ -1,7 +1,7 @@
-//! The manifest of an image: what it holds and how to tell that it is whole, as JSON.
+//! The manifest of an image, as JSON: what the image holds, and how to verify that it is complete.
 //!
-//! The file is one object, `{"checksum":"<16 hex digits>","manifest":<body>}`, byte for byte; the checksum is that of
-//! the body's bytes.
+//! The file is exactly one object, `{"checksum":"<16 hex digits>","manifest":<body>}`; the checksum is that of the
+//! body's bytes.
 
 use laminardb_dataflow::Time;
 use laminardb_planner::RelationKind;
@@ -19,10 +19,10 @@ const CHECKSUM_DIGITS: usize = 16;
 const BEFORE_BODY: &[u8] = b"\",\"manifest\":";
 const AFTER_BODY: &[u8] = b"}\n";
 
-/// No image has a later time: the times that follow must fit beside it.
+/// Greatest time that an image may have: the times that follow a restore must fit above it.
 const LAST_TIME: Time = Time::MAX / 2;
 
-/// What an image holds.
+/// The contents of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) id: u64,
@@ -30,25 +30,25 @@ pub(super) struct Manifest {
     pub(super) entries: Vec<Described>,
 }
 
-/// One entry of the catalogue, with its files.
+/// An entry of the catalogue and the files that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Described {
     Base { base: Base, rows: Stored, defaults: Option<Stored> },
     View { view: View, parameters: Option<Parameters> },
 }
 
-/// The values bound in a view: those by number, then those by name.
+/// The values bound in a view: the positional ones, then those with the names in `named`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Parameters {
     pub(super) named: Vec<String>,
     pub(super) stored: Stored,
 }
 
-/// Why a manifest is none.
+/// Result of reading a manifest; the error says what is wrong with it.
 type Read<T> = Result<T, String>;
 
 impl Manifest {
-    /// The manifest as a file.
+    /// Returns the manifest as the bytes of its file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let body = json!({
             "format": FORMAT,
@@ -60,7 +60,7 @@ impl Manifest {
         [BEFORE_CHECKSUM, checksum(&body).as_bytes(), BEFORE_BODY, &body, AFTER_BODY].concat()
     }
 
-    /// The manifest in a file, if not one byte of it was changed.
+    /// Reads a manifest from the bytes of its file; fails if any byte was changed.
     pub(super) fn from_bytes(bytes: &[u8]) -> Read<Self> {
         let body = body_of(bytes)?;
         let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
@@ -78,7 +78,7 @@ impl Manifest {
     }
 }
 
-/// What stands between the checksum and the end, if the checksum is its own.
+/// Returns the body of the file; fails if the checksum does not match.
 fn body_of(bytes: &[u8]) -> Read<&[u8]> {
     let rest = bytes.strip_prefix(BEFORE_CHECKSUM).ok_or("it does not begin as one")?;
     let (sum, rest) = rest.split_at_checked(CHECKSUM_DIGITS).ok_or("it is cut off")?;
@@ -95,7 +95,7 @@ impl Described {
                 "name": base.name,
                 "primary_key": base.primary_key,
                 "watermark": base.watermark,
-                // Delays go beyond what numbers of JSON are read as.
+                // As text, since a delay may exceed the range of JSON numbers.
                 "follow": base.follow.map(|(column, delay)| json!({"column": column, "delay": delay.to_string()})),
                 "total_events": base.total_events,
                 "rows": stored_json(rows),
@@ -190,7 +190,7 @@ fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a Value> {
     object.get(name).ok_or_else(|| format!("{name} is missing"))
 }
 
-/// The field, unless it is null.
+/// Returns the field, or `None` if it is null.
 fn optional<'a>(object: &'a Map<String, Value>, name: &str) -> Read<Option<&'a Value>> {
     field(object, name).map(|value| (!value.is_null()).then_some(value))
 }

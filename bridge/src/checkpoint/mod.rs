@@ -1,10 +1,10 @@
-//! Checkpoints: a whole database at one moment in files, to go back to.
+//! Checkpoints write a whole database, as of one moment, to files from which it can be restored.
 //!
 //! ```text
 //! storage directory
 //!   laminardb.lock        locked by the connection that uses the directory
 //!   last_checkpoint       the last id that was given out
-//!   checkpoint_7/         an image: it gets this name when all of it is on the disk
+//!   checkpoint_7/         an image; it gets this name once all of it is on the disk
 //!     manifest.json       the catalogue, times, sizes and checksums of the files, and a checksum of itself
 //!     relation_0.arrow    rows of the catalogue's first relation, an Arrow IPC file
 //!     defaults_0.arrow    the defaults of its columns, one row
@@ -12,7 +12,7 @@
 //!   incomplete_8/         left by a process that was killed; removed at the next checkpoint
 //! ```
 //!
-//! An image is complete or not there at all. Reading one verifies every byte of it before anything is made of it.
+//! An image is complete or does not exist. Every byte of it is verified before anything is made from it.
 
 mod directory;
 mod file;
@@ -33,65 +33,65 @@ use crate::store::Scan;
 
 /// A database at one moment.
 pub(crate) struct Image<R> {
-    /// The time of its last write.
+    /// The time of the last write.
     pub(crate) time: Time,
     /// Relations and views, in creation order.
     pub(crate) items: Vec<Item<R>>,
 }
 
-/// An image to be written: its rows are taken, which costs nothing, and read one batch after the other.
+/// An image to be written: its scans have been taken, which is cheap, and are read batch by batch.
 pub(crate) type Taken = Image<Scan>;
 
-/// An image that was read, and was found to be what was written.
+/// An image that was read and verified.
 pub(crate) type Verified = Image<Vec<RecordBatch>>;
 
-/// One entry of the catalogue.
+/// An entry of the catalogue.
 pub(crate) enum Item<R> {
     /// A source or table.
     Base {
-        /// What it is.
+        /// Its description.
         base: Base,
         /// Its columns.
         schema: SchemaRef,
-        /// For each column the value that stands in where a write leaves it out, an array of one row.
+        /// Default of each column, an array of one row; `None` if it has none.
         defaults: Vec<Option<ArrayRef>>,
         /// Its rows.
         rows: R,
     },
-    /// A view of any kind, which is built again from what it reads.
+    /// A view of any kind. Its contents are not stored; it is rebuilt from what it reads.
     View {
-        /// What it is.
+        /// Its description.
         view: View,
-        /// The values that were bound in its query.
+        /// The values bound in its query.
         params: Params,
     },
 }
 
-/// What a source or table is, beyond its columns.
+/// Describes a source or table, apart from its columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Base {
     pub(crate) name: String,
     pub(crate) kind: RelationKind,
     /// Positions of the key columns, in key order.
     pub(crate) primary_key: Vec<usize>,
-    /// Where its watermark is; `None` if it was never set.
+    /// Position of its watermark; `None` if it was never set.
     pub(crate) watermark: Option<i64>,
-    /// The column that the watermark follows, and how many nanoseconds behind.
+    /// The column that the watermark follows, and by how many nanoseconds it lags.
     pub(crate) follow: Option<(usize, i128)>,
-    /// Rows in accepted writes.
+    /// Number of rows in accepted writes.
     pub(crate) total_events: u64,
 }
 
-/// What a view is.
+/// Describes a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) name: String,
     pub(crate) kind: RelationKind,
-    /// New names for the first of the query's columns.
+    /// New names for the first columns of the query.
     pub(crate) columns: Vec<String>,
     /// The query as written.
     pub(crate) query: String,
-    /// How many `?` stood before the query.
+    /// Number of `?` placeholders before the query in its statement.
     pub(crate) placeholders_before: usize,
     pub(crate) on_error: OnError,
 }

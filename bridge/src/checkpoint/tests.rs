@@ -1,4 +1,4 @@
-//! Images and their directory: what was written comes back, and what was not is refused.
+//! Images and their directory: what was written is read back, and anything else is refused.
 
 use std::cell::Cell;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::store::testing::{Random, random_batch, schema_of_all_types};
 use crate::store::{Kind, Operation, Spec, Store};
 
-/// A path that nothing is at, and nothing is left at.
+/// A path where nothing exists, and where nothing is left after the test.
 struct Place(PathBuf);
 
 impl Place {
@@ -39,7 +39,7 @@ impl Place {
         self.0.join(name)
     }
 
-    /// Names in the directory.
+    /// Returns the names in the directory.
     fn names(&self) -> Vec<String> {
         let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("readable").file_name().into_string();
         let mut names: Vec<String> =
@@ -48,7 +48,7 @@ impl Place {
         names
     }
 
-    /// Names of images and of what is left of some.
+    /// Returns the names of images and of incomplete images.
     fn images(&self) -> Vec<String> {
         let is_image = |name: &String| name.starts_with("checkpoint_") || name.starts_with("incomplete_");
         self.names().into_iter().filter(is_image).collect()
@@ -57,7 +57,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // What was never made need not be removed.
+        // The directory may never have been made.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -127,7 +127,7 @@ fn list_of_lists() -> ArrayRef {
     Arc::new(lists.finish())
 }
 
-/// Three rows of every type that `schema_of_all_types` lacks.
+/// Makes three rows of every type that `schema_of_all_types` lacks.
 fn other_types() -> RecordBatch {
     let decimal = Decimal128Array::from(vec![Some(i128::MAX / 4), None, Some(-1)]);
     let decimal = decimal.with_precision_and_scale(38, 9).expect("38 digits");
@@ -263,7 +263,7 @@ fn an_image_with_any_bit_changed_is_refused() {
         let whole = fs::read(path).expect("readable");
         let random = &mut Random::new(whole.len() as u64);
         let is_manifest = path.ends_with("manifest.json");
-        // All bits of the manifest, and as many of other files, the last bytes among them.
+        // All bits of the manifest, and as many of the other files, including their last bytes.
         let bits: Vec<usize> = match is_manifest {
             true => (0..whole.len() * 8).collect(),
             false => {
@@ -336,7 +336,7 @@ fn ids_increase_past_everything_that_ever_was_there() {
     fs::write(place.path("last_checkpoint"), "not a number").expect("writable");
     fs::create_dir(place.path("incomplete_11")).expect("new");
     fs::write(place.path("incomplete_11/relation_0.arrow"), "half").expect("writable");
-    // Not the spelling of ours.
+    // Not spelt as we spell them.
     for foreign in ["checkpoint_099", "checkpoint_x", "checkpoint_"] {
         fs::create_dir(place.path(foreign)).expect("new");
     }
@@ -362,7 +362,7 @@ fn a_directory_has_one_user_at_a_time() {
     first.release();
     assert_eq!(second.write(&small(2), &never).expect("it is free"), 2);
     assert!(refused(first.write(&small(3), &never)).contains("in use"));
-    // A directory that was removed is another when it is there again.
+    // A directory that was removed and made again is a different one.
     fs::remove_dir_all(&place.0).expect("it is there");
     assert_eq!(first.write(&small(3), &never).expect("nobody has it"), 2, "an id it has not seen used");
     assert!(refused(second.write(&small(4), &never)).contains("in use"));

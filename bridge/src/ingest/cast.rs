@@ -1,4 +1,4 @@
-//! One column cast to a relation's type: exactly, or refused with the first row that cannot be.
+//! Casts one column to a relation's type exactly, or refuses it and names the first row that cannot be cast.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{nested, number, time};
 
-/// The first row that cannot be stored.
+/// Names the first row that cannot be stored.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) row: usize,
@@ -18,13 +18,13 @@ pub(super) struct Refused {
 /// Why a row cannot be stored.
 #[derive(Debug)]
 pub(super) enum Why {
-    /// NULL where a nested field must not be NULL.
+    /// The value is NULL, or holds NULL, where a nested field must not be NULL.
     Null,
     /// The value does not fit.
     Value(String),
 }
 
-/// The reason for one value, as the casts give it.
+/// Why a cast refuses a value; completes a sentence about the value.
 pub(super) type Reason = &'static str;
 
 pub(super) const OUT_OF_RANGE: Reason = "it is out of range";
@@ -35,7 +35,7 @@ impl Refused {
     }
 }
 
-/// `array` with its values as `target`. NULL stays NULL.
+/// Casts the values of `array` to `target`. NULL stays NULL.
 pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
     match array.data_type() {
         source if source == target => return Ok(Arc::clone(array)),
@@ -74,13 +74,13 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refu
     }
 }
 
-/// The same values in another encoding, which can hold all of them.
+/// Casts to another encoding, which can hold all of the values.
 pub(super) fn reencode(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
     let cast = arrow::compute::cast(array, target);
     cast.map_err(|_| Refused::new(0, "the batch holds more than the 2 GiB that one can"))
 }
 
-/// Refuses the first value, of a type that cannot be cast to `target`; a column without values can be of any type.
+/// Refuses the first value of a type that cannot be cast to `target`; a column of only NULLs may have any type.
 pub(super) fn refuse_all(array: &ArrayRef, target: &DataType, why: &str) -> Result<ArrayRef, Refused> {
     match first_valid(array) {
         Some(row) => Err(Refused::new(row, why)),
@@ -96,13 +96,13 @@ pub(super) fn first_null(array: &ArrayRef) -> Option<usize> {
     array.nulls().filter(|nulls| nulls.null_count() > 0).and_then(|_| (0..array.len()).find(|row| array.is_null(*row)))
 }
 
-/// The same values, NULL where `nulls` says so.
+/// Returns the same values, with NULL where `nulls` says so.
 pub(super) fn with_nulls(array: &ArrayRef, nulls: Option<NullBuffer>) -> ArrayRef {
     let data = array.to_data().into_builder().nulls(nulls).build();
     make_array(data.expect("the same array with other NULLs"))
 }
 
-/// Converts value by value.
+/// Converts each value with `value`; the slots of NULLs need not be convertible.
 pub(super) fn convert<S, T>(
     array: &ArrayRef,
     target: &DataType,

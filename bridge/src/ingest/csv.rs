@@ -1,8 +1,9 @@
-//! CSV text -> rows of a relation.
+//! Converts CSV text into rows of a relation.
 //!
-//! RFC 4180 with a header line, lines ending in LF or CRLF, and nothing beside it: a quote inside a field that is not
-//! quoted, text behind a closing quote, a quote that is never closed and a CR alone are errors. The csv crate, on which
-//! Arrow's reader stands, takes all of them, and does not tell `""` from nothing; so fields are cut out here.
+//! The text must be strict RFC 4180 with a header line and lines ending in LF or CRLF. A quote inside an unquoted
+//! field, text after a closing quote, a quote that is never closed and a lone CR are errors. The csv crate, on which
+//! Arrow's reader is built, accepts all of these and does not distinguish `""` from an empty field; so fields are split
+//! here.
 
 use std::borrow::Cow;
 
@@ -78,16 +79,16 @@ impl Field<'_> {
     }
 }
 
-/// The lines of a text; one with a quoted field may be several lines long.
+/// The lines of a text; a line with a quoted field may span several lines of the text.
 struct Lines<'a> {
     text: &'a str,
     at: usize,
-    /// The number, from 1, of the line at `at`.
+    /// Number of the line at `at`, counted from 1.
     line: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// Replaces `fields` by those of the next line and gives the line's number; None at the end of the text.
+    /// Replaces `fields` by those of the next line and returns the line's number; `None` at the end of the text.
     fn next(&mut self, fields: &mut Vec<Field<'a>>) -> Result<Option<usize>, Error> {
         fields.clear();
         if self.at == self.text.len() {
@@ -120,7 +121,7 @@ impl<'a> Lines<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// A field up to a comma, the end of the line, or a quote, which must not be there.
+    /// Reads an unquoted field up to a comma, the end of the line, or a quote (which the caller refuses).
     fn bare(&mut self) -> Field<'a> {
         let start = self.at;
         let rest = &self.text.as_bytes()[start..];
@@ -128,7 +129,7 @@ impl<'a> Lines<'a> {
         Field { text: Cow::Borrowed(&self.text[start..self.at]), is_quoted: false }
     }
 
-    /// A field up to its closing quote.
+    /// Reads a quoted field through its closing quote.
     fn quoted(&mut self) -> Result<Field<'a>, Error> {
         let open = self.at;
         let mut text = Cow::Borrowed("");
@@ -140,6 +141,7 @@ impl<'a> Lines<'a> {
             let part = &self.text[start..start + length];
             self.line += part.bytes().filter(|byte| *byte == b'\n').count();
             self.at = start + length + 1;
+            // Text before a doubled quote means that the field has to be copied; otherwise it is borrowed.
             if text.is_empty() {
                 text = Cow::Borrowed(part);
             } else {
@@ -162,7 +164,7 @@ impl<'a> Lines<'a> {
 mod tests {
     use super::*;
 
-    /// The fields of all lines, `None` for NULL, with the number of each line.
+    /// Returns the fields of all lines, `None` for NULL, with the number of each line.
     fn cut(text: &str) -> Result<Vec<(usize, Vec<Option<String>>)>, Error> {
         let (mut lines, mut fields, mut all) = (Lines { text, at: 0, line: 1 }, Vec::new(), Vec::new());
         while let Some(line) = lines.next(&mut fields)? {

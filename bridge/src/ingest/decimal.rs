@@ -1,7 +1,7 @@
-//! Decimal text to and from scaled integers, exactly.
+//! Converts between decimal text and scaled integers, exactly.
 
-/// `text` (digits, a point, an exponent) as an integer of `10^-scale`; None when it is no number, is not exact at that
-/// scale or has more than `precision` digits.
+/// Parses `text` (digits, a point, an exponent) as a multiple of `10^-scale`. Returns `None` if it is not a number,
+/// needs a finer scale, or has more than `precision` digits.
 pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
@@ -25,12 +25,13 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     if trimmed.is_empty() {
         return Some(0);
     }
-    // Zeros dropped at the end, and the places to the left that the scale asks for.
+    // Number of zeros dropped at the end, and how far the digits shift left to reach the scale.
     let dropped = i64::try_from(significant.len() - trimmed.len()).ok()?;
     let fraction = i64::try_from(fraction.len()).ok()?;
     let shift = exponent.checked_add(i64::from(scale))?.checked_sub(fraction)?.checked_add(dropped)?;
     let shift = u32::try_from(shift).ok()?;
     let places = trimmed.len().checked_add(shift as usize)?;
+    // An i128 holds every number of 38 digits.
     if places > usize::from(precision) || places > 38 {
         return None;
     }
@@ -38,17 +39,17 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// The shortest decimal text that reads back as `value`; None for NaN and infinities.
+/// Returns the shortest decimal text that reads back as `value`; `None` for NaN and infinities.
 pub fn of_float(value: f64) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
 }
 
-/// The shortest decimal text that reads back as the single `value`; None for NaN and infinities.
+/// Returns the shortest decimal text that reads back as the single-precision `value`; `None` for NaN and infinities.
 pub fn of_single(value: f32) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
 }
 
-/// An integer of `10^-scale` as plain decimal text.
+/// Formats a multiple of `10^-scale` as plain decimal text.
 pub fn text(value: i128, scale: i8) -> String {
     let digits = value.unsigned_abs().to_string();
     let sign = if value < 0 { "-" } else { "" };
@@ -64,7 +65,7 @@ pub fn text(value: i128, scale: i8) -> String {
     }
 }
 
-/// Digits before the point and after it that `text` needs; None when it is no finite number of at most 38 digits.
+/// Returns the precision and scale that `text` needs; `None` if it is not a finite number of at most 38 digits.
 pub fn shape(text: &str) -> Option<(u8, i8)> {
     (0..=38_i8).find_map(|scale| {
         let value = parse(text, 38, scale)?;

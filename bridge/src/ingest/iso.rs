@@ -1,9 +1,9 @@
-//! ISO 8601 text -> dates, times of day and timestamps: the calendar's extended form, exactly or not at all.
+//! Parses ISO 8601 text into dates, times of day and timestamps: the calendar's extended form, exactly or not at all.
 //!
 //! ```text
-//! date       [+-]YYYY-MM-DD                     a year has four digits; more, or a sign, where a sign comes first
+//! date       [+-]YYYY-MM-DD                     a year has four digits; with a leading sign it may have more
 //! time       hh:mm[:ss[.fraction]]
-//! timestamp  date, or date and time parted by T or a space
+//! timestamp  date, or date and time separated by T or a space
 //! zone       Z, +hh, +hhmm, +hh:mm or +hh:mm:ss, after the time
 //! ```
 
@@ -19,7 +19,7 @@ const NO_TIMESTAMP: Reason = "it is no ISO 8601 timestamp";
 const A_DAY: i128 = 86_400;
 const NANOS: i128 = 1_000_000_000;
 
-/// Days since 1970-01-01; a timestamp must be at midnight.
+/// Returns the days since 1970-01-01; a timestamp must be at midnight.
 pub(super) fn date(text: &str) -> Result<i32, Reason> {
     let moment = Moment::parse(text).ok_or(NO_DATE)?;
     if moment.zone.is_some() {
@@ -31,34 +31,35 @@ pub(super) fn date(text: &str) -> Result<i32, Reason> {
     i32::try_from(moment.days).map_err(|_| OUT_OF_RANGE)
 }
 
-/// Microseconds since midnight.
+/// Returns the microseconds since midnight.
 pub(super) fn time(text: &str) -> Result<i64, Reason> {
     let mut scan = Scan(text.as_bytes());
     let (nanos, is_finer) = scan.time().ok_or(NO_TIME)?;
     if !scan.0.is_empty() {
+        // Tells text with a valid zone from other trailing text, to name the right reason.
         return Err(if scan.zone().is_some() && scan.0.is_empty() { ZONED } else { NO_TIME });
     }
     units(i128::from(nanos), TimeUnit::Microsecond, is_finer)
 }
 
-/// `unit`s since 1970-01-01T00:00:00; no zone may be given.
+/// Returns the number of `unit`s since 1970-01-01T00:00:00; no zone may be given.
 pub(super) fn timestamp(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
     let moment = Moment::parse(text).ok_or(NO_TIMESTAMP)?;
     if moment.zone.is_some() { Err(ZONED) } else { moment.count(0, unit) }
 }
 
-/// `unit`s since 1970-01-01T00:00:00Z; a zone must be given.
+/// Returns the number of `unit`s since 1970-01-01T00:00:00Z; a zone must be given.
 pub(super) fn instant(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
     let moment = Moment::parse(text).ok_or(NO_TIMESTAMP)?;
     moment.count(moment.zone.ok_or(NOT_ZONED)?, unit)
 }
 
-/// What the text of a date or timestamp says.
+/// The parts of a date or timestamp.
 struct Moment {
     days: i64,
-    /// Of the day.
+    /// Nanoseconds since the start of the day.
     nanos: i64,
-    /// Whether something smaller than nanoseconds is given.
+    /// Whether the text gives a fraction smaller than nanoseconds.
     is_finer: bool,
     /// Seconds east of UTC.
     zone: Option<i64>,
@@ -94,7 +95,7 @@ fn units(nanos: i128, unit: TimeUnit, is_finer: bool) -> Result<i64, Reason> {
     i64::try_from(nanos / each).map_err(|_| OUT_OF_RANGE)
 }
 
-/// The text that is left.
+/// The text that has not been parsed yet.
 struct Scan<'a>(&'a [u8]);
 
 impl Scan<'_> {
@@ -143,7 +144,7 @@ impl Scan<'_> {
         days(year * sign.unwrap_or(1), month, day)
     }
 
-    /// Nanoseconds of the day, and whether something smaller is given.
+    /// Parses a time of day: nanoseconds, and whether the text gives a smaller fraction.
     fn time(&mut self) -> Option<(i64, bool)> {
         let hour = self.two_digits(24)?;
         let minute = if self.eat(b":") { self.two_digits(60)? } else { return None };
@@ -161,7 +162,7 @@ impl Scan<'_> {
         Some((nanos, is_finer))
     }
 
-    /// Seconds east of UTC.
+    /// Parses a zone as seconds east of UTC.
     fn zone(&mut self) -> Option<i64> {
         if self.eat(b"Zz") {
             return Some(0);
@@ -183,7 +184,7 @@ impl Scan<'_> {
     }
 }
 
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar; None if it has no such day.
+/// Returns the days from 1970-01-01 to a date of the proleptic Gregorian calendar; `None` if the date does not exist.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -196,7 +197,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     if day < 1 || day > length {
         return None;
     }
-    // Years begin in March here, so that the leap day is the last of its year.
+    // Years begin in March here, so that the leap day is the last day of its year.
     let year = if month <= 2 { year - 1 } else { year };
     let (era, month) = (year.div_euclid(400), (month + 9) % 12);
     let of_era = year.rem_euclid(400);

@@ -1,10 +1,10 @@
-//! JSON text -> rows of a relation.
+//! Converts JSON text into rows of a relation.
 //!
-//! The text is an array of objects, one object, or objects that each begin on a line of their own. Each row is first
-//! checked by serde_json, which knows what JSON is and where it is not; then, of text known to be JSON, the values are
-//! cut out as they are written. Arrow's reader is not used: it takes commas for spaces, keeps the last of two equal
-//! keys, gives numbers and strings to a column alike, and says of an error neither line nor column. Nor is a parsed
-//! tree: there a number has been a double, and is not what was written any more.
+//! The text is an array of objects, one object, or objects that each begin on a line of their own. serde_json first
+//! checks each row and locates syntax errors; then the values are cut out of the valid text exactly as they are
+//! written. Arrow's reader is not used: it accepts commas as spaces, keeps the last of two equal keys, does not tell
+//! numbers from strings, and reports errors without line and column. A parsed tree is not used either: there, numbers
+//! have already become doubles and differ from what was written.
 
 use std::borrow::Cow;
 
@@ -38,13 +38,13 @@ pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Re
 struct Reader<'a> {
     text: &'a str,
     rows: Rows<'a>,
-    /// For the key at each place of the row before, as it is written: its column. Most rows have the same.
+    /// For each place of the previous row, the key as written and its column. Most rows have the same keys.
     keys: Vec<(&'a str, usize)>,
     pace: Pace<'a>,
 }
 
 impl<'a> Reader<'a> {
-    /// An array that begins at `start`, and nothing after it.
+    /// Reads an array that begins at `start` and must be followed by nothing.
     fn array(&mut self, start: usize) -> Result<(), Error> {
         let mut at = skip_space(self.text, start + 1);
         if byte(self.text, at) == Some(b']') {
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Objects up to the end of the text, the first of which begins at `start`.
+    /// Reads objects up to the end of the text; the first begins at `start`.
     fn objects(&mut self, start: usize) -> Result<(), Error> {
         let mut at = start;
         loop {
@@ -77,19 +77,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing but space may be left from `at` on.
+    /// Checks that only white space is left from `at` on.
     fn end(&self, at: usize) -> Result<(), Error> {
         let at = skip_space(self.text, at);
         if at == self.text.len() { Ok(()) } else { Err(self.wrong(at, "expected the end of the text")) }
     }
 
-    /// Checks the value that begins at `at`; gives its end.
+    /// Checks the value that begins at `at` and returns its end.
     fn value(&self, at: usize) -> Result<usize, Error> {
         let rest = &self.text[at..];
         let mut values = Deserializer::from_str(rest).into_iter::<IgnoredAny>();
         match values.next() {
             Some(Ok(_)) => Ok(at + values.byte_offset()),
             Some(Err(error)) => {
+                // serde_json counts columns in bytes, which locates the error in `rest`; the message repeats the place,
+                // so cut it.
                 let line = rest.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
                 let text = error.to_string();
                 let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
@@ -99,7 +101,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes the row that begins at `start`; gives its end.
+    /// Reads the row that begins at `start` and returns its end.
     fn row(&mut self, start: usize) -> Result<usize, Error> {
         let end = self.value(start)?;
         let text = &self.text[start..end];
@@ -139,36 +141,37 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Is `text` one JSON value?
+/// Whether `text` is one JSON value.
 pub(super) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// The values of a list, which must be JSON.
+/// Returns the values of a list, which must be valid JSON.
 pub(super) fn elements(list: &str) -> impl Iterator<Item = Value<'_>> {
     let mut walk = Walk::inside(list);
     std::iter::from_fn(move || walk.next().then(|| walk.value()))
 }
 
-/// Names and values of an object, which must be JSON; a name that is no text is given as it is written.
+/// Returns the names and values of an object, which must be valid JSON; a name that is not valid text is given as
+/// written.
 pub(super) fn members(object: &str) -> impl Iterator<Item = (Result<Cow<'_, str>, &str>, Value<'_>)> {
     let mut walk = Walk::inside(object);
     std::iter::from_fn(move || walk.member().map(|(name, value)| (unescaped(name).ok_or(name), value)))
 }
 
-/// Through text that is known to be JSON.
+/// Walks through text that is known to be valid JSON.
 struct Walk<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Walk<'a> {
-    /// Just behind the bracket that `text` opens with.
+    /// Starts just after the bracket that `text` opens with.
     fn inside(text: &'a str) -> Self {
         Walk { text, at: skip_space(text, 0) + 1 }
     }
 
-    /// Goes to the next value of a list or name of an object, if there is one.
+    /// Moves to the next value of a list or name of an object; returns `false` if there is none.
     fn next(&mut self) -> bool {
         self.at = skip_space(self.text, self.at);
         if byte(self.text, self.at) == Some(b',') {
@@ -177,13 +180,13 @@ impl<'a> Walk<'a> {
         !matches!(byte(self.text, self.at), None | Some(b']' | b'}'))
     }
 
-    /// The next name, as it is written, and value of an object.
+    /// Returns the next member of an object: its name as written, and its value.
     fn member(&mut self) -> Option<(&'a str, Value<'a>)> {
         if !self.next() {
             return None;
         }
         let name = self.string();
-        // The colon.
+        // Skips the colon.
         self.at = skip_space(self.text, skip_space(self.text, self.at) + 1);
         Some((name, self.value()))
     }
@@ -211,7 +214,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A string with its quotes.
+    /// Returns a string with its quotes.
     fn string(&mut self) -> &'a str {
         let start = self.at;
         self.at += 1;
@@ -226,7 +229,7 @@ impl<'a> Walk<'a> {
         &self.text[start..self.at]
     }
 
-    /// A list or an object, however deep.
+    /// Returns a list or an object, however deep.
     fn nested(&mut self) -> &'a str {
         let (start, mut depth) = (self.at, 0_usize);
         loop {
@@ -249,7 +252,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The text of a string written with its quotes; None if it has half of a surrogate pair.
+/// Returns the text of a string that is written with its quotes; `None` if it has half of a surrogate pair.
 fn unescaped(written: &str) -> Option<Cow<'_, str>> {
     let bare = &written[1..written.len() - 1];
     if bare.contains('\\') { serde_json::from_str(written).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(bare)) }

@@ -1,7 +1,7 @@
-//! Rows as they are given -> rows of a relation: columns are matched by name and cast without loss, or refused.
+//! Converts given rows into rows of a relation: columns are matched by name and cast without loss, or refused.
 //!
-//! What is stored is what was given, or nothing of the batch is: no cast rounds, but for a double into a REAL column
-//! and a decimal into a column of floats, which go to the nearest.
+//! Either exactly what was given is stored, or nothing of the batch. No cast rounds, except from a double to a REAL
+//! column and from a decimal to a column of floats, which store the nearest value.
 
 mod cast;
 mod csv;
@@ -32,8 +32,9 @@ pub use csv::from_csv;
 pub use json::from_json;
 pub use valid::own;
 
-/// Fits rows to a relation: columns are found by name, in any order, and cast without loss; one that is missing gets
-/// its default or NULL. `first_row` is the position of the batch's first row in the data the caller gave, for messages.
+/// Converts rows to a relation's schema: columns are matched by name, in any order, and cast without loss; a missing
+/// column gets its default or NULL. `first_row` is the position of the batch's first row in the caller's data, for
+/// messages.
 pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<RecordBatch, Error> {
     if Arc::ptr_eq(batch.schema_ref(), &spec.schema) {
         return Ok(batch.clone());
@@ -50,8 +51,8 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
     Ok(with_columns(&spec.schema, columns, batch.num_rows()))
 }
 
-/// Fits rows to the key columns of a relation, whose schema is `key`. Other columns of the relation may be there, and
-/// are not looked at.
+/// Converts rows to the key columns of a relation, whose schema is `key`. Other columns of the relation may be present
+/// and are ignored.
 pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
     let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| unmatched(&why, spec))?;
     let fit = |(column, field): (&usize, &Arc<Field>)| {
@@ -65,7 +66,7 @@ pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row:
     Ok(with_columns(key, columns, batch.num_rows()))
 }
 
-/// `batch` with NULL for every NaN of its columns of floats: what pandas means by one.
+/// Replaces every NaN in columns of floats by NULL, which is what pandas means by NaN.
 #[must_use]
 pub fn nan_as_null(batch: &RecordBatch) -> RecordBatch {
     let clean = |column: &ArrayRef| {
@@ -90,7 +91,7 @@ fn positions<T>(values: &[T], of: impl Fn(&T) -> bool) -> BooleanBuffer {
     values.iter().map(of).collect()
 }
 
-/// Why given columns cannot be told to belong to a relation's.
+/// Why a given column cannot be matched with a relation's columns.
 enum Unmatched {
     Unknown(String),
     Ambiguous(String),
@@ -106,7 +107,8 @@ fn unmatched(why: &Unmatched, spec: &Spec) -> Error {
     })
 }
 
-/// For each column of `wanted` which column of `given` has its name: the same, or the only one but for case.
+/// For each column of `wanted`, finds the column of `given` with its name: the same, or the only one that differs in
+/// case.
 fn match_columns(given: &Schema, wanted: &Schema) -> Result<Vec<Option<usize>>, Unmatched> {
     let mut places = vec![None; wanted.fields().len()];
     for (at, field) in given.fields().iter().enumerate() {
@@ -118,7 +120,7 @@ fn match_columns(given: &Schema, wanted: &Schema) -> Result<Vec<Option<usize>>, 
     Ok(places)
 }
 
-/// The column called `name`; looked for at `likely` first.
+/// Finds the column called `name`; looks at position `likely` first.
 fn match_name(name: &str, likely: usize, schema: &Schema) -> Result<usize, Unmatched> {
     let fields = schema.fields();
     if fields.get(likely).is_some_and(|field| field.name() == name) {
@@ -136,7 +138,7 @@ fn match_name(name: &str, likely: usize, schema: &Schema) -> Result<usize, Unmat
     }
 }
 
-/// Where values go.
+/// The column that values are stored in.
 struct Place<'a> {
     spec: &'a Spec,
     field: &'a Field,
@@ -150,7 +152,7 @@ impl Place<'_> {
         Ok(array)
     }
 
-    /// The default, or NULL, in each of `rows` rows.
+    /// Returns the default, or NULL, in each of `rows` rows.
     fn fill(&self, default: Option<&ArrayRef>, rows: usize) -> Result<ArrayRef, Error> {
         let array = match default {
             Some(value) => {
@@ -195,7 +197,7 @@ fn repeat(value: &ArrayRef, rows: usize) -> ArrayRef {
     take(value, &UInt32Array::from(vec![0; rows]), None).expect("the value is there")
 }
 
-/// A value as messages show it.
+/// Formats a value for messages, cut if it is long.
 pub(crate) fn display(array: &ArrayRef, row: usize) -> String {
     const LONGEST: usize = 200;
     if array.is_null(row) {

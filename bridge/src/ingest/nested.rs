@@ -1,4 +1,4 @@
-//! Casts of lists and structs: of what is in them.
+//! Casts lists and structs by casting their contents.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) fn to_list(array: &ArrayRef, element: &FieldRef) -> Result<ArrayRef, 
     }
     let list = array.as_list::<i32>();
     let (offsets, elements) = compact(list);
-    // The row that holds an element is the last one that begins at or before it: those without elements come before.
+    // An element belongs to the last row that begins at or before it: rows without elements come before that one.
     let row_of = |at: usize| offsets.partition_point(|offset| *offset as usize <= at) - 1;
     let elements = cast(&elements, element.data_type())
         .map_err(|refused| Refused { row: row_of(refused.row), why: refused.why })?;
@@ -36,7 +36,7 @@ pub(super) fn to_list(array: &ArrayRef, element: &FieldRef) -> Result<ArrayRef, 
     Ok(Arc::new(ListArray::new(Arc::clone(element), offsets, elements, list.nulls().cloned())))
 }
 
-/// Offsets from 0, and the elements of all lists that are not NULL, nothing else.
+/// Returns offsets that start at 0, and the elements of all lists that are not NULL and no others.
 fn compact(list: &ListArray) -> (Vec<i32>, ArrayRef) {
     let given = list.value_offsets();
     let hidden = |row: usize| list.is_null(row) && given[row] != given[row + 1];
@@ -84,7 +84,7 @@ pub(super) fn to_struct(array: &ArrayRef, fields: &Fields) -> Result<ArrayRef, R
     Ok(Arc::new(StructArray::new(fields.clone(), columns, rows.nulls().cloned())))
 }
 
-/// A field's values, NULL where the whole struct is: what is there then means nothing.
+/// Returns a field's values, with NULL where the whole struct is NULL: the values there are meaningless.
 fn masked(column: &ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
     match nulls {
         Some(nulls) if nulls.null_count() > 0 && *column.data_type() != DataType::Null => {

@@ -14,7 +14,7 @@ pub(super) const NOT_EXACT: Reason = "it has no exact representation there";
 pub(super) const MORE_DIGITS: Reason = "it has more digits than the type";
 pub(super) const NUMBERS_ONLY: Reason = "only numbers can be";
 
-/// Applies `$f::<S>` for the primitive type of integers of `$array`, else evaluates `$other`.
+/// Applies `$f` to the primitive type of an `$array` of integers; for other types, evaluates `$other`.
 macro_rules! each_integer {
     ($array:expr, $f:ident => $other:expr) => {
         match $array.data_type() {
@@ -77,7 +77,7 @@ fn whole(value: f64) -> Result<i128, Reason> {
     if value.fract() != 0.0 {
         return Err(FRACTION);
     }
-    // Exact below 2^127; beyond, `as` gives a bound of i128, which is out of every column's range too.
+    // Exact below 2^127; beyond that, `as` gives a bound of i128, which is out of every column's range too.
     Ok(value as i128)
 }
 
@@ -89,13 +89,13 @@ pub(super) fn to_float(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, 
     }
 }
 
-/// What is asked of a float type.
+/// The operations that casts need of a float type.
 trait Float: Sized {
-    /// The nearest value.
+    /// Returns the value nearest to `value`.
     fn nearest(value: f64) -> Self;
     fn exactly(value: i128) -> Option<Self>;
     fn is_infinite(&self) -> bool;
-    /// The value nearest to `digits / 10^scale`.
+    /// Returns the value nearest to `digits / 10^scale`.
     fn decimal(digits: i128, scale: i8) -> Self;
     fn parse(text: &str) -> Self;
 }
@@ -117,7 +117,7 @@ macro_rules! float {
             }
 
             fn decimal(digits: i128, scale: i8) -> Self {
-                // A quotient of two exact numbers is rounded once, so it is the nearest.
+                // The quotient of two exact numbers is rounded only once, so it is the nearest value.
                 if digits.unsigned_abs() < 1 << $mantissa && (0..=$exact_power).contains(&scale) {
                     return digits as $t / <$t>::powi(10.0, scale.into());
                 }
@@ -179,7 +179,7 @@ pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<A
         };
     }
     each_integer!(array, from_integer => match array.data_type() {
-        // The shortest text that gives the same float back; of a half, that of the equal single.
+        // Uses the shortest text that gives the same float back; for a half, that of the equal single.
         DataType::Float16 => convert::<Float16Type, To>(array, target, |v| fit(shortest(v.to_f32(), v.is_finite())?)),
         DataType::Float32 => convert::<Float32Type, To>(array, target, |v| fit(shortest(v, v.is_finite())?)),
         DataType::Float64 => convert::<Float64Type, To>(array, target, |v| fit(shortest(v, v.is_finite())?)),
@@ -191,7 +191,7 @@ pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<A
     })
 }
 
-/// `value / 10^from` as a multiple of `10^-to`; `inexact` is why not if there is none.
+/// Returns `value / 10^from` as a multiple of `10^-to`; fails with `inexact` if it is not one.
 fn rescale(value: i128, from: i8, to: i8, inexact: Reason) -> Result<i128, Reason> {
     let power = 10_i128.checked_pow(from.abs_diff(to).into());
     if value == 0 || from == to {
@@ -206,7 +206,7 @@ fn rescale(value: i128, from: i8, to: i8, inexact: Reason) -> Result<i128, Reaso
     }
 }
 
-/// The digits and scale of a float's shortest text.
+/// Returns the digits and scale of a float's shortest text.
 fn shortest(value: impl std::fmt::LowerExp, finite: bool) -> Result<(i128, i8), Reason> {
     if !finite {
         return Err(NOT_FINITE);
@@ -220,12 +220,12 @@ fn shortest(value: impl std::fmt::LowerExp, finite: bool) -> Result<(i128, i8), 
     }
     let exponent: i32 = exponent.parse().expect("an exponent is an integer");
     let scale = fraction.len() as i32 - exponent;
-    // Beyond these no decimal of 38 digits holds it.
+    // Beyond this range, no decimal of 38 digits can hold the value.
     let why = if scale < 0 { OUT_OF_RANGE } else { MORE_DIGITS };
     Ok((digits, i8::try_from(scale).map_err(|_| why)?))
 }
 
-/// A long decimal without zeros at its end, in 128 bits.
+/// Drops trailing zeros of a long decimal until it fits 128 bits.
 fn shorten(mut value: i256, mut scale: i8) -> Result<(i128, i8), Reason> {
     let ten = i256::from_i128(10);
     loop {

@@ -1,4 +1,4 @@
-//! Matching by name, and the table of casts row by row: what is taken, and what is refused.
+//! Tests matching by name, and each row of the table of casts: what is accepted and what is refused.
 
 use arrow::array::{
     BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, Decimal128Array, Decimal256Array,
@@ -33,7 +33,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 
 fn store(given: impl Array + 'static, target: &DataType) -> Result<ArrayRef, Error> {
     let spec = spec(vec![Field::new("c", target.clone(), true)]);
-    // A slice, so that no cast may forget that arrays have offsets.
+    // A slice, so that no cast may ignore the offset of an array.
     let given: ArrayRef = Arc::new(given);
     let longer = arrow::compute::concat(&[&*new_null_array(given.data_type(), 1), &*given]).expect("one type");
     let given = longer.slice(1, given.len());
@@ -47,7 +47,7 @@ fn taken(given: impl Array + 'static, target: &DataType, expected: impl Array + 
     assert_eq!(stored.to_data(), expected.to_data());
 }
 
-/// The row `row` is the first that is refused, for a reason that holds `why`.
+/// Checks that `row` is the first row refused, for a reason that contains `why`.
 #[track_caller]
 fn refused(given: impl Array + 'static, target: &DataType, row: usize, why: &str) {
     let error = store(given, target).expect_err("is refused");
@@ -266,7 +266,7 @@ fn lists_take_lists_of_what_their_elements_take() {
 
 #[test]
 fn what_null_lists_hide_is_not_looked_at() {
-    // The second list is NULL and has an element that no column of integers could take.
+    // The second list is NULL and has an element that no column of integers could hold.
     let elements: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 0.5, 3.0]));
     let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, 1, 2, 3]));
     let field = Arc::new(Field::new("item", DataType::Float64, true));

@@ -1,7 +1,7 @@
-//! Values given as text -> columns of a relation's own types, exactly or not at all.
+//! Converts values given as text into columns of a relation's own types, exactly or not at all.
 //!
-//! JSON and CSV are cut into [`Value`]s, which are still text: a number comes to its column as its digits and is read
-//! there once, as the column's type. [`Rows`] matches them with columns and makes the batches.
+//! JSON and CSV are cut into [`Value`]s, which are still text: a number reaches its column as digits and is parsed
+//! there once, as the column's type. [`Rows`] collects the values by column and makes the batches.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -28,27 +28,27 @@ use crate::error::Error;
 use crate::store::{Spec, with_columns};
 use laminardb_dataflow::CancelToken;
 
-/// A value, cut out of a text but not yet read.
+/// A value cut out of a text but not parsed yet.
 #[derive(Clone, Debug)]
 pub(super) enum Value<'a> {
     Null,
     Bool(bool),
-    /// A number of JSON, as written.
+    /// A JSON number, as written.
     Number(&'a str),
-    /// A string of JSON.
+    /// The text of a JSON string.
     Text(Cow<'a, str>),
-    /// A string of JSON, as written, that stands for no text: it has half of a surrogate pair.
+    /// A JSON string, as written, that is not valid text: it has half of a surrogate pair.
     Torn(&'a str),
-    /// A list of JSON, as written.
+    /// A JSON list, as written.
     List(&'a str),
-    /// An object of JSON, as written.
+    /// A JSON object, as written.
     Object(&'a str),
-    /// A field of CSV: text of whatever type its column has.
+    /// A CSV field: text for whatever type its column has.
     Field(&'a str),
 }
 
 impl Value<'_> {
-    /// As messages show it.
+    /// Formats the value for messages.
     fn display(&self) -> String {
         const LONGEST: usize = 200;
         let (text, quoted) = match self {
@@ -68,12 +68,12 @@ impl Value<'_> {
 
 /// A column under construction.
 pub(super) trait Column {
-    /// Takes a value other than NULL.
+    /// Appends a value other than NULL.
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why>;
 
     fn null(&mut self);
 
-    /// The values taken; the column is empty then.
+    /// Returns the values as an array and leaves the column empty.
     fn finish(&mut self) -> ArrayRef;
 
     fn append(&mut self, value: &Value<'_>) -> Result<(), Why> {
@@ -86,7 +86,7 @@ pub(super) trait Column {
     }
 }
 
-/// An empty column of `data_type`.
+/// Makes an empty column of `data_type`.
 pub(super) fn column(data_type: &DataType) -> Box<dyn Column> {
     match data_type {
         DataType::Boolean => Box::new(Booleans(BooleanBuilder::new())),
@@ -134,7 +134,7 @@ pub(super) fn column(data_type: &DataType) -> Box<dyn Column> {
     }
 }
 
-/// Values of fixed width.
+/// A column of fixed-width values; `read` parses one.
 struct Primitive<T: ArrowPrimitiveType, F> {
     values: PrimitiveBuilder<T>,
     read: F,
@@ -170,7 +170,7 @@ impl<T: ArrowPrimitiveType, F: Fn(&Value<'_>) -> Result<T::Native, Reason>> Colu
     }
 }
 
-/// The digits of a number.
+/// Returns the text of a number.
 fn number<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
     match value {
         Value::Number(text) => Ok(text),
@@ -180,7 +180,7 @@ fn number<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
     }
 }
 
-/// Has `text` a sign or none, digits with or without a point, and an exponent or none?
+/// Whether `text` is an optional sign, digits with or without a point, and an optional exponent.
 fn is_number(text: &str) -> bool {
     let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -196,6 +196,7 @@ fn is_number(text: &str) -> bool {
 
 fn integer<N: TryFrom<i128>>(value: &Value<'_>) -> Result<N, Reason> {
     let text = number(value)?;
+    // Integers with an exponent, a zero fraction or more digits than an i64 take the slow way.
     let exact = match text.parse::<i64>() {
         Ok(value) => value.into(),
         Err(_) => decimal::parse(text, 38, 0).ok_or_else(|| {
@@ -206,13 +207,13 @@ fn integer<N: TryFrom<i128>>(value: &Value<'_>) -> Result<N, Reason> {
     N::try_from(exact).map_err(|_| OUT_OF_RANGE)
 }
 
-/// The nearest float; an integer must be one exactly.
+/// Returns the nearest float; an integer must be represented exactly.
 fn float<F: FromStr + Into<f64> + Copy>(value: &Value<'_>) -> Result<F, Reason> {
     const WRITTEN: Reason = "it is no number";
     if let Value::Field(text) = value
         && !is_number(text)
     {
-        // What is left of what floats are written as: NaN and the infinities.
+        // Only NaN and the infinities are left.
         return text.parse().map_err(|_| WRITTEN);
     }
     let text = number(value)?;
@@ -222,7 +223,7 @@ fn float<F: FromStr + Into<f64> + Copy>(value: &Value<'_>) -> Result<F, Reason> 
         return Err(OUT_OF_RANGE);
     }
     let digits = text.trim_start_matches(['+', '-']);
-    // All integers of so many digits are floats, double and single.
+    // All integers of at most 7 digits are exact floats, double and single.
     if digits.len() > 7 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let digits = digits.trim_start_matches('0');
         if format!("{:.0}", wide.abs()) != if digits.is_empty() { "0" } else { digits } {
@@ -234,14 +235,14 @@ fn float<F: FromStr + Into<f64> + Copy>(value: &Value<'_>) -> Result<F, Reason> 
 
 fn exact_decimal(value: &Value<'_>, precision: u8, scale: i8) -> Result<i128, Reason> {
     let text = match value {
-        // Programs write decimals so where the readers of JSON would make doubles of numbers.
+        // Programs write decimals as strings because JSON readers may turn numbers into doubles.
         Value::Text(text) if is_number(text) => text,
         value => number(value)?,
     };
     decimal::parse(text, precision, scale).ok_or(MORE_DIGITS)
 }
 
-/// The text of a date or time.
+/// Returns the text of a date or time.
 fn written<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
     match value {
         Value::Text(text) => Ok(text),
@@ -299,7 +300,7 @@ impl Column for Texts {
     }
 }
 
-/// A column of a type that no text stands for, bytes above all: it can be NULL.
+/// A column of a type that has no text form, mainly bytes: it can only be NULL.
 struct Nulls {
     data_type: DataType,
     rows: usize,
@@ -320,7 +321,7 @@ impl Column for Nulls {
     }
 }
 
-/// Lists: of JSON, or in a field of CSV as JSON.
+/// A column of lists, written in JSON, also in CSV fields.
 struct Lists {
     field: FieldRef,
     elements: Box<dyn Column>,
@@ -368,7 +369,7 @@ impl Column for Lists {
     }
 }
 
-/// Structs: objects of JSON, or in a field of CSV as JSON.
+/// A column of structs, written as JSON objects, also in CSV fields.
 struct Structs {
     fields: Fields,
     schema: Schema,
@@ -417,17 +418,17 @@ impl Column for Structs {
     }
 }
 
-/// Why a row is not taken, without saying where it stands.
+/// Why a row is refused, without its position.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// 300.
+    /// A NOT NULL column has no value (error code 300).
     Null(String),
-    /// 302.
+    /// The value or name does not fit the relation (error code 302).
     Unfit(String),
 }
 
 impl Problem {
-    /// The error for a row, from 0, that begins at a line, from 1.
+    /// Makes the error for row number `row`, counted from 0, which begins at `line`, counted from 1.
     pub(super) fn at(self, row: usize, line: usize) -> Error {
         let place = |why| format!("row {row} (line {line}): {why}");
         match self {
@@ -441,16 +442,16 @@ impl Problem {
 pub(super) struct Rows<'s> {
     spec: &'s Spec,
     columns: Vec<Box<dyn Column>>,
-    /// What a column is in a row that leaves it out, if not NULL.
+    /// The value of each column in rows that leave it out; `None` for NULL.
     defaults: Vec<Option<ArrayRef>>,
-    /// For the rows of the batch, whether they leave out the column; for columns with a default.
+    /// For columns with a default, whether each row of the current batch leaves out the column.
     left_out: Vec<Vec<bool>>,
-    /// Which columns the row under construction has.
+    /// Columns that the current row has so far.
     given: Vec<bool>,
-    /// Rows of the batch under construction, and in the batches before.
+    /// Number of rows in the current batch; `before` counts those of earlier batches.
     rows: usize,
     before: usize,
-    /// Where in the text the batch begins.
+    /// Position in the text where the current batch begins.
     begins: usize,
     batches: Vec<RecordBatch>,
 }
@@ -479,12 +480,12 @@ impl<'s> Rows<'s> {
         })
     }
 
-    /// Position of the row under construction among all.
+    /// Returns the position of the current row among all rows.
     pub(super) fn row(&self) -> usize {
         self.before + self.rows
     }
 
-    /// The column called `name`; looked for at `likely` first.
+    /// Finds the column called `name`; looks at position `likely` first.
     pub(super) fn find(&self, name: &str, likely: usize) -> Result<usize, Problem> {
         match_name(name, likely, &self.spec.schema).map_err(|why| self.unmatched(&why))
     }
@@ -493,7 +494,7 @@ impl<'s> Rows<'s> {
         Problem::Unfit(unmatched(why, self.spec).to_string())
     }
 
-    /// Gives the row its value in a column.
+    /// Sets the value of a column in the current row. Fails if the column has one already or the value does not fit.
     pub(super) fn append(&mut self, column: usize, value: &Value<'_>) -> Result<(), Problem> {
         let field = self.spec.schema.field(column);
         if std::mem::replace(&mut self.given[column], true) {
@@ -514,9 +515,9 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// Ends the row, which ends at `at` in the text.
+    /// Ends the current row; `at` is its end in the text.
     pub(super) fn end_row(&mut self, at: usize) -> Result<(), Problem> {
-        // Few enough bytes that a batch never comes near to what offsets of 32 bits can say, unless a row does alone.
+        // So few bytes that the 32-bit offsets of a batch cannot overflow, unless a single row is huge.
         const ROWS: usize = 65_536;
         const BYTES: usize = 64 << 20;
         for column in 0..self.columns.len() {
@@ -538,7 +539,7 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// All rows.
+    /// Returns all rows.
     pub(super) fn finish(mut self) -> Vec<RecordBatch> {
         if self.rows > 0 {
             self.end_batch();
@@ -579,7 +580,7 @@ impl<'s> Rows<'s> {
     }
 }
 
-/// Asks now and then, as a text is worked through, whether to stop.
+/// Polls for interruption while a text is worked through, once per megabyte.
 pub(super) struct Pace<'a> {
     cancel: &'a CancelToken,
     next: usize,
@@ -590,7 +591,7 @@ impl<'a> Pace<'a> {
         Pace { cancel, next: 0 }
     }
 
-    /// The work has come to `at` in the text.
+    /// Notes that the work has reached `at` in the text; fails if it is interrupted.
     pub(super) fn at(&mut self, at: usize) -> Result<(), Error> {
         const BYTES: usize = 1 << 20;
         if at < self.next {
@@ -601,17 +602,17 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// `text` without the mark that some programs begin files with.
+/// Returns `text` without a leading byte order mark.
 pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Line and column, from 1, of a place in a text; the column counts characters.
+/// Returns line and column of a position in a text, counted from 1; the column counts characters.
 pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..at.min(text.len())];
     let lines = before.iter().filter(|byte| **byte == b'\n').count();
     let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    // The first byte of each character; the others are 10xxxxxx.
+    // Counts the first byte of each character; the others are 10xxxxxx.
     let column = before[line..].iter().filter(|byte| **byte & 0b1100_0000 != 0b1000_0000).count();
     (lines + 1, column + 1)
 }

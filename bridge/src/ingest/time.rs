@@ -25,7 +25,7 @@ pub(super) fn a_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// The same time in another unit.
+/// Converts a time to another unit; fails if it would lose digits.
 fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Reason> {
     let (from, to) = (a_second(from), a_second(to));
     if to >= from {
@@ -34,7 +34,7 @@ fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Reason> 
     if value % (from / to) == 0 { Ok(value / (from / to)) } else { Err(TOO_FINE) }
 }
 
-/// Days from a count of `unit`s.
+/// Converts a count of `unit`s to days; fails if it is not at midnight.
 fn days(value: i64, unit: TimeUnit) -> Result<i32, Reason> {
     let a_day = SECONDS_A_DAY * a_second(unit);
     if value % a_day != 0 {
@@ -43,12 +43,12 @@ fn days(value: i64, unit: TimeUnit) -> Result<i32, Reason> {
     i32::try_from(value / a_day).map_err(|_| OUT_OF_RANGE)
 }
 
-/// Are these microseconds a time of day?
+/// Whether a number of microseconds is a time of day.
 pub(super) fn is_of_day(micros: i64) -> bool {
     (0..SECONDS_A_DAY * 1_000_000).contains(&micros)
 }
 
-/// Calls `convert` for the timestamps of a unit.
+/// Calls `convert` for timestamps of `$unit`.
 macro_rules! from_timestamps {
     ($unit:expr, $t:ty, $array:expr, $target:expr, $value:expr) => {
         match $unit {
@@ -115,7 +115,7 @@ fn timestamp<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: TimeUn
     }
 }
 
-/// The same instants; a zone is how they are shown, and the column has its own.
+/// Keeps the instants: a zone only affects how they are shown, and the column has its own.
 pub(super) fn to_instant(array: &ArrayRef, unit: TimeUnit, target: &DataType) -> Result<ArrayRef, Refused> {
     let DataType::Timestamp(from, Some(_)) = array.data_type() else {
         let why = match array.data_type() {

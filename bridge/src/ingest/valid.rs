@@ -1,11 +1,11 @@
-//! Arrow data from elsewhere: is it what its types say it is? Then it is copied.
+//! Checks that Arrow data from elsewhere is what its types say, and copies it.
 //!
-//! Whoever hands over Arrow data vouches for it, and nothing looks at it on the way in; but all that comes after relies
-//! on text being UTF-8, offsets lying in their buffers, decimals having no more digits than their type, and times being
-//! times of a day. So it is looked at once, here.
+//! Arrow data is not checked on the way in: whoever hands it over vouches for it. But all later code relies on text
+//! being UTF-8, offsets lying within their buffers, decimals having no more digits than their type, and times lying
+//! within a day. So all of this is checked once, here.
 //!
-//! It is copied because its memory is not ours. It may change later, as that of a numpy array that pyarrow shows; and to
-//! give it back may run code that waits for the interpreter, which a worker must not.
+//! The data is copied because its memory is not ours. It may change later, such as that of a numpy array behind
+//! pyarrow; and releasing it may run code that waits for the interpreter, which a worker must not do.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use super::time::is_of_day;
 
 const NOT_OF_DAY: Reason = "it is no time of day";
 
-/// A row and why it is not what its type says.
+/// A row, and why it does not match its type.
 type Invalid = (usize, String);
 
-/// A copy of `array`, or the first row that is not what its type says, and why not.
+/// Returns a copy of `array`, or the first row that does not match its type and why.
 ///
-/// Dictionaries and views are not copied, only casts of them, which are new: no column has such a type.
+/// Dictionaries and views are not copied, since they are cast later, which makes new arrays: no column has such a type.
 pub fn own(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
     if let Some(invalid) = first_invalid(array) {
         return Err(invalid);
@@ -40,8 +40,8 @@ pub fn own(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
     Ok(make_array(copy.freeze()))
 }
 
-/// The first row of `array` that is not what its type says, and why not. It is row 0 of data that is broken as a whole,
-/// and of a dictionary the first row that has its first invalid value.
+/// Returns the first row of `array` that does not match its type, and why. For data that is malformed as a whole this
+/// is row 0; for a dictionary, the first row with its first invalid value.
 fn first_invalid(array: &ArrayRef) -> Option<(usize, String)> {
     if array.is_empty() {
         return None;
@@ -65,14 +65,14 @@ fn first_invalid(array: &ArrayRef) -> Option<(usize, String)> {
         DataType::RunEndEncoded(_, values) => {
             reencode(array, values.data_type()).ok().and_then(|values| first_invalid(&values))
         }
-        // The casts look at the values of types that no column has.
+        // Types that no column has are checked by the casts.
         _ => None,
     })
 }
 
 fn first_malformed(array: &ArrayRef) -> Option<Invalid> {
     let mut why = malformed(array)?;
-    // The shortest beginning that is malformed ends with the row that is.
+    // Binary search: the shortest malformed prefix ends with the malformed row.
     let (mut good, mut bad) = (0, array.len());
     while good + 1 < bad {
         let middle = good.midpoint(bad);
@@ -87,7 +87,7 @@ fn first_malformed(array: &ArrayRef) -> Option<Invalid> {
 fn malformed(array: &ArrayRef) -> Option<String> {
     let data = array.to_data();
     let checked = match array.data_type() {
-        // What these hold is looked at by itself: only then can it be said which row has it.
+        // The contents of these are checked separately: only then is it known which row is invalid.
         DataType::List(_)
         | DataType::LargeList(_)
         | DataType::FixedSizeList(..)
@@ -111,7 +111,7 @@ fn in_lists<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> Option<Invalid> 
     let offsets = lists.value_offsets();
     let (from, to) = (offsets[0].as_usize(), offsets[lists.len()].as_usize());
     let (item, why) = first_invalid(&lists.values().slice(from, to - from))?;
-    // It is in the last list that begins no later.
+    // The item is in the last list that begins at or before it.
     let row = offsets.partition_point(|offset| offset.as_usize() <= from + item) - 1;
     Some((row, why))
 }
@@ -145,7 +145,7 @@ mod tests {
             .len(offsets.len() - 1)
             .add_buffer(Buffer::from_slice_ref(offsets))
             .add_buffer(Buffer::from_slice_ref(bytes));
-        // SAFETY: what makes it unsound is what is looked for before anything reads it.
+        // SAFETY: the unsound contents are what the test looks for, and nothing reads them before they are found.
         #[expect(unsafe_code, reason = "only a caller's promise can be broken")]
         make_array(unsafe { data.build_unchecked() })
     }
@@ -169,7 +169,7 @@ mod tests {
     fn the_first_invalid_row_is_found() {
         let row = |array: &ArrayRef| first_invalid(array).map(|(row, _)| row);
         assert_eq!(row(&text(b"ab\xffc\xfe", &[0, 1, 2, 3, 4, 5])), Some(2));
-        // The halves of one character are no text, though the whole buffer is.
+        // The halves of one character are not text, although the whole buffer is.
         assert_eq!(row(&text("aä".as_bytes(), &[0, 1, 2, 3])), Some(1));
         assert_eq!(row(&text(b"ab", &[0, 1, 9])), Some(1));
         let times: ArrayRef =

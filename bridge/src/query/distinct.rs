@@ -1,4 +1,4 @@
-//! DISTINCT as the grouping by all columns that the executor runs.
+//! Rewrites DISTINCT as grouping by all columns, which is how the executor runs it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder};
 
-/// Puts a grouping in the place of `node` if it is a DISTINCT of whole rows.
+/// Replaces `node` by a grouping if it is a DISTINCT of whole rows.
 pub(super) fn as_grouping(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Distinct(Distinct::All(input)) = node else { return Ok(Transformed::no(node)) };
     let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();

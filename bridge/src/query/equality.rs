@@ -1,5 +1,5 @@
-//! Orders, join keys and groups in which -0.0 is 0.0, all NaNs are one, a month is 30 days, and NULL is the greatest value
-//! inside lists and structs; DataFusion's go by bits, with NULL the least there.
+//! Makes sorts, joins and groups compare as SQL does: -0.0 equals 0.0, all NaNs are equal, a month is 30 days, and
+//! inside lists and structs NULL is the greatest value. DataFusion compares bits, with NULL as the least value there.
 
 use std::hash::{Hash, Hasher};
 use std::mem::take;
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 use laminardb_dataflow::interval::has_intervals;
 use laminardb_planner::scalar::{compared, compared_type, grouped};
 
-/// Makes keys by which `node` compares rows equal where SQL says they are.
+/// Rewrites the keys of `node` so that it treats rows as equal where SQL does.
 pub(super) fn compare_as_sql(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match node {
         LogicalPlan::Sort(mut sort) => {
@@ -40,12 +40,12 @@ fn transformed(plan: LogicalPlan, changed: bool) -> Transformed<LogicalPlan> {
     if changed { Transformed::yes(plan) } else { Transformed::no(plan) }
 }
 
-/// Makes `expr` one value of all that are equal, in their order, if its bits are not that; whether they are not.
+/// Wraps `expr` so that equal values get one value, ordered as SQL orders them; returns whether its type needs that.
 pub(super) fn make_compared(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
     make(&COMPARED, expr, schema)
 }
 
-/// Makes `expr` one value of all that are equal, as it is shown, if its bits are not that; whether they are not.
+/// Wraps `expr` so that equal values get one value, as it is shown; returns whether its type needs that.
 fn make_grouped(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
     make(&GROUPED, expr, schema)
 }
@@ -68,7 +68,7 @@ fn make_keys_one(join: &mut Join) -> Result<bool> {
     Ok(changed)
 }
 
-/// Columns that are grouped by become one value below the aggregate, expressions in their place.
+/// Normalises the columns that are grouped by below the aggregate, and other key expressions in place.
 fn group_as_sql(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let schema = Arc::clone(aggregate.input.schema());
     let mut grouped: Vec<Column> = Vec::new();
@@ -107,7 +107,7 @@ static COMPARED: LazyLock<ScalarUDF> = LazyLock::new(|| OneValue::function("comp
 static GROUPED: LazyLock<ScalarUDF> =
     LazyLock::new(|| OneValue::function("grouped", DataType::clone, |values| Ok(grouped(values))));
 
-/// One value for all that are equal to its argument. Not registered: no query can call it.
+/// A function that returns one value for all arguments that are equal. It is not registered: no query can call it.
 #[derive(Debug)]
 struct OneValue {
     name: &'static str,

@@ -1,7 +1,7 @@
-//! Makes the expressions of a physical plan those of views: exact per row, overflow an error.
+//! Replaces the expressions of a physical plan by those of views: evaluated exactly per row, with overflow as an error.
 //!
-//! Every operator either has its expressions replaced or is checked to hold none that would change; an operator that
-//! does and is not known here is refused, as its answers could silently differ from a view's.
+//! Every operator either gets its expressions replaced or is checked to hold none that would change. An operator that
+//! does hold one and is not known here is refused, since its answers could silently differ from a view's.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use laminardb_planner::scalar::harden;
 type Expr = Arc<dyn PhysicalExpr>;
 type Plan = Arc<dyn ExecutionPlan>;
 
-/// Runs after all rules that look into expressions: what it puts in is opaque to them.
+/// Must run after all rules that inspect expressions: they cannot look into the ones that it inserts.
 #[derive(Debug)]
 pub(super) struct HardenExpressions;
 
@@ -43,7 +43,7 @@ impl PhysicalOptimizerRule for HardenExpressions {
     }
 }
 
-/// The hardened expression, if it is another one.
+/// Returns the hardened expression if it differs from `expr`.
 fn changed(expr: &Expr) -> Option<Expr> {
     let hardened = harden(Arc::clone(expr));
     (!Arc::ptr_eq(&hardened, expr)).then_some(hardened)

@@ -1,8 +1,8 @@
-//! Ad-hoc queries: one SELECT at one time, through DataFusion's executor with the expressions of views.
+//! Ad-hoc queries: one SELECT at one time, run by DataFusion's executor with the expressions of views.
 //!
-//! The front half (bind, rewrite) is the one of views. Scans are given the rows of their relation, all taken at one
-//! moment; the executor runs on one thread, in one partition. An operator may take seconds between two looks at whether
-//! it is to stop, so a caller who gives up leaves the thread to itself; it has no lock, and what it finds is dropped.
+//! Binding and rewriting are those of views. Scans get the rows of their relation, all taken at one moment; the
+//! executor runs on one thread, in one partition. An operator may work for seconds before it checks whether to stop, so
+//! a caller who gives up abandons the thread, which holds no lock, and whose result is dropped.
 
 mod distinct;
 mod equality;
@@ -50,25 +50,25 @@ use laminardb_planner::panics::caught;
 
 use crate::error::Error;
 
-/// An optimised plan; the rest of the bridge hands it on and does not look inside.
+/// An optimised plan; the rest of the bridge passes it on without looking inside.
 pub(crate) type Plan = LogicalPlan;
 
-/// Rows of all collections a query reads, as of one time.
+/// Rows of all collections that a query reads, as of one time.
 pub(crate) type Contents = HashMap<CollectionId, Vec<RecordBatch>>;
 
-/// Tells whether the caller wants the query to stop, and how it then ends.
+/// Polled while a query runs; returns an error to stop the query with it.
 pub(crate) type Interrupt<'a> = &'a dyn Fn() -> Option<Error>;
 
-/// Is given the batches of an answer; its error ends the query.
+/// Receives the batches of an answer; its error ends the query.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), Error>;
 
-/// How long the caller of a query waits for it before he is asked whether he still wants it.
+/// How long a caller waits for the result before it checks whether the query was interrupted.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Stack of the thread of a query, for deep ones.
+/// Stack size of a query's thread, large enough for deeply nested queries.
 const STACK: usize = 8 << 20;
 
-/// Plans and runs bound queries; clones are the same one.
+/// Plans and runs bound queries; clones share their state.
 #[derive(Clone)]
 pub(crate) struct Executor {
     state: Arc<SessionState>,
@@ -80,7 +80,7 @@ impl Executor {
         let options = config.options_mut();
         options.execution.time_zone = Some("UTC".to_owned());
         options.execution.collect_statistics = false;
-        // DataFusion itself is of two minds about whether `b IS TRUE` can be NULL, and would refuse to group by it.
+        // DataFusion disagrees with itself on whether `b IS TRUE` can be NULL, and would refuse to group by it.
         options.execution.skip_physical_aggregate_schema_check = true;
         options.optimizer.enable_dynamic_filter_pushdown = false;
         options.optimizer.repartition_joins = false;
@@ -107,9 +107,9 @@ impl Executor {
                 batches.push(batch);
                 Ok(())
             });
-            // A write after the answer finds its rows unshared.
+            // Dropped before the answer is sent, so that the caller's next write finds its rows unshared.
             drop(contents);
-            // Nobody receives any more when the caller has given up.
+            // Fails if the caller has given up, and nobody needs the result then.
             drop(sender.send(done.map(|()| batches)));
         };
         spawn("laminardb-query", run)?;
@@ -120,8 +120,8 @@ impl Executor {
         }
     }
 
-    /// Runs an optimised plan, and gives each batch to `take` before the next one is made; they have `schema`, none is
-    /// empty. Must not be called inside a runtime.
+    /// Runs an optimised plan and passes each batch to `take` before the next one is made; batches have `schema` and
+    /// are not empty. Must not be called inside a runtime.
     pub(crate) fn run_each(
         &self,
         plan: LogicalPlan,
@@ -138,7 +138,7 @@ impl Executor {
         on_runtime(|runtime| runtime.block_on(run))
     }
 
-    /// Fails if an optimised plan cannot be run, whatever rows there are.
+    /// Checks that an optimised plan can be run; fails if it cannot, whatever the rows are.
     pub(crate) fn check(&self, plan: LogicalPlan) -> std::result::Result<(), Error> {
         let contents: Contents = scanned(&plan)?.into_iter().map(|(id, _)| (id, Vec::new())).collect();
         let (sender, receiver) = bounded(1);
@@ -152,6 +152,8 @@ impl Executor {
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
+        // The order matters: this adds sort keys and `as_grouping` groups, both of which `compare_as_sql` must still
+        // see.
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
@@ -188,29 +190,29 @@ impl Executor {
     }
 }
 
-/// Does what plans or runs a query.
+/// Runs `work`, which plans or runs a query, with a new runtime; a panic becomes an error.
 fn on_runtime<T>(
     work: impl FnOnce(tokio::runtime::Runtime) -> std::result::Result<T, Error>,
 ) -> std::result::Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| Error::Internal(format!("cannot start a query: {error}")))?;
-    // Kernels panic on some data, when the texts of a batch are too long together for one.
+    // Kernels panic on some data, for example when the texts of a batch are too long for one array.
     caught(|| work(runtime)).unwrap_or_else(|panic| Err(Error::QueryFailed(panic)))
 }
 
-/// Starts a thread that runs queries.
+/// Starts a thread for running queries.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::result::Result<(), Error> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(run);
     spawned.map(drop).map_err(|error| Error::QueryFailed(format!("no thread for the query: {error}")))
 }
 
-/// The error of a query whose thread has ended without a result.
+/// Returns the error of a query whose thread ended without a result.
 pub(crate) fn ended_early() -> Error {
     Error::Internal("the thread of the query ended early".to_owned())
 }
 
-/// Only rules that neither move expressions past filters nor run them on other rows than the logical plan does.
+/// Returns rules that neither move expressions past filters nor evaluate them on other rows than the logical plan does.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     vec![
         Arc::new(unions::ChainUnions),
@@ -229,7 +231,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     ]
 }
 
-/// The collections that `plan` scans, each once, in order of first use. Refuses what the executor does not run.
+/// Returns the collections that `plan` scans, each once, in order of first use. Fails if the executor cannot run
+/// `plan`.
 pub(crate) fn scanned(plan: &LogicalPlan) -> std::result::Result<Vec<(CollectionId, Arc<RelationInfo>)>, Error> {
     let mut found: Vec<(CollectionId, Arc<RelationInfo>)> = Vec::new();
     let visited = plan.apply_with_subqueries(|node| {
@@ -262,7 +265,7 @@ fn scanned_relation(scan: &TableScan) -> Result<(CollectionId, Arc<RelationInfo>
     Ok((collection, Arc::clone(relation)))
 }
 
-/// Puts the rows of a scan in its place.
+/// Replaces the source of a scan by its rows.
 fn give_rows(node: LogicalPlan, contents: &Contents) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
     if !scan.filters.is_empty() || scan.fetch.is_some() {
@@ -278,7 +281,7 @@ fn give_rows(node: LogicalPlan, contents: &Contents) -> Result<Transformed<Logic
     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
 }
 
-/// The batch with these column names and this nullability.
+/// Returns the batch with the column names and nullability of `schema`.
 pub(crate) fn relabel(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());
@@ -303,7 +306,7 @@ mod tests {
 
     use super::*;
 
-    /// A function that says that it runs, and then waits until it is let go.
+    /// A function that reports that it runs, and then waits until it is released.
     #[derive(Debug)]
     struct Slow {
         signature: Signature,
@@ -366,7 +369,7 @@ mod tests {
         let given_up = || entered.try_recv().is_ok().then_some(Error::Interrupted);
         let answer = Executor::new().run(plan, Contents::new(), &schema(), &given_up);
         assert_eq!(answer, Err(Error::Interrupted));
-        // The function still waits: it has not ended, and with it the channel, before the caller was back.
+        // The function still waits: the query had not ended when its caller returned, or this channel would be closed.
         let_go.send(()).expect("the query runs");
     }
 

@@ -1,7 +1,7 @@
-//! Projections that only drop or rearrange columns go below filters and joins, so that these copy less.
+//! Pushes projections that only drop or rearrange columns below filters and joins, so that these copy less.
 //!
-//! DataFusion's own rule moves computed columns too: they would be computed of rows that a filter takes away, and could
-//! fail on them.
+//! DataFusion's own rule also moves computed columns, which would then be computed for rows that a filter removes, and
+//! could fail on them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, remove_unnecessary_projections};
 
-/// The rule.
+/// The optimiser rule.
 #[derive(Debug)]
 pub(super) struct PushDownColumns;
 

@@ -1,4 +1,4 @@
-//! EXCEPT and INTERSECT, with or without ALL: both sides are read, their rows counted, the counts combined.
+//! Runs EXCEPT and INTERSECT, with or without ALL: reads both sides, counts their rows and combines the counts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use laminardb_dataflow::plan::SetOperator;
 use laminardb_planner::scalar::grouped;
 use laminardb_planner::set_operation::SetOperationNode;
 
-/// Plans the nodes of ours that DataFusion does not know.
+/// Plans the set operation nodes, which DataFusion does not know.
 pub(super) struct SetOperationPlanner;
 
 #[async_trait]
@@ -44,7 +44,7 @@ impl ExtensionPlanner for SetOperationPlanner {
     }
 }
 
-/// The operator; its columns are the left side's.
+/// The physical operator; its columns are those of the left side.
 #[derive(Debug)]
 struct SetOperationExec {
     left: Arc<dyn ExecutionPlan>,
@@ -113,7 +113,7 @@ impl ExecutionPlan for SetOperationExec {
     }
 }
 
-/// The rows of the answer, in the order in which `left` first has them.
+/// Returns the rows of the answer, in the order in which they first appear in `left`.
 fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Result<RecordBatch> {
     if left.num_columns() == 0 {
         let count = multiplicity(operator, left.num_rows() as u64, right.num_rows() as u64);
@@ -127,7 +127,7 @@ fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Re
     let (left_rows, right_rows) =
         (converter.convert_columns(left.columns())?, converter.convert_columns(&columns(right))?);
     let mut place: HashMap<&[u8], usize> = HashMap::with_capacity(left.num_rows());
-    // First row, and how often it is on each side.
+    // For each distinct row: its first position in `left`, and its count on each side.
     let mut counts: Vec<(u64, u64, u64)> = Vec::new();
     for row in 0..left.num_rows() {
         let at = *place.entry(left_rows.row(row).data()).or_insert_with(|| {
@@ -149,7 +149,7 @@ fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Re
     Ok(take_record_batch(left, &UInt64Array::from(rows))?)
 }
 
-/// How often a row is in the answer that is `left` and `right` times in the sides.
+/// Returns how often a row is in the answer if it occurs `left` and `right` times in the two sides.
 fn multiplicity(operator: SetOperator, left: u64, right: u64) -> u64 {
     match operator {
         SetOperator::Except => u64::from(left > 0 && right == 0),

@@ -1,4 +1,4 @@
-//! Cuts ties under LIMIT as views do: rows equal in the order's keys go by all columns, ascending.
+//! Breaks ties under LIMIT as views do: rows with equal sort keys are ordered by all columns, ascending.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Sort, SortExpr};
 
-/// Makes the order total wherever only the first rows of it are read.
+/// Makes the order total wherever only its first rows are read.
 pub(super) fn make_cuts_total(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_down(|node| match node {
         LogicalPlan::Limit(limit) if ends_in_sort(&limit.input) => Ok(Transformed::yes(cut_sort(limit)?)),
@@ -16,7 +16,7 @@ pub(super) fn make_cuts_total(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|total| total.data)
 }
 
-/// Whether `plan` gives its rows in the order of a sort.
+/// Whether `plan` returns its rows in the order of a sort.
 fn ends_in_sort(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Sort(_) => true,
@@ -26,9 +26,9 @@ fn ends_in_sort(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// The limit right above its sort, made total, with what was between them above.
+/// Moves the limit down to its sort, which is made total, and what was between them above the limit.
 ///
-/// DataFusion takes out a sort whose order nobody asks for, also one below a projection below a limit.
+/// DataFusion removes a sort whose order it considers unused, including one below a projection below a limit.
 fn cut_sort(mut limit: Limit) -> Result<LogicalPlan> {
     match Arc::unwrap_or_clone(limit.input) {
         LogicalPlan::Sort(sort) => {

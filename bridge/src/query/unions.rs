@@ -1,8 +1,8 @@
-//! Unions in one partition: DataFusion gives a UNION ALL one for each branch.
+//! Runs unions in one partition; DataFusion gives UNION ALL one partition per branch.
 //!
-//! An aggregate over several partitions has two phases, and ours have one. Read one after the other where they arise,
-//! the branches never reach anything that would ask for more. A `CoalescePartitionsExec` would not do: the rule that
-//! ensures requirements takes it away to put it elsewhere.
+//! DataFusion aggregates several partitions in two phases, but our aggregates have one. So the branches are read one
+//! after the other where the union is, and nothing above sees several partitions. A `CoalescePartitionsExec` would not
+//! do: the rule that ensures requirements would remove it and put it elsewhere.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
-/// Puts the branches of every union one after the other.
+/// Makes the branches of every union run one after the other.
 #[derive(Debug)]
 pub(super) struct ChainUnions;
 
@@ -44,7 +44,7 @@ impl PhysicalOptimizerRule for ChainUnions {
     }
 }
 
-/// The partitions of its input, one after the other.
+/// Returns the partitions of its input one after the other.
 #[derive(Debug)]
 struct ChainExec {
     input: Arc<dyn ExecutionPlan>,

@@ -1,6 +1,6 @@
-//! Window functions of columns: what they are given is computed below them, where each row may fail on its own.
+//! Gives window functions only columns: their arguments are computed below them, where each row may fail on its own.
 //!
-//! Their partitions and orders know one zero, one NaN, and one interval of each length.
+//! In their partitions and orders, zeros are equal, NaNs are equal, and so are intervals of the same length.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Window};
 
 use super::equality::make_compared;
 
-/// Puts a projection below window functions for whatever is not a column of their input, and one above that leaves
-/// out what that added.
+/// Adds a projection below window functions that computes whatever is not a column of their input, and one above that
+/// drops the added columns.
 pub(super) fn over_columns(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Window(window) = node else { return Ok(Transformed::no(node)) };
     let Window { input, mut window_expr, schema } = window;
@@ -40,7 +40,8 @@ pub(super) fn over_columns(node: LogicalPlan) -> Result<Transformed<LogicalPlan>
     Ok(Transformed::yes(plan))
 }
 
-/// Leaves columns where the function was given expressions; `computed` gets these under the columns' names.
+/// Replaces the function's argument expressions by columns; `computed` receives the expressions, named like the
+/// columns.
 fn compute_below(function: &mut WindowFunction, schema: &DFSchema, computed: &mut Vec<Expr>) -> Result<()> {
     let WindowFunctionParams { args, partition_by, order_by, filter, .. } = &mut function.params;
     let mut keys: Vec<&mut Expr> =

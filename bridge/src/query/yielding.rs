@@ -1,7 +1,7 @@
-//! Joins that give way: a query can be interrupted while a join makes many rows of few.
+//! Makes joins yield, so that a query can be interrupted while a join makes many rows from few.
 //!
-//! The executor looks at the caller's wish to stop whenever the plan yields. `EnsureCooperative` makes leaves yield, for
-//! every batch read; a join makes batches without reading any, so it needs its own budget.
+//! The executor polls for interruption whenever the plan yields. `EnsureCooperative` makes leaves yield for every batch
+//! read; a join can make batches without reading any, so it needs a budget of its own.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 
-/// Makes every join yield now and then.
+/// Makes every join yield from time to time.
 #[derive(Debug)]
 pub(super) struct YieldInJoins;
 

@@ -1,4 +1,4 @@
-//! `Append`: the rows of a source. Nothing is ever taken away; large batches are kept as they come, small ones are
+//! `Append`: the rows of a source, which are never removed. Large batches are kept as they are, small ones are
 //! coalesced.
 
 use std::sync::Arc;
@@ -27,6 +27,7 @@ impl Append {
     pub(super) fn insert(&mut self, batch: &RecordBatch) {
         self.rows += batch.num_rows();
         if is_large(batch) {
+            // The rows in the tail are older; they must come first in insertion order.
             self.freeze_tail();
             self.keep(owned(batch));
         } else if batch.num_rows() > 0 {

@@ -1,5 +1,5 @@
-//! `Bag`: the rows of a table without a primary key. Equal rows may be there several times; deleting one takes any of
-//! them away. The index that finds rows is made at the first delete, since many tables never see one.
+//! `Bag`: the rows of a table without a primary key. Equal rows may occur several times; a delete removes any one of
+//! them. The index that finds rows is built at the first delete, since many tables never see one.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use super::scan::Scan;
 use super::{Delta, Layout};
 use crate::error::Error;
 
-/// The rows of a table without key.
+/// The rows of a table without a primary key.
 pub(super) struct Bag {
     layout: Arc<Layout>,
     heap: Heap,
     index: Option<Index>,
 }
 
-/// The positions of the rows with one hash, which nearly always are equal rows.
+/// Maps a hash to the positions of the rows that have it, which are nearly always equal rows.
 pub(super) type Index = HashTable<Entry>;
 
 pub(super) struct Entry {
@@ -30,7 +30,7 @@ pub(super) struct Entry {
 
 pub(super) enum Positions {
     One(Position),
-    /// Never empty.
+    /// Positions of several rows; never empty.
     Many(Vec<Position>),
 }
 
@@ -53,7 +53,7 @@ fn add(index: &mut Index, hash: u64, position: Position) {
     }
 }
 
-/// Takes `position` out of the index, where it must be; fast when it was added late.
+/// Removes `position` from the index, which must contain it; fast for positions that were added late.
 fn remove(index: &mut Index, hash: u64, position: Position) {
     let Ok(mut entry) = index.find_entry(hash, |entry| entry.hash == hash) else {
         unreachable!("every row is in the index")
@@ -68,8 +68,8 @@ fn remove(index: &mut Index, hash: u64, position: Position) {
     }
 }
 
-/// Takes all positions in `chunk` of rows with these hashes out of the index, in one pass over each entry: a table may
-/// be one row a million times.
+/// Removes all positions in `chunk` of rows with these hashes, in one pass over each entry: a table may hold one row a
+/// million times.
 fn forget_chunk(index: &mut Index, chunk: u32, hashes: &[u64]) {
     let mut hashes = hashes.to_vec();
     hashes.sort_unstable();
@@ -89,7 +89,7 @@ fn forget_chunk(index: &mut Index, chunk: u32, hashes: &[u64]) {
     }
 }
 
-/// What one write did, enough to take it back.
+/// Describes one write, with enough detail to undo it.
 pub(super) enum Undo {
     Inserted(Vec<Position>),
     Deleted(Vec<(u64, Position)>),
@@ -126,7 +126,7 @@ impl Bag {
         self.index = Some(index);
     }
 
-    /// Removes one equal row for each row given; if one is not there, nothing.
+    /// Removes one equal row for each given row; if one does not exist, removes nothing and fails.
     pub(super) fn delete(&mut self, batch: &RecordBatch) -> Result<(Delta, Undo), Error> {
         if batch.num_rows() == 0 {
             return Ok((Delta::default(), Undo::Deleted(Vec::new())));
@@ -152,8 +152,8 @@ impl Bag {
         Ok((Delta { changes: vec![(old, Diffs::Same(-1))], given: rows, changed: rows }, Undo::Deleted(taken)))
     }
 
-    /// Takes a position of an equal row out of the index for each row given. The error holds what was taken until a
-    /// row was not there, and that row.
+    /// Removes a position of an equal row from the index for each given row. If a row does not exist, the error holds
+    /// what was removed before it and the index of that row.
     fn take_all(
         &mut self,
         bytes: &Rows,
@@ -167,17 +167,19 @@ impl Bag {
             remove(index, hash, position);
             taken.push((hash, position));
         }
+        // Rows are compared in bulk: different rows with one hash are rare, and `take_colliding` handles them.
         let old = self.fetch(&taken);
         let old_bytes = self.layout.row.encode(&old);
         let same = |row: usize| old_bytes.row(row).as_ref() == bytes.row(row).as_ref();
         if (0..taken.len()).all(same) {
+            // The loop stops at the first row whose hash has no entry left: that row is missing.
             return if taken.len() == hashes.len() { Ok((taken, old)) } else { Err((taken.clone(), taken.len())) };
         }
         self.give_back(&taken);
         self.take_colliding(bytes, hashes)
     }
 
-    /// The same when different rows have one hash: every candidate is looked at.
+    /// Does the same when different rows share a hash: compares every candidate.
     fn take_colliding(
         &mut self,
         bytes: &Rows,
@@ -219,7 +221,7 @@ impl Bag {
         (Delta { changes, given: rows, changed: rows }, undo)
     }
 
-    /// Takes back a write; those after it must have been taken back before.
+    /// Undoes a write; all later writes must have been undone before.
     pub(super) fn undo(&mut self, undo: Undo) {
         match undo {
             Undo::Inserted(positions) => {
@@ -246,7 +248,7 @@ impl Bag {
         }
     }
 
-    /// The rows before the writes that `undo` takes back: all since some moment, the oldest first.
+    /// Returns the rows before a series of writes. `undo` must hold all writes since then, the oldest first.
     pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
         let mut heap = &mut self.heap;
         let mut steps = Vec::new();
@@ -255,6 +257,7 @@ impl Bag {
                 Undo::Inserted(positions) => steps.extend(positions.iter().map(|position| (None, Some(*position)))),
                 Undo::Deleted(taken) => steps.extend(taken.iter().map(|(_, position)| (Some(*position), None))),
                 Undo::Truncated(state) => {
+                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
                     heap = &mut state.0;
                     break;
                 }
@@ -263,7 +266,7 @@ impl Bag {
         heap.scan_before(&steps)
     }
 
-    /// Rewrites sparse chunks; no write can be taken back after it.
+    /// Compacts sparse chunks; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
         while let Some((chunk, _, rows)) = self.heap.next_sparse() {
             let new = self.heap.push(&rows);
@@ -272,6 +275,7 @@ impl Bag {
                 forget_chunk(index, chunk, &hashes);
                 hashes.into_iter().zip(new).for_each(|(hash, position)| add(index, hash, position));
             }
+            // Released last, so that `push` cannot reuse the chunk while the index still names it.
             self.heap.release(chunk);
         }
         if let Some(index) = &mut self.index

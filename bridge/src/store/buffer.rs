@@ -1,10 +1,10 @@
-//! `RowBuffer`: the growing end of a relation. Small inserts are appended to one set of columns, in amortised O(1) a
-//! row, and leave it as a frozen batch when it is full.
+//! `RowBuffer`: the growing end of a relation. Small inserts are appended to one set of columns, in amortised O(1) per
+//! row, and leave it as one frozen batch when it is full.
 //!
-//! Rows are only ever appended, so a row keeps its place until the buffer is frozen, and then has the same place in
-//! the frozen batch. A reader gets the rows as a few runs, each more than half as long again as the next: what was
-//! not read yet becomes a run, and runs are joined as they grow, so that reading after each insert copies a row
-//! O(log n) times and not n.
+//! Rows are only ever appended, so a row keeps its place until the buffer is frozen, and has the same place in the
+//! frozen batch. A reader gets the rows as a few runs, each at least twice as long as the next: rows that have not been
+//! read yet become a run, and runs are joined as they grow. So reading after each insert copies a row O(log n) times
+//! instead of n times.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, concat_batches, interleave_record_batch, take};
 use arrow::datatypes::{BinaryType, ByteArrayType, DataType, SchemaRef, Utf8Type};
 
-/// Rows at which a buffer is frozen.
+/// Number of rows at which a buffer is frozen.
 pub(super) const FULL_ROWS: usize = 8192;
 /// Batches with this many rows are kept as they are instead of being copied into a buffer.
 pub(super) const LARGE_ROWS: usize = 1024;
-/// Batches of this many bytes likewise; it also keeps 32-bit offsets from overflowing.
+/// Batches with this many bytes are kept as well; this also keeps 32-bit offsets from overflowing.
 const LARGE_BYTES: usize = 1 << 20;
 
-/// Whether `batch` should be kept as it is rather than be copied into a buffer.
+/// Whether `batch` should be kept as it is instead of being copied into a buffer.
 pub(super) fn is_large(batch: &RecordBatch) -> bool {
     batch.num_rows() >= LARGE_ROWS || batch.columns().iter().map(variable_bytes).sum::<usize>() >= LARGE_BYTES
 }
 
-/// Bytes of the values of a column whose rows differ in size; 0 for fixed-width columns.
+/// Returns the bytes of the values of a column whose rows differ in size; 0 for fixed-width columns.
 fn variable_bytes(array: &ArrayRef) -> usize {
     fn used<T: ByteArrayType<Offset = i32>>(array: &GenericByteArray<T>) -> usize {
         let offsets = array.value_offsets();
@@ -43,14 +43,14 @@ fn variable_bytes(array: &ArrayRef) -> usize {
     }
 }
 
-/// Bytes that the rows of `batch` take, without what else its buffers may hold.
+/// Returns the bytes that the rows of `batch` take, excluding unused parts of its buffers.
 pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
     let of =
         |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
     batch.columns().iter().map(of).sum()
 }
 
-/// `batch`, copied if it would keep much more memory alive than its rows need (a small slice of a large one).
+/// Returns `batch`, copied if it keeps much more memory alive than its rows need (a small slice of a large batch).
 pub(super) fn owned(batch: &RecordBatch) -> RecordBatch {
     if batch.get_array_memory_size() <= 2 * batch_bytes(batch) + 4096 {
         return batch.clone();
@@ -64,20 +64,20 @@ pub(super) fn owned(batch: &RecordBatch) -> RecordBatch {
     with_columns(batch.schema_ref(), batch.columns().iter().map(copy).collect(), batch.num_rows())
 }
 
-/// A batch of `columns`, which must be of `schema` and have `rows` rows.
+/// Makes a batch from `columns`, which must match `schema` and have `rows` rows.
 pub(crate) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns are of the schema")
 }
 
-/// Rows of one schema, growing at the end.
+/// Rows of one schema that grow at the end.
 pub(super) struct RowBuffer {
     schema: SchemaRef,
-    /// Rows that were read, the first ones. A run is longer than the one after it.
+    /// The first rows, those that have been read before. Each run is at least twice as long as the next.
     runs: Vec<RecordBatch>,
     rows_in_runs: usize,
     bytes_in_runs: usize,
-    /// Rows that were not.
+    /// The other rows, not read yet.
     columns: Vec<Box<dyn ColumnBuffer>>,
     rows_in_columns: usize,
 }
@@ -99,7 +99,7 @@ impl RowBuffer {
             || self.columns.iter().any(|column| column.variable_bytes() >= 8 * LARGE_BYTES)
     }
 
-    /// Appends the rows of `batch`, which must be of the schema.
+    /// Appends the rows of `batch`, which must have the buffer's schema.
     pub(super) fn append(&mut self, batch: &RecordBatch) {
         for (buffer, column) in self.columns.iter_mut().zip(batch.columns()) {
             buffer.append(column);
@@ -107,7 +107,7 @@ impl RowBuffer {
         self.rows_in_columns += batch.num_rows();
     }
 
-    /// The given rows, in the given order.
+    /// Returns the given rows, in the given order.
     pub(super) fn gather(&self, rows: &[u32]) -> RecordBatch {
         if self.runs.is_empty() {
             return self.gather_columns(rows);
@@ -140,7 +140,7 @@ impl RowBuffer {
         with_columns(&self.schema, columns, rows.len())
     }
 
-    /// First rows of the runs.
+    /// Returns the first row of each run.
     fn starts(&self) -> impl Iterator<Item = usize> + '_ {
         self.runs.iter().scan(0, |end, run| {
             let start = *end;
@@ -149,12 +149,13 @@ impl RowBuffer {
         })
     }
 
-    /// All rows, in batches which later appends don't change.
+    /// Returns all rows as batches that later appends do not change.
     pub(super) fn snapshot(&mut self) -> &[RecordBatch] {
         if self.rows_in_columns > 0 {
             let fresh = self.take_columns();
             self.rows_in_runs += fresh.num_rows();
-            // Joins all at once that a join of the last two would make too long for their neighbour.
+            // Collects every run that must be joined before concatenating once: a join in pairs would copy rows
+            // repeatedly.
             let mut rows = fresh.num_rows();
             let mut joined = vec![fresh];
             while let Some(run) = self.runs.pop_if(|run| run.num_rows() < 2 * rows) {
@@ -168,7 +169,7 @@ impl RowBuffer {
         &self.runs
     }
 
-    /// All rows as a batch; the buffer is empty then.
+    /// Returns all rows as one batch and leaves the buffer empty.
     pub(super) fn freeze(&mut self) -> RecordBatch {
         let fresh = self.take_columns();
         self.rows_in_runs = 0;
@@ -309,7 +310,7 @@ impl ColumnBuffer for BooleanBuffer {
 }
 
 struct ByteBuffer<T: ByteArrayType<Offset = i32>> {
-    /// One more than there are rows, from 0.
+    /// Has one more entry than there are rows; the first is 0.
     offsets: Vec<i32>,
     values: Vec<u8>,
     validity: NullBufferBuilder,
@@ -371,8 +372,8 @@ impl<T: ByteArrayType<Offset = i32>> ColumnBuffer for ByteBuffer<T> {
     }
 }
 
-/// A column of a nested type: arrays joined so that each is at least twice as long as the next; so a row is copied
-/// O(log n) times and there are O(log n) arrays.
+/// A column of a nested type, kept as arrays that are joined so that each is at least twice as long as the next. So a
+/// row is copied O(log n) times and there are O(log n) arrays.
 struct AnyBuffer {
     data_type: DataType,
     runs: Vec<ArrayRef>,

@@ -1,4 +1,5 @@
-//! Rows as bytes, equal exactly when SQL calls the rows equal: NULL is NULL, every NaN is the same, -0.0 is 0.0.
+//! Encodes rows as bytes that are equal exactly when SQL calls the rows equal: NULL equals NULL, NaN equals NaN, and
+//! -0.0 equals 0.0.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ pub(crate) struct Encoder {
     converter: RowConverter,
     columns: Vec<usize>,
     hasher: DefaultHashBuilder,
-    /// Bits of the hash that are used: all, but for tests of collisions.
+    /// Bits of the hash that are used: all of them, except in tests of collisions.
     mask: u64,
 }
 
 impl Encoder {
-    /// An encoder for `columns` of `schema`.
+    /// Makes an encoder for `columns` of `schema`. Fails if a column type cannot be compared.
     pub(crate) fn new(schema: &SchemaRef, columns: Vec<usize>) -> Result<Self, Error> {
         let fields = columns.iter().map(|&column| SortField::new(schema.field(column).data_type().clone()));
         let converter = RowConverter::new(fields.collect())
@@ -34,27 +35,28 @@ impl Encoder {
         self
     }
 
-    /// Bytes of the chosen columns of `batch`, a batch of the relation.
+    /// Encodes the chosen columns of `batch`, which must have the relation's schema.
     pub(crate) fn encode(&self, batch: &RecordBatch) -> Rows {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|&column| normalise(batch.column(column))).collect();
         self.converter.convert_columns(&columns).expect("the columns have the types the converter was made for")
     }
 
-    /// Bytes of `columns`, which are the chosen columns alone.
+    /// Encodes `columns`, which must be the chosen columns alone.
     pub(crate) fn encode_columns(&self, columns: &[ArrayRef]) -> Rows {
         let columns: Vec<ArrayRef> = columns.iter().map(normalise).collect();
         self.converter.convert_columns(&columns).expect("the columns have the types the converter was made for")
     }
 
-    /// One hash a row. Differs between processes, so nothing that is seen may depend on it.
+    /// Returns one hash per row. Hashes differ between processes, so nothing visible to users may depend on them.
     pub(crate) fn hashes(&self, rows: &Rows) -> Vec<u64> {
         rows.iter().map(|row| self.hasher.hash_one(row.as_ref()) & self.mask).collect()
     }
 }
 
-/// The values with one bit pattern for each that SQL calls equal.
+/// Maps values that SQL calls equal to one bit pattern.
 fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
+        // Adding 0.0 turns -0.0 into 0.0.
         DataType::Float32 => Arc::new(
             array
                 .as_primitive::<Float32Type>()

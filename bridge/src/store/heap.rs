@@ -1,8 +1,8 @@
-//! `Heap`: the rows of a table in columns, each at a position it keeps until its chunk is compacted.
+//! `Heap`: the rows of a table in columns. Each row has a position, which it keeps until its chunk is compacted.
 //!
-//! A deleted row stays where it is and is masked out. A chunk in which fewer than half of the rows are left is
-//! rewritten by the table that owns the heap, which also moves its index; so memory falls with the rows, and a row is
-//! copied O(1) times, amortised.
+//! A deleted row stays in place and is masked out. When fewer than half of the rows of a chunk are left, the table that
+//! owns the heap rewrites the chunk and updates its index. So memory falls with the number of rows, and a row is copied
+//! O(1) times, amortised.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use hashbrown::HashMap;
 use super::buffer::{RowBuffer, batch_bytes, is_large, owned};
 use super::scan::{Live, Part, Scan};
 
-/// Rows of a chunk at most: the work of one read after one delete.
+/// Maximum number of rows in a chunk, which bounds the work of the first read after a delete.
 const CHUNK_ROWS: usize = 8192;
 
-/// Where a row is.
+/// Location of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) chunk: u32,
     row: u32,
 }
 
-/// Rows at positions.
+/// A set of rows, each at a position.
 pub(super) struct Heap {
     schema: SchemaRef,
     chunks: Vec<Chunk>,
-    /// Chunks that hold nothing and can be used again.
+    /// Empty chunks that can be reused.
     free: Vec<u32>,
     tail: RowBuffer,
-    /// The chunk whose rows are in `tail`, while there are any.
+    /// The chunk whose rows are in `tail`; `None` while the tail is empty.
     tail_chunk: Option<u32>,
     /// Chunks that lost rows and may have become sparse.
     touched: Vec<u32>,
@@ -39,17 +39,17 @@ pub(super) struct Heap {
     frozen_bytes: usize,
 }
 
-/// A batch and which of its rows are left.
+/// A batch and a mask of the rows that are left.
 struct Chunk {
-    /// None for the tail and for a free chunk.
+    /// `None` for the tail and for a free chunk.
     rows: Option<RecordBatch>,
     bytes: usize,
-    /// One bit a row, once a row was deleted.
+    /// One bit per row, set while the row is live; made at the first delete.
     mask: Option<BooleanBufferBuilder>,
     live: usize,
-    /// The mask as scans see it, until it changes.
+    /// The mask as given to scans; cleared when the mask changes.
     shared: Option<Live>,
-    /// The same for the runs of the tail.
+    /// The same for each run of the tail.
     shared_runs: Vec<Live>,
 }
 
@@ -87,7 +87,7 @@ impl Chunk {
         Some(self.shared.get_or_insert_with(|| Live::new(mask.finish_cloned(), count)).clone())
     }
 
-    /// The parts of a scan that come from the tail's runs.
+    /// Adds the tail's runs, with their masks, to the parts of a scan.
     fn tail_parts(&mut self, runs: &[RecordBatch], parts: &mut Vec<Part>) {
         let Some(mask) = &self.mask else {
             parts.extend(runs.iter().map(|rows| Part { rows: rows.clone(), live: None }));
@@ -123,7 +123,7 @@ impl Heap {
         }
     }
 
-    /// Adds rows, which must be of the schema, and says where they are, in their order.
+    /// Adds rows, which must have the heap's schema, and returns their positions in the same order.
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Vec<Position> {
         self.rows += batch.num_rows();
         let mut positions = Vec::with_capacity(batch.num_rows());
@@ -163,6 +163,7 @@ impl Heap {
             tail.rows = Some(rows);
             tail.forget_shared();
             self.tail_chunk = None;
+            // A growing tail is not checked for sparseness, so rows deleted from it are only considered now.
             self.touched.push(chunk);
         }
     }
@@ -185,25 +186,26 @@ impl Heap {
         self.chunks[chunk as usize].rows.as_ref().map_or(self.tail.rows(), RecordBatch::num_rows)
     }
 
-    /// Takes the row away; it must be there.
+    /// Deletes the row at `position`, which must be live.
     pub(super) fn delete(&mut self, position: Position) {
         let len = self.len(position.chunk);
         let chunk = &mut self.chunks[position.chunk as usize];
         chunk.set(position.row, len, false);
+        // A chunk may be listed more than once, since `next_sparse` checks it again.
         if chunk.rows.is_some() && chunk.live * 2 < len && self.touched.last() != Some(&position.chunk) {
             self.touched.push(position.chunk);
         }
         self.rows -= 1;
     }
 
-    /// Brings back a deleted row; no compaction may have come in between.
+    /// Restores a deleted row; its chunk must not have been compacted in between.
     pub(super) fn restore(&mut self, position: Position) {
         let len = self.len(position.chunk);
         self.chunks[position.chunk as usize].set(position.row, len, true);
         self.rows += 1;
     }
 
-    /// The rows at `positions`, in that order, deleted or not.
+    /// Returns the rows at `positions`, in that order, whether deleted or not.
     pub(super) fn gather(&self, positions: &[Position]) -> RecordBatch {
         if let [Position { chunk, row }] = positions
             && let Some(rows) = &self.chunks[*chunk as usize].rows
@@ -216,6 +218,7 @@ impl Heap {
         if tail_rows.len() == positions.len() {
             return tail;
         }
+        // Source 0 holds the requested rows of the tail, in their order in `positions`.
         let mut sources = vec![&tail];
         let mut source_of: HashMap<u32, usize> = HashMap::new();
         let mut tail_rows = 0..;
@@ -233,8 +236,8 @@ impl Heap {
         interleave_record_batch(&sources, &picks).expect("batches of one schema")
     }
 
-    /// A chunk worth rewriting, with the positions and contents of its rows. The caller must push the rows again,
-    /// move whatever points at them, and then `release` the chunk.
+    /// Returns a sparse chunk with the positions and contents of its live rows. The caller must push the rows again,
+    /// update its references to them, and then `release` the chunk.
     pub(super) fn next_sparse(&mut self) -> Option<(u32, Vec<Position>, RecordBatch)> {
         while let Some(slot) = self.touched.pop() {
             let chunk = &self.chunks[slot as usize];
@@ -250,7 +253,7 @@ impl Heap {
         None
     }
 
-    /// Forgets a chunk and all rows in it.
+    /// Removes a chunk and all rows in it.
     pub(super) fn release(&mut self, slot: u32) {
         let chunk = std::mem::replace(&mut self.chunks[slot as usize], Chunk::new(None));
         self.rows -= chunk.live;
@@ -271,9 +274,10 @@ impl Heap {
         Scan::new(Arc::clone(&self.schema), parts)
     }
 
-    /// The rows as they were before `steps`, the oldest first, each of which took the row at one position away and
-    /// brought another; no compaction may have come in between.
+    /// Returns the rows as they were before `steps`, the oldest first. Each step deleted the row at one position and
+    /// added a row at another. No chunk may have been compacted in between.
     pub(super) fn scan_before(&mut self, steps: &[(Option<Position>, Option<Position>)]) -> Scan {
+        // Undoing the steps and redoing them leaves the heap unchanged, and the scan keeps its own copy of the masks.
         for (gone, come) in steps.iter().rev() {
             come.iter().for_each(|position| self.delete(*position));
             gone.iter().for_each(|position| self.restore(*position));
@@ -286,7 +290,7 @@ impl Heap {
         scan
     }
 
-    /// Positions of all rows, deleted ones left out, in the order of a scan.
+    /// Returns the positions of all live rows, in the order of a scan.
     pub(super) fn positions(&self) -> Vec<Position> {
         let mut positions = Vec::with_capacity(self.rows);
         for (slot, chunk) in self.chunks.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! `Keyed`: the rows of a table with a primary key. An index from the hash of a key to the position of its row; the
-//! key itself is read from the row, so it is held once.
+//! `Keyed`: the rows of a table with a primary key. The index maps the hash of a key to the position of its row; the
+//! key itself is read from the row, so it is stored only once.
 
 use std::sync::Arc;
 
@@ -28,36 +28,36 @@ pub(super) struct Entry {
     position: Position,
 }
 
-/// What one write did, enough to take it back.
+/// Describes one write, with enough detail to undo it.
 pub(super) enum Undo {
     Moves(Vec<Move>),
     Truncated(Box<(Heap, Index)>),
 }
 
-/// One key's row: where it was and where it is.
+/// Change of one key's row: its position before and after the write.
 pub(super) struct Move {
     hash: u64,
     old: Option<Position>,
     new: Option<Position>,
 }
 
-/// Keys of a write with what can be computed without looking at the table.
+/// Keys of a write, with everything that can be computed without reading the table.
 pub(super) struct Keys {
     bytes: Rows,
     hashes: Vec<u64>,
-    /// The rows that count, ascending, when not all do: of equal keys one row wins.
+    /// The rows that count, ascending, if some do not: of rows with equal keys only one wins.
     winners: Option<Vec<u32>>,
 }
 
 impl Keys {
-    /// `bytes`, with the last of equal keys winning, or the first.
+    /// Makes keys from `bytes`; of equal keys the last row wins if `last_wins`, otherwise the first.
     pub(super) fn new(layout: &Layout, bytes: Rows, last_wins: bool) -> Self {
         let hashes = layout.key.hashes(&bytes);
         let winners = (hashes.len() > 1).then(|| winners(&bytes, &hashes, last_wins)).flatten();
         Keys { bytes, hashes, winners }
     }
 
-    /// `bytes`, all of which count.
+    /// Makes keys from `bytes` in which every row counts, also those with equal keys.
     pub(super) fn all(layout: &Layout, bytes: Rows) -> Self {
         Keys { hashes: layout.key.hashes(&bytes), bytes, winners: None }
     }
@@ -66,14 +66,14 @@ impl Keys {
         self.winners.clone().unwrap_or_else(|| (0..self.hashes.len() as u32).collect())
     }
 
-    /// The first row whose key an earlier row has.
+    /// Returns the first row whose key an earlier row has. The keys must have been made with the first row winning.
     pub(super) fn first_repeated(&self) -> Option<u32> {
         let winners = self.winners.as_ref()?;
         (0..self.hashes.len() as u32).find(|row| winners.binary_search(row).is_err())
     }
 }
 
-/// One row of each distinct key, ascending; None if all keys are distinct.
+/// Returns one row of each distinct key, ascending; `None` if all keys are distinct.
 fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
     let mut seen: HashTable<u32> = HashTable::with_capacity(hashes.len());
     let mut rows = Vec::with_capacity(hashes.len());
@@ -96,24 +96,24 @@ fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
     Some(rows)
 }
 
-/// Rows of a write that meet a row of the table with the same key.
+/// Rows of a write whose key already exists in the table.
 #[derive(Default)]
 struct Matches {
-    /// Row of the write and position in the table, by ascending row.
+    /// For each match, the row of the write and the position in the table, ascending by row.
     at: Vec<(u32, Position)>,
-    /// The table's rows, in that order, and their bytes; None if there are none.
+    /// The table's rows, in the order of `at`, and their bytes; `None` if there are no matches.
     old: Option<(RecordBatch, Rows)>,
 }
 
 impl Matches {
-    /// Bytes of the table's row of match `i`.
+    /// Returns the bytes of the table's row of match `i`.
     fn bytes(&self, i: usize) -> &[u8] {
         let (_, bytes) = self.old.as_ref().expect("there are matches");
         bytes.row(i).data()
     }
 
-    /// Whether the table's row of match `i`, whose bytes begin with the key's, has the key of the write's row. One
-    /// value's bytes are never the beginning of another value's, so a common beginning means equal key columns.
+    /// Whether the table's row of match `i` has the key of the write's row. The bytes of a row begin with those of its
+    /// key, and no value's bytes are a prefix of another value's, so a common prefix means equal key columns.
     fn has_key(&self, i: usize, keys: &Keys) -> bool {
         self.bytes(i).starts_with(keys.bytes.row(self.at[i].0 as usize).as_ref())
     }
@@ -129,6 +129,7 @@ impl Keyed {
             let hash = keys.hashes[row as usize];
             self.index.find(hash, |entry| entry.hash == hash).map(|entry| (row, entry.position))
         };
+        // Rows are compared in bulk: different keys with one hash are rare, and `find_colliding` handles them.
         let matches = self.fetch(rows.iter().filter_map(first).collect());
         if (0..matches.at.len()).all(|i| matches.has_key(i, keys)) {
             return matches;
@@ -136,7 +137,7 @@ impl Keyed {
         self.find_colliding(keys, rows)
     }
 
-    /// The same when different keys have one hash: every candidate is looked at.
+    /// Does the same when different keys share a hash: compares every candidate.
     fn find_colliding(&self, keys: &Keys, rows: &[u32]) -> Matches {
         let mut at = Vec::new();
         for &row in rows {
@@ -159,7 +160,7 @@ impl Keyed {
         Matches { at, old: Some((old, bytes)) }
     }
 
-    /// The keys that are there, ascending, and their rows.
+    /// Returns the rows of `keys` whose key exists, ascending, and the table's rows for them.
     pub(super) fn lookup(&self, keys: &Keys) -> (Vec<u32>, RecordBatch) {
         let matches = self.find(keys, &keys.rows());
         let rows = matches.old.map(|(rows, _)| rows);
@@ -167,7 +168,7 @@ impl Keyed {
         (matches.at.into_iter().map(|(row, _)| row).collect(), rows)
     }
 
-    /// Stores rows; `conflict` says what becomes of keys that are there.
+    /// Stores rows; `conflict` decides what happens to rows whose key exists.
     pub(super) fn insert(
         &mut self,
         batch: &RecordBatch,
@@ -197,7 +198,7 @@ impl Keyed {
         Ok(self.store(batch, keys, &stored, &matches, &replaced))
     }
 
-    /// For each match whether the write's row equals the table's.
+    /// Returns, for each match, whether the write's row equals the table's.
     fn unchanged(&self, batch: &RecordBatch, matches: &Matches) -> Vec<bool> {
         if matches.at.is_empty() {
             return Vec::new();
@@ -207,7 +208,7 @@ impl Keyed {
         (0..rows.len()).map(|i| bytes.row(i).as_ref() == matches.bytes(i)).collect()
     }
 
-    /// Stores the rows `stored` of the batch, in place of the matches `replaced`.
+    /// Stores the rows `stored` of the batch, replacing the matches `replaced`.
     fn store(
         &mut self,
         batch: &RecordBatch,
@@ -226,6 +227,7 @@ impl Keyed {
             return (delta, Undo::Moves(Vec::new()));
         }
         let new = pick(batch, stored);
+        // `stored` and `replaced` are both ascending by row, so one pass pairs them.
         let mut replaced = replaced.iter().map(|i| matches.at[*i as usize]).peekable();
         let mut moves = Vec::with_capacity(stored.len());
         for (row, position) in stored.iter().zip(self.heap.push(&new)) {
@@ -237,7 +239,7 @@ impl Keyed {
         (delta, Undo::Moves(moves))
     }
 
-    /// Moves a key's row from one position, if it is there, to another, if it stays.
+    /// Updates the index and the heap for a key's row that moves from `old`, if it existed, to `new`, if it still does.
     fn shift(&mut self, hash: u64, old: Option<Position>, new: Option<Position>) {
         let index = &mut self.index;
         match (old, new) {
@@ -283,11 +285,12 @@ impl Keyed {
         (Delta { changes, given: rows, changed: rows }, Undo::Truncated(Box::new((heap, index))))
     }
 
-    /// Takes back a write; those after it must have been taken back before.
+    /// Undoes a write; all later writes must have been undone before.
     pub(super) fn undo(&mut self, undo: Undo) {
         match undo {
             Undo::Moves(moves) => {
                 for step in moves.into_iter().rev() {
+                    // `shift` then points the index at the restored row and deletes the new one.
                     if let Some(old) = step.old {
                         self.heap.restore(old);
                     }
@@ -298,7 +301,7 @@ impl Keyed {
         }
     }
 
-    /// The rows before the writes that `undo` takes back: all since some moment, the oldest first.
+    /// Returns the rows before a series of writes. `undo` must hold all writes since then, the oldest first.
     pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
         let mut heap = &mut self.heap;
         let mut steps = Vec::new();
@@ -306,6 +309,7 @@ impl Keyed {
             match undo {
                 Undo::Moves(moves) => steps.extend(moves.iter().map(|step| (step.old, step.new))),
                 Undo::Truncated(state) => {
+                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
                     heap = &mut state.0;
                     break;
                 }
@@ -314,7 +318,7 @@ impl Keyed {
         heap.scan_before(&steps)
     }
 
-    /// Rewrites sparse chunks; no write can be taken back after it.
+    /// Compacts sparse chunks; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
         while let Some((chunk, old, rows)) = self.heap.next_sparse() {
             let hashes = self.layout.key.hashes(&self.layout.key.encode(&rows));
@@ -323,6 +327,7 @@ impl Keyed {
                 let entry = self.index.find_mut(hash, |entry| entry.position == old);
                 entry.expect("every row is in the index").position = new;
             }
+            // Released last, so that `push` cannot reuse the chunk while the index still names it.
             self.heap.release(chunk);
         }
         if self.index.len() * 4 < self.index.capacity() {
@@ -353,14 +358,14 @@ impl Keyed {
     }
 }
 
-/// `rows` less `gone`, both ascending.
+/// Removes `gone` from `rows`; both must be ascending.
 fn without(mut rows: Vec<u32>, gone: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut gone = gone.peekable();
     rows.retain(|row| gone.next_if_eq(row).is_none());
     rows
 }
 
-/// The given rows of a batch: itself when that is all of them.
+/// Returns the given rows of a batch; `rows` must be ascending and distinct.
 fn pick(batch: &RecordBatch, rows: &[u32]) -> RecordBatch {
     if rows.len() == batch.num_rows() {
         return batch.clone();

@@ -1,9 +1,9 @@
-//! The store: the rows of all sources and tables, which everything else is derived from.
+//! The store holds the rows of all sources and tables; everything else is derived from them.
 //!
-//! A [`Store`] belongs to one writer at a time (see `commit`). Reading takes a [`Scan`], which is cheap, and is done
-//! without holding the store. What always holds between two commits: the rows of a relation are the sum of all deltas
-//! that its writes returned. While a [`Transaction`] is open, the rows are those with its writes, and the committed ones
-//! can be had as well.
+//! A [`Store`] belongs to one writer at a time (see `commit`). Readers take a [`Scan`], which is cheap, and read it
+//! without holding the store. Between two commits, the rows of a relation are always the sum of the deltas that its
+//! writes returned. While a [`Transaction`] is open, a scan includes its writes; the committed rows can be read as
+//! well.
 
 mod append;
 mod bag;
@@ -46,12 +46,12 @@ pub enum Kind {
     Append,
     /// A table with a primary key.
     Keyed,
-    /// A table without one: equal rows may be there several times.
+    /// A table without a primary key: equal rows may occur several times.
     Bag,
 }
 
 impl Kind {
-    /// That of a source or table with these key columns.
+    /// Returns the kind of a source or table whose primary key has these columns.
     pub fn of(relation: RelationKind, primary_key: &[usize]) -> Kind {
         match relation {
             RelationKind::Source => Kind::Append,
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// Whether relations of this kind allow `operation`; `name` is for the message.
+    /// Checks that relations of this kind allow `operation`; `name` is used in the error message.
     pub fn check(self, operation: Operation, name: &str) -> Result<(), Error> {
         match (self, operation) {
             (Kind::Append, Operation::Delete) => {
@@ -77,50 +77,51 @@ impl Kind {
     }
 }
 
-/// What a base relation is.
+/// Describes a base relation.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// Name, for messages.
+    /// Name of the relation, for messages.
     pub name: String,
-    /// How it keeps its rows.
+    /// How the relation keeps its rows.
     pub kind: Kind,
-    /// Its columns. Those of the key must not be nullable.
+    /// Columns of the relation. Those of the key must not be nullable.
     pub schema: SchemaRef,
     /// Positions of the key columns; empty unless `kind` is `Keyed`.
     pub primary_key: Vec<usize>,
-    /// For each column the value, an array of one row, that stands in where a write leaves it out; None is NULL.
+    /// Default of each column, an array of one row, used when a write leaves the column out; `None` means NULL.
     pub defaults: Vec<Option<ArrayRef>>,
-    /// The column that its watermark follows.
+    /// The column that the relation's watermark follows.
     pub follow: Option<Follow>,
 }
 
 /// What a write does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Adds them; in a keyed table they replace those with equal keys, and the last row of a batch wins.
+    /// Adds the rows; in a keyed table they replace rows with equal keys, and the last row of a batch wins.
     Insert,
-    /// The same, for keyed tables only.
+    /// Does the same as `Insert`, for keyed tables only.
     Upsert,
-    /// Adds them; in a keyed table a key that is there, or given twice, is an error.
+    /// Adds the rows; in a keyed table, a key that exists or is given twice is an error.
     InsertNew,
-    /// Adds those whose keys are not there, the first of equal ones; for keyed tables only.
+    /// Adds the rows whose keys do not exist, the first of those with equal keys; for keyed tables only.
     InsertMissing,
-    /// Removes them: in a keyed table by the key columns, absent keys are skipped; in another table one equal row each.
+    /// Removes rows: a keyed table matches the key columns and skips absent keys; a bag removes one equal row per given
+    /// row.
     Delete,
-    /// Removes all rows of a table; no rows are given.
+    /// Removes all rows of a table; the write gives no rows.
     Truncate,
 }
 
 /// What one write changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Rows the caller gave (for `Truncate`, removed).
+    /// Number of rows the caller gave (for `Truncate`, rows removed).
     pub given: u64,
-    /// Rows that were added, replaced or removed; an equal replacement is none.
+    /// Number of rows added, replaced or removed; replacing a row with an equal one does not count.
     pub changed: u64,
 }
 
-/// Exact changes of a relation by one write.
+/// The exact changes that one write makes to a relation.
 #[derive(Clone, Debug, Default)]
 struct Delta {
     changes: Vec<(RecordBatch, Diffs)>,
@@ -128,26 +129,26 @@ struct Delta {
     changed: u64,
 }
 
-/// What becomes of a row whose key is there.
+/// What happens to a written row whose key already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conflict {
-    /// It replaces the other.
+    /// It replaces the existing row.
     Replace,
-    /// The write fails.
+    /// The whole write fails.
     Refuse,
-    /// It is left out.
+    /// It is left out, and the existing row stays.
     Keep,
 }
 
-/// What is known about a relation without looking at its rows; shared by all who write to it.
+/// What is known about a relation without reading its rows; shared by all its writers.
 pub struct Layout {
     id: RelationId,
     spec: Spec,
-    /// Columns of the key, in key order.
+    /// Schema of the key columns, in key order.
     key_schema: SchemaRef,
     /// Encodes the key columns.
     key: Encoder,
-    /// Encodes all columns, those of the key first.
+    /// Encodes all columns, the key columns first.
     row: Encoder,
 }
 
@@ -172,17 +173,18 @@ impl Layout {
         })
     }
 
-    /// What the relation is.
+    /// Returns the description of the relation.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// The first row of `batch`, a batch of a keyed table, whose key an earlier row has.
+    /// Returns the first row of `batch` whose key an earlier row of it has. The relation must be a keyed table.
     pub(crate) fn first_repeated_key(&self, batch: &RecordBatch) -> Option<u32> {
         Keys::new(self, self.key.encode(batch), false).first_repeated()
     }
 
-    /// Fits the rows of a write to the relation and computes all that needs no look at its rows.
+    /// Casts the rows of a write to the relation's columns and computes everything that does not depend on its current
+    /// rows.
     pub fn prepare(self: &Arc<Self>, operation: Operation, batches: &[RecordBatch]) -> Result<Prepared, Error> {
         self.spec.kind.check(operation, &self.spec.name)?;
         let by_key = self.spec.kind == Kind::Keyed;
@@ -198,6 +200,7 @@ impl Layout {
                 let keys = by_key.then(|| Keys::new(self, self.key.encode(&batch), last_wins));
                 (batch, keys)
             };
+            // Errors count rows across all batches of the write, not within one batch.
             rows_before += batch.num_rows();
             Ok(prepared)
         };
@@ -208,7 +211,7 @@ impl Layout {
         Ok(Prepared { layout: Arc::clone(self), operation, reached: self.reached(operation, &batches), batches })
     }
 
-    /// Where a write moves the relation's watermark.
+    /// Returns the value to which a write moves the relation's watermark, if it moves it.
     fn reached(&self, operation: Operation, batches: &[(RecordBatch, Option<Keys>)]) -> Option<i64> {
         match operation {
             Operation::Insert | Operation::Upsert | Operation::InsertNew | Operation::InsertMissing => {
@@ -220,27 +223,27 @@ impl Layout {
     }
 }
 
-/// A write that fits its relation, ready to be applied.
+/// A write whose rows fit the relation, ready to be applied.
 pub struct Prepared {
     layout: Arc<Layout>,
     operation: Operation,
     batches: Vec<(RecordBatch, Option<Keys>)>,
-    /// Where it moves the relation's watermark.
+    /// The value to which the write moves the relation's watermark.
     reached: Option<i64>,
 }
 
 impl Prepared {
-    /// The relation.
+    /// Returns the relation that is written to.
     pub fn relation(&self) -> RelationId {
         self.layout.id
     }
 
-    /// Rows given.
+    /// Returns the number of rows given.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|(batch, _)| batch.num_rows()).sum()
     }
 
-    /// The watermark that it moves, and where to.
+    /// Returns the watermark that the write moves and the value it moves to.
     fn moved(&self) -> Option<(Arc<Watermark>, i64)> {
         let follow = self.layout.spec.follow.as_ref()?;
         Some((Arc::clone(follow.watermark()), self.reached?))
@@ -267,7 +270,7 @@ enum Undo {
 struct Relation {
     layout: Arc<Layout>,
     rows: Rows,
-    /// How many writes it has had.
+    /// Number of writes that the relation has had.
     writes: u64,
 }
 
@@ -275,14 +278,14 @@ struct Relation {
 #[derive(Default)]
 pub struct Store {
     relations: BTreeMap<RelationId, Relation>,
-    /// The transaction under way.
+    /// The open transaction.
     open: Option<Transaction>,
-    /// Why nothing here can be trusted any more: a write broke an invariant half way.
+    /// Set when a write broke an invariant half way: the reason why the store can no longer be trusted.
     broken: Option<String>,
 }
 
 impl Store {
-    /// Adds an empty relation. `id` must be new.
+    /// Adds an empty relation. `id` must not be in use. Fails if the schema or the primary key is invalid.
     pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
         let layout = Arc::new(Layout::new(id, spec)?);
         let rows = match layout.spec.kind {
@@ -295,17 +298,17 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a relation and its rows.
+    /// Removes a relation and its rows.
     pub fn drop(&mut self, id: RelationId) {
         self.relations.remove(&id);
     }
 
-    /// What the relation is; None if there is none.
+    /// Returns the layout of a relation; `None` if it does not exist.
     pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
         self.relations.get(&id).map(|relation| Arc::clone(&relation.layout))
     }
 
-    /// The relation's rows as the next write finds them; None if there is no such relation, or none that can be trusted.
+    /// Returns the rows that the next write will see; `None` if the relation does not exist or the store is broken.
     pub fn scan(&mut self, id: RelationId) -> Option<Scan> {
         if self.broken.is_some() {
             return None;
@@ -321,8 +324,9 @@ impl Store {
         })
     }
 
-    /// Rows of a keyed table by key. `keys` has the key columns, by name; others of the table's are not looked at.
-    /// Gives the positions in `keys` whose key is there, ascending, and the table's rows for them in that order.
+    /// Finds rows of a keyed table by key. `keys` must have the key columns, by name; other columns of the table are
+    /// ignored. Returns the positions in `keys` whose key exists, ascending, and the table's rows for them in that
+    /// order.
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
         let relation = self.relations.get(&id).filter(|_| self.broken.is_none());
         let Some(Relation { layout, rows: Rows::Keyed(rows), .. }) = relation else {
@@ -332,7 +336,7 @@ impl Store {
         Ok(rows.lookup(&Keys::all(layout, layout.key.encode_columns(keys.columns()))))
     }
 
-    /// Number of rows as the next write finds them; 0 if there is no such relation.
+    /// Returns the number of rows that the next write will see; 0 if there is no such relation.
     pub fn rows(&self, id: RelationId) -> u64 {
         self.relations.get(&id).map_or(0, |relation| match &relation.rows {
             Rows::Append(rows) => {
@@ -344,12 +348,13 @@ impl Store {
         }) as u64
     }
 
-    /// How many writes the relation has had; 0 if there is none. While it stays the same, so do the committed rows.
+    /// Returns how many writes the relation has had; 0 if there is none. The committed rows change only with this
+    /// number.
     pub fn writes(&self, id: RelationId) -> u64 {
         self.relations.get(&id).map_or(0, |relation| relation.writes)
     }
 
-    /// Memory the relation's rows and indexes take; 0 if there is none.
+    /// Returns the memory that the relation's rows and indexes take, in bytes; 0 if there is no such relation.
     pub fn bytes(&self, id: RelationId) -> u64 {
         self.relations.get(&id).map_or(0, |relation| match &relation.rows {
             Rows::Append(rows) => rows.bytes(),
@@ -358,8 +363,8 @@ impl Store {
         }) as u64
     }
 
-    /// Applies writes in order, all or none, and gives their exact changes to `send`; its failure is theirs. No
-    /// transaction may be open.
+    /// Applies writes in order, all or none, and passes their exact changes to `send`. If `send` fails, the writes are
+    /// undone and its error is returned. No transaction may be open.
     pub(crate) fn apply<T>(
         &mut self,
         writes: Vec<Prepared>,
@@ -382,8 +387,8 @@ impl Store {
         })
     }
 
-    /// Does what may break an invariant half way. After a panic the store is neither read nor written any more: no
-    /// answer is better than a wrong one.
+    /// Runs work that may break an invariant half way. After a panic, the store can be neither read nor written any
+    /// more: no answer is better than a wrong one.
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
         if let Some(reason) = &self.broken {
             return Err(Error::Internal(reason.clone()));
@@ -396,8 +401,8 @@ impl Store {
         })
     }
 
-    /// Computes the changes of all writes, and makes them in tables. Sources wait until nothing can fail any more: what
-    /// is added to them cannot be taken away.
+    /// Computes the changes of all writes and makes those of tables. Rows of sources are added only when nothing can
+    /// fail any more, since they cannot be taken out again.
     fn apply_to_tables(
         &mut self,
         writes: &[Prepared],
@@ -422,6 +427,7 @@ impl Store {
             }
             for (batch, keys) in &write.batches {
                 let (delta, step) = relation.write(write.operation, batch, keys.as_ref())?;
+                // Pushed before the next batch can fail, so that `take_back` also covers a write that fails half way.
                 undo.extend(step.map(|step| (id, step)));
                 record(delta);
             }
@@ -430,7 +436,7 @@ impl Store {
         Ok((changes, applied))
     }
 
-    /// Takes back what was made in tables, the last first.
+    /// Undoes changes of tables, the last first.
     fn take_back(&mut self, undo: Vec<(RelationId, Undo)>) {
         for (id, undo) in undo.into_iter().rev() {
             match (self.relations.get_mut(&id).map(|relation| &mut relation.rows), undo) {
@@ -441,7 +447,7 @@ impl Store {
         }
     }
 
-    /// Ends successful writes: rows of sources are added, tables tidied up, watermarks moved.
+    /// Completes successful writes: adds rows to sources, compacts tables and moves watermarks.
     fn settle(&mut self, writes: Vec<Prepared>) {
         for write in writes {
             let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
@@ -456,7 +462,7 @@ impl Store {
         }
     }
 
-    /// Rewrites sparse chunks of a table; no write before can be taken back after it.
+    /// Rewrites sparse chunks of a table; earlier writes cannot be undone afterwards.
     fn tidy(&mut self, id: RelationId) {
         match self.relations.get_mut(&id).map(|relation| &mut relation.rows) {
             Some(Rows::Keyed(rows)) => rows.settle(),

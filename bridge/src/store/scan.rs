@@ -1,4 +1,4 @@
-//! `Scan`: the rows of a relation at one moment. Cheap to take, and never changed by later writes.
+//! `Scan`: the rows of a relation at one moment. It is cheap to take, and later writes do not change it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 
-/// The rows of a relation at one moment; in insertion order for a source, in no particular order for a table.
+/// The rows of a relation at one moment: in insertion order for a source, in no particular order for a table.
 #[derive(Clone, Debug)]
 pub struct Scan {
     schema: SchemaRef,
@@ -15,19 +15,19 @@ pub struct Scan {
     rows: usize,
 }
 
-/// A batch and which of its rows are there.
+/// A batch and which of its rows are live; `None` means all.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) rows: RecordBatch,
     pub(super) live: Option<Live>,
 }
 
-/// The rows of a batch that are there, by position, and, once someone asked for them, picked out.
+/// Mask of the live rows of a batch, and those rows themselves once they were asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     mask: BooleanBuffer,
     count: usize,
-    /// Shared by all scans between two changes of the mask.
+    /// Shared by all scans that are taken between two changes of the mask.
     picked: Arc<OnceLock<RecordBatch>>,
 }
 
@@ -52,29 +52,29 @@ impl Scan {
         Scan { schema, parts, rows }
     }
 
-    /// The rows, and `batches`, which must be of the schema, after them.
+    /// Appends `batches`, which must have the scan's schema, after the rows.
     pub(super) fn followed_by(mut self, batches: &[RecordBatch]) -> Self {
         self.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         self.parts.extend(batches.iter().map(|rows| Part { rows: rows.clone(), live: None }));
         self
     }
 
-    /// Schema of the rows: the relation's own.
+    /// Returns the schema of the rows, which is the relation's own.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The rows, in batches that are not empty. Deleted rows are left out here, so that taking the scan costs nothing.
+    /// Returns the rows as non-empty batches. Deleted rows are filtered out here, so that taking a scan is cheap.
     pub fn batches(&self) -> Vec<RecordBatch> {
         self.iter().collect()
     }
 
-    /// The same, one batch after the other.
+    /// Returns the same batches one by one.
     pub fn iter(&self) -> impl Iterator<Item = RecordBatch> + '_ {
         self.parts.iter().filter_map(|part| match &part.live {
             None => Some(part.rows.clone()),

@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields, Float64Type, Schema, SchemaRef, TimeUnit};
 
-/// Numbers that look random and are the same in each run.
+/// Pseudo-random numbers that are the same in each run.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -16,7 +16,7 @@ impl Random {
         Random(seed)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// A column of each type a relation can have.
+/// Returns a schema with a column of each type that a relation can have.
 pub(crate) fn schema_of_all_types() -> SchemaRef {
     let list = DataType::List(Arc::new(Field::new("item", DataType::Float64, true)));
     Arc::new(Schema::new(vec![
@@ -51,7 +51,7 @@ fn pair() -> Fields {
     Fields::from(vec![Field::new("x", DataType::Int64, true), Field::new("y", DataType::Utf8, true)])
 }
 
-/// Rows of `schema_of_all_types`.
+/// Makes random rows of `schema_of_all_types`.
 pub(crate) fn random_batch(schema: &SchemaRef, seed: u64, rows: usize) -> RecordBatch {
     let random = &mut Random::new(seed);
     let columns = schema.fields().iter().map(|field| column(field.data_type(), field.is_nullable(), random, rows));

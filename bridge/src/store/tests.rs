@@ -1,4 +1,4 @@
-//! The stores against models that are too simple to be wrong: maps and lists of rows as text.
+//! Compares the stores with models that are too simple to be wrong: maps and lists of rows as text.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ struct Harness {
     store: Store,
     /// Sum of all deltas.
     sum: Contents,
-    /// Rows as bytes in which equal means equal.
+    /// Encodes rows as bytes that are equal exactly when the rows are.
     encoder: Encoder,
 }
 
@@ -74,7 +74,7 @@ impl Harness {
         writes.iter().map(prepare).collect()
     }
 
-    /// Applies writes at once. The store must be what the deltas say, also after a failure of any kind.
+    /// Applies writes and checks that the store holds what the deltas say, also after a failure of any kind.
     fn apply(&mut self, writes: &[(Operation, RecordBatch)], broken_engine: bool) -> Result<Vec<Applied>, Error> {
         let prepared = self.prepare(writes);
         let before = self.contents();
@@ -99,7 +99,7 @@ impl Harness {
     }
 }
 
-/// A few rows, sometimes many, sometimes with many equal ones.
+/// Makes a few rows, sometimes many, sometimes with many equal ones.
 fn rows(random: &mut Random) -> RecordBatch {
     let schema = schema_of_all_types();
     let seed = random.below(u64::MAX);
@@ -251,7 +251,7 @@ proptest! {
     }
 }
 
-/// A statement's writes to a relation of this kind, which may fail; `given` holds rows that may be there.
+/// Makes the writes of one statement to a relation of this kind, which may fail; `given` holds rows that may exist.
 fn statement(random: &mut Random, kind: Kind, given: &mut Vec<RecordBatch>) -> Vec<(Operation, RecordBatch)> {
     let mut writes = Vec::new();
     for _ in 0..1 + random.below(2) {
@@ -277,7 +277,7 @@ fn statement(random: &mut Random, kind: Kind, given: &mut Vec<RecordBatch>) -> V
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// In a transaction the rows are those that a store without one has; those before it stay what they were.
+    /// In a transaction the rows are those of a store without one; the rows before it stay unchanged.
     #[test]
     fn a_transaction_has_both_states(seed: u64, kind in 0..3_usize, collide: bool) {
         let random = &mut Random::new(seed);

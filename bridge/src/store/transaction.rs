@@ -1,13 +1,13 @@
-//! `Transaction`: several writes that become one. Each is made in the tables as it comes; what was there before can be
-//! read, and brought back, until the end.
+//! `Transaction`: several writes that are committed as one. Each is made in the tables as it comes; until the end, the
+//! rows before it can be read and restored.
 //!
 //! ```text
 //! writes --> tables in place  (undo kept)  --commit--> changes of all to the engine, rows to the sources
 //!        +-> rows for sources (kept aside) --rollback--> undo, the last first
 //! ```
 //!
-//! No chunk is compacted while a transaction is open, so the positions that its undo names stay good. The cost of all
-//! of it is that of the rows written: nothing is copied to keep the state before.
+//! No chunk is compacted while a transaction is open, so the positions in its undo stay valid. Its whole cost is
+//! proportional to the rows written: nothing is copied to keep the state before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,37 +20,37 @@ use super::{Applied, Prepared, Rows, Store, Undo};
 use crate::error::Error;
 use crate::watermark::Watermark;
 
-/// What an open transaction did, and what is left to do at its end.
+/// Changes that an open transaction made, and the work left for its end.
 #[derive(Default)]
 pub(super) struct Transaction {
-    /// Takes back what was made in tables.
+    /// Undoes the changes of tables.
     undo: Vec<(RelationId, Undo)>,
-    /// For the engine.
+    /// Changes for the engine.
     changes: Vec<(RelationId, RecordBatch, Diffs)>,
-    /// Rows for sources: they are added at the end, since what is added cannot be taken away.
+    /// Rows for sources: they are added at the end, since they cannot be taken out again.
     appended: BTreeMap<RelationId, Vec<RecordBatch>>,
-    /// Where it moves watermarks.
+    /// Values to which the transaction moves watermarks.
     reached: Vec<(Arc<Watermark>, i64)>,
-    /// The relations it wrote to, as they were.
+    /// State of the written relations before the transaction.
     before: BTreeMap<RelationId, Before>,
 }
 
-/// A relation before the transaction.
+/// State of a relation before the transaction.
 struct Before {
     rows: u64,
-    /// Its rows, once somebody asked for them.
+    /// The rows, once they have been asked for.
     scan: Option<Scan>,
 }
 
 impl Transaction {
-    /// Rows that are to be added to a source.
+    /// Returns the rows that will be added to a source.
     pub(super) fn appended(&self, id: RelationId) -> &[RecordBatch] {
         self.appended.get(&id).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Store {
-    /// Opens a transaction; there must be none.
+    /// Opens a transaction; none may be open.
     pub(crate) fn begin(&mut self) {
         let before = self.open.replace(Transaction::default());
         assert!(before.is_none(), "a transaction is begun when the one before has ended");
@@ -85,7 +85,7 @@ impl Store {
         })
     }
 
-    /// Ends the open transaction: gives its changes to `send`, whose failure undoes it all.
+    /// Ends the open transaction and passes its changes to `send`. If `send` fails, the whole transaction is undone.
     pub(crate) fn commit<T>(
         &mut self,
         send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
@@ -115,7 +115,7 @@ impl Store {
         })
     }
 
-    /// Ends the open transaction as if it had never been.
+    /// Ends the open transaction and undoes all its writes.
     pub(crate) fn rollback(&mut self) -> Result<(), Error> {
         let open = self.open.take().expect("there is a transaction to end");
         self.guarded(|store| {
@@ -125,12 +125,12 @@ impl Store {
         })
     }
 
-    /// Relations that the open transaction wrote to.
+    /// Returns the relations that the open transaction wrote to.
     pub(crate) fn written(&self) -> Vec<RelationId> {
         self.open.iter().flat_map(|open| open.before.keys().copied()).collect()
     }
 
-    /// The relation's rows without what the open transaction did; otherwise as [`Store::scan`].
+    /// Returns the relation's rows without the writes of the open transaction; otherwise like [`Store::scan`].
     pub fn committed_scan(&mut self, id: RelationId) -> Option<Scan> {
         match self.open.as_ref().and_then(|open| open.before.get(&id)) {
             None => self.scan(id),
@@ -139,7 +139,7 @@ impl Store {
         }
     }
 
-    /// Number of rows without what the open transaction did; 0 if there is no such relation.
+    /// Returns the number of rows without the writes of the open transaction; 0 if there is no such relation.
     pub fn committed_rows(&self, id: RelationId) -> u64 {
         match self.open.as_ref().and_then(|open| open.before.get(&id)) {
             Some(before) => before.rows,
@@ -147,12 +147,13 @@ impl Store {
         }
     }
 
-    /// Finds the rows before the transaction, and keeps them: they stay what they are until its end.
+    /// Computes the rows before the transaction and caches them: they do not change until its end.
     fn scan_before(&mut self, id: RelationId) -> Option<Scan> {
         let relation = self.relations.get_mut(&id)?;
         let open = self.open.as_mut()?;
         let undo = open.undo.iter_mut().filter(|(of, _)| *of == id).map(|(_, undo)| undo);
         let scan = match &mut relation.rows {
+            // A source's rows are added at commit, so the current ones are those before the transaction.
             Rows::Append(rows) => rows.scan(),
             Rows::Keyed(rows) => rows.scan_before(undo.map(|undo| match undo {
                 Undo::Keyed(undo) => undo,

@@ -1,4 +1,4 @@
-//! Change batches: the updates of one time, net, with an op a row, and a delete and an insert of one key as a pair.
+//! Change batches: the net updates of one time, with an op per row; a delete and an insert of one key form a pair.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use arrow_row::{RowConverter, SortField};
 use hashbrown::HashMap;
 use laminardb_dataflow::{Diff, Diffs, Time, UpdateBatch};
 
-/// Most rows of one [`ChangeBatch`]; a time with more is split.
+/// Maximum number of rows in one [`ChangeBatch`]; a time with more rows is split.
 pub const MAX_BATCH_ROWS: usize = 1_000_000;
 
 /// What a change does to the view.
@@ -27,7 +27,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The name programs see.
+    /// Returns the name that programs see.
     pub fn name(self) -> &'static str {
         match self {
             Op::Insert => "Insert",
@@ -37,7 +37,7 @@ impl Op {
         }
     }
 
-    /// +1 for a row that comes, -1 for one that goes.
+    /// Returns +1 for an added row, -1 for a removed one.
     pub fn diff(self) -> Diff {
         match self {
             Op::Insert | Op::UpdateInsert => 1,
@@ -49,11 +49,11 @@ impl Op {
 /// Changes of one time. Never empty.
 #[derive(Clone, Debug)]
 pub struct ChangeBatch {
-    /// The rows, deleted ones included.
+    /// The rows, including deleted ones.
     pub rows: RecordBatch,
-    /// One op a row.
+    /// One op per row.
     pub ops: Arc<[Op]>,
-    /// When they happened.
+    /// The time at which the changes happened.
     pub time: Time,
     /// Whether these are contents as of `time` rather than changes.
     pub is_snapshot: bool,
@@ -61,7 +61,7 @@ pub struct ChangeBatch {
     pub is_last: bool,
 }
 
-/// What is known of a view's rows: their columns and which columns tell them apart.
+/// Columns of a view's rows, and which of them form a unique key.
 #[derive(Debug)]
 pub struct Shape {
     schema: SchemaRef,
@@ -71,7 +71,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Fails if a column type has no row encoding.
+    /// Makes the shape of a view's rows. Fails if a column type has no row encoding.
     pub fn new(schema: SchemaRef, unique_key: Option<Vec<usize>>) -> Result<Self, ArrowError> {
         let field = |column: usize| SortField::new(schema.field(column).data_type().clone());
         let rows = RowConverter::new((0..schema.fields().len()).map(field).collect())?;
@@ -82,12 +82,12 @@ impl Shape {
         Ok(Shape { schema, unique_key, rows, keys })
     }
 
-    /// Columns of the view.
+    /// Returns the columns of the view.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// Contents as of `time`, each row as often as it counts.
+    /// Returns the contents as of `time`, each row as often as it counts.
     pub fn snapshot(&self, rows: &[(RecordBatch, Diffs)], time: Time) -> Result<Vec<ChangeBatch>, ArrowError> {
         let mut batches = Vec::with_capacity(rows.len());
         for (batch, diffs) in rows {
@@ -100,7 +100,7 @@ impl Shape {
         Ok(split(&all, &ops, time, true))
     }
 
-    /// The net changes of one time out of the updates of all workers. May be empty.
+    /// Returns the net changes of one time from the updates of all workers. The result may be empty.
     pub fn changes(&self, shards: &[UpdateBatch], time: Time) -> Result<Vec<ChangeBatch>, ArrowError> {
         let batches: Vec<RecordBatch> =
             shards.iter().map(|s| self.relabel(&s.rows)).collect::<Result<_, ArrowError>>()?;
@@ -113,6 +113,7 @@ impl Shape {
             let ops = vec![Op::Insert; all.num_rows()];
             return Ok(split(&all, &ops, time, false));
         }
+        // Without an insertion nothing can cancel, so equal rows need not be found.
         if diffs.iter().any(|diff| *diff > 0) {
             self.consolidate(&all, &mut diffs)?;
         }
@@ -121,7 +122,7 @@ impl Shape {
         Ok(split(&picked, &ops, time, false))
     }
 
-    /// The batch with the view's own column names and nullability.
+    /// Returns the batch with the view's own column names and nullability.
     fn relabel(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         if batch.schema_ref() == &self.schema {
             return Ok(batch.clone());
@@ -130,8 +131,9 @@ impl Shape {
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)
     }
 
-    /// Moves the diffs of equal rows to the first of them: shards of several workers may hold parts of one row.
+    /// Adds the diffs of equal rows to the first of them: several workers may hold parts of one row.
     fn consolidate(&self, all: &RecordBatch, diffs: &mut [Diff]) -> Result<(), ArrowError> {
+        // All rows without columns are equal.
         if all.num_columns() == 0 {
             let sum = diffs.iter().sum();
             diffs.fill(0);
@@ -149,7 +151,7 @@ impl Shape {
         Ok(())
     }
 
-    /// Rows and their ops in delivery order: by first appearance of the key, deletes before inserts within it.
+    /// Returns rows and ops in delivery order: by first appearance of the key, and deletes before inserts within it.
     fn pair(&self, all: &RecordBatch, diffs: &[Diff]) -> Result<(Vec<u64>, Vec<Op>), ArrowError> {
         let mut rows = Vec::with_capacity(diffs.len());
         let mut ops = Vec::with_capacity(diffs.len());
@@ -174,6 +176,7 @@ impl Shape {
         };
         let mut group_of: HashMap<&[u8], usize> = HashMap::with_capacity(diffs.len());
         for row in live {
+            // With an empty key, all rows have the same key.
             let bytes = encoded.as_ref().map_or(&[][..], |rows| rows.row(row).data());
             let group = *group_of.entry(bytes).or_insert_with(|| {
                 groups.push((Vec::new(), Vec::new()));
@@ -197,7 +200,7 @@ impl Shape {
     }
 }
 
-/// Keys are equal when SQL says so: 0.0 and -0.0 are one key.
+/// Replaces -0.0 by 0.0, since SQL calls keys with either equal.
 fn without_negative_zero(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => {
@@ -212,7 +215,7 @@ fn without_negative_zero(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// Each row as often as its diff says; rows with a diff below 1 are left out.
+/// Repeats each row as often as its diff says; rows with a diff below 1 are left out.
 pub(crate) fn repeat(batch: &RecordBatch, diffs: &Diffs) -> Result<RecordBatch, ArrowError> {
     if *diffs == Diffs::Same(1) {
         return Ok(batch.clone());
@@ -224,7 +227,7 @@ pub(crate) fn repeat(batch: &RecordBatch, diffs: &Diffs) -> Result<RecordBatch, 
     take_record_batch(batch, &rows)
 }
 
-/// Parts of at most `MAX_BATCH_ROWS` rows that never part an update pair.
+/// Splits changes into batches of at most `MAX_BATCH_ROWS` rows without separating an update pair.
 fn split(all: &RecordBatch, ops: &[Op], time: Time, is_snapshot: bool) -> Vec<ChangeBatch> {
     let mut parts = Vec::new();
     let mut start = 0;

@@ -1,8 +1,8 @@
-//! The hub: takes closed changes from the workers and hands each view's to all its subscribers.
+//! The hub takes closed changes from the workers and delivers those of each view to all its subscribers.
 //!
-//! A time of a view leaves when every worker has closed it: shards wait in `pending` until the least of the workers'
-//! frontiers has passed their time. Callbacks come on worker threads, so all done here is short: shards are moved, not
-//! looked into; the first reader decodes them.
+//! A time of a view is delivered once every worker has closed it: the workers' shards wait in `pending` until the
+//! lowest of the workers' frontiers has passed their time. Callbacks run on worker threads, so they must be short:
+//! shards are moved without being read, and the first reader decodes them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use super::change::Shape;
 use super::queue::{Closed, End, Queue};
 
-/// Rows left out that stay listed, per view.
+/// Number of left-out rows that stay listed per view.
 const KEPT: usize = 1000;
 
 /// A row on which an expression of a view failed.
@@ -22,9 +22,9 @@ const KEPT: usize = 1000;
 pub struct FailedRow {
     /// Text of the expression.
     pub expression: String,
-    /// Why it failed.
+    /// The reason of the failure.
     pub message: String,
-    /// The row it failed on, as text.
+    /// The row on which it failed, as text.
     pub row: String,
 }
 
@@ -35,35 +35,36 @@ impl FailedRow {
     }
 }
 
-/// What the hub holds of one view.
+/// The hub's state for one view.
 struct Channel {
     shape: Arc<Shape>,
-    /// Whether a failing row ends its subscriptions.
+    /// Whether a failing row ends the view's subscriptions.
     strict: bool,
-    /// The views under it, itself included, whose failing rows end its subscriptions.
+    /// The views that the view reads, whose failing rows end its subscriptions.
     under: Vec<ViewId>,
     state: Mutex<ChannelState>,
 }
 
-/// How a view takes part in the hub.
+/// What the hub needs to know about a view.
 pub(crate) struct ViewSetup {
     pub(crate) shape: Arc<Shape>,
-    /// Whether its failing rows end its subscriptions and those of the views built on it; else they are left out.
+    /// Whether failing rows end the subscriptions of the view and of views that read it; otherwise the rows are left
+    /// out.
     pub(crate) strict: bool,
-    /// The maintained views it reads, directly or not.
+    /// The maintained views that it reads, directly or indirectly.
     pub(crate) under: Vec<ViewId>,
 }
 
 struct ChannelState {
-    /// Per worker: all times before it are closed there.
+    /// Frontier of each worker: all earlier times are closed there.
     frontiers: Vec<Time>,
     pending: BTreeMap<Time, PendingTime>,
     subscribers: Vec<Arc<Queue>>,
-    /// What subscribers are told when the view's last time is closed.
+    /// Reason given to subscribers when the view's last time is closed.
     ending: Option<End>,
-    /// Per worker, the failing rows as of the last time published, with how often each is there.
+    /// Failing rows of each worker as of the last published time, with their counts.
     failures: Vec<Vec<(FailedRow, Diff)>>,
-    /// The last rows left out, of a view that leaves failing rows out.
+    /// The last rows that were left out, if the view leaves failing rows out.
     left_out: VecDeque<FailedRow>,
     left_out_ever: u64,
     emitted: u64,
@@ -74,28 +75,28 @@ struct ChannelState {
 struct PendingTime {
     shards: Vec<(usize, UpdateBatch)>,
     failures: Vec<(usize, Vec<(FailedRow, Diff)>)>,
-    /// A view under this one fails at this time.
+    /// Set if a view that this one reads fails at this time: the reason.
     failure: Option<String>,
 }
 
 /// Counters of one view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ViewCounters {
-    /// Rows that changes have added and removed since the view was made, whether or not somebody subscribed.
+    /// Rows that changes added or removed since the view was created, whether or not anybody was subscribed.
     pub emitted: u64,
-    /// Rows discarded from queues of readers that were too slow.
+    /// Rows discarded from the queues of readers that were too slow.
     pub discarded: u64,
-    /// Failing rows left out since the view was made.
+    /// Failing rows left out since the view was created.
     pub left_out: u64,
     /// Undelivered rows of the slowest subscriber.
     pub pending: usize,
-    /// That subscriber's bound.
+    /// Maximum number of pending rows of that subscriber.
     pub capacity: usize,
     /// Number of subscribers.
     pub subscribers: usize,
 }
 
-/// All views with their subscribers.
+/// All views and their subscribers.
 pub struct Hub {
     workers: usize,
     views: RwLock<HashMap<ViewId, Arc<Channel>>>,
@@ -104,12 +105,12 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// For an engine of `workers` workers.
+    /// Makes a hub for an engine of `workers` workers.
     pub fn new(workers: usize) -> Self {
         Hub { workers, views: RwLock::default(), discarded: Mutex::new(0), stopped: Mutex::new(None) }
     }
 
-    /// Makes `view` known; must precede its installation.
+    /// Registers `view`; must be called before the engine installs it.
     pub(crate) fn open(&self, view: ViewId, setup: ViewSetup) {
         let ViewSetup { shape, strict, under } = setup;
         let state = ChannelState {
@@ -126,7 +127,7 @@ impl Hub {
         self.views.write().insert(view, Arc::new(Channel { shape, strict, under, state: Mutex::new(state) }));
     }
 
-    /// A queue that collects what closes from now on; `Queue::start` says what of it is to be given out.
+    /// Returns a queue that collects what is closed from now on; `Queue::start` then selects what of it is delivered.
     pub(super) fn subscribe(&self, view: ViewId, max_pending: usize) -> Option<Arc<Queue>> {
         let channel = self.channel(view)?;
         let queue = Arc::new(Queue::new(max_pending));
@@ -134,7 +135,7 @@ impl Hub {
         Some(queue)
     }
 
-    /// Forgets a queue; gives the number of those left.
+    /// Removes a queue and returns the number of those left.
     pub(super) fn unsubscribe(&self, view: ViewId, queue: &Arc<Queue>) -> usize {
         let Some(channel) = self.channel(view) else { return 0 };
         let mut state = channel.state.lock();
@@ -142,14 +143,14 @@ impl Hub {
         state.subscribers.len()
     }
 
-    /// The view is about to be dropped: when its last time is closed its subscribers are told `end`.
+    /// Announces that the view will be dropped: when its last time is closed, its subscriptions end with `end`.
     pub(crate) fn ending(&self, view: ViewId, end: End) {
         if let Some(channel) = self.channel(view) {
             channel.state.lock().ending = Some(end);
         }
     }
 
-    /// Ends all subscriptions of `view` now; what was closed is still delivered.
+    /// Ends all subscriptions of `view` now; what was closed before is still delivered.
     pub(crate) fn end(&self, view: ViewId, end: &End) {
         let removed = self.views.write().remove(&view);
         if let Some(channel) = removed {
@@ -157,19 +158,20 @@ impl Hub {
         }
     }
 
-    /// Ends all subscriptions, as `end` does each. When all has finished in good order the counters stay.
+    /// Ends all subscriptions like `end`. After an orderly finish, the views and their counters are kept.
     pub(crate) fn end_all(&self, end: &End) {
         let mut all: Vec<(ViewId, Arc<Channel>)> = match end {
             End::Finished => self.views.read().iter().map(|(view, channel)| (*view, Arc::clone(channel))).collect(),
             _ => self.views.write().drain().collect(),
         };
+        // The map has no order; subscriptions end in the same order in every run.
         all.sort_by_key(|(view, _)| *view);
         for (_, channel) in all {
             self.finish(&channel, end);
         }
     }
 
-    /// Counters of `view`, if it is known.
+    /// Returns the counters of `view`; `None` if it is not registered.
     pub fn counters(&self, view: ViewId) -> Option<ViewCounters> {
         let channel = self.channel(view)?;
         let state = channel.state.lock();
@@ -190,19 +192,19 @@ impl Hub {
         Some(counters)
     }
 
-    /// The last rows that `view`, which leaves failing rows out, left out, in the order of their times.
+    /// Returns the last rows that `view` left out, in the order of their times.
     pub(crate) fn left_out(&self, view: ViewId) -> Vec<FailedRow> {
         let Some(channel) = self.channel(view) else { return Vec::new() };
         let state = channel.state.lock();
         state.left_out.iter().cloned().collect()
     }
 
-    /// Rows discarded from slow readers' queues since the start, over all views.
+    /// Returns the rows discarded from the queues of slow readers since the start, over all views.
     pub fn discarded(&self) -> u64 {
         *self.discarded.lock()
     }
 
-    /// Why the engine stopped, if it did.
+    /// Returns the reason why the engine stopped, if it did.
     pub fn stopped_reason(&self) -> Option<String> {
         self.stopped.lock().clone()
     }
@@ -218,21 +220,21 @@ impl Hub {
         }
     }
 
-    /// One worker's changes of a time that is about to close there.
+    /// Takes one worker's changes at a time that it is about to close.
     pub(super) fn take_changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
         let Some(channel) = self.channel(view) else { return };
         let mut state = channel.state.lock();
         state.pending.entry(time).or_default().shards.push((worker, changes.clone()));
     }
 
-    /// One worker's failing rows as of a time that is about to close there.
+    /// Takes one worker's failing rows as of a time that it is about to close.
     pub(super) fn take_failures(&self, worker: usize, view: ViewId, time: Time, failures: Vec<(FailedRow, Diff)>) {
         let Some(channel) = self.channel(view) else { return };
         let mut state = channel.state.lock();
         state.pending.entry(time).or_default().failures.push((worker, failures));
     }
 
-    /// One worker has closed all times before `frontier`.
+    /// Records that one worker has closed all times before `frontier`, and publishes the times that all have closed.
     pub(super) fn take_frontier(&self, worker: usize, view: ViewId, frontier: Time) {
         let Some(channel) = self.channel(view) else { return };
         let mut state = channel.state.lock();
@@ -241,6 +243,7 @@ impl Hub {
         let published = state.publish(closed_before, &channel);
         let ended = closed_before == Time::MAX;
         let dropped = state.ending.clone();
+        // The steps below lock this channel and others, so the lock must not be held.
         drop(state);
         if published.discarded > 0 {
             *self.discarded.lock() += published.discarded as u64;
@@ -251,12 +254,12 @@ impl Hub {
         match dropped {
             _ if !ended => {}
             Some(end) => self.end(view, &end),
-            // The engine has finished; the view is still there, with its counters.
+            // The engine has finished; the view stays registered, with its counters.
             None => self.finish(&channel, &End::Finished),
         }
     }
 
-    /// Ends the subscriptions of all views that read `view`, whose rows are not all there from `time` on.
+    /// Ends the subscriptions of all views that read `view`, since some of its rows are missing from `time` on.
     fn fail_dependents(&self, view: ViewId, time: Time, reason: &str) {
         let dependents: Vec<Arc<Channel>> = {
             let views = self.views.read();
@@ -268,6 +271,7 @@ impl Hub {
         for channel in dependents {
             let mut state = channel.state.lock();
             let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
+            // A time that is still open must fail in its turn, after the earlier times have been delivered.
             if time < closed_before {
                 state.fail(reason);
             } else {
@@ -276,24 +280,24 @@ impl Hub {
         }
     }
 
-    /// The engine stopped: every subscription ends with the reason.
+    /// Ends every subscription with the reason why the engine stopped.
     pub(super) fn take_stop(&self, reason: &str) {
         self.stopped.lock().get_or_insert_with(|| reason.to_owned());
         self.end_all(&End::Stopped(reason.to_owned()));
     }
 }
 
-/// What handing out closed times led to.
+/// The outcome of publishing closed times.
 #[derive(Default)]
 struct Published {
-    /// Rows discarded from queues of slow readers.
+    /// Rows discarded from the queues of slow readers.
     discarded: usize,
     /// The first time at which rows of the view fail, and why.
     failure: Option<(Time, String)>,
 }
 
 impl ChannelState {
-    /// Hands out the times before `frontier`, in order.
+    /// Publishes the times before `frontier`, in order.
     fn publish(&mut self, frontier: Time, channel: &Channel) -> Published {
         let mut published = Published::default();
         while let Some(entry) = self.pending.first_entry() {
@@ -325,14 +329,14 @@ impl ChannelState {
         if pending.shards.is_empty() {
             return;
         }
-        // Shards come as workers happen to close the time; in the order of workers the batch is the same every run.
+        // Shards arrive in any order; sorted by worker, they make the same batch in every run.
         pending.shards.sort_by_key(|(worker, _)| *worker);
         let shards: Vec<UpdateBatch> = pending.shards.into_iter().map(|(_, shard)| shard).collect();
         let closed = Arc::new(Closed::new(time, shards, Arc::clone(&channel.shape)));
         published.discarded += self.subscribers.iter().map(|queue| queue.push(&closed)).sum::<usize>();
     }
 
-    /// A row that fails, all workers taken together.
+    /// Returns a row that fails in the sum over all workers, if there is one, as text.
     fn failing_row(&self) -> Option<String> {
         let mut live: BTreeMap<&FailedRow, Diff> = BTreeMap::new();
         for (row, count) in self.failures.iter().flatten() {
@@ -341,12 +345,13 @@ impl ChannelState {
         live.into_iter().find(|(_, count)| *count > 0).map(|(row, _)| row.text())
     }
 
-    /// Takes in the failing rows as they are now on some workers; those that are new, all workers taken together, are
-    /// noted as left out unless they end subscriptions.
+    /// Replaces the failing rows of some workers. Unless failing rows end subscriptions, those that are new in the sum
+    /// over all workers are recorded as left out.
     fn take_in(&mut self, failures: Vec<(usize, Vec<(FailedRow, Diff)>)>, strict: bool) {
         let mut before: BTreeMap<usize, Vec<(FailedRow, Diff)>> = BTreeMap::new();
         for (worker, failures) in failures {
             let old = std::mem::replace(&mut self.failures[worker], failures);
+            // If a worker reported several times, the change counts from its first previous state.
             before.entry(worker).or_insert(old);
         }
         if strict {
@@ -369,7 +374,7 @@ impl ChannelState {
         self.left_out.drain(..self.left_out.len().saturating_sub(KEPT));
     }
 
-    /// Ends all subscriptions: the view's rows cannot all be computed.
+    /// Ends all subscriptions, since some rows of the view cannot be computed.
     fn fail(&mut self, reason: &str) {
         for queue in self.subscribers.drain(..) {
             queue.end(End::Failed(reason.to_owned()));

@@ -1,4 +1,4 @@
-//! Subscriptions: a view's contents, then every change of every closed time, in order, each exactly once.
+//! Subscriptions deliver a view's contents and then every change of every closed time, in order, each exactly once.
 //!
 //! ```text
 //! workers --changes, frontier--> Hub --closed times--> Queue of each subscriber --decode, once--> Subscription::next
@@ -25,15 +25,15 @@ pub use hub::{FailedRow, Hub, ViewCounters};
 pub(crate) use queue::End;
 use queue::{Queue, Taken};
 
-/// Undelivered rows after which a subscription ends, unless it says otherwise.
+/// Default of [`SubscribeOptions::max_pending`].
 pub const DEFAULT_MAX_PENDING: usize = 10_000_000;
 
-/// How to subscribe.
+/// Options of a subscription.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscribeOptions {
-    /// Whether the current contents come first.
+    /// Whether the current contents are delivered first.
     pub snapshot: bool,
-    /// How many undelivered change rows may wait.
+    /// Maximum number of undelivered change rows; the subscription ends when there are more.
     pub max_pending: usize,
 }
 
@@ -48,16 +48,16 @@ impl Default for SubscribeOptions {
 pub enum Next {
     /// Changes of one time.
     Batch(ChangeBatch),
-    /// Nothing came in the time given.
+    /// Nothing came within the timeout.
     TimedOut,
-    /// No more will come.
+    /// Nothing more will come.
     Ended,
 }
 
-/// What is done when the last handle of a subscription is gone or it is cancelled; must not wait.
+/// Runs when a subscription is cancelled, has ended or loses its last handle; must not block.
 type Release = Box<dyn FnOnce() + Send>;
 
-/// A stream of changes; clones share its batches. Dropping the last clone cancels.
+/// A stream of changes. Clones share its batches; dropping the last clone cancels it.
 #[derive(Clone)]
 pub struct Subscription(Arc<Inner>);
 
@@ -93,31 +93,31 @@ pub(crate) struct Starting {
 }
 
 impl Starting {
-    /// Collects what closes on `view` from now on; `None` if the view is not known.
+    /// Starts collecting what is closed on `view` from now on; `None` if the view is not registered.
     pub(crate) fn new(hub: &Arc<Hub>, view: ViewId, schema: SchemaRef, max_pending: usize) -> Option<Self> {
         let queue = hub.subscribe(view, max_pending)?;
         Some(Starting { subscription: Subscription::over(schema, queue) })
     }
 
-    /// A subscription to contents that never change: it ends after its snapshot.
+    /// Makes a subscription to contents that never change: it ends after its snapshot.
     pub(crate) fn constant(schema: SchemaRef) -> Self {
         let queue = Arc::new(Queue::new(DEFAULT_MAX_PENDING));
         queue.end(End::Finished);
         Starting { subscription: Subscription::over(schema, queue) }
     }
 
-    /// Says what is to be done once when the subscription is over.
+    /// Sets what runs once when the subscription is over.
     pub(crate) fn when_over(&self, release: impl FnOnce() + Send + 'static) {
         *self.subscription.0.release.lock() = Some(Box::new(release));
     }
 
-    /// Says what is to be done once when the subscription is over; gets the number of the view's other subscribers.
+    /// Sets what runs once when the subscription is over; it receives the number of the view's other subscribers.
     pub(crate) fn on_release(&self, hub: &Arc<Hub>, view: ViewId, release: impl FnOnce(usize) + Send + 'static) {
         let (hub, queue) = (Arc::clone(hub), Arc::clone(&self.subscription.0.queue));
         self.when_over(move || release(hub.unsubscribe(view, &queue)));
     }
 
-    /// Cancels the subscription if it is still there.
+    /// Returns a function that cancels the subscription if it still exists.
     pub(crate) fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
         let inner = Arc::downgrade(&self.subscription.0);
         move || {
@@ -127,15 +127,16 @@ impl Starting {
         }
     }
 
-    /// Gives out `snapshot`, then what closes after `after`.
+    /// Delivers `snapshot`, then what is closed after the time `after`.
     pub(crate) fn start(self, after: Time, snapshot: Vec<ChangeBatch>) -> Subscription {
         self.subscription.0.queue.start(after, snapshot);
         self.subscription
     }
 
-    /// A subscription that ends at once for `end`.
+    /// Returns a subscription that ends at once with `end`.
     pub(crate) fn fail(self, end: End) -> Subscription {
         self.subscription.0.queue.end(end);
+        // A queue delivers nothing before it is started, not even its end.
         self.subscription.0.queue.start(Time::MAX, Vec::new());
         self.subscription
     }
@@ -146,17 +147,17 @@ impl Subscription {
         Subscription(Arc::new(Inner { schema, queue, release: parking_lot::Mutex::new(None) }))
     }
 
-    /// Columns of the rows.
+    /// Returns the columns of the rows.
     pub fn schema(&self) -> &SchemaRef {
         &self.0.schema
     }
 
-    /// Waits for the next batch, at most `timeout` (`None`: for ever). The reason of a bad end is raised once.
+    /// Waits for the next batch, at most `timeout` (`None`: for ever). After a failure, the error is returned once.
     pub fn next(&self, timeout: Option<Duration>) -> Result<Next, Error> {
         self.next_of(self.0.queue.take(timeout))
     }
 
-    /// The next batch if it is there; never waits.
+    /// Returns the next batch if there is one; never waits.
     pub fn try_next(&self) -> Result<Next, Error> {
         self.next_of(self.0.queue.try_take())
     }
@@ -175,23 +176,23 @@ impl Subscription {
         }
     }
 
-    /// Ends it; what is pending is discarded, blocked readers wake. Idempotent, never waits.
+    /// Ends the subscription, discards what is pending and wakes blocked readers. Idempotent; never waits.
     pub fn cancel(&self) {
         self.0.cancel();
     }
 
-    /// Until it is cancelled or a reader has met its end.
+    /// Whether the subscription has neither been cancelled nor reported its end to a reader.
     pub fn is_active(&self) -> bool {
         self.0.queue.is_active()
     }
 
-    /// Undelivered rows.
+    /// Returns the number of undelivered rows.
     pub fn pending(&self) -> usize {
         self.0.queue.pending()
     }
 
-    /// Calls `ready` once, when the next `try_next` will find a batch or the end; at once if it would now. The call
-    /// comes on any thread and must be quick.
+    /// Calls `ready` once, as soon as `try_next` will return a batch or the end, which may be at once. The call may
+    /// come on any thread and must be quick.
     pub fn on_ready(&self, ready: impl FnOnce() + Send + 'static) {
         self.0.queue.on_ready(Box::new(ready));
     }

@@ -1,4 +1,4 @@
-//! One subscriber's queue: closed times wait here, bounded in rows; readers wait on it, the engine never does.
+//! The queue of one subscriber: it holds closed times, bounded in rows. Readers wait on it, the engine never does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -9,39 +9,39 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::change::{ChangeBatch, Shape};
 
-/// How long a reader looks for the next time before it sleeps.
+/// How long a reader spins for the next time before it sleeps.
 const LOOK_FOR: Duration = Duration::from_micros(60);
 
-/// Why a subscription ended.
+/// The reason why a subscription ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Nothing more can come: the database was shut down or closed, or the query is over constants.
+    /// Nothing more can come: the database was shut down or closed, or the query only reads constants.
     Finished,
-    /// The subscriber cancelled.
+    /// The subscriber cancelled it.
     Cancelled,
-    /// The relation was dropped or replaced; its name.
+    /// The relation was dropped or replaced; holds its name.
     Dropped(String),
-    /// The database was restored; the id of the checkpoint.
+    /// The database was restored; holds the id of the checkpoint.
     Restored(u64),
-    /// The reader was too slow for its bound.
+    /// The reader was too slow.
     Lagged {
-        /// The bound, in rows.
+        /// Maximum number of pending rows.
         max_pending: usize,
     },
-    /// The view has rows that cannot be computed.
+    /// The view has rows that cannot be computed; holds the reason.
     Failed(String),
-    /// The engine stopped on a broken invariant.
+    /// A broken invariant stopped the engine; holds the reason.
     Stopped(String),
 }
 
-/// What a call for the next batch found.
+/// The outcome of asking for the next batch.
 #[derive(Clone, Debug)]
 pub(super) enum Taken {
     /// Changes.
     Batch(ChangeBatch),
-    /// Nothing within the time given.
+    /// Nothing came within the timeout.
     TimedOut,
-    /// The end; its reason is given once, afterwards `None`.
+    /// The subscription has ended; the reason is returned once, then `None`.
     End(Option<End>),
 }
 
@@ -73,22 +73,22 @@ impl Closed {
 
 #[derive(Debug)]
 enum Phase {
-    /// The snapshot is being taken: closed times are kept, none is given out.
+    /// The snapshot is being taken: closed times are kept, and none is delivered.
     Starting,
-    /// Times up to this one are in the snapshot.
+    /// The snapshot covers the times up to this one.
     Started { after: Time },
 }
 
 struct State {
     phase: Phase,
-    /// Decoded parts to give out before `closed`.
+    /// Decoded batches, to be delivered before `closed`.
     parts: VecDeque<ChangeBatch>,
     closed: VecDeque<Arc<Closed>>,
-    /// Rows of `closed`.
+    /// Number of rows in `closed`.
     rows: usize,
     end: Option<End>,
     end_reported: bool,
-    /// A reader is decoding; others wait, so that times leave in order.
+    /// Set while a reader decodes; others wait, so that times are delivered in order.
     decoding: bool,
     ready: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -119,12 +119,12 @@ impl Queue {
         self.max_pending
     }
 
-    /// Rows that closed and were not taken.
+    /// Returns the number of rows that were closed but not taken yet.
     pub(super) fn pending(&self) -> usize {
         self.state.lock().rows
     }
 
-    /// Gives out `snapshot`, then the times after `after`.
+    /// Delivers `snapshot`, then the times after `after`.
     pub(super) fn start(&self, after: Time, snapshot: Vec<ChangeBatch>) {
         let mut state = self.state.lock();
         state.phase = Phase::Started { after };
@@ -136,14 +136,14 @@ impl Queue {
         self.wake(state);
     }
 
-    /// Takes in a closed time; gives the rows discarded because the reader is too slow.
+    /// Appends a closed time; returns the number of rows discarded if the reader is too slow.
     pub(super) fn push(&self, closed: &Arc<Closed>) -> usize {
         let mut state = self.state.lock();
         let in_snapshot = matches!(state.phase, Phase::Started { after } if closed.time <= after);
         if state.end.is_some() || in_snapshot {
             return 0;
         }
-        // Neither the snapshot nor the first undelivered time counts.
+        // Neither the snapshot nor the first undelivered time counts towards the bound.
         let counted = state.closed.front().map(|first| state.rows - first.rows);
         if matches!(state.phase, Phase::Started { .. }) && counted.is_some_and(|rows| rows >= self.max_pending) {
             let discarded = state.rows + closed.rows;
@@ -158,7 +158,7 @@ impl Queue {
         0
     }
 
-    /// No more times come; those here are still given out, except after a cancel.
+    /// Accepts no more times; those already here are still delivered, except after a cancel.
     pub(super) fn end(&self, end: End) {
         let mut state = self.state.lock();
         if end == End::Cancelled {
@@ -175,7 +175,7 @@ impl Queue {
         !state.end_reported && state.end != Some(End::Cancelled)
     }
 
-    /// Calls `ready` once, as soon as there is something to take; at once if there is.
+    /// Calls `ready` once, as soon as there is something to take, which may be at once.
     pub(super) fn on_ready(&self, ready: Box<dyn FnOnce() + Send>) {
         let mut state = self.state.lock();
         if state.is_ready() {
@@ -186,7 +186,7 @@ impl Queue {
         }
     }
 
-    /// Waits for something to take; `None` is for ever.
+    /// Waits until there is something to take; a timeout of `None` means for ever.
     pub(super) fn take(&self, timeout: Option<Duration>) -> Taken {
         let mut state = self.look_for(timeout);
         loop {
@@ -205,6 +205,7 @@ impl Queue {
             if let Some(closed) = state.closed.pop_front() {
                 state.rows -= closed.rows;
                 state.decoding = true;
+                // Decodes without the lock: workers push to this queue and must not wait for a reader.
                 drop(state);
                 let decoded = closed.decode();
                 state = self.state.lock();
@@ -217,8 +218,8 @@ impl Queue {
         }
     }
 
-    /// Looks for something to take a little while before the thread is put to sleep: to wake it on an idle core takes
-    /// longer than the engine needs for a small change.
+    /// Spins for a short time before the thread sleeps: waking a thread on an idle core takes longer than the engine
+    /// needs for a small change.
     fn look_for(&self, timeout: Option<Duration>) -> MutexGuard<'_, State> {
         let limit = timeout.map_or(LOOK_FOR, |timeout| timeout.min(LOOK_FOR));
         let start = Instant::now();
@@ -232,7 +233,7 @@ impl Queue {
         }
     }
 
-    /// Takes what is there, without waiting.
+    /// Takes what is there without waiting.
     pub(super) fn try_take(&self) -> Taken {
         let ready = self.state.lock().is_ready();
         if ready { self.take(Some(Duration::ZERO)) } else { Taken::TimedOut }
@@ -240,6 +241,7 @@ impl Queue {
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let ready = if state.is_ready() { std::mem::take(&mut state.ready) } else { Vec::new() };
+        // The calls may use this queue, so they run without its lock.
         drop(state);
         self.changed.notify_all();
         for call in ready {
@@ -261,7 +263,7 @@ impl State {
         cancelled || (!self.decoding && waiting)
     }
 
-    /// Puts decoded parts before what is still closed.
+    /// Adds decoded batches, which are delivered before the times that are still closed.
     fn accept(&mut self, decoded: Result<Arc<[ChangeBatch]>, String>) {
         match decoded {
             _ if self.end == Some(End::Cancelled) => {}
@@ -273,7 +275,7 @@ impl State {
         }
     }
 
-    /// The reason of the end, to the first reader that meets it.
+    /// Returns the reason of the end to the first reader that asks.
     fn meet_end(&mut self) -> Option<End> {
         let met = std::mem::replace(&mut self.end_reported, true);
         self.end.clone().filter(|_| !met)

@@ -1,4 +1,4 @@
-//! The hub fed by hand as workers would feed it.
+//! Feeds the hub by hand, as workers would.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -48,7 +48,7 @@ fn subscribe(hub: &Arc<Hub>, max_pending: usize) -> Subscription {
     starting.start(0, Vec::new())
 }
 
-/// `time op k v` a row.
+/// Formats each row as `time op k v`.
 fn lines(batch: &ChangeBatch) -> Vec<String> {
     let keys = batch.rows.column(0).as_any().downcast_ref::<Int64Array>().expect("int64");
     let values = batch.rows.column(1).as_any().downcast_ref::<StringArray>().expect("utf8");
@@ -57,7 +57,7 @@ fn lines(batch: &ChangeBatch) -> Vec<String> {
         .collect()
 }
 
-/// All that can be taken without waiting.
+/// Returns everything that can be taken without waiting.
 fn drain(subscription: &Subscription) -> Vec<String> {
     let mut all = Vec::new();
     while let Next::Batch(batch) = subscription.try_next().expect("no bad end") {
@@ -102,7 +102,7 @@ fn equal_rows_of_two_shards_cancel_and_rows_appear_as_often_as_they_count() {
     hub.take_changes(1, VIEW, 2, &update(2, &[(1, "moved", 1)]));
     hub.take_frontier(0, VIEW, 3);
     hub.take_frontier(1, VIEW, 3);
-    // Time 2 nets to nothing and is not delivered at all.
+    // Time 2 nets to nothing, so it is not delivered at all.
     assert_eq!(drain(&subscription), ["1 Insert 2 twice", "1 Insert 2 twice", "1 Delete 3 gone", "1 Delete 3 gone"]);
 }
 
@@ -129,7 +129,7 @@ fn a_slow_reader_is_ended_and_others_are_not() {
         hub.take_changes(0, VIEW, time, &update(time, &[(1, "a", 1), (2, "b", 1)]));
         hub.take_frontier(0, VIEW, time + 1);
     }
-    // The first time does not count; the second fills the bound; the third is over it.
+    // The first time does not count; the second reaches the bound; the third exceeds it.
     let error = slow.try_next().expect_err("the bound is reached");
     assert_eq!(error.code(), 503);
     assert!(matches!(slow.try_next(), Ok(Next::Ended)));
@@ -292,7 +292,7 @@ fn rows_left_out_are_counted_once_whichever_worker_sees_them() {
     let close = |time| (0..2).for_each(|worker| hub.take_frontier(worker, VIEW, time));
     hub.take_failures(0, VIEW, 1, bad(2));
     close(2);
-    // The same row goes on one worker and comes on the other.
+    // The same row disappears on one worker and appears on the other.
     hub.take_failures(0, VIEW, 2, bad(3));
     hub.take_failures(1, VIEW, 2, bad(-1));
     close(3);

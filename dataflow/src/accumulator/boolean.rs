@@ -9,14 +9,14 @@ use super::Accumulator;
 use super::selection::Selection;
 use crate::{Diff, Diffs, Evaluated};
 
-/// How truth values are put together.
+/// How truth values are combined.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Connective {
     And,
     Or,
 }
 
-/// The connective over booleans.
+/// Creates the connective over booleans, or returns `None` for other types.
 pub(super) fn make(connective: Connective, argument: &DataType, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     let boolean = *argument == DataType::Boolean && *data_type == DataType::Boolean;
     boolean.then(|| Box::new(Truth { connective, counts: Vec::new() }) as Box<dyn Accumulator>)
@@ -24,7 +24,7 @@ pub(super) fn make(connective: Connective, argument: &DataType, data_type: &Data
 
 struct Truth {
     connective: Connective,
-    /// How many are false, how many are true.
+    /// For each group, how many values are false and how many are true.
     counts: Vec<[Diff; 2]>,
 }
 

@@ -9,7 +9,7 @@ use super::Accumulator;
 use super::selection::Selection;
 use crate::{Diff, Diffs, Evaluated};
 
-/// Counts with results of `data_type`.
+/// Creates a count with results of `data_type`, if that is an integer type of 64 bits.
 pub(super) fn make(_argument: Option<&DataType>, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     match data_type {
         DataType::Int64 => Some(Box::new(Count { counts: Vec::new(), signed: true })),

@@ -1,5 +1,5 @@
-//! Aggregates over each value once: counts how often a group has a value, and tells the inner aggregate only when a
-//! value comes or goes.
+//! Aggregates over each distinct value once: counts how often a group has a value, and tells the inner aggregate only
+//! when a value appears or disappears.
 
 use std::borrow::Borrow;
 use std::hash::BuildHasher;
@@ -16,7 +16,7 @@ use super::value::{Decimals, Form, Intervals, Nested, Strings, Words};
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Evaluated, interval};
 
-/// `inner` over each of the values of a group once.
+/// Makes `inner` aggregate each value of a group once; `None` if values of the argument's type cannot be held.
 pub(super) fn make(inner: Box<dyn Accumulator>, argument: &DataType) -> Option<Box<dyn Accumulator>> {
     fn with_form<F: Form + 'static>(inner: Box<dyn Accumulator>, form: F) -> Box<dyn Accumulator> {
         Box::new(Distinct { inner, form, values: HashTable::new(), hasher: DefaultHashBuilder::default() })
@@ -39,9 +39,9 @@ pub(super) fn make(inner: Box<dyn Accumulator>, argument: &DataType) -> Option<B
 struct Distinct<F: Form> {
     inner: Box<dyn Accumulator>,
     form: F,
-    /// Group, value, how often; never 0 times, so a group without rows has no entries.
+    /// Group, value and multiplicity. The multiplicity is never 0, so a group without rows has no entries.
     values: HashTable<(u32, F::Held, Diff)>,
-    /// Only finds entries: nothing depends on their order.
+    /// Used only to find entries: nothing depends on their order.
     hasher: DefaultHashBuilder,
 }
 
@@ -51,10 +51,10 @@ impl<F: Form> Accumulator for Distinct<F> {
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
-        // Equal intervals are written alike, so the one that goes is the one that came.
+        // Equal intervals get the same form, so the value that disappears is the one that appeared.
         let argument = &interval::map(argument.expect("the aggregate has an argument"), interval::plain);
         let batch = self.form.encode(argument);
-        // Rows at which a value comes or goes, their groups and by how much.
+        // The rows at which a value appears or disappears, their groups, and the changes.
         let (mut rows, mut changed, mut by) = (Vec::new(), Vec::new(), Vec::new());
         Selection::new(groups.len(), Some(argument), diffs, filter).for_each(|row, diff| {
             let change = self.add(groups[row], F::value(&batch, row), diff);
@@ -85,7 +85,7 @@ impl<F: Form> Accumulator for Distinct<F> {
 }
 
 impl<F: Form> Distinct<F> {
-    /// Counts a value, and says whether it came (1), went (-1) or neither (0).
+    /// Adds `diff` to the count of a value; returns 1 if the value appeared, -1 if it disappeared, 0 otherwise.
     fn add(&mut self, group: u32, value: &F::Value, diff: Diff) -> Diff {
         let hash = self.hasher.hash_one((group, value));
         let same = |entry: &(u32, F::Held, Diff)| entry.0 == group && entry.1.borrow() == value;

@@ -1,24 +1,26 @@
-//! A number with all its bits: what a superaccumulator comes to, and the little arithmetic that variances need.
+//! Exact binary numbers: the values of superaccumulators, with the little arithmetic that variances need.
 
 use smallvec::SmallVec;
 
-/// A sign and digits of 64 bits, times 2^exponent.
+/// A number given by a sign and digits of 64 bits, times 2^exponent.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Exact {
     negative: bool,
-    /// Least significant first; the last one is not 0. None: the number is 0.
+    /// The digits, least significant first; the last one is not 0. A number without digits is 0.
     digits: SmallVec<[u64; 8]>,
     exponent: i32,
 }
 
 impl Exact {
-    /// The sum of `limb * 2^(64 * index + unit)` over limbs in order of their indexes. Limbs leave room for a carry.
+    /// Returns the sum of `limb * 2^(64 * index + unit)` over limbs sorted by index. Adding a carry to a limb must not
+    /// overflow.
     pub(super) fn from_limbs(limbs: &[(u16, i128)], unit: i32) -> Exact {
         let Some((lowest, _)) = limbs.first() else { return Exact::new(false, SmallVec::new(), unit) };
         let mut digits: SmallVec<[u64; 8]> = SmallVec::new();
         let mut carry = 0i128;
         let mut rest = limbs;
         let mut index = *lowest;
+        // The digits are in two's complement; the carry that remains after the last one, 0 or -1, is the sign.
         while !rest.is_empty() || (carry != 0 && carry != -1) {
             if let Some(((at, limb), others)) = rest.split_first()
                 && *at == index
@@ -44,7 +46,7 @@ impl Exact {
         Exact { negative: negative && !digits.is_empty(), digits, exponent }
     }
 
-    /// The product with itself.
+    /// Returns the product with itself.
     pub(super) fn squared(&self) -> Exact {
         let mut digits: SmallVec<[u64; 8]> = SmallVec::from_elem(0, 2 * self.digits.len());
         for (i, a) in self.digits.iter().enumerate() {
@@ -59,7 +61,7 @@ impl Exact {
         Exact::new(false, digits, 2 * self.exponent)
     }
 
-    /// The product with a natural number.
+    /// Returns the product with a natural number.
     pub(super) fn times(mut self, factor: u64) -> Exact {
         let mut carry = 0u128;
         for digit in &mut self.digits {
@@ -71,8 +73,8 @@ impl Exact {
         Exact::new(self.negative, self.digits, self.exponent)
     }
 
-    /// `self - other` for numbers that are not negative, or 0 if that is negative. Their exponents must differ by a
-    /// multiple of 64.
+    /// Returns `self - other`, or 0 if that is negative. Both numbers must not be negative, and their exponents must
+    /// differ by a multiple of 64.
     pub(super) fn minus_up_to_all(&self, other: &Exact) -> Exact {
         let exponent = self.exponent.min(other.exponent);
         let (mut digits, other) = (self.aligned(exponent), other.aligned(exponent));
@@ -86,6 +88,7 @@ impl Exact {
             borrow = first || second;
         }
         if borrow {
+            // The difference is negative.
             digits.clear();
         }
         Exact::new(false, digits, exponent)
@@ -99,7 +102,7 @@ impl Exact {
         digits
     }
 
-    /// The nearest number with `bits` bits (at most 53), ties to even, as a whole float and a power of two.
+    /// Returns the nearest number with `bits` bits (at most 53), ties to even, as a whole float and an exponent of 2.
     pub(super) fn rounded(&self, bits: u32) -> (f64, i32) {
         let Some(top) = self.digits.last() else { return (0.0, 0) };
         let length = 64 * self.digits.len() as u32 - top.leading_zeros();
@@ -118,7 +121,7 @@ impl Exact {
         (if self.negative { -magnitude } else { magnitude }, self.exponent + dropped as i32)
     }
 
-    /// The 64 bits from position `from` up.
+    /// Returns the 64 bits from position `from` upwards.
     fn bits_from(&self, from: u32) -> u64 {
         let (digit, shift) = ((from / 64) as usize, from % 64);
         let low = self.digits[digit] >> shift;
@@ -133,25 +136,29 @@ impl Exact {
         self.digits[..digit].iter().any(|d| *d != 0) || self.digits[digit] & ((1 << shift) - 1) != 0
     }
 
-    /// The nearest float.
+    /// Returns the nearest float.
     pub(super) fn float(&self) -> f64 {
-        // A sum of floats is a multiple of the least float, so one that is subnormal is not rounded at all.
+        // A sum of floats is a multiple of the least float, so a subnormal sum is not rounded at all.
         let (mantissa, exponent) = self.rounded(53);
         scale(mantissa, exponent)
     }
 }
 
-fn negate(digits: &mut [u64]) {
+fn negate(digits: &mut SmallVec<[u64; 8]>) {
     let mut carry = true;
-    for digit in digits {
+    for digit in digits.iter_mut() {
         (*digit, carry) = (!*digit).overflowing_add(u64::from(carry));
+    }
+    // All digits were 0: the number is the power that is carried.
+    if carry {
+        digits.push(1);
     }
 }
 
-/// `value * 2^exponent`; rounded only when the result is subnormal or infinite.
+/// Returns `value * 2^exponent`, rounded only if the result is subnormal or infinite.
 pub(super) fn scale(value: f64, exponent: i32) -> f64 {
-    // In three steps: each power is a normal float, and no product but the last one can leave their range, for values
-    // not far from 1 (which those here are).
+    // In three steps: each power is a normal float, and only the last product can leave the range of normal floats, for
+    // values not far from 1 (which those here are).
     let exponent = exponent.clamp(-2400, 2400);
     let third = exponent / 3;
     let power = |exponent: i32| f64::from_bits(((exponent + 1023) as u64) << 52);

@@ -17,21 +17,21 @@ use super::superaccumulator::{Superaccumulators, Total, VALUES};
 use super::whole::WholeSums;
 use crate::{Diff, Diffs, Evaluated, RowError};
 
-/// What is done with the sum.
+/// How the result follows from the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finish {
-    /// Nothing.
+    /// The result is the sum itself.
     Sum,
-    /// It is divided by the number of arguments.
+    /// The sum is divided by the number of arguments.
     Mean,
 }
 
-/// SUM or AVG of numbers, if there is one with this result.
+/// Creates SUM or AVG of numbers, if it is supported with this result type.
 pub(super) fn make(finish: Finish, argument: &DataType, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     let sums = Sums::of(argument)?;
     let target = Target::of(data_type)?;
     let supported = match (&sums, target, finish) {
-        // A fraction does not fit a whole number, nor a decimal of less scale.
+        // A fraction does not fit a whole number, nor a decimal of smaller scale.
         (_, Target::Signed | Target::Unsigned, Finish::Mean) => false,
         (Sums::Whole { scale, .. }, Target::Signed | Target::Unsigned, _) => *scale == 0,
         (Sums::Whole { scale, .. }, Target::Decimal(_, to), _) => *scale <= to,
@@ -48,7 +48,7 @@ pub(super) fn make(finish: Finish, argument: &DataType, data_type: &DataType) ->
 
 struct ExactSum {
     finish: Finish,
-    /// How many arguments.
+    /// Number of arguments of each group.
     counts: Vec<Diff>,
     sums: Sums,
     target: Target,
@@ -56,7 +56,7 @@ struct ExactSum {
 }
 
 enum Sums {
-    /// Integers, and decimals without their point.
+    /// Integers, and decimals as integers without their decimal point.
     Whole {
         sums: WholeSums,
         scale: i8,
@@ -253,6 +253,7 @@ impl ExactSum {
             (Sums::Float(sums), Finish::Sum) => match sums.total(group) {
                 Total::Special(special) => special as f32,
                 Total::Finite(exact) => {
+                    // Rounds once, to the 24 bits of a REAL.
                     let (mantissa, exponent) = exact.rounded(24);
                     super::exact::scale(mantissa, exponent) as f32
                 }
@@ -269,6 +270,7 @@ impl ExactSum {
             (Finish::Sum, scaled) => scaled?,
             (Finish::Mean, Some(scaled)) => divide(scaled, i128::from(self.counts[group as usize])),
             (Finish::Mean, None) => {
+                // The scaled sum exceeds an i128, but the mean may fit.
                 let scaled = sums.wide(group).checked_mul(i256::from_i128(factor))?;
                 divide_wide(scaled, i256::from_i128(i128::from(self.counts[group as usize])))?
             }
@@ -278,7 +280,7 @@ impl ExactSum {
     }
 }
 
-/// The mean of floats whose sum is not a finite float, but may be a number.
+/// Returns the mean of floats whose sum is beyond the range of floats, or is special.
 fn float_mean(total: Total, count: f64) -> f64 {
     match total {
         Total::Special(special) => special,
@@ -289,7 +291,7 @@ fn float_mean(total: Total, count: f64) -> f64 {
     }
 }
 
-/// The nearest whole number, halves away from 0; `by` is positive.
+/// Divides to the nearest whole number, halves away from 0; `by` must be positive.
 fn divide(value: i128, by: i128) -> i128 {
     let (quotient, remainder) = (value / by, value % by);
     if remainder.unsigned_abs() * 2 >= by.unsigned_abs() { quotient + value.signum() } else { quotient }
@@ -308,7 +310,7 @@ fn divide_wide(value: i256, by: i256) -> Option<i128> {
     quotient.wrapping_add(step).to_i128()
 }
 
-/// The rows of one update.
+/// The rows of one update, with their groups.
 struct Rows<'a> {
     groups: &'a [u32],
     selection: Selection<'a>,

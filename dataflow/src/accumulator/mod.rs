@@ -1,10 +1,10 @@
 //! Aggregate states that can be undone.
 //!
-//! An accumulator holds one state for each of many groups, by columns. Groups are dense small integers that the caller
-//! gives out and takes back. What always holds:
+//! An accumulator holds one state for each of many groups, in columns. Groups are small dense integers that the caller
+//! assigns and takes back. What always holds:
 //!
-//! * a state is a function of the multiset of rows given to its group: neither order nor batch cuts matter, and a row
-//!   with the opposite diff undoes it exactly, floats included;
+//! * a state is a function of the multiset of rows given to its group: neither their order nor their batches matter,
+//!   and a row with the opposite diff undoes it exactly, floats included;
 //! * nothing panics on data: a result that does not fit its type is an error of its group.
 //!
 //! ```text
@@ -36,35 +36,35 @@ use arrow::datatypes::DataType;
 use crate::plan::{Aggregate, AggregateFunction};
 use crate::{Diffs, Evaluated};
 
-/// States of one aggregate, one for each group.
+/// The states of one aggregate, one for each group.
 pub trait Accumulator: Send {
-    /// Makes room for the groups `0..groups`; those that are new hold no rows. Never shrinks.
+    /// Makes room for the groups `0..groups`; new groups hold no rows. Never shrinks.
     fn resize(&mut self, groups: usize);
 
-    /// Adds rows: row i goes to `groups[i]`, `diffs.at(i)` times (taken away when negative).
+    /// Adds rows: row i is added to the group `groups[i]` `diffs.at(i)` times, and removed if that is negative.
     ///
-    /// `argument` has one value a row and is of the type the accumulator was made for; NULLs are passed over. With a
-    /// `filter`, so are the rows where it is not true. Every group must be below the size given to `resize`.
+    /// `argument` has one value per row, of the type the accumulator was made for; NULLs are ignored. With a `filter`,
+    /// so are the rows where it is not true. Every group must be below the size given to `resize`.
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>);
 
-    /// The aggregate of each of `groups`. Errors give the position in `groups`.
+    /// Returns the aggregate of each of `groups`. Errors give the position in `groups`.
     fn evaluate(&self, groups: &[u32]) -> Evaluated;
 
-    /// Lets go of all the rows of `group`, which can then be given out again.
+    /// Forgets all rows of `group`, which can then be assigned again.
     fn free(&mut self, group: u32);
 
-    /// Bytes of heap held, nearly.
+    /// Returns approximately how many bytes of heap are held.
     fn bytes(&self) -> usize;
 }
 
 /// An aggregate that has no accumulator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Unsupported {
-    /// What was to be computed.
+    /// The function to be computed.
     pub function: AggregateFunction,
-    /// Type of its argument.
+    /// The type of its argument.
     pub argument: Option<DataType>,
-    /// Type it was to have.
+    /// The type of its result.
     pub data_type: DataType,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Unsupported {
 }
 
 impl AggregateFunction {
-    /// SQL name.
+    /// Returns the SQL name.
     pub fn name(self) -> &'static str {
         match self {
             AggregateFunction::Count => "count",
@@ -98,18 +98,19 @@ impl AggregateFunction {
     }
 }
 
-/// Whether rows may be taken back.
+/// Whether rows may be retracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retractions {
-    /// Diffs of either sign.
+    /// Diffs may have either sign.
     Possible,
-    /// Positive diffs only: MIN and MAX then keep one value. A negative diff is a broken invariant and panics.
+    /// All diffs are positive, so MIN and MAX keep only one value. A negative diff is a broken invariant and panics.
     Never,
 }
 
-/// The accumulator of `function` over arguments of `argument_type`, with results of type `data_type`.
+/// Creates the accumulator of `function` over arguments of `argument_type`, with results of type `data_type`.
 ///
-/// `argument_type` is `None` only for a count of rows. With `distinct`, equal arguments count once.
+/// `argument_type` is `None` only for a count of rows. With `distinct`, equal arguments count once. Fails if there is
+/// no such accumulator.
 pub fn for_aggregate(
     function: AggregateFunction,
     argument_type: Option<&DataType>,
@@ -142,7 +143,7 @@ pub fn for_aggregate(
     made.ok_or_else(|| Unsupported { function, argument: argument_type.cloned(), data_type: data_type.clone() })
 }
 
-/// The accumulator of a planned aggregate over arguments of `argument_type`.
+/// Creates the accumulator of a planned aggregate over arguments of `argument_type`.
 pub fn for_planned(
     aggregate: &Aggregate,
     argument_type: Option<&DataType>,

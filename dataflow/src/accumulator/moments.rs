@@ -1,6 +1,7 @@
 //! Variances and standard deviations, from exact sums of the arguments and of their squares.
 //!
-//! n * sum(x²) - sum(x)² is computed with all bits and rounded once, so nothing cancels, whatever the mean.
+//! n * sum(x²) - sum(x)² is computed with all bits and rounded once, so no digits are lost to cancellation, whatever
+//! the mean.
 
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ use super::selection::Selection;
 use super::superaccumulator::{SQUARES, Superaccumulators, Total, VALUES};
 use crate::{Diff, Diffs, Evaluated};
 
-/// What is computed of the moments.
+/// The measure that is computed from the moments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spread {
-    /// Whether the arguments are a sample (division by n - 1) or the population (by n).
+    /// Whether the arguments are a sample (divide by n - 1) or the population (divide by n).
     sample: bool,
     /// Whether the square root is taken.
     root: bool,
@@ -30,10 +31,10 @@ pub(super) const VAR_SAMP: Spread = Spread { sample: true, root: false };
 pub(super) const STDDEV_POP: Spread = Spread { sample: false, root: true };
 pub(super) const STDDEV_SAMP: Spread = Spread { sample: true, root: true };
 
-/// The greatest precision of decimals whose squares are kept.
+/// Maximum precision of decimals, so that their magnitudes are below 2^64 and can be squared.
 const MAX_PRECISION: u8 = 18;
 
-/// A variance or standard deviation as a DOUBLE.
+/// Creates a variance or standard deviation as a DOUBLE, if the types are supported.
 pub(super) fn make(spread: Spread, argument: &DataType, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     let decimals = match argument {
         DataType::Float32 | DataType::Float64 => 0,
@@ -60,7 +61,7 @@ pub(super) fn make(spread: Spread, argument: &DataType, data_type: &DataType) ->
 
 struct Moments {
     spread: Spread,
-    /// Arguments are whole numbers of 10^-decimals.
+    /// Arguments are whole multiples of 10^-decimals.
     decimals: i8,
     counts: Vec<Diff>,
     sums: Superaccumulators<1>,

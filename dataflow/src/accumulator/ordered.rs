@@ -1,4 +1,4 @@
-//! MIN and MAX: the ordered multiset of a group's values, or the best one where nothing is taken back.
+//! MIN and MAX: keeps the ordered multiset of a group's values, or only the best one if nothing is retracted.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -12,14 +12,14 @@ use super::value::{Decimals, Form, Intervals, Strings, Words};
 use super::{Accumulator, Retractions};
 use crate::{Diff, Diffs, Evaluated};
 
-/// Which end of the order is asked for.
+/// Which end of the order is the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Least,
     Greatest,
 }
 
-/// The least or greatest value; the result has the argument's type.
+/// Creates MIN or MAX, if values of the type have an order; the result must have the argument's type.
 pub(super) fn make(
     end: End,
     argument: &DataType,
@@ -135,10 +135,10 @@ impl<F: Form> Accumulator for Best<F> {
     }
 }
 
-/// How many values a group holds in a sorted list before it grows a tree.
+/// Number of distinct values up to which a group keeps a sorted list; beyond it keeps a tree.
 const FEW: usize = 32;
 
-/// Values with their multiplicities, none of which is 0. Negative ones occur within a time only.
+/// Values with their multiplicities, none of which is 0. Negative ones occur only within a time.
 enum Multiset<K> {
     Few(Vec<(K, Diff)>),
     Many(BTreeMap<K, Diff>),
@@ -207,7 +207,7 @@ impl<K: Ord> Multiset<K> {
             Multiset::Few(few) => {
                 few.capacity() * size_of::<(K, Diff)>() + few.iter().map(|(value, _)| held_bytes(value)).sum::<usize>()
             }
-            // Nodes are two thirds full after random insertions.
+            // B-tree nodes are two thirds full after random insertions.
             Multiset::Many(many) => {
                 many.len() * size_of::<(K, Diff)>() * 3 / 2 + many.keys().map(held_bytes).sum::<usize>()
             }

@@ -1,4 +1,4 @@
-//! Which rows of a batch an aggregate looks at: its filter is true and its argument is not NULL.
+//! Selects the rows of a batch that an aggregate uses: its filter is true and its argument is not NULL.
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::BooleanBuffer;
@@ -8,13 +8,13 @@ use crate::{Diff, Diffs, update::PerRow};
 /// Some of the rows of a batch, with their diffs.
 pub(super) struct Selection<'a> {
     rows: usize,
-    /// `None`: all rows.
+    /// `None` if all rows are selected.
     selected: Option<BooleanBuffer>,
     diffs: &'a Diffs,
 }
 
 impl<'a> Selection<'a> {
-    /// The rows with an argument (if there is one to look at) that meet the filter.
+    /// Selects the rows that pass the filter and have an argument, if the aggregate has these.
     pub(super) fn new(
         rows: usize,
         argument: Option<&ArrayRef>,

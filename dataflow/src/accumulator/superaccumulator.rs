@@ -1,55 +1,55 @@
 //! Sums of floats that keep every bit, after Neal, "Fast exact summation using small and large superaccumulators".
 //!
-//! A sum is a whole number of a tiny unit, in limbs of 128 bits that stand 64 bits apart, so a limb takes a thousand
-//! additions before it has to carry. Only limbs in use are held: a few next to each other in place, which is all that
-//! values of like size need, the others aside. How a sum is spread over limbs depends on its history; the number it
-//! stands for does not.
+//! A sum is a whole number of a tiny unit, in limbs of 128 bits that are 64 bits apart, so a limb takes hundreds of
+//! additions before it must carry. Only limbs in use are held: a few adjacent ones in place, which suffice for values
+//! of similar size, the others aside. How a sum is spread over limbs depends on its history; the number it stands for
+//! does not.
 
 use smallvec::SmallVec;
 
 use super::exact::Exact;
 use crate::Diff;
 
-/// Bits that one addition brings.
+/// Maximum number of bits of one piece that is added to a limb.
 const PIECE: u32 = 53;
-/// What a group's first limb index is before anything was added; far from every index.
+/// A group's first limb index before anything was added; far from every real index.
 const UNUSED: u16 = 1 << 14;
 
-/// Where the numbers of an accumulator stand: position 0 has weight 2^unit.
+/// The scale of an accumulator's numbers: position 0 has the weight 2^unit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     unit: i32,
 }
 
-/// For values: those from 2^-15 to 2^48 need one limb.
+/// The scale of values: those from 2^-15 to 2^48 need one limb.
 pub(super) const VALUES: Scale = Scale { unit: -1075 - 16 };
-/// For squares of values: those of 2^-15 to 2^16 need two limbs. Twice the unit of `VALUES`.
+/// The scale of squares of values: those of 2^-15 to 2^16 need two limbs. Twice the unit of `VALUES`.
 pub(super) const SQUARES: Scale = Scale { unit: 2 * VALUES.unit };
 
-/// One sum a group, the first `HOME` limbs in use held in place.
+/// One sum per group, of which `HOME` adjacent limbs are held in place.
 pub(super) struct Superaccumulators<const HOME: usize> {
     scale: Scale,
     /// Index of the first limb held in place.
     first: Vec<u16>,
     home: Vec<[i128; HOME]>,
-    /// As long as the greatest group that has one.
+    /// By group; only as long as the greatest group that has an entry requires.
     aside: Vec<Option<Box<Aside>>>,
 }
 
-/// What few groups need.
+/// The parts of a sum that few groups need.
 #[derive(Default)]
 struct Aside {
-    /// Index and limb, by index.
+    /// Index and limb, sorted by index.
     limbs: Vec<(u16, i128)>,
     infinite: Diff,
     negative_infinite: Diff,
     not_a_number: Diff,
 }
 
-/// What a sum came to.
+/// The value of a sum.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Total {
-    /// A number, exact.
+    /// An exact number.
     Finite(Exact),
     /// An infinity or NaN.
     Special(f64),
@@ -80,7 +80,7 @@ impl<const HOME: usize> Superaccumulators<HOME> {
     /// Adds the square of `value` `diff` times. The scale must be `SQUARES`.
     #[inline]
     pub(super) fn add_square(&mut self, group: u32, value: f64, diff: Diff) {
-        // No sign: the square of an infinity is the positive one.
+        // The square of either infinity is the positive one.
         let Some((mantissa, position)) = parts(value) else { return self.add_special(group, value * value, diff) };
         let magnitude = u128::from(mantissa.unsigned_abs());
         self.add_magnitude(group, magnitude * magnitude, diff, 2 * position + 32);
@@ -102,7 +102,7 @@ impl<const HOME: usize> Superaccumulators<HOME> {
         self.add_wide_magnitude(group, magnitude, i128::from(diff), position);
     }
 
-    /// `diff` is that of a row or its opposite.
+    /// `diff` must be that of a row or its opposite.
     #[inline]
     fn add_wide_magnitude(&mut self, group: u32, mut magnitude: u128, diff: i128, mut position: u32) {
         while magnitude != 0 {
@@ -141,6 +141,7 @@ impl<const HOME: usize> Superaccumulators<HOME> {
     /// Adds `amount`, below 2^117 in magnitude, to a limb.
     #[inline(always)]
     fn add_limb(&mut self, group: u32, index: u16, amount: i128) {
+        // An index below the first one wraps around to a large offset.
         let offset = usize::from(index.wrapping_sub(self.first[group as usize]));
         if offset < HOME {
             let limb = &mut self.home[group as usize][offset];
@@ -164,6 +165,7 @@ impl<const HOME: usize> Superaccumulators<HOME> {
     #[inline(never)]
     fn add_away(&mut self, group: u32, index: u16, amount: i128) {
         if self.first[group as usize] == UNUSED {
+            // The first limb used determines which limbs are held in place.
             self.first[group as usize] = index;
             self.home[group as usize][0] = amount;
             return;
@@ -212,7 +214,7 @@ impl<const HOME: usize> Superaccumulators<HOME> {
         self.aside.get(group as usize)?.as_deref()
     }
 
-    /// The sum.
+    /// Returns the sum.
     pub(super) fn total(&self, group: u32) -> Total {
         let aside = self.existing_aside(group);
         if let Some(special) = aside.and_then(Aside::special) {
@@ -230,10 +232,10 @@ impl<const HOME: usize> Superaccumulators<HOME> {
         Total::Finite(Exact::from_limbs(&limbs, self.scale.unit))
     }
 
-    /// The float nearest to the sum. The scale must be `VALUES`.
+    /// Returns the float nearest to the sum. The scale must be `VALUES`.
     pub(super) fn float(&self, group: u32) -> f64 {
         let first = self.first[group as usize];
-        // With one limb away from both ends of the range, the conversion rounds once and scaling is exact.
+        // For a single limb away from both ends of the range, the conversion rounds once and the scaling is exact.
         if HOME == 1 && (2..=30).contains(&first) && self.existing_aside(group).is_none() {
             let exponent = 64 * i32::from(first) + self.scale.unit;
             return self.home[group as usize][0] as f64 * f64::from_bits(((exponent + 1023) as u64) << 52);
@@ -267,7 +269,7 @@ impl<const HOME: usize> Superaccumulators<HOME> {
 }
 
 impl Aside {
-    /// The sum when not all values are finite.
+    /// Returns the sum if not all values are finite.
     fn special(&self) -> Option<f64> {
         let (positive, negative) = (self.infinite != 0, self.negative_infinite != 0);
         match (self.not_a_number != 0, positive, negative) {
@@ -279,7 +281,8 @@ impl Aside {
     }
 }
 
-/// A finite float is mantissa * 2^(position - 1075), position from 1 to 2046.
+/// Splits a finite float into mantissa and position: it is mantissa * 2^(position - 1075), with position from 1 to
+/// 2046. Returns `None` for infinities and NaN.
 #[inline(always)]
 fn parts(value: f64) -> Option<(i64, u32)> {
     let bits = value.to_bits();
@@ -292,13 +295,13 @@ fn parts(value: f64) -> Option<(i64, u32)> {
     Some((if value.is_sign_negative() { -mantissa } else { mantissa }, exponent.max(1)))
 }
 
-/// Whether another addition might leave the range.
+/// Whether another addition might overflow the limb.
 #[inline(always)]
 fn is_full(limb: i128) -> bool {
     ((limb >> 64) as i64).unsigned_abs() >= 1 << 61
 }
 
-/// The 64 bits that stay and what is carried to the next limb.
+/// Returns the 64 bits that stay and what is carried to the next limb.
 fn split(limb: i128) -> (i128, i128) {
     (limb & i128::from(u64::MAX), limb >> 64)
 }

@@ -1,4 +1,5 @@
-//! Values of a column as keys that order and compare as SQL does: NaN is one value, the greatest; -0.0 is 0.0.
+//! Values of a column as keys that order and compare as SQL does: all NaNs are one value, the greatest, and -0.0 is
+//! 0.0.
 
 use std::borrow::Borrow;
 use std::fmt::Debug;
@@ -19,26 +20,26 @@ use arrow_row::{RowConverter, Rows, SortField};
 use crate::interval;
 use crate::row_bytes::{EncodedRows, RowCodec};
 
-/// How the values of one column are held.
+/// How the values of one column are held as keys.
 pub(super) trait Form: Send {
-    /// A value to look at.
+    /// A borrowed value.
     type Value: ?Sized + Ord + Hash + ToOwned<Owned = Self::Held>;
-    /// A value that is kept.
+    /// An owned value, which is kept.
     type Held: Borrow<Self::Value> + Ord + Clone + Debug + Send;
-    /// The values of an array.
+    /// The encoded values of an array.
     type Batch;
 
-    /// All values of an array of the form's type; NULLs become anything.
+    /// Encodes all values of an array of the form's type; NULLs get an arbitrary encoding.
     fn encode(&self, array: &ArrayRef) -> Self::Batch;
-    /// The value of a row.
+    /// Returns the value of a row.
     fn value(batch: &Self::Batch, row: usize) -> &Self::Value;
-    /// An array of values.
+    /// Returns an array of the values.
     fn decode(&self, values: &[Option<&Self::Value>]) -> ArrayRef;
-    /// Heap bytes of a held value.
+    /// Returns the heap bytes of a held value.
     fn held_bytes(held: &Self::Held) -> usize;
 }
 
-/// Calls `$body!(Type)` with the Arrow primitive type of `$data_type` when its values fit 64 bits, else gives `$other`.
+/// Calls `$body!(Type)` with the Arrow primitive type of `$data_type` if its values fit 64 bits, else returns `$other`.
 macro_rules! with_word_type {
     ($data_type:expr, $body:ident, $other:expr) => {
         match $data_type {
@@ -73,14 +74,14 @@ macro_rules! with_word_type {
     };
 }
 
-/// Types whose values order as unsigned words.
+/// The form of types whose values order as unsigned words.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
     data_type: DataType,
 }
 
 impl Words {
-    /// The form of `data_type`, if it is held like this.
+    /// Returns the form of `data_type`, if it is one of these types.
     pub(super) fn of(data_type: &DataType) -> Option<Words> {
         macro_rules! yes {
             ($type:ty) => {
@@ -135,14 +136,14 @@ fn decode_words<T: ArrowPrimitiveType<Native: Word>>(values: &[Option<&u64>], da
     Arc::new(values.with_data_type(data_type.clone()))
 }
 
-/// Decimals of 128 bits.
+/// The form of decimals of 128 bits.
 #[derive(Clone, Debug)]
 pub(super) struct Decimals {
     data_type: DataType,
 }
 
 impl Decimals {
-    /// The form of `data_type`, if it is held like this.
+    /// Returns the form of `data_type`, if it is one of these types.
     pub(super) fn of(data_type: &DataType) -> Option<Decimals> {
         matches!(data_type, DataType::Decimal128(..)).then(|| Decimals { data_type: data_type.clone() })
     }
@@ -171,13 +172,13 @@ impl Form for Decimals {
     }
 }
 
-/// Intervals by their length in nanoseconds, then by how they are written, so that which of equal ones is the least does
-/// not depend on their order.
+/// The form of intervals, ordered by their length in nanoseconds and then by how they are written, so that the least of
+/// equal intervals does not depend on the order of rows.
 #[derive(Clone, Debug)]
 pub(super) struct Intervals;
 
 impl Intervals {
-    /// The form of `data_type`, if it is held like this.
+    /// Returns the form of `data_type`, if it is this type.
     pub(super) fn of(data_type: &DataType) -> Option<Intervals> {
         (*data_type == DataType::Interval(IntervalUnit::MonthDayNano)).then_some(Intervals)
     }
@@ -207,7 +208,7 @@ impl Form for Intervals {
     }
 }
 
-/// Texts and byte strings, as row bytes.
+/// The form of texts and byte strings, as row bytes.
 #[derive(Debug)]
 pub(super) struct Strings {
     converter: RowConverter,
@@ -215,7 +216,7 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// The form of `data_type`, if it is held like this.
+    /// Returns the form of `data_type`, if it is one of these types.
     pub(super) fn of(data_type: &DataType) -> Option<Strings> {
         let held = data_type.is_string() || data_type.is_binary();
         let converter = held.then(|| RowConverter::new(vec![SortField::new(data_type.clone())]))?.ok()?;
@@ -250,7 +251,7 @@ impl Form for Strings {
     }
 }
 
-/// Lists and structs, as row bytes in which all NaNs are one and -0.0 is 0.0.
+/// The form of lists and structs, as row bytes in which all NaNs are one value and -0.0 is 0.0.
 #[derive(Debug)]
 pub(super) struct Nested {
     codec: RowCodec,
@@ -258,7 +259,7 @@ pub(super) struct Nested {
 }
 
 impl Nested {
-    /// The form of `data_type`, if it is held like this.
+    /// Returns the form of `data_type`, if it is one of these types.
     pub(super) fn of(data_type: &DataType) -> Option<Nested> {
         let codec = data_type.is_nested().then(|| RowCodec::new(vec![data_type.clone()], 1))?.ok()?;
         Some(Nested { codec, data_type: data_type.clone() })
@@ -289,7 +290,7 @@ impl Form for Nested {
     }
 }
 
-/// A native value as a word of the same order.
+/// A native value that can be translated to a word of the same order.
 trait Word: Copy {
     fn to_word(self) -> u64;
     fn from_word(word: u64) -> Self;
@@ -317,8 +318,9 @@ impl Word for f64 {
         if self.is_nan() {
             return u64::MAX;
         }
-        // Adding 0.0 makes -0.0 into 0.0 and leaves all else alone.
+        // Adding 0.0 turns -0.0 into 0.0 and changes nothing else.
         let bits = (self + 0.0).to_bits();
+        // Bits of negative floats ascend with their magnitude, so they are inverted; the others are placed above them.
         if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
     }
 

@@ -5,12 +5,12 @@ use hashbrown::HashMap;
 
 use crate::Diff;
 
-/// One sum a group.
+/// One sum per group.
 #[derive(Default)]
 pub(super) struct WholeSums {
     /// The sum modulo 2^128, as a signed number.
     low: Vec<i128>,
-    /// What to add in units of 2^128; only groups whose sum left the range of an i128.
+    /// The rest of the sum, in units of 2^128; only for groups whose sum is outside the range of an i128.
     high: HashMap<u32, i64>,
 }
 
@@ -30,7 +30,7 @@ impl WholeSums {
         }
     }
 
-    /// Adds integers of 64 bits once each.
+    /// Adds an integer of 64 bits once.
     #[inline(always)]
     pub(super) fn add_short(&mut self, group: u32, value: i64) {
         let (sum, overflow) = self.low[group as usize].overflowing_add(i128::from(value));
@@ -46,7 +46,7 @@ impl WholeSums {
         let product = i256::from_i128(value).wrapping_mul(i256::from_i128(i128::from(diff)));
         let sum = self.wide(group).wrapping_add(product);
         let low = sum.to_parts().0.cast_signed();
-        // What `low` stands for is up to 2^127 either way, so the rest is a multiple of 2^128 and small.
+        // `low` is between -2^127 and 2^127, so the rest is a small multiple of 2^128.
         let high = sum.wrapping_sub(i256::from_i128(low)).to_parts().1;
         self.low[group as usize] = low;
         if high == 0 {
@@ -56,20 +56,20 @@ impl WholeSums {
         }
     }
 
-    /// The sum, when it is in the range of an i128.
+    /// Returns the sum, if it is in the range of an i128.
     #[inline]
     pub(super) fn sum(&self, group: u32) -> Option<i128> {
         let within = self.high.is_empty() || !self.high.contains_key(&group);
         within.then(|| self.low[group as usize])
     }
 
-    /// The sum.
+    /// Returns the sum.
     pub(super) fn wide(&self, group: u32) -> i256 {
         let high = self.high.get(&group).copied().unwrap_or(0);
         i256::from_i128(self.low[group as usize]).wrapping_add(i256::from_parts(0, i128::from(high)))
     }
 
-    /// The sum as the nearest float (the one after next, at worst, beyond the range of an i128).
+    /// Returns the float nearest to the sum, or, beyond the range of an i128, at worst the second nearest.
     pub(super) fn float(&self, group: u32) -> f64 {
         match self.sum(group) {
             Some(sum) => sum as f64,

@@ -1,4 +1,4 @@
-//! Advances the times of a sorted run to a frontier and adds up what then is at one time.
+//! Advances the times of a sorted run to a frontier, and adds up updates whose times then agree.
 //!
 //! Times are totally ordered, so the updates of a row stay in order when they are advanced, and those that come to
 //! agree are neighbours: one pass suffices.
@@ -10,7 +10,8 @@ use differential_dataflow::trace::chunk::Chunk as _;
 use super::chunk::{Chunk, Updates, push_chunk};
 use crate::Time;
 
-/// Moves the times before `frontier` to it. Unless `done`, the last update stays in `input`: the next may add to it.
+/// Moves the times before `frontier` to it. Unless `done`, the last update stays in `input`, because the next may add
+/// to it.
 pub(super) fn advance(input: &mut VecDeque<Chunk>, frontier: Option<Time>, done: bool, out: &mut VecDeque<Chunk>) {
     let Some(first) = input.front() else { return };
     let ready = Updates::with_capacity(Chunk::TARGET + 1, &first.updates);
@@ -23,9 +24,9 @@ pub(super) fn advance(input: &mut VecDeque<Chunk>, frontier: Option<Time>, done:
 
 struct Advancer<'a> {
     frontier: Option<Time>,
-    /// Consolidated updates, but that the next may add to the last.
+    /// Consolidated updates, except that the next update may add to the last one.
     ready: Updates,
-    /// The last update's time as it came in.
+    /// The last update's original time, before it was advanced.
     last_time: Time,
     out: &'a mut VecDeque<Chunk>,
 }
@@ -42,6 +43,7 @@ impl Advancer<'_> {
                 row += 1;
             } else {
                 self.drop_zero();
+                // One more than a chunk, because the last update stays back: the next may add to it.
                 let most = Chunk::TARGET + 1 - self.ready.len();
                 let end = self.distinct_end(updates, row, chunk.end.min(row + most));
                 self.copy(updates, row, end);
@@ -61,7 +63,7 @@ impl Advancer<'_> {
         })
     }
 
-    /// The end, at most `end`, of the rows from `start` none of which adds to the one before it.
+    /// Returns the end, at most `end`, of the rows from `start` on of which none adds to the row before it.
     #[inline]
     fn distinct_end(&self, updates: &Updates, start: usize, end: usize) -> usize {
         let mut row = start + 1;
@@ -100,7 +102,7 @@ impl Advancer<'_> {
         taken
     }
 
-    /// Forgets the last update if it came to nothing, now that no other adds to it.
+    /// Removes the last update if its diffs add up to zero. Returns whether they did.
     fn drop_zero(&mut self) -> bool {
         let zero = self.ready.len().checked_sub(1).is_some_and(|last| self.ready.diff(last) == 0);
         if zero {
@@ -110,11 +112,12 @@ impl Advancer<'_> {
     }
 
     fn finish(mut self, done: bool, input: &mut VecDeque<Chunk>) {
-        // What came to nothing need not wait: more of it begins anew, and what is before it gets no more.
+        // An update that adds up to zero need not wait: a later update of its row starts anew, and the updates before
+        // it are final.
         let dropped = self.drop_zero();
         if !done && !dropped && self.ready.len() > 0 {
             let mut last = self.take_last();
-            // Its own time keeps the queue in order; it is advanced again with what follows.
+            // Its original time keeps the queue in order; it is advanced again together with the updates that follow.
             last.times.set(0, self.last_time);
             input.push_back(Chunk::new(last));
         }

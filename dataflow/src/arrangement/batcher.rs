@@ -1,8 +1,8 @@
 //! `Batcher`: gathers the updates of open times and sorts them when their time closes.
 //!
-//! Small steps are sorted once, when they are sealed. Of large ones a run is encoded and sorted as soon as enough rows
-//! are there, so that the work is spread over the arrivals; a seal merges all runs at once, one range of hashes after
-//! the other, and each run gives back its memory as it is used up.
+//! The updates of a small step are sorted once, when they are sealed. For a large step, a run is encoded and sorted as
+//! soon as enough rows have arrived, which spreads the work over the arrivals; a seal merges all runs at once, one
+//! range of hashes after another, and each run frees its memory as it is used up.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -21,14 +21,14 @@ use crate::update::PerRow;
 use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
-/// Rows that make a run: few enough that the buffers they are sorted in stay in the cache and are used again by the
-/// next run. Small in tests, so that they meet several.
+/// Number of rows in a run: few enough that the buffers for sorting stay in the cache and are reused by the next run.
+/// Small in tests, so that tests meet several runs.
 const RUN: usize = if cfg!(test) { 300 } else { 1 << 15 };
 
 /// The updates of an arrangement whose times are not closed.
 pub struct UpdateBatcher {
     layout: Arc<Layout>,
-    /// Not yet encoded, with the least time of each.
+    /// Batches that are not encoded yet, with the least time of each.
     pending: Vec<(Time, UpdateBatch)>,
     pending_rows: usize,
     /// Sorted runs and the least time of each.
@@ -39,15 +39,16 @@ pub struct UpdateBatcher {
 }
 
 impl UpdateBatcher {
-    /// A batcher of an arrangement of this layout, whose rows `work` counts.
+    /// Creates a batcher for an arrangement of this layout; `work` counts its rows.
     pub fn new(layout: Arc<Layout>, work: Rc<Work>) -> Self {
         let (pending, runs, least) = (Vec::new(), Vec::new(), Antichain::new());
         UpdateBatcher { layout, pending, pending_rows: 0, runs, least, work }
     }
 
-    /// Encodes and sorts the pending batches that have a time before `upper`.
+    /// Encodes and sorts the pending batches that have a time before `upper`, or all if it is `None`.
     fn sort_pending(&mut self, upper: Option<Time>) {
         let ready = |time: &Time| upper.is_none_or(|u| *time < u);
+        // A batch may also have later times; `extract_runs` keeps those back.
         let (sorting, waiting): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|(least, _)| ready(least));
         self.pending_rows = waiting.iter().map(|(_, batch)| batch.len()).sum();
         self.pending = waiting;
@@ -60,7 +61,7 @@ impl UpdateBatcher {
         }
     }
 
-    /// Takes what is before `upper` out of the runs.
+    /// Removes the updates before `upper`, or all if it is `None`, from the runs and returns them as runs.
     fn extract_runs(&mut self, upper: Option<Time>) -> Vec<VecDeque<Chunk>> {
         let mut shipped = Vec::new();
         for (least, run) in std::mem::take(&mut self.runs) {

@@ -16,7 +16,7 @@ use super::column::{Column, Slab, shrink};
 use super::{advance, merge};
 use crate::{Diff, Time};
 
-/// Updates in columns.
+/// Updates, stored by column.
 #[derive(Clone, Debug, Default)]
 pub struct Updates {
     pub(super) hashes: Vec<u64>,
@@ -28,7 +28,7 @@ pub struct Updates {
 }
 
 impl Updates {
-    /// Room for `rows` updates of the average size of those of `model`.
+    /// Creates empty columns with room for `rows` updates of the average size of those in `model`.
     pub(super) fn with_capacity(rows: usize, model: &Updates) -> Self {
         let mut updates = Updates { hashes: Vec::with_capacity(rows), ..Updates::default() };
         if let Some(average) = model.rows.byte_len().checked_div(model.len()) {
@@ -55,7 +55,7 @@ impl Updates {
         self.times.extend(&other.times, start, end);
     }
 
-    /// As `extend`, but for the times, which the caller must append.
+    /// Like `extend`, but without the times, which the caller must append.
     pub(super) fn extend_data(&mut self, other: &Updates, start: usize, end: usize) {
         self.hashes.extend_from_slice(&other.hashes[start..end]);
         self.rows.extend(&other.rows, start, end);
@@ -72,14 +72,14 @@ impl Updates {
         self.diffs.pop();
     }
 
-    /// The updates `start..end` on their own.
+    /// Copies the updates `start..end` into columns of their own.
     pub(super) fn copy(&self, start: usize, end: usize) -> Updates {
         let mut copy = Updates::with_capacity(end - start, self);
         copy.extend(self, start, end);
         copy
     }
 
-    /// Whether two updates are of the same key and value.
+    /// Whether two updates have the same key and value.
     #[inline]
     pub(super) fn same_row(&self, row: usize, other: &Updates, other_row: usize) -> bool {
         self.hashes[row] == other.hashes[other_row] && self.rows.at(row) == other.rows.at(other_row)
@@ -93,37 +93,37 @@ impl Updates {
             .then_with(|| self.times.at(row).cmp(&other.times.at(other_row)))
     }
 
-    /// Hash of the key of update `row`.
+    /// Returns the hash of the key of update `row`.
     #[inline]
     pub fn hash(&self, row: usize) -> u64 {
         self.hashes[row]
     }
 
-    /// Key and value bytes of update `row`.
+    /// Returns the key bytes and value bytes of update `row`.
     #[inline]
     pub fn row(&self, row: usize) -> &[u8] {
         self.rows.at(row)
     }
 
-    /// Key bytes of update `row`.
+    /// Returns the key bytes of update `row`.
     #[inline]
     pub fn key(&self, row: usize) -> &[u8] {
         &self.rows.at(row)[..self.key_lengths.at(row) as usize]
     }
 
-    /// Value bytes of update `row`.
+    /// Returns the value bytes of update `row`.
     #[inline]
     pub fn value(&self, row: usize) -> &[u8] {
         &self.rows.at(row)[self.key_lengths.at(row) as usize..]
     }
 
-    /// Time of update `row`.
+    /// Returns the time of update `row`.
     #[inline]
     pub fn time(&self, row: usize) -> Time {
         self.times.at(row)
     }
 
-    /// Diff of update `row`.
+    /// Returns the diff of update `row`.
     #[inline]
     pub fn diff(&self, row: usize) -> Diff {
         self.diffs.at(row)
@@ -143,39 +143,40 @@ impl Updates {
     }
 }
 
-/// A range of shared updates; never empty. `Default` is the one exception, which nothing holds on to.
+/// A range of shared updates. It is never empty, except for `Default`, which nothing keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     pub(super) updates: Rc<Updates>,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// The last hash of the range, here to skip chunks without touching them.
+    /// The hash of the last update in the range, stored here so that seeks can skip the chunk without touching its
+    /// updates.
     pub(super) last_hash: u64,
 }
 
 impl Chunk {
-    /// All of `updates`, which must be sorted, consolidated and not empty.
+    /// Creates a chunk of all `updates`, which must be sorted, consolidated and not empty.
     pub(super) fn new(updates: Updates) -> Self {
         let end = updates.len();
         Chunk { last_hash: updates.hashes[end - 1], updates: Rc::new(updates), start: 0, end }
     }
 
-    /// A part of the range, not empty.
+    /// Returns the part of the range from `start` to `end`, which must not be empty.
     pub(super) fn slice(&self, start: usize, end: usize) -> Self {
         Chunk { last_hash: self.updates.hashes[end - 1], updates: Rc::clone(&self.updates), start, end }
     }
 
-    /// The updates, of which only those at [`Chunk::range`] are the chunk's.
+    /// Returns the shared updates, of which only those at [`Chunk::range`] belong to the chunk.
     pub fn updates(&self) -> &Updates {
         &self.updates
     }
 
-    /// Positions of the chunk's updates.
+    /// Returns the positions of the chunk's updates.
     pub fn range(&self) -> std::ops::Range<usize> {
         self.start..self.end
     }
 
-    /// How many rows are added and removed after `time`, equal ones each.
+    /// Returns how many rows are added and removed after `time`, counting multiplicities.
     pub(crate) fn changes_after(&self, time: Time) -> u64 {
         let Updates { times, diffs, .. } = &*self.updates;
         match (times.constant(), diffs.constant()) {
@@ -188,7 +189,7 @@ impl Chunk {
         }
     }
 
-    /// The updates of each time on their own.
+    /// Splits the chunk into one chunk per time.
     pub(crate) fn by_time(&self) -> Vec<(Time, Chunk)> {
         if let Some(time) = self.updates.times.constant() {
             return vec![(time, self.clone())];
@@ -201,7 +202,7 @@ impl Chunk {
         times.into_iter().map(|(time, updates)| (time, Chunk::new(updates))).collect()
     }
 
-    /// The updates on their own, without spare capacity.
+    /// Returns the chunk with updates of its own, and without spare capacity if nobody shares them.
     fn settled(mut self) -> Self {
         if self.range().len() < self.updates.len() {
             self = Chunk::new(self.updates.copy(self.start, self.end));
@@ -237,7 +238,7 @@ pub(super) fn push_chunk(updates: Updates, out: &mut VecDeque<Chunk>) {
 impl chunk::Chunk for Chunk {
     type Time = Time;
 
-    /// Small in tests, so that they meet the borders of chunks.
+    /// Small in tests, so that tests meet the borders of chunks.
     const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
 
     fn len(&self) -> usize {
@@ -272,7 +273,7 @@ impl chunk::Chunk for Chunk {
     }
 }
 
-/// Parts the updates at or after `frontier` from those before; gives the least time kept.
+/// Moves the updates at or after `frontier` to `keep` and those before it to `ship`. Returns the least time kept.
 pub(super) fn extract_chunk(
     chunk: Chunk,
     frontier: Option<Time>,

@@ -1,12 +1,12 @@
 //! The columns a chunk is made of: values held once while constant, and byte strings in one buffer.
 
-/// One value a row, held once while all rows agree.
+/// One value per row, stored once while all rows agree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Column<X> {
     rows: usize,
     /// The value of all rows while `each` is empty.
     same: X,
-    /// One value a row, or nothing.
+    /// One value per row; empty while all rows have the value `same`.
     each: Vec<X>,
 }
 
@@ -16,7 +16,7 @@ impl<X: Copy + PartialEq + Default> Column<X> {
         if self.each.is_empty() { self.same } else { self.each[row] }
     }
 
-    /// The value of all rows, if there is a row and the column knows that they agree.
+    /// Returns the value of all rows, if there are rows and the column knows that they agree.
     #[inline]
     pub(super) fn constant(&self) -> Option<X> {
         (self.each.is_empty() && self.rows > 0).then_some(self.same)
@@ -49,6 +49,7 @@ impl<X: Copy + PartialEq + Default> Column<X> {
         if other.each.is_empty() {
             self.push_many(other.same, end - start);
         } else if end - start == 1 {
+            // Unlike the branch below, a push keeps the value stored once if it agrees.
             self.push(other.each[start]);
         } else if start < end {
             self.spread();
@@ -74,7 +75,7 @@ impl<X: Copy + PartialEq + Default> Column<X> {
         self.each.pop();
     }
 
-    /// Gives back what is not needed for the rows at hand.
+    /// Frees memory that the current rows do not need, and stores the value once if all rows agree.
     pub(super) fn shrink(&mut self) {
         let Some(first) = self.each.first().copied() else { return };
         if self.each.iter().all(|x| *x == first) {
@@ -109,7 +110,7 @@ pub(super) struct Slab {
     rows: usize,
     /// The length of all rows while `ends` is empty.
     stride: usize,
-    /// Where each row ends, or nothing.
+    /// The end of each row in `bytes`; empty while all rows have the length `stride`.
     ends: Vec<u32>,
     bytes: Vec<u8>,
 }
@@ -168,6 +169,7 @@ impl Slab {
             self.spread();
         }
         self.rows += end - start;
+        // If `self` has no rows yet, `spread` leaves `ends` empty, so `other` must be asked too.
         if self.is_spread() || other.is_spread() {
             self.extend_ends(other, start, end, base);
         }

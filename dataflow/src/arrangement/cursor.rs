@@ -16,10 +16,11 @@ pub struct Cursor<'a> {
     row: usize,
 }
 
-/// Where an update is in a list of batches: 20 bits of batch, 24 of chunk, 20 of row; in order of the batches.
+/// The position of an update in a list of batches: 20 bits for the batch, 24 for the chunk, 20 for the row. Positions
+/// sort in the order of the batches.
 pub(crate) type Position = u64;
 
-/// The updates that hold the one at `position`, and its row in them.
+/// Returns the updates that contain the one at `position`, and its row in them.
 #[inline]
 pub(crate) fn locate(batches: &[Batch], position: Position) -> (&Updates, usize) {
     let batch: &Rc<ChunkBatch<Chunk>> = &batches[(position >> 44) as usize];
@@ -28,25 +29,25 @@ pub(crate) fn locate(batches: &[Batch], position: Position) -> (&Updates, usize)
 }
 
 impl<'a> Cursor<'a> {
-    /// Before the first update.
+    /// Creates a cursor at the first update.
     pub fn new(batch: &'a Batch) -> Self {
         let chunks = &batch.chunks[..];
         Cursor { chunks, chunk: 0, row: chunks.first().map_or(0, |c| c.start) }
     }
 
-    /// Hash of the update at hand; `None` at the end.
+    /// Returns the hash of the current update, or `None` at the end.
     #[inline]
     pub fn hash(&self) -> Option<u64> {
         self.chunks.get(self.chunk).map(|chunk| chunk.updates().hashes[self.row])
     }
 
-    /// The update at hand, if there is one.
+    /// Returns the current update, or `None` at the end.
     #[inline]
     pub fn get(&self) -> Option<(&'a Updates, usize)> {
         self.chunks.get(self.chunk).map(|chunk| (chunk.updates(), self.row))
     }
 
-    /// The position at hand within batch number `batch` of a list.
+    /// Returns the current position in batch number `batch` of a list.
     #[inline]
     pub(crate) fn position(&self, batch: usize) -> Position {
         debug_assert!(batch < 1 << 20 && self.chunk < 1 << 24 && self.row < 1 << 20, "positions fit their bits");
@@ -77,7 +78,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves to the first update with this hash or a greater one, which the chunk at hand does not have.
+    /// Moves to the first update with this hash or a greater one; the current chunk must not contain such an update.
     fn seek_chunk(&mut self, hash: u64) {
         let from = self.chunk + 1;
         let Some(last) = self.chunks.last().filter(|last| hash <= last.last_hash && from < self.chunks.len()) else {
@@ -86,7 +87,8 @@ impl<'a> Cursor<'a> {
         };
         let spread = Spread::new(self.chunks[self.chunk].last_hash, last.last_hash, self.chunks.len() - from);
         self.chunk = spread.seek(from, self.chunks.len(), hash, |chunk| self.chunks[chunk].last_hash);
-        // What the chunks say of their hashes spares two looks into this one, which are not in the processor's cache.
+        // The last hashes of the chunks bound the hashes of this one. Reading its own first and last hash instead would
+        // miss the processor's cache twice.
         let chunk = &self.chunks[self.chunk];
         let hashes = &chunk.updates().hashes[..chunk.end];
         let spread = Spread::new(self.chunks[self.chunk - 1].last_hash, chunk.last_hash, chunk.end - chunk.start);
@@ -99,9 +101,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The first position from `from` on with at least `hash`. The last hash is `last`, and at least that.
+/// Returns the first position from `from` on whose hash is at least `hash`. `last` must be the last hash, and at least
+/// `hash`.
 ///
-/// A few steps first, as a seek is often near.
+/// Tries a few steps first, as a seek is often near.
 #[inline]
 fn seek_near(hashes: &[u64], from: usize, last: u64, hash: u64) -> usize {
     const STEPS: usize = 4;
@@ -117,24 +120,26 @@ fn seek_near(hashes: &[u64], from: usize, last: u64, hash: u64) -> usize {
     Spread::new(hashes[from], last, hashes.len() - from).seek(from, hashes.len(), hash, |row| hashes[row])
 }
 
-/// Where to look among sorted hashes: they are spread evenly.
+/// Estimates positions among sorted hashes, assuming that they are spread evenly.
 struct Spread {
-    /// A hash not after the first one.
+    /// A hash that is not greater than the first one.
     low: u64,
-    /// Positions by which a hash greater by one is further on.
+    /// Number of positions per unit of hash.
     density: f64,
 }
 
 impl Spread {
-    /// Of `count` hashes after `low` and up to `high`.
+    /// Describes `count` hashes that are greater than `low` and at most `high`.
     #[inline]
     fn new(low: u64, high: u64, count: usize) -> Self {
         Spread { low, density: count as f64 / (high - low).max(1) as f64 }
     }
 
-    /// The first position in `from..to` whose hash is at least `hash`, which must be greater than `low`; the last one is.
+    /// Returns the first position in `from..to` whose hash is at least `hash`. `hash` must be greater than `low` and at
+    /// most the last hash.
     ///
-    /// Interpolation, once more from what was found there, then steps of growing width (Bentley and Yao 1976).
+    /// Interpolates twice, the second time from what the first try found, then takes steps of growing width (Bentley
+    /// and Yao 1976).
     #[inline]
     fn seek(&self, from: usize, to: usize, hash: u64, at: impl Fn(usize) -> u64) -> usize {
         let last = to - 1;
@@ -163,7 +168,7 @@ impl Spread {
                 step <<= 1;
             }
         }
-        // The hash of `below` is less, that of `above` is not.
+        // Invariant: the hash at `below` is less than `hash`, the hash at `above` is not.
         while above - below > 1 {
             let middle = below + (above - below) / 2;
             if at(middle) < hash {
@@ -180,7 +185,7 @@ impl Spread {
 mod tests {
     use super::*;
 
-    /// Hashes as they come and crowded ones, with repetitions and the greatest.
+    /// Evenly spread hashes and crowded ones, with repetitions and the greatest hash.
     fn hashes() -> Vec<u64> {
         let mut hashes: Vec<u64> =
             (0..500_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> ((i % 3) * 8)).collect();

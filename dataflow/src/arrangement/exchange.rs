@@ -11,10 +11,11 @@ use timely::progress::Stamp;
 use crate::UpdateBatch;
 use crate::row_bytes::{KeyCodec, hash_bytes};
 
-/// The pact of operators whose state is by key.
+/// The pact of operators whose state is partitioned by key.
 pub type KeyExchange = DistributorPact<Box<dyn FnOnce(usize) -> KeyDistributor>>;
 
-/// Brings all updates with one key to one worker, the same for every stream exchanged by keys of these types.
+/// Returns a pact that sends all updates with one key to one worker, the same worker for every stream that is exchanged
+/// by keys of these types.
 pub fn exchange_by(key: Arc<KeyCodec>) -> KeyExchange {
     DistributorPact(Box::new(move |_| KeyDistributor { key, rows: Vec::new() }))
 }
@@ -22,18 +23,18 @@ pub fn exchange_by(key: Arc<KeyCodec>) -> KeyExchange {
 /// Splits batches by the hash of their keys.
 pub struct KeyDistributor {
     key: Arc<KeyCodec>,
-    /// Rows of the batch in hand for each worker; kept for its allocations.
+    /// The rows of the current batch for each worker; kept to reuse the allocations.
     rows: Vec<Vec<u32>>,
 }
 
-/// The worker of a hash. Neither the top bits, by which chunks are sorted, nor the lowest, which pick a hash table's
-/// bucket, are used up by it.
+/// Returns the worker of a hash, chosen by middle bits. Chunks are sorted by the top bits, and hash tables pick their
+/// buckets by the lowest bits, so the keys of one worker stay spread in both.
 #[inline]
 fn worker_of(hash: u64, workers: usize) -> usize {
     (((hash & 0xffff_ffff) * workers as u64) >> 32) as usize
 }
 
-/// The worker that has the rows of an empty key.
+/// Returns the worker that holds the rows of an empty key.
 pub(crate) fn worker_of_no_columns(workers: usize) -> usize {
     worker_of(hash_bytes(&[]), workers)
 }
@@ -61,6 +62,7 @@ impl Distributor<UpdateBatch> for KeyDistributor {
         self.assign(&batch, pushers.len());
         for (rows, pusher) in self.rows.iter_mut().zip(pushers) {
             if rows.len() == batch.len() {
+                // All rows go to this worker, so the columns are shared and not copied.
                 Message::push_at(&mut batch.clone(), stamp.clone(), pusher);
             } else if !rows.is_empty() {
                 Message::push_at(&mut batch.take(rows), stamp.clone(), pusher);

@@ -8,7 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use crate::DataflowError;
 use crate::row_bytes::{EncodedRows, KeyCodec, RowCodec, column_type};
 
-/// The key columns and then the value columns of an arrangement.
+/// The columns that an arrangement holds, key columns before value columns, and their codecs.
 #[derive(Debug)]
 pub struct Layout {
     /// Columns of the input: key, then value.
@@ -20,7 +20,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The arrangement of a collection of this schema by its columns `key`, holding also `value`.
+    /// Describes an arrangement of a collection with this schema by its columns `key`, which also holds the columns
+    /// `value`. Fails if a column does not exist or has a type without row bytes.
     pub fn new(schema: &Schema, key: &[usize], value: &[usize]) -> Result<Arc<Self>, DataflowError> {
         let columns: Vec<usize> = key.iter().chain(value).copied().collect();
         let types = |columns: &[usize]| columns.iter().map(|c| column_type(schema, *c)).collect::<Result<Vec<_>, _>>();
@@ -35,40 +36,42 @@ impl Layout {
         }))
     }
 
-    /// The columns held: key, then value.
+    /// Returns the schema of the columns held: key, then value.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The key's place in the input.
+    /// Returns the codec that encodes the key columns of the input.
     pub fn key(&self) -> &Arc<KeyCodec> {
         &self.key
     }
 
-    /// The codec of the value columns.
+    /// Returns the codec of the value columns.
     pub fn value(&self) -> &RowCodec {
         &self.value
     }
 
-    /// The codec of all columns held.
+    /// Returns the codec of all columns held.
     pub fn row(&self) -> &RowCodec {
         &self.row
     }
 
-    /// Number of key columns.
+    /// Returns the number of key columns.
     pub fn key_width(&self) -> usize {
         self.key.codec().types().len()
     }
 
-    /// The rows held of `batch`, a batch of the input, appended to `rows`.
+    /// Encodes a batch of the input and appends its rows to `rows`.
     pub(super) fn append(&self, rows: &mut EncodedRows, batch: &RecordBatch) {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|c| Arc::clone(batch.column(*c))).collect();
         self.row.append(rows, &columns, batch.num_rows());
     }
 
-    /// Lengths of the key bytes of the rows of `batch`, pushed in order; `rows` are its rows.
+    /// Appends the length of the key bytes of each row of `batch` to `lengths`. `rows` holds the encoded rows, from
+    /// `first` on.
     pub(super) fn key_lengths(&self, batch: &RecordBatch, rows: &EncodedRows, first: usize, lengths: &mut Vec<u32>) {
         let count = batch.num_rows();
+        // Keys are encoded a second time only if neither the key nor the value has a fixed width.
         if let Some(width) = self.key.codec().width() {
             lengths.resize(lengths.len() + count, length(width));
         } else if let Some(width) = self.value.width() {
@@ -79,12 +82,12 @@ impl Layout {
         }
     }
 
-    /// A batch of the columns held, of these rows.
+    /// Decodes rows to a batch of the columns held.
     pub fn decode<'a>(&self, rows: impl ExactSizeIterator<Item = &'a [u8]>) -> RecordBatch {
         self.decode_as(&self.schema, rows)
     }
 
-    /// As [`Layout::decode`], under a schema with other names but the same types.
+    /// Like [`Layout::decode`], but under a schema with other names and the same types.
     pub fn decode_as<'a>(&self, schema: &SchemaRef, rows: impl ExactSizeIterator<Item = &'a [u8]>) -> RecordBatch {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         RecordBatch::try_new_with_options(Arc::clone(schema), self.row.decode(rows), &options)

@@ -1,4 +1,4 @@
-//! Merges two sorted runs of chunks: first which rows come from where, then one column at a time.
+//! Merges two sorted runs of chunks: first determines which rows come from where, then copies one column at a time.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use super::chunk::{Chunk, Updates, push_chunk};
 use super::column::Column;
 use crate::Diff;
 
-/// Merges up to the end of the shorter run; what is left of the other stays in its queue.
+/// Merges until one of the runs is used up; the rest of the other stays in its queue.
 pub(super) fn merge(left: &mut VecDeque<Chunk>, right: &mut VecDeque<Chunk>, out: &mut VecDeque<Chunk>) {
     let mut gather = Gather::default();
     let mut current = (left.pop_front(), right.pop_front());
@@ -31,7 +31,7 @@ pub(super) fn merge(left: &mut VecDeque<Chunk>, right: &mut VecDeque<Chunk>, out
     }
 }
 
-/// Merges until one of the chunks is used up; moves their starts.
+/// Merges until one of the chunks is used up, and advances their starts past the merged rows.
 fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut VecDeque<Chunk>) {
     let (mut from_a, mut from_b) = (gather.source(a), gather.source(b));
     let (x, y) = (Rc::clone(&a.updates), Rc::clone(&b.updates));
@@ -55,12 +55,14 @@ fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut Vec
         }
         if gather.rows >= Chunk::TARGET {
             gather.build(out);
+            // `build` has forgotten the sources.
             (from_a, from_b) = (gather.source(a), gather.source(b));
         }
     }
 }
 
-/// The end of the run that starts at the chunk's first row and is before `hash`.
+/// Returns the end of the run of rows with hashes before `hash` that starts at the first row of the chunk. The first
+/// row belongs to the run in any case: the caller has compared it.
 #[inline]
 fn run_end(updates: &Updates, chunk: &Chunk, hash: u64) -> usize {
     let mut end = chunk.start + 1;
@@ -70,20 +72,20 @@ fn run_end(updates: &Updates, chunk: &Chunk, hash: u64) -> usize {
     end
 }
 
-/// Rows of a source.
+/// A range of rows of one source.
 struct Run {
     source: usize,
     start: usize,
     end: usize,
 }
 
-/// Updates to be gathered from several sources.
+/// Rows of several sources that are going to be copied into one chunk.
 #[derive(Default)]
 struct Gather {
     sources: Vec<Rc<Updates>>,
     runs: Vec<Run>,
     rows: usize,
-    /// Diffs of gathered rows that stand for two.
+    /// Position among the gathered rows, and diff, of each row that stands for one update of either side.
     sums: Vec<(usize, Diff)>,
 }
 
@@ -102,7 +104,7 @@ impl Gather {
         }
     }
 
-    /// A row with another diff, left out if that is 0.
+    /// Gathers a row with a new diff, or leaves it out if that diff is 0.
     fn sum(&mut self, source: usize, row: usize, diff: Diff) {
         if diff != 0 {
             self.sums.push((self.rows, diff));

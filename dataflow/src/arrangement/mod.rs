@@ -44,8 +44,8 @@ pub type Trace = TraceAgent<ChunkSpine<Chunk>>;
 
 /// Indexes a collection by the layout's key, each key on one worker; `work` counts the rows.
 ///
-/// The trace of the result holds back compaction: whoever keeps it must advance both of its frontiers as time goes
-/// on, or drop it.
+/// The trace of the result holds back compaction: its owner must advance both of its frontiers as time goes on, or drop
+/// it.
 pub fn arrange<'scope>(
     stream: Stream<'scope, Time, UpdateBatch>,
     layout: &Arc<Layout>,

@@ -1,4 +1,4 @@
-//! Reads of an arrangement without a dataflow: its rows at a time, those of one key, its size.
+//! Reads an arrangement outside a dataflow: its rows at a time, the rows of some keys, its size.
 
 use std::collections::VecDeque;
 
@@ -16,26 +16,26 @@ use crate::row_bytes::hash_bytes;
 use crate::update::{Diffs, PerRow};
 use crate::{Diff, Time};
 
-/// Row bytes decoded at once, so that the offsets of a column of strings do not overflow.
+/// Maximum number of row bytes decoded at once, so that the offsets of a string column do not overflow.
 const DECODED_BYTES: usize = 1 << 30;
 
-/// Rows and bytes an arrangement holds.
+/// The size of an arrangement on one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArrangementSize {
-    /// Updates held; as many as rows when all history is compacted.
+    /// Number of updates held; equals the number of distinct rows once all history is compacted.
     pub updates: usize,
-    /// Bytes allocated for them.
+    /// Bytes allocated for the updates.
     pub bytes: usize,
-    /// Batches they are in.
+    /// Number of batches that hold them.
     pub batches: usize,
 }
 
-/// All batches of the trace.
+/// Returns all batches of the trace.
 fn batches(trace: &mut Trace) -> Vec<Batch> {
     trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches")
 }
 
-/// What the arrangement holds.
+/// Returns the size of the arrangement.
 pub fn size(trace: &Trace) -> ArrangementSize {
     let mut size = ArrangementSize::default();
     trace.map_spans(|span| {
@@ -48,10 +48,12 @@ pub fn size(trace: &Trace) -> ArrangementSize {
     size
 }
 
-/// The rows at `time` with their multiplicities, each row once, in hash order. Times before the trace's compaction
-/// frontier cannot be told apart any more; not checked here, because the caller holds that frontier.
+/// Returns the rows at `time` with their multiplicities, each row once, in hash order. Times before the trace's
+/// compaction frontier can no longer be told apart, so `time` must not be one; not checked here, because the caller
+/// holds that frontier.
 pub fn snapshot(trace: &mut Trace, layout: &Layout, time: Time) -> Vec<(RecordBatch, Diffs)> {
     let runs: Vec<_> = batches(trace).iter().map(|batch| through(batch, time)).filter(|run| !run.is_empty()).collect();
+    // A single run whose updates all have one time contains each row once, so it needs no netting.
     let at_one_time = match &runs[..] {
         [run] => run.iter().all(|c| c.updates().times.constant().is_some_and(|t| t == run[0].updates().time(0))),
         _ => false,
@@ -65,7 +67,7 @@ pub fn snapshot(trace: &mut Trace, layout: &Layout, time: Time) -> Vec<(RecordBa
     merged.iter().flat_map(|chunk| decode_chunk(layout, chunk)).collect()
 }
 
-/// The updates of a batch up to `time`.
+/// Returns the updates of a batch through `time`.
 fn through(batch: &Batch, time: Time) -> VecDeque<Chunk> {
     let (mut later, mut run) = (VecDeque::new(), VecDeque::new());
     for chunk in &batch.chunks {
@@ -90,7 +92,7 @@ fn diffs_of(diffs: impl Iterator<Item = Diff>) -> Diffs {
     PerRow::from_vec(diffs.collect())
 }
 
-/// Cuts rows into blocks that can be decoded at once.
+/// Cuts rows into blocks that are small enough to be decoded at once.
 pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [&'a [u8]]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
@@ -99,6 +101,7 @@ pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [
             bytes += row.len();
             bytes <= DECODED_BYTES
         });
+        // A single row above the limit still makes a block of its own.
         let count = fits.count().max(1).min(rest.len());
         let (block, after) = rest.split_at(count);
         rest = after;
@@ -106,7 +109,8 @@ pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [
     })
 }
 
-/// The rows at `time` whose key is among `keys`, with their multiplicities. `keys` has the layout's key columns.
+/// Returns the rows at `time` whose key is among `keys`, with their multiplicities. `keys` must have the layout's key
+/// columns.
 pub fn lookup(trace: &mut Trace, layout: &Layout, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)> {
     let encoded = layout.key().codec().encode(keys.columns(), keys.num_rows());
     let mut wanted: Vec<(u64, &[u8])> =
@@ -125,7 +129,7 @@ pub fn lookup(trace: &mut Trace, layout: &Layout, keys: &RecordBatch, time: Time
     blocks(&rows).map(decode).collect()
 }
 
-/// Reads the rows of one key after another, in order of their hashes.
+/// Reads the rows of one key after another; the keys must come in the order of their hashes.
 pub(crate) struct KeyReader<'a> {
     cursors: Vec<Cursor<'a>>,
 }
@@ -154,7 +158,7 @@ impl<'a> KeyReader<'a> {
     }
 }
 
-/// Adds up equal rows from position `first` on and drops those that come to nothing.
+/// Adds up the diffs of equal rows from position `first` on, and drops the rows whose sum is zero.
 fn net(rows: &mut Vec<(&[u8], Diff)>, first: usize) {
     rows[first..].sort_unstable_by_key(|(row, _)| *row);
     let mut kept = first;

@@ -14,7 +14,7 @@ use crate::{Diff, Time, UpdateBatch};
 /// Below this many rows one sort is faster than partitioning first.
 const PARTITION: usize = 64;
 
-/// The updates of `batches`, sorted and consolidated.
+/// Returns the updates of `batches`, sorted and consolidated.
 pub(super) fn sort(layout: &Layout, batches: &[UpdateBatch]) -> VecDeque<Chunk> {
     let unsorted = Unsorted::encode(layout, batches);
     let order = unsorted.hashes.iter().enumerate().map(|(row, hash)| (*hash, position(row))).collect();
@@ -22,8 +22,8 @@ pub(super) fn sort(layout: &Layout, batches: &[UpdateBatch]) -> VecDeque<Chunk> 
     unsorted.consolidate(&order)
 }
 
-/// Sorts entries by `compare`, which orders by `hash` first. Hashes are spread evenly between the least and the
-/// greatest, so entries are first put into buckets of a few, which are in order.
+/// Sorts entries by `compare`, which must order by `hash` first. Hashes are spread evenly between the least and the
+/// greatest, so entries are first distributed to ordered buckets of a few entries each.
 fn sorted_by_hash<E: Copy + Default>(
     mut entries: Vec<E>,
     hash: impl Fn(&E) -> u64,
@@ -34,9 +34,12 @@ fn sorted_by_hash<E: Copy + Default>(
         entries.sort_unstable_by(&compare);
         return entries;
     }
+    // Aims at two to four entries per bucket.
     let bits = (usize::BITS - entries.len().leading_zeros()).saturating_sub(2).clamp(1, 16);
     let shift = (u64::BITS - (high - low).leading_zeros()).saturating_sub(bits);
     let bucket = |entry: &E| ((hash(entry) - low) >> shift) as usize;
+    // A counting sort: `ends` first holds where each bucket starts, and placing its entries moves this to where it
+    // ends.
     let mut ends = vec![0_u32; (1 << bits) + 1];
     for entry in &entries {
         ends[bucket(entry) + 1] += 1;
@@ -95,7 +98,7 @@ impl Unsorted {
             .then_with(|| self.times.at(i).cmp(&self.times.at(j)))
     }
 
-    /// Chunks of the rows in this order, equal ones added up.
+    /// Builds chunks of the rows in this order, adding up the diffs of equal updates.
     fn consolidate(&self, order: &[(u64, u32)]) -> VecDeque<Chunk> {
         let mut run = RunBuilder::new(order.len(), self.rows.byte_len() / order.len().max(1));
         let mut at = 0;
@@ -117,7 +120,7 @@ impl Unsorted {
 struct RunBuilder {
     chunks: VecDeque<Chunk>,
     updates: Updates,
-    /// At most how many updates are still to come.
+    /// Upper bound on the number of updates in the run.
     coming: usize,
     /// Average bytes of a row.
     row_bytes: usize,
@@ -128,7 +131,7 @@ impl RunBuilder {
         RunBuilder { chunks: VecDeque::new(), updates: Updates::default(), coming, row_bytes }
     }
 
-    /// Adds an update, which must be after the one before; one that changes nothing is left out.
+    /// Adds an update, which must sort after the previous one. An update with diff 0 is left out.
     #[inline]
     fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: Time, diff: Diff) {
         if diff != 0 {
@@ -171,7 +174,7 @@ fn concatenated<X: Copy + PartialEq>(
     PerRow::from_vec(values.collect())
 }
 
-/// One run of several: takes from all of them one range of hashes at a time.
+/// Merges several runs into one: takes one range of hashes at a time from all of them.
 pub(super) fn merge_runs(mut runs: Vec<VecDeque<Chunk>>) -> VecDeque<Chunk> {
     if runs.len() <= 1 {
         return runs.pop().unwrap_or_default();
@@ -187,7 +190,8 @@ pub(super) fn merge_runs(mut runs: Vec<VecDeque<Chunk>>) -> VecDeque<Chunk> {
     merged.finish()
 }
 
-/// The last hash of a range of about a chunk's rows from the front of all runs; `None` when no run is left.
+/// Returns the last hash of a range that covers about a chunk's rows from the front of all runs, or `None` if no run is
+/// left.
 fn next_range(runs: &[VecDeque<Chunk>]) -> Option<u64> {
     let share = Chunk::TARGET / runs.len().max(1);
     let fronts = runs.iter().filter_map(|run| run.front());
@@ -213,7 +217,7 @@ fn take_through(run: &mut VecDeque<Chunk>, last: u64) -> Vec<Chunk> {
     taken
 }
 
-/// Sorts the updates of several chunks together.
+/// Sorts and consolidates the updates of several chunks.
 fn merge_range(chunks: &[Chunk], merged: &mut RunBuilder) {
     let rows = chunks.iter().map(|chunk| chunk.range().len()).sum();
     let at = |entry: &(u64, u32, u32)| (chunks[entry.1 as usize].updates(), entry.2 as usize);

@@ -1,4 +1,4 @@
-//! Chunks, cursors, batchers and whole arrangements against a map from update to diff.
+//! Compares chunks, cursors, batchers and whole arrangements with a map from update to diff.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -143,7 +143,7 @@ fn settling_grades_and_keeps_all() {
         let model = random_model(random, n, 250);
         let mut chunks = chunks_of(random, &model);
         for _ in 0..random.below(10) {
-            // Slices of what others hold.
+            // Slices that share their updates.
             let i = random.below(chunks.len().max(1));
             if let Some(chunk) = chunks.get(i).filter(|c| c.range().len() > 1).cloned() {
                 let middle = chunk.start + chunk.range().len() / 2;
@@ -220,7 +220,7 @@ fn a_batcher_seals_what_is_closed() {
         let mut batcher = UpdateBatcher::new(Arc::clone(&layout), Work::new("arrange"));
         let (mut sealed, mut inserted, mut upper) = (Vec::new(), Vec::new(), 0);
         while upper < 8 {
-            // Some updates come before their time is the next to close.
+            // Some updates arrive before their time is the next to close.
             let arriving = waiting.iter().position(|(_, time, _)| *time > upper + random.below(3) as Time);
             let arriving: Vec<Change> = waiting.drain(..arriving.unwrap_or(waiting.len())).collect();
             for changes in arriving.chunks(1 + random.below(200)) {
@@ -234,7 +234,7 @@ fn a_batcher_seals_what_is_closed() {
             }
             let (batch, retained) = batcher.extract(AntichainRef::new(&[upper]));
             inserted.retain(|(_, time, _)| upper <= *time);
-            // What cancels out within a time need not be retained.
+            // Updates that cancel out within a time need not be retained.
             let mut held: BTreeMap<(&Row, Time), Diff> = BTreeMap::new();
             inserted.iter().for_each(|(row, time, diff)| *held.entry((row, *time)).or_default() += diff);
             let least = held.iter().filter(|(_, diff)| **diff != 0).map(|((_, time), _)| *time).min();

@@ -1,4 +1,5 @@
-//! The handle of an engine: accepts commits, installs views, reads them. `Send + Sync`, cheap to call from any thread.
+//! The handle of an engine: accepts commits, installs views, reads them. It is `Send + Sync` and can be used from any
+//! thread.
 //!
 //! ```text
 //! commit --> open time --seal--> commands --> worker 0 .. n --> ChangeSink
@@ -6,9 +7,9 @@
 //!                 +---------- progress -----------+
 //! ```
 //!
-//! A commit made while the workers are busy stays in the open time, with all others made meanwhile, until the workers
-//! are through with the times before it; whoever learns of that seals it. Everything else that is asked of the engine
-//! seals the open time first, so that all of it happens in one order.
+//! A commit made while the workers are busy stays in the open time, together with all others made meanwhile, until the
+//! workers are done with the times before it; the thread that learns of this seals the open time. Every other call that
+//! the workers must see in order seals the open time first, so that all commands have one order.
 
 mod reading;
 mod shared;
@@ -38,47 +39,49 @@ pub use reading::{PendingSnapshot, ViewSnapshot};
 pub(crate) use shared::Shared;
 use shared::share;
 
-/// How an engine runs.
+/// Configuration of an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// Threads that maintain views; rows are divided among them.
+    /// Number of threads that maintain views; rows are divided among them.
     pub workers: NonZeroUsize,
 }
 
-/// Where closed times go. Called on worker threads: must be quick, and must not call the engine.
+/// Receives the changes of closed times. Called on worker threads: implementations must be quick and must not call the
+/// engine.
 pub trait ChangeSink: Send + Sync {
-    /// Changes of a watched view at a time closed on this worker (of this worker's shard). They may come in several
-    /// calls, all before `frontier` passes `time`; no row is both inserted and removed, over all calls.
+    /// Receives changes of a watched view at a time that is closed on this worker, for this worker's shard of the view.
+    /// They may come in several calls, all before `frontier` passes `time`; over all calls, no row is both inserted and
+    /// removed.
     fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch);
 
-    /// How many rows a view's changes have added and removed on this worker since the last call, whether or not the
-    /// view is watched; the contents it was made over are not among them. A view that keeps an arrangement of its rows
-    /// counts net changes of each time; others count what comes, before equal rows of one time cancel out. Called
-    /// before `frontier` passes the times they are of.
+    /// Receives how many rows a view's changes have added and removed on this worker since the last call, whether or
+    /// not the view is watched. The contents over which the view was made do not count. A view that keeps an
+    /// arrangement of its rows counts the net changes of each time; others count changes before equal rows of one time
+    /// cancel out. Called before `frontier` passes the times of the changes.
     fn changed(&self, _worker: usize, _view: ViewId, _rows: u64) {}
 
-    /// All times of the view before `frontier` are closed on this worker (`u64::MAX`: the view has ended).
+    /// All times of the view before `frontier` are closed on this worker; `u64::MAX` means that the view has ended.
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time);
 
-    /// The rows that fail in a view at a closed time, on this worker: called before `frontier` passes `time`, for the
-    /// times at which they may have changed, whether or not the view is watched. A count may be negative where another
-    /// worker saw the insertion; the sum over the workers never is.
+    /// Receives the rows that fail in a view at a closed time, on this worker. Called before `frontier` passes `time`,
+    /// for each time at which they may have changed, whether or not the view is watched. A count may be negative where
+    /// another worker received the insertion; the sum over all workers never is.
     fn failures(&self, _worker: usize, _view: ViewId, _time: Time, _failures: Vec<LiveError>) {}
 
-    /// The engine stopped on a broken invariant. Called once.
+    /// The engine has stopped on a broken invariant. Called once.
     fn stopped(&self, reason: &str);
 }
 
 /// Maintains views over relations whose contents the caller holds.
 ///
-/// Dropped without [`Engine::shutdown`] it abandons what it is doing.
+/// Dropping it without [`Engine::shutdown`] abandons the work in progress.
 pub struct Engine {
     shared: Arc<Shared>,
     guards: Mutex<Option<WorkerGuards<()>>>,
 }
 
 impl Engine {
-    /// Starts the workers.
+    /// Starts the worker threads.
     pub fn start(config: EngineConfig, sink: Arc<dyn ChangeSink>) -> Result<Engine, DataflowError> {
         let workers = config.workers.get();
         let (shared, receivers) = Shared::new(workers, sink);
@@ -99,8 +102,8 @@ impl Engine {
         Ok(Engine { shared, guards: Mutex::new(Some(guards)) })
     }
 
-    /// Adds changes to the open time and returns that time. Atomic: all changes of one call have one time, and every
-    /// view sees all of them or none. Returns without waiting for the views.
+    /// Adds changes to the open time and returns that time, without waiting for the views. All changes of one call have
+    /// the same time, so every view sees all of them or none.
     pub fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError> {
         let mut state = self.shared.running()?;
         let time = state.add(changes);
@@ -112,13 +115,13 @@ impl Engine {
         Ok(time)
     }
 
-    /// The last time a commit was given, 0 if there was none.
+    /// Returns the last time that was given to a commit, or 0 if there was none.
     pub fn last_time(&self) -> Time {
         self.shared.state().last_time()
     }
 
-    /// Closes all times through `time`, those after the last commit without changes, so that later commits have later
-    /// times. Nothing if the last commit was at `time` or after it. `time` must leave room for the times to come.
+    /// Closes all times through `time` that are not closed yet, without changes, so that later commits get later times.
+    /// Does nothing if the last commit was at `time` or later. `time` must leave room for the times to come.
     pub fn close_through(&self, time: Time) -> Result<(), DataflowError> {
         let mut state = self.shared.running()?;
         state.close_through(time);
@@ -127,11 +130,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Installs a view over contents as of now and returns their time.
+    /// Installs a view over contents as of now and returns the time of the contents.
     ///
-    /// `contents` gives for each relation the plan reads its rows at this moment; the caller must let no commit in
-    /// between taking them and this call. Not checked here, because the engine does not hold relations. Returns when
-    /// the view is accepted: its rows enter piece by piece while other views go on.
+    /// `contents` holds, for each relation that the plan reads, its rows at this moment; the caller must allow no
+    /// commit between taking them and this call. Not checked here, because the engine does not hold relations. Returns
+    /// once the view is accepted: its rows enter piece by piece while other views continue.
     pub fn install(
         &self,
         view: ViewId,
@@ -163,7 +166,7 @@ impl Engine {
         Ok(time)
     }
 
-    /// Drops a view that no other view reads, with its operators and the indexes nobody else shares.
+    /// Drops a view that no other view reads, together with its operators and the indexes that only it reads.
     pub fn drop_view(&self, view: ViewId) -> Result<(), DataflowError> {
         let mut state = self.shared.running()?;
         if !state.views.contains_key(&view) {
@@ -181,7 +184,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts or stops calling [`ChangeSink::changes`] for a view; returns the time after which changes are delivered.
+    /// Starts or stops calls of [`ChangeSink::changes`] for a view; returns the time after which this takes effect.
     pub fn watch(&self, view: ViewId, deliver: bool) -> Result<Time, DataflowError> {
         let mut state = self.shared.running()?;
         if !state.views.contains_key(&view) {
@@ -194,24 +197,24 @@ impl Engine {
         Ok(time)
     }
 
-    /// Reads views, all as of the same time: exactly the commits before this call.
+    /// Starts reading views, all as of the same time: the snapshot sees exactly the commits before this call.
     pub fn snapshot(&self, views: &[ViewId]) -> Result<PendingSnapshot, DataflowError> {
         self.read(views, Reading::Rows)
     }
 
-    /// Reads the rows of a view with one of the keys. The columns of `keys` are the key columns of the view's
-    /// arrangement, or of its aggregate.
+    /// Starts reading the rows of a view that have one of `keys`. The columns of `keys` must be the key columns of the
+    /// view's arrangement, or of its aggregate.
     pub fn lookup(&self, view: ViewId, keys: RecordBatch) -> Result<PendingSnapshot, DataflowError> {
         self.read(&[view], Reading::RowsOf(keys))
     }
 
-    /// The live errors of a view, also of one that keeps no rows, as of exactly the commits before this call.
+    /// Returns the rows that fail in a view as of exactly the commits before this call, even if the view keeps no rows.
     pub fn errors(&self, view: ViewId) -> Result<Vec<LiveError>, DataflowError> {
         let mut snapshots = self.read(&[view], Reading::Errors)?.wait(&CancelToken::new(), None)?;
         Ok(snapshots.pop().expect("one snapshot a view").errors)
     }
 
-    /// Starts reading the live errors of views: what [`Engine::errors`] gives, for several views at one time.
+    /// Starts reading the rows that fail in views: like [`Engine::errors`], for several views at one time.
     pub fn snapshot_errors(&self, views: &[ViewId]) -> Result<PendingSnapshot, DataflowError> {
         self.read(views, Reading::Errors)
     }
@@ -247,7 +250,7 @@ impl Engine {
         self.shared.wait_until(None, cancel, |state| state.is_through(time))
     }
 
-    /// Lets the workers have the commits through `time`.
+    /// Sends the commits through `time` to the workers if they do not have them yet.
     fn send_through(&self, time: Time) -> Result<(), DataflowError> {
         let mut state = self.shared.running()?;
         if time > state.sealed() {
@@ -258,13 +261,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Rows of a relation that were committed and are not yet through all views (but for those that are still taking
-    /// in their first contents).
+    /// Returns how many committed rows of a relation have not yet passed through all views, ignoring views that still
+    /// take in their first contents.
     pub fn rows_pending(&self, relation: RelationId) -> u64 {
         self.shared.state().rows_pending(relation)
     }
 
-    /// Waits until at most `rows` of a relation are pending, see [`Engine::rows_pending`].
+    /// Waits until at most `rows` rows of a relation are pending, as [`Engine::rows_pending`] counts them.
     pub fn wait_for_room(
         &self,
         relation: RelationId,
@@ -275,7 +278,7 @@ impl Engine {
         self.shared.wait_until(timeout, cancel, |state| state.rows_pending(relation) <= rows)
     }
 
-    /// What is held and what has been done, by all commands before this one.
+    /// Returns the sizes of all state and the work done, as of the commands before this one.
     pub fn report(&self) -> Result<EngineReport, DataflowError> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let workers = {
@@ -293,24 +296,24 @@ impl Engine {
         Ok(report)
     }
 
-    /// Discards what was accepted and is not through all views: the workers leave at their next step. Every call that
-    /// waits, a shutdown included, returns at once, and every later call fails. Does not wait for the threads:
+    /// Discards accepted work that has not passed through all views: the workers exit at their next step. Every waiting
+    /// call, including a shutdown, returns at once, and every later call fails. Does not wait for the threads to exit;
     /// [`Engine::shutdown`] does.
     pub fn abandon(&self) {
         self.shared.abandon();
     }
 
-    /// Finishes what was accepted, unless it was abandoned, and ends the threads. Every later call fails; a second
+    /// Finishes the accepted work, unless it was abandoned, and ends the threads. Every later call fails; a second
     /// shutdown does nothing.
     pub fn shutdown(&self) {
         self.shared.shut_down();
         let Some(guards) = self.guards.lock().take() else { return };
         let current = std::thread::current().id();
         if guards.guards().iter().any(|thread| thread.thread().id() == current) {
-            // A worker that drops the last handle cannot wait for itself.
+            // A worker thread that drops the last handle cannot join itself.
             std::mem::forget(guards);
         } else {
-            // Workers catch their panics; there is nothing to learn from how they ended.
+            // Workers catch their panics, so how a thread ended says nothing.
             drop(guards.join());
         }
     }
@@ -319,7 +322,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.shared.abandon();
-        // Dropping the guards would wait for the workers.
+        // Dropping the guards would join the worker threads.
         std::mem::forget(self.guards.lock().take());
     }
 }
@@ -330,10 +333,10 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// A worker thread from start to end. A panic stops the engine with its reason.
+/// Runs a worker thread from start to end. A panic stops the engine with the panic's message as its reason.
 fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Shared>) {
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        // Without a clock timely takes every worker for busy, and none would ever park.
+        // Without a clock timely considers every worker busy, and none would ever park.
         let clock = Some(Instant::now());
         let mut timely = timely::worker::Worker::new(worker_config(), allocator, clock);
         let mut worker = Worker::new(&mut timely, commands, Arc::clone(shared));
@@ -350,19 +353,19 @@ fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Sh
 }
 
 fn worker_config() -> WorkerConfig {
-    // Timely's own search for work does not see commands; `worker::idle` does both.
+    // Timely's own search for work does not look at commands; `worker::idle` looks at both.
     let mut config = WorkerConfig::default().idle_spin(Duration::ZERO);
     let logic: ExertionLogic = Arc::new(merge_when_idle);
     config.set("differential/default_exert_logic".to_owned(), logic);
     config
 }
 
-/// Rows that an idle worker merges between two looks at its commands.
+/// Number of rows that an idle worker merges before it looks at its commands again.
 const IDLE_MERGE_ROWS: usize = 1 << 12;
 
-/// How much to merge of an arrangement of which each layer is given as level, batches, rows. Idle workers finish the
-/// merges that are under way, and go on until small batches are few beside the largest; to merge to the last row would
-/// copy everything for every small change.
+/// Returns how many rows of a spine to merge, given (level, batches, rows) of each of its layers. Idle workers finish
+/// the merges in progress and continue until the smaller layers are small compared with the largest; merging everything
+/// into one layer would copy all rows for every small change.
 fn merge_when_idle(layers: &[(usize, usize, usize)]) -> Option<usize> {
     let under_way = layers.iter().any(|(_, batches, _)| *batches > 1);
     let total: usize = layers.iter().map(|(_, _, rows)| rows).sum();
@@ -370,7 +373,7 @@ fn merge_when_idle(layers: &[(usize, usize, usize)]) -> Option<usize> {
     (under_way || (total - largest) * 4 > largest).then_some(IDLE_MERGE_ROWS)
 }
 
-/// When a wait that began now is over.
+/// Returns when a wait that begins now and lasts for `timeout` is over, or `None` if it has no limit.
 fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

@@ -1,4 +1,4 @@
-//! Reads on their way: each worker answers with its shard, the caller puts them together.
+//! Reads in progress: each worker answers with its shard, and the caller combines the shards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::command::{Command, Read, Reading, Reply, Shard};
 use crate::render::errors::RowFailure;
 use crate::{DataflowError, Diff, Diffs, Time, ViewId};
 
-/// A view as of a time.
+/// The contents of a view as of a time.
 #[derive(Clone, Debug)]
 pub struct ViewSnapshot {
-    /// The last commit it sees.
+    /// The time of the last commit that the snapshot sees.
     pub time: Time,
-    /// The rows with their multiplicities, consolidated per worker.
+    /// The rows with their multiplicities, consolidated within each worker.
     pub rows: Vec<(RecordBatch, Diffs)>,
-    /// Rows that failed; the rows above lack them.
+    /// The rows that failed; `rows` does not contain them.
     pub errors: Vec<LiveError>,
 }
 
-/// A read that the workers are at.
+/// A read that the workers have not all answered yet.
 pub struct PendingSnapshot {
     time: Time,
     views: usize,
@@ -50,7 +50,7 @@ pub(super) fn send(
 }
 
 impl PendingSnapshot {
-    /// The last commit the snapshot sees.
+    /// Returns the time of the last commit that the snapshot sees.
     pub fn time(&self) -> Time {
         self.time
     }

@@ -1,4 +1,4 @@
-//! What the handle and the workers share: the open time, the command channels, progress, and how it all ends.
+//! State shared by the handle and the workers: the open time, the command channels, progress, and how the engine ends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,10 +19,10 @@ use crate::plan::DataflowPlan;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 
-/// Batches up to this many rows are joined into one, and go to one worker.
+/// Maximum number of rows of a small batch. Small batches are joined and go to one worker, larger ones are divided.
 const SMALL_ROWS: usize = 1 << 12;
 
-/// Whether calls are answered.
+/// Whether the engine answers calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Running,
@@ -30,7 +30,7 @@ pub(crate) enum Status {
     Stopped(String),
 }
 
-/// See the module.
+/// See the module. `State` is the part under the lock.
 pub(crate) struct Shared {
     state: Arc<Monitor<State>>,
     sink: Arc<dyn ChangeSink>,
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Also gives each worker's end of its command channel.
+    /// Creates the shared state, and each worker's end of its command channel.
     pub(crate) fn new(workers: usize, sink: Arc<dyn ChangeSink>) -> (Arc<Self>, Vec<Receiver<Command>>) {
         let (commands, receivers) = (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
         let state = State {
@@ -80,7 +80,7 @@ impl Shared {
         self.state.lock()
     }
 
-    /// The state of an engine that answers calls.
+    /// Locks the state if the engine still answers calls; otherwise returns why it does not.
     pub(crate) fn running(&self) -> Result<MutexGuard<'_, State>, DataflowError> {
         let state = self.state.lock();
         match state.failure() {
@@ -89,7 +89,7 @@ impl Shared {
         }
     }
 
-    /// Why a worker did not answer.
+    /// Returns why a worker did not answer.
     pub(crate) fn ended(&self) -> DataflowError {
         self.state.lock().failure().unwrap_or(DataflowError::ShutDown)
     }
@@ -109,25 +109,26 @@ impl Shared {
         }
     }
 
-    /// The number of workers that have answered read `number`, which all workers number alike.
+    /// Returns the counter of workers that have answered read `number`. All workers give a read the same number.
     pub(crate) fn answers(&self, number: u64) -> Arc<AtomicUsize> {
         Arc::clone(self.answered.lock().entry(number).or_default())
     }
 
-    /// Forgets the count of a read that all workers have answered.
+    /// Removes the counter of a read that all workers have answered.
     pub(crate) fn forget_answers(&self, number: u64) {
         self.answered.lock().remove(&number);
     }
 
-    /// Wakes the workers to see to their commands.
+    /// Wakes parked workers so that they look at their commands.
     pub(crate) fn unpark(&self) {
         for thread in self.threads.get().into_iter().flatten() {
             thread.unpark();
         }
     }
 
-    /// A worker is through with all times before `paced`, but for views that take in their contents, and with all
-    /// times before `complete` without exception. Gives whether the next commit was sent to the workers for it.
+    /// Records that a worker has finished all times before `paced`, ignoring views that still take in their contents,
+    /// and all times before `complete` without exception. Returns whether this sealed the open time and sent it to the
+    /// workers.
     pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) -> bool {
         let mut state = self.state.lock();
         state.frontiers[worker] = Frontiers { paced, complete };
@@ -163,12 +164,12 @@ impl Shared {
         self.state.wait_for(cancel, deadline(timeout), ended)?.1
     }
 
-    /// Whether workers should leave without finishing.
+    /// Whether the workers should exit without finishing.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Lets workers finish what was accepted.
+    /// Lets the workers finish the accepted work and exit.
     pub(crate) fn shut_down(&self) {
         let mut state = self.state.lock();
         if state.status == Status::Running {
@@ -180,26 +181,26 @@ impl Shared {
         self.unpark();
     }
 
-    /// Lets workers leave at once, and tells who waits that there is nothing to wait for.
+    /// Lets the workers exit at once, and tells waiting callers that there is nothing left to wait for.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         if state.status == Status::Running {
             state.status = Status::ShutDown;
         }
-        // Under the lock, so that nobody begins to wait between this and the call that wakes all.
+        // Set under the lock, so that nobody starts to wait between this and the call that wakes all waiters.
         self.abandoned.store(true, Ordering::Release);
         drop(state);
         self.dismiss();
     }
 
-    /// Wakes the workers, which are to leave, and all who wait for them.
+    /// Wakes the workers, which are to exit, and all callers that wait for them.
     fn dismiss(&self) {
         self.over.cancel();
         self.unpark();
         self.state.notify_all();
     }
 
-    /// Ends the engine on a broken invariant.
+    /// Stops the engine because an invariant is broken. Only the first reason is kept.
     pub(crate) fn stop(&self, reason: &str) {
         let mut state = self.state.lock();
         let first = !matches!(state.status, Status::Stopped(_));
@@ -214,7 +215,7 @@ impl Shared {
         self.dismiss();
     }
 
-    /// A worker has ended.
+    /// Records that a worker has ended.
     pub(crate) fn leave(&self) {
         let mut state = self.state.lock();
         state.working -= 1;
@@ -229,21 +230,21 @@ struct Frontiers {
     complete: Time,
 }
 
-/// See the module. Whoever holds the lock decides the order of commands.
+/// See the module. The thread that holds the lock decides the order of commands.
 pub(crate) struct State {
     status: Status,
     commands: Vec<Sender<Command>>,
     pub(super) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
-    /// Changes of the time after `sealed`, if it has been given out.
+    /// Changes of the time after `sealed`, if that time has been given to a commit.
     open: Option<Vec<(RelationId, UpdateBatch)>>,
-    /// The last time sent to the workers.
+    /// The last time that was sent to the workers.
     sealed: Time,
     frontiers: Vec<Frontiers>,
-    /// Rows of each time that is not through.
+    /// Rows committed at each time that the workers have not finished yet, by relation.
     rows: VecDeque<(Time, BTreeMap<RelationId, u64>)>,
-    /// The sum of `rows`.
+    /// The sum of `rows` over all times.
     pending: BTreeMap<RelationId, u64>,
-    /// Workers that have not ended.
+    /// Number of workers that have not ended.
     working: usize,
 }
 
@@ -268,18 +269,18 @@ impl State {
         self.sealed + u64::from(self.open.is_some())
     }
 
-    /// Whether the workers are through with everything sent to them.
+    /// Whether the workers have finished everything sent to them.
     pub(super) fn is_idle(&self) -> bool {
         self.frontiers.iter().all(|f| f.paced > self.sealed)
     }
 
-    /// Whether all views are complete through `time`, or through all commits if `time` is yet to come.
+    /// Whether all views are complete through `time`; for a time that is not given out yet, through all commits.
     pub(super) fn is_complete(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         self.frontiers.iter().all(|f| f.complete > time)
     }
 
-    /// The same but for views that take in their contents.
+    /// Like `is_complete`, but ignores views that still take in their contents.
     pub(super) fn is_through(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         self.frontiers.iter().all(|f| f.paced > time)
@@ -289,7 +290,7 @@ impl State {
         self.pending.get(&relation).copied().unwrap_or(0)
     }
 
-    /// Adds changes to the open time.
+    /// Adds changes to the open time and returns that time.
     pub(super) fn add(&mut self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Time {
         let time = self.sealed + 1;
         let open = self.open.get_or_insert_default();
@@ -308,7 +309,7 @@ impl State {
         time
     }
 
-    /// Takes times that are through off the pending rows.
+    /// Subtracts the rows of times that the workers have finished from the pending rows.
     fn settle_rows(&mut self) {
         let through = self.frontiers.iter().map(|f| f.paced).min().unwrap_or(Time::MAX);
         while let Some((_, rows)) = self.rows.pop_front_if(|(time, _)| *time < through) {
@@ -318,7 +319,7 @@ impl State {
         }
     }
 
-    /// Sends the open time, if there is one, and returns the last time sent.
+    /// Sends the open time to the workers if there is one; returns the last time sent.
     pub(super) fn seal_open(&mut self) -> Time {
         if self.open.is_some() {
             self.seal();
@@ -326,7 +327,7 @@ impl State {
         self.sealed
     }
 
-    /// Sends the open time, which must have been given out.
+    /// Sends the open time to the workers. A commit must have been given that time.
     pub(super) fn seal(&mut self) {
         let changes = self.open.take().expect("a time is sealed after it was given out");
         let time = self.sealed + 1;
@@ -335,7 +336,7 @@ impl State {
         self.send(|_| Command::Commit { time, changes: shares.next().expect("one share a worker") });
     }
 
-    /// Seals the open time, and closes those after it through `time`, which have no changes.
+    /// Seals the open time, and closes the later times through `time`, which have no changes.
     pub(super) fn close_through(&mut self, time: Time) {
         if self.seal_open() < time {
             self.sealed = time;
@@ -343,7 +344,8 @@ impl State {
         }
     }
 
-    /// Sends every worker a command. A worker that has ended takes none, and is missed by whoever waits for it.
+    /// Sends a command to every worker. Sending to a worker that has ended fails silently: callers that wait for its
+    /// answer get an error.
     pub(super) fn send(&self, mut command: impl FnMut(usize) -> Command) {
         for (worker, channel) in self.commands.iter().enumerate() {
             let _ = channel.send(command(worker));
@@ -351,7 +353,7 @@ impl State {
     }
 }
 
-/// Each relation once, in the order of first use; runs of small batches joined.
+/// Groups changes by relation, in the order of first use, and joins runs of small batches.
 fn group(changes: Vec<(RelationId, UpdateBatch)>) -> Vec<(RelationId, Vec<UpdateBatch>)> {
     let mut groups: Vec<(RelationId, Vec<UpdateBatch>)> = Vec::new();
     for (relation, batch) in changes {
@@ -391,7 +393,8 @@ fn join(mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
     Some(UpdateBatch { rows, times: batches[0].times.clone(), diffs: PerRow::from_vec(diffs) })
 }
 
-/// A share of the changes for each worker: small ones go to one, in turn over times; large ones to all.
+/// Divides the changes into one share per worker. Small batches go to one worker, the next one at each time; large
+/// ones are split among all.
 fn divide(
     changes: Vec<(RelationId, Vec<UpdateBatch>)>,
     time: Time,
@@ -423,7 +426,7 @@ fn divide(
     shares
 }
 
-/// A share of a view's first contents for each worker, in pieces.
+/// Divides a view's first contents into one share per worker, in pieces of at most [`PIECE_ROWS`] rows.
 pub(super) fn share(
     contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
     time: Time,

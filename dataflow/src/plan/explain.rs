@@ -1,4 +1,4 @@
-//! The text of a plan: what EXPLAIN shows, and what plan tests compare.
+//! Prints plans as text: what EXPLAIN shows and what plan tests compare.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::CollectionId;
 use crate::plan::{Aggregate, Arrangement, DataflowPlan, NodeId, Operator, Output, OutputState, Step};
 
 impl DataflowPlan {
-    /// Indented text, the output first; `name` gives the names of relations and views.
+    /// Returns the plan as indented text, the output first. `name` must return the names of relations and views.
     pub fn explain(&self, name: &dyn Fn(CollectionId) -> String) -> String {
         let mut text = String::new();
         self.explain_output(&mut text).expect("writing to a string");
@@ -17,10 +17,11 @@ impl DataflowPlan {
         text
     }
 
-    /// A line on each arrangement that joins read; `readers` gives the names of the views that read the shared index
-    /// of a text, which is one of their [`DataflowPlan::index_texts`].
+    /// Describes each arrangement that joins read in one line. `readers` must return the names of the views that read
+    /// the shared index with a given text, which is one of their [`DataflowPlan::index_texts`].
     ///
-    /// An arrangement of a relation or view, filtered and projected at most, is shared; others are the view's own.
+    /// An arrangement of a relation or view, with at most filters and projections, is shared; others belong to the
+    /// view.
     pub fn explain_arrangements(
         &self,
         name: &dyn Fn(CollectionId) -> String,
@@ -38,6 +39,7 @@ impl DataflowPlan {
                 Some(readers) if readers.is_empty() => String::new(),
                 Some(readers) => format!(", shared with {}", readers.join(", ")),
                 None => {
+                    // Only the first operator below the filters and projections is shown.
                     rows.truncate(self.linear_lines(*input) + 1);
                     ", its own".to_owned()
                 }
@@ -50,7 +52,7 @@ impl DataflowPlan {
         lines.concat()
     }
 
-    /// The lines of the filters and projections at the top of a node.
+    /// Counts the lines of the filters and projections at the top of a node.
     fn linear_lines(&self, id: NodeId) -> usize {
         match &self.node(id).operator {
             Operator::Linear { input, steps } => steps.len() + self.linear_lines(*input),
@@ -58,7 +60,8 @@ impl DataflowPlan {
         }
     }
 
-    /// The texts of the shared indexes that the view reads; two are equal exactly when the indexes are the same.
+    /// Returns the texts of the shared indexes that the view reads. Two texts are equal exactly when the indexes are
+    /// the same.
     pub fn index_texts(&self) -> Vec<String> {
         shared_indexes(self).into_values().map(|index| index.text).collect()
     }
@@ -201,7 +204,7 @@ impl DataflowPlan {
     }
 }
 
-/// A step as text; `schema` is that of its input.
+/// Returns a step as text; `schema` is the schema of its input.
 fn step_text(step: &Step, schema: &Schema) -> String {
     match step {
         Step::Filter(predicate) => format!("Filter {}", named_text(predicate.text(), schema)),
@@ -215,9 +218,9 @@ fn step_text(step: &Step, schema: &Schema) -> String {
     }
 }
 
-/// The text of an expression with the columns by name where it has them by position (`#0`).
+/// Replaces column positions (`#0`) in the text of an expression by the names of the columns.
 ///
-/// A name that several columns have keeps its position: `k#0`. Text in quotes stays.
+/// A name that several columns share keeps its position, as in `k#0`. Quoted text stays as it is.
 pub fn named_text(text: &str, schema: &Schema) -> String {
     let mut out = String::with_capacity(text.len());
     let mut quoted = false;

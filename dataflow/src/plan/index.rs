@@ -1,37 +1,38 @@
-//! Shared indexes: arrangements of a relation or view, filtered and projected at most, built once for all views.
+//! Shared indexes: arrangements of a relation or view, with at most filters and projections, built once for all views.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Arrangement, ArrangementId, DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step};
 
-/// An index as data, cut out of the plan of a view.
+/// A shared index as data, extracted from the plan of a view.
 pub(crate) struct IndexPlan {
-    /// Equal exactly when two indexes are the same.
+    /// Identifies the index: equal exactly when two indexes are the same.
     pub(crate) text: String,
-    /// The same for what is indexed, whatever the key.
+    /// Identifies the indexed rows, whatever the key.
     pub(crate) source: String,
-    /// Its output is what is indexed.
+    /// The plan whose output rows are indexed.
     pub(crate) plan: DataflowPlan,
-    /// Columns that rows are found by.
+    /// Columns by which rows are found.
     pub(crate) key: Vec<usize>,
-    /// Columns held beside the key.
+    /// Columns held in addition to the key.
     pub(crate) value: Vec<usize>,
 }
 
-/// The shared indexes that the output of `plan` needs.
+/// Returns the shared indexes that the output of `plan` needs.
 pub(crate) fn shared_indexes(plan: &DataflowPlan) -> BTreeMap<ArrangementId, IndexPlan> {
     needed(plan).into_iter().filter_map(|id| Some((id, index_plan(plan, &plan.arrangements[id.0])?))).collect()
 }
 
-/// The arrangements that the output of `plan` needs, shared or its own.
+/// Returns the arrangements that the output of `plan` needs, whether they are shared or its own.
 pub(super) fn needed(plan: &DataflowPlan) -> BTreeSet<ArrangementId> {
     let mut needed = Needed::default();
     needed.node(plan, plan.output.node);
     needed.arrangements
 }
 
-/// Text of the rows of a node, if they are those of a relation or view, filtered and projected at most.
+/// Returns a text that identifies the rows of a node, if they are those of a relation or view with at most filters and
+/// projections.
 pub(crate) fn source_text(plan: &DataflowPlan, id: NodeId) -> Option<String> {
     match &plan.node(id).operator {
         Operator::Input(collection) => Some(format!("{collection:?}")),
@@ -70,7 +71,7 @@ fn index_plan(plan: &DataflowPlan, arrangement: &Arrangement) -> Option<IndexPla
     Some(IndexPlan { text, source, plan, key: key.clone(), value: value.clone() })
 }
 
-/// What of a plan its output needs.
+/// The nodes and arrangements of a plan that its output needs.
 #[derive(Default)]
 struct Needed {
     nodes: BTreeSet<NodeId>,

@@ -16,12 +16,13 @@ pub enum JoinColumn {
     Right(usize),
 }
 
-/// Inner equi-join: every pair of rows with equal keys. Both keys have the same types; an empty key is a cross join.
+/// Inner equi-join: every pair of rows with equal keys. Both keys must have the same types; an empty key gives a cross
+/// join.
 #[derive(Clone, Debug)]
 pub struct Join {
-    /// One side.
+    /// The arrangement of the left side.
     pub left: ArrangementId,
-    /// The other.
+    /// The arrangement of the right side.
     pub right: ArrangementId,
     /// The node's columns, in order.
     pub output: Vec<JoinColumn>,
@@ -29,27 +30,27 @@ pub struct Join {
     pub residual: Option<Arc<dyn Scalar>>,
 }
 
-/// Whether rows with a partner stay or go.
+/// Whether rows with a match on the other side are kept or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SemiJoinKind {
-    /// Rows whose key the other side has.
+    /// Keeps the rows whose key the other side has.
     Semi,
-    /// Rows whose key the other side does not have.
+    /// Keeps the rows whose key the other side does not have.
     Anti,
 }
 
-/// Rows of `left` by whether `right` has a row with their key; multiplicities of `left` are kept.
+/// Selects the rows of `left` by whether `right` has a row with their key; multiplicities of `left` are kept.
 ///
 /// The node's columns are the left arrangement's: key columns, then value columns. NULLs in keys are equal here;
 /// a plan that wants SQL's `=` filters them on both sides and unions the rows of an anti join back in.
 #[derive(Clone, Debug)]
 pub struct SemiJoin {
-    /// The rows to select.
+    /// The rows to select from.
     pub left: ArrangementId,
-    /// Where keys are looked up: only its `right_key` columns matter.
+    /// The node in which keys are looked up; only its `right_key` columns matter.
     pub right: NodeId,
-    /// Columns of `right`, of the types of the left key.
+    /// Columns of `right`, with the types of the left key.
     pub right_key: Vec<usize>,
-    /// Which rows stay.
+    /// Which rows are kept.
     pub kind: SemiJoinKind,
 }

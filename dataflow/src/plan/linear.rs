@@ -11,9 +11,9 @@ use crate::Scalar;
 pub enum Step {
     /// Keeps the rows where a boolean expression is true.
     Filter(Arc<dyn Scalar>),
-    /// Computes new columns; the old ones are gone.
+    /// Replaces the columns by computed ones.
     Project {
-        /// One expression a column.
+        /// One expression per new column.
         columns: Vec<Arc<dyn Scalar>>,
         /// Names and types of the new columns.
         schema: SchemaRef,
@@ -21,7 +21,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Columns after the step, of `width` before it.
+    /// Returns the number of columns after the step, given their number before it.
     pub(crate) fn width(&self, width: usize) -> usize {
         match self {
             Step::Filter(_) => width,
@@ -29,7 +29,8 @@ impl Step {
         }
     }
 
-    /// Whether rows of `width` columns that differ before the step surely differ after it: no column is lost.
+    /// Whether rows of `width` columns that differ before the step are certain to differ after it, because it keeps all
+    /// columns.
     pub(crate) fn keeps_distinct(&self, width: usize) -> bool {
         match self {
             Step::Filter(_) => true,

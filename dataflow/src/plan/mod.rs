@@ -1,7 +1,7 @@
-//! What to maintain and how, as data: every choice is made by whoever builds a plan, rendering only obeys.
+//! Describes as data what to maintain and how: whoever builds a plan makes every choice, and rendering only follows it.
 //!
-//! A plan is a list of nodes in topological order: a node reads only nodes before it. Columns are positions.
-//! Nodes and arrangements used more than once appear once.
+//! A plan is a list of nodes in topological order: a node reads only nodes before it. Columns are identified by
+//! position. A node or arrangement that is used more than once appears once.
 
 mod explain;
 mod index;
@@ -34,23 +34,23 @@ pub struct NodeId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArrangementId(pub usize);
 
-/// A view as a dataflow.
+/// The dataflow of a view.
 #[derive(Clone, Debug)]
 pub struct DataflowPlan {
     /// The operators, inputs before their readers.
     pub nodes: Vec<Node>,
     /// The indexes that joins read, each built once.
     pub arrangements: Vec<Arrangement>,
-    /// Where the view's rows come from and what is kept of them.
+    /// The node that produces the view's rows, and what is kept of them.
     pub output: Output,
 }
 
-/// One operator and the schema of what leaves it.
+/// One operator and the schema of its output.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it does.
+    /// What the node computes.
     pub operator: Operator,
-    /// Columns of its rows.
+    /// The columns of its output.
     pub schema: SchemaRef,
 }
 
@@ -63,22 +63,22 @@ pub enum Operator {
     Constant(RecordBatch),
     /// Filters and projections, without state.
     Linear {
-        /// What it reads.
+        /// The node it reads.
         input: NodeId,
-        /// In order.
+        /// The steps, in the order in which they are applied.
         steps: Vec<Step>,
     },
     /// The sum of its inputs (UNION ALL); all have the node's schema.
     Union(Vec<NodeId>),
     /// Inner equi-join of two arrangements.
     Join(Join),
-    /// Rows of one side by whether the other side has their key.
+    /// Rows of one side, selected by whether the other side has their key.
     SemiJoin(SemiJoin),
-    /// GROUP BY with aggregates that can be undone; without aggregates, DISTINCT.
+    /// GROUP BY with aggregates that can take rows back; without aggregates, DISTINCT.
     Reduce(Reduce),
     /// EXCEPT and INTERSECT, with or without ALL.
     Set(SetOperation),
-    /// The first rows of each group in an order.
+    /// The first rows of each group in a given order.
     TopK(TopK),
 }
 
@@ -88,51 +88,51 @@ pub enum Operator {
 /// NULL in a key column are kept and equal to each other: a plan that must not match them filters them first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arrangement {
-    /// What it indexes.
+    /// The node that is indexed.
     pub input: NodeId,
-    /// Columns of `input` that rows are found by; may be empty (all rows under one key).
+    /// Columns of `input` by which rows are found; may be empty, which puts all rows under one key.
     pub key: Vec<usize>,
-    /// Columns of `input` held beside the key.
+    /// Columns of `input` held in addition to the key.
     pub value: Vec<usize>,
 }
 
-/// The end of a view.
+/// The node that produces a view's rows, and what is kept of them.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The node whose rows are the view's rows.
     pub node: NodeId,
-    /// Columns no two rows of the view agree on, if known; may be empty (at most one row).
+    /// Columns on which no two rows of the view agree, if known; empty if the view has at most one row.
     pub unique_key: Option<Vec<usize>>,
-    /// What is kept for reads.
+    /// The state kept for reads.
     pub state: OutputState,
 }
 
 /// What a view keeps of its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputState {
-    /// Nothing: the view is linear over relations, a read evaluates it over them.
+    /// Nothing: the view is linear over relations, and a read evaluates it over them.
     Nothing,
-    /// An arrangement of the output by these columns (all of them when no key is known), found by seek.
+    /// An arrangement of the output by these columns (all of them if no key is known), in which a seek finds rows.
     Arrangement {
         /// Columns of the output.
         key: Vec<usize>,
     },
-    /// The hash state of this `Reduce`, from which the output node follows by linear steps alone.
+    /// The hash state of this `Reduce`, from which linear steps alone lead to the output node.
     Reduce(NodeId),
 }
 
 impl DataflowPlan {
-    /// The node `id`.
+    /// Returns the node `id`.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
-    /// Columns of the view.
+    /// Returns the schema of the view.
     pub fn schema(&self) -> &SchemaRef {
         &self.node(self.output.node).schema
     }
 
-    /// The relations and views it reads, each once, in order of first use.
+    /// Returns the relations and views that the plan reads, each once, in order of first use.
     pub fn inputs(&self) -> Vec<CollectionId> {
         let mut inputs = Vec::new();
         for node in &self.nodes {
@@ -145,7 +145,7 @@ impl DataflowPlan {
         inputs
     }
 
-    /// Whether the changes of a node are net at each time: of equal rows, none is inserted and none removed besides.
+    /// Whether the changes of a node are net at each time: no row is both inserted and removed.
     pub(crate) fn comes_net(&self, id: NodeId) -> bool {
         match &self.node(id).operator {
             Operator::Reduce(_) | Operator::Set(_) | Operator::TopK(_) => true,

@@ -4,22 +4,22 @@ use arrow::datatypes::DataType;
 
 use crate::plan::NodeId;
 
-/// What an aggregate computes of the non-NULL arguments of a group.
+/// A function that an aggregate computes over the non-NULL arguments of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AggregateFunction {
     /// Number of rows, or of non-NULL arguments when there is an argument.
     Count,
-    /// Sum, exact; NULL of no argument. Out of the result type's range is an error of the group.
+    /// Exact sum; NULL without arguments. A sum outside the range of the result type is an error of the group.
     Sum,
-    /// Mean: the exact sum, divided once; NULL of no argument.
+    /// Mean: the exact sum, divided once; NULL without arguments.
     Avg,
-    /// Least argument in SQL order (NaN is the greatest float); NULL of none.
+    /// Least argument in SQL order, in which NaN is the greatest float; NULL without arguments.
     Min,
-    /// Greatest argument.
+    /// Greatest argument in the same order; NULL without arguments.
     Max,
     /// Population variance.
     VarPop,
-    /// Sample variance; NULL below two arguments.
+    /// Sample variance; NULL for fewer than two arguments.
     VarSamp,
     /// Square root of the population variance.
     StddevPop,
@@ -34,30 +34,30 @@ pub enum AggregateFunction {
 /// One aggregate of a [`Reduce`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Aggregate {
-    /// What it computes.
+    /// The function it computes.
     pub function: AggregateFunction,
-    /// Input column it is computed of; `None` only for `Count`, of rows.
+    /// Input column with the arguments; `None` only for `Count`, which then counts rows.
     pub argument: Option<usize>,
-    /// Whether equal arguments count once.
+    /// Whether equal arguments count once (DISTINCT).
     pub distinct: bool,
-    /// Boolean input column; rows where it is not true are left out (FILTER).
+    /// Boolean input column (FILTER): only rows where it is true are aggregated.
     pub filter: Option<usize>,
     /// Type of the result.
     pub data_type: DataType,
 }
 
-/// One row per group that has rows: the key columns, then the aggregates.
+/// Produces one row per group that has rows: the key columns, then the aggregates.
 ///
-/// With an empty key and at least one aggregate there is always exactly one row, also over no input. Without
-/// aggregates this is DISTINCT on the key columns.
+/// With an empty key and at least one aggregate there is always exactly one row, even without input. Without aggregates
+/// this is DISTINCT on the key columns.
 #[derive(Clone, Debug)]
 pub struct Reduce {
-    /// What it reads.
+    /// The node it reads.
     pub input: NodeId,
-    /// Columns of `input`; NULLs are equal, NaNs are equal, -0.0 equals 0.0.
+    /// Key columns of `input`. NULLs are equal, NaNs are equal, and -0.0 equals 0.0.
     pub key: Vec<usize>,
-    /// In output order.
+    /// The aggregates, in output order.
     pub aggregates: Vec<Aggregate>,
-    /// Whether `input` never retracts, so that MIN and MAX need to keep one value only.
+    /// Whether `input` never retracts, so that MIN and MAX need to keep only one value.
     pub monotonic: bool,
 }

@@ -2,7 +2,7 @@
 
 use crate::plan::NodeId;
 
-/// How the multiplicities l and r of a row in the two inputs make its multiplicity in the output.
+/// How the multiplicities l and r of a row in the two inputs determine its multiplicity in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SetOperator {
     /// 1 if l > 0 and r = 0.
@@ -22,6 +22,6 @@ pub struct SetOperation {
     pub left: NodeId,
     /// Right input.
     pub right: NodeId,
-    /// What to do with the multiplicities.
+    /// How the multiplicities are combined.
     pub operator: SetOperator,
 }

@@ -7,25 +7,25 @@ use crate::plan::NodeId;
 pub struct SortKey {
     /// Column of the input.
     pub column: usize,
-    /// Greatest first.
+    /// Whether the greatest value comes first.
     pub descending: bool,
-    /// NULLs before all values, whatever the direction.
+    /// Whether NULLs come before all values, in either direction.
     pub nulls_first: bool,
 }
 
-/// Rows `offset .. offset + limit` of each group, in the order of `order` and then of all columns ascending, so that
-/// ties are cut the same way every time. The node's schema is its input's.
+/// Keeps rows `offset .. offset + limit` of each group, in the order of `order` and then of all columns ascending, so
+/// that ties are always broken the same way. The node's schema is its input's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopK {
-    /// What it reads.
+    /// The node it reads.
     pub input: NodeId,
-    /// Columns whose equal values make a group; empty: one group.
+    /// Columns whose equal values form a group; if there are none, all rows form one group.
     pub group: Vec<usize>,
-    /// Most significant first.
+    /// The sort keys, most significant first.
     pub order: Vec<SortKey>,
-    /// How many rows; `None`: all after the offset.
+    /// Maximum number of rows per group; `None` keeps all rows after the offset.
     pub limit: Option<u64>,
-    /// How many rows to pass over.
+    /// Number of rows to skip in each group.
     pub offset: u64,
     /// Whether the input never retracts, so that only the first `offset + limit` rows need to be kept.
     pub monotonic: bool,

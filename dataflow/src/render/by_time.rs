@@ -1,12 +1,12 @@
-//! Runs operators that keep their own state and go through time in order.
+//! Runs operators that keep their own state and process times in order.
 //!
 //! ```text
 //! inputs --exchange by key--> pending by time --in order--> state --at the close of a time--> rows
 //! ```
 //!
-//! Updates of the least open time go into the state as they come, later ones wait; so a large load neither piles up
-//! nor comes all at once. What a time changed leaves when the frontier has passed it. Valid because times are totally
-//! ordered: when the frontier stands at a time, all earlier ones have been through.
+//! Updates of the least open time are applied to the state as they arrive, later ones wait: so a large load neither
+//! piles up nor is processed all at once. The changes of a time are sent once the frontier has passed it. This is valid
+//! because times are totally ordered: when the frontier is at a time, all earlier times have been processed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::arrangement::KeyExchange;
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Time, UpdateBatch};
 
-/// A stream to an operator, and how its updates are spread over workers.
+/// An input stream of an operator, and how its updates are distributed over workers.
 pub(crate) struct Input<'s> {
     pub(crate) updates: Stream<'s, Time, UpdateBatch>,
     pub(crate) exchange: KeyExchange,
@@ -33,30 +33,30 @@ pub(crate) struct Input<'s> {
 
 /// The state of an operator on one worker.
 pub(crate) trait TimedState: 'static {
-    /// Takes in updates of one time of input `input`. Times do not go back, and between two of them is a `close`.
+    /// Applies updates of one time of input `input`. Times do not decrease, and `close` is called between two times.
     fn apply(&mut self, input: usize, rows: &RecordBatch, diffs: &Diffs);
 
-    /// All of a time was applied: tells what changed.
+    /// Called when all updates of a time are applied; returns what the time changed.
     fn close(&mut self) -> Changes;
 }
 
 /// What an operator sends at one time.
 #[derive(Default)]
 pub(crate) struct Changes {
-    /// Rows with their diffs; batches may be empty.
+    /// Changed rows with their diffs; batches may be empty.
     pub(crate) rows: Vec<(RecordBatch, Diffs)>,
-    /// Failures that come and go.
+    /// Changes of the multiplicities of failures.
     pub(crate) failures: Vec<(RowFailure, Diff)>,
 }
 
-/// A time that has updates and is not closed.
+/// A time that has updates and is not closed yet.
 struct Pending {
     capability: Capability<Time>,
-    /// Input, rows, diffs.
+    /// The input, rows and diffs of each batch.
     batches: Vec<(usize, RecordBatch, Diffs)>,
 }
 
-/// Builds the operator `name` around `state`. With an `opening`, that time is closed even if nothing comes at it.
+/// Builds the operator `name` around `state`. The time `opening`, if given, is closed even if no updates arrive at it.
 pub(crate) fn by_time<'s, S: TimedState>(
     name: &str,
     inputs: Vec<Input<'s>>,
@@ -89,7 +89,7 @@ pub(crate) fn by_time<'s, S: TimedState>(
                     }
                 });
             }
-            // `None`: the inputs have ended, and all times are closed.
+            // `None` means that the inputs have ended and all times are closed.
             let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
             let mut output = output.activate();
             let mut state = state.borrow_mut();
@@ -101,6 +101,7 @@ pub(crate) fn by_time<'s, S: TimedState>(
                 for (input, rows, diffs) in entry.get_mut().batches.drain(..) {
                     state.apply(input, &rows, &diffs);
                 }
+                // The time is still open: its updates are applied, but its changes are not sent yet.
                 if frontier == Some(time) {
                     break;
                 }
@@ -120,7 +121,7 @@ pub(crate) fn by_time<'s, S: TimedState>(
     stream
 }
 
-/// The updates of a batch by time.
+/// Splits a batch by time.
 fn split(batch: UpdateBatch) -> Vec<(Time, RecordBatch, Diffs)> {
     let times = match &batch.times {
         PerRow::Same(time) => return vec![(*time, batch.rows, batch.diffs)],

@@ -1,4 +1,4 @@
-//! What operators are built in: a scope on one worker, and what is gathered beside the streams while building.
+//! The context in which operators are built: a scope on one worker, and what is collected besides the streams.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,28 +19,28 @@ use crate::state::TraceHandle;
 use crate::work::Work;
 use crate::{CollectionId, Time, UpdateBatch};
 
-/// Rows on an edge.
+/// The updates on an edge.
 pub(crate) type Updates<'s> = Stream<'s, Time, UpdateBatch>;
 
-/// Tells what an operator keeps.
+/// Returns the size of the state that an operator keeps.
 pub(crate) type SizeOf = Box<dyn Fn() -> StateSize>;
 
-/// What an operator tells beside its rows.
+/// What an operator reports besides its rows.
 #[derive(Clone)]
 pub(crate) struct Aside {
-    /// Where its failures are counted; `None` if they are counted elsewhere.
+    /// The ledger of its failures; `None` if they are recorded elsewhere.
     pub(crate) failures: Option<Failures>,
-    /// The rows it touches.
+    /// Counts the rows it processes.
     pub(crate) work: Rc<Work>,
 }
 
 impl Aside {
-    /// Of an operator of this kind.
+    /// Creates the reports of an operator of this kind.
     pub(crate) fn new(operator: &'static str, failures: &Failures) -> Self {
         Aside { failures: Some(Rc::clone(failures)), work: Work::new(operator) }
     }
 
-    /// Takes note of failures, before the operator lets go of their times.
+    /// Records failures; the operator must still hold the capabilities of their times.
     pub(crate) fn failed(&self, updates: &mut Vec<FailureUpdate>) {
         if let Some(failures) = self.failures.as_ref().filter(|_| !updates.is_empty()) {
             failures.borrow_mut().record(updates);
@@ -48,29 +48,29 @@ impl Aside {
     }
 }
 
-/// The dataflow of a plan under construction.
+/// The dataflow of a plan while it is being built.
 pub(crate) struct Context<'s, 'p> {
     pub(crate) scope: Scope<'s, Time>,
     pub(crate) plan: &'p DataflowPlan,
-    /// Time of the contents of the inputs.
+    /// The time of the inputs' contents.
     pub(crate) opening: Time,
     pub(crate) inputs: Vec<CollectionInput>,
-    /// What fails in it.
+    /// The ledger of the dataflow's failures.
     pub(crate) failures: Failures,
     pub(crate) work: Vec<Rc<Work>>,
-    /// Nodes that are built.
+    /// The streams of the nodes built so far.
     pub(crate) built: BTreeMap<NodeId, Updates<'s>>,
-    /// Arrangements that are built or imported.
+    /// The arrangements built or imported so far.
     pub(crate) arranged: BTreeMap<ArrangementId, (Arranged<'s, Trace>, Arc<Layout>)>,
-    /// Shared indexes to import.
+    /// The traces of shared indexes to import.
     pub(crate) imports: BTreeMap<ArrangementId, Trace>,
-    /// Texts of what the imported indexes hold; failures of these rows are counted there.
+    /// Texts of the rows that the imported indexes hold; the indexes record the failures of these rows.
     pub(crate) covered: Vec<String>,
-    /// Arrangements of this dataflow alone.
+    /// Arrangements that belong to this dataflow alone.
     pub(crate) traces: Vec<TraceHandle>,
-    /// The groups of aggregates that are built.
+    /// The groups of the aggregates built so far.
     pub(crate) reduces: BTreeMap<NodeId, Rc<RefCell<ReduceState>>>,
-    /// What operators keep outside arrangements.
+    /// The sizes of what operators keep outside arrangements.
     pub(crate) sizes: Vec<SizeOf>,
 }
 
@@ -93,30 +93,31 @@ impl<'s, 'p> Context<'s, 'p> {
         }
     }
 
-    /// A counter for an operator of this kind.
+    /// Creates a counter for an operator of this kind.
     pub(crate) fn work(&mut self, operator: &'static str) -> Rc<Work> {
         let work = Work::new(operator);
         self.work.push(Rc::clone(&work));
         work
     }
 
-    /// A counter for an operator of this kind, and where its failures go.
+    /// Creates a counter for an operator of this kind, together with the ledger of its failures.
     pub(crate) fn aside(&mut self, operator: &'static str) -> Aside {
         let aside = Aside::new(operator, &self.failures);
         self.work.push(Rc::clone(&aside.work));
         aside
     }
 
-    /// Rows that never change, as they enter for `node`.
+    /// Creates an input of rows that never change for `node` and returns its stream.
     pub(crate) fn constant(&mut self, node: NodeId, rows: &RecordBatch) -> Updates<'s> {
         let stream = self.input(node, None);
-        // Every worker has the input, one has the rows.
+        // Every worker has the input, but only one has the rows.
         let rows = (self.scope.worker().index() == 0).then(|| UpdateBatch::insert(rows.clone(), self.opening));
         self.inputs.last_mut().expect("just made").open(rows);
         stream
     }
 
-    /// The changes of a collection, or rows that never change, as they enter for `node`.
+    /// Creates an input for `node` and returns its stream. It reads a collection, or with `None` rows that never
+    /// change.
     pub(crate) fn input(&mut self, node: NodeId, collection: Option<CollectionId>) -> Updates<'s> {
         let schema = Arc::clone(&self.plan.node(node).schema);
         let (input, stream) = CollectionInput::new(collection, schema, self.opening, self.scope);

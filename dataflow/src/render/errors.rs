@@ -1,10 +1,10 @@
-//! Failed rows as data: counted per view, beside its rows.
+//! Failed rows as data: they are counted per view, beside its rows.
 //!
 //! A row on which an expression fails leaves the stream of rows and is counted as a failure with its diff, so that its
-//! retraction takes the failure back. What remains counted is live: the rows that fail now.
+//! retraction takes the failure back. The failures that remain counted are live: their rows are in the input now.
 //!
-//! Operators write into their dataflow's ledger as they meet failures. All operators of a dataflow lead to its end, so
-//! when the end is complete through a time, all of the ledger's entries through it are there.
+//! Operators record failures in their dataflow's ledger as they meet them. All operators of a dataflow lead to its end,
+//! so once the end is complete through a time, the ledger has all entries through that time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,24 +18,24 @@ use crate::{Diff, Time, short_text, short_value};
 /// A row and the expression that failed on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowFailure {
-    /// Text of the expression, with names of columns.
+    /// The text of the expression, with column names.
     pub(crate) expression: String,
-    /// Why it failed.
+    /// Why it failed on the row.
     pub(crate) message: String,
     /// The row it failed on, as text.
     pub(crate) row: String,
 }
 
-/// A failure that stands: its rows are in the input now.
+/// A failure that is live: its rows are in the input now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveError {
-    /// Text of the expression, with names of columns.
+    /// The text of the expression, with column names.
     pub expression: String,
-    /// Why it failed.
+    /// Why it failed on the row.
     pub message: String,
     /// The row it failed on, as text.
     pub row: String,
-    /// How often the row is there.
+    /// How often the row is in the input.
     pub count: Diff,
 }
 
@@ -52,14 +52,14 @@ pub(crate) type FailureUpdate = (RowFailure, Time, Diff);
 /// The failures of one dataflow on one worker.
 pub(crate) type Failures = Rc<RefCell<FailureLedger>>;
 
-/// The failure of `expression` on row `row` of `rows`.
+/// Describes the failure of `expression` on row `row` of `rows`.
 pub(crate) fn failure(expression: &str, message: String, rows: &RecordBatch, row: usize) -> RowFailure {
-    // Failures are kept as long as their rows are there.
+    // Texts are shortened because a failure is kept as long as its row is in the input.
     let (expression, message) = (short_text(expression).into_owned(), short_text(&message).into_owned());
     RowFailure { expression, message, row: row_text(rows, row) }
 }
 
-/// A row as `(1, a, NULL)`, long values cut.
+/// Returns a row as `(1, a, NULL)`, with long values shortened.
 fn row_text(rows: &RecordBatch, row: usize) -> String {
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     let values: Vec<String> = rows
@@ -73,23 +73,23 @@ fn row_text(rows: &RecordBatch, row: usize) -> String {
     short_text(&format!("({})", values.join(", "))).into_owned()
 }
 
-/// The failures of a view on one worker, as of any time from the last compaction on.
+/// The failures of a dataflow on one worker, as of any time since the last compaction.
 #[derive(Debug, Default)]
 pub(crate) struct FailureLedger {
     settled: BTreeMap<RowFailure, Diff>,
     recent: Vec<FailureUpdate>,
-    /// Updates ever received.
+    /// Number of updates received so far.
     pub(crate) received: u64,
 }
 
 impl FailureLedger {
-    /// Takes note of failures, whose times must not be closed at the end of the dataflow.
+    /// Records failures; their times must not be closed yet at the end of the dataflow.
     pub(crate) fn record(&mut self, updates: &mut Vec<FailureUpdate>) {
         self.received += updates.len() as u64;
         self.recent.append(updates);
     }
 
-    /// Multiplicities at `time`; a worker alone may have negative ones.
+    /// Returns the multiplicities at `time`; those of a single worker may be negative.
     pub(crate) fn at(&self, time: Time) -> BTreeMap<RowFailure, Diff> {
         let mut live = self.settled.clone();
         for (failure, t, diff) in &self.recent {
@@ -101,18 +101,18 @@ impl FailureLedger {
         live
     }
 
-    /// Times at which failures came, since the last compaction.
+    /// Returns the times of the failures recorded since the last compaction.
     pub(crate) fn recent_times(&self) -> impl Iterator<Item = Time> + '_ {
         self.recent.iter().map(|(_, time, _)| *time)
     }
 
-    /// Takes out what came at times before `frontier`.
+    /// Removes and returns the failures with times before `frontier`.
     #[cfg(test)]
     pub(crate) fn take_before(&mut self, frontier: Time) -> Vec<FailureUpdate> {
         self.recent.extract_if(.., |(_, time, _)| *time < frontier).collect()
     }
 
-    /// Forgets when failures through `time` came; no earlier time is read again.
+    /// Forgets at which times failures through `time` were recorded; no earlier time may be read afterwards.
     pub(crate) fn compact(&mut self, time: Time) {
         let mut kept = Vec::new();
         for (failure, t, diff) in self.recent.drain(..) {
@@ -127,7 +127,7 @@ impl FailureLedger {
     }
 }
 
-/// Multiplicities at `time` over several ledgers of one view.
+/// Returns the multiplicities at `time`, summed over several ledgers of one view.
 pub(crate) fn failures_at(ledgers: &[Failures], time: Time) -> BTreeMap<RowFailure, Diff> {
     let mut all = BTreeMap::new();
     for ledger in ledgers {

@@ -1,4 +1,4 @@
-//! A shared index as operators on one worker.
+//! Builds the operators of a shared index on one worker.
 
 use timely::dataflow::Scope;
 

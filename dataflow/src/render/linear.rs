@@ -4,7 +4,8 @@
 //! rows --steps--> rows
 //! ```
 //!
-//! A row on which any expression fails leaves with the first failure in the order of the steps and their columns.
+//! A row on which any expression fails is dropped and recorded with its first failure, in the order of the steps and
+//! their columns.
 
 use std::sync::Arc;
 
@@ -23,10 +24,11 @@ use crate::plan::{Step, named_text};
 use crate::update::build_rows;
 use crate::{RowError, Scalar, UpdateBatch};
 
-/// Applies `steps` to every batch; the result is under `schema`.
+/// Applies `steps` to every batch; the result has the schema `schema`.
 pub(crate) fn linear<'s>(input: Updates<'s>, steps: Vec<Step>, schema: SchemaRef, aside: Aside) -> Updates<'s> {
     let mut builder = OperatorBuilder::new("Linear".to_owned(), input.scope());
     let mut input = builder.new_input(input, Pipeline);
+    // Without state the operator has nothing to do when its frontier advances.
     builder.set_notify_for(0, FrontierInterest::Never);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(output);
@@ -49,7 +51,7 @@ pub(crate) fn linear<'s>(input: Updates<'s>, steps: Vec<Step>, schema: SchemaRef
     stream
 }
 
-/// The rows that come through `steps`, if any do, and the failures on the way.
+/// Returns the rows that pass all `steps`, or `None` if there are none, and appends the failures to `failed`.
 pub(crate) fn apply(steps: &[Step], mut batch: UpdateBatch, failed: &mut Vec<FailureUpdate>) -> Option<UpdateBatch> {
     for step in steps {
         batch = match step {
@@ -63,7 +65,7 @@ pub(crate) fn apply(steps: &[Step], mut batch: UpdateBatch, failed: &mut Vec<Fai
     Some(batch)
 }
 
-/// The rows on which `predicate` is true.
+/// Returns the rows on which `predicate` is true, and appends the failures to `failed`.
 pub(crate) fn select(predicate: &Arc<dyn Scalar>, batch: UpdateBatch, failed: &mut Vec<FailureUpdate>) -> UpdateBatch {
     let evaluated = predicate.evaluate(&batch.rows);
     report(predicate.as_ref(), &evaluated.errors, &batch, failed);
@@ -91,6 +93,7 @@ fn project(
         let evaluated = column.evaluate(&batch.rows);
         if !evaluated.errors.is_empty() {
             let kept = keep.get_or_insert_with(|| vec![true; batch.len()]);
+            // A row that failed in an earlier column has been reported.
             let first: Vec<RowError> = evaluated.errors.into_iter().filter(|e| kept[e.row]).collect();
             report(column.as_ref(), &first, &batch, failed);
             first.iter().for_each(|e| kept[e.row] = false);
@@ -118,7 +121,7 @@ fn report(scalar: &dyn Scalar, errors: &[RowError], batch: &UpdateBatch, failed:
     }
 }
 
-/// NULL as false.
+/// Turns NULL into false.
 fn true_only(mask: &BooleanArray) -> BooleanArray {
     if mask.null_count() == 0 {
         return mask.clone();

@@ -1,4 +1,4 @@
-//! A plan as operators on one worker: straight line code, every choice was made in the plan.
+//! Builds the operators of a plan on one worker. The code is straight-line: every choice was made in the plan.
 
 pub(crate) mod by_time;
 pub(crate) mod context;
@@ -38,19 +38,19 @@ use context::{Context, SizeOf, Updates};
 use errors::Failures;
 use semi_join::SemiJoinLayout;
 
-/// A dataflow on one worker, as far as any kind of dataflow is the same.
+/// The parts that all kinds of dataflows have, on one worker.
 pub(crate) struct Built {
     pub(crate) inputs: Vec<CollectionInput>,
-    /// It is complete as far as the least of these.
+    /// The dataflow is complete up to the least of these.
     pub(crate) frontiers: Vec<Frontier>,
-    /// Arrangements of its own.
+    /// Arrangements that belong to this dataflow alone.
     pub(crate) traces: Vec<TraceHandle>,
-    /// What other operators keep.
+    /// The sizes of what other operators keep.
     pub(crate) sizes: Vec<SizeOf>,
     pub(crate) work: Vec<Rc<Work>>,
 }
 
-/// A view on one worker.
+/// The dataflow of a view on one worker.
 pub(crate) struct Rendered {
     pub(crate) built: Built,
     pub(crate) output: Rc<RefCell<ViewOutput>>,
@@ -58,8 +58,8 @@ pub(crate) struct Rendered {
     pub(crate) state: Option<Box<dyn ViewState>>,
 }
 
-/// Builds the dataflow of `plan`, which must have been checked, over contents as of `opening`. It reads `imports`
-/// instead of building those arrangements; the failures of nodes whose text is in `covered` are counted elsewhere.
+/// Builds the dataflow of `plan`, which must have been checked, over contents as of `opening`. Arrangements in
+/// `imports` are imported, not built. Failures of nodes whose text is in `covered` are recorded elsewhere.
 pub(crate) fn view(
     plan: &DataflowPlan,
     scope: Scope<'_, Time>,
@@ -80,7 +80,7 @@ pub(crate) fn view(
     Rendered { built: Built { inputs, frontiers, traces, sizes, work }, output, failures, state }
 }
 
-/// What the view keeps for reads; `changes` counts what an arrangement takes in.
+/// Builds the state that the view keeps for reads; `changes` counts what an arrangement receives.
 fn state<'s>(
     context: &mut Context<'s, '_>,
     rows: Updates<'s>,
@@ -107,7 +107,7 @@ fn state<'s>(
     }
 }
 
-/// The steps by which the rows of `to` follow from those of `from`, if linear steps are all there is in between.
+/// Returns the steps that turn the rows of `from` into those of `to`, if there are only linear steps between them.
 pub(crate) fn steps_between(plan: &DataflowPlan, from: NodeId, to: NodeId) -> Option<Vec<Step>> {
     if from == to {
         return Some(Vec::new());
@@ -118,7 +118,7 @@ pub(crate) fn steps_between(plan: &DataflowPlan, from: NodeId, to: NodeId) -> Op
     Some(all)
 }
 
-/// The rows of a node, built once however many read them.
+/// Returns the rows of a node, which is built once however many nodes read it.
 fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> Updates<'s> {
     if let Some(stream) = context.built.get(&id) {
         return stream.clone();
@@ -157,6 +157,7 @@ fn linear_node<'s>(
     covered: bool,
 ) -> Updates<'s> {
     let mut aside = context.aside("linear");
+    // The index that holds these rows records their failures.
     if covered {
         aside.failures = None;
     }
@@ -198,7 +199,7 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
     let input = node(context, reduce.input);
     let aside = context.aside("reduce");
     let input_schema = &plan.node(reduce.input).schema;
-    // Imported history may be older than the opening, so the group of all rows begins with time.
+    // Imported history may be older than the opening, so the group of all rows exists from time 0 on.
     let (rows, groups) =
         reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0, aside).expect("the plan was checked");
     context.reduces.insert(id, Rc::clone(&groups));
@@ -236,7 +237,7 @@ fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> Up
     rows
 }
 
-/// An arrangement of the plan, built once however many read it, or imported.
+/// Returns an arrangement of the plan, which is built or imported once however many nodes read it.
 fn arrangement<'s>(context: &mut Context<'s, '_>, id: ArrangementId) -> (Arranged<'s, Trace>, Arc<Layout>) {
     if let Some((arranged, layout)) = context.arranged.get(&id) {
         return (arranged.clone(), Arc::clone(layout));
@@ -246,7 +247,7 @@ fn arrangement<'s>(context: &mut Context<'s, '_>, id: ArrangementId) -> (Arrange
     let schema = &plan.node(arrangement.input).schema;
     let layout = Layout::new(schema, &arrangement.key, &arrangement.value).expect("the plan was checked");
     let arranged = match context.imports.remove(&id) {
-        // The button would end the import; the whole dataflow is dropped instead.
+        // The button that is left out could end the import alone; here the whole dataflow is dropped instead.
         Some(mut trace) => trace.import_core(context.scope, "Import").0,
         None => {
             let rows = node(context, arrangement.input);

@@ -14,7 +14,7 @@ use super::context::Updates;
 use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
-/// All updates of `inputs`, under `schema`.
+/// Merges all updates of `inputs` into one stream with the schema `schema`.
 pub(crate) fn union<'s>(
     scope: Scope<'s, Time>,
     inputs: Vec<Updates<'s>>,
@@ -23,6 +23,7 @@ pub(crate) fn union<'s>(
 ) -> Updates<'s> {
     let mut builder = OperatorBuilder::new("Union".to_owned(), scope);
     let mut inputs: Vec<_> = inputs.into_iter().map(|input| builder.new_input(input, Pipeline)).collect();
+    // Without state the operator has nothing to do when its frontiers advance.
     for position in 0..inputs.len() {
         builder.set_notify_for(position, FrontierInterest::Never);
     }

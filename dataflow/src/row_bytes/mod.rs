@@ -1,14 +1,13 @@
-//! Columns as order-preserving row bytes and back, and the hash of such bytes.
+//! Translates columns to order-preserving row bytes and back, and hashes such bytes.
 //!
 //! Two rows have equal bytes exactly when they are equal in SQL's grouping sense: NULLs are equal, all NaNs are one
-//! value, -0.0 is 0.0. Byte order is SQL order (NULLs first, NaN the greatest float); inside lists and structs it is so
-//! where an order was asked for, and there NULL is the greatest value. The bytes of a row are those of
-//! its first columns followed by those of the rest, each column delimiting itself, so that a prefix of columns is a
-//! prefix of bytes.
+//! value, -0.0 is 0.0. Byte order is SQL order, with NULLs first and NaN as the greatest float. Inside lists and
+//! structs it is SQL order only if an order was asked for ([`RowCodec::ordered`], [`order_bytes`]), and NULL is the
+//! greatest value there. Columns delimit themselves and follow each other, so a prefix of columns is a prefix of bytes.
 //!
-//! Intervals are so only in the columns that rows are compared by, the keys, which come first: there 24 hours are 1 day,
-//! and 1 day is what is read. Behind them every interval is what it was, since a date plus 30 days is not the same date
-//! plus 1 month.
+//! Intervals follow these rules only in key columns, which come first and by which rows are compared: there 24 hours
+//! equal 1 day and are read back as 1 day. In the other columns every interval keeps its exact value, since a date plus
+//! 30 days is not the same as the date plus 1 month.
 
 use std::sync::Arc;
 
@@ -30,29 +29,30 @@ pub struct RowCodec {
     converter: RowConverter,
     parser: RowParser,
     types: Vec<DataType>,
-    /// How many of the first columns rows are compared by.
+    /// Number of key columns: the first columns, by which rows are compared.
     keys: usize,
-    /// Whether a byte before a column says that it is NULL: such a NULL is not where those inside its values are.
+    /// Whether a byte before a column says that it is NULL, because NULL must sort elsewhere than the NULLs inside
+    /// values.
     marked: Vec<bool>,
-    /// Bytes of every row, when the types alone decide it.
+    /// Number of bytes of every row, if the types alone determine it.
     width: Option<usize>,
 }
 
 impl RowCodec {
-    /// A codec for columns of these types, of which the first `keys` are compared by; an error for types outside the
-    /// engine's physical types.
+    /// Creates a codec for columns of these types, of which rows are compared by the first `keys`. Fails for types
+    /// outside the engine's physical types.
     pub fn new(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
         let fields = types.iter().cloned().map(SortField::new).collect();
         let marked = vec![false; types.len()];
         RowCodec::of_fields(types, fields, marked, keys)
     }
 
-    /// A codec whose byte order is that of `options`, one a column, with NULL the greatest value inside lists and
-    /// structs; decodes only what such a codec encoded.
+    /// Creates a codec whose byte order is that of `options`, one per column, with NULL the greatest value inside lists
+    /// and structs. It decodes only what such a codec encoded.
     pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>, keys: usize) -> Result<Self, DataflowError> {
         let (mut fields, mut marked) = (Vec::new(), Vec::new());
         for (data_type, mut options) in types.iter().zip(options) {
-            // The bytes of nested values put the NULLs inside them where they put NULL itself.
+            // The bytes of nested values place the NULLs inside them where they place NULL itself.
             let is_marked = data_type.is_nested() && options.nulls_first != options.descending;
             if is_marked {
                 let mark = SortOptions { descending: options.nulls_first, nulls_first: false };
@@ -81,17 +81,17 @@ impl RowCodec {
         Ok(codec)
     }
 
-    /// The bytes of every row, when the types alone decide it.
+    /// Returns the number of bytes of every row, if the types alone determine it.
     pub fn width(&self) -> Option<usize> {
         self.width
     }
 
-    /// The types of the columns.
+    /// Returns the types of the columns.
     pub fn types(&self) -> &[DataType] {
         &self.types
     }
 
-    /// No rows yet, with room for some.
+    /// Creates an empty buffer with room for `rows` rows of `bytes` bytes altogether.
     pub fn buffer(&self, rows: usize, bytes: usize) -> EncodedRows {
         let encoded = (!self.types.is_empty()).then(|| self.converter.empty_rows(rows, bytes));
         EncodedRows { encoded, rows: 0 }
@@ -109,14 +109,14 @@ impl RowCodec {
         self.converter.append(encoded, &columns).expect("columns have the codec's types");
     }
 
-    /// The rows of `columns`, which must have the codec's types.
+    /// Encodes `rows` rows of `columns`, which must have the codec's types.
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> EncodedRows {
         let mut encoded = self.buffer(rows, 0);
         self.append(&mut encoded, columns, rows);
         encoded
     }
 
-    /// The columns of rows that a codec of the same types encoded.
+    /// Decodes the columns of rows that a codec of the same types encoded.
     pub fn decode<'a>(&self, rows: impl IntoIterator<Item = &'a [u8]>) -> Vec<ArrayRef> {
         if self.types.is_empty() {
             return Vec::new();
@@ -125,12 +125,13 @@ impl RowCodec {
         let columns = self.converter.convert_rows(rows).expect("row bytes come from a codec of the same types");
         let mut columns = self.without_marks(columns);
         for key in &mut columns[..self.keys] {
+            // Keys hold intervals in the form that sorts by length; readers get the plain one.
             *key = interval::map(key, interval::plain);
         }
         columns
     }
 
-    /// The columns with those before them that say whether they are NULL.
+    /// Inserts before each marked column a column that says whether it is NULL.
     fn with_marks(&self, columns: Vec<ArrayRef>) -> Vec<ArrayRef> {
         let mut all = Vec::with_capacity(columns.len());
         for (column, is_marked) in columns.into_iter().zip(&self.marked) {
@@ -155,6 +156,7 @@ impl RowCodec {
         if !self.types.iter().all(fixed) {
             return None;
         }
+        // A NULL of these types takes as many bytes as a value.
         let nulls: Vec<ArrayRef> = self.types.iter().map(|t| new_null_array(t, 1)).collect();
         Some(self.encode(&nulls, 1).row(0).len())
     }
@@ -163,23 +165,23 @@ impl RowCodec {
 /// Rows as bytes, in the order they were appended.
 #[derive(Debug)]
 pub struct EncodedRows {
-    /// `None` for rows of no columns.
+    /// `None` if the rows have no columns.
     encoded: Option<Rows>,
     rows: usize,
 }
 
 impl EncodedRows {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Bytes of row `row`, which must be in range.
+    /// Returns the bytes of row `row`, which must be in range.
     #[inline]
     pub fn row(&self, row: usize) -> &[u8] {
         match &self.encoded {
@@ -188,18 +190,18 @@ impl EncodedRows {
         }
     }
 
-    /// Hash of each row.
+    /// Returns the hash of each row.
     pub fn hashes(&self) -> Vec<u64> {
         (0..self.rows).map(|row| hash_bytes(self.row(row))).collect()
     }
 
-    /// Bytes of all rows together.
+    /// Returns the number of bytes of all rows together.
     pub fn byte_len(&self) -> usize {
         self.encoded.as_ref().map_or(0, |rows| rows.lengths().sum())
     }
 }
 
-/// Encodes chosen columns of record batches of one schema: a key.
+/// Encodes the key of record batches with one schema: some of their columns.
 #[derive(Debug)]
 pub struct KeyCodec {
     columns: Vec<usize>,
@@ -207,34 +209,35 @@ pub struct KeyCodec {
 }
 
 impl KeyCodec {
-    /// A codec for these columns of `schema`, all of which must exist.
+    /// Creates a codec for these columns of `schema`. Fails if one does not exist or has a type without row bytes.
     pub fn new(schema: &Schema, columns: &[usize]) -> Result<Self, DataflowError> {
         let types = columns.iter().map(|c| column_type(schema, *c)).collect::<Result<Vec<_>, _>>()?;
         Ok(KeyCodec { columns: columns.to_vec(), codec: RowCodec::new(types, columns.len())? })
     }
 
-    /// The codec of the key's types.
+    /// Returns the codec of the key's columns.
     pub fn codec(&self) -> &RowCodec {
         &self.codec
     }
 
-    /// The key columns of `batch`.
+    /// Returns the key columns of `batch`.
     pub fn select(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         self.columns.iter().map(|c| Arc::clone(batch.column(*c))).collect()
     }
 
-    /// The keys of `batch`.
+    /// Encodes the keys of `batch`.
     pub fn encode(&self, batch: &RecordBatch) -> EncodedRows {
         self.codec.encode(&self.select(batch), batch.num_rows())
     }
 
-    /// Hashes of the keys of `batch`; equal keys have equal hashes whatever batch, schema or process they are in.
+    /// Returns the hashes of the keys of `batch`. Equal keys have equal hashes, whatever their batch, schema or
+    /// process.
     pub fn hashes(&self, batch: &RecordBatch) -> Vec<u64> {
         self.encode(batch).hashes()
     }
 }
 
-/// The type of a column, or an error naming what is missing.
+/// Returns the type of a column, or an error that names the missing column.
 pub(crate) fn column_type(schema: &Schema, column: usize) -> Result<DataType, DataflowError> {
     match schema.fields().get(column) {
         Some(field) => Ok(field.data_type().clone()),
@@ -245,7 +248,7 @@ pub(crate) fn column_type(schema: &Schema, column: usize) -> Result<DataType, Da
     }
 }
 
-/// Whether rows may have columns of this type: one physical type per logical one, or equal values would differ.
+/// Whether rows may have columns of this type. Each logical type has one physical type, or equal values would differ.
 pub fn is_physical(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => is_physical(f.data_type()),
@@ -257,7 +260,7 @@ pub fn is_physical(data_type: &DataType) -> bool {
     }
 }
 
-/// Bytes that compare as the values do, with NULL the greatest value inside lists and structs; NULL for NULL.
+/// Returns bytes that compare as the values do, with NULL the greatest value inside lists and structs; NULL for NULL.
 pub fn order_bytes(values: &ArrayRef) -> Result<BinaryArray, ArrowError> {
     let options = SortOptions { descending: false, nulls_first: false };
     let converter = RowConverter::new(vec![SortField::new_with_options(values.data_type().clone(), options)])?;
@@ -266,7 +269,7 @@ pub fn order_bytes(values: &ArrayRef) -> Result<BinaryArray, ArrowError> {
     BinaryArray::try_new(offsets, bytes, values.logical_nulls())
 }
 
-/// The same values with one NaN and one zero.
+/// Returns the same values with one representation of NaN and of zero.
 pub fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float16 => normalise_floats::<Float16Type>(
@@ -325,7 +328,7 @@ fn normalise_list<O: OffsetSizeTrait>(array: &ArrayRef) -> ArrayRef {
     Arc::new(GenericListArray::<O>::new(field, offsets, normalise(&values), nulls))
 }
 
-/// Hash of row bytes: a function of the bytes alone, the same in every process and on every machine, since it decides
+/// Hashes row bytes. The hash depends on the bytes alone, in every process and on every machine, since it determines
 /// which worker has a key. All 64 bits are well distributed.
 #[inline]
 pub fn hash_bytes(bytes: &[u8]) -> u64 {
@@ -340,7 +343,7 @@ fn collide(hash: u64) -> u64 {
 
 const SECRETS: [u64; 4] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
 
-/// Folded multiplication over blocks of 16 bytes, after wyhash.
+/// Hashes by folded multiplication over blocks of 16 bytes, after wyhash.
 #[inline]
 fn wyhash(bytes: &[u8]) -> u64 {
     let mut state = SECRETS[0];
@@ -348,7 +351,7 @@ fn wyhash(bytes: &[u8]) -> u64 {
     fold(SECRETS[1] ^ bytes.len() as u64, fold(a ^ SECRETS[1], b ^ state))
 }
 
-/// The two words that hold all bytes of at most 16.
+/// Returns two words that contain all bytes of a string of at most 16.
 #[inline]
 fn short_words(bytes: &[u8]) -> (u64, u64) {
     let n = bytes.len();
@@ -363,7 +366,7 @@ fn short_words(bytes: &[u8]) -> (u64, u64) {
     }
 }
 
-/// Folds all blocks but the last into the state and gives the last 16 bytes.
+/// Folds all blocks but the last into the state and returns the last 16 bytes.
 #[inline]
 fn long_words(bytes: &[u8], state: &mut u64) -> (u64, u64) {
     let n = bytes.len();

@@ -120,7 +120,7 @@ fn an_interval_that_is_no_key_comes_back_as_it_was() {
     assert_eq!(codec.decode([rows.row(0)]), [intervals(&[(1, 0, 0)]), interval]);
 }
 
-/// Where NULL itself is, the order says; inside of values it is the greatest.
+/// The options say where NULL itself sorts; inside values it is the greatest.
 #[test]
 fn null_is_the_greatest_inside_lists_and_structs() {
     let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([

@@ -21,13 +21,13 @@ use crate::{Time, UpdateBatch};
 /// The changes of some inputs over time.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    /// Of each input.
+    /// The schema of each input.
     pub(crate) schemas: Vec<SchemaRef>,
-    /// Of each input, by ascending time.
+    /// The changes of each input, by ascending time.
     pub(crate) changes: Vec<Vec<Change>>,
     /// The last time; the first is 1.
     pub(crate) times: Time,
-    /// After these times the workers finish what is in flight; after others more is sent at once.
+    /// After these times the workers finish what is in flight; after other times more is sent at once.
     pub(crate) drained: Vec<Time>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) type Fragment = dyn for<'s> Fn(Scope<'s, Time>, Vec<Stream<'s, Time, 
     + Send
     + Sync;
 
-/// The changes each output of the fragment has made when all of the script is done.
+/// Returns the changes of each output of the fragment when all of the script is done.
 pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> Vec<Vec<Change>> {
     let outputs: Arc<Mutex<Vec<Vec<Change>>>> = Arc::default();
     let (script, captured) = (script.clone(), Arc::clone(&outputs));
@@ -68,14 +68,14 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
     Arc::into_inner(outputs).expect("the workers have ended").into_inner().expect("no worker panicked")
 }
 
-/// What a late fragment reads: arrangements of some inputs, then the others as streams.
+/// What a late fragment reads: arrangements of some inputs, then the other inputs as streams.
 pub(crate) type LateFragment = dyn for<'s> Fn(Vec<Arranged<'s, Trace>>, Vec<Stream<'s, Time, UpdateBatch>>) -> Stream<'s, Time, UpdateBatch>
     + Send
     + Sync;
 
-/// Runs a fragment that is built after time `opening`: it imports arrangements of the inputs that have a layout, whose
-/// history is compacted by then, and has the contents at `opening` of the others, as a view that is created late.
-/// Gives its changes, and what the arrangements hold at the end.
+/// Runs a fragment that is built after time `opening`, like a view that is created late. It imports arrangements of the
+/// inputs that have a layout, whose history is compacted by then, and gets the contents at `opening` of the other
+/// inputs. Returns its changes, and what the arrangements hold at the end.
 pub(crate) fn run_late(
     workers: usize,
     script: &Script,

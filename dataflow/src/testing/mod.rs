@@ -1,7 +1,8 @@
-//! What the operators' tests share: random updates, rows as plain values, and fragments of a dataflow run under timely.
+//! Parts shared by the operators' tests: random updates, rows as plain values, and fragments of a dataflow run under
+//! timely.
 //!
-//! A test compares an operator with its plain twin: at every time the operator's accumulated output must be what the
-//! twin makes of the accumulated input.
+//! A test compares an operator with its plain twin: at every time the operator's accumulated output must equal what the
+//! twin computes from the accumulated input.
 
 mod fragment;
 mod random;
@@ -18,7 +19,7 @@ pub(crate) fn assert_same_history(case: &str, changes: &[Change], last: Time, tw
     assert_same_history_since(case, changes, 0, last, twin);
 }
 
-/// As `assert_same_history`, at times from `first` on.
+/// Like `assert_same_history`, at times from `first` on.
 pub(crate) fn assert_same_history_since(
     case: &str,
     changes: &[Change],

@@ -6,7 +6,7 @@ use super::fragment::Script;
 use super::rows::{Change, Row, Value, schema};
 use crate::Time;
 
-/// A stream of numbers decided by its seed (splitmix64).
+/// A stream of numbers determined by its seed (splitmix64).
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -22,12 +22,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times` calls, on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -36,7 +36,7 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    /// One of about `domain` values of the type, or NULL.
+    /// Returns one of about `domain` values of the type, or NULL.
     pub(crate) fn value(&mut self, data_type: &DataType, domain: usize) -> Value {
         if self.once_in(8) {
             return Value::Null;
@@ -62,13 +62,13 @@ pub(crate) struct Shape {
     pub(crate) inputs: Vec<Vec<DataType>>,
     /// Number of times, from 1.
     pub(crate) times: Time,
-    /// Most updates of an input at a time.
+    /// Maximum number of updates of an input at a time.
     pub(crate) step: usize,
-    /// About how many values a column takes.
+    /// Approximate number of values that a column takes.
     pub(crate) domain: usize,
 }
 
-/// Inserts, duplicates and retractions of live rows; multiplicities are never negative at rest.
+/// Inserts, duplicates and retracts live rows; multiplicities are never negative between times.
 pub(crate) fn random_script(random: &mut Random, shape: &Shape) -> Script {
     let mut changes = vec![Vec::new(); shape.inputs.len()];
     for (input, types) in shape.inputs.iter().enumerate() {
@@ -86,7 +86,7 @@ pub(crate) fn random_script(random: &mut Random, shape: &Shape) -> Script {
     Script { schemas, changes, times: shape.times, drained }
 }
 
-/// Rows of (Int64, Utf8) that stay for ten times each, over many times.
+/// Returns a script over many times, in which rows of (Int64, Utf8) stay for ten times each.
 pub(crate) fn churning_script(inputs: usize, times: Time) -> Script {
     let row = |i: Time| vec![Value::Int((i % 7) as i64), Value::Text(i.to_string())];
     let inserted = (1..=times).map(|time| (row(time), time, 1));
@@ -111,13 +111,13 @@ fn random_change(random: &mut Random, types: &[DataType], domain: usize, live: &
     (row, time, times as i64)
 }
 
-/// Number of random cases of a test: more when the environment asks for it.
+/// Returns the number of random cases of a test: more if the environment asks for it.
 pub(crate) fn cases(usual: u64) -> u64 {
     let factor = std::env::var("LAMINARDB_TEST_CASES_FACTOR").ok().and_then(|f| f.parse::<u64>().ok());
     usual * factor.unwrap_or(1)
 }
 
-/// The seeds of a test: the one in the environment, or 0 up to the number of cases.
+/// Returns the seeds of a test: the one in the environment, or 0 up to the number of cases.
 pub(crate) fn seeds(usual: u64) -> Vec<u64> {
     match std::env::var("LAMINARDB_TEST_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => vec![seed],

@@ -1,4 +1,4 @@
-//! Rows as plain values, and their way to and from record batches.
+//! Rows as plain values, and their conversion to and from record batches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRe
 
 use crate::{Diff, Time, UpdateBatch};
 
-/// A value, equal to another as SQL groups them.
+/// A value; equal to another exactly when SQL groups them together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i64),
-    /// Bits of a float that is neither -0.0 nor any NaN but `f64::NAN`.
+    /// The bits of a float. It is neither -0.0 nor a NaN other than `f64::NAN`.
     Float(u64),
     Text(String),
 }
@@ -27,12 +27,12 @@ impl Value {
 }
 
 pub(crate) type Row = Vec<Value>;
-/// Rows with their multiplicities, none 0.
+/// Rows with their multiplicities, none of which is 0.
 pub(crate) type Rows = BTreeMap<Row, Diff>;
 /// An update.
 pub(crate) type Change = (Row, Time, Diff);
 
-/// What the updates up to `time` add up to.
+/// Returns the sum of the updates up to `time`.
 pub(crate) fn accumulate(changes: &[Change], time: Time) -> Rows {
     let mut rows = Rows::new();
     for (row, at, diff) in changes {
@@ -44,13 +44,13 @@ pub(crate) fn accumulate(changes: &[Change], time: Time) -> Rows {
     rows
 }
 
-/// A schema of nullable columns c0, c1, ...
+/// Returns a schema of nullable columns c0, c1, ...
 pub(crate) fn schema(types: &[DataType]) -> SchemaRef {
     let field = |(i, t): (usize, &DataType)| Field::new(format!("c{i}"), t.clone(), true);
     Arc::new(Schema::new(types.iter().enumerate().map(field).collect::<Vec<_>>()))
 }
 
-/// The rows as a batch; zeros and NaNs take several forms, which must not matter to anyone.
+/// Returns the rows as a batch; zeros and NaNs take several forms, which must make no difference.
 pub(crate) fn to_batch(schema: &SchemaRef, rows: &[&Row]) -> RecordBatch {
     let column = |c: usize| -> ArrayRef {
         let values = rows.iter().map(|row| &row[c]);
@@ -91,7 +91,7 @@ fn to_float((position, value): (usize, &Value)) -> Option<f64> {
     })
 }
 
-/// The updates of a batch as plain values.
+/// Returns the updates of a batch as plain values.
 pub(crate) fn changes_of(batch: &UpdateBatch) -> Vec<Change> {
     let row = |i: usize| batch.rows.columns().iter().map(|column| value_at(column, i)).collect();
     (0..batch.len()).map(|i| (row(i), batch.times.at(i), batch.diffs.at(i))).collect()

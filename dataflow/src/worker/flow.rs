@@ -1,4 +1,4 @@
-//! A timely dataflow on one worker, and the numbers by which dataflows are known.
+//! A timely dataflow on one worker, and the numbers that identify dataflows.
 
 use std::rc::Rc;
 
@@ -10,46 +10,46 @@ use crate::report::{OperatorWork, StateSize};
 use crate::state::TraceHandle;
 use crate::work::Work;
 
-/// Dataflows are numbered in the order of commands, the same on every worker.
+/// Identifies a dataflow. Dataflows are numbered in the order of commands, so the numbers agree on all workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FlowId(u64);
 
 impl FlowId {
-    /// The number after this one.
+    /// Returns the number after this one.
     pub(super) fn next(self) -> Self {
         FlowId(self.0 + 1)
     }
 }
 
-/// One timely dataflow.
+/// One timely dataflow and its inputs.
 pub(super) struct Flow {
-    /// What timely calls it.
+    /// Timely's index of the dataflow.
     pub(super) dataflow: usize,
-    /// Time of the contents it began with.
+    /// The time of the contents with which it began.
     pub(super) opening: Time,
     pub(super) inputs: Vec<CollectionInput>,
-    /// Inputs that read another view, by position.
+    /// Queues of the inputs that read another view, with the position of each input.
     pub(super) queues: Vec<(usize, Queue)>,
-    /// The flow is complete as far as the least of these.
+    /// The frontiers of its outputs; the flow is complete up to the least of these.
     pub(super) frontiers: Vec<Frontier>,
-    /// No later time enters while a read of one of these waits.
+    /// Times of reads that hold the flow: no later time enters while such a read waits.
     pub(super) holds: Vec<Time>,
-    /// Arrangements of its own, which nobody else compacts.
+    /// Its own arrangements, which only this flow compacts.
     pub(super) traces: Vec<TraceHandle>,
-    /// What its other operators keep.
+    /// Functions that return the sizes of its other operators.
     pub(super) sizes: Vec<SizeOf>,
     pub(super) work: Vec<Rc<Work>>,
-    /// Through which time history was forgotten.
+    /// The time through which history has been forgotten.
     pub(super) compacted: Time,
 }
 
 impl Flow {
-    /// All times before this are complete.
+    /// Returns the frontier of the flow: all times before it are complete.
     pub(super) fn frontier(&self) -> Time {
         self.frontiers.iter().map(Frontier::get).min().unwrap_or(Time::MAX)
     }
 
-    /// Lets events enter, but none that a read has to come before.
+    /// Lets events enter the inputs, but none later than the reads that hold the flow.
     pub(super) fn pump(&mut self) -> Pumped {
         let hold = self.holds.iter().min().copied();
         let mut end = Pumped::Rest;
@@ -61,7 +61,7 @@ impl Flow {
         end
     }
 
-    /// Takes over what upstream views have published.
+    /// Moves what upstream views have published to the inputs that read it.
     pub(super) fn receive(&mut self) {
         for (position, queue) in &self.queues {
             for event in queue.borrow_mut().drain(..) {
@@ -70,7 +70,7 @@ impl Flow {
         }
     }
 
-    /// Forgets when changes through `since` came.
+    /// Forgets at which times changes through `since` happened.
     pub(super) fn compact(&mut self, since: Time) {
         self.compacted = since;
         for trace in &mut self.traces {
@@ -78,7 +78,7 @@ impl Flow {
         }
     }
 
-    /// What its own operators keep.
+    /// Returns the size of the state that its operators keep.
     pub(super) fn size(&self) -> StateSize {
         let mut size = StateSize::default();
         for trace in &self.traces {
@@ -90,7 +90,7 @@ impl Flow {
         size
     }
 
-    /// What its operators have done.
+    /// Returns the work that its operators have done.
     pub(super) fn work_report(&self) -> Vec<OperatorWork> {
         let report = self.work.iter().map(|work| {
             let (received, sent) = work.rows();

@@ -1,4 +1,4 @@
-//! Views come and go, and the shared indexes with them.
+//! Installs and drops views, together with the shared indexes that they read.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,7 +32,7 @@ impl Worker<'_> {
         let mut sources = Vec::new();
         for text in &indexes {
             let index = &self.indexes[text];
-            // Two indexes of the same rows count the same failures.
+            // Two indexes of the same rows record the same failures; count them once.
             if !sources.contains(&&index.source) {
                 sources.push(&index.source);
                 failures.push(Rc::clone(&index.failures));
@@ -41,7 +41,8 @@ impl Worker<'_> {
         self.views.insert(view, View { flow, indexes, output: rendered.output, failures, state: rendered.state });
     }
 
-    /// The shared indexes that `plan` reads, made where they do not exist, with a reader more each.
+    /// Returns the traces of the shared indexes that `plan` reads and the texts of these indexes. Missing indexes are
+    /// built, and the view is counted as a reader of each.
     fn index(
         &mut self,
         plan: &DataflowPlan,
@@ -73,7 +74,7 @@ impl Worker<'_> {
         self.indexes.insert(plan.text.clone(), Index { flow, trace, source, failures, readers: 0 });
     }
 
-    /// Takes charge of a dataflow and opens its inputs.
+    /// Registers a dataflow and opens its inputs.
     fn add_flow(
         &mut self,
         dataflow: usize,

@@ -1,12 +1,12 @@
-//! The thread that owns timely: applies commands in order, lets data in, steps, answers.
+//! The thread that owns timely: it applies commands in order, feeds the inputs, steps timely and answers reads.
 //!
 //! ```text
 //! loop: commands --> view queues, reads, compaction, progress --> inputs' backlogs --pump--> timely step
 //! ```
 //!
-//! Nothing here waits but `step_or_park`, and whoever sends a command unparks the thread. A read sees exactly the
-//! commits before it: state with history is read as of its time; for state without, the dataflow is held at that time
-//! until the read is answered, while all other dataflows go on.
+//! Nothing here blocks except `step_or_park`, and whoever sends a command unparks the thread. A read sees exactly the
+//! commands before it: state with history is read as of the read's time; for state without history, the dataflow is
+//! held at that time until the read is answered, while all other dataflows continue.
 
 mod flow;
 mod idle;
@@ -38,7 +38,7 @@ struct View {
     /// Texts of the shared indexes it reads, each once.
     indexes: Vec<String>,
     output: Rc<RefCell<ViewOutput>>,
-    /// Of its own operators, and of the indexes it reads.
+    /// Ledgers of failures: of its own operators, then of the indexes it reads.
     failures: Vec<Failures>,
     state: Option<Box<dyn ViewState>>,
 }
@@ -47,18 +47,18 @@ struct View {
 struct Index {
     flow: FlowId,
     trace: TraceHandle,
-    /// What it indexes, whatever the key.
+    /// Text of the indexed rows, without the key: indexes of the same rows share it.
     source: String,
     failures: Failures,
     readers: usize,
 }
 
-/// What telling the handle of progress came to.
+/// The outcome of reporting progress to the handle.
 enum Reported {
-    /// There was none.
+    /// There was no progress.
     Nothing,
     Progress,
-    /// All there was to do is done, and the next commit is among the commands for it.
+    /// Everything before is done, and the next commit has arrived in the command channel.
     NextCommit,
 }
 
@@ -73,13 +73,13 @@ pub(crate) struct Worker<'t> {
     next_flow: FlowId,
     views: BTreeMap<ViewId, View>,
     indexes: BTreeMap<String, Index>,
-    /// Inputs that read a relation, by flow and position.
+    /// The inputs that read each relation, by flow and position.
     readers: BTreeMap<RelationId, Vec<(FlowId, usize)>>,
     reads: Vec<PendingRead>,
-    /// Of reads that are answered here, and not yet on all workers.
+    /// Holds of reads that this worker has answered and others have not.
     holds: Vec<Hold>,
     next_hold: u64,
-    /// The progress last told to the handle.
+    /// The progress last reported to the handle: `paced` and `complete`.
     reported: (Time, Time),
     idle: Idle,
     ending: bool,
@@ -110,26 +110,27 @@ impl<'t> Worker<'t> {
         }
     }
 
-    /// Works until told to end. Returns early when the engine is abandoned or another worker has panicked.
+    /// Works until told to end. Returns early if the engine is abandoned or another worker has panicked.
     pub(crate) fn run(&mut self) {
         while !self.shared.is_abandoned() {
             let mut busy = !self.commands.is_empty();
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
             }
-            // All that commands and the last step have made possible is done before the thread may park.
+            // Everything that commands and the last step have made possible must happen before the thread may park.
             self.release_holds();
             self.flows.values_mut().for_each(Flow::receive);
             self.tell();
             self.answer_reads();
-            // Who is told of a closed time may commit at once: the handle should know of the progress by then.
+            // A subscriber that learns of a closed time may commit at once, so the handle is told of the progress right
+            // after the sink.
             let reported = self.report_progress();
-            // After the failures of each time were told.
+            // Compaction comes after `tell`, which still needs the failures of each time.
             self.compact();
             match reported {
                 Reported::Nothing => {}
                 Reported::Progress => busy = true,
-                // A step would find nothing to do. (While a view takes in its contents it would.)
+                // A step before applying the commit would find nothing to do, since all views are complete.
                 Reported::NextCommit => continue,
             }
             if self.ending && self.is_finished() {
@@ -179,7 +180,7 @@ impl<'t> Worker<'t> {
             }
             Command::Read(read) => self.read(read),
             Command::Report(reply) => {
-                // A caller that has gone needs no answer.
+                // The caller may have gone; then it needs no answer.
                 let _ = reply.send(self.report());
             }
             Command::Shutdown => self.ending = true,
@@ -210,7 +211,7 @@ impl<'t> Worker<'t> {
         self.closed = time;
     }
 
-    /// Lets events enter; whether there are more that may.
+    /// Lets events enter all flows; returns whether more events may enter.
     fn pump(&mut self) -> bool {
         let mut more = false;
         for flow in self.flows.values_mut() {
@@ -262,7 +263,7 @@ impl<'t> Worker<'t> {
         for flow in self.flows.values() {
             let frontier = flow.frontier();
             complete = complete.min(frontier);
-            // New views must not make commits wait while they take in their contents.
+            // Views that still take in their contents must not delay commits.
             if frontier > flow.opening {
                 paced = paced.min(frontier);
             }

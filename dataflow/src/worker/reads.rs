@@ -1,7 +1,7 @@
 //! Reads that wait until their time is complete.
 //!
-//! State without history is read while its dataflow is held at the time of the read. The hold ends when all workers
-//! have read: one that went on earlier would send later rows to workers that have not.
+//! State without history is read while its dataflow is held at the time of the read. The hold ends once all workers
+//! have read: a worker that continued earlier would send later rows to workers that have not read yet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ pub(super) struct PendingRead {
     hold: Option<Hold>,
 }
 
-/// Flows that take in no later time until all workers have answered a read.
+/// Flows that admit no later time until all workers have answered a read.
 pub(super) struct Hold {
     time: Time,
     flows: Vec<FlowId>,
@@ -32,23 +32,23 @@ pub(super) struct Hold {
     answers: Arc<AtomicUsize>,
 }
 
-/// What to do with the rows.
+/// What happens to the rows that were read.
 pub(super) enum Then {
-    /// They are for a caller.
+    /// They are sent to a caller.
     Reply(Reading, Sender<Reply>),
-    /// They are the contents of an input, by position.
+    /// They become the contents of an input of the flow, given by its position.
     Open(FlowId, usize),
 }
 
 impl Worker<'_> {
-    /// Takes note of a read.
+    /// Queues a read, which must be at the last closed time.
     pub(super) fn read(&mut self, read: Read) {
         let Read { time, views, what, reply } = read;
         assert!(time == self.closed, "reads see exactly the commits before them");
         self.add_read(time, views, Then::Reply(what, reply));
     }
 
-    /// Answers when `views`, all installed, are complete through `time`, the last closed one.
+    /// Queues a read to be answered once `views`, all installed, are complete through `time`, the last closed time.
     pub(super) fn add_read(&mut self, time: Time, views: Vec<ViewId>, then: Then) {
         let mut held = Vec::new();
         for view in &views {
@@ -70,7 +70,7 @@ impl Worker<'_> {
         self.reads.push(PendingRead { time, views, then, hold });
     }
 
-    /// This worker is through with a read; its hold goes on until all are.
+    /// Counts this worker's answer to a held read. The hold lasts until all workers have answered.
     fn answered(&mut self, hold: Option<Hold>) {
         let Some(hold) = hold else { return };
         if hold.answers.fetch_add(1, Ordering::AcqRel) + 1 == self.timely.peers() {
@@ -80,7 +80,7 @@ impl Worker<'_> {
         self.holds.push(hold);
     }
 
-    /// Lets go of the flows that no worker has to read any more as they are.
+    /// Releases the flows of reads that all workers have answered.
     pub(super) fn release_holds(&mut self) {
         let peers = self.timely.peers();
         for hold in self.holds.extract_if(.., |hold| hold.answers.load(Ordering::Acquire) == peers) {
@@ -92,7 +92,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Answers the reads that can be.
+    /// Answers the reads whose time is complete.
     pub(super) fn answer_reads(&mut self) {
         if self.reads.is_empty() {
             return;
@@ -118,7 +118,7 @@ impl Worker<'_> {
         match read.then {
             Then::Reply(what, reply) => {
                 let shards = read.views.iter().map(|view| self.shard(*view, read.time, &what)).collect();
-                // A caller that has gone needs no answer.
+                // The caller may have gone; then it needs no answer.
                 let _ = reply.send(Ok(shards));
             }
             Then::Open(flow, position) => {
@@ -150,13 +150,13 @@ impl Worker<'_> {
         for read in refused {
             self.answered(read.hold);
             if let Then::Reply(_, reply) = read.then {
-                // A caller that has gone needs no answer.
+                // The caller may have gone; then it needs no answer.
                 let _ = reply.send(Err(error.clone()));
             }
         }
     }
 
-    /// Gives up on reads for the inputs of a flow.
+    /// Drops the reads that were to fill the inputs of a flow.
     pub(super) fn forget_opening(&mut self, id: FlowId) {
         let for_flow = |read: &mut PendingRead| matches!(read.then, Then::Open(flow, _) if flow == id);
         let forgotten: Vec<PendingRead> = self.reads.extract_if(.., for_flow).collect();

@@ -1,4 +1,4 @@
-//! The engine as its owner sees it: order, atomicity, ends. Plans without state.
+//! Tests the engine as its owner sees it: order, atomicity, and how it ends. The plans have no state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,7 +217,7 @@ fn times_closed_ahead_are_never_given_out() {
         for worker in 0..workers {
             assert_eq!(recorder.frontier(1, worker), 41);
         }
-        // What is closed already is left alone, also while the time of a commit is open.
+        // A time that is already closed is left alone, even while the time of a commit is open.
         assert_eq!(engine.commit(change(1, insert(&[&[2, 2]]))), Ok(41));
         for before in [0, 7, 41] {
             assert_eq!(engine.close_through(before), Ok(()));
@@ -366,7 +366,7 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
         let inside = Arc::clone(&gate);
         let (enters, entered) = std::sync::mpsc::channel();
         let slow = condition("slow", move |_| {
-            // The test listens to the first alone.
+            // The test waits only for the first call.
             let _ = enters.send(());
             drop(inside.lock());
             Ok(Some(1))

@@ -1,5 +1,5 @@
-//! Views with state against their plain twins: after every step a view equals its plan evaluated from nothing, and
-//! its first contents plus all delivered changes equal the view.
+//! Compares views with state with their plain twins: after every step a view equals its plan evaluated from nothing,
+//! and its first contents plus all delivered changes equal the view.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn joined() -> Arc<DataflowPlan> {
     plan.finish(join, OutputState::Arrangement { key: vec![0] })
 }
 
-/// The join with a condition, grouped, and only groups of several rows.
+/// The join with a condition, grouped; only groups of several rows are kept.
 fn joined_and_grouped() -> Arc<DataflowPlan> {
     let mut plan = PlanBuilder::default();
     let (one, two) = (plan.relation(1, 2), plan.relation(2, 2));
@@ -146,7 +146,7 @@ fn all_plans() -> Vec<Arc<DataflowPlan>> {
     ]
 }
 
-/// An engine, what it was given, and what its views should be.
+/// An engine, the contents it was given, and what its views should be.
 struct Bench {
     engine: Engine,
     recorder: Arc<Recorder>,
@@ -164,7 +164,7 @@ impl Bench {
         self.contents.entry(CollectionId::Relation(RelationId(relation))).or_default()
     }
 
-    /// Installs a view over the contents as they are and remembers its rows from now on.
+    /// Installs a view over the current contents and remembers its rows from now on.
     fn install(&mut self, view: u64, plan: Arc<DataflowPlan>) {
         let mut first = Vec::new();
         for input in plan.inputs() {
@@ -182,7 +182,8 @@ impl Bench {
         self.views.insert(view, (plan, rows));
     }
 
-    /// Drops view `view`, if it is there and no other reads it, and makes the same one again under the id `made`.
+    /// Drops view `view`, if it is installed and no other view reads it, and installs the same view again under the id
+    /// `made`.
     fn replace(&mut self, view: u64, made: u64) {
         let read = |plan: &Arc<DataflowPlan>| plan.inputs().contains(&CollectionId::View(ViewId(view)));
         if self.views.values().any(|(plan, _)| read(plan)) {
@@ -202,7 +203,7 @@ impl Bench {
         }
     }
 
-    /// Commits changes of both relations at once; rows are not removed more often than they are there.
+    /// Commits changes of both relations at once; no row is removed more often than it is there.
     fn commit(&mut self, changes: &[(u64, Row, Diff)]) {
         let mut by_relation: BTreeMap<u64, Vec<(Row, Diff)>> = BTreeMap::new();
         for (relation, row, diff) in changes {
@@ -218,7 +219,7 @@ impl Bench {
         self.engine.commit(changes).expect("runs");
     }
 
-    /// All views equal their twins, now and as the sum of what was delivered.
+    /// Checks that all views equal their twins, now and as the sum of what was delivered.
     fn check(&mut self) {
         self.refresh();
         let ids: Vec<ViewId> = self.views.keys().map(|view| ViewId(*view)).collect();
@@ -245,7 +246,7 @@ fn some_row() -> impl Strategy<Value = (u64, Row, Diff)> {
         .prop_map(|(relation, a, b, diff)| (relation, vec![a, b], diff))
 }
 
-/// Cases of a property: more with `LAMINARDB_TEST_CASES_FACTOR`.
+/// Returns the number of cases of a property test: more with `LAMINARDB_TEST_CASES_FACTOR`.
 fn cases(usual: u32) -> u32 {
     let factor = std::env::var("LAMINARDB_TEST_CASES_FACTOR").ok().and_then(|factor| factor.parse::<u32>().ok());
     usual * factor.unwrap_or(1)

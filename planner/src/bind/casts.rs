@@ -1,4 +1,4 @@
-//! CAST as DuckDB has it: between which types, and what stands for one that DataFusion has not.
+//! Checks CAST by DuckDB's rules: which types can be cast, and what replaces a cast that DataFusion lacks.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -11,7 +11,7 @@ use crate::error::PlanError;
 use crate::scope::scope_of;
 use crate::statement::type_name;
 
-/// Refuses casts that a query may not ask for. Must come before types are coerced, which casts more.
+/// Refuses casts that a query may not contain. Must run before types are coerced, which adds more casts.
 pub(super) fn check(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let checked = plan.transform_up_with_subqueries(|node| {
         let schema = scope_of(&node);
@@ -28,7 +28,7 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (Expr::Cast(Cast { expr: arg, field }) | Expr::TryCast(TryCast { expr: arg, field })) = &expr else {
         return Ok(Transformed::no(expr));
     };
-    // What has no type yet is a parameter, or is refused later.
+    // An argument without a type is a parameter, or it is refused later.
     let Ok(from) = arg.get_type(schema) else { return Ok(Transformed::no(expr)) };
     let to = field.data_type();
     match (&from, to) {
@@ -48,7 +48,7 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// Types among which casts are alike.
+/// Groups of types that can be cast alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Number,

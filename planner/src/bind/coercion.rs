@@ -1,6 +1,6 @@
-//! Casts to our common types (`common_type`), put in before DataFusion's coercion looks for its own.
+//! Adds casts to our common types (see `common_type`) before DataFusion's coercion adds its own.
 //!
-//! A quotient of decimals would keep six digits with DataFusion: it is that of DOUBLEs, as in DuckDB.
+//! A quotient of decimals is computed in DOUBLE, as in DuckDB; DataFusion would keep six digits only.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::function::in_cell;
 use crate::scope::scope_of;
 use crate::statement::type_name;
 
-/// DataFusion's functions all of whose arguments have one type, and from which argument on.
+/// DataFusion's functions whose arguments must have one type, and the position of the first such argument.
 const UNIFORM: [(&str, usize); 5] = [("coalesce", 0), ("ifnull", 0), ("make_array", 0), ("nvl", 0), ("nvl2", 1)];
 
-/// Puts in the casts, in `plan` and its subqueries.
+/// Adds the casts in `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let mut any = false;
     let coerced = plan.transform_up_with_subqueries(|node| {
@@ -36,7 +36,7 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
         if !any {
             return Ok(coerced);
         }
-        // What reads a node whose types have changed has to see them; what DataFusion still has to coerce cannot yet.
+        // Readers must see the new types of a node. If DataFusion still has to coerce it, it cannot be recomputed yet.
         Ok(match coerced.data.clone().recompute_schema() {
             Ok(plan) => Transformed::new(plan, true, coerced.tnr),
             Err(_) => coerced,
@@ -54,9 +54,9 @@ fn of_expressions(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     })
 }
 
-/// The rows of VALUES without their marks, in columns of common types.
+/// Casts the columns of VALUES to their common types and removes the marks around the cells.
 ///
-/// DataFusion has cast them to its own when it planned them: what it put around a mark or a literal comes off again.
+/// While planning, DataFusion has cast the cells to its own choice; its casts around marks and literals are removed.
 fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
     let written = |cell: &Expr| match cell {
         Expr::Cast(cast) if in_cell(&cast.expr).is_some() || matches!(cast.expr.as_ref(), Expr::Literal(..)) => {
@@ -87,7 +87,7 @@ fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(plan))
 }
 
-/// The inputs of a union with columns of common types.
+/// Casts the columns of a union's inputs to their common types.
 fn of_union(mut union: Union) -> Result<Transformed<LogicalPlan>> {
     let types = |column: usize| -> Vec<DataType> {
         union.inputs.iter().map(|input| input.schema().field(column).data_type().clone()).collect()
@@ -146,9 +146,10 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// A CASE whose operand is compared with each WHEN in the common type of these two alone.
+/// Coerces a CASE. If its WHENs have several types, the operand is compared with each in the common type of these two.
 fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
     let mut any = false;
+    // The operand is repeated in each WHEN, so it must not be volatile.
     if let Some(operand) = case.expr.take_if(|operand| !operand.is_volatile() && differ(&case.when_then_expr, schema)) {
         for (when, _) in &mut case.when_then_expr {
             let equal = BinaryExpr::new(operand.clone(), Operator::Eq, std::mem::take(when));
@@ -164,17 +165,17 @@ fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
     changed(Expr::Case(case), any)
 }
 
-/// Whether the WHENs have several types.
+/// Returns whether the WHENs have more than one type.
 fn differ(when_then: &[(Box<Expr>, Box<Expr>)], schema: &DFSchema) -> bool {
     let types = when_then.iter().map(|(when, _)| when.get_type(schema)).collect::<Result<Vec<_>>>();
     let mut typed = types.unwrap_or_default().into_iter().filter(|data_type| !data_type.is_null());
     typed.next().is_some_and(|first| typed.any(|data_type| data_type != first))
 }
 
-/// Refuses a call for which DataFusion would write a list or a struct as text: it would measure or cut that text.
+/// Refuses a call for which DataFusion would convert a list or a struct to text, and then measure or cut that text.
 fn refuse_text_of_nested(call: &ScalarFunction, schema: &DFSchema) -> Result<()> {
     let fields = call.args.iter().map(|arg| Ok(arg.to_field(schema)?.1)).collect::<Result<Vec<_>>>();
-    // What is wrong with an argument, or is no call at all, is left to DataFusion, which says it.
+    // If an argument is wrong, or the function cannot be called so, DataFusion reports it later.
     let Ok(fields) = fields else { return Ok(()) };
     if !fields.iter().any(|field| field.data_type().is_nested()) {
         return Ok(());
@@ -211,16 +212,16 @@ fn of_operator(mut binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     changed(Expr::BinaryExpr(binary), any)
 }
 
-/// Whether both sides of a quotient are numbers, and one of them is a decimal.
+/// Returns whether both sides of a quotient are numeric and at least one is a decimal.
 fn divides_decimals(binary: &BinaryExpr, schema: &DFSchema) -> bool {
     let (Ok(left), Ok(right)) = (binary.left.get_type(schema), binary.right.get_type(schema)) else { return false };
     left.is_numeric() && right.is_numeric() && (left.is_decimal() || right.is_decimal())
 }
 
-/// Casts all to their common type, where DataFusion would choose another.
+/// Casts all `exprs` to their common type where DataFusion would choose another; returns whether it cast any.
 fn unify<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, wider: Wider, schema: &DFSchema) -> bool {
     let exprs: Vec<&mut Expr> = exprs.into_iter().collect();
-    // A type that is not known yet is left to DataFusion, which says what is wrong with it.
+    // If a type is not known yet, DataFusion reports what is wrong with it.
     let Ok(types) = exprs.iter().map(|expr| expr.get_type(schema)).collect::<Result<Vec<_>>>() else { return false };
     let typed: Vec<DataType> = types.into_iter().filter(|data_type| *data_type != DataType::Null).collect();
     let Some(common) = widest(&typed, wider) else { return false };
@@ -239,7 +240,7 @@ fn cast_to(expr: &mut Expr, data_type: &DataType, schema: &DFSchema) -> bool {
     true
 }
 
-/// The value and the only column of a subquery that it is compared with, in a common type.
+/// Casts a value and the first column of the subquery that it is compared with to their common type.
 fn of_subquery(expr: &mut Expr, subquery: Subquery, schema: &DFSchema) -> Result<(Subquery, bool)> {
     let Some((qualifier, field)) = subquery.subquery.schema().iter().next() else { return Ok((subquery, false)) };
     let common = expr.get_type(schema).ok().and_then(|data_type| wider(&data_type, field.data_type()));

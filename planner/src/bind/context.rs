@@ -1,4 +1,4 @@
-//! What DataFusion's binder asks of us: relations, functions, types, options.
+//! Implements what DataFusion's binder requires: lookup of relations and functions, planning of types, options.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,13 +19,13 @@ use crate::error::PlanError;
 use crate::function::{self, Registry};
 use crate::statement::sql_type;
 
-/// The options that everything of DataFusion runs with: UTC, plain strings, NULLs last in every order.
+/// Returns the options for all parts of DataFusion: UTC, plain strings, and NULLs last in every order.
 pub fn config_options() -> ConfigOptions {
     let mut options = ConfigOptions::default();
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.default_null_ordering = "nulls_last".to_owned();
-    // A view's order is one of what it is named in; see `order`.
+    // The order of a subquery can become the view's order; see `order`.
     options.sql_parser.enable_subquery_sort_elimination = false;
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = true;
     options
@@ -42,7 +42,7 @@ static EXPR_PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
 static RELATION_PLANNERS: LazyLock<Vec<Arc<dyn RelationPlanner>>> =
     LazyLock::new(|| vec![Arc::new(SetOperationPlanner)]);
 
-/// The catalogue and the functions, as DataFusion's binder sees them. Names come resolved: they match exactly.
+/// Gives DataFusion's binder the catalogue and the functions. Names are resolved already and match exactly.
 pub(super) struct Context<'a> {
     catalog: &'a dyn Catalog,
     registry: &'static Registry,
@@ -123,7 +123,7 @@ impl ContextProvider for Context<'_> {
     }
 }
 
-/// Types of SQL as we store them.
+/// Maps SQL types to the types that we store.
 #[derive(Debug)]
 struct SqlTypes;
 
@@ -133,12 +133,13 @@ impl TypePlanner for SqlTypes {
     }
 }
 
-/// Where an operator or a window function has another type than DataFusion gives it.
+/// Plans operators and functions that have other types here than in DataFusion.
 #[derive(Debug)]
 struct OperatorPlanner;
 
 impl ExprPlanner for OperatorPlanner {
-    /// `^` is power, `~` looks for a regular expression; a date plus or minus an interval is a timestamp, and plus a number of days a date.
+    /// Plans `^` as power and `~` as a regular expression match. A date plus or minus an interval is a timestamp; plus
+    /// or minus a number of days it is a date.
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         use ast::BinaryOperator::{Minus, PGExp, Plus, StringConcat};
         if expr.op == PGExp {
@@ -191,7 +192,7 @@ impl ExprPlanner for OperatorPlanner {
     }
 
     fn plan_extract(&self, mut args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
-        // A part in quotes has them here.
+        // A quoted part still has its quotes here.
         if let Some(Expr::Literal(ScalarValue::Utf8(Some(part)), _)) = args.first_mut() {
             *part = part.trim_matches('\'').to_owned();
         }
@@ -203,7 +204,7 @@ impl ExprPlanner for OperatorPlanner {
     }
 }
 
-/// Whether a text has to match, and by which flags, if the operator is one of regular expressions.
+/// For a regular expression operator, returns whether the text must match and the flags; `None` for other operators.
 fn regular(op: &ast::BinaryOperator) -> Option<(bool, Option<&'static str>)> {
     use ast::BinaryOperator as Op;
     match op {
@@ -215,7 +216,7 @@ fn regular(op: &ast::BinaryOperator) -> Option<(bool, Option<&'static str>)> {
     }
 }
 
-/// A call of one of our functions.
+/// Makes a call of one of our functions.
 fn called(name: &str, args: Vec<Expr>) -> Result<Expr> {
     match function::registry().scalar(name) {
         Some(function) => Ok(function.call(args)),
@@ -225,8 +226,8 @@ fn called(name: &str, args: Vec<Expr>) -> Result<Expr> {
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-/// A time that an interval is added to, or another time taken from: a date or a coarse timestamp, to which microseconds
-/// would be lost, is cast. A date beside a timestamp would become nanoseconds, which end in 2262.
+/// Casts an operand of date or time arithmetic to microseconds if it is a date or a coarser timestamp, so that no
+/// digits are lost. DataFusion would cast a date beside a timestamp to nanoseconds, which end in 2262.
 fn in_micros(expr: Expr, data_type: &DataType) -> Expr {
     match data_type {
         DataType::Date32 => cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None)),

@@ -1,4 +1,4 @@
-//! INSERT, UPDATE and DELETE as queries that give the rows concerned.
+//! Binds INSERT, UPDATE and DELETE as queries that return the affected rows.
 
 use std::sync::Arc;
 
@@ -16,61 +16,61 @@ use crate::error::PlanError;
 use crate::scalar;
 use crate::statement::{Delete, Insert, Name, OnConflict, Statement, Update, all_rows, type_name};
 
-/// INSERT.
+/// A bound INSERT.
 #[derive(Clone, Debug)]
 pub struct BoundInsert {
-    /// The relation written to; never a view.
+    /// The relation that is written to; never a view.
     pub target: Arc<RelationInfo>,
-    /// For each column of `rows`, the column of the target it goes to; the others get their default.
+    /// For each column of `rows`, the column of the target that it goes to; the other columns get their defaults.
     pub columns: Vec<usize>,
-    /// The rows, not yet cast to the target's types.
+    /// The rows to insert, not yet cast to the target's types.
     pub rows: BoundQuery,
-    /// What happens to a row whose key is there.
+    /// Says what happens to a row whose key exists already.
     pub conflict: BoundConflict,
 }
 
-/// What INSERT does with a row whose key is there already.
+/// Says what INSERT does with a row whose key exists already.
 #[derive(Clone, Debug)]
 pub enum BoundConflict {
     /// Refuse the statement.
     Fail,
-    /// Replace the row.
+    /// Replace the existing row.
     Replace,
     /// Skip the new row.
     DoNothing,
-    /// Change the row that is there.
+    /// Update the existing row.
     ///
-    /// The expressions read a batch of the target's columns (the row there), then the target's columns again (the new
-    /// row, cast and completed).
+    /// The expressions read a batch of the target's columns (the existing row) followed by the target's columns again
+    /// (the new row, cast and with defaults filled in).
     DoUpdate {
-        /// Column of the target and its new value, not yet cast.
+        /// The target's columns to set, and their new values, not yet cast.
         assignments: Vec<(usize, Arc<dyn Scalar>)>,
-        /// Only where this is true; other rows stay as they are.
+        /// Only rows for which this is true are updated; the others stay as they are.
         selection: Option<Arc<dyn Scalar>>,
     },
 }
 
-/// UPDATE.
+/// A bound UPDATE.
 #[derive(Clone, Debug)]
 pub struct BoundUpdate {
-    /// The relation written to; never a view or a source.
+    /// The relation that is written to; never a view or a source.
     pub target: Arc<RelationInfo>,
-    /// For each row that matches: all its columns as they are, then the new value of each of `columns`, not yet cast.
+    /// For each matching row: all its current columns, then the new value of each of `columns`, not yet cast.
     pub rows: BoundQuery,
-    /// The columns set.
+    /// The columns that are set.
     pub columns: Vec<usize>,
 }
 
-/// DELETE.
+/// A bound DELETE.
 #[derive(Clone, Debug)]
 pub struct BoundDelete {
-    /// The relation written to; never a view or a source.
+    /// The relation that is written to; never a view or a source.
     pub target: Arc<RelationInfo>,
-    /// The rows to remove, all columns.
+    /// The rows to remove, with all their columns.
     pub rows: BoundQuery,
 }
 
-/// Binds INSERT.
+/// Binds an INSERT. Fails if the target is a view or unknown, or if columns and values do not fit each other.
 pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> Result<BoundInsert, PlanError> {
     let target = target(&insert.table, catalog, "INSERT")?;
     let columns = match &insert.columns {
@@ -78,6 +78,7 @@ pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> R
         Some(names) => distinct_columns(&target, names)?,
     };
     let mut source = ast::Query::clone(&insert.source);
+    // Literals are adapted before the binder gives each column of VALUES one type, and checked after it.
     literal::store_rows(&mut source, &target, &columns);
     let rows = bind_query(&source, catalog, params)?;
     let (given, wanted) = (rows.schema.fields().len(), columns.len());
@@ -92,7 +93,7 @@ pub fn bind_insert(insert: &Insert, catalog: &dyn Catalog, params: &Params) -> R
     Ok(BoundInsert { target, columns, rows, conflict })
 }
 
-/// Binds UPDATE.
+/// Binds an UPDATE. Fails if the target is a view, a source or unknown.
 pub fn bind_update(update: &Update, catalog: &dyn Catalog, params: &Params) -> Result<BoundUpdate, PlanError> {
     let target = mutable(&update.table, catalog, "UPDATE")?;
     let (columns, values) = assignments(&update.assignments, &target)?;
@@ -104,7 +105,7 @@ pub fn bind_update(update: &Update, catalog: &dyn Catalog, params: &Params) -> R
     Ok(BoundUpdate { target, rows, columns })
 }
 
-/// Binds DELETE.
+/// Binds a DELETE. Fails if the target is a view, a source or unknown.
 pub fn bind_delete(delete: &Delete, catalog: &dyn Catalog, params: &Params) -> Result<BoundDelete, PlanError> {
     let target = mutable(&delete.table, catalog, "DELETE")?;
     let mut query = all_rows(&target.name, delete.alias.as_ref());
@@ -113,7 +114,7 @@ pub fn bind_delete(delete: &Delete, catalog: &dyn Catalog, params: &Params) -> R
     Ok(BoundDelete { target, rows })
 }
 
-/// The relation written to.
+/// Looks up the relation that is written to; fails if it is unknown or a view.
 fn target(name: &Name, catalog: &dyn Catalog, statement: &str) -> Result<Arc<RelationInfo>, PlanError> {
     let found = catalog.relation(&name.value, name.quoted)?;
     let target = found.ok_or_else(|| PlanError::invalid(format!("table {name} does not exist")))?;
@@ -124,7 +125,7 @@ fn target(name: &Name, catalog: &dyn Catalog, statement: &str) -> Result<Arc<Rel
     Ok(target)
 }
 
-/// The table written to, of which rows may go.
+/// Looks up a relation whose rows are changed; fails if it is unknown, a view or a source.
 fn mutable(name: &Name, catalog: &dyn Catalog, statement: &str) -> Result<Arc<RelationInfo>, PlanError> {
     let target = target(name, catalog, statement)?;
     if target.kind == RelationKind::Source {
@@ -150,7 +151,7 @@ fn distinct_columns(target: &RelationInfo, names: &[Name]) -> Result<Vec<usize>,
     Ok(columns)
 }
 
-/// The columns that SET names, and their new values.
+/// Returns the columns that SET names, and their new values.
 fn assignments(
     assignments: &[ast::Assignment],
     target: &RelationInfo,
@@ -220,7 +221,7 @@ fn bind_conflict(
     }
 }
 
-/// The expressions are bound in a query over pairs of rows and taken out of its plan.
+/// Binds the expressions in a query over pairs of rows, then takes them out of its plan.
 fn bind_do_update(
     set: &[ast::Assignment],
     selection: Option<&ast::Expr>,
@@ -231,7 +232,7 @@ fn bind_do_update(
     let (columns, values) = assignments(set, target)?;
     let name = target.name.replace('"', "\"\"");
     let mut query = query_of(&format!("SELECT 1 FROM \"{name}\" CROSS JOIN \"{name}\" AS excluded"))?;
-    // Unqualified columns mean the row there.
+    // Unqualified columns mean the existing row.
     let own = ast::Ident::with_quote('"', &target.name);
     let qualified = values.into_iter().chain(selection.cloned()).map(|mut expr| {
         qualify(&mut expr, &own);
@@ -243,7 +244,7 @@ fn bind_do_update(
     let selection = match selection {
         Some(_) => match bound.schema.fields().last().map(|field| field.data_type()) {
             Some(DataType::Boolean) => scalars.pop(),
-            // NULL is true for no row.
+            // NULL is never true, so no row is updated.
             Some(DataType::Null) => return Ok(BoundConflict::DoNothing),
             other => {
                 let found = other.map_or_else(String::new, type_name);
@@ -257,7 +258,7 @@ fn bind_do_update(
     Ok(BoundConflict::DoUpdate { assignments: columns.into_iter().zip(scalars).collect(), selection })
 }
 
-/// Puts `qualifier` before every bare column name.
+/// Puts `qualifier` before every unqualified column name.
 fn qualify(expr: &mut ast::Expr, qualifier: &ast::Ident) {
     let _: std::ops::ControlFlow<()> = ast::visit_expressions_mut(expr, |expr| {
         if let ast::Expr::Identifier(name) = expr {
@@ -267,7 +268,7 @@ fn qualify(expr: &mut ast::Expr, qualifier: &ast::Ident) {
     });
 }
 
-/// The columns of a projection over rows without any operator between, as expressions on these rows.
+/// Returns the columns of a chain of projections over a join as expressions over the rows of that join.
 fn expressions(plan: &LogicalPlan) -> Result<Vec<Arc<dyn Scalar>>, PlanError> {
     let LogicalPlan::Projection(top) = plan else {
         return Err(PlanError::invalid("ON CONFLICT DO UPDATE with a subquery is not supported"));
@@ -283,7 +284,7 @@ fn expressions(plan: &LogicalPlan) -> Result<Vec<Arc<dyn Scalar>>, PlanError> {
     exprs.iter().map(|expr| scalar::compile(&expr.clone().unalias_nested().data, input.schema())).collect()
 }
 
-/// `expr` on the rows below a projection.
+/// Rewrites `expr`, which reads the output of the projection `below`, to read the projection's input.
 fn substitute(expr: Expr, below: &datafusion::logical_expr::Projection) -> Result<Expr, PlanError> {
     let replaced = expr.transform(|expr| match &expr {
         Expr::Column(column) => {
@@ -295,7 +296,7 @@ fn substitute(expr: Expr, below: &datafusion::logical_expr::Projection) -> Resul
     Ok(replaced.data)
 }
 
-/// The value of a constant expression.
+/// Evaluates a constant expression to an array of one row, cast to `data_type` if given.
 pub(super) fn constant(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
     let mut query = query_of("SELECT 1")?;
     select_of(&mut query)?.projection = vec![ast::SelectItem::UnnamedExpr(expr.clone())];

@@ -1,6 +1,7 @@
-//! Functions that are other words for an expression, as that expression: `nvl2` is a CASE.
+//! Expands functions that are only another notation for an expression: `nvl2` becomes a CASE.
 //!
-//! DataFusion leaves it to its simplifier and cannot evaluate it. `coalesce`, `nvl` and `ifnull` are evaluated by `scalar`.
+//! DataFusion leaves this to its simplifier and cannot evaluate the function itself. `coalesce`, `nvl` and `ifnull` are
+//! evaluated by `scalar`.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use crate::error::PlanError;
 use crate::scope::scope_of;
 
-/// Expands the functions of `plan` and its subqueries.
+/// Expands the functions in `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {

@@ -1,9 +1,9 @@
-//! The literals of INSERT ... VALUES and of SET, stored as they are written.
+//! Makes sure that the literals of INSERT ... VALUES and of SET are stored as they are written.
 //!
-//! A number with a point is a DOUBLE, and a column of VALUES has one type: DOUBLE when an integer stands beside such a
-//! number, BIGINT when a text does. On their way to a column they would be rounded or read without a word. So numbers
-//! for a DECIMAL are made decimals, those without a fraction for an integer column integers; and what its neighbours
-//! would change is refused.
+//! A number with a point is a DOUBLE, and each column of VALUES has one type: DOUBLE if an integer is beside such a
+//! number, BIGINT if a text is beside an integer. Values would be rounded or reinterpreted silently. So a number for a
+//! DECIMAL column becomes a decimal, and one without a fraction for an integer column becomes an integer. A literal
+//! that the type of its VALUES column would still change is refused.
 
 use arrow::datatypes::{DataType, Schema};
 use sqlparser::ast;
@@ -12,7 +12,7 @@ use crate::catalog::RelationInfo;
 use crate::error::PlanError;
 use crate::statement::type_name;
 
-/// Digits of the widest decimal.
+/// Maximum number of digits of a decimal.
 const DIGITS: usize = 38;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Kind {
     Boolean,
 }
 
-/// A literal, a number with its sign.
+/// A literal; the text of a number includes its sign.
 struct Literal {
     kind: Kind,
     text: String,
@@ -32,7 +32,7 @@ struct Literal {
 }
 
 impl Literal {
-    /// What `expr` is if it is nothing else; not NULL, which is of any type.
+    /// Returns the literal if `expr` is one. NULL does not count: it fits every type.
     fn of(expr: &ast::Expr) -> Option<Self> {
         match expr {
             ast::Expr::Value(ast::ValueWithSpan { value, span }) => {
@@ -62,7 +62,8 @@ impl Literal {
         matches!(self.kind, Kind::Integer | Kind::Decimal)
     }
 
-    /// The number without a point, and how many of its digits are behind it; `None` if it has more digits than a decimal.
+    /// Returns the digits of the number without the point, and how many of them are behind it; `None` if they are more
+    /// than a decimal can have.
     fn digits(&self) -> Option<(String, usize)> {
         let (sign, number) = match self.text.strip_prefix('-') {
             Some(number) => ("-", number),
@@ -91,12 +92,12 @@ impl Literal {
         Some((format!("{sign}{digits:0>width$}", width = scale + 1), scale))
     }
 
-    /// The literal for a column of this type, if it is to be another one.
+    /// Returns the expression that replaces the literal for a column of this type, or `None` to keep it.
     fn stored(&self, data_type: &DataType) -> Option<ast::Expr> {
         match data_type {
             DataType::Decimal128(_, column_scale) if self.is_number() => {
                 let (mut digits, scale) = self.digits()?;
-                // One type for all of a column, as far as they have no more digits than it.
+                // At least the column's scale, so that rows with no more digits than the column all get one type.
                 let wanted = scale.max(usize::try_from(*column_scale).unwrap_or(0));
                 digits.insert(digits.len() - scale, '.');
                 let info = ast::ExactNumberInfo::PrecisionAndScale(DIGITS as u64, wanted as i64);
@@ -126,7 +127,7 @@ impl Literal {
         ast::Expr::Value(ast::ValueWithSpan { value, span: self.span })
     }
 
-    /// Whether the literal is the same as a value of type `bound`, on its way to a column of type `stored`.
+    /// Returns whether the literal keeps its value as type `bound`, on its way to a column of type `stored`.
     fn is_kept_by(&self, bound: &DataType, stored: &DataType) -> bool {
         match self.kind {
             Kind::Text => matches!(bound, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
@@ -148,7 +149,7 @@ impl Literal {
     }
 }
 
-/// Makes the literals of VALUES what the columns of the target store.
+/// Replaces the literals of VALUES by what the target's columns store.
 pub(super) fn store_rows(query: &mut ast::Query, target: &RelationInfo, columns: &[usize]) {
     let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
     for row in &mut values.rows {
@@ -158,14 +159,14 @@ pub(super) fn store_rows(query: &mut ast::Query, target: &RelationInfo, columns:
     }
 }
 
-/// Makes a literal what a column of this type stores.
+/// Replaces a literal by what a column of this type stores.
 pub(super) fn store(expr: &mut ast::Expr, data_type: &DataType) {
     if let Some(stored) = Literal::of(expr).and_then(|literal| literal.stored(data_type)) {
         *expr = stored;
     }
 }
 
-/// Refuses VALUES with a literal that is not what was written once it has the type of its column of the list.
+/// Refuses VALUES with a literal whose value changes when it gets the type of its column of the list.
 pub(super) fn check_rows(
     query: &ast::Query,
     target: &RelationInfo,

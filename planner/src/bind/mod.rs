@@ -1,4 +1,4 @@
-//! Statements to logical plans: names resolved, types coerced, our semantics in place of DataFusion's.
+//! Binds statements to logical plans: resolves names, coerces types, and replaces DataFusion's semantics by ours.
 
 mod casts;
 mod coercion;
@@ -42,20 +42,20 @@ pub use dml::{BoundConflict, BoundDelete, BoundInsert, BoundUpdate, bind_delete,
 pub use order::{ViewOrder, all_rows};
 pub use params::Params;
 
-/// A query with every name resolved and every type known.
+/// A query in which every name is resolved and every type is known.
 #[derive(Clone)]
 pub struct BoundQuery {
-    /// Bound, coerced, decorrelated; not optimised. Column names are unique but otherwise of no meaning.
+    /// The plan: bound, coerced and decorrelated, but not optimised. Its column names are unique but have no meaning.
     pub logical: LogicalPlan,
     /// Names and types of the columns as the caller sees them; names may repeat.
     pub schema: SchemaRef,
-    /// The relations and maintained views read, each once, in order of first use.
+    /// The relations and maintained views that are read, each once, in order of first use.
     pub inputs: Vec<CollectionId>,
-    /// Names of the relations and views mentioned, of any kind, each once, also those inlined.
+    /// Names of all relations and views that are mentioned, each once, including inlined ones.
     pub relations: Vec<String>,
-    /// A function whose value is not a function of the row (`random()`, `now()`), if there is one.
+    /// The name of a function whose value does not depend on the row alone (`random()`, `now()`), if there is one.
     pub volatile: Option<String>,
-    /// Where things stand that a view may be refused for.
+    /// Positions in the statement of the constructs that can be refused in a view.
     pub(crate) places: Places,
 }
 
@@ -65,14 +65,14 @@ impl fmt::Debug for BoundQuery {
     }
 }
 
-/// Binds a query.
+/// Binds a query. Errors have the position in the statement where it is known.
 pub fn bind_query(query: &ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
     let places = stack::on_big_stack(|| Places::of(query));
     let bound = places.planning(|| bind_here(query.clone(), catalog, params))?;
     Ok(BoundQuery { places, ..bound })
 }
 
-/// Binds on the caller's stack.
+/// Binds the query on the caller's stack.
 fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> Result<BoundQuery, PlanError> {
     modifier::check(&query)?;
     let mut names = Names::new(catalog);
@@ -84,14 +84,15 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
     bound(plan, shown, relations)
 }
 
-/// The plan with types made equal by casts, and our semantics.
+/// Adds the casts that make types equal, and applies our semantics.
 fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    // Our casts come first, so that DataFusion's coercion finds equal types; our semantics need coerced types.
     let plan = coercion::apply(casts::check(plan)?)?;
     let plan = TypeCoercion::new().analyze(plan, &config_options())?;
     order::apply(semantics::apply(expansion::apply(plan)?)?)
 }
 
-/// Turns a resolved query into a plan.
+/// Turns a resolved query into a plan, with `values` in place of its parameters.
 fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValue]) -> Result<LogicalPlan, PlanError> {
     set_operation::set_apart(&mut query)?;
     operator::write_as_calls(&mut query);
@@ -108,7 +109,7 @@ fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValu
     Ok(plan.replace_params_with_values(&ParamValues::from(values.to_vec()))?)
 }
 
-/// The plan with what callers want to know of it.
+/// Collects the facts that callers need about the bound plan.
 fn bound(plan: LogicalPlan, shown: Option<Vec<String>>, relations: Vec<String>) -> Result<BoundQuery, PlanError> {
     let logical = semantics::plain_output(plan)?;
     let fields = logical.schema().fields().iter().enumerate().map(|(idx, field)| {
@@ -121,7 +122,7 @@ fn bound(plan: LogicalPlan, shown: Option<Vec<String>>, relations: Vec<String>) 
     Ok(BoundQuery { logical, schema, inputs, relations, volatile, places: Places::default() })
 }
 
-/// The collections that a plan reads, each once, in order of first use.
+/// Returns the collections that a plan reads, each once, in order of first use.
 pub fn inputs_of(plan: &LogicalPlan) -> Result<Vec<CollectionId>, PlanError> {
     let mut inputs = Vec::new();
     plan.apply_with_subqueries(|node| {
@@ -135,7 +136,7 @@ pub fn inputs_of(plan: &LogicalPlan) -> Result<Vec<CollectionId>, PlanError> {
     Ok(inputs)
 }
 
-/// A function in `plan` whose value is not a function of the row alone (`random()`, `now()`), if there is one.
+/// Returns the name of a function in `plan` whose value does not depend on the row alone (`random()`, `now()`), if any.
 pub fn volatile_function(plan: &LogicalPlan) -> Result<Option<String>, PlanError> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
@@ -153,8 +154,8 @@ pub fn volatile_function(plan: &LogicalPlan) -> Result<Option<String>, PlanError
     Ok(found)
 }
 
-/// The one value of a constant expression (a DEFAULT, a watermark's delay) as an array of one row, of type `data_type`
-/// when given.
+/// Evaluates a constant expression (a DEFAULT, a watermark's delay) to an array of one row, cast to `data_type` if
+/// given.
 pub fn default_value(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
     dml::constant(expr, data_type)
 }

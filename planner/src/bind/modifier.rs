@@ -1,5 +1,5 @@
-//! Refuses what is written at the call of a scalar function and means something for aggregates and windows alone, which
-//! DataFusion would accept and ignore.
+//! Refuses modifiers in calls of scalar functions that only make sense for aggregates and window functions. DataFusion
+//! would accept and ignore them.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use crate::error::PlanError;
 use crate::function;
 use crate::statement::Name;
 
-/// Looks through all calls of `query`.
+/// Checks all calls in `query`.
 pub(super) fn check(query: &Query) -> Result<(), PlanError> {
     match query.visit(&mut Calls) {
         ControlFlow::Break(error) => Err(*error),
@@ -31,9 +31,9 @@ impl Visitor for Calls {
     }
 }
 
-/// What the call has that the function does not take.
+/// Returns the modifier of a scalar function's call that the function does not accept, if there is one.
 fn modifier(call: &ast::Function) -> Option<&'static str> {
-    // Whole, so that a part that a later parser knows is not passed over.
+    // Destructured in full so that a field added by a later version of the parser cannot be overlooked.
     let ast::Function { name, uses_odbc_syntax: _, parameters, args, filter, null_treatment, over, within_group } =
         call;
     if !matches!(parameters, FunctionArguments::None) {

@@ -1,4 +1,4 @@
-//! Operators that are calls of our functions, and intervals, written as what they are before DataFusion plans them.
+//! Rewrites operators that are calls of our functions, and intervals, before DataFusion plans them.
 
 use std::ops::ControlFlow;
 
@@ -9,8 +9,8 @@ use sqlparser::ast::{
 
 use crate::function::CELL;
 
-/// Writes `x AT TIME ZONE z` as `timezone(z, x)`, `mod(x, y)` as `x % y`, `+NULL` as NULL, `INTERVAL '1' DAY` as a cast of
-/// `'1 DAY'`, and marks the values of VALUES, at any depth.
+/// Rewrites, at any depth, `x AT TIME ZONE z` to `timezone(z, x)`, `mod(x, y)` to `x % y`, `+NULL` to NULL and
+/// `INTERVAL '1' DAY` to a cast of `'1 DAY'`; also marks the cells of VALUES.
 pub(super) fn write_as_calls(query: &mut Query) {
     let visited = VisitMut::visit(query, &mut Operators);
     debug_assert!(visited.is_continue(), "the visitor does not end early");
@@ -34,7 +34,7 @@ impl VisitorMut for Operators {
     }
 }
 
-/// Marks what is not a literal, so that the types of a column of several rows can be told from what DataFusion casts
+/// Marks cells that are not literals, so that their own types can be distinguished from those that DataFusion casts
 /// them to.
 fn mark_values(body: &mut SetExpr) {
     match body {
@@ -73,7 +73,7 @@ fn written(expr: &mut Expr) -> Option<Expr> {
     }
 }
 
-/// What is written in an interval, if it is a text or a number with one unit or none.
+/// Returns the text of an interval if it is a text or a number with at most one unit.
 fn interval_text(interval: &Interval) -> Option<String> {
     let Expr::Value(value) = interval.value.as_ref() else { return None };
     let (Value::SingleQuotedString(text) | Value::Number(text, _)) = &value.value else { return None };
@@ -98,7 +98,7 @@ fn is_null(expr: &Expr) -> bool {
     }
 }
 
-/// The two arguments of a call of `name` that has nothing else.
+/// Returns the two arguments of a call of `name` without modifiers.
 fn plain_arguments(function: &Function, name: &str) -> Option<[Expr; 2]> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let is_plain = list.duplicate_treatment.is_none()

@@ -1,8 +1,8 @@
-//! The order of rows: that of a view, and where a query that reads one view alone takes it over.
+//! The order of rows: the order of a view, and its use by a query that reads only that view.
 //!
-//! An order goes with the rows through WHERE, LIMIT, projections and aliases, up to the next join, grouping, DISTINCT or
-//! set operation. Reading is what it is for: a dataflow keeps no order, so a view that is maintained is sorted when its
-//! rows are read.
+//! Rows keep their order through WHERE, LIMIT, projections and aliases, up to the next join, grouping, DISTINCT or set
+//! operation. The order only matters to readers: a dataflow keeps no order, so the rows of a maintained view are sorted
+//! when they are read.
 
 use std::sync::Arc;
 
@@ -19,21 +19,21 @@ use super::semantics::plain_type;
 use crate::catalog::{CatalogSource, RelationInfo};
 use crate::error::PlanError;
 
-/// The keys that the rows of a maintained view are read in the order of; none: in any order.
+/// The sort keys by which the rows of a maintained view are read; without keys they are read in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewOrder {
-    /// Over the view's columns, which are called by their positions: their names may repeat.
+    /// The keys, over the view's columns. Columns are named by their positions because their names may repeat.
     keys: Vec<SortExpr>,
 }
 
 impl ViewOrder {
-    /// Whether the rows have no order.
+    /// Returns whether the rows have no order.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The order of a maintained view of `query`, which is bound as `bound`. Refuses an ORDER BY that its
-    /// columns do not know, unless it decides with a LIMIT which rows there are.
+    /// Returns the order of a maintained view of `query`, which is bound as `bound`. Fails if an ORDER BY needs a value
+    /// that is not among the columns, unless a LIMIT uses it to decide which rows there are.
     pub fn of_view(query: &ast::Query, bound: &BoundQuery) -> Result<ViewOrder, PlanError> {
         let Some(Ordered { plan, keys }) = ordered(&bound.logical)? else { return Ok(ViewOrder::default()) };
         let columns = plan.schema().columns();
@@ -52,7 +52,7 @@ impl ViewOrder {
         Ok(ViewOrder { keys: keys.into_iter().map(|key| with_columns(key, renamed)).collect::<PlanResult<_>>()? })
     }
 
-    /// The keys over the columns of `schema`, which are those of the view.
+    /// Returns the keys over the columns of `schema`, which must be the view's columns.
     fn over(&self, schema: &DFSchema) -> PlanResult<Vec<SortExpr>> {
         let columns = schema.columns();
         let at = |column: &Column| column.name.parse::<usize>().ok().and_then(|at| columns.get(at).cloned());
@@ -60,7 +60,7 @@ impl ViewOrder {
     }
 }
 
-/// All rows of a maintained view, in its order.
+/// Returns a query that reads all rows of a maintained view, in its order.
 pub fn all_rows(view: &Arc<RelationInfo>) -> Result<BoundQuery, PlanError> {
     let source = Arc::new(CatalogSource::new(Arc::clone(view)));
     let scan = TableScanBuilder::new(TableReference::bare(view.name.as_str()), source).build()?;
@@ -68,7 +68,7 @@ pub fn all_rows(view: &Arc<RelationInfo>) -> Result<BoundQuery, PlanError> {
     super::bound(plan, None, vec![view.name.clone()])
 }
 
-/// The key of the ORDER BY that is written in `query`, if no LIMIT cuts there.
+/// Returns the key at position `at` of the ORDER BY in `query`, if no LIMIT applies to that ORDER BY.
 fn written_key(query: &ast::Query, at: usize) -> Option<&ast::Expr> {
     let is_cut = query.limit_clause.is_some();
     match (&query.order_by, query.body.as_ref()) {
@@ -90,8 +90,8 @@ fn hidden_key(key: &ast::Expr) -> PlanError {
     }
 }
 
-/// Gives a query's rows, and those that a LIMIT in it cuts, the order of the one view that they come from. Takes out the
-/// orders that nobody sees.
+/// Sorts the rows of a query, and the rows that a LIMIT in it cuts, in the order of the one view that they come from.
+/// Removes sorts without effect.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = without_unseen(plan, Seen::Yes)?.data;
     let cut = plan.transform_up_with_subqueries(|node| match node {
@@ -104,14 +104,14 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     Ok(in_order(cut.data)?)
 }
 
-/// Whether the order of rows is that of a result, or decides which rows a LIMIT takes.
+/// Whether the order of rows is visible: as the order of the result, or because it decides which rows a LIMIT takes.
 #[derive(Clone, Copy)]
 enum Seen {
     Yes,
     No,
 }
 
-/// The plan without sorts whose order is lost above them.
+/// Removes the sorts whose order is lost above them.
 fn without_unseen(plan: LogicalPlan, seen: Seen) -> PlanResult<Transformed<LogicalPlan>> {
     let below = match (&plan, seen) {
         (LogicalPlan::Sort(Sort { input, fetch: None, .. }), Seen::No) => {
@@ -136,7 +136,7 @@ fn without_unseen(plan: LogicalPlan, seen: Seen) -> PlanResult<Transformed<Logic
     })
 }
 
-/// The plan with a sort where its order would be lost: above a view's rows, and above a filter that becomes a join.
+/// Adds a sort where the order would be lost: above a view's rows, and above a filter that becomes a join.
 fn in_order(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     Ok(match plan {
         LogicalPlan::Projection(projection) => {
@@ -163,16 +163,16 @@ fn in_order(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     })
 }
 
-/// Rows without their order, and what it is.
+/// Rows without a sort, and the order that they should have.
 struct Ordered {
-    /// The columns of the rows, and after them those that only the order needs.
+    /// The rows: their columns, followed by columns that only the order needs.
     plan: LogicalPlan,
-    /// Over the columns of `plan`.
+    /// The sort keys, over the columns of `plan`.
     keys: Vec<SortExpr>,
 }
 
 impl Ordered {
-    /// The rows in their order, with the columns of `original`.
+    /// Returns the sorted rows, with the columns of `original` only.
     fn sorted(self, original: &LogicalPlan) -> PlanResult<LogicalPlan> {
         let Ordered { plan, keys } = self;
         let columns = plan.schema().columns();
@@ -186,11 +186,11 @@ impl Ordered {
     }
 }
 
-/// The order of the rows of `plan`, if they have one.
+/// Returns the rows of `plan` and their order, or `None` if they have none.
 fn ordered(plan: &LogicalPlan) -> PlanResult<Option<Ordered>> {
     match plan {
         LogicalPlan::Sort(sort) => ordered_sort(sort).map(Some),
-        // The rows that are cut stay those of the order.
+        // The limit keeps a sort of its own beneath it, because the order decides which rows it takes.
         LogicalPlan::Limit(limit) => {
             let Some(Ordered { plan: input, keys }) = ordered(&limit.input)? else { return Ok(None) };
             let mut limit = limit.clone();
@@ -236,7 +236,8 @@ fn ordered_scan(scan: &TableScan) -> PlanResult<Option<Ordered>> {
     Ok(Some(Ordered { plan: LogicalPlan::TableScan(scan.clone()), keys }))
 }
 
-/// The input of a sort; a key with a subquery, which is bound to what it stands on, becomes a column.
+/// Splits a sort into its input and its keys. A key with a subquery becomes a column, because the subquery refers to
+/// this input.
 fn ordered_sort(sort: &Sort) -> PlanResult<Ordered> {
     let plan = match sort.fetch {
         Some(_) => LogicalPlan::Sort(sort.clone()),
@@ -265,7 +266,8 @@ fn is_query(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_))
 }
 
-/// A projection with its order: keys are its columns where it has them, and more columns where it has not.
+/// Returns a projection and its order. Keys refer to columns of the projection where possible; others are added as
+/// columns.
 fn ordered_projection(projection: &Projection) -> PlanResult<Option<Ordered>> {
     let Some(Ordered { plan, mut keys }) = ordered(&projection.input)? else { return Ok(None) };
     let plain = plain_columns(projection)?;
@@ -284,14 +286,14 @@ fn ordered_projection(projection: &Projection) -> PlanResult<Option<Ordered>> {
     Ok(Some(Ordered { plan, keys }))
 }
 
-/// The same as [`computed`], with all that `expr` and `columns` name as what `plan` computes it of: a key that is no
-/// column of a SELECT list is made one below it.
+/// Does the same as [`computed`] after expanding `expr` and `columns` through the projections of `plan`: a key that is
+/// not a column of the SELECT list is made a column below it.
 fn computed_below(expr: &Expr, columns: &[Expr], plan: &LogicalPlan, schema: &DFSchema) -> PlanResult<Option<Expr>> {
     let columns = columns.iter().map(|column| expanded(column.clone(), plan)).collect::<PlanResult<Vec<_>>>()?;
     computed(&expanded(expr.clone(), plan)?, &columns, schema)
 }
 
-/// `expr` over what the projections in `plan` stand on.
+/// Rewrites `expr` to refer to the input of the projections in `plan`.
 fn expanded(expr: Expr, plan: &LogicalPlan) -> PlanResult<Expr> {
     match plan {
         LogicalPlan::Sort(sort) => expanded(expr, &sort.input),
@@ -309,7 +311,7 @@ fn expanded(expr: Expr, plan: &LogicalPlan) -> PlanResult<Expr> {
     }
 }
 
-/// `expr` with the expressions `below` in the places of the columns with `schema`.
+/// Replaces the columns of `schema` in `expr` by the expressions `below`.
 fn replaced(expr: Expr, schema: &DFSchema, below: &[Expr]) -> PlanResult<Expr> {
     let columns = schema.columns();
     let replaced = expr.transform_down(|expr| {
@@ -325,7 +327,7 @@ fn replaced(expr: Expr, schema: &DFSchema, below: &[Expr]) -> PlanResult<Expr> {
     Ok(replaced.data)
 }
 
-/// Adds `expr` to the columns of a projection, the first of which have `schema`; gives the new column.
+/// Adds `expr` to the columns of a projection, the first of which have `schema`; returns the new column.
 fn with_column(columns: &mut Vec<Expr>, expr: Expr, schema: &DFSchema) -> Expr {
     let mut name = format!("#order{}", columns.len());
     while schema.has_column_with_unqualified_name(&name) {
@@ -335,7 +337,7 @@ fn with_column(columns: &mut Vec<Expr>, expr: Expr, schema: &DFSchema) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
-/// What the columns of a projection are; a text is the same whichever way it is held.
+/// Returns the expressions of a projection's columns, without casts between representations of the same text type.
 fn plain_columns(projection: &Projection) -> PlanResult<Vec<Expr>> {
     let plain = |column: &Expr| match unaliased(column) {
         Expr::Cast(cast) => {
@@ -352,7 +354,8 @@ fn unaliased(expr: &Expr) -> Expr {
     expr.clone().unalias_nested().data
 }
 
-/// `expr` over the columns with `schema`, which are `columns` of what `expr` is over, if they are enough to compute it.
+/// Rewrites `expr` in terms of `columns`, named as in `schema`; `None` if they are not enough to compute it. `expr` and
+/// `columns` must be over the same input.
 fn computed(expr: &Expr, columns: &[Expr], schema: &DFSchema) -> PlanResult<Option<Expr>> {
     let mut is_missing = false;
     let over = expr.clone().transform_down(|expr| {
@@ -360,14 +363,14 @@ fn computed(expr: &Expr, columns: &[Expr], schema: &DFSchema) -> PlanResult<Opti
             let column = Expr::Column(Column::from(schema.qualified_field(at)));
             return Ok(Transformed::new(column, true, TreeNodeRecursion::Jump));
         }
-        // A subquery is bound to what it stands on.
+        // A subquery refers to the input, so it cannot be computed from other columns.
         is_missing |= matches!(expr, Expr::Column(_)) || is_query(&expr);
         Ok(Transformed::no(expr))
     })?;
     Ok((!is_missing).then_some(over.data))
 }
 
-/// The key with other columns; each must have one.
+/// Replaces the columns of a key by `of`; fails if that returns `None`.
 fn with_columns(key: SortExpr, of: impl Fn(&Column) -> Option<Column>) -> PlanResult<SortExpr> {
     let SortExpr { expr, asc, nulls_first } = key;
     let expr = expr.transform(|expr| match &expr {

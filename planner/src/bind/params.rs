@@ -1,4 +1,4 @@
-//! Parameters of a statement, bound as literals.
+//! The parameters of a statement, which are bound as literals.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{self, CastKind, Expr, Value, ValueWithSpan, VisitMut, Visit
 use crate::error::PlanError;
 use crate::statement::{Parsed, type_name};
 
-/// Values for `?` and `$n` (by position) and `$name`.
+/// The values for `?` and `$n` (by position) and for `$name`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
     positional: Vec<ScalarValue>,
@@ -17,12 +17,12 @@ pub struct Params {
 }
 
 impl Params {
-    /// No parameters.
+    /// Returns no parameters.
     pub fn none() -> Self {
         Params::default()
     }
 
-    /// Parameters from arrays of one row: by position, and by name.
+    /// Makes parameters from arrays of one row, by position and by name. Fails if an array is empty.
     pub fn from_arrays(positional: &[ArrayRef], named: &[(String, ArrayRef)]) -> Result<Self, PlanError> {
         let scalar = |array: &ArrayRef| {
             if array.is_empty() {
@@ -39,14 +39,14 @@ impl Params {
         })
     }
 
-    /// The values as arrays of one row, from which [`Params::from_arrays`] makes the same parameters.
+    /// Returns the values as arrays of one row, from which [`Params::from_arrays`] makes the same parameters.
     pub fn to_arrays(&self) -> Result<(Vec<ArrayRef>, Vec<(String, ArrayRef)>), PlanError> {
         let positional = self.positional.iter().map(|value| Ok(value.to_array()?));
         let named = self.named.iter().map(|(name, value)| Ok((name.clone(), value.to_array()?)));
         Ok((positional.collect::<Result<_, PlanError>>()?, named.collect::<Result<_, PlanError>>()?))
     }
 
-    /// Those that a statement asks for, under the same numbers and names.
+    /// Returns only the parameters that a statement uses, under the same numbers and names.
     #[must_use]
     pub fn used_by(&self, statement: &Parsed) -> Params {
         let asked = |wanted: &str| statement.parameters.iter().any(|name| name == wanted);
@@ -54,6 +54,7 @@ impl Params {
         for (idx, value) in self.positional.iter().enumerate() {
             if asked(&(idx + 1).to_string()) {
                 positional.resize(idx, ScalarValue::Null);
+                // Unused parameters before this one become NULL so that it keeps its number.
                 positional.push(value.clone());
             }
         }
@@ -61,12 +62,12 @@ impl Params {
         Params { positional, named }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.positional.is_empty() && self.named.is_empty()
     }
 
-    /// Numbers the placeholders of a statement and gives their values by number.
+    /// Numbers the placeholders of a statement and returns their values by number; fails if a value is missing.
     pub(super) fn number<T: VisitMut>(&self, statement: &mut T) -> Result<Vec<ScalarValue>, PlanError> {
         let mut placeholders = Placeholders { params: self, names: Vec::new(), values: Vec::new() };
         match statement.visit(&mut placeholders) {
@@ -75,7 +76,7 @@ impl Params {
         }
     }
 
-    /// Fails when a value is given that no statement of a text asks for: a mistake in the one or the other.
+    /// Fails if a value is given that none of the statements uses, which must be a mistake.
     pub fn all_used(&self, statements: &[Parsed]) -> Result<(), PlanError> {
         let asked = |wanted: &str| statements.iter().flat_map(|parsed| &parsed.parameters).any(|name| name == wanted);
         if let Some(number) = (1..=self.positional.len()).find(|number| !asked(&number.to_string())) {
@@ -88,7 +89,7 @@ impl Params {
         }
     }
 
-    /// The value of the placeholder `$1`, `$name`.
+    /// Returns the value of a placeholder such as `$1` or `$name`.
     fn value(&self, placeholder: &str) -> Result<&ScalarValue, PlanError> {
         let name = placeholder.trim_start_matches(['$', '?']);
         match name.parse::<usize>() {
@@ -107,7 +108,7 @@ impl Params {
 
 struct Placeholders<'a> {
     params: &'a Params,
-    /// What the user calls the first values.
+    /// The placeholders as the user wrote them, and their slots; slots of list elements have no name.
     names: Vec<(String, usize)>,
     values: Vec<ScalarValue>,
 }
@@ -134,6 +135,7 @@ impl VisitorMut for Placeholders<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        // The dialect parses `IN $1` as IN UNNEST of the placeholder.
         let Expr::InUnnest { expr: value, array_expr, negated } = expr else { return ControlFlow::Continue(()) };
         let Some(slot) = slot_of(array_expr) else { return ControlFlow::Continue(()) };
         let value = std::mem::replace(value.as_mut(), truth(None));
@@ -146,7 +148,7 @@ impl VisitorMut for Placeholders<'_> {
 }
 
 impl Placeholders<'_> {
-    /// `expr IN` the elements of the list in `slot`, each a value of its own.
+    /// Makes `expr IN` the elements of the list in `slot`, each in a slot of its own.
     fn in_list(&mut self, expr: Expr, slot: usize, negated: bool) -> Result<Expr, PlanError> {
         let Some(elements) = elements(&self.values[slot])? else { return Ok(truth(None)) };
         if elements.is_empty() {
@@ -159,7 +161,7 @@ impl Placeholders<'_> {
     }
 }
 
-/// The elements of a list; none if it is NULL.
+/// Returns the elements of a list, or `None` if it is NULL; fails for a value that is not a list.
 fn elements(value: &ScalarValue) -> Result<Option<Vec<ScalarValue>>, PlanError> {
     if value.is_null() {
         return Ok(None);
@@ -177,7 +179,7 @@ fn elements(value: &ScalarValue) -> Result<Option<Vec<ScalarValue>>, PlanError> 
     Ok(Some(elements.collect::<Result<_, PlanError>>()?))
 }
 
-/// A truth value.
+/// Makes a BOOLEAN literal, or NULL.
 fn truth(value: Option<bool>) -> Expr {
     match value {
         Some(value) => Expr::Value(Value::Boolean(value).into()),
@@ -191,12 +193,12 @@ fn truth(value: Option<bool>) -> Expr {
     }
 }
 
-/// What stands for the value in `slot`.
+/// Returns the placeholder for the value in `slot`.
 fn placeholder(slot: usize) -> String {
     format!("${}", slot + 1)
 }
 
-/// The slot that a numbered placeholder stands for.
+/// Returns the slot that a numbered placeholder refers to.
 fn slot_of(expr: &Expr) -> Option<usize> {
     let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr else { return None };
     name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)

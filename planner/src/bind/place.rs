@@ -1,6 +1,6 @@
-//! Where a query stands, and the constructs in it that a view may be refused for.
+//! The positions of a query and of the constructs in it that a view can be refused for.
 //!
-//! A plan has no positions, so they are taken from the text's tree, by the words that the refusal uses.
+//! A plan has no positions, so they are taken from the syntax tree, by the words that the refusal uses.
 
 use std::ops::ControlFlow;
 
@@ -10,23 +10,23 @@ use sqlparser::tokenizer::Span;
 use crate::error::PlanError;
 use crate::{panics, stack};
 
-/// Constructs and where each stands first.
+/// Constructs and the position of the first occurrence of each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
-    /// The beginning of the query, where it is known.
+    /// The beginning of the query, if it is known.
     start: Option<(u64, u64)>,
     found: Vec<(String, (u64, u64))>,
 }
 
 impl Places {
-    /// Those in `query`, whose names are not resolved yet.
+    /// Collects the constructs of `query`; its names must not be resolved yet, because resolved names have no position.
     pub(super) fn of(query: &Query) -> Self {
         let mut places = Places { start: known(query.span()), found: Vec::new() };
         let _: ControlFlow<()> = query.visit(&mut places);
         places
     }
 
-    /// Does `work` on the plan of this query on a big stack; a panic in it is an error that says where the query begins.
+    /// Runs `work`, which plans this query, on a big stack. A panic in it becomes an error with the query's position.
     pub(crate) fn planning<R>(&self, work: impl FnOnce() -> Result<R, PlanError>) -> Result<R, PlanError> {
         panics::caught(|| stack::on_big_stack(work)).unwrap_or_else(|panic| {
             let place =
@@ -35,7 +35,7 @@ impl Places {
         })
     }
 
-    /// The error with the place of what it refuses, where that is known.
+    /// Adds to the error the position of the construct that it refuses, if it is known.
     pub(crate) fn locate(&self, error: PlanError) -> PlanError {
         let PlanError::NotMaintainable { construct, position: None, hint } = error else { return error };
         let position = self.found.iter().find(|(word, _)| names(&construct, word)).map(|(_, place)| *place);
@@ -52,12 +52,12 @@ impl Places {
     }
 }
 
-/// The line and column where a span begins; made-up tokens have none.
+/// Returns the line and column where a span begins; tokens that are not in the text have none.
 fn known(span: Span) -> Option<(u64, u64)> {
     (span.start.line > 0).then_some((span.start.line, span.start.column))
 }
 
-/// Whether a refusal of `construct` is about `word`: a whole construct, or a function with its parenthesis.
+/// Returns whether a refusal of `construct` is about `word`: the whole construct, or a function with its parenthesis.
 fn names(construct: &str, word: &str) -> bool {
     construct == word || (word.ends_with('(') && construct.split(' ').any(|part| part.starts_with(word)))
 }

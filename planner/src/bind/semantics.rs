@@ -1,18 +1,18 @@
-//! Our semantics in place of DataFusion's, on a plan whose types are coerced.
+//! Applies our semantics in place of DataFusion's, to a plan whose types are coerced.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast};
 
 use crate::decorrelate::is_one_row;
 use crate::error::PlanError;
 use crate::function::{divisor, may_be_null};
 
-/// Replaces what DataFusion computes otherwise than we do, and refuses what it computes wrongly.
+/// Replaces what DataFusion computes differently from us, and refuses what it computes wrongly.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let mut may_be_null = false;
     plan.apply_with_subqueries(|node| {
@@ -27,17 +27,31 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     if !may_be_null {
         return Ok(plan);
     }
-    // What can be NULL makes columns nullable in all plans above.
+    // A value that can be NULL makes columns nullable in all plans above it, so their schemas are recomputed.
     let marked = plan.transform_up_with_subqueries(|node| {
-        // The name of an aggregate shows the mark in its FILTER.
+        // The name of an aggregate contains its FILTER, where the mark would show, so names are preserved.
         let names = NamePreserver::new(&node);
         let marked = node.map_expressions(|expr| {
             let name = names.save(&expr);
             Ok(expr.transform_up(mark)?.update_data(|expr| name.restore(expr)))
         })?;
-        marked.map_data(LogicalPlan::recompute_schema)
+        marked.map_data(|node| match node {
+            LogicalPlan::Union(union) => union_of(union),
+            other => other.recompute_schema(),
+        })
     })?;
     Ok(marked.data)
+}
+
+/// The union with columns that are nullable where those of an input are; DataFusion keeps them as they were planned.
+fn union_of(union: Union) -> PlanResult<LogicalPlan> {
+    let Union { inputs, schema } = union;
+    let fields = schema.iter().enumerate().map(|(column, (qualifier, field))| {
+        let is_nullable = inputs.iter().any(|input| input.schema().field(column).is_nullable());
+        (qualifier.cloned(), Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
+    });
+    let schema = Arc::new(DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?);
+    Ok(LogicalPlan::Union(Union { inputs, schema }))
 }
 
 /// Refuses operators of which DataFusion gives wrong answers.
@@ -52,7 +66,7 @@ fn refuse_wrong(expr: &Expr) -> PlanResult<()> {
     Err(PlanError::invalid(refused).into())
 }
 
-/// Whether this is a division or modulo that can be by zero.
+/// Returns whether this is a division or modulo whose divisor can be zero or NULL.
 fn is_division(expr: &Expr) -> bool {
     let Expr::BinaryExpr(BinaryExpr { op: Operator::Divide | Operator::Modulo, right, .. }) = expr else {
         return false;
@@ -65,19 +79,19 @@ fn is_division(expr: &Expr) -> bool {
     }
 }
 
-/// Whether this is a subquery for a value, which is NULL where it has no row.
+/// Returns whether this is a scalar subquery that may have no row, which makes its value NULL.
 fn is_scalar_subquery(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarSubquery(subquery) if !is_one_row(&subquery.subquery))
 }
 
-/// Lets DataFusion know that division by zero gives NULL, and a subquery without a row.
+/// Tells DataFusion that division by zero gives NULL, and so does a scalar subquery without a row.
 ///
-/// It would take `a / b IS NULL` for false where neither `a` nor `b` can be NULL, and `(SELECT a ...) IS NULL` where `a`
-/// cannot.
+/// Otherwise it would take `a / b IS NULL` for false if neither `a` nor `b` can be NULL, and `(SELECT a ...) IS NULL`
+/// if `a` cannot.
 fn mark(expr: Expr) -> PlanResult<Transformed<Expr>> {
     let marked = match expr {
         expr if is_scalar_subquery(&expr) => may_be_null(expr),
-        // The column may be such a value.
+        // The column of the outer query may be such a value.
         Expr::OuterReferenceColumn(field, column) => {
             Expr::OuterReferenceColumn(Arc::new(field.as_ref().clone().with_nullable(true)), column)
         }
@@ -90,7 +104,7 @@ fn mark(expr: Expr) -> PlanResult<Transformed<Expr>> {
     Ok(Transformed::yes(marked))
 }
 
-/// Casts output columns of types that are only DataFusion's to those of ours.
+/// Casts output columns of types that only DataFusion uses to our types.
 pub(super) fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plain: Vec<_> = plan.schema().fields().iter().map(|field| plain_type(field.data_type())).collect();
     if plain.iter().all(Option::is_none) {
@@ -104,7 +118,7 @@ pub(super) fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> 
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
 }
 
-/// The type of ours that a type which is only DataFusion's is cast to.
+/// Returns our type for a type that only DataFusion uses; `None` for other types.
 pub(super) fn plain_type(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),

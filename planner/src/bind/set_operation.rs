@@ -1,6 +1,6 @@
-//! EXCEPT and INTERSECT, which DataFusion plans as joins that lose multiplicities.
+//! Plans EXCEPT and INTERSECT, which DataFusion plans as joins that lose multiplicities.
 //!
-//! Each is put into FROM, in a form that no statement can have; there the binder asks [`SetOperationPlanner`] for its
+//! Each is moved into FROM, in a form that no statement can have. There the binder asks [`SetOperationPlanner`] for its
 //! plan, which is a node of ours.
 
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use crate::error::PlanError;
 use crate::set_operation::SetOperationNode;
 use crate::statement::{Statement, parse};
 
-/// Puts every EXCEPT and INTERSECT of a query, at any depth, where [`SetOperationPlanner`] finds it.
+/// Moves every EXCEPT and INTERSECT of a query, at any depth, to where [`SetOperationPlanner`] finds it.
 pub(super) fn set_apart(query: &mut Query) -> Result<(), PlanError> {
     match VisitMut::visit(query, &mut SetApart) {
         ControlFlow::Break(error) => Err(*error),
@@ -54,7 +54,7 @@ fn set_apart_body(body: &mut SetExpr) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// `SELECT *` from somewhere.
+/// Returns the syntax tree of a plain `SELECT *`.
 pub(super) fn select_all() -> Result<Query, PlanError> {
     match parse("SELECT * FROM t")?.pop().map(|parsed| parsed.statement) {
         Some(Statement::Query(query)) => Ok(*query),
@@ -62,7 +62,7 @@ pub(super) fn select_all() -> Result<Query, PlanError> {
     }
 }
 
-/// Plans what [`set_apart`] put into FROM.
+/// Plans what [`set_apart`] moved into FROM.
 #[derive(Debug)]
 pub(super) struct SetOperationPlanner;
 
@@ -72,7 +72,7 @@ impl RelationPlanner for SetOperationPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        // Of the user's own, none comes here: resolving names refuses them.
+        // A table function that the user wrote never gets here: resolving names refuses it.
         let TableFactor::TableFunction { expr: Expr::Subquery(query), .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
@@ -102,7 +102,7 @@ fn operator(operator: SqlOperator, quantifier: SetQuantifier) -> Result<SetOpera
     }
 }
 
-/// One side as a derived table; `around` is a query without clauses of its own.
+/// Makes one side a derived table; `around` must be a query without clauses of its own.
 fn derived(around: &Query, side: &SetExpr) -> TableFactor {
     let subquery = Box::new(Query { body: Box::new(side.clone()), ..around.clone() });
     TableFactor::Derived { lateral: false, subquery, alias: None, sample: None }

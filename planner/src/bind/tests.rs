@@ -1,4 +1,4 @@
-//! Where binding is ours: divisions, what DataFusion gets wrong, parameters.
+//! Tests where binding differs from DataFusion's: divisions, its wrong answers, parameters.
 
 use datafusion::logical_expr::LogicalPlan;
 
@@ -26,7 +26,7 @@ fn optimised(sql: &str) -> LogicalPlan {
     optimise(&bind(sql).expect("the query is valid")).expect("the query can be rewritten")
 }
 
-/// DataFusion takes the quotient of columns that cannot be NULL for one, and its being NULL for false.
+/// DataFusion assumes that a quotient of columns that cannot be NULL cannot be NULL, and folds its IS NULL to false.
 #[test]
 fn a_quotient_of_columns_that_are_not_null_can_be_null() {
     for sql in ["SELECT k / (k - 1) AS q FROM t", "SELECT k % (k - 1) AS q FROM t"] {
@@ -38,7 +38,7 @@ fn a_quotient_of_columns_that_are_not_null_can_be_null() {
     assert_eq!(answer("SELECT k FROM t WHERE k % (k - 2) IS NULL"), "2");
     assert_eq!(answer("SELECT n FROM (SELECT count(*) AS n FROM t WHERE k > 99) AS p WHERE 1 / n IS NULL"), "0");
     assert_eq!(answer("SELECT 1 / 0 IS NULL AS a, 1 % 0 IS NOT NULL AS b"), "true false");
-    // The same through a join that outer rows are filtered from, and inside a subquery.
+    // The same above an outer join whose outer rows are filtered away, and inside a subquery.
     assert_eq!(answer("SELECT t.k FROM t LEFT JOIN u ON t.k = u.k WHERE u.k > 0 AND t.k / (u.k - 1) IS NULL"), "1");
     assert_eq!(answer("SELECT k FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.k AND 1 / (u.k - 1) IS NULL)"), "1");
 }
@@ -49,6 +49,8 @@ fn a_quotient_by_a_number_is_null_where_its_dividend_is() {
     assert!(!nullable("SELECT k / 2 AS q FROM t"));
     assert!(nullable("SELECT g / 2 AS q FROM t"));
     assert!(nullable("SELECT k / 0 AS q FROM t"));
+    assert!(nullable("SELECT 3 / k AS q FROM t UNION ALL SELECT 3 AS q FROM t"));
+    assert!(nullable("SELECT q FROM (SELECT 3 AS q FROM t UNION SELECT 3 % k AS q FROM t) u"));
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn numbers(positional: i64, named: &[&str]) -> Params {
     Params::from_arrays(&positional, &named).expect("one value each")
 }
 
-/// Each statement was to use all of them.
+/// A statement of a text need not use all parameters; together the statements must.
 #[test]
 fn the_statements_of_a_text_use_its_parameters_together() {
     let used = |sql: &str, params: &Params| {
@@ -117,7 +119,7 @@ fn parameters_have_their_values() {
     );
 }
 
-/// Parameters of IN are its values, not a list that they are looked for in.
+/// IN with a list parameter compares with its elements; it does not look for the value inside the list.
 #[test]
 fn in_takes_the_elements_of_a_list_parameter() {
     let list = |values: Vec<Option<i64>>| {
@@ -174,7 +176,7 @@ fn parameters_are_kept_as_far_as_a_statement_uses_them() {
     assert_eq!(Params::from_arrays(&positional, &named).expect("one value each"), params);
 }
 
-/// The rows and the SET of an INSERT are bound apart, each with some of the parameters.
+/// The rows and the SET of an INSERT are bound separately, each with some of the parameters.
 #[test]
 fn an_upsert_takes_parameters_in_both_parts() {
     let sql = "INSERT INTO t (k, g) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET g = ?";

@@ -1,4 +1,4 @@
-//! Texts of intervals, in the forms that DuckDB takes; and durations as intervals.
+//! Reads intervals from text, in the forms that DuckDB accepts, and converts durations to intervals.
 
 use arrow::array::{ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{
@@ -9,10 +9,10 @@ use datafusion::common::{Result, exec_datafusion_err};
 
 use super::{DAY, Part, SECOND, Text, per_second};
 
-/// Days of a month, where one stands for the other.
+/// Days of a month, where days stand for months.
 const MONTH: i64 = 30;
 
-/// Sums of what a text says; its numbers may be greater together than an interval holds.
+/// The sums of the parts of a text; they can be larger than an interval holds.
 #[derive(Default)]
 struct Sum {
     months: i128,
@@ -23,16 +23,16 @@ struct Sum {
 
 /// A number with up to 18 digits behind the point.
 struct Number {
-    /// Less than 0, or to be taken away.
+    /// Whether the number is negative.
     is_negative: bool,
     whole: i64,
-    /// In units of 10^-18.
+    /// The digits behind the point, in units of 10^-18.
     fraction: i64,
 }
 
 const FRACTION: i128 = 1_000_000_000_000_000_000;
 
-/// The interval that a text is: `1 year 2 days 03:04:05.6`, `-1.5 hours`, `3 days ago`, or seconds alone.
+/// Reads an interval: `1 year 2 days 03:04:05.6`, `-1.5 hours`, `3 days ago`, or a bare number of seconds.
 pub(crate) fn text_to_interval(text: &str) -> Option<IntervalMonthDayNano> {
     let mut rest = Text::new(text);
     let mut sum = Sum::default();
@@ -58,7 +58,7 @@ pub(crate) fn text_to_interval(text: &str) -> Option<IntervalMonthDayNano> {
 }
 
 impl Sum {
-    /// Adds the next number with its unit, or the next time.
+    /// Reads the next number with its unit, or the next time, and adds it.
     fn add(&mut self, rest: &mut Text<'_>, parts: usize) -> Option<()> {
         let is_negative = rest.take(b'-');
         let whole = rest.number(1, 19)?;
@@ -70,19 +70,20 @@ impl Sum {
         let fraction = if rest.take(b'.') { fraction(rest.take_while(|byte| byte.is_ascii_digit())) } else { 0 };
         rest.skip_spaces();
         let unit = match rest.take_while(|byte| byte.is_ascii_alphabetic()) {
-            // DuckDB has none; a TIMESTAMP(9) has.
+            // DuckDB has no nanoseconds here; a TIMESTAMP(9) needs them.
             "ns" | "nanosecond" | "nanoseconds" => {
                 self.nanos += if is_negative { -i128::from(whole) } else { i128::from(whole) };
                 return Some(());
             }
-            // Seconds are the unit of a number that stands alone.
+            // A number without a unit, if it is the whole text, means seconds.
             "" if parts == 0 && rest.is_at_end() => Part::Second,
             name => Part::of(name)?,
         };
         self.add_number(&Number { is_negative, whole, fraction }, unit)
     }
 
-    /// What is behind the point of months and days becomes the next smaller unit; of years, whole months.
+    /// Adds a number of a unit. The fraction of months and days goes to the next smaller unit; that of years and longer
+    /// units gives whole months only.
     fn add_number(&mut self, number: &Number, unit: Part) -> Option<()> {
         let of_months = |months: i64| match months {
             1 | 3 => Scaled::of(number, months),
@@ -118,7 +119,7 @@ impl Sum {
     }
 }
 
-/// A number in a smaller unit: whole ones and what is left, in units of 10^-18, with one sign.
+/// A number in a smaller unit: the whole units and the rest, in units of 10^-18; both have the same sign.
 struct Scaled {
     whole: i128,
     rest: i128,
@@ -132,7 +133,7 @@ impl Scaled {
         Scaled { whole: sign * whole, rest: sign * (fraction % FRACTION) }
     }
 
-    /// What is left over, in a unit of which so many make this one.
+    /// Converts the rest to a smaller unit, of which `units` make one of this one.
     fn rest_in(&self, units: i64) -> Scaled {
         let rest = self.rest * i128::from(units);
         Scaled { whole: rest / FRACTION, rest: rest % FRACTION }
@@ -143,12 +144,12 @@ impl Scaled {
     }
 }
 
-/// Digits behind a point, in units of 10^-18.
+/// Reads the digits behind a point, in units of 10^-18.
 fn fraction(digits: &str) -> i64 {
     digits.bytes().chain(std::iter::repeat(b'0')).take(18).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
 }
 
-/// The microseconds of `H:M` or `H:M:S` with a fraction, of which the hours are read.
+/// Reads the rest of `H:M` or `H:M:S`, whose hours are read already, in microseconds.
 fn time_after(hours: i64, rest: &mut Text<'_>) -> Option<i128> {
     let minutes = rest.number(1, 2).filter(|minutes| *minutes < 60)?;
     let (mut seconds, mut behind) = (0, 0);
@@ -163,7 +164,7 @@ fn time_after(hours: i64, rest: &mut Text<'_>) -> Option<i128> {
     Some(whole * i128::from(SECOND) + Scaled::of(&number, SECOND).nearest())
 }
 
-/// Durations as intervals of whole days and what is left of one.
+/// Converts durations to intervals of whole days and the rest of a day.
 pub(crate) fn intervals_of_durations(durations: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
     debug_assert_eq!(durations.data_type(), &DataType::Duration(unit), "the unit is that of the type");
     let per_day = per_second(unit) * 86_400;

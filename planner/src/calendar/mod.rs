@@ -1,6 +1,6 @@
-//! The proleptic Gregorian calendar over all days that a DATE and all moments that a TIMESTAMP can hold.
+//! The proleptic Gregorian calendar, for all days that a DATE and all moments that a TIMESTAMP can hold.
 //!
-//! chrono ends at the year 262143 and Arrow's kernels mostly at 2262; here nothing is narrower than the types are.
+//! chrono ends in the year 262143 and most Arrow kernels end in 2262; here the whole range of the types is covered.
 
 mod interval;
 mod part;
@@ -23,13 +23,13 @@ use read::Text;
 pub(crate) use read::{in_utc, in_zone, read_date, read_time, read_timestamp, zone_named};
 pub(crate) use write::{date_text, interval_text, time_text, timestamp_text};
 
-/// Microseconds of a second.
+/// Microseconds per second.
 pub(crate) const SECOND: i64 = 1_000_000;
 
-/// Microseconds of a day; no day has another length, as all times are UTC.
+/// Microseconds per day; all days have the same length because all times are UTC.
 pub(crate) const DAY: i64 = 86_400 * SECOND;
 
-/// A day by its year, month and day; the year before 1 is 0.
+/// A day as year, month and day; the year before 1 is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Civil {
     pub(crate) year: i64,
@@ -38,9 +38,9 @@ pub(crate) struct Civil {
 }
 
 impl Civil {
-    /// The day so many days after 1970-01-01.
+    /// Converts a number of days after 1970-01-01.
     pub(crate) fn of_days(days: i64) -> Civil {
-        // Eras of 400 years begin in March, so that the leap day is the last of its year.
+        // Eras of 400 years begin in March, so that a leap day is the last day of its year.
         let days = days + 719_468;
         let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -51,7 +51,7 @@ impl Civil {
         Civil { year: year_of_era + era * 400 + i64::from(month <= 2), month, day }
     }
 
-    /// How many days after 1970-01-01 this is.
+    /// Returns the number of days after 1970-01-01.
     pub(crate) fn days(self) -> i64 {
         let year = self.year - i64::from(self.month <= 2);
         let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -61,13 +61,13 @@ impl Civil {
         era * 146_097 + of_era - 719_468
     }
 
-    /// The day with this year, month and day, if there is one.
+    /// Returns the day with this year, month and day, or `None` if there is no such day.
     pub(crate) fn checked(year: i64, month: i64, day: i64) -> Option<Civil> {
         let is_day = (1..=12).contains(&month) && (1..=days_of_month(year, month)).contains(&day);
         is_day.then_some(Civil { year, month, day })
     }
 
-    /// So many months later; the last day of the month where it has fewer.
+    /// Returns the day `months` later; if that month is too short, its last day.
     pub(crate) fn plus_months(self, months: i64) -> Civil {
         let months = self.year * 12 + self.month - 1 + months;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
@@ -84,12 +84,12 @@ fn days_of_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Monday is 1 and Sunday 7.
+/// Returns the ISO day of the week: Monday is 1 and Sunday is 7.
 pub(crate) fn iso_weekday(days: i64) -> i64 {
     (days + 3).rem_euclid(7) + 1
 }
 
-/// The ISO year and the week in it, which begin on Mondays; the first has January 4.
+/// Returns the ISO year and the week in it. Weeks begin on Mondays, and the first one contains January 4.
 pub(crate) fn iso_week(days: i64) -> (i64, i64) {
     let thursday = days + 4 - iso_weekday(days);
     let year = Civil::of_days(thursday).year;
@@ -97,7 +97,7 @@ pub(crate) fn iso_week(days: i64) -> (i64, i64) {
     (year, (thursday - first) / 7 + 1)
 }
 
-/// How many of a unit make a second.
+/// Returns the number of units per second.
 pub(crate) fn per_second(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1,
@@ -107,7 +107,7 @@ pub(crate) fn per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// `count` of one unit in another; to the nearest where that is coarser, halves away from zero.
+/// Converts `count` to another unit; a coarser unit rounds to the nearest, halves away from zero. `None` on overflow.
 pub(crate) fn in_unit(count: i64, from: TimeUnit, to: TimeUnit) -> Option<i64> {
     let (from, to) = (per_second(from), per_second(to));
     if to >= from {
@@ -118,7 +118,7 @@ pub(crate) fn in_unit(count: i64, from: TimeUnit, to: TimeUnit) -> Option<i64> {
     Some(if rest.abs() * 2 >= unit { quotient + rest.signum() } else { quotient })
 }
 
-/// The counts of an array of times of any unit, their unit, and what they count from.
+/// Returns the counts of an array of timestamps or times and their unit; `None` for other types.
 pub(crate) fn counts(values: &ArrayRef) -> Option<(PrimitiveArray<Int64Type>, TimeUnit)> {
     fn of<T: arrow::datatypes::ArrowPrimitiveType<Native: Into<i64>>>(values: &ArrayRef) -> PrimitiveArray<Int64Type> {
         values.as_primitive::<T>().unary(Into::into)
@@ -136,7 +136,7 @@ pub(crate) fn counts(values: &ArrayRef) -> Option<(PrimitiveArray<Int64Type>, Ti
     })
 }
 
-/// Counts as an array of timestamps or times of a type.
+/// Makes an array of timestamps or times of `data_type` from counts.
 pub(crate) fn of_counts(counts: PrimitiveArray<Int64Type>, data_type: &DataType) -> Result<ArrayRef> {
     Ok(match data_type {
         DataType::Time32(_) => arrow::compute::cast(&arrow::compute::cast(&counts, &DataType::Int32)?, data_type)?,
@@ -145,7 +145,8 @@ pub(crate) fn of_counts(counts: PrimitiveArray<Int64Type>, data_type: &DataType)
     })
 }
 
-/// The microseconds since 1970 of an array of dates or timestamps, or of a day for times; finer ones round.
+/// Returns dates and timestamps as microseconds since 1970, and times as microseconds of the day. Finer units are
+/// rounded.
 pub(crate) fn micros(values: &ArrayRef) -> Result<PrimitiveArray<Int64Type>> {
     if let Some(days) = values.as_primitive_opt::<Date32Type>() {
         return days.try_unary(|days| {
@@ -164,12 +165,12 @@ pub(crate) fn micros(values: &ArrayRef) -> Result<PrimitiveArray<Int64Type>> {
     }
 }
 
-/// The days that a DATE holds.
+/// The days that a DATE can hold.
 pub(crate) const DATES: RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 
-/// Microseconds of a day and a time of it, if a TIMESTAMP can hold them.
+/// Returns the microseconds since 1970 of a day and a time of it, or `None` if a TIMESTAMP cannot hold them.
 pub(crate) fn moment(days: i64, of_day: i64) -> Option<i64> {
-    // The day that the range begins with does not begin in it.
+    // The first day of the range begins before the range does, so the product alone could overflow 64 bits.
     i64::try_from(i128::from(days) * i128::from(DAY) + i128::from(of_day)).ok()
 }
 

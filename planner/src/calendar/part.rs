@@ -1,4 +1,4 @@
-//! The parts of a time: what `date_part` gives of it, and what `date_trunc` leaves of it.
+//! The parts of a time, as `date_part` extracts them and `date_trunc` truncates to them.
 
 use arrow::datatypes::IntervalMonthDayNano;
 
@@ -34,7 +34,7 @@ pub(crate) enum Part {
     Zone,
 }
 
-/// Each part with the names it goes by.
+/// Each part with all its names.
 const NAMES: [(Part, &[&str]); 22] = [
     (Part::Millennium, &["millennium", "millennia", "millenniums", "millenium", "mil", "mils"]),
     (Part::Century, &["century", "centuries", "cent", "c"]),
@@ -61,36 +61,36 @@ const NAMES: [(Part, &[&str]); 22] = [
 ];
 
 impl Part {
-    /// The part of this name, in any case.
+    /// Returns the part with this name, in any case.
     pub(crate) fn of(name: &str) -> Option<Part> {
         let name = name.to_ascii_lowercase();
         NAMES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(part, _)| *part)
     }
 
-    /// Whether the part may have a fraction: it is a DOUBLE, all others are a BIGINT.
+    /// Returns whether the part can have a fraction. Then it is a DOUBLE; all other parts are a BIGINT.
     pub(crate) fn is_fractional(self) -> bool {
         matches!(self, Part::Epoch | Part::Julian)
     }
 
-    /// Whether times of a day, without a date, have this part.
+    /// Returns whether times of day, without a date, have this part.
     pub(crate) fn is_of_time(self) -> bool {
         use Part::{Epoch, Hour, Microsecond, Millisecond, Minute, Second, Zone};
         matches!(self, Hour | Minute | Second | Millisecond | Microsecond | Epoch | Zone)
     }
 
-    /// Whether intervals have this part.
+    /// Returns whether intervals have this part.
     pub(crate) fn is_of_interval(self) -> bool {
         use Part::{Century, Day, Decade, Millennium, Month, Quarter, Year};
         matches!(self, Millennium | Century | Decade | Year | Quarter | Month | Day)
             || (self.is_of_time() && self != Part::Zone)
     }
 
-    /// Whether anything can be cut to this part.
+    /// Returns whether times can be truncated to this part.
     pub(crate) fn can_cut(self) -> bool {
         !matches!(self, Part::Era | Part::Zone)
     }
 
-    /// The part of a moment, given by its days and its microseconds of the day; not for those that are fractional.
+    /// Returns the part of a moment, given as days and microseconds of the day; must not be a fractional part.
     pub(crate) fn of_moment(self, days: i64, of_day: i64) -> i64 {
         let civil = Civil::of_days(days);
         match self {
@@ -111,25 +111,26 @@ impl Part {
             Part::DayOfWeek => iso_weekday(days) % 7,
             Part::IsoDayOfWeek => iso_weekday(days),
             Part::DayOfYear => days - Civil { year: civil.year, month: 1, day: 1 }.days() + 1,
-            // All times are UTC.
+            // All times are UTC, so the offset is 0.
             Part::Zone => 0,
             of_time => of_time.of_time(of_day),
         }
     }
 
-    /// The part of a time of a day, or of as many microseconds.
+    /// Returns the part of a time of day, or of a number of microseconds; 0 if times have no such part.
     pub(crate) fn of_time(self, micros: i64) -> i64 {
         match self {
             Part::Hour => micros / HOUR,
             Part::Minute => micros % HOUR / MINUTE,
             Part::Second => micros % MINUTE / SECOND,
+            // As in DuckDB, milliseconds and microseconds include the seconds.
             Part::Millisecond => micros % MINUTE / 1_000,
             Part::Microsecond => micros % MINUTE,
             _ => 0,
         }
     }
 
-    /// The part of a moment that is fractional.
+    /// Returns a fractional part of a moment.
     pub(crate) fn fraction_of_moment(self, days: i64, of_day: i64) -> f64 {
         match self {
             Part::Julian => (days + 2_440_588) as f64 + of_day as f64 / DAY as f64,
@@ -137,7 +138,7 @@ impl Part {
         }
     }
 
-    /// The part of an interval; not for those that are fractional.
+    /// Returns the part of an interval; must not be a fractional part.
     pub(crate) fn of_interval(self, interval: IntervalMonthDayNano) -> i64 {
         let months = i64::from(interval.months);
         match self {
@@ -153,7 +154,7 @@ impl Part {
     }
 }
 
-/// The seconds of an interval: a year has 365.25 days, a month 30.
+/// Returns the seconds of an interval, in which a year has 365.25 days and a month 30.
 pub(crate) fn epoch_of_interval(interval: IntervalMonthDayNano) -> f64 {
     let (years, months) = (i64::from(interval.months) / 12, i64::from(interval.months) % 12);
     let quarter_days = years * 1_461 + (months * 30 + i64::from(interval.days)) * 4;
@@ -161,12 +162,12 @@ pub(crate) fn epoch_of_interval(interval: IntervalMonthDayNano) -> f64 {
     micros as f64 / SECOND as f64
 }
 
-/// Which span of so many years a year is in: the first begins with the year 1, the one before it is -1.
+/// Returns the number of the span of years that a year is in; the first begins with year 1, the one before it is -1.
 fn span_of_years(year: i64, span: i64) -> i64 {
     if year > 0 { (year - 1) / span + 1 } else { year / span - 1 }
 }
 
-/// The first moment with the same part and all greater ones; nothing if no TIMESTAMP can hold it.
+/// Returns the first moment with the same part and the same larger parts; `None` if a TIMESTAMP cannot hold it.
 pub(crate) fn trunc_micros(micros: i64, part: Part) -> Option<i64> {
     let (days, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
     let unit = match part {
@@ -199,7 +200,7 @@ fn trunc_days(days: i64, part: Part) -> i64 {
     }
 }
 
-/// The interval without what is smaller than the part.
+/// Returns the interval without everything smaller than the part.
 pub(crate) fn trunc_interval(interval: IntervalMonthDayNano, part: Part) -> IntervalMonthDayNano {
     let IntervalMonthDayNano { months, days, nanoseconds } = interval;
     let of_months = |unit: i32| IntervalMonthDayNano::new(months / unit * unit, 0, 0);

@@ -1,4 +1,4 @@
-//! Texts of dates and times, in the forms that DuckDB takes.
+//! Reads dates and times from text, in the forms that DuckDB accepts.
 
 use std::str::FromStr;
 
@@ -7,15 +7,15 @@ use chrono::{DateTime, NaiveDateTime, TimeZone};
 
 use super::{Civil, DAY, iso_weekday};
 
-/// Nanoseconds of a second.
+/// Nanoseconds per second.
 const SECOND: i64 = 1_000_000_000;
 
-/// A text that is read from the left.
+/// A text that is read from left to right.
 pub(crate) struct Text<'a> {
     rest: &'a [u8],
 }
 
-/// What a text says of a moment.
+/// A moment as a text states it.
 pub(crate) struct Stamp<'a> {
     /// Days since 1970.
     pub(crate) days: i64,
@@ -31,7 +31,7 @@ enum Zone<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The text without spaces around it.
+    /// Takes the text without surrounding spaces.
     pub(crate) fn new(text: &'a str) -> Self {
         Text { rest: text.trim().as_bytes() }
     }
@@ -44,7 +44,7 @@ impl<'a> Text<'a> {
         self.rest.first().copied()
     }
 
-    /// Goes past `byte` if it is next.
+    /// Consumes `byte` if it is next, and returns whether it was.
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         self.take_word(&[byte])
     }
@@ -55,12 +55,12 @@ impl<'a> Text<'a> {
         rest.is_some()
     }
 
-    /// What comes next as long as `wanted`.
+    /// Consumes and returns the longest run of bytes for which `wanted` is true.
     pub(crate) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a str {
         let end = self.rest.iter().position(|byte| !wanted(*byte)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
-        // Only ASCII is asked for by anybody, so nothing is cut inside a character.
+        // All callers ask for ASCII only, so no character is cut.
         std::str::from_utf8(taken).unwrap_or_default()
     }
 
@@ -68,13 +68,13 @@ impl<'a> Text<'a> {
         self.take_while(|byte| byte.is_ascii_whitespace());
     }
 
-    /// A number of `least` to `most` digits.
+    /// Reads a number of `least` to `most` digits.
     pub(crate) fn number(&mut self, least: usize, most: usize) -> Option<i64> {
         let digits = self.take_while(|byte| byte.is_ascii_digit());
         if (least..=most).contains(&digits.len()) { digits.parse().ok() } else { None }
     }
 
-    /// `.` and digits, if they are next, in nanoseconds; what is finer is cut.
+    /// Reads `.` and digits, if they are next, as nanoseconds; finer digits are cut off.
     fn fraction(&mut self) -> i64 {
         if !self.take(b'.') {
             return 0;
@@ -83,7 +83,7 @@ impl<'a> Text<'a> {
         digits.bytes().chain(std::iter::repeat(b'0')).take(9).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
     }
 
-    /// `Y-M-D`, with another mark between the three, and perhaps a sign before or `(BC)` behind.
+    /// Reads `Y-M-D`, possibly with another separator, and with a sign before or `(BC)` after it, as days since 1970.
     fn date(&mut self) -> Option<i64> {
         if self.take_word(b"epoch") {
             return Some(0);
@@ -107,13 +107,13 @@ impl<'a> Text<'a> {
         Civil::checked(year, month, day).map(Civil::days)
     }
 
-    /// `H:M` or `H:M:S` with a fraction, in nanoseconds; 24:00 is the end of the day.
+    /// Reads `H:M` or `H:M:S` with a fraction, as nanoseconds; 24:00 is the end of the day.
     fn time(&mut self) -> Option<i64> {
         let hour = self.number(1, 2)?;
         if !self.take(b':') {
             return None;
         }
-        // DuckDB takes nothing for no minutes.
+        // DuckDB accepts a missing number of minutes as 0.
         let minute = if self.is_at_end() { 0 } else { self.number(1, 2)? };
         let (mut second, mut fraction) = (0, 0);
         if self.take(b':') {
@@ -124,7 +124,7 @@ impl<'a> Text<'a> {
         (minute < 60 && second < 60 && time <= DAY * 1_000).then_some(time)
     }
 
-    /// `Z`, an offset like `+02`, `-02:30` or `+0230`, or a space and the name of a zone.
+    /// Reads `Z`, an offset like `+02`, `-02:30` or `+0230`, or a space and the name of a zone; a zone may be missing.
     fn zone(&mut self) -> Option<Option<Zone<'a>>> {
         if self.peek() == Some(b'+') || self.peek() == Some(b'-') {
             return self.offset().map(Some);
@@ -154,7 +154,7 @@ impl<'a> Text<'a> {
         Some(Zone::Offset(sign * seconds.sum::<Result<i64, _>>().ok()?))
     }
 
-    /// A date, perhaps with a time, and that perhaps with a zone.
+    /// Reads a date, optionally with a time, which may have a zone.
     fn stamp(&mut self) -> Option<Stamp<'a>> {
         let days = self.date()?;
         if self.is_at_end() {
@@ -172,7 +172,7 @@ impl<'a> Text<'a> {
 }
 
 impl Stamp<'_> {
-    /// Nanoseconds since 1970 of the time as it is written, or, for a moment, of that in UTC.
+    /// Returns the nanoseconds since 1970 of the time as written or, if it `is_moment`, converted from its zone to UTC.
     pub(crate) fn nanoseconds(&self, is_moment: bool) -> Option<i128> {
         let written = i128::from(self.days) * i128::from(DAY) * 1_000 + i128::from(self.of_day);
         if !is_moment {
@@ -190,20 +190,20 @@ impl Stamp<'_> {
     }
 }
 
-/// The zone of this name. Offsets are none: east is `+` in ISO 8601 and `-` in POSIX.
+/// Returns the zone with this name. An offset is not a name: its sign means east in ISO 8601 and west in POSIX.
 pub(crate) fn zone_named(name: &str) -> Option<Tz> {
     if name.starts_with(|first: char| first.is_ascii_alphabetic()) { Tz::from_str(name).ok() } else { None }
 }
 
-/// The seconds since 1970 of a moment, by those that clocks of a zone show.
+/// Converts the time that clocks of a zone show to UTC, both in seconds since 1970.
 ///
-/// What they show twice is the second of both; what they leave out goes by the offset before, as in PostgreSQL.
+/// A time that is shown twice means the later moment; one that is skipped uses the offset before, as in PostgreSQL.
 pub(crate) fn in_utc(zone: &Tz, shown: i64) -> i64 {
     let (shown, far) = near(shown);
     let utc = match zone.from_local_datetime(&naive(shown)).latest() {
         Some(moment) => moment.timestamp(),
         None => {
-            // No zone leaves out more than a day.
+            // No zone skips more than a day.
             let before = shown - 86_400;
             shown - (clocks(zone, before) - before)
         }
@@ -211,7 +211,7 @@ pub(crate) fn in_utc(zone: &Tz, shown: i64) -> i64 {
     utc + far
 }
 
-/// The seconds since 1970 that clocks of a zone show, by those of a moment.
+/// Converts UTC to the time that clocks of a zone show, both in seconds since 1970.
 pub(crate) fn in_zone(zone: &Tz, moment: i64) -> i64 {
     let (moment, far) = near(moment);
     clocks(zone, moment) + far
@@ -221,17 +221,17 @@ fn clocks(zone: &Tz, moment: i64) -> i64 {
     zone.from_utc_datetime(&naive(moment)).naive_local().and_utc().timestamp()
 }
 
-/// Seconds that zones know the clocks of, and how many are left.
+/// Maps a time to one for which the zone's rules are known; returns it and the difference, both in seconds.
 ///
-/// Rules are written down until 2100; later years have the clocks of one that begins on the same day of the week and is
-/// as long. Before 1600 nothing changes, and chrono goes only so far.
+/// Rules are recorded until 2100; a later year uses those of a year that begins on the same day of the week and is as
+/// long. Before 1600 nothing changes, and chrono's range is limited.
 fn near(seconds: i64) -> (i64, i64) {
     let year = Civil::of_days(seconds.div_euclid(86_400)).year;
     let alike = match year {
         2100.. => {
             let first = |year| Civil { year, month: 1, day: 1 }.days();
             let days = |year| first(year + 1) - first(year);
-            // The leap years of 28 begin on all days of the week.
+            // A year begins on each day of the week within 28 years, leap years too.
             let is_alike =
                 |other: &i64| days(*other) == days(year) && iso_weekday(first(*other)) == iso_weekday(first(year));
             let other = (2072..2100).find(is_alike).expect("28 years are of all kinds");
@@ -247,20 +247,20 @@ fn naive(seconds: i64) -> NaiveDateTime {
     DateTime::from_timestamp(seconds, 0).expect("the seconds are near").naive_utc()
 }
 
-/// The days since 1970 of a text of a date; a time behind it is left out.
+/// Reads a date as days since 1970; a time after it is ignored.
 pub(crate) fn read_date(text: &str) -> Option<i64> {
     Text::new(text).stamp().map(|stamp| stamp.days)
 }
 
-/// The nanoseconds of a text of a time; a date before it and a zone behind it are left out.
+/// Reads a time as nanoseconds of the day; a date before it and a zone after it are ignored.
 pub(crate) fn read_time(text: &str) -> Option<i64> {
     let mut time = Text::new(text);
     let alone = time.time().filter(|_| time.zone().is_some() && time.is_at_end());
-    // Arrow has no 24:00.
+    // Arrow has no 24:00, so it is refused.
     alone.or_else(|| Text::new(text).stamp().map(|stamp| stamp.of_day)).filter(|time| *time < DAY * 1_000)
 }
 
-/// The nanoseconds since 1970 of a text of a timestamp: as it is written, or of the moment in UTC.
+/// Reads a timestamp as nanoseconds since 1970: as written or, if it `is_moment`, in UTC.
 pub(crate) fn read_timestamp(text: &str, is_moment: bool) -> Option<i128> {
     Text::new(text).stamp()?.nanoseconds(is_moment)
 }

@@ -1,4 +1,4 @@
-//! Days and their parts against chrono, where it goes; texts against DuckDB.
+//! Tests days and their parts against chrono, within its range, and texts against DuckDB.
 
 use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{Datelike, NaiveDate};
@@ -28,7 +28,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     Civil::checked(year, month, day).expect("a date").days()
 }
 
-/// DuckDB 2.0 gives these.
+/// The expected values are those of DuckDB 2.0.
 #[test]
 fn parts_of_years_before_1_are_those_of_duckdb() {
     let part = |part: Part, year| part.of_moment(days(year, 1, 1), 0);
@@ -61,11 +61,11 @@ fn a_timestamp_is_cut_to_every_part() {
     assert_eq!(cut("2021-01-01", Part::IsoYear), "2019-12-30 00:00:00");
     assert_eq!(cut("2024-05-05", Part::Week), "2024-04-29 00:00:00");
     assert_eq!(cut("-0005-05-05", Part::Century), "0001-01-01 (BC) 00:00:00");
-    // The week that the first moment is in begins before it.
+    // The week of the first moment begins before that moment.
     assert_eq!(trunc_micros(i64::MIN, Part::Week), None);
 }
 
-/// DuckDB 2.0 takes these; as does it, other texts are refused.
+/// DuckDB 2.0 accepts the same texts and refuses the others.
 #[test]
 fn timestamps_are_read_as_duckdb_does() {
     let read = |text| read_timestamp(text, false).map(|nanos| (nanos / 1_000) as i64);
@@ -137,7 +137,7 @@ fn clocks_repeat_and_leave_out_hours() {
     assert!(zone_named("+02:00").is_none());
 }
 
-/// DuckDB 2.0 takes these but for nanoseconds, and writes them so; as does it, other texts are refused.
+/// DuckDB 2.0 accepts these texts, except for nanoseconds, writes them the same way, and refuses the others.
 #[test]
 fn intervals_are_read_and_written_as_duckdb_does() {
     for (given, expected) in [

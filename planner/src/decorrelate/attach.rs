@@ -1,4 +1,4 @@
-//! Values of EXISTS and of scalar subqueries as columns of a left join.
+//! Turns EXISTS and scalar subqueries into columns of a left join.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, Result};
@@ -12,12 +12,12 @@ use crate::decorrelate::{Decorrelation, column};
 use crate::function::without_may_be_null;
 
 impl Decorrelation {
-    /// `expr` over `input`, with its subqueries as columns that are joined to `input`.
+    /// Joins the subqueries of `expr` to `input`; returns the new input and `expr` over its columns.
     pub(super) fn extract(&mut self, input: LogicalPlan, expr: Expr) -> Result<(LogicalPlan, Expr)> {
         let expr = with_exists(expr, input.schema())?;
         let mut input = input;
         let expr = expr.transform_down(|expr| {
-            // A column of a left join says itself that it may be NULL.
+            // The mark is not needed any more: a column of a left join is nullable by itself.
             let unmarked = without_may_be_null(&expr);
             if subquery_of(unmarked).is_none() {
                 return Ok(Transformed::no(expr));
@@ -30,7 +30,7 @@ impl Decorrelation {
         Ok((input, expr.data))
     }
 
-    /// The value of EXISTS or of a scalar subquery over `input`, which it is joined to; none if it is left as it is.
+    /// Joins an EXISTS or scalar subquery to `input` and returns its value; `None` if it is left as it is.
     pub(super) fn value_of(&mut self, input: &mut LogicalPlan, expr: &Expr) -> Result<Option<Expr>> {
         let Some(subquery) = subquery_of(expr) else { return Ok(None) };
         let plan = subquery.subquery.as_ref().clone();
@@ -56,7 +56,7 @@ impl Decorrelation {
         }
     }
 
-    /// Joins the value of a subquery to `input`; returns the column it is in. For EXISTS it is NULL or true.
+    /// Joins the value of a subquery to `input` and returns its column. For EXISTS it is true or NULL.
     fn attach(&mut self, input: &mut LogicalPlan, subquery: &LogicalPlan, value: Value) -> Result<Column> {
         let alias = self.fresh("s");
         let domain = self.domain(input, subquery)?;
@@ -100,7 +100,7 @@ enum Rows {
     Any,
 }
 
-/// Whether a subquery has one row for every row of the outer query.
+/// Returns whether a subquery has exactly one row for every row of the outer query.
 pub(crate) fn is_one_row(plan: &LogicalPlan) -> bool {
     matches!(rows(plan), Rows::One)
 }
@@ -129,13 +129,13 @@ fn at_most_one(limit: &Limit) -> bool {
     matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(0 | 1))))
 }
 
-/// `a IS NOT DISTINCT FROM b`.
+/// Makes `a IS NOT DISTINCT FROM b`.
 pub(super) fn same(a: Expr, b: Expr) -> Expr {
     binary_expr(a, Operator::IsNotDistinctFrom, b)
 }
 
 impl Domain {
-    /// The conditions that join rows of the outer query with `alias`, whose columns begin with the domain's.
+    /// Returns the conditions that join the outer query with `alias`, whose columns must begin with the domain's.
     pub(super) fn join_conditions(&self, alias: &str) -> Vec<Expr> {
         if self.is_empty() {
             return vec![lit(true)];

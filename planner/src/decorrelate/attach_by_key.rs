@@ -1,7 +1,9 @@
-//! Correlation by equalities alone: the subquery's rows grouped by their sides of the equalities, joined by key.
+//! Decorrelates subqueries that are correlated by equalities only: their rows are grouped by the equated expressions
+//! and joined by these keys.
 //!
 //! ```text
-//! (SELECT max(u.w) FROM u WHERE u.k = t.k)  =  a.m  of  t LEFT JOIN (SELECT k, max(w) AS m FROM u GROUP BY k) a ON a.k = t.k
+//! (SELECT max(u.w) FROM u WHERE u.k = t.k)
+//!     =  a.m  of  t LEFT JOIN (SELECT k, max(w) AS m FROM u GROUP BY k) a ON a.k = t.k
 //! ```
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -23,8 +25,8 @@ struct Key {
 }
 
 impl Decorrelation {
-    /// Joins whether `subquery` has rows to `input`: a value that is not NULL where it has. None if it is correlated
-    /// by more than equalities, or not at all.
+    /// Joins to `input` whether `subquery` has rows; returns a value that is NULL exactly if it has none. Returns
+    /// `None` if the subquery is correlated by anything but equalities, or not at all.
     pub(super) fn attach_keys(&mut self, input: &mut LogicalPlan, subquery: &LogicalPlan) -> Result<Option<Expr>> {
         let Some(pulled) = pull_up(subquery)? else { return Ok(None) };
         let Some(keys) = keys(&pulled) else { return Ok(None) };
@@ -36,8 +38,8 @@ impl Decorrelation {
         Ok(Some(column(&alias, "v")))
     }
 
-    /// Joins the aggregates of `subquery` to `input` and gives its value over them. None if it is not projections of
-    /// aggregates of all rows, correlated by equalities.
+    /// Joins the aggregates of `subquery` to `input` and returns its value over them. Returns `None` unless it consists
+    /// of projections of aggregates over all rows and is correlated by equalities.
     pub(super) fn attach_aggregate(&mut self, input: &mut LogicalPlan, subquery: &LogicalPlan) -> Result<Option<Expr>> {
         let Some((value, aggregate)) = over_aggregate(subquery) else { return Ok(None) };
         let correlated = |expr: &Expr| expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))));
@@ -48,7 +50,7 @@ impl Decorrelation {
         }
         let Some(pulled) = pull_up(&aggregate.input)? else { return Ok(None) };
         let Some(keys) = keys(&pulled) else { return Ok(None) };
-        // The calls are over the columns that the aggregate's input has, which filters alone leave as they are.
+        // The calls use the columns of the aggregate's input, which must be those of the base: only filters keep them.
         if !only_filters(&aggregate.input)? {
             return Ok(None);
         }
@@ -62,6 +64,7 @@ impl Decorrelation {
         exprs.extend(results.into_iter().enumerate().map(|(at, result)| Expr::Column(result).alias(format!("a{at}"))));
         let plan = LogicalPlanBuilder::from(grouped).project(exprs)?.alias(alias.as_str())?.build()?;
         self.join_by_key(input, plan, &keys, &alias)?;
+        // For a key without rows the left join gives NULL, where an aggregate such as COUNT has another value.
         let mut defaults = Vec::with_capacity(aggregate.aggr_expr.len());
         for (at, call) in aggregate.aggr_expr.iter().enumerate() {
             let Expr::AggregateFunction(call) = call.clone().unalias_nested().data else { return Ok(None) };
@@ -93,7 +96,8 @@ impl Decorrelation {
 }
 
 trait ProjectKeys: Sized {
-    /// All columns of `like`, and the keys.
+    // A trait, so that it can be called in a chain of the builder's methods.
+    /// Projects to all columns of `like`, followed by the keys.
     fn project_keys(self, keys: &[Key], like: &LogicalPlan) -> Result<Self>;
 }
 
@@ -112,7 +116,7 @@ fn inner_keys(keys: &[Key]) -> Vec<Expr> {
     keys.iter().enumerate().map(|(at, key)| key.inner.clone().alias(key_name(at))).collect()
 }
 
-/// The conditions as equalities; none if one is something else, or there is none.
+/// Returns the conditions as equalities; `None` if there are no conditions or one is not an equality.
 fn keys(pulled: &PulledUp) -> Option<Vec<Key>> {
     let keys: Vec<Key> = pulled.conditions.iter().map(key).collect::<Option<_>>()?;
     (!keys.is_empty()).then_some(keys)
@@ -138,7 +142,7 @@ fn key(condition: &Expr) -> Option<Key> {
         (false, true) => (right, left),
         _ => return None,
     };
-    // A side of both queries' columns cannot be computed on either; one without columns is no key.
+    // A side with columns of both queries cannot be computed on either; a side without columns is not a key.
     if has(outer, false) || !has(inner, false) {
         return None;
     }
@@ -151,7 +155,7 @@ fn key(condition: &Expr) -> Option<Key> {
     Some(Key { outer: outer.ok()?.data, inner: inner.as_ref().clone(), op: *op })
 }
 
-/// The value of a subquery over the aggregates of all its rows, and those.
+/// Returns the value of a subquery over aggregates of all its rows, and the node of these aggregates.
 fn over_aggregate(plan: &LogicalPlan) -> Option<(Expr, &Aggregate)> {
     match plan {
         LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
@@ -171,7 +175,7 @@ fn over_aggregate(plan: &LogicalPlan) -> Option<(Expr, &Aggregate)> {
     }
 }
 
-/// Whether `plan` is filters over something that refers to nothing outside.
+/// Returns whether `plan` consists of filters over a plan that refers to no outer query.
 fn only_filters(plan: &LogicalPlan) -> Result<bool> {
     Ok(match plan {
         LogicalPlan::Filter(filter) => only_filters(&filter.input)?,

@@ -1,4 +1,5 @@
-//! Subqueries of SELECT lists, grouping keys, aggregates, window functions, orders and VALUES: columns of what is below.
+//! Turns subqueries in SELECT lists, grouping keys, aggregates, window functions, orders and VALUES into columns of the
+//! input.
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ impl Decorrelation {
     }
 
     pub(super) fn rewrite_window(&mut self, window: Window) -> Result<LogicalPlan> {
+        // `extract_all` adds columns to the input; only the original ones and the results are kept.
         let mut kept = columns(&window.input);
         let (input, calls) = self.extract_all(window.input, window.window_expr)?;
         let width = input.schema().fields().len();
@@ -37,6 +39,7 @@ impl Decorrelation {
     }
 
     pub(super) fn rewrite_sort(&mut self, sort: Sort) -> Result<LogicalPlan> {
+        // `extract_sorts` adds columns to the input, which are dropped again after the sort.
         let kept = columns(&sort.input);
         let (input, keys) = self.extract_sorts(sort.input, sort.expr)?;
         let sorted = LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(input), fetch: sort.fetch });
@@ -58,7 +61,7 @@ impl Decorrelation {
         Ok(LogicalPlan::Distinct(Distinct::On(DistinctOn::try_new(on, select, sort, Arc::new(input))?)))
     }
 
-    /// Each row is a SELECT list without FROM.
+    /// Rewrites VALUES as a union in which each row is a SELECT list without FROM.
     pub(super) fn rewrite_values(&mut self, values: Values) -> Result<LogicalPlan> {
         let mut rows: Option<LogicalPlanBuilder> = None;
         for row in values.values {
@@ -78,7 +81,7 @@ impl Decorrelation {
         }
     }
 
-    /// `exprs` over `input`, with their subqueries as columns of it.
+    /// Turns the subqueries of `exprs` into columns of `input`; returns both.
     fn extract_all(&mut self, input: Arc<LogicalPlan>, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
         let mut input = Arc::unwrap_or_clone(input);
         let mut extracted = Vec::with_capacity(exprs.len());

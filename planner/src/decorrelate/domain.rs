@@ -1,9 +1,9 @@
-//! A correlated subquery for all values of the columns it refers to at once.
+//! Evaluates a correlated subquery for all values of the columns it refers to at once.
 //!
-//! The **domain** is the distinct values of those columns among the rows of the outer query. Pushed down the subquery
-//! to where the references are, it turns each operator into one that works on each value of the domain by itself: its
-//! columns join grouping keys, partitions and projections. Where a part refers to nothing outside, it is paired with
-//! the whole domain; later rules turn the pairs and the conditions above into joins.
+//! The **domain** is the distinct values of those columns among the rows of the outer query. It is pushed down the
+//! subquery to where the references are. On the way, each operator is changed to work on each value of the domain
+//! separately: the domain's columns are added to its grouping keys, partitions or projections. A part without
+//! references is paired with the whole domain; later rules turn the pairs and the conditions above them into joins.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ use crate::decorrelate::attach::same;
 use crate::decorrelate::outer_reference::{Replacements, references, replace};
 use crate::decorrelate::{Decorrelation, column, columns, named};
 
-/// Distinct values of outer columns.
+/// The distinct values of some outer columns.
 pub(super) struct Domain {
     /// The outer columns.
     pub(super) outer: Vec<Column>,
-    /// What each is in the plan.
+    /// The column of `plan` for each outer column.
     inner: Vec<Column>,
     plan: LogicalPlan,
     with: Replacements,
 }
 
 impl Domain {
-    /// Whether nothing is referred to.
+    /// Returns whether the subquery refers to no outer column.
     pub(super) fn is_empty(&self) -> bool {
         self.outer.is_empty()
     }
@@ -41,14 +41,14 @@ impl Domain {
         self.inner.iter().cloned().map(Expr::Column).collect()
     }
 
-    /// Its columns as `k0`, `k1`, ...
+    /// Returns the domain's columns under the names `k0`, `k1`, ...
     pub(super) fn key_exprs(&self) -> Vec<Expr> {
         self.columns().into_iter().enumerate().map(|(at, expr)| expr.alias(format!("k{at}"))).collect()
     }
 }
 
 impl Decorrelation {
-    /// The domain of what `subquery` refers to in `input`.
+    /// Makes the domain of the columns of `input` that `subquery` refers to.
     pub(super) fn domain(&mut self, input: &LogicalPlan, subquery: &LogicalPlan) -> Result<Domain> {
         let mut outer = references(subquery)?;
         outer.retain(|column| input.schema().has_column(column));
@@ -65,7 +65,7 @@ impl Decorrelation {
         Ok(Domain { outer, inner, plan, with })
     }
 
-    /// `plan` for each value of the domain: its columns and the domain's.
+    /// Evaluates `plan` for each value of the domain; the result has the domain's columns, then those of `plan`.
     pub(super) fn evaluate(&mut self, domain: &Domain, plan: &LogicalPlan) -> Result<LogicalPlan> {
         if !references(plan)?.iter().any(|column| domain.with.contains_key(column)) {
             return match domain.is_empty() {
@@ -93,7 +93,7 @@ impl Decorrelation {
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 LogicalPlanBuilder::from(self.evaluate(domain, input)?).distinct()?.build()
             }
-            // Order without a limit means nothing inside a subquery.
+            // Without a limit, the order inside a subquery has no effect.
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.evaluate(domain, &sort.input),
             LogicalPlan::Aggregate(aggregate) => self.evaluate_aggregate(domain, aggregate, plan),
             LogicalPlan::Limit(limit) => self.evaluate_limit(domain, limit),
@@ -126,7 +126,7 @@ impl Decorrelation {
         if !aggregate.group_expr.is_empty() {
             return project_named(grouped, domain, results, plan);
         }
-        // Without GROUP BY there is a row for every value of the domain, also over no rows.
+        // Without GROUP BY there is a row for every value of the domain, even if it has no input rows.
         let alias = self.fresh("g");
         let mut exprs = domain.key_exprs();
         exprs.extend(results.into_iter().enumerate().map(|(at, expr)| expr.alias(format!("a{at}"))));
@@ -145,7 +145,7 @@ impl Decorrelation {
         project_named(joined, domain, exprs, plan)
     }
 
-    /// The first rows for each value of the domain, by their number.
+    /// Keeps the first rows for each value of the domain, by their row number.
     fn evaluate_limit(&mut self, domain: &Domain, limit: &Limit) -> Result<LogicalPlan> {
         let (order, input) = match limit.input.as_ref() {
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => (sort.expr.clone(), sort.input.as_ref()),
@@ -155,7 +155,7 @@ impl Decorrelation {
         else {
             return Err(PlanError::not_maintainable("a correlated subquery with OFFSET").into());
         };
-        // ORDER BY of what SELECT leaves out sorts below the projection: the limit follows it there.
+        // ORDER BY of a column that is not selected sorts below the projection, so the limit moves there.
         if let LogicalPlan::Projection(projection) = input
             && order.is_empty()
             && matches!(projection.input.as_ref(), LogicalPlan::Sort(_))
@@ -200,7 +200,7 @@ impl Decorrelation {
             return Err(PlanError::not_maintainable(text).into());
         }
         if !right {
-            // Conditions may refer to the domain too; its columns are on the left.
+            // Conditions may refer to the domain too, whose columns are on the left.
             if on.is_empty() {
                 on.push(lit(true));
             }
@@ -236,7 +236,7 @@ impl Decorrelation {
             return Err(PlanError::invalid("a union of nothing").into());
         };
         let united = branches.build()?;
-        // A union forgets the relations its columns are of.
+        // A union loses the qualifiers of its columns.
         let mut exprs = columns(&united);
         let results = exprs.split_off(domain.inner.len());
         let keys = exprs.into_iter().zip(&domain.inner);
@@ -248,8 +248,8 @@ impl Decorrelation {
     }
 }
 
-/// `result` of `call`, or where its row is missing the value over no rows: one that is not NULL, as of COUNT, is NULL
-/// only there.
+/// Returns `result` of `call` or, where its row is missing, the value over no rows. If that value is not NULL, as for
+/// COUNT, the result is NULL only where its row is missing.
 pub(super) fn or_default(result: Expr, call: &AggregateFunction, data_type: &DataType) -> Result<Expr> {
     let empty = call.func.default_value(data_type)?;
     if empty.is_null() {
@@ -258,7 +258,7 @@ pub(super) fn or_default(result: Expr, call: &AggregateFunction, data_type: &Dat
     when(result.clone().is_null(), lit(empty)).otherwise(result)
 }
 
-/// The domain's columns and `exprs`, called as the columns of `like`.
+/// Projects to the domain's columns and `exprs`, which are named like the columns of `like`.
 fn project_named(input: LogicalPlan, domain: &Domain, exprs: Vec<Expr>, like: &LogicalPlan) -> Result<LogicalPlan> {
     let mut all = domain.columns();
     let names = like.schema().iter();

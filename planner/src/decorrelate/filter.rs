@@ -1,4 +1,4 @@
-//! Conjuncts of a filter that are EXISTS or IN: semi and anti joins.
+//! Turns conjuncts of a filter that are EXISTS or IN into semi and anti joins.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Decorrelation {
         for conjunct in split_conjunction_owned(filter.predicate) {
             if has_subquery(&conjunct) { subqueries.push(conjunct) } else { plain.push(conjunct) }
         }
-        // Conditions on the row alone first: fewer rows are looked up.
+        // Conditions without subqueries come first, so that fewer rows are looked up.
         if let Some(predicate) = conjunction(plain) {
             input = LogicalPlanBuilder::from(input).filter(predicate)?.build()?;
         }
@@ -40,7 +40,8 @@ impl Decorrelation {
         Ok(input)
     }
 
-    /// The rows of `input` where `conjunct` is true, if it is EXISTS or IN of a subquery that can be taken apart.
+    /// Keeps the rows of `input` for which `conjunct` is true; `None` unless it is EXISTS or IN of a subquery that
+    /// [`pull_up`] can split.
     fn semi_join(&mut self, input: &LogicalPlan, conjunct: &Expr) -> Result<Option<LogicalPlan>> {
         let (subquery, value, negated) = match conjunct {
             Expr::Exists(Exists { subquery, negated }) => (subquery, None, *negated),
@@ -71,7 +72,7 @@ impl Decorrelation {
             (None, true) => join(rows, JoinType::LeftAnti, Vec::new())?,
             (Some((value, contained)), false) => join(rows, JoinType::LeftSemi, vec![value.eq(contained)])?,
             (Some((value, contained)), true) => {
-                // Nothing equal, nothing NULL, and a NULL only where there is nothing at all.
+                // NOT IN holds if no row is equal, none is NULL, and `value` is not NULL unless there are no rows.
                 let rows = join(rows, JoinType::LeftAnti, vec![value.clone().eq(contained.clone())])?;
                 let rows = join(rows, JoinType::LeftAnti, vec![contained.is_null()])?;
                 join(rows, JoinType::LeftAnti, vec![value.is_null()])?
@@ -80,7 +81,8 @@ impl Decorrelation {
     }
 }
 
-/// Conditions that are all true where `conjunct` is, which may be IN of a row value: a CASE over EXISTS, or its negation.
+/// Splits the IN of a row value, which is a CASE over EXISTS, or its negation, into conditions that are all true
+/// exactly where `conjunct` is. Other conjuncts are returned as they are.
 ///
 /// ```text
 /// CASE WHEN e THEN true WHEN f THEN NULL ELSE false END        e
@@ -118,12 +120,12 @@ fn is_null(expr: &Expr) -> bool {
     }
 }
 
-/// Whether `expr` is EXISTS, or one of several: it is never NULL.
+/// Returns whether `expr` is an EXISTS or an OR of several; such an expression is never NULL.
 fn is_exists(expr: &Expr) -> bool {
     split_binary(expr, Operator::Or).into_iter().all(|expr| matches!(expr, Expr::Exists(_)))
 }
 
-/// NOT EXISTS and NOT (x IN ...) as their negated forms.
+/// Replaces NOT EXISTS and NOT (x IN ...) by their negated forms.
 fn without_not(expr: Expr) -> Expr {
     match expr {
         Expr::Not(inner) => match without_not(*inner) {

@@ -1,7 +1,7 @@
-//! Subqueries in ON: columns of the side that they refer to.
+//! Turns subqueries in ON into columns of the side that they refer to.
 //!
-//! Where one refers to both sides of an outer join, it is evaluated for the pairs that the other conditions leave, and
-//! the side that need not keep its rows is paired with the values:
+//! A subquery that refers to both sides of an outer join is evaluated for the pairs that satisfy the other conditions.
+//! The side that need not keep all its rows is then joined with the values:
 //!
 //! ```text
 //! l LEFT JOIN r ON p AND v(l.a, r.b)
@@ -28,9 +28,9 @@ struct Sides {
     left: LogicalPlan,
     right: LogicalPlan,
     join_type: JoinType,
-    /// Conditions without subqueries.
+    /// The conditions without subqueries.
     plain: Vec<Expr>,
-    /// What pairs rows with the values of subqueries that refer to both sides.
+    /// Conditions that pair rows with the values of subqueries that refer to both sides.
     paired: Vec<Expr>,
 }
 
@@ -40,6 +40,7 @@ impl Decorrelation {
         let outputs = columns(&LogicalPlan::Join(join.clone()));
         let Join { left, right, join_type, .. } = join;
         let (left, right) = (Arc::unwrap_or_clone(left), Arc::unwrap_or_clone(right));
+        // The condition of an inner join is a filter on its pairs.
         if join_type == JoinType::Inner {
             let input = Arc::new(joined(left, right, join_type, plain)?);
             let Some(predicate) = conjunction(conditions) else { return Ok(Arc::unwrap_or_clone(input)) };
@@ -57,7 +58,7 @@ impl Decorrelation {
         LogicalPlanBuilder::from(plan).project(outputs)?.build()
     }
 
-    /// `condition`, which sees `scope`, with its subqueries as columns of the sides.
+    /// Turns the subqueries of `condition`, which is over `scope`, into columns of the sides.
     fn extract_condition(&mut self, sides: &mut Sides, condition: Expr, scope: &DFSchema) -> Result<Expr> {
         let replaced = with_exists(condition, scope)?.transform_down(|expr| {
             let unmarked = without_may_be_null(&expr);
@@ -77,7 +78,7 @@ impl Decorrelation {
         Ok(replaced.data)
     }
 
-    /// The value of a subquery that refers to both sides by the columns `outer`.
+    /// Joins the value of a subquery that refers to both sides, by the columns `outer`, to one of them.
     fn value_of_pairs(&mut self, sides: &mut Sides, expr: &Expr, outer: &[Column]) -> Result<Option<Expr>> {
         let keeps_left = match sides.join_type {
             JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => true,
@@ -109,7 +110,7 @@ impl Decorrelation {
     }
 }
 
-/// The conditions of a join.
+/// Returns the conditions of a join.
 fn conditions(join: &Join) -> Vec<Expr> {
     let equals = match join.null_equality {
         NullEquality::NullEqualsNothing => Operator::Eq,

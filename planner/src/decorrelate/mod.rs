@@ -1,16 +1,17 @@
-//! Subqueries become joins, before anything else is rewritten; DataFusion's own rules for it give wrong answers.
+//! Turns subqueries into joins, before anything else is rewritten. DataFusion's own rules for this give wrong answers.
 //!
-//! * A conjunct of WHERE or HAVING that is EXISTS, IN or their negation becomes a semi or anti join (`filter`), with
-//!   the correlated conditions as its condition where the subquery is filters and projections (`pull_up`).
-//! * Anywhere else EXISTS and scalar subqueries become a column of a left join (`attach`); where they refer to the
-//!   outer query by equalities alone, their rows are grouped by those (`attach_by_key`).
-//! * IN and ANY/ALL there are written as EXISTS with three-valued logic first (`three_valued`).
-//! * Those of grouping keys, aggregates, window functions and orders become columns below them (`clause`), those of ON
-//!   columns of the side they refer to (`join`).
-//! * A subquery that refers to the outer query beyond that is evaluated for the distinct values of the columns it
-//!   refers to, all at once, and joined with them (`domain`).
+//! * A conjunct of WHERE or HAVING that is EXISTS, IN or their negation becomes a semi or anti join (`filter`). If the
+//!   subquery consists of filters and projections, its correlated conditions become the join condition (`pull_up`).
+//! * Elsewhere, EXISTS and scalar subqueries become a column of a left join (`attach`). If they refer to the outer
+//!   query by equalities only, their rows are grouped by the equated expressions (`attach_by_key`).
+//! * Elsewhere, IN and ANY/ALL are first rewritten as EXISTS with three-valued logic (`three_valued`).
+//! * Subqueries in grouping keys, aggregates, window functions and orders become columns below them (`clause`), and
+//!   those in ON become columns of the side that they refer to (`join`).
+//! * A subquery that refers to the outer query in any other way is evaluated once for all distinct values of the
+//!   columns it refers to, and joined with these values (`domain`).
 //!
-//! NOT IN keeps a row only where nothing is equal, nothing is NULL, and the value is not NULL unless there is nothing.
+//! NOT IN keeps a row only if no value is equal, no value is NULL, and the compared value is not NULL unless the
+//! subquery has no rows.
 
 mod attach;
 mod attach_by_key;
@@ -36,8 +37,8 @@ use crate::decorrelate::outer_reference::has_subquery;
 
 pub(crate) use crate::decorrelate::attach::is_one_row;
 
-/// `plan` without subqueries, but for those that are left as they are: scalar ones that refer to nothing outside and
-/// may have several rows.
+/// Returns `plan` without subqueries, except scalar ones that refer to no outer query and may have several rows: they
+/// are left as they are.
 pub fn decorrelate(plan: LogicalPlan) -> std::result::Result<LogicalPlan, PlanError> {
     let (mut found, mut without_rows) = (false, false);
     plan.apply_with_subqueries(|node| {
@@ -52,7 +53,7 @@ pub fn decorrelate(plan: LogicalPlan) -> std::result::Result<LogicalPlan, PlanEr
     Ok(Decorrelation::default().rewrite(plan)?)
 }
 
-/// Whether `node` keeps none of its rows.
+/// Returns whether `node` keeps none of its rows.
 fn has_limit_zero(node: &LogicalPlan) -> bool {
     match node {
         LogicalPlan::Limit(limit) => matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(0)))),
@@ -61,7 +62,7 @@ fn has_limit_zero(node: &LogicalPlan) -> bool {
     }
 }
 
-/// No rows in the place of LIMIT 0, which DataFusion's executor has no operator for.
+/// Replaces LIMIT 0, for which DataFusion's executor has no operator, by an empty relation.
 fn emptied(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if !has_limit_zero(&node) {
         return Ok(Transformed::no(node));
@@ -77,7 +78,7 @@ struct Decorrelation {
 }
 
 impl Decorrelation {
-    /// A relation name that is not used in the plan.
+    /// Returns a relation name that no other call returns.
     fn fresh(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("__{prefix}{}", self.names)
@@ -102,12 +103,12 @@ impl Decorrelation {
     }
 }
 
-/// The qualified names of the columns of a schema.
+/// Returns the qualified names of the columns of a schema.
 fn names(schema: &DFSchema) -> Vec<(Option<TableReference>, String)> {
     schema.iter().map(|(qualifier, field)| (qualifier.cloned(), field.name().clone())).collect()
 }
 
-/// The columns of `plan` called as those of `schema`, which it begins with.
+/// Projects `plan` to its first columns, named as those of `schema`.
 fn called_as(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
     let columns = plan.schema().columns().into_iter().zip(names(schema));
     let columns: Vec<Expr> =
@@ -115,7 +116,7 @@ fn called_as(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-/// `expr` called `qualifier.name`, which it may be already.
+/// Names `expr` `qualifier.name`, unless it has this name already.
 fn named(expr: Expr, qualifier: Option<TableReference>, name: String) -> Expr {
     match &expr {
         Expr::Column(column) if column.relation == qualifier && column.name == name => expr,
@@ -123,12 +124,12 @@ fn named(expr: Expr, qualifier: Option<TableReference>, name: String) -> Expr {
     }
 }
 
-/// All columns of `plan`.
+/// Returns all columns of `plan`.
 fn columns(plan: &LogicalPlan) -> Vec<Expr> {
     plan.schema().columns().into_iter().map(Expr::Column).collect()
 }
 
-/// Column `name` of relation `relation`.
+/// Makes a reference to column `name` of relation `relation`.
 fn column(relation: &str, name: impl Into<String>) -> Expr {
     Expr::Column(Column::new(Some(relation.to_owned()), name))
 }

@@ -1,7 +1,7 @@
-//! References of a subquery to the queries around it.
+//! References of a subquery to outer queries.
 //!
-//! DataFusion names the column only, not the level: a reference belongs to the nearest query around it whose input
-//! has the column. So a nested subquery's references are those that the plan around it does not resolve.
+//! DataFusion stores only the column, not the level: a reference belongs to the nearest outer query whose input has the
+//! column. So the references of a nested subquery are those that the plan around it does not resolve.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 
 use crate::scope::scope_of;
 
-/// What references are replaced with.
+/// Maps the columns that references name to the columns that replace them.
 pub(super) type Replacements = BTreeMap<Column, Column>;
 
-/// The columns of queries around it that `plan` refers to, each once.
+/// Returns the columns of outer queries that `plan` refers to, each once.
 pub(super) fn references(plan: &LogicalPlan) -> Result<Vec<Column>> {
     let mut found = Vec::new();
     plan.apply(|node| {
@@ -28,7 +28,7 @@ pub(super) fn references(plan: &LogicalPlan) -> Result<Vec<Column>> {
     Ok(found)
 }
 
-/// Adds the references of `expr`, which stands where `scope` is seen.
+/// Adds the references of `expr`, which is over `scope`, to `found`.
 pub(super) fn expression_references(expr: &Expr, scope: &DFSchema, found: &mut Vec<Column>) -> Result<()> {
     expr.apply(|expr| {
         if let Expr::OuterReferenceColumn(_, column) = expr
@@ -48,7 +48,7 @@ pub(super) fn expression_references(expr: &Expr, scope: &DFSchema, found: &mut V
     Ok(())
 }
 
-/// The subquery of a subquery expression.
+/// Returns the subquery of a subquery expression.
 pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery) => Some(subquery),
@@ -59,12 +59,12 @@ pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-/// Whether `expr` contains a subquery.
+/// Returns whether `expr` contains a subquery.
 pub(super) fn has_subquery(expr: &Expr) -> bool {
     expr.exists(|expr| Ok(subquery_of(expr).is_some())).expect("the visitor does not fail")
 }
 
-/// `expr`, of the subquery's own level, with references replaced by columns; those of nested subqueries by references.
+/// Replaces references in `expr` by columns, and references in nested subqueries by references to these columns.
 pub(super) fn replace(expr: Expr, scope: &DFSchema, with: &Replacements) -> Result<Expr> {
     let replaced = expr.transform_up(|expr| {
         Ok(match expr {
@@ -78,9 +78,9 @@ pub(super) fn replace(expr: Expr, scope: &DFSchema, with: &Replacements) -> Resu
     Ok(replaced.data)
 }
 
-/// A subquery expression with its references replaced by references.
+/// Replaces the references inside a subquery expression by other references.
 fn replace_nested(expr: Expr, scope: &DFSchema, with: &Replacements) -> Result<Transformed<Expr>> {
-    // What the scope around the subquery resolves is not a reference beyond it.
+    // A column that the scope around the subquery resolves is not a reference beyond that scope.
     let visible: Replacements =
         with.iter().filter(|(old, _)| !scope.has_column(old)).map(|(old, new)| (old.clone(), new.clone())).collect();
     let in_subquery = |subquery: Subquery| -> Result<Subquery> {
@@ -103,7 +103,7 @@ fn replace_nested(expr: Expr, scope: &DFSchema, with: &Replacements) -> Result<T
     })
 }
 
-/// `plan` with its references renamed.
+/// Renames the references in `plan`.
 fn replace_references(plan: LogicalPlan, with: &Replacements) -> Result<LogicalPlan> {
     let replaced = plan.transform_up(|node| {
         let scope = scope_of(&node);
@@ -122,7 +122,7 @@ fn replace_references(plan: LogicalPlan, with: &Replacements) -> Result<LogicalP
     Ok(replaced.data)
 }
 
-/// `expr` of the outer query, seen from a subquery over `schema`.
+/// Turns columns of the outer query, which has `schema`, into references, for use of `expr` in a subquery.
 pub(super) fn as_reference(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let replaced = expr.transform_up(|expr| {
         Ok(match expr {

@@ -1,5 +1,5 @@
-//! Subqueries that are filters and projections of something that refers to nothing outside: their correlated
-//! conditions are taken off and become conditions of a join.
+//! Splits subqueries that consist of filters and projections over a plan without outer references: their correlated
+//! conditions are removed and become conditions of a join.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder};
 
 use crate::decorrelate::outer_reference::{expression_references, has_subquery, references};
 
-/// A subquery taken apart; expressions are over the columns of `base`, references are left as they are.
+/// The parts of a subquery. Expressions are over the columns of `base` and still contain outer references.
 pub(super) struct PulledUp {
-    /// Refers to nothing outside.
+    /// The plan below; it refers to no outer query.
     pub(super) base: LogicalPlan,
-    /// Conditions that refer to the outer query.
+    /// The conditions that refer to the outer query.
     pub(super) conditions: Vec<Expr>,
     /// The subquery's columns.
     pub(super) outputs: Vec<Expr>,
 }
 
-/// Takes `plan` apart, up to order and repetition of its rows; none if it is of another shape.
+/// Splits `plan`, ignoring the order and the repetition of its rows; `None` if it has another form.
 pub(super) fn pull_up(plan: &LogicalPlan) -> Result<Option<PulledUp>> {
     if references(plan)?.is_empty() {
         let outputs = plan.schema().columns().into_iter().map(Expr::Column).collect();
@@ -62,7 +62,7 @@ pub(super) fn pull_up(plan: &LogicalPlan) -> Result<Option<PulledUp>> {
     }
 }
 
-/// `expr` over columns of `schema` with each replaced by what it is over the base.
+/// Replaces the columns of `schema` in `expr` by their expressions over the base.
 fn over_base(expr: &Expr, schema: &Arc<DFSchema>, outputs: &[Expr]) -> Result<Expr> {
     let replaced = expr.clone().unalias_nested().data.transform_up(|expr| {
         Ok(match expr {
@@ -74,8 +74,8 @@ fn over_base(expr: &Expr, schema: &Arc<DFSchema>, outputs: &[Expr]) -> Result<Ex
 }
 
 impl PulledUp {
-    /// The base under the name `alias` with columns `c0`, `c1`, ..., and a function that turns an expression over the
-    /// base and the outer query into one over the join of the two.
+    /// Renames the base to `alias` and its columns to `c0`, `c1`, ...; also returns a function that rewrites an
+    /// expression over the base and the outer query to one over the join of the two.
     pub(super) fn renamed(&self, alias: &str) -> Result<(LogicalPlan, impl Fn(Expr) -> Result<Expr> + use<>)> {
         let schema = Arc::clone(self.base.schema());
         let exprs = schema.columns().into_iter().enumerate().map(|(at, column)| Expr::Column(column).alias(name(at)));

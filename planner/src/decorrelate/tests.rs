@@ -1,4 +1,4 @@
-//! What subqueries become, and which are refused. Their answers are checked with all others, in `lower/tests`.
+//! Tests what subqueries become, and which are refused. Their answers are checked with all others, in `lower/tests`.
 
 use expect_test::expect;
 
@@ -292,7 +292,7 @@ fn a_subquery_in_on_is_a_column_of_its_side() {
     );
 }
 
-/// An error that says that nothing is maintained is none of a query that runs once.
+/// The error for a query that runs once must not speak of maintaining it.
 #[test]
 fn what_runs_once_is_refused_in_words_of_its_own() {
     let query = bind("SELECT k, (SELECT w FROM u WHERE u.tk = t.k) AS w FROM t").expect("the names are known");

@@ -1,4 +1,4 @@
-//! IN and ANY/ALL as EXISTS, exactly: true, false or unknown.
+//! Rewrites IN and ANY/ALL as EXISTS with exact three-valued logic: true, false or unknown.
 //!
 //! ```text
 //! x IN S      = CASE WHEN EXISTS(S: v = x) THEN true
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Operator, Subquery, bin
 
 use crate::decorrelate::outer_reference::{as_reference, has_subquery};
 
-/// `expr`, which sees `schema`, with IN and ANY/ALL of subqueries written as EXISTS.
+/// Rewrites IN and ANY/ALL of subqueries in `expr`, which is over `schema`, as EXISTS.
 pub(super) fn with_exists(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let replaced = expr.transform_up(|expr| {
         Ok(match expr {
@@ -46,7 +46,7 @@ fn any(value: Expr, op: Operator, subquery: &Subquery, schema: &DFSchema) -> Res
     let Some(column) = subquery.subquery.schema().columns().into_iter().next() else {
         return not_impl_err!("a subquery without columns");
     };
-    // The subquery's own columns come before the value's in its scope, so it gets a relation name of its own.
+    // The subquery's own columns take precedence over the value's, so the subquery gets a relation name of its own.
     let inner = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
         .project([Expr::Column(column).alias("__value")])?
         .alias("__subquery")?
@@ -64,7 +64,7 @@ fn any(value: Expr, op: Operator, subquery: &Subquery, schema: &DFSchema) -> Res
         Ok(Expr::Exists(Exists { subquery, negated: false }))
     };
     let contained = super::column("__subquery", "__value");
-    // A comparison is unknown exactly when a side is NULL; apart, neither needs all pairs of values.
+    // A comparison is unknown exactly if a side is NULL. Tested separately, neither side needs all pairs of values.
     let null_contained = exists(Some(contained.clone().is_null()))?;
     let null_compared = value.clone().is_null().and(exists(None)?);
     let compared = binary_expr(as_reference(value, schema)?, op, contained);

@@ -1,4 +1,5 @@
-//! Marks on expressions: what the plan must know of a value, and DataFusion does not. The marked keep their names.
+//! Marks on expressions, for facts that the plan needs and DataFusion does not know. Marked expressions keep their
+//! names.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,15 +15,15 @@ static DIVISOR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind:
 static MAY_BE_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::MayBeNull));
 static OF_VALUES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Cell));
 
-/// The name by which a value of VALUES is marked in a text's tree; no query can write it.
+/// The name of the mark on a cell of VALUES in the syntax tree; no query can write it.
 pub(crate) const CELL: &str = "#cell";
 
-/// The mark of a value of VALUES, if that is what `name` means.
+/// Returns the mark of a cell of VALUES, if `name` is its name.
 pub(crate) fn cell(name: &str) -> Option<Arc<ScalarUDF>> {
     (name == CELL).then(|| Arc::clone(&OF_VALUES))
 }
 
-/// What is marked as a value of VALUES.
+/// Returns the expression inside the mark of a cell of VALUES; `None` if `expr` is not marked so.
 pub(crate) fn in_cell(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::ScalarFunction(call) => {
@@ -33,22 +34,22 @@ pub(crate) fn in_cell(expr: &Expr) -> Option<&Expr> {
     }
 }
 
-/// `expr`, marked as a divisor: NULL where it is zero.
+/// Marks `expr` as a divisor, which becomes NULL where it is zero.
 pub(crate) fn divisor(expr: Expr) -> Expr {
     DIVISOR.call(vec![expr])
 }
 
-/// Whether a function is the mark of a divisor.
+/// Returns whether a function is the mark of a divisor.
 pub(crate) fn is_divisor(function: &ScalarUDF) -> bool {
     function.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == Kind::Divisor)
 }
 
-/// `expr`, marked as one that may be NULL whatever its parts say.
+/// Marks `expr` as possibly NULL even if none of its parts can be.
 pub(crate) fn may_be_null(expr: Expr) -> Expr {
     MAY_BE_NULL.call(vec![expr])
 }
 
-/// What is marked as one that may be NULL; other expressions as they are.
+/// Returns the expression inside the mark of [`may_be_null`]; other expressions are returned unchanged.
 pub(crate) fn without_may_be_null(expr: &Expr) -> &Expr {
     match expr {
         Expr::ScalarFunction(call)
@@ -67,7 +68,8 @@ enum Kind {
     Cell,
 }
 
-/// Not registered: no query can call it. As any function it may give NULL.
+/// A mark, as a function with one argument. It is not registered, so no query can call it. DataFusion assumes that it
+/// can return NULL, as for any function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mark {
     kind: Kind,

@@ -23,8 +23,8 @@ pub use aggregate::maintained;
 pub(crate) use list::joins_lists;
 pub(crate) use mark::{CELL, cell, divisor, in_cell, is_divisor, may_be_null, without_may_be_null};
 
-/// Functions of DataFusion left out: those that answer about DataFusion itself or its files, or are about types and
-/// metadata that we do not have.
+/// DataFusion's functions that are left out: they are about DataFusion itself or its files, or about types and metadata
+/// that we do not have.
 const LEFT_OUT: &[&str] = &[
     "arrow_cast",
     "arrow_field",
@@ -41,7 +41,7 @@ const LEFT_OUT: &[&str] = &[
     "with_metadata",
 ];
 
-/// The scalar functions that are ours, in place of DataFusion's of the same names or beside them.
+/// Our own scalar functions, which replace DataFusion's of the same names or are additions.
 const OURS: &[&own::Definition] = &[
     &list::CONCAT,
     &list::HAS,
@@ -80,7 +80,7 @@ const OURS: &[&own::Definition] = &[
     &time_text::TO_UNIXTIME,
 ];
 
-/// `||` of two lists.
+/// Returns the operator `||` on two lists.
 pub(crate) fn join_of_lists() -> &'static Arc<ScalarUDF> {
     static JOIN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| own::function(&list::JOIN));
     &JOIN
@@ -93,7 +93,7 @@ pub struct Registry {
     windows: BTreeMap<String, Arc<WindowUDF>>,
 }
 
-/// The functions; the same for every session.
+/// Returns the functions, which are the same for every session.
 pub fn registry() -> &'static Registry {
     static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::build);
     &REGISTRY
@@ -136,32 +136,32 @@ impl Registry {
         }
     }
 
-    /// The scalar function of this lower-case name.
+    /// Returns the scalar function with this name, which must be in lower case.
     pub fn scalar(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         self.scalars.get(name).cloned()
     }
 
-    /// The aggregate function of this lower-case name.
+    /// Returns the aggregate function with this name, which must be in lower case.
     pub fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         self.aggregates.get(name).cloned()
     }
 
-    /// The window function of this lower-case name.
+    /// Returns the window function with this name, which must be in lower case.
     pub fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
         self.windows.get(name).cloned()
     }
 
-    /// All names of scalar functions.
+    /// Returns all names of scalar functions.
     pub fn scalar_names(&self) -> Vec<String> {
         self.scalars.keys().cloned().collect()
     }
 
-    /// All names of aggregate functions.
+    /// Returns all names of aggregate functions.
     pub fn aggregate_names(&self) -> Vec<String> {
         self.aggregates.keys().cloned().collect()
     }
 
-    /// All names of window functions.
+    /// Returns all names of window functions.
     pub fn window_names(&self) -> Vec<String> {
         self.windows.keys().cloned().collect()
     }

@@ -1,6 +1,6 @@
-//! `now()` and `current_time` in microseconds, as all times that SQL computes here are.
+//! `now()` and `current_time` in microseconds, as all times that SQL computes here.
 //!
-//! Nanoseconds would also make nanoseconds of the timestamps they are compared with, which have years without any.
+//! A timestamp compared with nanoseconds would be cast to them, and nanoseconds cannot hold all years.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// `function`, in microseconds if it tells the time.
+/// Returns `function`, changed to return microseconds if it is `now` or `current_time`.
 pub(super) fn in_microseconds(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     let data_type = match function.name() {
         "now" => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -21,7 +21,7 @@ pub(super) fn in_microseconds(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(InMicroseconds { telling: function, data_type }))
 }
 
-/// DataFusion's function, its value cast.
+/// DataFusion's function with its value cast to microseconds.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct InMicroseconds {
     telling: Arc<ScalarUDF>,

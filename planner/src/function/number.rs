@@ -1,4 +1,4 @@
-//! Functions of numbers that give the types, and the errors, of the dialect.
+//! Functions of numbers with the types and the errors of the dialect.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::own::{Call, Definition};
 use crate::common_type::{comparison_type, wider_column};
 use crate::scalar::{OnFailure, cast_array, compared};
 
-/// Whole numbers of any width.
+/// Holds integers of every type.
 const WHOLE: DataType = DataType::Decimal128(38, 0);
 
 pub(super) static ABS: Definition = Definition {
@@ -37,7 +37,7 @@ pub(super) static SIGN: Definition = Definition {
         let signs: Int8Array = match args[0].data_type() {
             DataType::Float64 | DataType::Float32 => {
                 let values = cast_array(&args[0], &DataType::Float64, OnFailure::Error)?;
-                // Neither: NaN has no sign.
+                // NaN has no sign, so it is neither greater nor less than 0.
                 values.as_primitive::<Float64Type>().unary(|x| i8::from(x > 0.0) - i8::from(x < 0.0))
             }
             _ => digits(&args[0])?.unary(|x| x.signum() as i8),
@@ -75,7 +75,7 @@ pub(super) static ROUND: Definition = Definition {
     aliases: &[],
     takes: number_and_places,
     gives: |call| Ok(with_places(call)),
-    // Halves go away from zero.
+    // Halves are rounded away from zero.
     values: |args, to| to_places(args, to, round_scaled, |value, unit| value / unit + value % unit / (unit - unit / 2)),
 };
 
@@ -113,7 +113,7 @@ pub(super) static XOR: Definition = Definition {
     },
     gives: |call| Ok(call.types[0].clone()),
     values: |args, to| {
-        // Wider numbers have the same low bits.
+        // The low bits of the wider type are the same, so the result fits the narrower type again.
         if *to == DataType::UInt64 {
             let [left, right] = [0, 1].map(|arg| args[arg].as_primitive::<UInt64Type>());
             return Ok(Arc::new(binary::<_, _, _, UInt64Type>(left, right, |left, right| left ^ right)?));
@@ -142,7 +142,7 @@ pub(super) static LEAST: Definition = Definition {
     values: |args, _| pick(args, |next, best| Ok(lt(next, best)?)),
 };
 
-/// Its value is the first argument as it is: the arguments have one type only to be compared.
+/// The value is the first argument unchanged; the arguments have a common type only for the comparison.
 pub(super) static NULLIF: Definition = Definition {
     name: "nullif",
     aliases: &[],
@@ -170,7 +170,7 @@ pub(super) static SQRT: Definition = Definition {
     values: |args, _| Ok(floats(&args[0], f64::sqrt)),
 };
 
-/// The integer type that has the values of both.
+/// Returns the integer type that holds all values of both types.
 fn common_integer(left: &DataType, right: &DataType) -> Option<DataType> {
     let bits = |of: &DataType| of.primitive_width();
     match (left, right) {
@@ -192,7 +192,7 @@ fn common_integer(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
-/// One type for all arguments, if their values can be compared.
+/// Accepts arguments whose values can be compared, and gives them one type.
 fn common_type(types: &[DataType]) -> Option<Vec<DataType>> {
     let (first, rest) = types.split_first()?;
     let common = rest
@@ -210,7 +210,7 @@ fn common_of_two(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
-/// The best of the arguments that are not NULL, as comparisons see them.
+/// Returns the best of the arguments that are not NULL, in the order of comparisons.
 fn pick(
     args: &[ArrayRef],
     is_better: impl Fn(&ArrayRef, &ArrayRef) -> Result<arrow::array::BooleanArray>,
@@ -220,7 +220,7 @@ fn pick(
         if next.data_type().is_null() {
             continue;
         }
-        // A NULL beside a value is not compared, and not the best.
+        // A comparison with NULL is NULL: a NULL never replaces a value, and a value always replaces a NULL.
         let better = or_kleene(&is_null(&best)?, &is_better(&compared(next)?, &compared(&best)?)?)?;
         let better = if better.null_count() > 0 { prep_null_mask_filter(&better) } else { better };
         best = zip(&better, next, &best)?;
@@ -228,7 +228,7 @@ fn pick(
     Ok(best)
 }
 
-/// One argument that is a number; a bare NULL is taken for an integer.
+/// Accepts one numeric argument; a bare NULL is taken for an integer.
 fn one_number(types: &[DataType], taken: fn(&DataType) -> DataType) -> Option<Vec<DataType>> {
     match types {
         [number] if number.is_numeric() => Some(vec![taken(number)]),
@@ -248,7 +248,7 @@ fn without_fraction(data_type: &DataType) -> DataType {
     }
 }
 
-/// A number, and perhaps how many digits it shall have behind the point.
+/// Accepts a number and, optionally, the number of digits to keep behind the point.
 fn number_and_places(types: &[DataType]) -> Option<Vec<DataType>> {
     let (number, places) = types.split_first()?;
     let number = one_number(std::slice::from_ref(number), Clone::clone)?;
@@ -259,12 +259,12 @@ fn number_and_places(types: &[DataType]) -> Option<Vec<DataType>> {
     }
 }
 
-/// The type of a number of so many places, if a literal says how many; else it keeps its own.
+/// Returns the type of a number with as many places as a literal says; without a literal it keeps its own type.
 fn with_places(call: &Call<'_>) -> DataType {
     let DataType::Decimal128(precision, scale) = call.types[0] else { return call.types[0].clone() };
     let places = if call.types.len() == 1 { Some(0) } else { call.literal_integer(1) };
     let places = places.unwrap_or(i64::from(*scale));
-    // 9 to the tens is 10.
+    // Rounding to tens can add a digit: 9 becomes 10.
     let carried = u8::from(places < 0 && *scale <= 0);
     let kept = places.clamp(0, i64::from((*scale).max(0)));
     DataType::Decimal128((precision + carried).min(38), kept as i8)
@@ -278,7 +278,7 @@ fn reals(values: &ArrayRef, each: fn(f64) -> f64) -> ArrayRef {
     Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|x| each(f64::from(x)) as f32))
 }
 
-/// Integers as they are, decimals without their point.
+/// Returns the digits of numbers: integers as they are, and decimals without their point.
 fn digits(values: &ArrayRef) -> Result<PrimitiveArray<Decimal128Type>> {
     match values.data_type() {
         DataType::Decimal128(..) => Ok(values.as_primitive::<Decimal128Type>().clone()),
@@ -290,7 +290,7 @@ fn power_of_ten(exponent: u32) -> i128 {
     10_i128.checked_pow(exponent).unwrap_or(i128::MAX)
 }
 
-/// Digits as numbers of a type, or the error of those that it cannot hold.
+/// Makes numbers of a type from digits; fails if the type cannot hold one of them.
 fn of_digits(digits: PrimitiveArray<Decimal128Type>, to: &DataType) -> Result<ArrayRef> {
     match to {
         DataType::Decimal128(precision, scale) => {
@@ -307,7 +307,7 @@ fn of_digits(digits: PrimitiveArray<Decimal128Type>, to: &DataType) -> Result<Ar
     }
 }
 
-/// `each` of the digits, given also how many of the last unit make one of the result's.
+/// Applies `each` to the digits; its second argument is the number of input units in one unit of the result.
 fn whole_numbers(values: &ArrayRef, to: &DataType, each: fn(i128, i128) -> Option<i128>) -> Result<ArrayRef> {
     let scale = |of: &DataType| if let DataType::Decimal128(_, scale) = of { *scale } else { 0 };
     let unit = power_of_ten((scale(values.data_type()) - scale(to)).unsigned_abs().into());
@@ -315,7 +315,8 @@ fn whole_numbers(values: &ArrayRef, to: &DataType, each: fn(i128, i128) -> Optio
     of_digits(digits(values)?.try_unary(|value| each(value, unit).ok_or_else(out_of_range))?, to)
 }
 
-/// Numbers of so many places, cut by `cut`; decimals by `cut_digits`, which divides by the unit of the last place.
+/// Reduces numbers to the given places: floats with `cut`, and others with `cut_digits`, which divides by the unit of
+/// the last place.
 fn to_places(
     args: &[ArrayRef],
     to: &DataType,
@@ -348,7 +349,7 @@ fn to_places(
     of_digits(cut.collect::<Result<PrimitiveArray<Decimal128Type>>>()?, to)
 }
 
-/// A number of so many places; `cut` makes a whole number of it times the unit of the last place.
+/// Reduces a number to the given places; `cut` returns its product with the unit of the last place, as a whole number.
 fn float_to_places(value: f64, places: i32, cut: fn(f64, f64) -> f64) -> f64 {
     let unit = 10_f64.powi(places.abs());
     if places < 0 {
@@ -359,9 +360,9 @@ fn float_to_places(value: f64, places: i32, cut: fn(f64, f64) -> f64) -> f64 {
     if fraction.is_finite() { fraction } else { value }
 }
 
-/// The whole number that is nearest to a product, halves away from zero.
+/// Returns the whole number nearest to a product, halves away from zero.
 ///
-/// The product may be a half because it was rounded to one: 2.675 is a little less, and so it is rounded down.
+/// A product that is slightly below a half may have been rounded up to it, as for 2.675 and 100; it is rounded down.
 fn round_scaled(value: f64, unit: f64) -> f64 {
     let product = value * unit;
     let rounded = product.round();

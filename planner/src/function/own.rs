@@ -1,4 +1,4 @@
-//! A scalar function that is ours: which arguments it takes, what type it gives, and its values.
+//! Our own scalar functions: the arguments that each takes, the type that it returns, and its values.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 
 use crate::statement::type_name;
 
-/// A call as it is planned: the types of its arguments, and the values of those that are literals.
+/// A call being planned: the types of its arguments, and the values of those that are literals.
 pub(super) struct Call<'a> {
     pub(super) name: &'a str,
     pub(super) types: Vec<&'a DataType>,
@@ -20,12 +20,12 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The text that an argument is, if it is a literal.
+    /// Returns the text of an argument that is a text literal.
     pub(super) fn literal_text(&self, argument: usize) -> Option<&str> {
         self.literals.get(argument).copied().flatten()?.try_as_str()?
     }
 
-    /// The number that an argument is, if it is a literal.
+    /// Returns the integer value of an argument that is a literal.
     pub(super) fn literal_integer(&self, argument: usize) -> Option<i64> {
         match self.literals.get(argument).copied().flatten()?.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(value)) => value,
@@ -34,15 +34,15 @@ impl Call<'_> {
     }
 }
 
-/// What is behind the name of a function.
+/// The definition of a function.
 pub(super) struct Definition {
     pub(super) name: &'static str,
     pub(super) aliases: &'static [&'static str],
-    /// The types that arguments of these are cast to; nothing if there is no such function.
+    /// Returns the types that arguments of the given types are cast to, or `None` if the function does not take them.
     pub(super) takes: fn(&[DataType]) -> Option<Vec<DataType>>,
-    /// The type of the values, or why there is no such function.
+    /// Returns the type of the values, or the error for literals that the function does not take.
     pub(super) gives: fn(&Call<'_>) -> Result<DataType>,
-    /// The values, of the type that is given.
+    /// Computes the values, which must be of the given type.
     pub(super) values: fn(&[ArrayRef], &DataType) -> Result<ArrayRef>,
 }
 
@@ -53,14 +53,14 @@ struct Own {
     signature: Signature,
 }
 
-/// The function of a definition.
+/// Makes DataFusion's function from a definition.
 pub(super) fn function(definition: &'static Definition) -> Arc<ScalarUDF> {
     let aliases = definition.aliases.iter().map(|alias| (*alias).to_owned()).collect();
     let signature = Signature::user_defined(Volatility::Immutable);
     Arc::new(ScalarUDF::new_from_impl(Own { definition, aliases, signature }))
 }
 
-// Written out because functions have no equality; names are unique.
+// Not derived: function pointers have no reliable equality. Names are unique.
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
         self.definition.name == other.definition.name
@@ -124,7 +124,7 @@ impl ScalarUDFImpl for Own {
     }
 }
 
-/// Whether values of the type are text.
+/// Returns whether values of the type are text; a bare NULL counts as text.
 pub(super) fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
 }

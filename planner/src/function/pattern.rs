@@ -1,4 +1,4 @@
-//! Regular expressions by which a text is matched or changed; each is compiled once.
+//! Regular expression functions. Each pattern is compiled only once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -11,12 +11,12 @@ use regex::{Captures, Regex};
 
 use super::own::{Call, Definition, is_text};
 
-/// How many compiled expressions are kept.
+/// Maximum number of compiled expressions that are kept.
 const KEPT: usize = 256;
 
 static COMPILED: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
 
-/// Whether a text has a match of a pattern; `~` and its kin are this.
+/// Tests whether a text has a match of a pattern; `~` and the related operators use it too.
 pub(super) static REGEXP_LIKE: Definition = Definition {
     name: "regexp_like",
     aliases: &[],
@@ -28,7 +28,7 @@ pub(super) static REGEXP_LIKE: Definition = Definition {
     values: regexp_like,
 };
 
-/// A text in which the first match of a pattern, or with the flag `g` each, is replaced.
+/// Replaces the first match of a pattern in a text, or every match with the flag `g`.
 pub(super) static REGEXP_REPLACE: Definition = Definition {
     name: "regexp_replace",
     aliases: &[],
@@ -40,13 +40,14 @@ pub(super) static REGEXP_REPLACE: Definition = Definition {
     values: regexp_replace,
 };
 
-/// So many texts, and perhaps flags.
+/// Accepts `count` texts and, optionally, flags.
 fn are_texts(types: &[DataType], count: usize) -> Option<Vec<DataType>> {
     let has_flags_at_most = (count..=count + 1).contains(&types.len());
     (has_flags_at_most && types.iter().all(is_text)).then(|| vec![DataType::Utf8; types.len()])
 }
 
-/// Refuses a literal pattern that is none. The flags may be of a row; a pattern that is wrong is so with any.
+/// Refuses an invalid literal pattern. If the flags are not a literal they are ignored: an invalid pattern is invalid
+/// with any flags.
 fn check_pattern(call: &Call<'_>, flags: usize, own_flags: &str) -> Result<()> {
     let Some(pattern) = call.literal_text(1) else { return Ok(()) };
     let flags = call.literal_text(flags).unwrap_or_default().replace(|flag| own_flags.contains(flag), "");
@@ -62,7 +63,7 @@ fn regexp_like(args: &[ArrayRef], _to: &DataType) -> Result<ArrayRef> {
         if texts.is_null(row) || patterns.is_null(row) {
             return Ok(None);
         }
-        // As for DataFusion, flags that are NULL are none.
+        // As in DataFusion, NULL flags mean no flags.
         let flags = flags.map_or("", |flags| if flags.is_valid(row) { flags.value(row) } else { "" });
         Ok(Some(last.regex(patterns.value(row), flags)?.is_match(texts.value(row))))
     };
@@ -100,14 +101,14 @@ fn regexp_replace(args: &[ArrayRef], _to: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new(texts))
 }
 
-/// A part of what takes the place of a match.
+/// A part of a replacement.
 enum Piece {
     Text(String),
-    /// What a group of the pattern matched, nothing if there is no such group; 0 is the whole match.
+    /// The text that a group of the pattern matched, empty if there is no such group; 0 is the whole match.
     Group(usize),
 }
 
-/// The parts of a replacement, in which `\1` is a group and `\\` a backslash; any other character is itself.
+/// Splits a replacement, in which `\1` is a group and `\\` a backslash; other characters stand for themselves.
 fn pieces(replacement: &str) -> Vec<Piece> {
     let (mut pieces, mut text) = (Vec::new(), String::new());
     let mut rest = replacement.chars().peekable();
@@ -130,7 +131,7 @@ fn pieces(replacement: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The expression of the last row, with its pattern and flags: often that of the next one.
+/// The pattern, flags and compiled expression of the previous row, which are often those of the next row too.
 #[derive(Default)]
 struct Last(Option<(String, String, Regex)>);
 
@@ -161,7 +162,7 @@ fn compiled(pattern: &str, flags: &str) -> Result<Regex> {
     Ok(regex)
 }
 
-/// What is wrong; the lines before it show the pattern.
+/// Returns the last line of the message, which says what is wrong; the lines before it show the pattern.
 fn last_line(error: &regex::Error) -> String {
     let text = error.to_string();
     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()

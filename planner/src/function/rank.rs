@@ -1,4 +1,4 @@
-//! `row_number`, `rank`, `dense_rank` and `ntile` with signed results, as all integers that SQL computes here are.
+//! `row_number`, `rank`, `dense_rank` and `ntile` with signed results, like all integers that SQL computes here.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 const COUNTING: [&str; 4] = ["row_number", "rank", "dense_rank", "ntile"];
 
-/// `function`, with signed results if it counts rows.
+/// Returns `function`, changed to give signed results if it counts rows.
 pub(super) fn signed(function: Arc<WindowUDF>) -> Arc<WindowUDF> {
     if COUNTING.contains(&function.name()) {
         Arc::new(WindowUDF::new_from_impl(SignedRank { counting: function }))
@@ -23,7 +23,7 @@ pub(super) fn signed(function: Arc<WindowUDF>) -> Arc<WindowUDF> {
     }
 }
 
-/// DataFusion's function, its results cast.
+/// DataFusion's function with its results cast to signed integers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SignedRank {
     counting: Arc<WindowUDF>,

@@ -1,4 +1,4 @@
-//! How many elements `range` and `generate_series` make, known before they do.
+//! Computes how many elements `range` and `generate_series` make, before they make them.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -9,10 +9,10 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ScalarFunctionArgs;
 
 const DAY: i128 = 86_400_000_000_000;
-/// The days of the shortest month: no series has more elements than with it.
+/// Number of days counted for a month. It is the shortest month, so the computed length is never too small.
 const MONTH: i128 = 28;
 
-/// At most as many elements as each row makes; none where an argument is NULL or a type is not one of a series.
+/// Returns an upper bound of the number of elements for each row; 0 if an argument is NULL or no series has its type.
 pub(super) fn lengths(args: &ScalarFunctionArgs) -> Result<Vec<u64>> {
     let values = args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<Result<Vec<_>>>()?;
     let columns: Vec<Vec<Option<i128>>> = values.iter().map(points).collect();
@@ -29,12 +29,12 @@ pub(super) fn lengths(args: &ScalarFunctionArgs) -> Result<Vec<u64>> {
     Ok((0..args.number_rows).map(|row| length(row).unwrap_or(0)).collect())
 }
 
-/// The step of a series that has none of its own.
+/// Returns the default step of a series without a step.
 fn step_of(values: &ArrayRef) -> i128 {
     if values.data_type() == &DataType::Int64 { 1 } else { DAY }
 }
 
-/// Numbers as they are, moments and intervals in nanoseconds.
+/// Returns numbers unchanged, and moments and intervals in nanoseconds.
 fn points(values: &ArrayRef) -> Vec<Option<i128>> {
     let of = |value: fn(&ArrayRef, usize) -> i128| {
         (0..values.len()).map(|row| values.is_valid(row).then(|| value(values, row))).collect()

@@ -1,8 +1,8 @@
-//! `lpad`, `rpad`, `repeat`, `array_repeat`, `array_resize`, `range` and `generate_series`, whose results are as large
-//! as an argument says.
+//! Limits `lpad`, `rpad`, `repeat`, `array_repeat`, `array_resize`, `range` and `generate_series`, whose results are as
+//! large as an argument says.
 //!
-//! DataFusion allocates for all rows of a batch before it looks at the argument: a negative length, or one of a
-//! trillion, ended the process. Here every row is looked at first, and rows with much to make are evaluated in runs.
+//! DataFusion allocates for all rows of a batch before it checks the argument, so a negative length, or one of a
+//! trillion, would end the process. Here every row is checked first, and rows with large results are evaluated in runs.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use datafusion::logical_expr::{
 
 use super::series;
 
-/// The most that is made for one row: characters of a text, or elements of a list.
+/// Maximum size of the result for one row: characters of a text, or elements of a list.
 const LIMIT: u64 = 1 << 27;
 
-/// What the rows of a run make together, unless it is one row.
+/// Maximum size of the results of a run together, unless the run is a single row.
 const RUN: u64 = 1 << 20;
 
-/// `function`, its sizes checked if it is one of these.
+/// Returns `function`, with its sizes checked if it is one of these.
 pub(super) fn checked(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     let unit = match function.name() {
         "lpad" | "rpad" | "repeat" => "characters",
@@ -33,11 +33,11 @@ pub(super) fn checked(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Measured { making: function, unit }))
 }
 
-/// DataFusion's function; its second argument says how much it makes.
+/// DataFusion's function with a size check; for all but the series, the second argument is the size.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Measured {
     making: Arc<ScalarUDF>,
-    /// Of what.
+    /// What the size counts.
     unit: &'static str,
 }
 
@@ -63,7 +63,7 @@ impl ScalarUDFImpl for Measured {
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        // Who asks without rows wants to know the type; the work would be the same for constants.
+        // A call without rows only asks for the type; for constants it would do the full work nevertheless.
         if args.number_rows == 0 {
             return Ok(ColumnarValue::Array(new_empty_array(args.return_type())));
         }
@@ -74,6 +74,7 @@ impl ScalarUDFImpl for Measured {
         let sizes = self.sizes(&args)?;
         let amounts = self.amounts(&sizes, &args)?;
         if amounts.iter().sum::<u64>() <= RUN {
+            // `sizes` can differ from the argument: a NULL of array_resize became 0, and a negative size becomes 0.
             if self.name() == "array_resize" || sizes.iter().flatten().any(|size| size < 0) {
                 args.args[1] = ColumnarValue::Array(Arc::new(none_below_zero(&sizes)));
             }
@@ -89,7 +90,8 @@ impl ScalarUDFImpl for Measured {
 }
 
 impl Measured {
-    /// The values of rows that make so much, in runs that together make little.
+    // Only slices of the arguments go to DataFusion, so it never allocates for the whole batch at once.
+    /// Evaluates the rows, of which each makes the given amount, in runs with a limited total.
     fn in_runs(&self, args: &ScalarFunctionArgs, amounts: &[u64]) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         if is_constant || amounts.iter().sum::<u64>() <= RUN {
@@ -106,7 +108,7 @@ impl Measured {
         Ok(ColumnarValue::Array(concat(&parts)?))
     }
 
-    /// The amounts, if none is too much.
+    /// Returns the amounts; fails if one is above the limit.
     fn limited(&self, amounts: Vec<u64>) -> Result<Vec<u64>> {
         if amounts.iter().any(|amount| *amount > LIMIT) { self.too_much() } else { Ok(amounts) }
     }
@@ -118,14 +120,14 @@ impl Measured {
     fn sizes(&self, args: &ScalarFunctionArgs) -> Result<Int64Array> {
         let sizes = args.args[1].to_array(args.number_rows)?;
         match sizes.as_primitive_opt::<Int64Type>() {
-            // Nothing is kept of a list that gets no size, as in DuckDB.
+            // As in DuckDB, a list that is resized to NULL becomes empty.
             Some(sizes) if self.name() == "array_resize" => Ok(sizes.iter().map(|size| size.or(Some(0))).collect()),
             Some(sizes) => Ok(sizes.clone()),
             None => internal_err!("a size of type {} for {}", sizes.data_type(), self.name()),
         }
     }
 
-    /// How much each row makes; refuses what is too much.
+    /// Returns the amount that each row makes; fails if one is above the limit.
     fn amounts(&self, sizes: &Int64Array, args: &ScalarFunctionArgs) -> Result<Vec<u64>> {
         let repeated = match self.name() {
             "array_repeat" | "repeat" => Some(args.args[0].to_array(args.number_rows)?),
@@ -146,7 +148,7 @@ impl Measured {
     }
 }
 
-/// Elements of a list, bytes of a text, 1 of anything else.
+/// Returns the number of elements of a list, or of bytes of a text; 1 for any other value.
 fn elements(values: &ArrayRef, row: usize) -> u64 {
     match values.data_type() {
         DataType::Utf8 => values.as_string::<i32>().value_length(row).unsigned_abs().into(),
@@ -157,7 +159,7 @@ fn elements(values: &ArrayRef, row: usize) -> u64 {
     }
 }
 
-/// Rows that together make no more than `RUN`, or one row.
+/// Splits the rows into runs that make at most `RUN` together, or consist of one row.
 fn runs(amounts: &[u64]) -> Vec<Range<usize>> {
     let (mut runs, mut start, mut total) = (Vec::new(), 0, 0);
     for (row, amount) in amounts.iter().enumerate() {
@@ -178,7 +180,7 @@ fn slice(arg: &ColumnarValue, run: &Range<usize>) -> ColumnarValue {
     }
 }
 
-/// DataFusion takes a length below 0 for one of 2^64.
+/// Replaces negative sizes by 0, because DataFusion takes them for numbers near 2^64.
 fn none_below_zero(sizes: &Int64Array) -> Int64Array {
     sizes.unary(|size| size.max(0))
 }

@@ -1,4 +1,4 @@
-//! Our functions and operators, value by value; most are checked against DuckDB from Python.
+//! Tests our functions and operators value by value; most are also compared with DuckDB from Python.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::lower::tests::context::bind;
 use crate::scalar::{OnFailure, cast_array, compile};
 use crate::statement::{parse_query, sql_type};
 
-/// The value of an expression without columns as text, or `error`.
+/// Evaluates an expression without columns; returns its value as text, or `error`.
 fn value(expr: &str) -> String {
     let sql = format!("SELECT CAST({expr} AS VARCHAR) AS x");
     let bound = bind(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -280,7 +280,7 @@ fn case_compares_its_operand_with_each_value_alone() {
     ]);
 }
 
-/// What a function makes of lists whose column begins with a NULL that has elements beneath it.
+/// Calls a function on a column of lists that begins with a NULL beneath which there are elements.
 fn over_a_null_with_elements(name: &str, wanted: ArrayRef) -> ArrayRef {
     let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([
         Some(vec![Some(9)]),
@@ -327,7 +327,7 @@ fn what_is_beneath_a_null_list_is_not_seen() {
     }
 }
 
-/// A value of each type, and NULL.
+/// Returns a value of each type, and NULL.
 fn samples() -> Vec<ArrayRef> {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), None]));
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
@@ -353,7 +353,7 @@ fn samples() -> Vec<ArrayRef> {
     samples
 }
 
-/// What a call gives where it is not of the type that it declares.
+/// Returns a description of a call's result if it is not of the type that the function declares.
 fn undeclared(function: &ScalarUDF, args: &[&ArrayRef]) -> Option<String> {
     let fields: Vec<FieldRef> =
         args.iter().map(|arg| Arc::new(Field::new("a", arg.data_type().clone(), true))).collect();

@@ -1,4 +1,4 @@
-//! Functions of times, in microseconds from end to end: no date that a TIMESTAMP can hold is out of their range.
+//! Functions of times. They compute in microseconds throughout, so that they take every date a TIMESTAMP can hold.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const TIME: DataType = DataType::Time64(TimeUnit::Microsecond);
 pub(super) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
-/// The type of moments, which are kept in UTC.
+/// Returns the type of moments, which are kept in UTC.
 pub(super) fn timestamptz() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
@@ -104,7 +104,7 @@ pub(super) static MAKE_DATE: Definition = Definition {
     values: make_date,
 };
 
-/// A date so many days later; `date + integer` is this.
+/// Adds a number of days to a date; `date + integer` calls it.
 pub(super) static ADD_DAYS: Definition = Definition {
     name: "add_days",
     aliases: &[],
@@ -126,7 +126,7 @@ pub(super) static ADD_DAYS: Definition = Definition {
     },
 };
 
-/// A time of a date; `date + time` is this.
+/// Adds a time to a date; `date + time` calls it.
 pub(super) static ADD_TIME: Definition = Definition {
     name: "add_time",
     aliases: &[],
@@ -174,7 +174,7 @@ fn at_least_micros(unit: TimeUnit) -> TimeUnit {
     if unit == TimeUnit::Nanosecond { unit } else { TimeUnit::Microsecond }
 }
 
-/// What an argument with a date, or an interval, is taken as.
+/// Returns the type to which an argument that is a date, a timestamp, an interval or a text is cast.
 fn dated(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
         DataType::Date32 | DataType::Timestamp(..) => data_type.clone(),
@@ -184,7 +184,7 @@ fn dated(data_type: &DataType) -> Option<DataType> {
     })
 }
 
-/// The part that an argument names, if it is a literal; refused if there is no such part.
+/// Returns the part that an argument names, if it is a literal; fails if there is no such part.
 fn literal_part(call: &Call<'_>, argument: usize, has_part: fn(Part) -> bool) -> Result<Option<Part>> {
     let Some(name) = call.literal_text(argument) else { return Ok(None) };
     match Part::of(name) {
@@ -194,10 +194,10 @@ fn literal_part(call: &Call<'_>, argument: usize, has_part: fn(Part) -> bool) ->
     }
 }
 
-/// The parts that rows name.
+/// The parts that a column of names means.
 struct Parts<'a> {
     names: &'a StringArray,
-    /// The last one that was looked up.
+    /// The name and the part that were looked up last.
     last: Option<(&'a str, Part)>,
 }
 
@@ -259,7 +259,7 @@ fn date_part(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
             Some(_) => part.is_of_interval(),
             None => !is_time || part.is_of_time(),
         });
-        // A part that a row names is a BIGINT: the type is known before any row is.
+        // If the part is not a literal the result is a BIGINT, because its type must be known before any row is.
         let is_whole = part.is_none_or(|part| part.is_fractional() == (*to == DataType::Float64));
         if !has_part || !is_whole {
             return exec_err!("a {} has no part {part:?}", crate::statement::type_name(args[1].data_type()));
@@ -289,7 +289,7 @@ fn date_part(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new(Int64Array::from(wholes)))
 }
 
-/// Days since 1970 and microseconds of the day; a DATE has days that no TIMESTAMP can hold.
+/// Returns days since 1970 and microseconds of the day, separately because a DATE has days that no TIMESTAMP can hold.
 fn days_and_micros(values: &ArrayRef) -> Result<(Vec<i64>, Vec<i64>)> {
     if let Some(days) = values.as_primitive_opt::<Date32Type>() {
         return Ok((days.values().iter().map(|days| i64::from(*days)).collect(), vec![0; days.len()]));
@@ -316,12 +316,12 @@ fn make_date(args: &[ArrayRef], _to: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new(PrimitiveArray::<Date32Type>::from(days)))
 }
 
-/// The zone of this name.
+/// Returns the time zone with this name; fails if there is none.
 fn zone(name: &str) -> Result<Tz> {
     zone_named(name).ok_or_else(|| exec_datafusion_err!("there is no time zone '{name}'"))
 }
 
-/// What clocks of a zone show at a moment, or the moment at which they show a time.
+/// Converts a moment to the time that clocks of a zone show, or such a time to the moment.
 fn timezone(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let names = args[0].as_string::<i32>();
     let DataType::Timestamp(unit, target) = to else { return exec_err!("{to} is not a timestamp") };
@@ -348,7 +348,7 @@ fn timezone(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     of_counts(times.iter().enumerate().map(convert).collect::<Result<_>>()?, to)
 }
 
-/// The beginning of the bin that a time is in; bins have one width, and one begins at the origin.
+/// Returns the beginning of the bin that a time is in; all bins have the same width, and one begins at the origin.
 fn date_bin(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let widths = args[0].as_primitive::<IntervalMonthDayNanoType>();
     let times = micros(&args[1])?;
@@ -384,7 +384,7 @@ fn bin_of(width: IntervalMonthDayNano, time: i64, origin: i64, is_time: bool) ->
     i64::try_from(begin).map_err(|_| exec_datafusion_err!("date_bin: the timestamp is out of range"))
 }
 
-/// The last moment that is not after `time`, a multiple of `months` away from `origin`.
+/// Returns the last moment not after `time` that is a multiple of `months` away from `origin`.
 fn month_bin(months: i64, time: i64, origin: i64) -> Option<i64> {
     let civil = |moment: i64| Civil::of_days(moment.div_euclid(DAY));
     let (first, at) = (civil(origin), civil(time));
@@ -394,6 +394,7 @@ fn month_bin(months: i64, time: i64, origin: i64) -> Option<i64> {
         crate::calendar::moment(days, origin.rem_euclid(DAY))
     };
     let bins = apart.div_euclid(months);
+    // The bin of the month can still begin after `time` within that month; then the bin before it is meant.
     let moment = begin(bins)?;
     if moment > time { begin(bins - 1) } else { Some(moment) }
 }

@@ -1,4 +1,4 @@
-//! Times to and from texts and numbers: `to_char`, `to_timestamp` and its kin, `to_unixtime`.
+//! Conversions of times to and from texts and numbers: `to_char`, the `to_timestamp` functions, `to_unixtime`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) static TO_CHAR: Definition = Definition {
     takes: |types| match types {
         [of, format] if is_text(format) => {
             let of = match of {
-                // Patterns may ask for the time of a date.
+                // A pattern may ask for the time of day even if the argument is a date.
                 DataType::Date32 | DataType::Null => TIMESTAMP,
                 DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) | DataType::Duration(_) => {
                     of.clone()
@@ -39,7 +39,7 @@ fn to_char(args: &[ArrayRef], _to: &DataType) -> Result<ArrayRef> {
     let mut texts = StringBuilder::with_capacity(times.len(), times.len() * 16);
     let mut row = 0;
     while row < times.len() {
-        // Rows of one format are written together; mostly that is all of them.
+        // Consecutive rows with the same format are written together; usually these are all rows.
         let same = |other: &usize| {
             formats.is_valid(*other) == formats.is_valid(row) && formats.value(*other) == formats.value(row)
         };
@@ -118,7 +118,7 @@ pub(super) static TO_UNIXTIME: Definition = Definition {
     },
 };
 
-/// A number, a date, a timestamp, or a text with the patterns that it may have.
+/// Accepts a number, a date, a timestamp, or a text with optional patterns.
 fn timestamp_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
     let (of, formats) = types.split_first()?;
     if !formats.iter().all(is_text) || (!formats.is_empty() && !is_text(of)) {
@@ -134,7 +134,7 @@ fn timestamp_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
     Some(std::iter::once(of).chain(formats.iter().map(|_| DataType::Utf8)).collect())
 }
 
-/// Timestamps of a unit; numbers count in it.
+/// Converts arguments to timestamps; a number counts in the unit of the result.
 fn timestamps(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let DataType::Timestamp(unit, _) = to else { return exec_err!("{to} is not a timestamp") };
     match args[0].data_type() {
@@ -148,7 +148,7 @@ fn timestamps(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     }
 }
 
-/// Texts read by the first of some patterns that fits.
+/// Reads each text by the first of its patterns that fits.
 fn by_patterns(args: &[ArrayRef], unit: TimeUnit, to: &DataType) -> Result<ArrayRef> {
     let texts = args[0].as_string::<i32>();
     let patterns: Vec<&StringArray> = args[1..].iter().map(|arg| arg.as_string::<i32>()).collect();
@@ -174,7 +174,7 @@ fn by_pattern(text: &str, pattern: &str) -> Option<NaiveDateTime> {
     zoned().or_else(|| NaiveDateTime::parse_from_str(text, pattern).ok()).or_else(date)
 }
 
-/// Seconds, perhaps with a fraction, as microseconds to the nearest.
+/// Converts seconds, possibly with a fraction, to the nearest microseconds.
 fn seconds_as_micros(seconds: &ArrayRef) -> Result<Int64Array> {
     let out_of_range = || exec_datafusion_err!("the number of seconds is out of range of TIMESTAMP");
     match seconds.data_type() {
@@ -184,7 +184,7 @@ fn seconds_as_micros(seconds: &ArrayRef) -> Result<Int64Array> {
         DataType::Decimal128(_, scale) => {
             let unit = 10_i128.pow(u32::from(scale.unsigned_abs()));
             seconds.as_primitive::<Decimal128Type>().try_unary(|value| {
-                // Whole seconds apart, as those of 38 digits times a million are too many.
+                // Whole seconds are converted separately: a number of 38 digits times a million would overflow.
                 let whole = i64::try_from(value / unit).map_err(|_| out_of_range())?;
                 let fraction = (value % unit) as f64 / unit as f64 * SECOND as f64;
                 let whole = whole.checked_mul(SECOND).ok_or_else(out_of_range)?;

@@ -1,4 +1,4 @@
-//! Builds a `DataflowPlan` so that equal subtrees, of one query or of views inlined into it, appear once.
+//! Builds a `DataflowPlan` in which equal subtrees, of one query or of views inlined into it, appear only once.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,13 +13,13 @@ use laminardb_dataflow::{CollectionId, Scalar};
 
 use crate::property::{Known, Properties};
 
-/// The plan so far.
+/// The plan built so far.
 #[derive(Default)]
 pub(super) struct PlanBuilder {
     nodes: Vec<Node>,
     properties: Vec<Properties>,
     arrangements: Vec<Arrangement>,
-    /// Structural text of each node to the node; names of columns do not count, their types do.
+    /// Maps the structural text of each node to its id; the text contains the types of columns but not their names.
     known: BTreeMap<String, NodeId>,
 }
 
@@ -36,7 +36,7 @@ impl PlanBuilder {
         &self.properties[id.0]
     }
 
-    /// States facts that do not follow from a node's operator alone.
+    /// Gives access to a node's properties, to state facts that do not follow from its operator alone.
     pub(super) fn properties_mut(&mut self, id: NodeId) -> &mut Properties {
         &mut self.properties[id.0]
     }
@@ -49,17 +49,18 @@ impl PlanBuilder {
         self.schema(id).fields().len()
     }
 
-    /// A collection from outside, with what is known of it.
+    /// Adds an input that reads `collection`, whose properties are given; returns the existing node if there is one.
     pub(super) fn input(&mut self, collection: CollectionId, schema: SchemaRef, properties: Properties) -> NodeId {
         let count = self.nodes.len();
         let id = self.add(Operator::Input(collection), schema);
+        // A node that existed already keeps its properties.
         if id.0 == count {
             self.properties[id.0] = properties;
         }
         id
     }
 
-    /// A node with `operator`, or the one there is.
+    /// Adds a node with `operator`, or returns the existing equal node.
     pub(super) fn add(&mut self, operator: Operator, schema: SchemaRef) -> NodeId {
         if let Some(id) = self.equal_constant(&operator, &schema) {
             return id;
@@ -76,7 +77,7 @@ impl PlanBuilder {
         id
     }
 
-    /// Rows are compared as arrays: their text is cut short when there are many.
+    /// Finds an equal constant. Rows are compared as arrays because the text of a large batch is abbreviated.
     fn equal_constant(&self, operator: &Operator, schema: &SchemaRef) -> Option<NodeId> {
         let Operator::Constant(rows) = operator else { return None };
         let same = |node: &Node| matches!(&node.operator, Operator::Constant(other) if other.columns() == rows.columns() && other.num_rows() == rows.num_rows());
@@ -85,7 +86,7 @@ impl PlanBuilder {
         found.map(NodeId)
     }
 
-    /// An index of `input` by `key` holding `value` beside it, or the one there is.
+    /// Adds an arrangement of `input` by `key` that also holds `value`, or returns the existing equal one.
     pub(super) fn arrange(&mut self, input: NodeId, key: Vec<usize>, value: Vec<usize>) -> ArrangementId {
         let arrangement = Arrangement { input, key, value };
         let found = self.arrangements.iter().position(|other| *other == arrangement);
@@ -95,7 +96,7 @@ impl PlanBuilder {
         }))
     }
 
-    /// `input` followed by one step.
+    /// Adds a linear node that applies one step to `input`.
     pub(super) fn step(&mut self, input: NodeId, step: Step) -> NodeId {
         let schema = match &step {
             Step::Filter(_) => Arc::clone(self.schema(input)),
@@ -104,7 +105,7 @@ impl PlanBuilder {
         self.add(Operator::Linear { input, steps: vec![step] }, schema)
     }
 
-    /// Names the columns of `id`; `id` must be the output and not an input.
+    /// Renames the columns of `id`, which must be the output of the plan and must not be an input.
     pub(super) fn rename(&mut self, id: NodeId, names: &Schema) {
         let fields = self.schema(id).fields().iter().zip(names.fields());
         let fields: Vec<Field> = fields.map(|(field, name)| field.as_ref().clone().with_name(name.name())).collect();
@@ -129,13 +130,13 @@ impl PlanBuilder {
         node.schema = schema;
     }
 
-    /// The plan that ends in `node`: chains of linear nodes become one, what nobody reads is left out.
+    /// Returns the plan that ends in `node`: chains of linear nodes become one, and unread nodes are dropped.
     pub(super) fn finish(mut self, node: NodeId, unique_key: Option<Vec<usize>>, state: OutputState) -> DataflowPlan {
         self.fuse(node, &state);
         self.prune(Output { node, unique_key, state })
     }
 
-    /// A linear node takes over the steps of a linear input that nobody else reads.
+    /// Fuses linear nodes: a node takes over the steps of its linear input if it is the only reader of that input.
     fn fuse(&mut self, output: NodeId, state: &OutputState) {
         let mut readers = vec![0usize; self.nodes.len()];
         for id in self.reachable(output) {
@@ -143,6 +144,7 @@ impl PlanBuilder {
                 readers[input.0] += 1;
             }
         }
+        // The consumers of the output and of the kept reduce are readers too, so these nodes are not fused away.
         readers[output.0] += 1;
         if let OutputState::Reduce(id) = state {
             readers[id.0] += 1;
@@ -172,10 +174,11 @@ impl PlanBuilder {
         }
     }
 
-    /// The nodes that `output` needs, in order.
+    /// Returns the nodes that `output` depends on, itself included, in ascending order.
     fn reachable(&self, output: NodeId) -> Vec<NodeId> {
         let mut needed = vec![false; self.nodes.len()];
         needed[output.0] = true;
+        // Inputs always have smaller ids than their readers, so one pass from the end visits every dependency.
         for position in (0..=output.0).rev() {
             if needed[position] {
                 self.inputs(NodeId(position)).iter().for_each(|input| needed[input.0] = true);
@@ -206,7 +209,7 @@ impl PlanBuilder {
     }
 }
 
-/// Positions after what nobody reads is gone.
+/// Translates node and arrangement ids to those after pruning.
 struct Renumbering {
     places: Vec<NodeId>,
     arrangements: Vec<Arrangement>,
@@ -262,7 +265,8 @@ impl Renumbering {
     }
 }
 
-/// Text that two nodes share exactly when they give the same rows of the same types; `next` makes constants differ.
+/// Returns a text that two nodes share exactly when they produce the same rows of the same types. The text of a
+/// constant contains `next`, so no two are equal.
 fn fingerprint(operator: &Operator, schema: &Schema, next: usize) -> String {
     let mut text = String::new();
     match operator {

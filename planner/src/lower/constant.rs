@@ -1,4 +1,4 @@
-//! Rows that never change: VALUES, queries without FROM, and what is computed of them.
+//! Lowers rows that never change: VALUES, queries without FROM, and expressions computed from them.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Lowering {
     pub(super) fn lower_empty(&mut self, empty: &EmptyRelation) -> Result<Relation, PlanError> {
         let width = empty.schema.fields().len();
         let columns = empty.schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone()));
-        // A row without columns cannot be told from no row: it has one that nobody reads.
+        // A row without columns could not be distinguished from no row, so a column that nobody reads is added.
         let marker = (width == 0).then(|| ("row".to_owned(), DataType::Boolean));
         let schema = named_schema(columns.chain(marker));
         let rows = if empty.produce_one_row {
@@ -71,8 +71,8 @@ impl Lowering {
         Ok(Relation::whole(self.constant(rows), types.len()))
     }
 
-    /// Projections of constant rows are computed once, here. Rows that fail are left to the dataflow, which reports
-    /// them.
+    /// Computes a projection of constant rows at planning time. Returns `None` if `input` is not constant or if a row
+    /// fails; the dataflow then computes the projection and reports the failure.
     pub(super) fn compute_constant(&mut self, input: NodeId, scalars: &[(Arc<dyn Scalar>, String)]) -> Option<NodeId> {
         let Operator::Constant(rows) = self.builder.operator(input) else { return None };
         let schema = named_schema(scalars.iter().map(|(scalar, name)| (name.clone(), scalar.data_type().clone())));

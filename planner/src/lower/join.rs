@@ -1,4 +1,5 @@
-//! Inner joins: leaves are lowered, ordered, and joined one after the other by arrangements of what is read.
+//! Lowers inner joins: the leaves are lowered, ordered, and joined one after the other through arrangements that hold
+//! only the columns that are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use crate::lower::join_order::{Edge, LeafFacts, join_order};
 use crate::lower::relation::{Demand, Relation, compile, named_schema, with_values};
 use crate::lower::{Lowering, refuse};
 
-/// The two inputs of a join, each with the places of its key columns. Relations are over graph columns.
+/// The two inputs of a join and the positions of their key columns. The relations map graph columns.
 #[derive(Clone)]
 pub(super) struct Sides {
     pub(super) left: Relation,
     pub(super) right: Relation,
     pub(super) left_key: Vec<usize>,
     pub(super) right_key: Vec<usize>,
-    /// Whether NULL equals NULL, by key column.
+    /// For each key column, whether NULL equals NULL.
     pub(super) null_safe: Vec<bool>,
 }
 
@@ -52,6 +53,7 @@ impl Lowering {
                     let (now, later): (Vec<_>, Vec<_>) = pending.into_iter().partition(covered);
                     pending = later;
                     let mut read = wanted.clone();
+                    // Keep only columns that the result or a later predicate reads.
                     pending.iter().for_each(|predicate| read.extend(&predicate.columns));
                     self.join_leaf(joined, leaf, now, &read, &in_leaf)?
                 }
@@ -64,7 +66,7 @@ impl Lowering {
         Ok(Relation { node: joined.node, columns })
     }
 
-    /// A leaf over graph columns, after the predicates that read nothing else.
+    /// Lowers one leaf over graph columns and applies the predicates that read only this leaf.
     fn lower_leaf(
         &mut self,
         graph: &JoinGraph<'_>,
@@ -98,7 +100,7 @@ impl Lowering {
         LeafFacts { rows: properties.rows, kept: properties.kept, unique_keys }
     }
 
-    /// `joined` with one leaf more, under `predicates`; columns in `read` are kept.
+    /// Joins one more leaf to `joined` under `predicates`; keeps the columns in `read`.
     fn join_leaf(
         &mut self,
         joined: Relation,
@@ -115,7 +117,7 @@ impl Lowering {
         self.join_sides(&sides, read, &residual)
     }
 
-    /// Both sides with their key values as columns of equal types.
+    /// Returns both sides with their key values as columns of equal types.
     pub(super) fn key_sides(
         &mut self,
         left: Relation,
@@ -163,7 +165,7 @@ impl Lowering {
         Ok((to_common(left_expr, &a), to_common(right_expr, &b)))
     }
 
-    /// Rows that can match: those without NULL in a key column where NULL equals nothing.
+    /// Drops the rows that cannot match: those with NULL in a key column for which NULL equals nothing.
     pub(super) fn without_null_keys(
         &mut self,
         side: Relation,
@@ -175,7 +177,7 @@ impl Lowering {
         self.filter_not_null(side, &strict)
     }
 
-    /// The pairs of rows with equal keys that meet `residual`; columns in `read` are kept.
+    /// Joins the rows with equal keys that satisfy `residual`; keeps the columns in `read`.
     pub(super) fn join_sides(
         &mut self,
         sides: &Sides,
@@ -203,7 +205,7 @@ impl Lowering {
             columns.insert(*column, position_or_push(&mut output, from));
         }
         if output.is_empty() {
-            // A row without columns cannot be told from no row: one column stays.
+            // A row without columns could not be distinguished from no row, so one column is kept.
             output.push(match sides.left_key.first() {
                 Some(_) => JoinColumn::Key(0),
                 None => JoinColumn::Left(position_or_push(&mut left_value, 0)),
@@ -214,7 +216,7 @@ impl Lowering {
         let right = self.builder.arrange(sides.right.node, sides.right_key.clone(), right_value);
         let mut join = Join { left, right, output, residual: None };
         if let Some(condition) = residual.iter().cloned().reduce(Expr::and) {
-            // Compiled over the pairs, which are the columns of the join without its condition.
+            // The residual is compiled over the pairs, which have the columns of the join without its residual.
             let pairs = self.builder.add(Operator::Join(join.clone()), Arc::clone(&schema));
             join.residual = Some(compile(&self.builder, pairs, &condition, |column| columns[&column])?);
         }
@@ -239,8 +241,8 @@ impl Lowering {
     }
 }
 
-/// The equalities that can be keys, and the other conditions. No column is key twice on a side: the second equality
-/// becomes a condition on the pairs.
+/// Separates the equalities that can be keys from the other conditions. A column is a key only once per side; a second
+/// equality on it becomes a condition on the pairs.
 pub(super) fn split_keys(predicates: Vec<Predicate>, is_left: &dyn Fn(usize) -> bool) -> (Vec<Equality>, Vec<Expr>) {
     let (mut keys, mut residual): (Vec<Equality>, Vec<Expr>) = (Vec::new(), Vec::new());
     for predicate in predicates {

@@ -1,4 +1,4 @@
-//! A tree of inner joins as a graph: leaves, and predicates over the columns of all leaves.
+//! Flattens a tree of inner joins into a graph: leaves, and predicates over the columns of all leaves.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::lower::refuse;
 use crate::lower::relation::{Demand, plain_position, positional, positions};
 use crate::rewrite::movable;
 
-/// The leaves and predicates of inner joins. A graph column is a column of some leaf, counted through all leaves.
+/// The leaves and predicates of inner joins. Graph columns number the columns of all leaves consecutively.
 #[derive(Default)]
 pub(super) struct JoinGraph<'a> {
     pub(super) leaves: Vec<Leaf<'a>>,
@@ -18,10 +18,10 @@ pub(super) struct JoinGraph<'a> {
     columns: usize,
 }
 
-/// Something that is joined.
+/// An input of the joins that is not itself an inner join.
 pub(super) struct Leaf<'a> {
     pub(super) plan: &'a LogicalPlan,
-    /// Graph column of its first column.
+    /// The graph column of the leaf's first column.
     pub(super) first: usize,
 }
 
@@ -29,13 +29,13 @@ pub(super) struct Leaf<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Predicate {
     pub(super) expr: Expr,
-    /// The graph columns it reads.
+    /// The graph columns that the predicate reads.
     pub(super) columns: BTreeSet<usize>,
-    /// Its sides, when it says that two values are equal.
+    /// The two sides, if the predicate is an equality.
     pub(super) equality: Option<Equality>,
 }
 
-/// `left = right`, or `left IS NOT DISTINCT FROM right`.
+/// An equality `left = right` or, if `null_safe`, `left IS NOT DISTINCT FROM right`.
 #[derive(Clone, Debug)]
 pub(super) struct Equality {
     pub(super) left: Expr,
@@ -55,8 +55,8 @@ impl Predicate {
         Predicate { columns: positions(&expr), expr, equality }
     }
 
-    /// The equality with its sides turned so that `left` reads only columns for which `is_left` holds and `right`
-    /// only others; none if that cannot be.
+    /// Returns the equality, with its sides swapped if needed so that `left` reads only columns for which `is_left` is
+    /// true and `right` only others; `None` if that is impossible.
     pub(super) fn across(&self, is_left: &dyn Fn(usize) -> bool) -> Option<Equality> {
         let equality = self.equality.as_ref()?;
         let (left, right) = (positions(&equality.left), positions(&equality.right));
@@ -76,13 +76,13 @@ impl Predicate {
 }
 
 impl Equality {
-    /// The graph columns, when both sides are plain columns.
+    /// Returns the graph columns of both sides, if both are plain columns.
     pub(super) fn plain(&self) -> Option<(usize, usize)> {
         Some((plain_position(&self.left)?, plain_position(&self.right)?))
     }
 }
 
-/// Whether `plan` is an inner join under nothing but filters and renamings.
+/// Returns whether `plan` is an inner join beneath filters and renamings only.
 pub(super) fn is_inner_join(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Join(join) => join.join_type == JoinType::Inner,
@@ -143,12 +143,12 @@ impl<'a> JoinGraph<'a> {
         (first..self.columns).collect()
     }
 
-    /// The leaf a graph column is of.
+    /// Returns the leaf that a graph column belongs to.
     pub(super) fn leaf_of(&self, column: usize) -> usize {
         self.leaves.partition_point(|leaf| leaf.first <= column) - 1
     }
 
-    /// The columns of leaf `leaf` among `columns`, counted from its first.
+    /// Returns the columns of leaf `leaf` that are among `columns`, counted from the leaf's first column.
     pub(super) fn demand_of(&self, leaf: usize, columns: &Demand) -> Demand {
         let first = self.leaves[leaf].first;
         let end = first + self.leaves[leaf].plan.schema().fields().len();
@@ -156,7 +156,7 @@ impl<'a> JoinGraph<'a> {
     }
 }
 
-/// The conjuncts of a join's condition; `left` and `right` place the columns of its sides.
+/// Returns the conjuncts of a join's condition; `left` and `right` map the columns of its sides to graph columns.
 pub(super) fn join_predicates(join: &Join, left: &[usize], right: &[usize]) -> Result<Vec<Predicate>, PlanError> {
     if join.null_aware {
         return Err(refuse::construct("a null-aware anti join"));
@@ -174,7 +174,7 @@ pub(super) fn join_predicates(join: &Join, left: &[usize], right: &[usize]) -> R
         predicates.push(Predicate::new(binary_expr(a, equals, b)));
     }
     if let Some(filter) = &join.filter {
-        // Semi and anti joins have only one side in their schema, their conditions see both.
+        // The schema of a semi or anti join has only one side, but its condition reads both.
         let schema = join.left.schema().join(join.right.schema()).map_err(PlanError::from)?;
         let both = [left, right].concat();
         for conjunct in movable(filter.clone(), &schema) {

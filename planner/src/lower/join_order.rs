@@ -1,32 +1,32 @@
-//! The order in which inner joins are done, as a pure function of a few facts.
+//! Chooses the order of inner joins, as a pure function of a few facts.
 //!
-//! A left-deep order: what is joined so far, with one leaf more. From every leaf as the start the next is taken
-//! greedily, and the order whose intermediate results are estimated smallest wins; the first one of equals, so that
-//! FROM order decides where nothing else does. There are no statistics: estimates come from unique keys and filters.
+//! The order is left-deep: one leaf at a time is joined to the result so far. Starting from each leaf, the next one is
+//! chosen greedily; the order with the smallest estimated intermediate results wins. The first of equally good orders
+//! wins, so that FROM order decides ties. There are no statistics: estimates come from unique keys and filters.
 
 use std::collections::BTreeSet;
 
-/// What is known of one leaf.
+/// The known facts about one leaf.
 #[derive(Clone, Debug)]
 pub(super) struct LeafFacts {
-    /// Estimated rows.
+    /// Estimated number of rows.
     pub(super) rows: f64,
-    /// The share of rows that its filters leave.
+    /// Share of the rows that its filters keep.
     pub(super) kept: f64,
-    /// Its unique keys, in graph columns.
+    /// The leaf's unique keys, in graph columns.
     pub(super) unique_keys: Vec<BTreeSet<usize>>,
 }
 
 /// An equality between leaves.
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
-    /// The leaves its sides read.
+    /// The leaves that each side reads.
     pub(super) leaves: [BTreeSet<usize>; 2],
-    /// Graph columns of its sides, where they are plain columns.
+    /// The graph columns of the sides, if both are plain columns.
     pub(super) columns: Option<[usize; 2]>,
 }
 
-/// The leaves joined so far.
+/// The result of joining some of the leaves.
 #[derive(Clone)]
 struct Joined {
     leaves: BTreeSet<usize>,
@@ -35,7 +35,7 @@ struct Joined {
     unique_keys: Vec<BTreeSet<usize>>,
 }
 
-/// The leaves in the order to join them.
+/// Returns the leaves in the order in which to join them.
 pub(super) fn join_order(leaves: &[LeafFacts], edges: &[Edge]) -> Vec<usize> {
     let mut best: Option<(f64, Vec<usize>)> = None;
     for start in 0..leaves.len() {
@@ -62,7 +62,7 @@ fn from_start(start: usize, leaves: &[LeafFacts], edges: &[Edge]) -> (f64, Vec<u
         let (leaf, (connected, next)) = candidates
             .reduce(|best, other| if better(&other.1, &best.1) { other } else { best })
             .expect("a leaf is left");
-        // The last result is not arranged here; a cross product is paid for wherever it is.
+        // The last result is not arranged here, so it costs nothing; a cross product costs wherever it is.
         if order.len() + 1 < leaves.len() || !connected {
             cost += next.rows;
         }
@@ -72,7 +72,7 @@ fn from_start(start: usize, leaves: &[LeafFacts], edges: &[Edge]) -> (f64, Vec<u
     (cost, order)
 }
 
-/// Connected before not connected, then fewer rows.
+/// Returns whether `candidate` is better: connected beats unconnected, then fewer rows win.
 fn better(candidate: &(bool, Joined), best: &(bool, Joined)) -> bool {
     match (candidate.0, best.0) {
         (true, false) => true,
@@ -82,7 +82,7 @@ fn better(candidate: &(bool, Joined), best: &(bool, Joined)) -> bool {
 }
 
 impl Joined {
-    /// After joining `leaf`, and whether an equality connects it.
+    /// Joins `leaf`; returns whether an equality connects it, and the new result.
     fn with(&self, leaf: usize, leaves: &[LeafFacts], edges: &[Edge]) -> (bool, Joined) {
         let facts = &leaves[leaf];
         let new = BTreeSet::from([leaf]);
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn no_cross_join_where_an_equality_connects() {
         let leaves = [leaf(0, &[0], 1.0), leaf(10, &[0], 0.25), leaf(20, &[0], 1.0)];
-        // 0 and 1 are only connected through 2.
+        // 0 and 1 are connected only through 2.
         let order = join_order(&leaves, &[edge([0, 2], [1, 20]), edge([1, 2], [10, 21])]);
         assert_ne!(order[1..], [0, 2]);
         assert!(order[0] == 2 || order[1] == 2, "{order:?}");

@@ -1,4 +1,4 @@
-//! Filters and projections.
+//! Lowers filters and projections.
 
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection};
@@ -27,7 +27,7 @@ impl Lowering {
         self.compute(&input, exprs, name)
     }
 
-    /// The values of expressions over the columns of `input`, by logical column.
+    /// Computes expressions over the columns of `input`; each expression comes with its logical column in the result.
     pub(super) fn compute(
         &mut self,
         input: &Relation,
@@ -35,6 +35,7 @@ impl Lowering {
         name: impl Fn(usize) -> String,
     ) -> Result<Relation, PlanError> {
         let plain = exprs.iter().map(|(column, expr)| Some((*column, input.at(plain_position(expr)?)))).collect();
+        // If all expressions are plain columns, only the mapping changes and no operator is needed.
         if let Some(columns) = plain {
             return Ok(Relation { node: input.node, columns });
         }
@@ -47,6 +48,7 @@ impl Lowering {
             return Ok(Relation { node: constant, columns });
         }
         let node = project(&mut self.builder, input.node, scalars);
+        // These facts about literals are stated here because `derive` looks at no scalar but plain columns.
         for (place, (_, expr)) in exprs.iter().enumerate() {
             if let Expr::Literal(value, _) = expr.clone().unalias_nested().data {
                 let properties = self.builder.properties_mut(node);
@@ -82,9 +84,9 @@ impl Lowering {
         self.filter(input, &predicates)
     }
 
-    /// The rows where all `predicates`, over logical columns, are true.
+    /// Keeps the rows for which all `predicates`, over logical columns, are true.
     ///
-    /// One step for all of them: `a <> 0 AND 10 / a > 1` must not compute its right side where the left is false.
+    /// All predicates form one step: `a <> 0 AND 10 / a > 1` must not compute its right side where the left is false.
     pub(super) fn filter(&mut self, relation: Relation, predicates: &[Expr]) -> Result<Relation, PlanError> {
         let Some(predicate) = predicates.iter().cloned().reduce(Expr::and) else { return Ok(relation) };
         let predicate = compile(&self.builder, relation.node, &predicate, |column| relation.at(column))?;
@@ -92,7 +94,7 @@ impl Lowering {
         Ok(Relation { node, ..relation })
     }
 
-    /// The rows whose values in `places` (columns of the node) are not NULL.
+    /// Keeps the rows whose values in `places` (columns of the node) are not NULL.
     pub(super) fn filter_not_null(&mut self, relation: Relation, places: &[usize]) -> Result<Relation, PlanError> {
         let nullable = &self.builder.properties(relation.node).nullable;
         let places: Vec<usize> = places.iter().copied().filter(|place| nullable[*place]).collect();
@@ -100,6 +102,7 @@ impl Lowering {
         let Some(predicate) = tests.reduce(Expr::and) else { return Ok(relation) };
         let predicate = compile(&self.builder, relation.node, &predicate, |place| place)?;
         let before = self.builder.properties(relation.node).clone();
+        // A NOT NULL test says little about selectivity, so the estimates stay as they were.
         let node = self.builder.step(relation.node, Step::Filter(predicate));
         let properties = self.builder.properties_mut(node);
         (properties.rows, properties.kept) = (before.rows, before.kept);

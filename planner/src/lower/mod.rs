@@ -1,10 +1,10 @@
-//! `LogicalPlan` to `DataflowPlan`: every choice of how a view is maintained is made here.
+//! Lowers a `LogicalPlan` to a `DataflowPlan`. Every choice of how a view is maintained is made here.
 //!
 //! ```text
 //! optimised LogicalPlan --lower--> nodes (hash-consed, positional) --output--> what is kept --finish--> DataflowPlan
 //! ```
 //!
-//! Each `lower_*` takes the columns that somebody reads and returns a [`Relation`]: a node and where those columns are
+//! Each `lower_*` takes the columns that are read and returns a [`Relation`]: a node and the positions of those columns
 //! in it. Renaming and reordering columns therefore costs no operator. What cannot be maintained exactly is refused by
 //! name; nothing is approximated.
 
@@ -36,14 +36,14 @@ use crate::set_operation::SetOperationNode;
 
 pub use output::{ViewPlan, plan_view};
 
-/// A plan being lowered.
+/// The state of lowering one plan.
 #[derive(Default)]
 struct Lowering {
     builder: PlanBuilder,
 }
 
 impl Lowering {
-    /// The rows of `plan`; the columns in `demand` have a place in the result.
+    /// Lowers `plan`; every column in `demand` has a position in the result.
     fn lower(&mut self, plan: &LogicalPlan, demand: &Demand) -> Result<Relation, PlanError> {
         match plan {
             LogicalPlan::TableScan(scan) => self.lower_scan(scan),
@@ -76,7 +76,7 @@ impl Lowering {
     }
 }
 
-/// All columns of `plan`.
+/// Returns the positions of all columns of `plan`.
 fn all_columns(plan: &LogicalPlan) -> Demand {
     (0..plan.schema().fields().len()).collect()
 }

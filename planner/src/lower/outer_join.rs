@@ -1,4 +1,4 @@
-//! LEFT, RIGHT, FULL, SEMI and ANTI joins, built of inner joins, semi joins and unions.
+//! Lowers LEFT, RIGHT, FULL, SEMI and ANTI joins to inner joins, semi joins and unions.
 //!
 //! ```text
 //! left --+--> join (keys, condition) ------------------------------> union --> rows
@@ -7,9 +7,9 @@
 //!        +--> anti join of left: rows without a partner --> padded with NULLs --^
 //! ```
 //!
-//! A row's fate depends on the columns of the preserved side that are read, so whole-row means all of those; rows that
-//! agree on them share it, whatever their number. NULL keys match nothing: the other side is filtered, so a preserved
-//! row with a NULL key finds no partner.
+//! Whether a row matches depends only on the columns of the preserved side that are read, so "whole row" means all of
+//! these columns; rows that agree on them all match or all do not. NULL keys match nothing: the other side is filtered,
+//! so a preserved row with a NULL key finds no partner.
 
 use std::collections::BTreeMap;
 
@@ -23,13 +23,13 @@ use crate::lower::join::{Sides, split_keys};
 use crate::lower::join_graph::{Equality, Predicate, join_predicates};
 use crate::lower::relation::{Demand, Relation, column_scalar, compile, named_schema, null, project, row_marker};
 
-/// Both sides of a join lowered over graph columns (left columns, then right ones), and its condition.
+/// Both sides of a join lowered over graph columns (left columns first, then right ones), and its condition.
 struct Lowered {
     left: Relation,
     right: Relation,
     keys: Vec<Equality>,
     residual: Vec<Expr>,
-    /// Conditions of an anti join on the rows it preserves.
+    /// The conditions of an anti join that read only the rows it preserves.
     own: Vec<Expr>,
     /// Number of columns of the left side.
     width: usize,
@@ -48,14 +48,14 @@ impl Lowering {
         let keep_right = join.join_type != JoinType::Left;
         let mut read = demand.clone();
         if !residual.is_empty() {
-            // Matched rows are looked up by all that is read of the preserved side.
+            // With a residual, matched rows are found by all columns of the preserved side that are read.
             let preserved = |column: &usize| if *column < width { keep_left } else { keep_right };
             let columns = left.columns.keys().chain(right.columns.keys());
             read.extend(columns.copied().filter(preserved));
         }
         let all = self.key_sides(left, right, &keys, &read, &residual)?;
         let filtered = self.without_null_key_rows(&all)?;
-        // One filtered side is enough for the pairs; the other keeps its NULL keys, to be preserved.
+        // For the pairs it is enough to filter one side; the preserved side keeps its rows with NULL keys.
         let sides = if keep_left {
             Sides { left: all.left.clone(), ..filtered.clone() }
         } else {
@@ -74,6 +74,7 @@ impl Lowering {
                 branches.push(self.branch(&unmatched, demand, &matched)?);
             }
         }
+        // A union of several branches has no unique key of its own, so its keys are derived here and stated below.
         let keys = self.outer_keys(join.join_type, &matched, (&all.left, &all.right), width, demand);
         let node = self.unite(branches);
         keys.iter().for_each(|key| self.builder.properties_mut(node).add_key(key));
@@ -98,7 +99,7 @@ impl Lowering {
             let columns = demand.iter().map(|column| (*column, result.at(first + column))).collect();
             return Ok(Relation { node: result.node, columns });
         }
-        // Rows that fail a condition of their own have no partner; only the others are looked up.
+        // Rows that fail a condition of their own have no partner; only the others need to be looked up.
         let preserved = if side == Side::Left { left.clone() } else { right.clone() };
         let condition = own.into_iter().reduce(Expr::and).expect("there are conditions");
         let mut branches = Vec::new();
@@ -115,7 +116,7 @@ impl Lowering {
         let preserved_keys = self.builder.properties(preserved.node).unique_keys.clone();
         let node = self.unite(branches);
         for key in preserved_keys {
-            // Every row is in one branch, so what tells rows apart still does.
+            // Every row is in exactly one branch, so a unique key of the input is one of the union too.
             let place = |place: &usize| wanted.iter().position(|column| preserved.at(*column) == *place);
             if let Some(key) = key.iter().map(place).collect::<Option<Vec<usize>>>() {
                 self.builder.properties_mut(node).add_key(&key);
@@ -124,7 +125,7 @@ impl Lowering {
         Ok(Relation { node, columns })
     }
 
-    /// The rows of `side` by whether they have a partner, over graph columns.
+    /// Returns the rows of `side` that have a partner (semi) or have none (anti), over graph columns.
     fn semi_join(
         &mut self,
         (left, right): (Relation, Relation),
@@ -149,7 +150,7 @@ impl Lowering {
             return self.by_presence(&sides, side, Some(&matched), &read, kind);
         }
         if kind == SemiJoinKind::Semi && self.other_is_unique(&sides, side) {
-            // At most one partner a row: the pairs are the rows.
+            // Each row has at most one partner, so the join returns each row at most once.
             return self.join_sides(&sides, &read, residual);
         }
         self.by_presence(&sides, side, None, &read, kind)
@@ -189,7 +190,8 @@ impl Lowering {
         Ok(Lowered { left, right, keys, residual, own, width })
     }
 
-    /// Rows of one side by whether they have a partner: by key, or if given by whole row among the `matched` pairs.
+    /// Returns the rows of one side that have (or lack) a partner. The partner is looked up by key or, if `matched` is
+    /// given, by whole row among the matched pairs.
     fn by_presence(
         &mut self,
         sides: &Sides,
@@ -223,7 +225,7 @@ impl Lowering {
             }
         }
         if key.is_empty() && value.is_empty() {
-            // A row without columns cannot be told from no row: one column stays.
+            // A row without columns could not be distinguished from no row, so one column is kept.
             value.push(0);
         }
         let held: Vec<usize> = key.iter().chain(&value).copied().collect();
@@ -237,7 +239,7 @@ impl Lowering {
         Ok(Relation { node, columns })
     }
 
-    /// `demand` of a relation that may lack one side, whose columns are NULL then; typed and named as in `like`.
+    /// Projects `relation` to `demand`; columns of a side that it lacks are NULL. Types and names are those in `like`.
     fn branch(&mut self, relation: &Relation, demand: &Demand, like: &Relation) -> Result<NodeId, PlanError> {
         let mut columns = Vec::with_capacity(demand.len().max(1));
         for column in demand {
@@ -254,7 +256,7 @@ impl Lowering {
         Ok(project(&mut self.builder, relation.node, columns))
     }
 
-    /// Unique keys of the whole: those of the pairs that tell the rows of each preserved side apart.
+    /// Returns the unique keys of the join: those of the pairs that also identify the rows of each preserved side.
     fn outer_keys(
         &self,
         join_type: JoinType,
@@ -278,7 +280,7 @@ impl Lowering {
             let (a, b): (Vec<usize>, Vec<usize>) = picked.iter().partition(|column| **column < width);
             let a: Vec<usize> = a.into_iter().map(|column| left.at(column)).collect();
             let b: Vec<usize> = b.into_iter().map(|column| right.at(column)).collect();
-            // A padded row must not look like a row of NULLs of the other side.
+            // Otherwise a padded row could equal a padded row of the other side.
             let told = a.iter().any(|place| !left_facts.nullable[*place])
                 || b.iter().any(|place| !right_facts.nullable[*place]);
             let unique = match join_type {
@@ -293,7 +295,7 @@ impl Lowering {
     }
 }
 
-/// The conditions of an anti join that only read the rows it preserves, or no row, and the others.
+/// Separates the conditions of an anti join that read only preserved rows, or no columns at all, from the others.
 fn split_own(predicates: Vec<Predicate>, width: usize, join_type: JoinType) -> (Vec<Expr>, Vec<Predicate>) {
     let preserved = |predicate: &Predicate| match join_type {
         JoinType::LeftAnti => predicate.columns.iter().all(|column| *column < width),
@@ -305,12 +307,13 @@ fn split_own(predicates: Vec<Predicate>, width: usize, join_type: JoinType) -> (
     (own.collect(), others)
 }
 
-/// Whether a condition is a literal that is not true.
+/// Returns whether a condition is a literal other than TRUE.
 fn never(condition: &Expr) -> bool {
     matches!(condition, Expr::Literal(value, _) if *value != ScalarValue::Boolean(Some(true)))
 }
 
-/// Conjuncts that only cut down a side whose rows are not preserved, left and right, and the others.
+/// Returns the conjuncts that only filter the left side, those that only filter the right side, and the others. A
+/// preserved side is not filtered.
 fn split_sides(
     predicates: Vec<Predicate>,
     width: usize,

@@ -1,4 +1,4 @@
-//! A query as a view: its dataflow plan, and what is kept of its rows.
+//! Plans a query as a view: its dataflow plan and what is kept of its rows.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::{BoundQuery, PlanError};
 /// A query planned as a view.
 #[derive(Clone, Debug)]
 pub struct ViewPlan {
-    /// What to maintain; its columns are those of `schema`, by position and name.
+    /// The dataflow to maintain; its columns are those of `schema`, by position and name.
     pub plan: Arc<DataflowPlan>,
-    /// Columns of the view.
+    /// The columns of the view.
     pub schema: SchemaRef,
-    /// Columns no two rows agree on, if known.
+    /// Columns on which no two rows agree, if any are known.
     pub unique_key: Option<Vec<usize>>,
-    /// Whether rows are never taken back.
+    /// Whether rows are never deleted.
     pub append_only: bool,
-    /// Whether the view keeps nothing: it filters, projects and unites relations, so readers inline it.
+    /// Whether the view keeps no rows: it only filters, projects and unites relations, so readers inline it.
     pub linear: bool,
 }
 
-/// Plans `query` as a view.
+/// Plans `query` as a view; errors carry their position in the statement where it is known.
 pub fn plan_view(query: &BoundQuery, _catalog: &dyn Catalog) -> Result<ViewPlan, PlanError> {
     query.places.planning(|| plan_logical(&query.logical, &query.schema)).map_err(|error| query.places.locate(error))
 }
 
-/// Plans the bound query `logical`, whose output columns are called as in `schema`, as a view.
+/// Plans the bound query `logical` as a view whose output columns have the names in `schema`.
 pub(crate) fn plan_logical(logical: &LogicalPlan, schema: &SchemaRef) -> Result<ViewPlan, PlanError> {
     refuse::query(logical)?;
     let optimised = rewrite::optimise_plan(logical.clone())?;
@@ -54,7 +54,7 @@ pub(crate) fn plan_logical(logical: &LogicalPlan, schema: &SchemaRef) -> Result<
 }
 
 impl Lowering {
-    /// A node with exactly the columns of `plan`, called as in `schema`.
+    /// Lowers `plan` to a node with exactly its columns, named as in `schema`.
     fn lower_output(&mut self, plan: &LogicalPlan, schema: &SchemaRef) -> Result<NodeId, PlanError> {
         let relation = self.lower(plan, &all_columns(plan))?;
         let mut columns = Vec::with_capacity(schema.fields().len());
@@ -68,7 +68,7 @@ impl Lowering {
             return Ok(node);
         }
         let node = match self.builder.operator(node) {
-            // An input is called as its relation calls it; the view's names need a node of their own.
+            // An input has the names of its relation, so the view's names need a node of their own.
             Operator::Input(_) => {
                 let columns = (0..self.builder.width(node)).map(|column| column_scalar(&self.builder, node, column));
                 let columns = columns.collect::<Result<Vec<_>, _>>()?;
@@ -86,6 +86,7 @@ impl Lowering {
             return OutputState::Nothing;
         }
         let mut source = node;
+        // A reduce under linear nodes already keeps its groups; reads apply the linear nodes to them.
         while let Operator::Linear { input, .. } = self.builder.operator(source) {
             source = *input;
         }

@@ -1,4 +1,4 @@
-//! GROUP BY and DISTINCT.
+//! Lowers GROUP BY and DISTINCT.
 
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::AggregateFunction as Call;
@@ -10,7 +10,7 @@ use crate::function::maintained;
 use crate::lower::relation::{Demand, Relation, demand_of, named_schema, positional, with_values};
 use crate::lower::{Lowering, all_columns, refuse};
 
-/// Columns that a reduce reads, as expressions over its logical input with names; equal ones once.
+/// The expressions that a reduce reads, over its logical input, with their names. Equal expressions are stored once.
 #[derive(Default)]
 struct Values {
     exprs: Vec<(Expr, String)>,
@@ -39,7 +39,7 @@ impl Lowering {
         }
         let mut wanted: Vec<usize> = demand.iter().copied().filter(|column| *column >= groups).collect();
         if wanted.is_empty() && groups == 0 {
-            // Without a key there is always one row, which only an aggregate gives.
+            // Without a key there is always exactly one row, which only an aggregate produces.
             wanted.push(0);
         }
         let mut aggregates = Vec::with_capacity(wanted.len());
@@ -67,7 +67,8 @@ impl Lowering {
         Ok(Relation { node, columns })
     }
 
-    /// A reduce of `input` by distinct ones of `keys` (columns of its node), and where each key is in the output.
+    /// Adds a reduce of `input` by the distinct columns among `keys` (columns of its node); returns the position of
+    /// each key in the output.
     fn reduce(
         &mut self,
         input: &Relation,
@@ -97,6 +98,7 @@ impl Lowering {
     pub(super) fn lower_distinct(&mut self, input: &LogicalPlan) -> Result<Relation, PlanError> {
         let input = self.lower(input, &all_columns(input))?;
         let places: Vec<usize> = input.columns.values().copied().collect();
+        // Rows that are unique already need no reduce.
         if self.builder.properties(input.node).unique_on(&places) {
             return Ok(input);
         }
@@ -138,7 +140,7 @@ fn aggregate(
         Some(expr) => Some(values.add(positional(expr, schema, |at| at)?, expr.schema_name().to_string())),
         None => None,
     };
-    // Equal values change nothing in these, so they need no set of values seen.
+    // These aggregates ignore duplicates, so DISTINCT needs no set of the values seen.
     let idempotent = matches!(
         function,
         AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::BoolAnd | AggregateFunction::BoolOr

@@ -1,4 +1,4 @@
-//! What a view cannot be made of, by name.
+//! Refuses what cannot be part of a view, and names it in the error.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
@@ -8,17 +8,17 @@ use laminardb_dataflow::row_bytes::is_physical;
 use crate::PlanError;
 use crate::statement::type_name;
 
-/// Refuses `construct`.
+/// Makes the error that refuses `construct`.
 pub(super) fn construct(construct: impl Into<String>) -> PlanError {
     PlanError::NotMaintainable { construct: construct.into(), position: None, hint: None }
 }
 
-/// Refuses `construct`, saying what to do instead.
+/// Makes the error that refuses `construct`, with a hint at what to write instead.
 pub(super) fn construct_with_hint(construct: impl Into<String>, hint: &str) -> PlanError {
     PlanError::NotMaintainable { construct: construct.into(), position: None, hint: Some(hint.to_owned()) }
 }
 
-/// Refuses a plan node that has no operator.
+/// Makes the error that refuses a plan node for which there is no operator.
 pub(super) fn plan(plan: &LogicalPlan) -> PlanError {
     match plan {
         LogicalPlan::Window(_) => construct_with_hint(
@@ -34,7 +34,7 @@ pub(super) fn plan(plan: &LogicalPlan) -> PlanError {
     }
 }
 
-/// Refuses everything in `query` that must not reach the optimiser, which would fold or hide it.
+/// Refuses constructs in `query` that must not reach the optimiser, which would fold or hide them.
 pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     let mut refused = Ok(());
     let visited = query.apply_with_subqueries(|node| {
@@ -54,7 +54,7 @@ pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     refused
 }
 
-/// Refuses rows with columns that the engine cannot keep, such as maps.
+/// Refuses plans with columns of types that the engine cannot keep, such as maps.
 pub(super) fn types(plan: &DataflowPlan) -> Result<(), PlanError> {
     let mut fields = plan.nodes.iter().flat_map(|node| node.schema.fields());
     match fields.find(|field| !is_physical(field.data_type())) {
@@ -63,7 +63,7 @@ pub(super) fn types(plan: &DataflowPlan) -> Result<(), PlanError> {
     }
 }
 
-/// Refuses functions whose value is not a function of their arguments: a retraction would not find its row.
+/// Refuses functions that can give different values for the same arguments: a retraction would not find its row.
 fn unstable(expr: &Expr) -> Result<(), PlanError> {
     let mut refused = Ok(());
     expr.apply(|expr| {
@@ -79,7 +79,7 @@ fn unstable(expr: &Expr) -> Result<(), PlanError> {
     refused
 }
 
-/// Refuses expressions that are not functions of one row.
+/// Refuses expressions whose value is not a function of one row.
 pub(super) fn expression(expr: &Expr) -> Result<(), PlanError> {
     let mut refused = Ok(());
     expr.apply(|expr| {

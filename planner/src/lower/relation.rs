@@ -1,4 +1,4 @@
-//! Rows under construction: a plan node and where each column of the logical plan is in it.
+//! A plan node together with the positions of the logical plan's columns in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use laminardb_dataflow::plan::{NodeId, Step};
 use crate::lower::builder::PlanBuilder;
 use crate::{PlanError, scalar};
 
-/// Which columns of a logical plan somebody reads.
+/// The columns of a logical plan that are read.
 pub(super) type Demand = BTreeSet<usize>;
 
-/// Rows of a logical plan: only demanded columns need to have a place.
+/// The rows of a logical plan. Only demanded columns need to have a position.
 #[derive(Clone, Debug)]
 pub(super) struct Relation {
-    /// The rows.
+    /// The node that produces the rows.
     pub(super) node: NodeId,
-    /// Columns of the logical plan to columns of the node.
+    /// Maps columns of the logical plan to columns of the node.
     pub(super) columns: BTreeMap<usize, usize>,
 }
 
 impl Relation {
-    /// All columns of the node, in its order.
+    /// Maps the first `width` columns of the node to themselves.
     pub(super) fn whole(node: NodeId, width: usize) -> Self {
         Relation { node, columns: (0..width).map(|column| (column, column)).collect() }
     }
 
-    /// Where a column is; it must have been demanded.
+    /// Returns the position of a column, which must have been demanded.
     pub(super) fn at(&self, column: usize) -> usize {
         *self.columns.get(&column).expect("a column that is read was demanded")
     }
 }
 
-/// Adds the columns of `schema` that `expr` reads.
+/// Adds the columns of `schema` that `expr` reads to `demand`.
 pub(super) fn demand_of(expr: &Expr, schema: &DFSchema, demand: &mut Demand) -> Result<(), PlanError> {
     expr.apply(|expr| {
         if let Expr::Column(column) = expr {
@@ -48,7 +48,8 @@ pub(super) fn demand_of(expr: &Expr, schema: &DFSchema, demand: &mut Demand) -> 
     Ok(())
 }
 
-/// `expr` with each column replaced by its position in `schema`, in a form that [`Lowered::compile`] resolves.
+/// Replaces each column of `expr` by a stand-in for its position in `schema`, mapped by `place`; [`compile`] resolves
+/// stand-ins.
 pub(super) fn positional(expr: &Expr, schema: &DFSchema, place: impl Fn(usize) -> usize) -> Result<Expr, PlanError> {
     let replaced = expr.clone().transform_up(|expr| match expr {
         Expr::Column(column) => Ok(Transformed::yes(position_column(place(schema.index_of_column(&column)?)))),
@@ -57,18 +58,18 @@ pub(super) fn positional(expr: &Expr, schema: &DFSchema, place: impl Fn(usize) -
     Ok(replaced.map_err(PlanError::from)?.data)
 }
 
-/// The stand-in for column `position`.
+/// Returns the stand-in for the column at `position`.
 pub(super) fn position_column(position: usize) -> Expr {
     Expr::Column(Column::new_unqualified(format!("#{position}")))
 }
 
-/// The position a stand-in names.
+/// Returns the position that a stand-in names.
 fn column_position(column: &Column) -> usize {
     let digits = column.name.strip_prefix('#').and_then(|digits| digits.parse().ok());
     digits.expect("columns were replaced by positions")
 }
 
-/// The positions an expression made by [`positional`] reads.
+/// Returns the positions that an expression made by [`positional`] reads.
 pub(super) fn positions(expr: &Expr) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     expr.apply(|expr| {
@@ -81,7 +82,7 @@ pub(super) fn positions(expr: &Expr) -> BTreeSet<usize> {
     found
 }
 
-/// The position, when the expression is nothing but a column.
+/// Returns the position if the expression is only a column.
 pub(super) fn plain_position(expr: &Expr) -> Option<usize> {
     match expr {
         Expr::Column(column) => Some(column_position(column)),
@@ -90,7 +91,7 @@ pub(super) fn plain_position(expr: &Expr) -> Option<usize> {
     }
 }
 
-/// Compiles an expression over positions to one over the columns of `node`, by `place`.
+/// Compiles an expression over positions; `place` maps positions to columns of `node`.
 pub(super) fn compile(
     builder: &PlanBuilder,
     node: NodeId,
@@ -110,17 +111,17 @@ pub(super) fn compile(
     scalar::compile(&named, &schema)
 }
 
-/// A reference to column `column` of `node`.
+/// Compiles a reference to column `column` of `node`.
 pub(super) fn column_scalar(builder: &PlanBuilder, node: NodeId, column: usize) -> Result<Arc<dyn Scalar>, PlanError> {
     compile(builder, node, &position_column(column), |position| position)
 }
 
-/// A NULL of a type.
+/// Makes a NULL literal of a type.
 pub(super) fn null(data_type: &DataType) -> Result<Expr, PlanError> {
     Ok(Expr::Literal(ScalarValue::try_from(data_type).map_err(PlanError::from)?, None))
 }
 
-/// A schema with these columns, all nullable; names that would be equal get a number.
+/// Makes a schema of these columns, all nullable; duplicate names get a number appended.
 pub(super) fn named_schema(columns: impl IntoIterator<Item = (String, DataType)>) -> SchemaRef {
     let mut taken = BTreeSet::new();
     let mut fields = Vec::new();
@@ -136,7 +137,7 @@ pub(super) fn named_schema(columns: impl IntoIterator<Item = (String, DataType)>
     Arc::new(Schema::new(fields))
 }
 
-/// `node` cut down to or rearranged into `columns`, which are scalars over it with names.
+/// Projects `node` to `columns`, which are named scalars over it; returns `node` itself if nothing would change.
 pub(super) fn project(builder: &mut PlanBuilder, node: NodeId, columns: Vec<(Arc<dyn Scalar>, String)>) -> NodeId {
     let in_place = |(position, (column, _)): (usize, &(Arc<dyn Scalar>, String))| column.column() == Some(position);
     if columns.len() == builder.width(node) && columns.iter().enumerate().all(in_place) {
@@ -147,7 +148,7 @@ pub(super) fn project(builder: &mut PlanBuilder, node: NodeId, columns: Vec<(Arc
     builder.step(node, Step::Project { columns, schema })
 }
 
-/// `node` cut down to or rearranged into some of its columns.
+/// Projects `node` to some of its columns, in the given order.
 pub(super) fn select(builder: &mut PlanBuilder, node: NodeId, columns: &[usize]) -> Result<NodeId, PlanError> {
     let named = |column: &usize| {
         let name = builder.schema(node).field(*column).name().clone();
@@ -157,8 +158,10 @@ pub(super) fn select(builder: &mut PlanBuilder, node: NodeId, columns: &[usize])
     Ok(project(builder, node, columns))
 }
 
-/// `relation` with the values of `exprs` (over logical columns) as columns, and where they are. Columns that are
-/// there already are not computed again; else only the columns `keep` stay beside the new ones.
+/// Returns a relation that has the values of `exprs` (over logical columns) as columns, and their positions.
+///
+/// If all of them are columns already, `relation` is returned unchanged; otherwise only the columns `keep` stay beside
+/// the new ones.
 pub(super) fn with_values(
     builder: &mut PlanBuilder,
     relation: &Relation,
@@ -194,7 +197,8 @@ pub(super) fn with_values(
     Ok((Relation { node: project(builder, relation.node, columns), columns: kept }, places))
 }
 
-/// A constant column, for rows of which nothing is read: a row without columns cannot be told from no row.
+/// Makes a constant column for rows of which nothing is read: a row without columns could not be distinguished from no
+/// row.
 pub(super) fn row_marker(builder: &PlanBuilder, node: NodeId) -> Result<(Arc<dyn Scalar>, String), PlanError> {
     Ok((compile(builder, node, &lit(true), |at| at)?, "row".to_owned()))
 }

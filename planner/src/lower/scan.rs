@@ -1,4 +1,4 @@
-//! Relations and views that a plan reads.
+//! Lowers scans of relations and views.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Lowering {
             Definition::Maintained(id) => CollectionId::View(*id),
             Definition::Inline { .. } => return Err(refuse::construct("a view that was not inlined")),
         };
-        // Views have the unique key their own plan found, but NOT NULL holds only where the store checks it.
+        // A view has the unique key that its own plan found, but NOT NULL holds only where the store checks it.
         let key = (!info.primary_key.is_empty()).then_some(info.primary_key.as_slice());
         let mut properties = Properties::of_collection(collection, &info.schema, key, info.append_only);
         if !matches!(info.kind, RelationKind::Source | RelationKind::Table) {

@@ -1,4 +1,4 @@
-//! UNION ALL, EXCEPT and INTERSECT.
+//! Lowers UNION ALL, EXCEPT and INTERSECT.
 
 use datafusion::logical_expr::{LogicalPlan, Union};
 use laminardb_dataflow::plan::{NodeId, Operator, SetOperation};
@@ -19,7 +19,7 @@ impl Lowering {
         Ok(Relation { node, columns: demand.iter().enumerate().map(|(place, column)| (*column, place)).collect() })
     }
 
-    /// The sum of nodes with equal column types.
+    /// Makes the union of nodes with equal column types; a single node is returned as it is.
     pub(super) fn unite(&mut self, inputs: Vec<NodeId>) -> NodeId {
         if let [only] = inputs[..] {
             return only;
@@ -30,7 +30,7 @@ impl Lowering {
         self.builder.add(Operator::Union(inputs), schema)
     }
 
-    /// A node whose columns are those of `demand`, in order, named and typed as in `schema`.
+    /// Returns a node with the columns of `demand` in order, named and cast as in `schema`.
     fn aligned(
         &mut self,
         relation: &Relation,

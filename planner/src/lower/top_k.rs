@@ -1,4 +1,4 @@
-//! ORDER BY with LIMIT, DISTINCT ON, and ROW_NUMBER() cut at a number: the first rows of each group.
+//! Lowers ORDER BY with LIMIT, DISTINCT ON, and ROW_NUMBER() with an upper bound: the first rows of each group.
 
 use std::sync::Arc;
 
@@ -18,31 +18,31 @@ use crate::lower::relation::{
 };
 use crate::lower::{Lowering, refuse};
 
-/// Rows `offset .. offset + limit`.
+/// The rows from `offset` up to, but not including, `offset + limit`.
 #[derive(Clone, Copy)]
 struct Range {
     offset: u64,
     limit: Option<u64>,
 }
 
-/// Expressions over the logical columns of a top-k's input.
+/// The grouping, the order and the range of a top-k, over the logical columns of its input.
 struct Ranking<'a> {
     group: &'a [Expr],
     order: &'a [SortExpr],
     range: Range,
 }
 
-/// A filter that cuts ROW_NUMBER() at a number, and what else it asks.
+/// A filter that puts an upper bound on ROW_NUMBER(), and the filter's other predicates.
 struct RankedFilter<'a> {
     window: &'a Window,
-    /// Logical columns of the filter's input to those of the window.
+    /// Maps logical columns of the filter's input to columns of the window.
     columns: Vec<usize>,
     limit: u64,
     rest: Vec<&'a Expr>,
 }
 
 impl Lowering {
-    /// ORDER BY without LIMIT orders reads, not what is maintained.
+    /// Lowers ORDER BY. Without LIMIT it orders reads, not the maintained rows, so it needs no operator.
     pub(super) fn lower_sort(&mut self, sort: &Sort, demand: &Demand) -> Result<Relation, PlanError> {
         match sort.fetch {
             Some(limit) => self.lower_sorted(sort, Range { offset: 0, limit: Some(limit as u64) }, demand),
@@ -55,7 +55,7 @@ impl Lowering {
         self.lower_ranking(&sort.input, &Ranking { group: &[], order: &sort.expr, range: inner }, demand)
     }
 
-    /// A limit on top of the limit that a sort may have itself.
+    /// Combines `range` with the limit that the sort may have itself.
     fn sort_limit(&self, sort: &Sort, range: Range) -> Result<Range, PlanError> {
         let Some(fetch) = sort.fetch else { return Ok(range) };
         let left = (fetch as u64).saturating_sub(range.offset);
@@ -67,7 +67,7 @@ impl Lowering {
         self.lower_limited(&limit.input, range, demand)
     }
 
-    /// The limit goes below projections and aliases, which change no order, to the sort it cuts.
+    /// Moves the limit below projections and aliases, which keep the order, to the sort that it limits.
     fn lower_limited(&mut self, plan: &LogicalPlan, range: Range, demand: &Demand) -> Result<Relation, PlanError> {
         match plan {
             LogicalPlan::Sort(sort) => self.lower_sorted(sort, range, demand),
@@ -134,6 +134,7 @@ impl Lowering {
             return Ok(relation);
         }
         if limit == Some(0) {
+            // This does not read the input, so `finish` drops the input unless something else reads it.
             let rows = RecordBatch::new_empty(Arc::clone(self.builder.schema(relation.node)));
             return Ok(Relation { node: self.constant(rows), ..relation });
         }
@@ -153,7 +154,7 @@ impl Lowering {
         Ok(Relation { node, ..relation })
     }
 
-    /// A top-k holds whole rows: leaves only the columns that are read.
+    /// Drops the columns that are not read, because a top-k keeps whole rows.
     fn narrowed(
         &mut self,
         relation: Relation,
@@ -172,7 +173,9 @@ impl Lowering {
         Ok((Relation { node, columns }, places.into_iter().map(moved).collect()))
     }
 
-    /// `Filter(row_number <= k)` over a window of one ROW_NUMBER(), which keeps the first k rows of each partition.
+    /// Lowers `Filter(row_number <= k)` over a window of one ROW_NUMBER(): the first k rows of each partition.
+    ///
+    /// Returns `None` if the filter does not have this form.
     pub(super) fn lower_ranked_filter(
         &mut self,
         filter: &Filter,
@@ -189,6 +192,7 @@ impl Lowering {
             rest.push(positional(predicate, schema, |at| at)?);
         }
         let numbered: Vec<usize> = wanted.iter().copied().filter(|column| ranked.columns[*column] == number).collect();
+        // Only for k = 1 the number is known without being maintained: it is 1.
         if !numbered.is_empty() && ranked.limit != 1 {
             return Err(refuse::construct_with_hint(
                 "OVER",
@@ -204,7 +208,7 @@ impl Lowering {
         Ok(Some(self.filter(relation, &rest)?))
     }
 
-    /// The columns of the filter's input: those of the window's input, and the number, which is 1 when it is read.
+    /// Adds the columns of the filter's input to `top`. If the row number is read it is the constant 1, as k is 1 then.
     fn number_rows(
         &mut self,
         ranked: &RankedFilter<'_>,
@@ -264,7 +268,7 @@ fn distinct_places(places: &[usize]) -> Vec<usize> {
     distinct
 }
 
-/// The order within groups: columns of the group, and columns ordered by already, decide nothing.
+/// Returns the order within groups, without columns that decide nothing: those of the group and repeated ones.
 fn sort_keys(places: &[usize], order: &[SortExpr], group: &[usize]) -> Vec<SortKey> {
     let mut keys: Vec<SortKey> = Vec::new();
     for (place, sort) in places.iter().zip(order) {
@@ -275,7 +279,7 @@ fn sort_keys(places: &[usize], order: &[SortExpr], group: &[usize]) -> Vec<SortK
     keys
 }
 
-/// The window function, when it is one ROW_NUMBER() without extras.
+/// Returns the window function if the window has only one and it is ROW_NUMBER() without modifiers.
 fn row_number(window: &Window) -> Option<&WindowFunction> {
     let [expr] = window.window_expr.as_slice() else { return None };
     let expr = match expr {
@@ -288,7 +292,7 @@ fn row_number(window: &Window) -> Option<&WindowFunction> {
     (plain && definition.name() == "row_number").then_some(function.as_ref())
 }
 
-/// Goes from the filter down through renamings to a window.
+/// Follows renamings from the filter down to a window; `None` if the filter is not one on ROW_NUMBER().
 fn ranked_filter(filter: &Filter) -> Result<Option<RankedFilter<'_>>, PlanError> {
     let mut plan = filter.input.as_ref();
     let mut columns: Vec<usize> = (0..plan.schema().fields().len()).collect();
@@ -323,7 +327,7 @@ fn ranked_filter(filter: &Filter) -> Result<Option<RankedFilter<'_>>, PlanError>
     Ok(limit.map(|limit| RankedFilter { window, columns, limit, rest }))
 }
 
-/// k, when the predicate says that the row number is at most k and nothing else.
+/// Returns k if the predicate says exactly that the row number is at most k.
 fn upper_bound(predicate: &Expr, number: usize) -> Option<u64> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = predicate else { return None };
     let (column, op, literal) = match (plain_position(left), plain_position(right)) {
@@ -342,7 +346,7 @@ fn upper_bound(predicate: &Expr, number: usize) -> Option<u64> {
     }
 }
 
-/// A literal count; negative ones keep no row, as 0 does.
+/// Returns a literal count; a negative one becomes 0, as both keep no row.
 fn integer(expr: &Expr) -> Option<u64> {
     match expr {
         Expr::Literal(ScalarValue::UInt64(Some(value)), _) => Some(*value),

@@ -1,4 +1,4 @@
-//! Conjunctions as lists of conditions that may be moved on their own.
+//! Splits conjunctions into conditions that can be moved separately.
 
 use std::collections::HashSet;
 
@@ -8,12 +8,12 @@ use datafusion::logical_expr::utils::split_conjunction_owned;
 
 use super::can_fail::can_fail;
 
-/// The conjuncts of `predicate` over the columns of `schema`, each once, in order, as conditions that stay right
-/// wherever each of them is evaluated.
+/// Returns the conjuncts of `predicate` over the columns of `schema`, each once and in order, as conditions that remain
+/// correct wherever each of them is evaluated.
 ///
 /// A conjunct that can fail is guarded by those before it: `a.ok AND f(b.x)` must not compute `f` where `a.ok` is not
-/// true. So it takes along the conjuncts before it that read other columns, and cannot be moved to where these cannot.
-/// Those that read only columns of its own go wherever it goes, and come first there.
+/// true. So it is combined with the earlier conjuncts that read other columns, and can only be moved where these can.
+/// Earlier conjuncts that read no other columns than it can be moved wherever it can, and stay before it there.
 pub(crate) fn movable(predicate: Expr, schema: &DFSchema) -> Vec<Expr> {
     let conjuncts = split(predicate);
     let columns: Vec<HashSet<Column>> =
@@ -28,7 +28,7 @@ pub(crate) fn movable(predicate: Expr, schema: &DFSchema) -> Vec<Expr> {
     conjuncts.iter().enumerate().map(guarded).collect()
 }
 
-/// The conjuncts of `predicate`, each once, in order.
+/// Returns the conjuncts of `predicate`, each once and in order.
 pub(super) fn split(predicate: Expr) -> Vec<Expr> {
     let mut conjuncts: Vec<Expr> = Vec::new();
     for conjunct in split_conjunction_owned(predicate) {
@@ -39,12 +39,12 @@ pub(super) fn split(predicate: Expr) -> Vec<Expr> {
     conjuncts
 }
 
-/// The conjunction of `conditions`, in order; none of none.
+/// Returns the conjunction of `conditions` in order, or `None` if there are none.
 pub(super) fn all(conditions: impl IntoIterator<Item = Expr>) -> Option<Expr> {
     conditions.into_iter().reduce(Expr::and)
 }
 
-/// The operands of a chain of OR, in order.
+/// Returns the operands of a chain of OR, in order.
 pub(super) fn alternatives(expr: &Expr) -> Vec<&Expr> {
     use datafusion::logical_expr::{BinaryExpr, Operator};
     match expr {

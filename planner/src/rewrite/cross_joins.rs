@@ -1,8 +1,8 @@
-//! Cross joins into joins by keys: DataFusion's rule, which is kept from joins that compare in different ways.
+//! Turns cross joins into joins by keys: DataFusion's rule, kept from mixing joins that compare in different ways.
 //!
-//! It takes neighbouring inner joins and the filter above them apart and puts them together with the comparison of one of
-//! them for all: with one of IS NOT DISTINCT FROM above, `=` finds rows in which both are NULL, and the other way round
-//! IS NOT DISTINCT FROM loses them. A projection of all columns between two such joins keeps them apart.
+//! The rule takes adjacent inner joins and the filter above them apart and rebuilds them with one kind of comparison
+//! for all. If that is IS NOT DISTINCT FROM, keys of `=` match rows in which both are NULL; if it is `=`, keys of IS
+//! NOT DISTINCT FROM lose those rows. A projection of all columns between two such joins separates them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// The rule.
+/// The optimiser rule; it wraps DataFusion's.
 #[derive(Debug, Default)]
 pub(super) struct CrossJoins(EliminateCrossJoin);
 
@@ -29,10 +29,10 @@ impl OptimizerRule for CrossJoins {
     }
 }
 
-/// Puts projections where an inner join stands below something that compares in another way.
+/// Inserts a projection above an inner join whose parent compares in another way.
 fn part(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let equality = match &plan {
-        // Its equalities may become keys.
+        // The filter's equalities, which are `=`, may become keys.
         LogicalPlan::Filter(_) => NullEquality::NullEqualsNothing,
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner => join.null_equality,
         _ => return Ok(Transformed::no(plan)),

@@ -1,7 +1,7 @@
-//! Keys of joins out of their conditions: DataFusion's rule, without NULL = NULL.
+//! Extracts the keys of joins from their conditions: DataFusion's rule, without making NULL equal NULL.
 //!
-//! All keys of DataFusion's joins are compared in one way. Where the first ones were IS NOT DISTINCT FROM, its rule adds
-//! those of `=` to them, which then find rows in which both are NULL.
+//! All keys of a DataFusion join are compared in the same way. If the existing keys use IS NOT DISTINCT FROM, the rule
+//! adds keys of `=` to them, which would then match rows in which both are NULL.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{NullEquality, Result};
@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule.
+/// The optimiser rule; it wraps DataFusion's.
 #[derive(Debug, Default)]
 pub(super) struct EquijoinKeys(ExtractEquijoinPredicate);
 
@@ -32,6 +32,7 @@ impl OptimizerRule for EquijoinKeys {
         let Some(known) = known else { return Ok(rewritten) };
         Ok(rewritten.update_data(|plan| match plan {
             LogicalPlan::Join(mut join) => {
+                // A new key came from `=`, for which NULL must not match.
                 let new = join.on[known..].iter().map(|(left, _)| left.clone().is_not_null());
                 let all: Vec<Expr> = join.filter.take().into_iter().chain(new).collect();
                 join.filter = conjunction(all);

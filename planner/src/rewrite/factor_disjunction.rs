@@ -1,4 +1,4 @@
-//! `p AND a OR p AND b` as `p AND (a OR b)`: where `p` says that two columns are equal, it can be the key of a join.
+//! Rewrites `p AND a OR p AND b` as `p AND (a OR b)`: if `p` equates two columns, it can be the key of a join.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
@@ -9,7 +9,7 @@ use super::can_fail::can_fail;
 use super::conditions::{all, alternatives, split};
 use crate::scope::scope_of;
 
-/// The rule, for what filters and joins ask of rows.
+/// The optimiser rule, for the conditions of filters and joins.
 #[derive(Debug)]
 pub(super) struct FactorDisjunction;
 
@@ -46,7 +46,7 @@ impl OptimizerRule for FactorDisjunction {
     }
 }
 
-/// `predicate` with the conjuncts that all branches of an OR share in front of it, if there are any.
+/// Moves the conjuncts that all branches of an OR in `predicate` share out of the OR; `None` if there are none.
 pub(super) fn factored(predicate: &Expr, schema: &DFSchema) -> Option<Expr> {
     let mut any = false;
     let mut conjuncts = Vec::new();
@@ -62,9 +62,9 @@ pub(super) fn factored(predicate: &Expr, schema: &DFSchema) -> Option<Expr> {
     if any { all(conjuncts) } else { None }
 }
 
-/// The conjuncts that an OR is made of after its branches gave up what they share.
+/// Returns the conjuncts of an OR after the shared ones are moved out, or `None` if nothing is shared.
 ///
-/// Where a shared conjunct is NULL the branches would be evaluated in another way, so none of them may fail.
+/// If a shared conjunct is NULL, the branches are evaluated on other rows than before, so none of them may fail.
 fn factored_or(expr: &Expr, schema: &DFSchema) -> Option<Vec<Expr>> {
     let branches: Vec<Vec<Expr>> = alternatives(expr).into_iter().map(|branch| split(branch.clone())).collect();
     if branches.len() < 2 || can_fail(expr, schema) {
@@ -77,7 +77,7 @@ fn factored_or(expr: &Expr, schema: &DFSchema) -> Option<Vec<Expr>> {
         return None;
     }
     let rest = branches.iter().map(|branch| all(branch.iter().filter(|part| !shared.contains(part)).cloned()));
-    // A branch of nothing but what is shared is true with it, and then so is the whole.
+    // If a branch consists of shared conjuncts only, the shared conjuncts decide the whole OR and the rest is dropped.
     let rest = rest.collect::<Option<Vec<_>>>().and_then(|rest| rest.into_iter().reduce(Expr::or));
     Some(shared.into_iter().chain(rest).collect())
 }

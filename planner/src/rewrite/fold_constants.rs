@@ -1,6 +1,6 @@
 //! Computes expressions without columns, with our arithmetic.
 //!
-//! What fails on every row fails here, once, as an error of the query.
+//! A constant that fails for every row fails here, once, as an error of the query.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::{PlanError, scalar};
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct FoldConstants;
 
@@ -36,9 +36,10 @@ impl OptimizerRule for FoldConstants {
     }
 }
 
-/// Replaces maximal constant expressions in `expr`; `always` says whether it is evaluated for every row.
+/// Replaces maximal constant expressions in `expr`; `always` says whether `expr` is evaluated for every row.
 ///
-/// One that fails is an error of the query if it is, and else stays: a guard may keep every row from it.
+/// A constant that fails is an error of the query if `always` is true. Otherwise it stays, because a guard may keep
+/// every row from it.
 pub(super) fn fold(expr: Expr, always: bool) -> Result<Transformed<Expr>> {
     if matches!(expr, Expr::Literal(..) | Expr::Column(_)) {
         return Ok(Transformed::no(expr));
@@ -54,7 +55,7 @@ pub(super) fn fold(expr: Expr, always: bool) -> Result<Transformed<Expr>> {
     expr.map_children(|child| fold(child, always))
 }
 
-/// The value of a constant expression, or why it has none; nothing if it cannot be compiled.
+/// Returns the value of a constant expression or its error; `None` if the expression cannot be compiled.
 fn value(expr: &Expr) -> Option<std::result::Result<ScalarValue, PlanError>> {
     let scalar = scalar::compile(expr, &DFSchema::empty()).ok()?;
     let value = scalar.evaluate(&one_row());
@@ -64,7 +65,7 @@ fn value(expr: &Expr) -> Option<std::result::Result<ScalarValue, PlanError>> {
     Some(ScalarValue::try_from_array(&value.values, 0).map_err(PlanError::from))
 }
 
-/// Whether an expression may leave parts of it unevaluated.
+/// Returns whether an expression may leave some of its parts unevaluated.
 fn guards(expr: &Expr) -> bool {
     match expr {
         Expr::BinaryExpr(binary) => matches!(binary.op, Operator::And | Operator::Or),
@@ -75,7 +76,7 @@ fn guards(expr: &Expr) -> bool {
     }
 }
 
-/// Whether the value depends on nothing but literals.
+/// Returns whether the value depends on nothing but literals.
 fn is_constant(expr: &Expr) -> bool {
     let depends = expr.exists(|expr| {
         Ok(match expr {

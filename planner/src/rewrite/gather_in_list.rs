@@ -1,4 +1,4 @@
-//! `x = 1 OR x = 2 OR x = 3` as `x IN (1, 2, 3)`, which computes `x` once and looks it up.
+//! Rewrites `x = 1 OR x = 2 OR x = 3` as `x IN (1, 2, 3)`, which computes `x` once and looks it up.
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -10,7 +10,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::conditions::alternatives;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct GatherInList;
 
@@ -32,7 +32,7 @@ impl OptimizerRule for GatherInList {
     }
 }
 
-/// An OR whose operands all ask whether one value is among literals of one type.
+/// Rewrites an OR whose operands all test whether the same value is among literals of one type.
 pub(super) fn gathered(expr: Expr) -> Transformed<Expr> {
     let branches = alternatives(&expr);
     if branches.len() < 2 {
@@ -56,7 +56,7 @@ pub(super) fn gathered(expr: Expr) -> Transformed<Expr> {
     Transformed::yes(Expr::InList(InList { expr: Box::new(value.clone()), list, negated: false }))
 }
 
-/// The value and the literals of `x = 1` and `x IN (1, 2)`.
+/// Returns the value and the literals of `x = 1` or `x IN (1, 2)`.
 fn membership(expr: &Expr) -> Option<(&Expr, Vec<&Expr>)> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (left.as_ref(), right.as_ref()) {

@@ -1,6 +1,6 @@
-//! The argument of an aggregate with FILTER is computed only for the rows that the filter lets in.
+//! Computes the argument of an aggregate with FILTER only for the rows that pass the filter.
 //!
-//! `sum(f(x)) FILTER (WHERE p)` becomes `sum(CASE WHEN p THEN f(x) END) FILTER (WHERE p)` where `f(x)` can fail.
+//! `sum(f(x)) FILTER (WHERE p)` becomes `sum(CASE WHEN p THEN f(x) END) FILTER (WHERE p)` if `f(x)` can fail.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
@@ -11,7 +11,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use super::can_fail::can_fail;
 use crate::scope::scope_of;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct GuardAggregate;
 
@@ -48,6 +48,7 @@ fn guarded(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             };
             let mut any = false;
             for argument in &mut call.params.args {
+                // The rules run repeatedly; without the second test each pass would add another CASE.
                 if can_fail(argument, schema) && !is_guarded_by(argument, &filter) {
                     any = true;
                     *argument = under(std::mem::take(argument), filter.as_ref().clone());
@@ -60,12 +61,12 @@ fn guarded(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// `argument` where `filter` is true, NULL elsewhere.
+/// Returns `argument` where `filter` is true, and NULL elsewhere.
 pub(super) fn under(argument: Expr, filter: Expr) -> Expr {
     Expr::Case(Case::new(None, vec![(Box::new(filter), Box::new(argument))], None))
 }
 
-/// Whether this is what the rule makes of an argument under `filter`.
+/// Returns whether the rule has already guarded `argument` with `filter`.
 fn is_guarded_by(argument: &Expr, filter: &Expr) -> bool {
     matches!(argument, Expr::Case(Case { expr: None, when_then_expr, else_expr: None })
         if matches!(when_then_expr.as_slice(), [(when, _)] if when.as_ref() == filter))

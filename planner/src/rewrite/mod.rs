@@ -1,13 +1,14 @@
-//! The ordered list of rewrite rules: all that touch an expression are ours, of DataFusion's only some that move nodes.
+//! The ordered list of rewrite rules. All rules that rewrite an expression are ours; DataFusion's only move plan nodes.
 //!
-//! A rule keeps every value, every NULL, and no rule makes a row fail that did not fail before. DataFusion's
-//! `SimplifyExpressions` (moves casts to constants, drops NULLs), `CommonSubexprEliminate` (computes what a guard
-//! excludes) and `PushDownFilter` (moves conditions past their guards, and below what makes equal values one) do not.
+//! A rule keeps every value and every NULL, and makes no row fail that did not fail before. These DataFusion rules do
+//! not: `SimplifyExpressions` (moves casts to constants, drops NULLs), `CommonSubexprEliminate` (computes what a guard
+//! excludes) and `PushDownFilter` (moves conditions past their guards, and below operators that make equal values one).
 //!
-//! Left out on purpose too, for they are wrong or dearer when rows are taken back: `PushDownLimit` (a limit below a
-//! join or union is not maintained by what is above), `EliminateJoin` (inner to semi join: a join and a distinct),
-//! `SingleDistinctToGroupBy`, `ReplaceDistinctWithAggregate`, `EliminateGroupByConstant` (drops stable functions),
-//! `UnionsToFilter`, the leaf-expression rules, and DataFusion's decorrelation (wrong answers; see `decorrelate`).
+//! These are left out on purpose too, as they are wrong or more expensive when rows are retracted: `PushDownLimit` (a
+//! limit below a join or union is not maintained by what is above), `EliminateJoin` (inner to semi join: a join and a
+//! distinct), `SingleDistinctToGroupBy`, `ReplaceDistinctWithAggregate`, `EliminateGroupByConstant` (drops stable
+//! functions), `UnionsToFilter`, the leaf-expression rules, and DataFusion's decorrelation (wrong answers; see
+//! `decorrelate`).
 
 mod can_fail;
 mod conditions;
@@ -44,26 +45,26 @@ use crate::{BoundQuery, PlanError};
 #[doc(hidden)]
 pub use without::without_rule;
 
-/// The names of the rules, in the order they run.
+/// Returns the names of the rules, in the order in which they run.
 #[doc(hidden)]
 pub fn rule_names() -> Vec<String> {
     rules().iter().map(|rule| rule.name().to_owned()).collect()
 }
 
-/// Rewrites a bound query whose answer does not depend on when it runs; the result is checked to resolve.
+/// Rewrites a bound query whose answer does not depend on when it runs; checks that all columns of the result resolve.
 pub fn optimise(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
     query.places.planning(|| optimise_plan(query.logical.clone()))
 }
 
-/// Rewrites a bound query that runs once, now; the result is checked to resolve.
+/// Rewrites a bound query that runs once, now; checks that all columns of the result resolve.
 pub fn optimise_once(query: &BoundQuery) -> Result<LogicalPlan, PlanError> {
-    // Timestamps have microseconds.
+    // Timestamps have microseconds, so the time is truncated to them.
     let context = context().with_query_execution_start_time(Utc::now().trunc_subsecs(6));
     let plan = query.places.planning(|| rewritten(query.logical.clone(), &context));
     plan.map_err(|error| query.places.locate(error).of_query())
 }
 
-/// Rewrites a bound plan; its schema stays.
+/// Rewrites a bound plan; its schema does not change.
 pub(crate) fn optimise_plan(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     // Without a start time `now()` is not folded into a constant.
     rewritten(plan, &context().without_query_execution_start_time())
@@ -75,36 +76,36 @@ fn context() -> OptimizerContext {
 
 fn rewritten(plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan, PlanError> {
     let plan = decorrelate(plan)?;
-    // After each rule the optimiser itself checks that the schema is what it was.
+    // After each rule, the optimiser itself checks that the schema has not changed.
     let plan = Optimizer::with_rules(without::kept(rules())).optimize(plan, context, |_, _| {})?;
     scope_check::check(&plan)?;
     Ok(plan)
 }
 
-/// In the order they run; repeated until nothing changes, a few times at most.
+/// Returns the rules in the order in which they run. They are repeated until nothing changes, up to a small limit.
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
         // Nested unions become one before filters are pushed into each branch.
         Arc::new(OptimizeUnions::new()),
-        // Before constants are folded: what is computed of the moment is one.
+        // Before constants are folded, because a value computed from the current time is a constant.
         Arc::new(moment::Moment),
         Arc::new(fold_constants::FoldConstants),
         Arc::new(simplify_boolean::SimplifyBoolean),
         Arc::new(gather_in_list::GatherInList),
-        // Where equi-join keys may hide in disjunctions.
+        // A disjunction may contain the keys of an equijoin.
         Arc::new(factor_disjunction::FactorDisjunction),
         Arc::new(equijoin_keys::EquijoinKeys::default()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(cross_joins::CrossJoins::default()),
         Arc::new(PropagateEmptyRelation::new()),
-        // Needs filters in place above the joins, so before they are pushed down.
+        // This needs the filters above the joins, so it runs before they are pushed down.
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(push_down_filter::PushDownFilter),
-        // Before parts are shared: what FILTER guards is none of them.
+        // Before equal parts are shared, because a part that FILTER guards must not be shared.
         Arc::new(guard_aggregate::GuardAggregate),
         Arc::new(share_expression::ShareExpression),
-        // Last: every other rule may leave columns that nobody reads any more.
+        // Last, because every other rule may leave columns that are no longer read.
         Arc::new(OptimizeProjections::new()),
     ]
 }

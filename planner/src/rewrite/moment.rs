@@ -1,6 +1,6 @@
-//! `now()` and its kin in a query that runs once: all are the moment of the run.
+//! Replaces `now()` and similar functions in a query that runs once by the time of the run.
 //!
-//! This comes before constants are folded, so that what is computed of the moment is computed with our arithmetic.
+//! This runs before constants are folded, so that values computed from the time use our arithmetic.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -9,7 +9,7 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule; without a moment in the configuration it does nothing.
+/// The optimiser rule; it does nothing if the configuration has no start time.
 #[derive(Debug)]
 pub(super) struct Moment;
 
@@ -33,7 +33,7 @@ impl OptimizerRule for Moment {
     }
 }
 
-/// The value at the moment of a function that has one.
+/// Replaces a function of the current time by its value.
 fn at(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> {
     match expr {
         Expr::ScalarFunction(call)

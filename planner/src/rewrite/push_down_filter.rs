@@ -1,8 +1,8 @@
-//! Moves filters down the plan, as near to the relations as they can go without changing the answer.
+//! Moves filters down the plan, as close to the relations as possible without changing the answer.
 //!
-//! Two things hold a condition back beside the operators themselves. A condition that can fail stays behind the
-//! conditions that guard it (see [`movable`]). And below an operator for which several values are one (0.0 and -0.0,
-//! 24 hours and 1 day), only conditions go that cannot tell these apart.
+//! Besides the operators themselves, two things can hold a condition back. A condition that can fail stays behind the
+//! conditions that guard it (see [`movable`]). And an operator may treat several values as one (0.0 and -0.0, 24 hours
+//! and 1 day); only conditions that cannot distinguish such values can move below it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::can_fail::{can_fail, is_comparison};
 use super::conditions::{all, alternatives, movable, split};
 use crate::set_operation::SetOperationNode;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct PushDownFilter;
 
@@ -41,7 +41,7 @@ impl OptimizerRule for PushDownFilter {
     }
 }
 
-/// A filter of a filter as one; the lower one comes first.
+/// Merges a filter with the filters directly below it; the conditions of the lowest come first.
 fn merged(filter: Filter) -> Filter {
     let Filter { mut predicate, mut input, .. } = filter;
     while let LogicalPlan::Filter(lower) = input.as_ref() {
@@ -52,7 +52,7 @@ fn merged(filter: Filter) -> Filter {
     Filter::new(predicate, input)
 }
 
-/// One step down: what can go below the input of the filter goes there.
+/// Moves a filter one step down: the conditions that can be evaluated below the filter's input go there.
 fn below(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     let Filter { predicate, input, .. } = filter;
     if has_subquery_or_volatile(&predicate) {
@@ -76,11 +76,12 @@ fn below(filter: Filter) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Union(union) => below_union(union, &conditions),
         LogicalPlan::Extension(extension) => below_extension(extension, conditions),
         LogicalPlan::Join(join) => into_join(join, conditions),
+        // Nothing is moved, so the guards that `movable` added are not needed.
         other => Ok(Transformed::no(filtered(Arc::new(other), split(predicate)))),
     }
 }
 
-/// `input` under the conjunction of `conditions`.
+/// Puts a filter with the conjunction of `conditions` above `input`; without conditions `input` is returned.
 fn filtered(input: Arc<LogicalPlan>, conditions: Vec<Expr>) -> LogicalPlan {
     match all(conditions) {
         Some(predicate) => LogicalPlan::Filter(Filter::new(predicate, input)),
@@ -88,7 +89,7 @@ fn filtered(input: Arc<LogicalPlan>, conditions: Vec<Expr>) -> LogicalPlan {
     }
 }
 
-/// `plan` under what was not moved.
+/// Puts the conditions that were not moved above `plan`; `any` says whether others were moved.
 fn moved(any: bool, plan: LogicalPlan, rest: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
     let plan = filtered(Arc::new(plan), rest);
     Ok(if any { Transformed::yes(plan) } else { Transformed::no(plan) })
@@ -98,7 +99,7 @@ fn split_by(conditions: Vec<Expr>, goes: impl Fn(&Expr) -> bool) -> (Vec<Expr>, 
     conditions.into_iter().partition(goes)
 }
 
-/// `expr` with each column of `schema` replaced by what `with` says of its place.
+/// Replaces each column of `schema` in `expr` by the expression that `with` returns for its position.
 fn replaced(expr: &Expr, schema: &DFSchema, with: impl Fn(usize) -> Expr) -> Result<Expr> {
     let replaced = expr.clone().transform_up(|expr| match expr {
         Expr::Column(column) => Ok(Transformed::yes(with(schema.index_of_column(&column)?))),
@@ -107,7 +108,7 @@ fn replaced(expr: &Expr, schema: &DFSchema, with: impl Fn(usize) -> Expr) -> Res
     Ok(replaced.data)
 }
 
-/// Whether every column of `expr` is one of `schema` for which `holds`, and there is one.
+/// Returns whether `expr` reads at least one column, and only columns of `schema` for which `holds` is true.
 fn reads_only(expr: &Expr, schema: &DFSchema, holds: impl Fn(usize) -> bool) -> bool {
     let columns = expr.column_refs();
     !columns.is_empty() && columns.iter().all(|column| schema.maybe_index_of_column(column).is_some_and(&holds))
@@ -152,7 +153,7 @@ fn below_aggregate(mut aggregate: Aggregate, conditions: Vec<Expr>) -> Result<Tr
     moved(any, LogicalPlan::Aggregate(aggregate), rest)
 }
 
-/// Whole partitions can be left out.
+/// Moves conditions that depend only on the partition: they drop whole partitions, so other rows are not affected.
 fn below_window(mut window: Window, conditions: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
     let partitions = |column: &Column| {
         window.window_expr.iter().all(|expr| match expr.clone().unalias_nested().data {
@@ -179,7 +180,7 @@ fn below_union(mut union: Union, conditions: &[Expr]) -> Result<Transformed<Logi
     Ok(Transformed::yes(LogicalPlan::Union(union)))
 }
 
-/// One input of a set operation whose columns are called as in `schema`, under `conditions`.
+/// Puts `conditions` above one input of a set operation; they use the column names of `schema`.
 fn below_set(input: &Arc<LogicalPlan>, conditions: &[Expr], schema: &DFSchema) -> Result<LogicalPlan> {
     let columns = input.schema().columns();
     let with = |at: usize| Expr::Column(columns[at].clone());
@@ -187,7 +188,7 @@ fn below_set(input: &Arc<LogicalPlan>, conditions: &[Expr], schema: &DFSchema) -
     Ok(filtered(Arc::clone(input), down))
 }
 
-/// A row is in the result of EXCEPT or INTERSECT, or not, whatever other rows there are.
+/// Moves conditions below EXCEPT and INTERSECT, where each distinct row is decided independently of the others.
 fn below_extension(extension: Extension, conditions: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
     let Some(set) = extension.node.as_any().downcast_ref::<SetOperationNode>() else {
         return Ok(Transformed::no(filtered(Arc::new(LogicalPlan::Extension(extension)), conditions)));
@@ -202,7 +203,7 @@ fn below_extension(extension: Extension, conditions: Vec<Expr>) -> Result<Transf
     moved(!down.is_empty(), LogicalPlan::Extension(Extension { node: Arc::new(node) }), rest)
 }
 
-/// Which inputs of a join are thinned out by conditions: those of the rows it gives, and those of its ON.
+/// Says which inputs of a join can be filtered, first by conditions on its result and second by those of its ON.
 fn sides(join_type: JoinType) -> ([bool; 2], [bool; 2]) {
     match join_type {
         JoinType::Inner => ([true, true], [true, true]),
@@ -216,7 +217,7 @@ fn sides(join_type: JoinType) -> ([bool; 2], [bool; 2]) {
     }
 }
 
-/// What is to be evaluated where.
+/// The conditions of a join by where they are evaluated: on a side, on the pairs, or above the join.
 #[derive(Default)]
 struct Placed {
     sides: [Vec<Expr>; 2],
@@ -224,17 +225,19 @@ struct Placed {
     above: Vec<Expr>,
 }
 
-/// A join under `above`, conditions over its rows, and its own ON.
+/// Distributes the conditions of a join: those in `above`, over its result, and those of its ON.
 fn into_join(mut join: Join, above: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
     let pairs = DFSchema::join(join.left.schema(), join.right.schema())?;
     let on = join.filter.take().map_or_else(Vec::new, |filter| movable(filter, &pairs));
     let given = (on.clone(), above.clone());
     let mut placed = place(&join, on, above);
+    // Conditions that are inferred for a side are additional filters; the original conditions stay where they are.
     let weaker: Vec<(usize, Expr)> = weaker(&join, &placed, &pairs);
     let inferred = across(&join, &placed);
     let mut any = !placed.sides.iter().all(Vec::is_empty);
     for (side, condition) in weaker.into_iter().chain(inferred) {
         let input = if side == 0 { &join.left } else { &join.right };
+        // The rules run repeatedly; without this test each pass would add the condition again.
         if !holds_already(input, &condition)? && !placed.sides[side].contains(&condition) {
             placed.sides[side].push(condition);
             any = true;
@@ -273,7 +276,7 @@ fn place(join: &Join, on: Vec<Expr>, above: Vec<Expr>) -> Placed {
     placed
 }
 
-/// Conditions on one side that follow from an OR over both: of `l AND r OR m AND s`, `l OR m` holds on the left.
+/// Infers conditions on one side from an OR over both: from `l AND r OR m AND s`, `l OR m` follows on the left.
 fn weaker(join: &Join, placed: &Placed, schema: &DFSchema) -> Vec<(usize, Expr)> {
     let (of_rows, of_on) = sides(join.join_type);
     let mut found = Vec::new();
@@ -298,7 +301,7 @@ fn weaker(join: &Join, placed: &Placed, schema: &DFSchema) -> Vec<(usize, Expr)>
     found
 }
 
-/// Conditions that hold for the other side's column where `a = b` and one of them is compared with constants.
+/// Copies conditions across an equality `a = b`: a comparison of one column with constants also holds for the other.
 fn across(join: &Join, placed: &Placed) -> Vec<(usize, Expr)> {
     let reaches = |side: usize| match join.join_type {
         JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi => true,
@@ -332,7 +335,7 @@ fn column_type(column: &Column, schema: &DFSchema) -> Option<DataType> {
     schema.qualified_field_from_column(column).ok().map(|(_, field)| field.data_type().clone())
 }
 
-/// Whether `condition` compares `column` with literals and does nothing else.
+/// Returns whether `condition` compares `column` with literals and does nothing else.
 fn compares_with_constants(condition: &Expr, column: &Column) -> bool {
     let is_column = |expr: &Expr| matches!(expr, Expr::Column(other) if other == column);
     let is_literal = |expr: &Expr| matches!(expr, Expr::Literal(..));
@@ -348,7 +351,7 @@ fn compares_with_constants(condition: &Expr, column: &Column) -> bool {
     }
 }
 
-/// Whether a filter at the top of `input`, or below renamings, has this very condition.
+/// Returns whether a filter at the top of `input`, or below renamings or joins, has this condition already.
 fn holds_already(input: &Arc<LogicalPlan>, condition: &Expr) -> Result<bool> {
     let (mut input, mut condition) = (input, condition.clone());
     loop {
@@ -398,8 +401,8 @@ fn has_subquery_or_volatile(expr: &Expr) -> bool {
     found.expect("the visitor does not fail")
 }
 
-/// Whether `condition` cannot tell values apart that are equal in keys: columns of types that have such values are
-/// only compared.
+/// Returns whether `condition` cannot distinguish values that are equal as keys: columns of types with such values may
+/// only be compared.
 fn is_blind(condition: &Expr, schema: &DFSchema) -> bool {
     let mut blind = true;
     condition
@@ -429,7 +432,7 @@ fn is_blind(condition: &Expr, schema: &DFSchema) -> bool {
     blind
 }
 
-/// Whether equal values of a type are the same in every respect.
+/// Returns whether equal values of a type are identical in every respect.
 fn has_one_form(data_type: &DataType) -> bool {
     !(data_type.is_floating() || data_type.is_nested() || matches!(data_type, DataType::Interval(_)))
 }

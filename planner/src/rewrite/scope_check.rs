@@ -1,6 +1,6 @@
-//! Every column resolves to exactly one column of the inputs, and no reference to an outer query is left.
+//! Checks that every column resolves to exactly one input column, and that no reference to an outer query is left.
 //!
-//! DataFusion's columns are names; a rule that leaves one dangling would otherwise surface as a wrong plan.
+//! DataFusion refers to columns by name, so a rule that leaves a dangling name would silently make a wrong plan.
 
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -19,7 +19,7 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<(), PlanError> {
 }
 
 fn check_node(node: &LogicalPlan) -> datafusion::common::Result<Option<PlanError>> {
-    // What a scan was asked to filter is over its own columns.
+    // The filters of a scan refer to its own columns.
     let mut scope = match node {
         LogicalPlan::TableScan(_) => node.schema().as_ref().clone(),
         _ => DFSchema::empty(),

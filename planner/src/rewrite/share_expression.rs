@@ -1,7 +1,7 @@
-//! Equal parts of the expressions of one node are computed once, below it, where they are computed for every row.
+//! Computes equal parts of a node's expressions once, below the node, if they are computed for every row.
 //!
-//! A part that AND, OR, CASE, COALESCE or FILTER may skip is left where it is: computing it for all rows could fail on
-//! one for which it is not asked. Finding the parts is DataFusion's algorithm; what may be skipped is decided here.
+//! A part that AND, OR, CASE, COALESCE or FILTER may skip stays where it is: computing it for all rows could fail on a
+//! row that does not need it. DataFusion's algorithm finds the parts; this module decides which of them may be skipped.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Expr, LogicalPlan, Operator, Projection};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// The rule, for projections and aggregates.
+/// The optimiser rule, for projections and aggregates.
 #[derive(Debug)]
 pub(super) struct ShareExpression;
 
@@ -26,7 +26,7 @@ impl OptimizerRule for ShareExpression {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        // No column of a relation is called so.
+        // No column of a relation has such a name.
         let fresh = || config.alias_generator().next("#shared");
         match plan {
             LogicalPlan::Projection(projection) => of_projection(projection, &fresh),
@@ -52,13 +52,14 @@ fn of_aggregate(aggregate: Aggregate, fresh: &dyn Fn() -> String) -> Result<Tran
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
     let input = with_columns(aggregate.input, common)?;
+    // The second list is removed first, because removing the first would move it.
     let calls = named_as(&aggregate.aggr_expr, lists.remove(1));
     let groups = named_as(&aggregate.group_expr, lists.remove(0));
     let plan = Aggregate::try_new(input, groups, calls)?;
     if plan.schema.as_ref() == aggregate.schema.as_ref() {
         return Ok(Transformed::yes(LogicalPlan::Aggregate(plan)));
     }
-    // Grouping by a column under an alias loses the name that the rest of the plan knows it by.
+    // Grouping by a column under an alias loses the name by which the rest of the plan refers to it.
     let columns = plan.schema.columns().into_iter().zip(aggregate.schema.iter());
     let columns = columns.map(|(column, (qualifier, field))| {
         let same = column.relation.as_ref() == qualifier && column.name == *field.name();
@@ -69,7 +70,7 @@ fn of_aggregate(aggregate: Aggregate, fresh: &dyn Fn() -> String) -> Result<Tran
     Ok(Transformed::yes(LogicalPlan::Projection(plan)))
 }
 
-/// Expressions with names for what they share.
+/// The shared parts with their names, and the expressions that now refer to these names.
 struct Shared {
     common: Vec<(Expr, String)>,
     lists: Vec<Vec<Expr>>,
@@ -89,7 +90,7 @@ fn named_as(originals: &[Expr], exprs: Vec<Expr>) -> Vec<Expr> {
     originals.iter().zip(exprs).map(|(original, expr)| names.save(original).restore(expr)).collect()
 }
 
-/// `input` with further columns.
+/// Adds columns to `input`.
 fn with_columns(input: Arc<LogicalPlan>, common: Vec<(Expr, String)>) -> Result<Arc<LogicalPlan>> {
     let kept: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     let added = common.into_iter().map(|(expr, name)| expr.alias(name));
@@ -97,7 +98,7 @@ fn with_columns(input: Arc<LogicalPlan>, common: Vec<(Expr, String)>) -> Result<
     Ok(Arc::new(LogicalPlan::Projection(plan)))
 }
 
-/// Finds what is computed for every row.
+/// Finds the parts that are computed for every row.
 struct Always<'a> {
     fresh: &'a dyn Fn() -> String,
 }
@@ -105,7 +106,7 @@ struct Always<'a> {
 impl CSEController for Always<'_> {
     type Node = Expr;
 
-    /// What is computed always, and what only for some rows.
+    /// Returns the children that are always computed, and those that are computed only for some rows.
     fn conditional_children(node: &Expr) -> Option<(Vec<&Expr>, Vec<&Expr>)> {
         match node {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
@@ -122,7 +123,7 @@ impl CSEController for Always<'_> {
             Expr::ScalarFunction(call) if call.func.short_circuits() => {
                 Some((call.args.iter().take(1).collect(), call.args.iter().skip(1).collect()))
             }
-            // The order is that of a walk over the parts, which the algorithm relies on.
+            // The algorithm relies on the order in which a tree walk visits the children.
             Expr::AggregateFunction(call) => call.params.filter.as_deref().map(|filter| {
                 let ordered = call.params.order_by.iter().map(|sort| &sort.expr);
                 (Vec::new(), call.params.args.iter().chain([filter]).chain(ordered).collect())

@@ -1,8 +1,7 @@
-//! AND, OR and NOT with fewer parts: constants drop out, and NOT moves inwards to where it is another operator. A column
-//! that cannot be NULL is not asked whether it is.
+//! Simplifies AND, OR and NOT: constants are removed, NOT moves inwards to operators that have an opposite, and IS NULL
+//! of a column that cannot be NULL becomes a constant.
 //!
-//! Each rewrite has the same value, the same NULLs, and fails on the same rows; what would drop an operand that can
-//! fail is not done.
+//! Each rewrite keeps the value and the NULLs and fails on the same rows; an operand that can fail is not dropped.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -13,7 +12,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use super::can_fail::{can_fail, is_comparison};
 use crate::scope::scope_of;
 
-/// The rule.
+/// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct SimplifyBoolean;
 
@@ -36,14 +35,14 @@ impl OptimizerRule for SimplifyBoolean {
     }
 }
 
-/// `expr` over the columns of `schema`, simplified.
+/// Simplifies `expr` over the columns of `schema`.
 pub(super) fn simplified(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    // NOT goes down, then constants come up.
+    // First NOT moves down, then constants are removed from the leaves up.
     expr.transform_down(|expr| Ok(inwards(expr)))?
         .transform_data(|expr| expr.transform_up(|expr| Ok(without_constants(expr, schema))))
 }
 
-/// NOT of an operator that has an opposite, as the opposite.
+/// Replaces NOT of an operator that has an opposite by the opposite.
 fn inwards(expr: Expr) -> Transformed<Expr> {
     let Expr::Not(arg) = expr else { return Transformed::no(expr) };
     match *arg {
@@ -76,12 +75,13 @@ fn inwards(expr: Expr) -> Transformed<Expr> {
     }
 }
 
-/// Values of every type are in one order, so one of two opposites is true unless a side is NULL.
+/// Returns the opposite of a comparison. Values of every type are totally ordered, so exactly one of two opposites is
+/// true unless an operand is NULL.
 fn opposite(op: Operator) -> Option<Operator> {
     is_comparison(op).then(|| op.negate())?
 }
 
-/// AND and OR of a constant, NOT of one, IS NULL of a column that says what it gives.
+/// Removes constants from AND, OR and NOT, and replaces IS NULL of a column that cannot be NULL.
 fn without_constants(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::IsNull(arg) if is_never_null(&arg, schema) => Transformed::yes(lit(false)),
@@ -91,7 +91,7 @@ fn without_constants(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             None => Transformed::no(Expr::Not(arg)),
         },
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            // What decides: false for AND, true for OR. The other value changes nothing.
+            // The value that decides the result is false for AND and true for OR; the other value changes nothing.
             let decides = op == Operator::Or;
             match (truth(&left), truth(&right)) {
                 (Some(value), _) if value == decides => Transformed::yes(lit(decides)),

@@ -1,4 +1,4 @@
-//! Arithmetic that fails when a result does not fit, and gives NULL for division and modulo by zero.
+//! Arithmetic that fails when a result does not fit, and returns NULL for division and modulo by zero.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,16 +18,16 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use super::time::{Direction, shifted};
 use crate::function::is_divisor;
 
-/// One of `+ - * / %`.
+/// A binary operator: one of `+ - * / %`.
 #[derive(Debug, Clone)]
 pub(super) struct Arithmetic {
     inner: BinaryExpr,
 }
 
 impl Arithmetic {
-    /// Of DataFusion's operator, which is made to check for overflow.
+    /// Wraps DataFusion's operator and makes it check for overflow.
     pub(super) fn new(inner: BinaryExpr) -> Self {
-        // Division looks for zeros itself.
+        // `divide` turns zeros into NULL itself, so the function that does it around the divisor is dropped.
         let inner = match inner.right().downcast_ref::<ScalarFunctionExpr>() {
             Some(function) if is_divisor(function.fun()) => {
                 BinaryExpr::new(Arc::clone(inner.left()), *inner.op(), Arc::clone(&function.args()[0]))
@@ -41,7 +41,7 @@ impl Arithmetic {
         matches!(self.inner.op(), Operator::Divide | Operator::Modulo)
     }
 
-    /// The operator on values that are computed already.
+    /// Applies the operator to operands that are evaluated already.
     fn apply(&self, left: ArrayRef, right: ArrayRef) -> Result<ArrayRef> {
         let rows = left.len();
         let schema = Schema::new(vec![
@@ -57,7 +57,7 @@ impl Arithmetic {
             .into_array(rows)
     }
 
-    /// A timestamp and an interval, if it is of these.
+    /// Adds an interval to a timestamp or subtracts it; returns `None` for other operand types.
     fn shift(&self, batch: &RecordBatch) -> Result<Option<ArrayRef>> {
         let direction = match self.inner.op() {
             Operator::Plus => Direction::Later,
@@ -87,7 +87,7 @@ impl Arithmetic {
     }
 }
 
-/// NULL in place of zero.
+/// Replaces zeros by NULL; values that are not numbers are returned unchanged.
 pub(crate) fn without_zeros(values: ArrayRef) -> Result<ArrayRef> {
     if !values.data_type().is_numeric() {
         return Ok(values);
@@ -95,25 +95,27 @@ pub(crate) fn without_zeros(values: ArrayRef) -> Result<ArrayRef> {
     let zero = ScalarValue::new_zero(values.data_type())?;
     let mut zeros = eq(&values, &zero.to_scalar()?)?;
     if values.data_type().is_floating() {
-        // Arrow tells the two zeros apart.
+        // Arrow distinguishes 0.0 and -0.0.
         zeros = or(&zeros, &eq(&values, &zero.arithmetic_negate()?.to_scalar()?)?)?;
     }
     if zeros.has_true() { Ok(nullif(&values, &zeros)?) } else { Ok(values) }
 }
 
-/// The remainder of the least integer by -1 is 0, though the quotient does not fit.
+/// Computes integer remainders. The remainder of the minimum value by -1 is 0 here; Arrow fails because the quotient
+/// does not fit.
 fn integer_remainder(left: &ArrayRef, right: ArrayRef) -> Result<ArrayRef> {
     if let Ok(values) = rem(left, &right) {
         return Ok(values);
     }
     let one = ScalarValue::new_one(right.data_type())?;
+    // Every remainder by -1 is 0, as it is by 1, for which no quotient overflows.
     let minus_one = one.arithmetic_negate()?.to_scalar()?;
     let negative: BooleanArray = prep_null_mask_filter(&eq(&right, &minus_one)?);
     let right = zip(&negative, &one.to_scalar()?, &right)?;
     Ok(rem(left, &right)?)
 }
 
-/// Fails when a decimal needs more digits than its type has.
+/// Returns `values`, or fails if a decimal needs more digits than its type has.
 fn checked_digits(values: ArrayRef) -> Result<ArrayRef> {
     if let DataType::Decimal128(precision, _) = values.data_type() {
         let decimals = values.as_primitive::<Decimal128Type>();
@@ -191,13 +193,13 @@ impl PhysicalExpr for Arithmetic {
     }
 }
 
-/// Unary minus.
+/// The unary minus.
 #[derive(Debug, Eq)]
 pub(super) struct Negate {
     arg: Arc<dyn PhysicalExpr>,
 }
 
-// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
 impl PartialEq for Negate {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg)
@@ -211,7 +213,7 @@ impl Hash for Negate {
 }
 
 impl Negate {
-    /// Of its operand.
+    /// Makes the negation of `arg`.
     pub(super) fn new(arg: Arc<dyn PhysicalExpr>) -> Self {
         Negate { arg }
     }

@@ -1,7 +1,7 @@
-//! Lists and structs without what is beneath their NULLs, which is anything: the values that CASE did not take, those
-//! that NULLIF took away, and whatever came with an Arrow array.
+//! Clears what lies beneath NULL lists and structs: the values of a branch that CASE did not take, those that NULLIF
+//! removed, and whatever an imported Arrow array holds there.
 //!
-//! Fields and elements are read, and cast, without a look at the value that they are in.
+//! This is needed because kernels read and cast fields and elements without looking at the NULLs of their parents.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,27 +17,30 @@ use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
-/// The functions that read fields or elements.
+/// Names of the functions that read fields or elements.
 static READERS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let nested = datafusion::functions_nested::all_default_nested_functions();
     nested.iter().map(|function| function.name().to_owned()).chain(["get_field".to_owned()]).collect()
 });
 
-/// The call of a function that reads fields or elements, for which nothing is beneath NULLs.
+/// Wraps the arguments of a function that reads fields or elements so that nothing is beneath their NULLs.
+///
+/// Returns `None` for any other expression.
 pub(super) fn reader(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn PhysicalExpr>>> {
     let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
     if !READERS.contains(function.fun().name()) {
         return None;
     }
     let visible = |arg: &Arc<dyn PhysicalExpr>| -> Arc<dyn PhysicalExpr> {
-        // DataFusion asks for some that they be literals.
+        // DataFusion requires some arguments to be literals, so plain literals are not wrapped.
         let is_plain = arg.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().data_type().is_nested());
         if is_plain || arg.is::<Visible>() { Arc::clone(arg) } else { Arc::new(Visible { arg: Arc::clone(arg) }) }
     };
     Some(Arc::clone(expr).with_new_children(function.args().iter().map(visible).collect()))
 }
 
-/// The same values with only NULL beneath NULL structs, and no elements beneath NULL lists or outside of the rows.
+/// Returns the same values with NULL fields beneath NULL structs, and lists without the elements of NULL rows and those
+/// outside of all rows.
 pub(super) fn visible(values: &ArrayRef) -> Result<ArrayRef> {
     match values.data_type() {
         DataType::Struct(fields) => {
@@ -68,20 +71,20 @@ pub(super) fn visible(values: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// The places of all elements of rows that are not NULL.
+/// Returns the positions of all elements that belong to rows that are not NULL.
 fn elements(list: &ListArray, nulls: Option<&NullBuffer>) -> UInt64Array {
     let rows = (0..list.len()).filter(|row| nulls.is_none_or(|nulls| nulls.is_valid(*row)));
     let offsets = list.value_offsets();
     rows.flat_map(|row| offsets[row]..offsets[row + 1]).map(|place| u64::from(place.unsigned_abs())).collect()
 }
 
-/// Its operand, with nothing beneath NULLs.
+/// An expression that evaluates its operand and clears what lies beneath NULLs.
 #[derive(Debug, Eq)]
 struct Visible {
     arg: Arc<dyn PhysicalExpr>,
 }
 
-// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
 impl PartialEq for Visible {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg)

@@ -20,16 +20,16 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::{beneath, show, time};
 use crate::statement::type_name;
 
-/// What becomes of a value that the type cannot hold.
+/// Says what happens to a value that the target type cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OnFailure {
-    /// CAST.
+    /// The cast fails (CAST).
     Error,
-    /// TRY_CAST.
+    /// The result is NULL (TRY_CAST).
     Null,
 }
 
-/// CAST or TRY_CAST.
+/// A CAST or TRY_CAST.
 #[derive(Debug, Eq)]
 pub(super) struct Cast {
     arg: Arc<dyn PhysicalExpr>,
@@ -37,7 +37,7 @@ pub(super) struct Cast {
     on_failure: OnFailure,
 }
 
-// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
 impl PartialEq for Cast {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg) && self.data_type == other.data_type && self.on_failure == other.on_failure
@@ -53,7 +53,7 @@ impl Hash for Cast {
 }
 
 impl Cast {
-    /// Of an operand to a type.
+    /// Makes a cast of `arg` to `data_type`.
     pub(super) fn new(arg: Arc<dyn PhysicalExpr>, data_type: DataType, on_failure: OnFailure) -> Self {
         Cast { arg, data_type, on_failure }
     }
@@ -100,12 +100,13 @@ impl PhysicalExpr for Cast {
     }
 }
 
-/// Casts values as SQL does: numbers round, text is trimmed, and what does not fit fails or is NULL.
+/// Casts values as SQL does: numbers are rounded and text is trimmed; a value that does not fit fails or becomes NULL.
 pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Result<ArrayRef> {
     use DataType::{Decimal128, Float32, Float64, Utf8};
     let cast = Kernel { to, on_failure };
     match (values.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(values)),
+        // Arrow also casts what lies beneath NULLs, where a cast could fail, so that is cleared first.
         (from, to) if from.is_nested() && to.is_nested() => cast.by_arrow(&beneath::visible(values)?),
         (Float64, to) if to.is_integer() => cast.to_integer(values.as_primitive::<Float64Type>(), rounded_float),
         (Float32, to) if to.is_integer() => {
@@ -139,7 +140,7 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
     }
 }
 
-/// One cast: where to, and what a failure gives.
+/// The target type of a cast and what happens on failure.
 struct Kernel<'a> {
     to: &'a DataType,
     on_failure: OnFailure,
@@ -152,7 +153,7 @@ impl Kernel<'_> {
         Ok(cast_with_options(values, self.to, &options)?)
     }
 
-    /// Whole numbers by `whole`, then into the range of the type.
+    /// Converts each value to a whole number with `whole`, then narrows it to the target type.
     fn to_integer<T: ArrowPrimitiveType>(
         &self,
         values: &PrimitiveArray<T>,
@@ -204,7 +205,7 @@ impl Kernel<'_> {
         Ok(Arc::new(PrimitiveArray::<T>::from_iter(out)))
     }
 
-    /// A finite number that REAL cannot hold fails, it does not become infinite.
+    /// Casts DOUBLE to REAL; a finite number that REAL cannot hold fails instead of becoming infinite.
     fn to_real(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let values: &Float64Array = values.as_primitive::<Float64Type>();
         let mut out = Vec::with_capacity(values.len());
@@ -221,19 +222,19 @@ impl Kernel<'_> {
     }
 }
 
-/// To the nearest whole number, halves to the even one.
+/// Rounds to the nearest whole number, halves to even; `None` if the value is not finite or not below 1e38.
 fn rounded_float(value: f64) -> Option<i128> {
     let whole = value.round_ties_even();
     (whole.is_finite() && whole.abs() < 1e38).then_some(whole as i128)
 }
 
-/// To the nearest whole number, halves away from zero.
+/// Divides and rounds to the nearest whole number, halves away from zero.
 fn rounded_quotient(value: i128, unit: i128) -> i128 {
     let (quotient, rest) = (value / unit, value % unit);
     if rest.unsigned_abs() * 2 >= unit.unsigned_abs() && rest != 0 { quotient + rest.signum() } else { quotient }
 }
 
-/// Digits with an optional fraction and exponent, rounded with halves away from zero.
+/// Parses digits with an optional fraction and exponent, and rounds halves away from zero.
 fn integer_of_text(text: &str) -> Option<i128> {
     if let Ok(whole) = text.parse::<i128>() {
         return Some(whole);
@@ -256,6 +257,7 @@ fn integer_of_text(text: &str) -> Option<i128> {
     match u32::try_from(shift) {
         Ok(shift) => value.checked_mul(10_i128.checked_pow(shift)?),
         Err(_) => match 10_i128.checked_pow(shift.unsigned_abs()) {
+            // The unit of an overflowing power exceeds every value of at most 36 digits, which rounds to 0.
             Some(unit) => Some(rounded_quotient(value, unit)),
             None => Some(0),
         },
@@ -266,7 +268,8 @@ fn has_exponent(texts: &StringArray) -> bool {
     texts.iter().flatten().any(|text| text.contains(['e', 'E']))
 }
 
-/// Digits with an exponent as digits without one; other texts, and numbers beyond all decimals, without spaces around.
+/// Writes a number with an exponent in plain digits, which Arrow's parser of decimals needs. Other texts, and exponents
+/// beyond all decimals, are only trimmed.
 fn without_exponent(text: &str) -> String {
     let text = text.trim();
     let plain = || {
@@ -295,7 +298,9 @@ fn printed(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
     Arc::new(texts.collect::<StringArray>())
 }
 
-/// The shortest text that reads back, with an exponent below 1e-4 and from 1e16 on; `scientific` is Rust's `{:e}`.
+/// Returns the shortest text that reads back as `value`, with an exponent below 1e-4 and from 1e16 on.
+///
+/// `scientific` is the value printed with `{:e}` in its own type.
 fn float_text(value: f64, scientific: &str) -> String {
     if value.is_nan() {
         return "nan".to_owned();
@@ -312,7 +317,7 @@ fn float_text(value: f64, scientific: &str) -> String {
     format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
 }
 
-/// Digits without an exponent, always with a fraction.
+/// Writes a number without an exponent and always with a fraction.
 fn plain_text(mantissa: &str, exponent: i32) -> String {
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     let digits = mantissa.replace('.', "");

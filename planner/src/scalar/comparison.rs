@@ -1,8 +1,8 @@
-//! Comparisons for which -0.0 and 0.0 are one number, all NaNs are, and a month is 30 days; Arrow's tell them apart.
+//! Comparisons in which -0.0 equals 0.0, all NaNs are equal, and a month is 30 days. Arrow's kernels distinguish these.
 //!
-//! Inside lists and structs NULL is a value, the greatest: these are compared by bytes that have their order.
+//! Inside lists and structs, NULL is a value and the greatest one: nested values are compared by bytes with that order.
 //!
-//! So `=` and the rest, IN, and CASE with an operand agree with grouping and joining on each other.
+//! As a result `=` and the other operators, IN, and CASE with an operand agree with grouping and joining.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,22 +16,22 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
 use laminardb_dataflow::{interval, row_bytes};
 
-/// The comparison `binary`.
+/// Makes the comparison `binary` use our rules.
 pub(super) fn binary(binary: &BinaryExpr) -> BinaryExpr {
     BinaryExpr::new(operand(binary.left()), *binary.op(), operand(binary.right()))
 }
 
-/// The IN list `list`.
+/// Makes the IN list `list` use our rules.
 ///
-/// DataFusion looks literals up in a table that it keeps when children are replaced, so the table is made anew: of the
-/// literals as they are now, or none when the list has anything else.
+/// DataFusion looks literals up in a table that it keeps even when children are replaced. So the table is made anew:
+/// from the current literals, or none if the list contains anything else.
 pub(super) fn in_list(list: &InListExpr) -> Result<Arc<dyn PhysicalExpr>> {
     let items: Vec<_> = list.list().iter().map(operand).collect();
     let values: Option<Vec<_>> = items.iter().map(|item| literal(item).cloned()).collect();
-    // Nested literals are no literals as they are compared.
+    // Nested values are compared as bytes, so nested literals cannot be in the table.
     let values = values.filter(|values| !values.iter().any(|value| value.data_type().is_nested()));
     let data_type = values.iter().flatten().map(ScalarValue::data_type).find(|data_type| *data_type != DataType::Null);
-    // The types are checked already; a column of the list's type stands for the value that is looked up.
+    // The binder has checked the types; a column of the list's type stands in for the value that is looked up.
     let data_type = data_type.unwrap_or(DataType::Null);
     let column = Arc::new(Column::new("value", 0)) as Arc<dyn PhysicalExpr>;
     let schema = Schema::new(vec![Field::new("value", data_type, true)]);
@@ -40,7 +40,7 @@ pub(super) fn in_list(list: &InListExpr) -> Result<Arc<dyn PhysicalExpr>> {
     table.with_new_children(std::iter::once(operand(list.expr())).chain(items).collect())
 }
 
-/// CASE with an operand: it is compared as by `=`.
+/// Makes a CASE with an operand compare as `=` does; returns `None` for a CASE without one.
 pub(super) fn case(case: &CaseExpr) -> Option<Result<Arc<dyn PhysicalExpr>>> {
     let value = operand(case.expr()?);
     let branches = case.when_then_expr().iter().map(|(when, then)| (operand(when), Arc::clone(then))).collect();
@@ -48,7 +48,7 @@ pub(super) fn case(case: &CaseExpr) -> Option<Result<Arc<dyn PhysicalExpr>>> {
     Some(compared.map(|case| Arc::new(case) as Arc<dyn PhysicalExpr>))
 }
 
-/// `arg` as a comparison sees it; a literal stays one, because DataFusion treats these apart.
+/// Returns `arg` as comparisons see it; a literal stays a literal because DataFusion treats literals specially.
 fn operand(arg: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     match literal(arg) {
         Some(value) if !value.data_type().is_nested() => Arc::new(Literal::new(compared_scalar(value.clone()))),
@@ -60,14 +60,13 @@ fn literal(arg: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
     arg.downcast_ref::<Literal>().map(Literal::value)
 }
 
-/// Its operand, with 0.0 in place of -0.0, one NaN in place of any, one interval in place of all of its length, and
-/// bytes in place of lists and structs.
+/// An expression that maps its operand to the form in which it is compared; see [`compared`].
 #[derive(Debug, Eq)]
 struct Compared {
     arg: Arc<dyn PhysicalExpr>,
 }
 
-// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
 impl PartialEq for Compared {
     fn eq(&self, other: &Self) -> bool {
         self.arg.eq(&other.arg)
@@ -80,7 +79,7 @@ impl Hash for Compared {
     }
 }
 
-/// Adding 0.0 changes -0.0 and no other number.
+/// Maps equal numbers to one: adding 0.0 changes -0.0 and no other number.
 fn one_f64(x: f64) -> f64 {
     if x.is_nan() { f64::NAN } else { x + 0.0 }
 }
@@ -89,8 +88,8 @@ fn one_f32(x: f32) -> f32 {
     if x.is_nan() { f32::NAN } else { x + 0.0 }
 }
 
-/// The values as comparisons and orders see them: 0.0 for -0.0, one NaN for all, one interval of each length, bytes for
-/// lists and structs.
+/// Returns the values in the form that comparisons and orders use: 0.0 for -0.0, one NaN for all NaNs, one interval for
+/// all of the same length, and bytes for lists and structs.
 pub fn compared(values: &ArrayRef) -> Result<ArrayRef> {
     Ok(match values.data_type() {
         DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_f64)),
@@ -100,12 +99,12 @@ pub fn compared(values: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// The type of values of a type as comparisons see them.
+/// Returns the type of [`compared`] values of `data_type`.
 pub fn compared_type(data_type: &DataType) -> DataType {
     if data_type.is_nested() { DataType::Binary } else { data_type.clone() }
 }
 
-/// The values as keys of groups are shown: equal where those that are compared are.
+/// Returns the values as group keys are shown; values that compare as equal become the same value.
 pub fn grouped(values: &ArrayRef) -> ArrayRef {
     interval::map(&row_bytes::normalise(values), interval::plain)
 }

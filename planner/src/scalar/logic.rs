@@ -1,4 +1,4 @@
-//! AND, OR and COALESCE whose errors depend on the row alone.
+//! AND, OR and COALESCE whose errors depend on the row alone, not on the batch it is in.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,7 +13,7 @@ use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 
-/// AND or OR: the right side fails only on rows that the left side does not decide.
+/// AND or OR; an error of the right side counts only on rows that the left side does not decide.
 #[derive(Debug, Eq)]
 pub(super) struct Logic {
     left: Arc<dyn PhysicalExpr>,
@@ -21,7 +21,7 @@ pub(super) struct Logic {
     and: bool,
 }
 
-// Written out because the derived one moves out of `Arc<dyn PhysicalExpr>`.
+// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
 impl PartialEq for Logic {
     fn eq(&self, other: &Self) -> bool {
         self.left.eq(&other.left) && self.right.eq(&other.right) && self.and == other.and
@@ -37,13 +37,13 @@ impl Hash for Logic {
 }
 
 impl Logic {
-    /// Of a binary AND or OR.
+    /// Makes the node for a binary AND or OR.
     pub(super) fn new(binary: &BinaryExpr) -> Self {
         let and = *binary.op() == Operator::And;
         Logic { left: Arc::clone(binary.left()), right: Arc::clone(binary.right()), and }
     }
 
-    /// The right side; evaluated only on the undecided rows when it fails on the whole batch.
+    /// Evaluates the right side on the whole batch; if that fails, only on the rows that the left side does not decide.
     fn right_values(&self, batch: &RecordBatch, left: &BooleanArray) -> Result<Arc<dyn Array>> {
         let rows = batch.num_rows();
         if let Ok(values) = self.right.evaluate(batch).and_then(|value| value.into_array(rows)) {
@@ -92,17 +92,19 @@ impl PhysicalExpr for Logic {
     }
 }
 
-/// COALESCE: an argument is evaluated on those rows only where the ones before it are NULL.
+/// COALESCE; each argument is evaluated only on the rows for which all arguments before it are NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Coalesce {
     args: Vec<Arc<dyn PhysicalExpr>>,
     data_type: DataType,
+    /// As it was planned: what stands in for it must not say otherwise, even when an argument may be NULL by now.
+    is_nullable: bool,
 }
 
 impl Coalesce {
     /// Of arguments that all have the type.
-    pub(super) fn new(args: Vec<Arc<dyn PhysicalExpr>>, data_type: DataType) -> Self {
-        Coalesce { args, data_type }
+    pub(super) fn new(args: Vec<Arc<dyn PhysicalExpr>>, data_type: DataType, is_nullable: bool) -> Self {
+        Coalesce { args, data_type, is_nullable }
     }
 }
 
@@ -118,13 +120,8 @@ impl PhysicalExpr for Coalesce {
         Ok(self.data_type.clone())
     }
 
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        for arg in &self.args {
-            if !arg.nullable(schema)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn nullable(&self, _schema: &Schema) -> Result<bool> {
+        Ok(self.is_nullable)
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
@@ -146,7 +143,7 @@ impl PhysicalExpr for Coalesce {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Coalesce { args: children, data_type: self.data_type.clone() }))
+        Ok(Arc::new(Coalesce::new(children, self.data_type.clone(), self.is_nullable)))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
-//! Hardened DataFusion expressions as `dataflow::Scalar`s.
+//! Compiles DataFusion expressions into `dataflow::Scalar`s and hardens them.
 //!
-//! DataFusion's integers wrap, its casts truncate, and whether an expression fails may depend on which rows share the
-//! batch. Hardened, the value or error of a row is a function of that row alone.
+//! DataFusion's integers wrap around, its casts truncate, and whether an expression fails can depend on the other rows
+//! of the batch. In a hardened expression, the value or error of a row is a function of that row alone.
 
 mod arithmetic;
 mod beneath;
@@ -40,8 +40,8 @@ pub(crate) use arithmetic::without_zeros;
 pub use cast::{OnFailure, cast_array};
 pub use comparison::{compared, compared_type, grouped};
 
-/// Compiles a bound expression over the columns of `schema`, by position. Refuses one that computes another type than it
-/// says.
+/// Compiles a bound expression over the columns of `schema`, by position. Fails if the expression computes another type
+/// than it states.
 pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanError> {
     let mut props = ExecutionProps::new();
     props.config_options = Some(Arc::new(config_options()));
@@ -56,7 +56,8 @@ pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanEr
     Ok(Arc::new(Compiled { expr, data_type, text, column }))
 }
 
-/// The same expression with results and errors that are a function of the row alone, and with our arithmetic and casts.
+/// Returns the same expression with our arithmetic, comparisons and casts; its results and errors depend on each row
+/// alone.
 pub fn harden(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     let hardened = expr.transform_up(|expr| match hardened_node(&expr) {
         Some(hardened) => Ok(Transformed::yes(hardened?)),
@@ -65,7 +66,7 @@ pub fn harden(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     hardened.expect("hardening a node cannot fail").data
 }
 
-/// What stands in for one node, if anything does.
+/// Returns the hardened replacement of one node, or `None` if the node stays as it is.
 fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn PhysicalExpr>>> {
     if let Some(list) = expr.downcast_ref::<InListExpr>() {
         return Some(comparison::in_list(list));
@@ -79,7 +80,7 @@ fn hardened_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn Physical
     arithmetic_node(expr).map(Ok)
 }
 
-/// What stands in for one node that does not compare several values.
+/// Returns the hardened replacement of an operator, a cast or a COALESCE.
 fn arithmetic_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         return match binary.op() {
@@ -109,12 +110,15 @@ fn arithmetic_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>
     }
     let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
     match function.fun().name() {
-        "coalesce" | "nvl" => Some(Arc::new(Coalesce::new(function.args().to_vec(), function.return_type().clone()))),
+        "coalesce" | "nvl" => {
+            let (args, data_type) = (function.args().to_vec(), function.return_type().clone());
+            Some(Arc::new(Coalesce::new(args, data_type, function.nullable())))
+        }
         _ => None,
     }
 }
 
-/// A compiled expression.
+/// A compiled expression with its type, canonical text and, if it is only a column, that column's position.
 #[derive(Debug)]
 struct Compiled {
     expr: Arc<dyn PhysicalExpr>,
@@ -136,7 +140,7 @@ impl Scalar for Compiled {
             [whole] => Arc::clone(whole),
             parts => {
                 let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
-                // Nothing is wrong with any row, so none can be blamed for it.
+                // Every part was evaluated without an error, so this failure cannot be attributed to a row.
                 concat(&parts).unwrap_or_else(|error| panic!("the values of {} on one batch: {error}", self.text))
             }
         };
@@ -153,14 +157,14 @@ impl Scalar for Compiled {
 }
 
 impl Compiled {
-    /// The values of all rows, or why there are none. Kernels panic on some data, when the texts of a batch are too long
-    /// together for one.
+    /// Evaluates all rows together; returns the message of an error or panic. Kernels panic on some data, for example
+    /// when the texts of a batch are too long together for one array.
     fn evaluate_whole(&self, batch: &RecordBatch) -> std::result::Result<ArrayRef, String> {
         let evaluate = || self.expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
         panics::caught(evaluate).and_then(|evaluated| evaluated.map_err(|error| bare_message(&error)))
     }
 
-    /// The whole batch first; where that fails, each half, down to the rows that fail by themselves.
+    /// Evaluates the whole batch; if that fails, evaluates each half separately, down to the single rows that fail.
     fn evaluate_isolated(
         &self,
         batch: &RecordBatch,

@@ -1,7 +1,7 @@
-//! Proof that an expression computes the type it says, before it is given a row.
+//! Checks that an expression computes the type it states, before it evaluates any real row.
 //!
-//! Functions of DataFusion exist that do not. A batch of another type than its schema would break the operators that it
-//! is handed to, so such an expression is refused where it is compiled.
+//! Some functions of DataFusion do not. A batch that contradicts its schema would break the operators that receive it,
+//! so such an expression is refused when it is compiled.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::error::PlanError;
 use crate::panics;
 use crate::statement::type_name;
 
-/// Evaluates `expr`, over the columns of `schema`, on no row and on a row of NULLs; refuses another type than `stated`.
+/// Evaluates `expr` over the columns of `schema` on no rows and on a row of NULLs; fails if the type is not `stated`.
 ///
-/// An error or a panic on these rows proves nothing: it is one of the row.
+/// An error or a panic on these rows is ignored: it belongs to the row and says nothing about the type.
 pub(super) fn computes(expr: &Arc<dyn PhysicalExpr>, schema: &Schema, stated: &DataType) -> Result<(), PlanError> {
     let Ok((expr, columns)) = compact(expr, schema) else { return Ok(()) };
     let schema = Arc::new(Schema::new(columns));
@@ -38,7 +38,7 @@ pub(super) fn computes(expr: &Arc<dyn PhysicalExpr>, schema: &Schema, stated: &D
     Ok(())
 }
 
-/// The expression over those columns alone that it reads, all nullable.
+/// Rewrites the expression to use only the columns that it reads; returns these columns, all nullable.
 fn compact(
     expr: &Arc<dyn PhysicalExpr>,
     schema: &Schema,

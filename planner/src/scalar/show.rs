@@ -1,4 +1,4 @@
-//! Lists, structs and bytes as texts, and bytes of texts, as DuckDB writes and reads them.
+//! Writes lists, structs and bytes as text, and reads bytes from text, as DuckDB does.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use datafusion::common::{Result, exec_datafusion_err};
 
 use super::cast::{OnFailure, cast_array};
 
-/// `[1, NULL]` and `{'a': 1, 'b': x}`; what could be taken for something else is in quotes.
+/// Prints lists as `[1, NULL]` and structs as `{'a': 1, 'b': x}`; texts that could be misread are quoted.
 pub(super) fn nested(values: &ArrayRef) -> Result<ArrayRef> {
     let texts = match values.data_type() {
         DataType::List(_) => {
@@ -41,10 +41,10 @@ fn valid_rows(values: &ArrayRef, text: impl Fn(usize) -> String) -> StringArray 
     (0..values.len()).map(|row| values.is_valid(row).then(|| text(row))).collect()
 }
 
-/// The texts of what a list or a struct has inside.
+/// The printed elements of a list or fields of a struct.
 struct Items {
     texts: ArrayRef,
-    /// Lists and structs show where they end.
+    /// Whether the values are lists or structs, which need no quotes because they show where they end.
     are_nested: bool,
 }
 
@@ -72,7 +72,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'")
 }
 
-/// Bytes as ASCII; those that are no character to print, and quotes and backslashes, like `\x0A`.
+/// Prints bytes as ASCII; unprintable bytes, quotes and backslashes are printed like `\x0A`.
 pub(super) fn bytes(values: &BinaryArray) -> ArrayRef {
     let text = |bytes: &[u8]| {
         let mut text = String::with_capacity(bytes.len());
@@ -88,7 +88,7 @@ pub(super) fn bytes(values: &BinaryArray) -> ArrayRef {
     Arc::new(values.iter().map(|bytes| bytes.map(text)).collect::<StringArray>())
 }
 
-/// The bytes of texts, in which `\x0A` is one.
+/// Reads bytes from texts in which `\x0A` stands for one byte.
 pub(super) fn bytes_of(texts: &StringArray, on_failure: OnFailure) -> Result<ArrayRef> {
     let bytes = |text: Option<&str>| {
         let Some(text) = text else { return Ok(None) };
@@ -109,6 +109,6 @@ fn unescaped(text: &str) -> Option<Vec<u8>> {
         bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
         bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    // A backslash alone could be meant for one.
+    // A backslash that is not part of `\x` is refused: it could be meant as an escape.
     (!text.replace("\\x", "").contains('\\')).then_some(bytes)
 }

@@ -1,4 +1,4 @@
-//! Scalars row by row: outcomes that depend on the row alone, and casts as DuckDB does them.
+//! Tests that scalars give each row an outcome that depends on the row alone, and that casts behave as DuckDB's.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use laminardb_dataflow::{Evaluated, Scalar};
 use super::{Compiled, compile};
 use crate::lower::tests::context::bind;
 
-/// The first column of a query without clauses, over the columns of its relation.
+/// Compiles the first column of a query without clauses, over the columns of its relation.
 fn scalar(sql: &str) -> Arc<dyn Scalar> {
     let bound = bind(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let LogicalPlan::Projection(projection) = &bound.logical else { panic!("{sql}: not a projection") };
@@ -29,7 +29,7 @@ fn shown(values: &ArrayRef) -> Vec<String> {
     (0..values.len()).map(|row| formatter.value(row).to_string()).collect()
 }
 
-/// The value of an expression without columns, or `error`.
+/// Evaluates an expression without columns; returns its value or `error`.
 fn value(expr: &str) -> String {
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
@@ -43,7 +43,7 @@ fn check(cases: &[(&str, &str)]) {
     }
 }
 
-/// Rows of `log`: columns id, tk, x and i.
+/// Makes rows of `log` with the columns id, tk, x and i.
 fn log(rows: &[(i64, Option<i64>, Option<i64>, Option<i32>)]) -> RecordBatch {
     let relation = crate::lower::tests::context::relations().swap_remove(3);
     let columns: Vec<ArrayRef> = vec![
@@ -55,7 +55,7 @@ fn log(rows: &[(i64, Option<i64>, Option<i64>, Option<i32>)]) -> RecordBatch {
     RecordBatch::try_new(relation.schema, columns).expect("the columns of the relation")
 }
 
-/// Values of each row, or what went wrong there.
+/// Returns the value of each row, or its error.
 fn outcomes(scalar: &dyn Scalar, batch: &RecordBatch) -> Vec<Result<String, String>> {
     let Evaluated { values, errors } = scalar.evaluate(batch);
     assert_eq!(values.len(), batch.num_rows(), "{}", scalar.text());
@@ -69,7 +69,7 @@ fn outcomes(scalar: &dyn Scalar, batch: &RecordBatch) -> Vec<Result<String, Stri
     outcomes
 }
 
-/// Numbers around which things go wrong: zero, the ends of the types, NULL.
+/// Makes a batch of numbers that often cause failures: zero, the limits of the types, NULL.
 fn edges() -> RecordBatch {
     let numbers =
         [Some(0), Some(1), Some(-1), None, Some(7), Some(i64::MAX), Some(i64::MIN), Some(300), Some(i64::MAX / 2 + 1)];
@@ -131,7 +131,7 @@ fn a_row_has_one_outcome_whatever_shares_its_batch() {
             parts.extend(outcomes(scalar.as_ref(), &batch.slice(cut, rows - cut)));
             assert_eq!(whole, parts, "{expr} cut at {cut}");
         }
-        // The rows in another order, and twice.
+        // The rows in reverse order, and then once more in the original order.
         let turned: Vec<_> = (0..rows).rev().map(|row| batch.slice(row, 1)).collect();
         let turned = concat_batches(&batch.schema(), turned.iter().chain([&batch])).expect("one schema");
         let expected: Vec<_> = whole.iter().rev().chain(&whole).cloned().collect();
@@ -169,7 +169,7 @@ fn a_size_is_looked_at_before_anything_is_made() {
     ]);
     let batch = edges();
     let scalar = scalar("SELECT lpad('ab', x * 10000) AS y FROM log");
-    // More together than is made at once.
+    // Together the texts are too large for one run of `function::size`, so they are made in several.
     let lengths: Vec<_> =
         outcomes(scalar.as_ref(), &batch).iter().map(|y| y.as_ref().map_or(-1, |y| y.len() as i64)).collect();
     let expected = |x: i64| x.checked_mul(10_000).map_or(-1, |length| length.max(0));
@@ -178,7 +178,7 @@ fn a_size_is_looked_at_before_anything_is_made() {
     assert_eq!(lengths, expected);
 }
 
-/// A kernel that panics on some rows, as those of Arrow do when a text is too long for their offsets.
+/// An expression that panics on some rows, as Arrow's kernels do when a text is too long for their offsets.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Panicking;
 
@@ -281,7 +281,7 @@ fn what_does_not_fit_is_an_error() {
     ]);
 }
 
-/// What DuckDB gives, where it says otherwise in the name of a case it is ours.
+/// The expected values are DuckDB's; a case whose name says otherwise is our own rule.
 #[test]
 fn casts_are_those_of_duckdb() {
     check(&[
@@ -358,7 +358,7 @@ fn patterns() {
         ("regexp_replace('a', '(a)', '$1${1}$$')", "$1${1}$$"),
         ("regexp_replace('a', 'a', NULL)", "NULL"),
     ]);
-    // Patterns that are columns, and one that is no pattern on one row only.
+    // The patterns come from a column, and one of them is invalid on one row only.
     let relation = crate::lower::tests::context::relations().swap_remove(2);
     let text = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
     let numbers = Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef;
@@ -430,7 +430,7 @@ fn either_zero_divides_to_null_and_nan_is_the_greatest() {
     assert_eq!(run("v IS DISTINCT FROM 0.0"), ["false", "false", "true", "true"]);
 }
 
-/// `t` with the floats `v`.
+/// Makes rows of `t` with the floats `v`.
 fn floats(v: &[Option<f64>]) -> RecordBatch {
     let relation = crate::lower::tests::context::relations().swap_remove(0);
     let numbers = Arc::new(Int64Array::from_iter_values(0..v.len() as i64)) as ArrayRef;
@@ -452,7 +452,7 @@ fn all_nans_are_one_number() {
     assert_eq!(run("CAST(v AS REAL) = CAST('NaN' AS REAL)"), ["true", "true", "false", "NULL"]);
 }
 
-/// DataFusion looks long lists of literals up by their bits.
+/// DataFusion looks up literals of long lists by their bits, which differ for equal numbers such as 0.0 and -0.0.
 #[test]
 fn a_number_is_in_a_list_exactly_when_it_equals_one_of_it() {
     let batch = floats(&[Some(0.0), Some(-0.0), Some(f64::NAN), Some(odd_nan()), Some(1.5), Some(7.0), None]);
@@ -473,7 +473,7 @@ fn a_number_is_in_a_list_exactly_when_it_equals_one_of_it() {
     }
 }
 
-/// The list's table of literals was made before its casts were ours.
+/// The list's table of literals must be made after its casts are replaced by ours.
 #[test]
 fn casts_in_a_list_round() {
     let batch = floats(&[Some(2.75)]);
@@ -496,7 +496,7 @@ fn case_and_nullif_compare_as_equality_does() {
     assert_eq!(run("CASE v WHEN v * 0 THEN 1 ELSE 2 END"), ["1", "1", "1", "1", "2", "2"]);
     assert_eq!(run("nullif(v, 0.0) IS NULL"), ["true", "true", "false", "false", "false", "true"]);
     assert_eq!(run(&format!("nullif(v, {nan}) IS NULL")), ["false", "false", "true", "true", "false", "true"]);
-    // An operand of another type is compared as before.
+    // An operand of another type is compared by the usual rules.
     let texts = "CASE s WHEN 'a' THEN 'one' WHEN 'b' THEN 'two' WHEN 'c' THEN 'three' END";
     assert_eq!(run(texts), ["one"; 6]);
 }

@@ -1,4 +1,4 @@
-//! Canonical text of an expression: equal exactly when two expressions are the same.
+//! The canonical text of an expression. Two expressions have equal texts exactly when they are the same.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 
-/// The text of `expr`, with columns by position and literals with their types.
+/// Returns the text of `expr`, with columns by position and literals with their types.
 ///
-/// DataFusion's own text does not tell the number 1 from the string '1', and names columns that may be renamed.
+/// DataFusion's own text does not distinguish the number 1 from the string '1', and contains column names, which can be
+/// changed by renaming.
 pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
     let shown = Arc::clone(expr).transform_up(|expr| {
         let text = if let Some(column) = expr.downcast_ref::<Column>() {
@@ -28,9 +29,9 @@ pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
     shown.map_or_else(|_| format!("{expr:?}"), |shown| shown.data.to_string())
 }
 
-/// The value with its type, down to what lists and structs have inside.
+/// Returns the text of a value with its type, including the values inside lists and structs.
 ///
-/// DataFusion's own text does not tell the list of a NULL from the empty one, nor two fields from a text with a comma.
+/// DataFusion's own text does not distinguish a NULL list from an empty one, nor two fields from one text with a comma.
 fn literal_text(value: &ScalarValue) -> Result<String> {
     Ok(match value {
         ScalarValue::Int64(Some(value)) => value.to_string(),
@@ -60,7 +61,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A leaf that is only its text.
+/// A leaf expression that only prints its text and cannot be evaluated.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Leaf(String);
 

@@ -1,4 +1,4 @@
-//! Casts and sums of times and intervals, over all that their types can hold.
+//! Casts and additions of times and intervals, over the whole range that their types can hold.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::calendar::{
 };
 use crate::statement::type_name;
 
-/// Whether a cast between the types is one of those here.
+/// Returns whether [`cast`] handles a cast between the types.
 pub(super) fn casts(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Duration, Interval, Time32, Time64, Timestamp, Utf8};
     matches!(
@@ -27,7 +27,7 @@ pub(super) fn casts(from: &DataType, to: &DataType) -> bool {
     )
 }
 
-/// Casts values between two types of which [`casts`] is true.
+/// Casts values between two types for which [`casts`] is true.
 pub(super) fn cast(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Result<ArrayRef> {
     let kept = Kept { to, on_failure };
     match (values.data_type(), to) {
@@ -43,7 +43,7 @@ pub(super) fn cast(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> R
     }
 }
 
-/// The target of a cast, and what a value that it cannot hold gives.
+/// The target type of a cast and what happens to a value that it cannot hold.
 struct Kept<'a> {
     to: &'a DataType,
     on_failure: OnFailure,
@@ -57,7 +57,7 @@ impl Kept<'_> {
         }
     }
 
-    /// The values; nothing inside is one that the type cannot hold.
+    /// Collects the values. `Some(None)` is a value that the type cannot hold: it fails or becomes NULL.
     fn all(&self, values: impl Iterator<Item = Option<Option<i64>>>) -> Result<Int64Array> {
         let kept = |value| match value {
             Some(None) if self.on_failure == OnFailure::Error => {
@@ -105,7 +105,7 @@ impl Kept<'_> {
         }
     }
 
-    /// Timestamps and times in a unit, or as the dates or the times that they are of.
+    /// Converts timestamps and times to the target's unit, or extracts the date or the time of day.
     fn of_times(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let Some((counts, unit)) = counts(values) else {
             return exec_err!("{} is not a type of times", values.data_type());
@@ -132,7 +132,8 @@ impl Kept<'_> {
     }
 }
 
-/// Nanoseconds of a text in a unit. What a text has behind microseconds is cut, as in DuckDB; coarser units round.
+/// Converts the nanoseconds read from a text to `unit`. As in DuckDB, digits below microseconds are cut off; units
+/// coarser than that round.
 fn text_to_count(nanoseconds: i128, unit: TimeUnit) -> Option<i64> {
     match unit {
         TimeUnit::Nanosecond => i64::try_from(nanoseconds).ok(),
@@ -164,14 +165,14 @@ fn texts(values: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(texts))
 }
 
-/// Whether to add an interval or to take it away.
+/// Says whether an interval is added or subtracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Later,
     Earlier,
 }
 
-/// Timestamps so much later or earlier: first the months, then the days, then the rest.
+/// Moves timestamps by an interval: first by its months, then its days, then its nanoseconds.
 pub(super) fn shifted(times: &ArrayRef, by: &ArrayRef, direction: Direction) -> Result<ArrayRef> {
     let Some((counts, unit)) = counts(times) else {
         return exec_err!("{} is not a type of times", times.data_type());

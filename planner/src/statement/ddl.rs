@@ -1,4 +1,4 @@
-//! CREATE and DROP: our own grammar.
+//! Parses CREATE and DROP with our own grammar.
 
 use sqlparser::ast::{
     BinaryOperator, ColumnOption, Expr, IndexColumn, OrderByExpr, OrderByOptions, PrimaryKeyConstraint, TableConstraint,
@@ -14,10 +14,10 @@ use super::{
 use crate::catalog::{RelationKind, find_name};
 use crate::error::PlanError;
 
-/// Words that the options of a column begin with, so far as there are such options.
+/// Words with which the supported column options begin.
 const COLUMN_OPTIONS: [&str; 4] = ["NULL", "NOT", "DEFAULT", "PRIMARY"];
 
-/// Words that options of columns begin with elsewhere; another word is a mistake.
+/// Words with which column options begin in other dialects; they are reported as unsupported, other words as mistakes.
 const OTHER_COLUMN_OPTIONS: [&str; 28] = [
     "ALIAS",
     "AS",
@@ -49,7 +49,7 @@ const OTHER_COLUMN_OPTIONS: [&str; 28] = [
     "WITH",
 ];
 
-/// Words that options of tables begin with elsewhere.
+/// Words with which table options begin in other dialects.
 const TABLE_OPTIONS: [&str; 33] = [
     "AS",
     "AUTO_INCREMENT",
@@ -86,7 +86,7 @@ const TABLE_OPTIONS: [&str; 33] = [
     "WITHOUT",
 ];
 
-/// What stands between CREATE and the name.
+/// The part of a statement from CREATE up to the name.
 struct Head {
     kind: RelationKind,
     or_replace: bool,
@@ -94,7 +94,7 @@ struct Head {
     name: Name,
 }
 
-/// What stands between the parentheses of CREATE SOURCE or TABLE.
+/// The part of CREATE SOURCE or TABLE between the parentheses.
 #[derive(Default)]
 struct Elements {
     columns: Vec<ColumnDefinition>,
@@ -103,7 +103,7 @@ struct Elements {
 }
 
 impl StatementParser<'_> {
-    /// A name of one part.
+    /// Parses a name, which must have only one part.
     pub(super) fn name(&mut self) -> Read<Name> {
         let ident = self.read(Parser::parse_identifier)?;
         if self.parser.peek_token_ref().token == Token::Period {
@@ -196,9 +196,9 @@ impl StatementParser<'_> {
         }))
     }
 
-    /// Takes `WITH ('key' = 'value', ...)` off the end of the statement; gives what is between the parentheses.
+    /// Removes `WITH ('key' = 'value', ...)` from the end of the statement; returns the tokens between the parentheses.
     ///
-    /// It is taken off before the query is read, because the query's own grammar would take it for table hints.
+    /// They are removed before the query is parsed, because the grammar of queries would take them for table hints.
     fn cut_options(&mut self) -> Option<Vec<TokenWithSpan>> {
         let rest = self.rest();
         let open = rest.iter().rposition(|token| token.token == Token::LParen)?;
@@ -261,7 +261,7 @@ impl StatementParser<'_> {
         Ok(Statement::CreateRelation(Box::new(relation_of(head, elements)?)))
     }
 
-    /// Refuses what follows the columns.
+    /// Refuses options after the columns.
     fn refuse_table_option(&self, head: &Head) -> Read<()> {
         let next = &self.parser.peek_token_ref().token;
         let asks_for_connector = || {
@@ -288,7 +288,7 @@ impl StatementParser<'_> {
         Ok(Statement::CreateTableAs(CreateTableAs { name, query, query_text, or_replace, if_not_exists }))
     }
 
-    /// Columns, keys and the watermark, up to the closing parenthesis.
+    /// Parses columns, keys and the watermark, up to and including the closing parenthesis.
     fn elements(&mut self) -> Read<Elements> {
         let mut elements = Elements::default();
         loop {
@@ -311,8 +311,8 @@ impl StatementParser<'_> {
         if self.parser.consume_token(&Token::RParen) { Ok(elements) } else { self.expected(", or )") }
     }
 
-    /// A column with its options. They are read one by one, because the parser takes some words of other dialects for
-    /// nothing.
+    /// Parses a column and its options. They are parsed one by one, because the parser silently skips some words of
+    /// other dialects.
     fn column(&mut self, elements: &mut Elements) -> Read<()> {
         let name = Name::of(&self.read(Parser::parse_identifier)?);
         if name.value.is_empty() {
@@ -376,7 +376,7 @@ impl StatementParser<'_> {
         Ok(())
     }
 
-    /// `column` or `column - delay`.
+    /// Parses `column` or `column - delay`; returns the delay.
     fn watermark_delay(&mut self, column: &Name) -> Read<Option<Expr>> {
         let is_column = |expr: &Expr| matches!(expr, Expr::Identifier(ident) if Name::of(ident) == *column);
         match self.read(Parser::parse_expr)? {
@@ -409,7 +409,7 @@ fn key_of(constraint: TableConstraint, place: &str) -> Result<Vec<Name>, PlanErr
     }
 }
 
-/// A name of a constraint is read; nothing asks for it.
+/// Refuses options of a PRIMARY KEY. The name of a constraint is accepted and ignored.
 fn refuse_key_options(key: &PrimaryKeyConstraint, place: &str) -> Result<(), PlanError> {
     let PrimaryKeyConstraint { name: _, index_name, index_type, columns: _, index_options, characteristics } = key;
     let refused = match (index_name, index_type, index_options.first(), characteristics) {

@@ -1,4 +1,4 @@
-//! The SQL we read: DuckDB's grammar, which is PostgreSQL's with additions.
+//! The SQL dialect: DuckDB's grammar, which is PostgreSQL's with additions.
 
 use std::any::TypeId;
 
@@ -8,16 +8,16 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
-/// How tight a power binds: tighter than a product, at 40.
+/// Precedence of the power operator: higher than that of a product, which is 40.
 const POWER: u8 = 43;
 
-/// How tight AT TIME ZONE binds.
+/// Precedence of AT TIME ZONE.
 const AT_TIME_ZONE: u8 = 45;
 
-/// How tight a sign binds: looser than a cast by `::`, at 50.
+/// Precedence of a sign: lower than that of a cast by `::`, which is 50.
 const SIGN: u8 = 46;
 
-/// How many tokens `^` or `**` are, if they are next.
+/// Returns the number of tokens of `^` or `**`, if one of them is next.
 fn is_power(parser: &Parser) -> Option<usize> {
     let next = |nth| parser.peek_nth_token_ref(nth).token.clone();
     match next(0) {
@@ -27,7 +27,7 @@ fn is_power(parser: &Parser) -> Option<usize> {
     }
 }
 
-/// DuckDB's dialect without trailing commas and FROM-first, with string escapes of PostgreSQL.
+/// DuckDB's dialect without trailing commas and FROM-first syntax, and with PostgreSQL's string escapes.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct LaminarDialect;
 
@@ -120,8 +120,8 @@ impl Dialect for LaminarDialect {
         true
     }
 
-    /// As in PostgreSQL and DuckDB a power binds tighter than a product, a sign tighter than a power, and AT TIME ZONE
-    /// tighter than all operators between two.
+    /// As in PostgreSQL and DuckDB, a power binds tighter than a product, a sign tighter than a power, and AT TIME ZONE
+    /// tighter than all binary operators.
     fn prec_value(&self, precedence: Precedence) -> u8 {
         match precedence {
             Precedence::AtTz => AT_TIME_ZONE,
@@ -144,8 +144,8 @@ impl Dialect for LaminarDialect {
         Some(operand.map(|expr| Expr::UnaryOp { op, expr: Box::new(expr) }))
     }
 
-    /// The parser's own reading takes all that follows IS DISTINCT FROM, `AND` and `OR` too, for its right side, and
-    /// knows no IN without parentheses.
+    /// The parser itself takes everything after IS DISTINCT FROM, including `AND` and `OR`, for the right side, and
+    /// does not accept IN without parentheses.
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
         if let Some(negated) = is_in_placeholder(parser) {
             return Some(in_list_parameter(parser, expr, negated));
@@ -175,7 +175,7 @@ impl Dialect for LaminarDialect {
     }
 }
 
-/// Whether `IN` or `NOT IN` and a placeholder come next, and which of the two.
+/// Tests whether `IN` or `NOT IN` and a placeholder come next; the value says whether it is `NOT IN`.
 fn is_in_placeholder(parser: &Parser) -> Option<bool> {
     let word = |n, keyword| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(word) if word.keyword == keyword);
     let negated = word(0, Keyword::NOT);
@@ -184,7 +184,7 @@ fn is_in_placeholder(parser: &Parser) -> Option<bool> {
     (word(at, Keyword::IN) && is_placeholder).then_some(negated)
 }
 
-/// Reads what [`is_in_placeholder`] has found.
+/// Parses what [`is_in_placeholder`] has found.
 fn in_list_parameter(parser: &mut Parser, expr: &Expr, negated: bool) -> Result<Expr, ParserError> {
     for _ in 0..=usize::from(negated) {
         parser.advance_token();

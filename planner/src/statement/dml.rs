@@ -1,4 +1,4 @@
-//! INSERT, UPDATE, DELETE, TRUNCATE: sqlparser's grammar, less what we do not do.
+//! Parses INSERT, UPDATE, DELETE and TRUNCATE with sqlparser's grammar, and refuses what is not supported.
 
 use sqlparser::ast::{self, FromTable, OnConflictAction, OnInsert, SqliteOnConflict, TableFactor, TableObject};
 use sqlparser::tokenizer::Token;
@@ -17,7 +17,7 @@ impl StatementParser<'_> {
         Ok(Statement::Insert(Box::new(insert_of(insert)?)))
     }
 
-    /// The parser takes the word before the table for nothing, even where it is the table's name.
+    /// Refuses LOCAL before the table, which the parser would skip even if it is the table's name.
     fn refuse_local(&self) -> Read<()> {
         let rest = self.rest();
         let at = rest.iter().take(3).position(|token| is_word(&token.token, "INTO")).map_or(0, |into| into + 1);
@@ -60,7 +60,7 @@ fn unsupported(statement: &str, what: &str) -> PlanError {
     PlanError::invalid(format!("{statement} with {what} is not supported"))
 }
 
-/// Fails when one of the parts is there.
+/// Fails with the first part that is present.
 fn refuse(statement: &str, parts: &[(bool, &str)]) -> Result<(), PlanError> {
     match parts.iter().find(|(there, _)| *there) {
         Some((_, what)) => Err(unsupported(statement, what)),
@@ -68,7 +68,7 @@ fn refuse(statement: &str, parts: &[(bool, &str)]) -> Result<(), PlanError> {
     }
 }
 
-/// The only part of a name.
+/// Returns the only part of a name; fails if there are more.
 pub(crate) fn single_name(name: &ast::ObjectName) -> Result<Name, PlanError> {
     match name.0.as_slice() {
         [ast::ObjectNamePart::Identifier(ident)] => Ok(Name::of(ident)),
@@ -77,7 +77,7 @@ pub(crate) fn single_name(name: &ast::ObjectName) -> Result<Name, PlanError> {
 }
 
 fn insert_of(insert: ast::Insert) -> Result<Insert, PlanError> {
-    // Whole, so that a part that a later parser knows is not passed over.
+    // Destructured in full so that a part added by a later version of the parser cannot be overlooked.
     let ast::Insert {
         insert_token: _,
         optimizer_hints,
@@ -159,7 +159,7 @@ fn on_conflict_of(conflict: ast::OnConflict) -> Result<OnConflict, PlanError> {
     })
 }
 
-/// The table and alias of `FROM table [AS alias]` with nothing more.
+/// Returns the table and alias of `FROM table [AS alias]`; fails if there is anything else.
 fn plain_table(statement: &str, table: ast::TableWithJoins) -> Result<(Name, Option<Name>), PlanError> {
     let ast::TableWithJoins { relation, joins } = table;
     let not_plain = || unsupported(statement, "anything but one table");

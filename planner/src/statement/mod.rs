@@ -1,6 +1,6 @@
-//! SQL text to statements: sqlparser for queries and DML, our own grammar for DDL.
+//! Parses SQL text into statements: sqlparser for queries and DML, our own grammar for DDL.
 //!
-//! Nothing is looked up here; a statement says what was written, with unquoted names folded to lower case.
+//! Nothing is looked up here: a statement says what was written, with unquoted names folded to lower case.
 
 mod ddl;
 mod dialect;
@@ -22,28 +22,28 @@ pub use select::{parse_condition, select_all};
 pub use sql_type::{sql_type, type_name};
 pub use sqlparser::ast::Query;
 
-/// One statement and its text.
+/// A statement and its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
-    /// What it says.
+    /// The parsed statement.
     pub statement: Statement,
-    /// As written, without the semicolon and surrounding space.
+    /// The text as written, without the semicolon and surrounding space.
     pub text: String,
-    /// The parameters it asks for, each once: a number, or a name without its `$`.
+    /// The parameters that the statement uses, each once: a number, or a name without its `$`.
     pub parameters: Vec<String>,
 }
 
-/// A name as an identifier of SQL gives it.
+/// A name, as written in a SQL identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
-    /// Lower case unless quoted.
+    /// The name; in lower case unless it is quoted.
     pub value: String,
-    /// Whether it must match exactly.
+    /// Whether the name is quoted and must match exactly.
     pub quoted: bool,
 }
 
 impl Name {
-    /// The name that `ident` gives.
+    /// Makes the name that `ident` stands for.
     pub fn of(ident: &ast::Ident) -> Self {
         let quoted = ident.quote_style.is_some();
         Name { value: if quoted { ident.value.clone() } else { ident.value.to_lowercase() }, quoted }
@@ -56,240 +56,240 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Everything that can be asked for.
+/// All kinds of statements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Statement {
-    /// SELECT, VALUES, WITH.
+    /// A query: SELECT, VALUES or WITH.
     Query(Box<Query>),
-    /// CREATE SOURCE or CREATE TABLE with columns.
+    /// A CREATE SOURCE or CREATE TABLE with columns.
     CreateRelation(Box<CreateRelation>),
-    /// CREATE TABLE ... AS SELECT.
+    /// A CREATE TABLE ... AS SELECT.
     CreateTableAs(CreateTableAs),
-    /// CREATE VIEW, STREAM or MATERIALIZED VIEW.
+    /// A CREATE VIEW, STREAM or MATERIALIZED VIEW.
     CreateView(CreateView),
-    /// DROP of any relation.
+    /// A DROP of any relation.
     Drop(Drop),
-    /// INSERT.
+    /// An INSERT.
     Insert(Box<Insert>),
-    /// UPDATE.
+    /// An UPDATE.
     Update(Box<Update>),
-    /// DELETE.
+    /// A DELETE.
     Delete(Box<Delete>),
-    /// TRUNCATE of one table.
+    /// A TRUNCATE of one table.
     Truncate(Name),
-    /// BEGIN or START TRANSACTION.
+    /// A BEGIN or START TRANSACTION.
     Begin,
-    /// COMMIT.
+    /// A COMMIT.
     Commit,
-    /// ROLLBACK.
+    /// A ROLLBACK.
     Rollback,
-    /// EXPLAIN of a statement.
+    /// An EXPLAIN of a statement.
     Explain(Box<Parsed>),
-    /// DESCRIBE of a relation.
+    /// A DESCRIBE of a relation.
     Describe(Name),
-    /// SHOW of a list.
+    /// A SHOW of a list.
     Show(ShowKind),
-    /// CHECKPOINT.
+    /// A CHECKPOINT.
     Checkpoint,
-    /// RESTORE FROM CHECKPOINT.
+    /// A RESTORE FROM CHECKPOINT.
     Restore(RestoreFrom),
 }
 
 impl Statement {
-    /// Whether it only reads, so that `query` may run it.
+    /// Returns whether the statement only reads, so that `query` may run it.
     pub fn is_read(&self) -> bool {
         matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Describe(_) | Statement::Show(_))
     }
 }
 
-/// CREATE SOURCE or CREATE TABLE.
+/// A CREATE SOURCE or CREATE TABLE with columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateRelation {
-    /// Name of the relation.
+    /// The name of the relation.
     pub name: Name,
-    /// `Source` or `Table`.
+    /// The kind, `Source` or `Table`.
     pub kind: RelationKind,
-    /// In order; names are unique.
+    /// The columns in order; their names are unique.
     pub columns: Vec<ColumnDefinition>,
     /// Names of the key columns, as spelled in `columns`; empty without a key.
     pub primary_key: Vec<String>,
-    /// WATERMARK FOR.
+    /// The WATERMARK FOR clause.
     pub watermark: Option<WatermarkDefinition>,
-    /// OR REPLACE.
+    /// Whether OR REPLACE is given.
     pub or_replace: bool,
-    /// IF NOT EXISTS.
+    /// Whether IF NOT EXISTS is given.
     pub if_not_exists: bool,
 }
 
-/// One column of a CREATE.
+/// A column of a CREATE.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnDefinition {
-    /// Its name.
+    /// The name of the column.
     pub name: String,
-    /// Its type.
+    /// The type of the column.
     pub data_type: DataType,
     /// Whether NULL may be stored; false for key columns.
     pub nullable: bool,
-    /// DEFAULT expression; constant.
+    /// The DEFAULT expression, which must be constant.
     pub default: Option<ast::Expr>,
 }
 
-/// WATERMARK FOR column [AS column - delay].
+/// The clause WATERMARK FOR column [AS column - delay].
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatermarkDefinition {
-    /// As spelled in the columns.
+    /// The column, as spelled in the definition of the columns.
     pub column: String,
-    /// How far the watermark stays behind the column's maximum; a constant.
+    /// How far the watermark stays behind the column's maximum; must be constant.
     pub delay: Option<ast::Expr>,
 }
 
-/// CREATE TABLE ... AS.
+/// A CREATE TABLE ... AS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateTableAs {
-    /// Name of the table.
+    /// The name of the table.
     pub name: Name,
-    /// Where its first rows come from.
+    /// The query that gives the table's first rows.
     pub query: Box<Query>,
     /// The query as written.
     pub query_text: String,
-    /// OR REPLACE.
+    /// Whether OR REPLACE is given.
     pub or_replace: bool,
-    /// IF NOT EXISTS.
+    /// Whether IF NOT EXISTS is given.
     pub if_not_exists: bool,
 }
 
-/// What a maintained view does with a row that an expression fails on.
+/// Says what a maintained view does with a row for which an expression fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// Refuse reads while the row is there.
+    /// Reads fail while the row is there.
     #[default]
     Fail,
-    /// Leave the row out and count it.
+    /// The row is left out and counted.
     Skip,
 }
 
-/// CREATE VIEW, STREAM or MATERIALIZED VIEW.
+/// A CREATE VIEW, STREAM or MATERIALIZED VIEW.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateView {
-    /// Name of the view.
+    /// The name of the view.
     pub name: Name,
-    /// `View`, `Stream` or `MaterializedView`.
+    /// The kind: `View`, `Stream` or `MaterializedView`.
     pub kind: RelationKind,
-    /// New names for the query's columns, in order; empty to keep them all.
+    /// New names for the query's columns, in order; empty to keep all names.
     pub columns: Vec<Name>,
-    /// Its definition.
+    /// The query that defines the view.
     pub query: Box<Query>,
     /// The query as written.
     pub query_text: String,
-    /// How many `?` stand before the query in the text it was written in, if it has one of its own.
+    /// Number of `?` before the query in the text that contains the statement; 0 if the query has none of its own.
     pub placeholders_before: usize,
-    /// OR REPLACE.
+    /// Whether OR REPLACE is given.
     pub or_replace: bool,
-    /// IF NOT EXISTS.
+    /// Whether IF NOT EXISTS is given.
     pub if_not_exists: bool,
-    /// WITH ('on_error' = ...).
+    /// The option WITH ('on_error' = ...).
     pub on_error: OnError,
 }
 
-/// DROP.
+/// A DROP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drop {
-    /// The kind named in the statement; a stream and a materialized view answer to either word.
+    /// The kind named in the statement; either word can name a stream or a materialized view.
     pub kind: RelationKind,
-    /// Name of the relation.
+    /// The name of the relation.
     pub name: Name,
-    /// IF EXISTS.
+    /// Whether IF EXISTS is given.
     pub if_exists: bool,
-    /// CASCADE.
+    /// Whether CASCADE is given.
     pub cascade: bool,
 }
 
-/// INSERT.
+/// An INSERT.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Insert {
-    /// The relation written to.
+    /// The relation that is written to.
     pub table: Name,
-    /// The columns given, in order; `None` for all.
+    /// The columns that are given, in order; `None` for all.
     pub columns: Option<Vec<Name>>,
-    /// The rows.
+    /// The query that gives the rows.
     pub source: Box<Query>,
-    /// What happens to a row whose key is there.
+    /// Says what happens to a row whose key exists already.
     pub conflict: OnConflict,
 }
 
-/// What INSERT does with a row whose key is there already.
+/// Says what INSERT does with a row whose key exists already.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum OnConflict {
     /// Refuse the statement.
     #[default]
     Fail,
-    /// Replace the row (INSERT OR REPLACE).
+    /// Replace the existing row (INSERT OR REPLACE).
     Replace,
     /// Skip the new row (INSERT OR IGNORE, ON CONFLICT DO NOTHING).
     DoNothing {
-        /// The key columns named, if any were.
+        /// The key columns that are named, if any.
         target: Vec<Name>,
     },
-    /// Change the row that is there.
+    /// Update the existing row.
     DoUpdate {
-        /// The key columns named, if any were.
+        /// The key columns that are named, if any.
         target: Vec<Name>,
-        /// SET; `excluded` names the new row.
+        /// The SET clause; `excluded` names the new row.
         assignments: Vec<ast::Assignment>,
-        /// WHERE: other rows stay as they are.
+        /// The WHERE clause; existing rows for which it is not true stay as they are.
         selection: Option<Box<ast::Expr>>,
     },
 }
 
-/// UPDATE.
+/// An UPDATE.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
-    /// The relation written to.
+    /// The relation that is written to.
     pub table: Name,
-    /// The name it goes by in the expressions.
+    /// The name of the relation in the expressions.
     pub alias: Option<Name>,
-    /// SET.
+    /// The SET clause.
     pub assignments: Vec<ast::Assignment>,
-    /// WHERE.
+    /// The WHERE clause.
     pub selection: Option<ast::Expr>,
 }
 
-/// DELETE.
+/// A DELETE.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delete {
-    /// The relation written to.
+    /// The relation that is written to.
     pub table: Name,
-    /// The name it goes by in the expression.
+    /// The name of the relation in the expression.
     pub alias: Option<Name>,
-    /// WHERE.
+    /// The WHERE clause.
     pub selection: Option<ast::Expr>,
 }
 
-/// The lists SHOW can give.
+/// The lists that SHOW can return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShowKind {
-    /// SHOW SOURCES.
+    /// The list of SHOW SOURCES.
     Sources,
-    /// SHOW TABLES.
+    /// The list of SHOW TABLES.
     Tables,
-    /// SHOW STREAMS.
+    /// The list of SHOW STREAMS.
     Streams,
-    /// SHOW MATERIALIZED VIEWS.
+    /// The list of SHOW MATERIALIZED VIEWS.
     MaterializedViews,
-    /// SHOW VIEWS.
+    /// The list of SHOW VIEWS.
     Views,
-    /// SHOW QUERIES.
+    /// The list of SHOW QUERIES.
     Queries,
-    /// SHOW SINKS.
+    /// The list of SHOW SINKS.
     Sinks,
 }
 
-/// The checkpoint to go back to.
+/// Says which checkpoint to restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreFrom {
-    /// The newest.
+    /// The newest checkpoint.
     Latest,
-    /// The one of this number.
+    /// The checkpoint with this number.
     Checkpoint(u64),
 }
 

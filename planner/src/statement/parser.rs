@@ -1,4 +1,4 @@
-//! The grammar: tokens are cut at semicolons, each statement is read by its first word.
+//! The grammar: the tokens are split at semicolons, and each statement is parsed according to its first word.
 
 use sqlparser::ast;
 use sqlparser::parser::{Parser, ParserError};
@@ -10,14 +10,14 @@ use super::{Parsed, RestoreFrom, ShowKind, Statement};
 use crate::error::PlanError;
 use crate::stack;
 
-/// How deep a statement may nest.
+/// Maximum nesting of a statement.
 const DEPTH_LIMIT: usize = 300;
 
-/// How many operators may follow each other without a comma or parenthesis: the tree of a chain is as deep as it is
-/// long, and is taken down on the caller's stack.
+/// Maximum number of operators in a row without a comma or parenthesis. The tree of a chain is as deep as the chain is
+/// long, and it is dropped on the caller's stack.
 const CHAIN_LIMIT: usize = 3_000;
 
-/// Words that begin a statement of SQL that we do not have.
+/// Words that begin SQL statements which are not supported.
 const UNSUPPORTED: &[&str] = &[
     "ALTER",
     "ANALYZE",
@@ -63,12 +63,12 @@ const UNSUPPORTED: &[&str] = &[
     "VACUUM",
 ];
 
-/// Parses all statements of `sql`; none is an error. Positions in errors are those in `sql`.
+/// Parses all statements of `sql`; a text without a statement is an error. Positions in errors refer to `sql`.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>, PlanError> {
     parse_after(sql, 0)
 }
 
-/// The query that [`parse`] has read before as a part of a text with `placeholders_before` more `?` in front of it.
+/// Parses a query that [`parse`] has read before in a text with `placeholders_before` more `?` in front of the query.
 pub fn parse_query(sql: &str, placeholders_before: usize) -> Result<Box<ast::Query>, PlanError> {
     let mut statements = parse_after(sql, placeholders_before)?;
     match (statements.pop().map(|parsed| parsed.statement), statements.pop()) {
@@ -77,7 +77,7 @@ pub fn parse_query(sql: &str, placeholders_before: usize) -> Result<Box<ast::Que
     }
 }
 
-/// Reads the whole of `text` as one part of a statement.
+/// Parses the whole of `text` as one part of a statement.
 pub(super) fn parse_part<T>(text: &str, read: impl for<'p> Fn(StatementParser<'p>) -> Read<T>) -> Result<T, PlanError> {
     let lines = Lines::of(text);
     let tokens = tokenized(text, 0)?;
@@ -118,7 +118,7 @@ fn unsupported(what: &str, location: Location) -> PlanError {
     PlanError::invalid(format!("{what} is not supported at line {line}, column {column}"))
 }
 
-/// A message of sqlparser as ours are: a lower-case fragment without a full stop.
+/// Makes a message of sqlparser look like ours: a lower-case fragment without a full stop.
 fn fragment(message: &str) -> String {
     let message = message
         .replacen("Expected: ", "expected ", 1)
@@ -129,7 +129,7 @@ fn fragment(message: &str) -> String {
     rest.next().map_or_else(String::new, |first| first.to_lowercase().chain(rest).collect())
 }
 
-/// The i-th `?` is `$i`, those `before` the text counted, an escaped string is the string it means.
+/// Replaces the i-th `?` by `$i`, counting the `before` placeholders too, and escaped strings by their values.
 fn adapt(tokens: &mut [TokenWithSpan], before: usize) -> Result<(), PlanError> {
     let mut count = before;
     for token in tokens {
@@ -141,7 +141,7 @@ fn adapt(tokens: &mut [TokenWithSpan], before: usize) -> Result<(), PlanError> {
             Token::Placeholder(name) if name.starts_with("$$") => {
                 return Err(syntax("strings between $$ are not supported", token.span.start));
             }
-            // The parser knows them in PostgreSQL's dialect only.
+            // The parser accepts escaped strings in PostgreSQL's dialect only.
             Token::EscapedStringLiteral(text) => token.token = Token::SingleQuotedString(std::mem::take(text)),
             _ => {}
         }
@@ -149,7 +149,7 @@ fn adapt(tokens: &mut [TokenWithSpan], before: usize) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// Reads one statement, or a part of one, on a big stack.
+/// Parses one statement, or a part of one; must run on a big stack.
 fn read_tokens<T>(
     tokens: &[TokenWithSpan],
     lines: &Lines<'_>,
@@ -162,7 +162,8 @@ fn read_tokens<T>(
         Ok(read) => Ok(read),
     };
     read(DEPTH_LIMIT).map_err(|error| {
-        // Where the parser tries several readings it takes its limit for one that does not fit.
+        // Where the parser tries alternatives, it takes its depth limit for a syntax error of one of them. If the error
+        // changes with the limit, the limit was the cause.
         match tokens.len() > DEPTH_LIMIT && read(DEPTH_LIMIT + 1).err().as_ref() != Some(&error) {
             true => too_deep(DEPTH_LIMIT),
             false => error,
@@ -174,7 +175,7 @@ fn too_deep(limit: usize) -> PlanError {
     PlanError::invalid(format!("the statement is nested too deeply (limit {limit})"))
 }
 
-/// Refuses operators beyond [`CHAIN_LIMIT`] that follow each other.
+/// Refuses chains of more than [`CHAIN_LIMIT`] operators.
 fn refuse_chains(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
     const WORDS: [&str; 6] = ["AND", "OR", "UNION", "EXCEPT", "INTERSECT", "JOIN"];
     let mut lengths = vec![0_usize];
@@ -199,11 +200,11 @@ fn refuse_chains(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// Why a statement was not read.
+/// Why a statement could not be parsed.
 pub(super) enum Failure {
-    /// What the caller is told.
+    /// The error that the caller gets.
     Plan(PlanError),
-    /// The parser's depth limit.
+    /// The parser has reached its depth limit.
     TooDeep,
 }
 
@@ -213,10 +214,10 @@ impl From<PlanError> for Failure {
     }
 }
 
-/// Result of reading a part of a statement.
+/// The result of parsing a part of a statement.
 pub(super) type Read<T> = Result<T, Failure>;
 
-/// Reads one statement.
+/// Parses one statement.
 pub(super) struct StatementParser<'a> {
     pub(super) parser: Parser<'a>,
     lines: &'a Lines<'a>,
@@ -237,7 +238,7 @@ impl<'a> StatementParser<'a> {
         let parameters = self.parameters();
         let statement = self.statement()?;
         if !self.is_at_end() {
-            // The word before was taken for an alias.
+            // The word before was taken for an alias, so EMIT is reported by name.
             let last = self.position().checked_sub(1).and_then(|last| self.tokens.get(last));
             return match last.filter(|last| is_word(&last.token, "EMIT")) {
                 Some(emit) => Err(unsupported("EMIT", emit.span.start).into()),
@@ -247,12 +248,12 @@ impl<'a> StatementParser<'a> {
         Ok(Parsed { statement, text: self.text_from(0).to_owned(), parameters })
     }
 
-    /// Whether all tokens are read.
+    /// Returns whether all tokens are read.
     pub(super) fn is_at_end(&self) -> bool {
         self.parser.peek_token_ref().token == Token::EOF
     }
 
-    /// The placeholders among the tokens not read yet.
+    /// Returns the placeholders among the tokens that are not read yet.
     fn parameters(&self) -> Vec<String> {
         let mut parameters = Vec::new();
         for token in self.rest() {
@@ -266,7 +267,7 @@ impl<'a> StatementParser<'a> {
         parameters
     }
 
-    /// How many `?` stand before token `first`, if one comes after it.
+    /// Returns the number of `?` before token `first`, or 0 if none comes after it.
     pub(super) fn placeholders_before(&self, first: usize) -> usize {
         let number = self.tokens[first.min(self.tokens.len())..].iter().find_map(|token| match &token.token {
             Token::Placeholder(name) if self.lines.text(token.span, token.span) == "?" => {
@@ -277,48 +278,49 @@ impl<'a> StatementParser<'a> {
         number.map_or(0, |number| number.saturating_sub(1))
     }
 
-    /// The text from token `first` to the last one.
+    /// Returns the text from token `first` to the last one.
     pub(super) fn text_from(&self, first: usize) -> &'a str {
         let last = self.tokens.last().map_or(Span::empty(), |token| token.span);
         self.tokens.get(first).map_or("", |token| self.lines.text(token.span, last))
     }
 
-    /// The next token's position among the tokens; the parser's own count is of the same list.
+    /// Returns the position of the next token; the parser counts in the same list of tokens.
     pub(super) fn position(&self) -> usize {
         self.parser.index()
     }
 
-    /// Takes the end of the statement away from the parser: tokens from `start` on are not seen by it.
+    /// Removes the tokens from `start` on, so that the parser does not see them, and returns them.
     pub(super) fn cut(&mut self, start: usize) -> Vec<TokenWithSpan> {
         let read = self.position();
         let rest = self.tokens.split_off(start);
         self.parser = Parser::new(&LaminarDialect)
             .with_tokens_with_locations(self.tokens.clone())
             .with_recursion_limit(self.depth);
+        // The new parser begins at the first token, so it is moved to where the old one was.
         for _ in 0..read {
             self.parser.advance_token();
         }
         rest
     }
 
-    /// The tokens not read yet.
+    /// Returns the tokens that are not read yet.
     pub(super) fn rest(&self) -> &[TokenWithSpan] {
         &self.tokens[self.position().min(self.tokens.len())..]
     }
 
-    /// Where the next token is, or the end of the text.
+    /// Returns the location of the next token, or the end of the text.
     fn location(&self) -> Location {
         let here = self.tokens.get(self.position()).map(|token| token.span.start);
         here.or_else(|| self.tokens.last().map(|token| token.span.end)).unwrap_or(Location { line: 1, column: 1 })
     }
 
-    /// The same, as the end of a message.
+    /// Returns the location of the next token as the end of a message.
     pub(super) fn place(&self) -> String {
         let Location { line, column } = self.location();
         format!(" at line {line}, column {column}")
     }
 
-    /// Fails at the next token.
+    /// Fails with a syntax error at the next token.
     pub(super) fn expected<T>(&self, what: &str) -> Read<T> {
         let found = &self.parser.peek_token_ref().token;
         let found = if *found == Token::EOF { "end of statement".to_owned() } else { found.to_string() };
@@ -331,7 +333,7 @@ impl<'a> StatementParser<'a> {
         Err(unsupported(what, self.location()).into())
     }
 
-    /// Refuses `statement` of what the next token names.
+    /// Refuses `statement` for the kind that the next token names.
     pub(super) fn refuse_next<T>(&self, statement: &str) -> Read<T> {
         match &self.parser.peek_token_ref().token {
             Token::Word(word) if word.quote_style.is_none() => {
@@ -341,7 +343,7 @@ impl<'a> StatementParser<'a> {
         }
     }
 
-    /// Turns a parser's result into ours, with its position.
+    /// Runs a function of the parser and converts its error to ours, with its position.
     pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Parser<'a>) -> Result<T, ParserError>) -> Read<T> {
         read(&mut self.parser).map_err(|error| match error {
             ParserError::RecursionLimitExceeded => Failure::TooDeep,
@@ -349,7 +351,7 @@ impl<'a> StatementParser<'a> {
         })
     }
 
-    /// Takes the position out of a message of the parser.
+    /// Makes an error from a message of the parser, which contains the position.
     fn located(&self, message: &str) -> PlanError {
         let (message, location) = match message.rsplit_once(" at Line: ") {
             Some((message, position)) => {
@@ -364,7 +366,7 @@ impl<'a> StatementParser<'a> {
         syntax(fragment(&self.as_written(message, location)), location)
     }
 
-    /// A message about the token at `location`, with a `?` as it is written and not as the parser knows it.
+    /// Rewrites a message about the token at `location` to show a `?` as written; the parser sees `$1` in its place.
     fn as_written(&self, message: &str, location: Location) -> String {
         match self.tokens.iter().find(|token| token.span.start == location) {
             Some(TokenWithSpan { token: Token::Placeholder(name), span }) => {
@@ -374,7 +376,7 @@ impl<'a> StatementParser<'a> {
         }
     }
 
-    /// Takes the word `word` (upper case) if it is next.
+    /// Consumes the word `word` (in upper case) if it is next, and returns whether it was.
     pub(super) fn eat(&mut self, word: &str) -> bool {
         let next = is_word(&self.parser.peek_token_ref().token, word);
         if next {
@@ -383,7 +385,7 @@ impl<'a> StatementParser<'a> {
         next
     }
 
-    /// Takes the words if all are next, else none.
+    /// Consumes the words if all of them are next, and none otherwise; returns whether they were.
     pub(super) fn eat_all(&mut self, words: &[&str]) -> bool {
         let next = words.iter().enumerate().all(|(n, word)| is_word(&self.parser.peek_nth_token_ref(n).token, word));
         if next {
@@ -394,7 +396,7 @@ impl<'a> StatementParser<'a> {
         next
     }
 
-    /// Takes the word or fails.
+    /// Consumes the word, or fails if it is not next.
     pub(super) fn expect(&mut self, word: &str) -> Read<()> {
         if self.eat(word) { Ok(()) } else { self.expected(word) }
     }
@@ -404,7 +406,7 @@ impl<'a> StatementParser<'a> {
         *token == Token::LParen || ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| is_word(token, word))
     }
 
-    /// A query that ends the statement.
+    /// Parses a query, which must end the statement.
     pub(super) fn query(&mut self) -> Read<Box<ast::Query>> {
         if !self.next_is_query() {
             return self.expected("a query");
@@ -506,7 +508,7 @@ impl<'a> StatementParser<'a> {
     }
 }
 
-/// Whether `token` is the unquoted word `word` (upper case).
+/// Returns whether `token` is the unquoted word `word` (in upper case).
 pub(super) fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
 }

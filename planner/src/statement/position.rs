@@ -1,8 +1,8 @@
-//! Where tokens are in the text.
+//! Locations of tokens in the text.
 
 use sqlparser::tokenizer::{Location, Span};
 
-/// Byte offsets of the lines of a text.
+/// The byte offsets of the lines of a text.
 pub(super) struct Lines<'a> {
     sql: &'a str,
     starts: Vec<usize>,
@@ -15,7 +15,7 @@ impl<'a> Lines<'a> {
         Lines { sql, starts }
     }
 
-    /// Byte offset of `location`; the end of the text when it lies behind.
+    /// Returns the byte offset of `location`, or the end of the text if it lies beyond it.
     pub(super) fn offset(&self, location: Location) -> usize {
         let Some(start) = (location.line as usize).checked_sub(1).and_then(|line| self.starts.get(line)) else {
             return self.sql.len();
@@ -25,7 +25,7 @@ impl<'a> Lines<'a> {
         start + line.char_indices().nth(chars).map_or(line.len(), |(at, _)| at)
     }
 
-    /// The text from the start of `first` to the end of `last`.
+    /// Returns the text from the start of `first` to the end of `last`, without surrounding space.
     pub(super) fn text(&self, first: Span, last: Span) -> &'a str {
         let start = self.offset(first.start);
         let end = self.offset(last.end).max(start);

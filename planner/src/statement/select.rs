@@ -1,6 +1,6 @@
-//! `SELECT *` from one relation, made of names and of conditions that are parsed by themselves.
+//! Builds `SELECT *` from one relation as a tree, from names and from conditions that are parsed separately.
 //!
-//! A text that is put between others can end what it stands in; a tree cannot.
+//! A condition inserted into SQL text could end the statement around it; in a tree it cannot.
 
 use sqlparser::ast::{Expr, ObjectName, Query, SetExpr, TableAlias, TableFactor};
 use sqlparser::parser::Parser;
@@ -9,7 +9,7 @@ use super::parser::{Read, StatementParser, parse, parse_part};
 use super::{Name, Parsed, Statement};
 use crate::error::PlanError;
 
-/// All rows of the relation stored as `relation`, or those for which the condition `filter` is true.
+/// Selects all rows of the relation stored as `relation`, or those for which the condition `filter` is true.
 pub fn select_all(relation: &str, filter: Option<&str>) -> Result<Parsed, PlanError> {
     let mut query = all_rows(relation, None);
     if let (SetExpr::Select(select), Some(filter)) = (query.body.as_mut(), filter) {
@@ -19,7 +19,7 @@ pub fn select_all(relation: &str, filter: Option<&str>) -> Result<Parsed, PlanEr
     Ok(Parsed { statement: Statement::Query(query), text, parameters: Vec::new() })
 }
 
-/// `SELECT *` from the relation stored as `relation`, under another name if there is one.
+/// Makes `SELECT *` from the relation stored as `relation`, under an alias if one is given.
 pub(crate) fn all_rows(relation: &str, alias: Option<&Name>) -> Box<Query> {
     let parsed = parse("SELECT * FROM t AS a").map(|mut statements| statements.swap_remove(0).statement);
     let Ok(Statement::Query(mut query)) = parsed else { unreachable!("the text is a query") };
@@ -38,13 +38,13 @@ fn quoted(name: &str) -> sqlparser::ast::Ident {
     sqlparser::ast::Ident::with_quote('"', name)
 }
 
-/// One expression, and nothing else. Positions in errors are those in `text`.
+/// Parses one expression, which must be the whole text. Positions in errors refer to `text`.
 pub fn parse_condition(text: &str) -> Result<Expr, PlanError> {
     parse_part(text, |parser| parser.condition())
 }
 
 impl StatementParser<'_> {
-    /// An expression that is all there is.
+    /// Parses an expression, which must be all there is.
     fn condition(mut self) -> Read<Expr> {
         let condition = self.read(Parser::parse_expr)?;
         if self.is_at_end() { Ok(condition) } else { self.expected("the end of the condition") }

@@ -1,4 +1,4 @@
-//! Types of SQL and of Arrow.
+//! Converts between SQL types and Arrow types.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::error::PlanError;
 /// The zone of every TIMESTAMPTZ.
 const UTC: &str = "UTC";
 
-/// The Arrow type that a type of SQL is stored as.
+/// Returns the Arrow type in which a SQL type is stored; fails for types that are not supported.
 pub fn sql_type(sql: &ast::DataType) -> Result<DataType, PlanError> {
     use ast::DataType as Sql;
     Ok(match sql {
@@ -87,7 +87,7 @@ fn struct_fields(fields: &[ast::StructField]) -> Result<Fields, PlanError> {
     fields.iter().map(field).collect()
 }
 
-/// Type names that the parser has no word for.
+/// Returns the type for names that are not keywords of the parser.
 fn custom(name: &ast::ObjectName, sql: &ast::DataType) -> Result<DataType, PlanError> {
     Ok(match name.to_string().to_lowercase().as_str() {
         "utinyint" => DataType::UInt8,
@@ -104,7 +104,7 @@ fn custom(name: &ast::ObjectName, sql: &ast::DataType) -> Result<DataType, PlanE
     })
 }
 
-/// The SQL name of a stored or computed type, as DESCRIBE shows it.
+/// Returns the SQL name of a stored or computed type, as DESCRIBE shows it.
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Null => "NULL".into(),

@@ -1,11 +1,11 @@
-//! What each statement is read as, and where and why a text is refused.
+//! Tests what statements are parsed to, and where and why texts are refused.
 
 use expect_test::{Expect, expect};
 
 use super::{CreateRelation, CreateView, Insert, Name, OnConflict, Statement, parse, type_name};
 use crate::PlanError;
 
-/// Each text and what it is read as, a line each.
+/// Compares each text and its outcome, on a line each, with `expected`.
 fn check(texts: &[&str], expected: Expect) {
     let lines: Vec<String> = texts.iter().map(|sql| format!("{sql}\n  {}\n", outcome(sql))).collect();
     expected.assert_eq(&lines.concat());
@@ -18,7 +18,7 @@ fn outcome(sql: &str) -> String {
     }
 }
 
-/// The kind of an error and its message.
+/// Returns the kind of an error and its message.
 fn refusal(error: &PlanError) -> String {
     let kind = match error {
         PlanError::Syntax { .. } => "syntax",
@@ -46,7 +46,7 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What is there after its word.
+/// Returns the item after its word, or nothing if it is absent.
 fn part<T: ToString>(word: &str, item: Option<T>) -> String {
     item.map(|item| format!(" {word} {}", item.to_string())).unwrap_or_default()
 }
@@ -902,7 +902,7 @@ fn literals_and_operators_are_those_of_the_dialect() {
     );
 }
 
-/// Nesting is counted, so no text can use up the stack, and what is less deep than the limit is read on any thread.
+/// Nesting is limited, so no text can exhaust the stack; what is within the limit can be parsed on any thread.
 #[test]
 fn depth_is_limited() {
     let nested = |depth: usize| format!("SELECT {}1{}", "(".repeat(depth), ")".repeat(depth));
@@ -924,7 +924,7 @@ fn depth_is_limited() {
         error(&"EXPLAIN ".repeat(100_000)),
         "expected a statement to explain, found EXPLAIN at line 1, column 9"
     );
-    // Long, but not deep.
+    // A long text, but not a deep one.
     let rows = format!("VALUES {}(1)", "(1 + 1, -2), ".repeat(10_000));
     parse(&rows).unwrap_or_else(|error| panic!("{error}"));
 }

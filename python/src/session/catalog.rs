@@ -1,4 +1,4 @@
-//! What there is: relations, how they read each other, and the queries that run.
+//! Lists what exists: relations, how they read each other, and the running queries.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Checkpoints of the whole database, and going back to one.
+//! Takes checkpoints of the whole database and restores them.
 
 use laminardb_bridge::RestoreFrom;
 use pyo3::prelude::*;

@@ -1,4 +1,4 @@
-//! Defining relations from Python's schemas.
+//! Defines relations from Python schemas.
 
 use pyo3::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What is counted, how far watermarks are, and which rows views left out.
+//! Counters, watermarks, and the rows that views left out.
 
 use laminardb_bridge::subscription::FailedRow;
 use pyo3::prelude::*;

@@ -1,7 +1,7 @@
 //! `Connection`: the methods of a database, each a thin call of the engine's session.
 //!
-//! Here are the class and its life; what else it can do is in one file by subject. The docstrings are the reference,
-//! with its examples.
+//! This file has the class and its life cycle; the other methods are in one file per subject. The docstrings are the
+//! reference documentation, with its examples.
 
 mod catalog;
 mod checkpoint;
@@ -45,7 +45,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A new private database, whose files go to `path` unless `config` names another directory.
+    /// Opens a new private database, whose files go to `path` unless `config` names another directory.
     pub(crate) fn open(py: Python<'_>, path: Option<PathBuf>, config: Option<&LaminarConfig>) -> PyResult<Self> {
         let default = LaminarConfig::default();
         let config = config.unwrap_or(&default);
@@ -56,7 +56,7 @@ impl Connection {
         Ok(Self { session: Owned::new(session), listening: Arc::default() })
     }
 
-    /// The session, if it may be used.
+    /// Returns the session; raises an exception if it is closed or belongs to another process.
     pub(crate) fn live(&self, py: Python<'_>) -> PyResult<&Session> {
         let session = self.session.get(py)?;
         if session.is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(session) }
@@ -172,7 +172,7 @@ impl Connection {
     }
 }
 
-/// The Python half of what is awaited.
+/// Imports the Python module that implements awaitable methods.
 fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import(intern!(py, "laminardb._aio"))
 }

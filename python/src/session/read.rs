@@ -1,4 +1,4 @@
-//! Running SQL, and reading relations by name.
+//! Runs SQL, and reads relations by name.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Subscribing to queries and relations: to be iterated, awaited or called back.
+//! Subscribes to queries and relations, by iteration, `async for` or callbacks.
 
 use std::sync::Arc;
 

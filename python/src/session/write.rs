@@ -1,4 +1,4 @@
-//! Writing rows: from values, from text, by writers and in transactions.
+//! Writes rows: from values, from text, with writers and in transactions.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::value::{self, Target};
 use crate::writer::Writer;
 
 impl Connection {
-    /// What the values given for `table` must become.
+    /// Returns the session, and the relation that values given for `table` are converted for; fails if it does not
+    /// allow `operation`.
     fn target(&self, py: Python<'_>, table: &str, operation: Operation) -> PyResult<(&Session, Target)> {
         let session = self.live(py)?;
         let relation = checked(py, session.writable(table, operation))?;

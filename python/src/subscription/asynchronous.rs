@@ -1,6 +1,6 @@
-//! `AsyncSubscription` and `AsyncStreamSubscription`: readers that let an event loop go on.
+//! `AsyncSubscription` and `AsyncStreamSubscription`: readers that do not block an event loop.
 //!
-//! A batch is taken only by the task that then has it, so a cancelled wait loses none.
+//! A batch is only taken by the task that returns it, so a cancelled wait loses none.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use super::notify::Waiters;
 use super::{ChangeBatch, Feed};
 
-/// A feed that event loops can wait for.
+/// A feed whose batches event loops can wait for.
 pub(crate) struct Waited {
     feed: Feed,
     waiters: Arc<Waiters>,
@@ -33,7 +33,7 @@ impl Waited {
     }
 }
 
-/// The awaitable next batch of `subscription`.
+/// Returns an awaitable of the next batch of `subscription`.
 fn next_of<'py>(subscription: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = subscription.py();
     py.import(intern!(py, "laminardb._aio"))?.call_method1(intern!(py, "next_batch"), (subscription,))
@@ -166,7 +166,7 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// An awaitable that makes the subscription and gives it.
+    /// Returns an awaitable that makes the subscription on a thread.
     pub(crate) fn awaitable(
         py: Python<'_>,
         of_relation: bool,

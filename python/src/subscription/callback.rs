@@ -1,4 +1,4 @@
-//! `CallbackSubscription`: a thread of its own hands each batch to a function.
+//! `CallbackSubscription`: passes each batch to a function, on a thread of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::entrance::entered;
 use crate::error::raised;
 use crate::visible;
 
-/// What a callback listens to; its name is the first word of the repr.
+/// What a callback listens to, as shown in the repr.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
     /// A query.
@@ -36,11 +36,12 @@ pub(crate) struct CallbackSubscription {
     source: Source,
     delivery: Arc<Delivery>,
     thread: ThreadId,
-    /// Who holds the object holds the database open. The thread does not: nobody could end it when all else is gone.
+    /// Keeps the database open while the object exists. The thread has no handle: it could never be ended if it had the
+    /// last.
     _handle: Option<Handle>,
 }
 
-/// What the thread and the object share.
+/// State shared by the thread and the object.
 pub(super) struct Delivery {
     feed: Feed,
     stopped: AtomicBool,
@@ -48,14 +49,14 @@ pub(super) struct Delivery {
     changed: Condvar,
 }
 
-/// What the thread calls.
+/// The functions that the thread calls.
 struct Functions {
     on_data: Py<PyAny>,
     on_error: Option<Py<PyAny>>,
 }
 
 impl CallbackSubscription {
-    /// Starts delivery; `feed` makes the subscription once the functions are known to be callable.
+    /// Starts the delivery; `feed` makes the subscription once the functions are known to be callable.
     pub(crate) fn start(
         py: Python<'_>,
         source: Source,
@@ -92,28 +93,28 @@ impl CallbackSubscription {
 }
 
 impl Delivery {
-    /// Delivers until the end.
+    /// Delivers until the subscription ends.
     fn run(&self, functions: Functions) {
         // The feed was made in this process, by the thread that started this one.
         if let Some(subscription) = self.feed.subscription.here() {
             while self.deliver(&functions, subscription.next(None)) {}
         }
         self.stopped.store(true, Ordering::Release);
-        // What they hold is let go at once, and not when somebody else happens to enter the interpreter.
+        // Drops what the functions hold now, instead of when another thread happens to attach to the interpreter.
         let _entered = entered(|_| drop(functions));
         *self.done.lock() = true;
         self.changed.notify_all();
     }
 
-    /// Hands over what came; says whether more may come.
+    /// Delivers what came; returns whether more may come.
     fn deliver(&self, functions: &Functions, next: Result<Next, Error>) -> bool {
         let going_on = match next {
             Ok(Next::TimedOut) => Some(true),
             Ok(Next::Ended) => Some(false),
-            // When the interpreter ends there is nobody to call.
+            // When the interpreter ends, there is nothing to call.
             Ok(Next::Batch(batch)) => entered(|py| functions.call(py, batch)),
             Err(error) => entered(|py| {
-                // An end that the engine tells of was raised by nobody: there is no traceback.
+                // An end that the engine reports was not raised by Python code, so there is no traceback.
                 functions.report(py, &error.message(), None);
                 false
             }),
@@ -121,13 +122,13 @@ impl Delivery {
         going_on == Some(true) && !self.feed.is_cancelled()
     }
 
-    /// Ends it: at once, again if you like.
+    /// Ends the subscription at once; may be called repeatedly.
     pub(super) fn cancel(&self) {
         self.feed.cancel();
     }
 
     fn is_active(&self) -> bool {
-        // A forked child has no thread that calls.
+        // A forked child does not have the thread.
         self.feed.subscription.here().is_some() && !self.stopped.load(Ordering::Acquire) && !self.feed.is_cancelled()
     }
 }
@@ -141,7 +142,7 @@ impl Functions {
         }
     }
 
-    /// Tells `on_error`; says whether it took the report.
+    /// Calls `on_error`; returns whether it accepted the report.
     fn report(&self, py: Python<'_>, text: &str, error: Option<&PyErr>) -> bool {
         let Some(on_error) = &self.on_error else {
             warn(py, text, error);
@@ -160,21 +161,21 @@ impl Functions {
     }
 }
 
-/// The class and the message of an exception.
+/// Formats the class and the message of an exception.
 fn summary(py: Python<'_>, error: &PyErr) -> String {
     let class = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
     let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
     format!("{class}: {text}")
 }
 
-/// One line on standard error, for the subscription is over and nobody else hears of it; and the traceback of `error`.
+/// Writes one line and the traceback of `error` to standard error, since the subscription ends and nobody else is told.
 fn warn(py: Python<'_>, text: &str, error: Option<&PyErr>) {
     let line = format!("laminardb: callback subscription stopped: {}\n", visible::line(text));
     let written = py
         .import(intern!(py, "sys"))
         .and_then(|sys| sys.getattr(intern!(py, "stderr")))
         .and_then(|stderr| stderr.call_method1(intern!(py, "write"), (line,)));
-    // There is no other place to say it.
+    // If this failed, there is no other place to report it.
     drop(written);
     if let Some(error) = error {
         error.display(py);
@@ -205,7 +206,7 @@ impl CallbackSubscription {
             return Ok(());
         }
         let delivery = &self.delivery;
-        // A forked child has no such thread.
+        // A forked child does not have the thread.
         delivery.feed.subscription.get(py)?;
         waited(py, None, |limit| {
             let mut done = delivery.done.lock();

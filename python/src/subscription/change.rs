@@ -1,4 +1,4 @@
-//! `ChangeBatch`: the changes of one logical time, as a result whose rows have ops.
+//! `ChangeBatch`: the changes of one logical time, as a result with an op for each row.
 
 use std::sync::Arc;
 
@@ -36,19 +36,19 @@ pub(crate) struct ChangeBatch {
 }
 
 impl ChangeBatch {
-    /// The batch as a Python object.
+    /// Makes the Python object for a batch.
     pub(crate) fn create(py: Python<'_>, batch: engine::ChangeBatch) -> PyResult<Py<Self>> {
         let result = QueryResult::new(batch.rows.schema(), vec![batch.rows]);
         let changes = Self { ops: batch.ops, time: batch.time, is_snapshot: batch.is_snapshot, is_last: batch.is_last };
         Py::new(py, PyClassInitializer::from(result).add_subclass(changes))
     }
 
-    /// Are there rows that are no longer there?
+    /// Whether the batch has deleted rows.
     pub(crate) fn has_deletes(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Delete | Op::UpdateDelete))
     }
 
-    /// The rows with their op in front.
+    /// Returns the rows with their ops as the first column.
     fn with_ops(&self, result: &QueryResult) -> QueryResult {
         let mut fields = vec![Arc::new(Field::new("__op", DataType::Utf8, false))];
         fields.extend(result.schema_ref().fields().iter().map(Arc::clone));

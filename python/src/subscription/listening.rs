@@ -1,4 +1,4 @@
-//! The callback subscriptions of one database, which live as long as somebody has a handle of it.
+//! The callback subscriptions of one database, which live as long as anybody has a handle of it.
 
 use std::sync::{Arc, Weak};
 
@@ -8,12 +8,12 @@ use super::callback::Delivery;
 
 /// Held by every handle of a database: the connection, its writers, subscriptions and iterators.
 ///
-/// The threads of the subscriptions hold it not: they would keep themselves alive, and nobody could end them.
+/// The threads of the subscriptions do not hold it: they would keep themselves alive, and nobody could end them.
 #[derive(Default)]
 pub(crate) struct Listening(Mutex<Vec<Weak<Delivery>>>);
 
 impl Listening {
-    /// Ends `delivery` when the last handle is gone.
+    /// Registers `delivery` to be ended when the last handle is dropped.
     pub(super) fn add(&self, delivery: &Arc<Delivery>) {
         let mut deliveries = self.0.lock();
         deliveries.retain(|known| known.strong_count() > 0);

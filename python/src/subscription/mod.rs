@@ -1,7 +1,7 @@
-//! Subscriptions: the classes that hand the changes of a query out.
+//! Subscriptions: the classes that deliver the changes of a query.
 //!
-//! A [`Feed`] is what all of them stand on: one subscription of the engine, and the session that it keeps alive.
-//! Batches are taken with the interpreter lock released.
+//! All of them are built on a [`Feed`]: one subscription of the engine, and the session that it keeps alive. Batches
+//! are taken with the interpreter lock released.
 
 mod asynchronous;
 mod blocking;
@@ -29,22 +29,22 @@ use crate::detach::{detached, waited};
 use crate::error::{checked, raised};
 use crate::fork::Owned;
 
-/// What keeps a database open.
+/// Keeps a database open.
 pub(crate) struct Handle {
     _session: Owned<Session>,
     listening: Arc<Listening>,
 }
 
-/// One subscription, and the session that it belongs to.
+/// A subscription and the session that it belongs to.
 pub(crate) struct Feed {
     subscription: Owned<engine::Subscription>,
-    /// Keeps the database open while somebody listens; None when somebody else does.
+    /// Keeps the database open while the feed is used; `None` if the caller has taken this over.
     handle: Option<Handle>,
     cancelled: AtomicBool,
 }
 
 impl Feed {
-    /// The feed of `subscription`.
+    /// Makes a feed of `subscription`.
     pub(crate) fn new(subscription: engine::Subscription, session: Session, listening: Arc<Listening>) -> Self {
         Self {
             subscription: Owned::new(subscription),
@@ -53,7 +53,7 @@ impl Feed {
         }
     }
 
-    /// Leaves it to the caller to keep the database open.
+    /// Passes the handle to the caller, who then must keep the database open.
     fn parted(mut self) -> (Self, Option<Handle>) {
         let handle = self.handle.take();
         (self, handle)
@@ -78,7 +78,7 @@ impl Feed {
         pyarrow_schema(py, self.subscription.get(py)?.schema())
     }
 
-    /// The schema, for the classes that refuse it after a cancel.
+    /// Returns the schema; raises an exception after a cancel, as some of the classes do.
     fn schema_unless_cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if self.is_cancelled() {
             return Err(PyRuntimeError::new_err("the subscription was cancelled"));
@@ -86,12 +86,12 @@ impl Feed {
         self.schema(py)
     }
 
-    /// [`Feed::next`] for at most so many milliseconds.
+    /// Calls [`Feed::next`] with a timeout in milliseconds.
     fn next_timeout(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Option<Py<ChangeBatch>>> {
         self.next(py, Some(Duration::from_millis(timeout_ms)))
     }
 
-    /// The next batch, None at the end, or the exception 502 when `timeout` passes.
+    /// Returns the next batch, or `None` at the end; raises exception 502 when `timeout` passes.
     fn next(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<Py<ChangeBatch>>> {
         let subscription = self.subscription.get(py)?;
         let met = waited(py, timeout, |limit| match subscription.next(limit) {
@@ -107,14 +107,14 @@ impl Feed {
         }
     }
 
-    /// The next batch if it is there.
+    /// Returns the next batch if there is one.
     fn try_next(&self, py: Python<'_>) -> PyResult<Option<Py<ChangeBatch>>> {
         let subscription = self.subscription.get(py)?;
         let next = detached(py, || subscription.try_next());
         handed(py, checked(py, next)?)
     }
 
-    /// `active`, or the word for an end that nobody asked for, or `cancelled`.
+    /// Returns `active`, `finished`, or after a cancel the word `cancelled` that the class uses for it.
     fn state(&self, cancelled: &'static str) -> &'static str {
         if self.is_active() {
             "active"

@@ -1,7 +1,7 @@
-//! From the engine's threads to event loops: one thread that tells loops there is something to take.
+//! Passes the engine's notifications to event loops, on one thread.
 //!
-//! The engine says that a subscription is ready on a worker thread, which must never wait for the interpreter. It only
-//! sends a note; this thread attaches to the interpreter and wakes the loops.
+//! The engine reports that a subscription is ready on a worker thread, which must never wait for the interpreter. So it
+//! only sends a note; this thread attaches to the interpreter and wakes the event loops.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -13,19 +13,19 @@ use pyo3::prelude::*;
 
 use crate::entrance::entered;
 
-/// Futures that wait for one subscription, each with its loop.
+/// Futures that wait for one subscription, each with its event loop.
 #[derive(Default)]
 pub(super) struct Waiters {
     futures: Mutex<Vec<(Py<PyAny>, Py<PyAny>)>>,
 }
 
-/// The thread's entrance, and the process that it lives in.
+/// The channel to the thread, and the process that the thread lives in.
 static NOTES: Mutex<Option<(u32, Sender<Arc<Waiters>>)>> = Mutex::new(None);
 
 impl Waiters {
-    /// Adds a future; says whether it is the only one, so that somebody must ask to be told.
+    /// Adds a future; returns whether there was none before, so that the caller must ask the engine to be notified.
     pub(super) fn add(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<bool> {
-        // Cancelled waits are dropped here, so that repeated timeouts do not gather. Python runs outside the lock.
+        // Drops cancelled waits, so that repeated timeouts do not accumulate. Python code runs outside the lock.
         let waiting = std::mem::take(&mut *self.futures.lock());
         let was_empty = waiting.is_empty();
         let mut kept = Vec::with_capacity(waiting.len() + 1);
@@ -39,15 +39,16 @@ impl Waiters {
         Ok(was_empty)
     }
 
-    /// Lets the thread wake all that wait. Never waits itself.
+    /// Makes the thread wake all waiting futures. Never waits itself.
     pub(super) fn wake(self: &Arc<Self>) {
         let mut notes = NOTES.lock();
         let here = process::id();
+        // After a fork the child needs a thread of its own.
         if !matches!(&*notes, Some((process, _)) if *process == here) {
             *notes = started().map(|sender| (here, sender));
         }
         if let Some((_, sender)) = &*notes {
-            // The thread ends only with the process.
+            // Sending fails only if the thread has ended; `started` says when it does.
             let _sent = sender.send(Arc::clone(self));
         }
     }
@@ -57,7 +58,7 @@ impl Waiters {
         let resolve = py.import(intern!(py, "laminardb._aio"))?.getattr(intern!(py, "resolve"))?;
         for (event_loop, future) in waiting {
             let told = event_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (&resolve, future));
-            // A closed loop has nobody left to tell.
+            // A closed event loop has nothing left to wake.
             drop(told);
         }
         Ok(())
@@ -68,7 +69,7 @@ fn started() -> Option<Sender<Arc<Waiters>>> {
     let (sender, notes) = channel::<Arc<Waiters>>();
     let run = move || {
         for waiters in notes {
-            // When the interpreter ends there are no loops; an import that fails leaves nothing to call.
+            // When the interpreter ends there are no event loops; if the import fails, there is nothing to call.
             let told = entered(|py| waiters.resolve(py).is_ok());
             if told != Some(true) {
                 return;

@@ -1,7 +1,7 @@
-//! Python values into one Arrow column of a given type, by the exact rules for storing values.
+//! Converts Python values into one Arrow column of a given type, by the exact rules for storing values.
 //!
-//! A column takes a value only if it holds the very same value afterwards; else the value is refused and the caller says
-//! where it stands. Values of the exact class that the column expects take a short way past [`recognise`].
+//! A column accepts a value only if it can hold exactly that value; otherwise the value is refused, and the caller
+//! reports its position. Values of the exact class that the column expects take a shortcut past [`recognise`].
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTimeAcces
 use super::decimal;
 use super::scalar::{DAY_NANOS, Instant, Scalar, integer, recognise};
 
-/// Why a value was not taken.
+/// Why a value was refused.
 pub(crate) enum Refusal {
-    /// The column's type does not hold it.
+    /// The column's type cannot hold the value.
     Unfit,
-    /// Python code of the value's class failed.
+    /// Python code of the value's class raised an exception.
     Raised(PyErr),
 }
 
@@ -40,15 +40,15 @@ impl From<PyErr> for Refusal {
 /// What a float NaN means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nan {
-    /// A value of the float columns.
+    /// A value of float columns.
     Value,
-    /// No value, as everywhere in pandas.
+    /// A missing value, as everywhere in pandas.
     Null,
 }
 
 impl Nan {
-    /// What a NaN means in a column of `data_type`: where there is none it stands for a value that is missing, whatever
-    /// carries it, because Python's other libraries have nothing else for that.
+    /// Returns what NaN means in a column of `data_type`. A type without NaN treats it as a missing value, whatever
+    /// carries it, because other Python libraries have nothing else for that.
     pub(crate) fn within(self, data_type: &DataType) -> Self {
         match data_type {
             DataType::Float32 | DataType::Float64 => self,
@@ -101,7 +101,7 @@ struct Members {
 }
 
 impl Column {
-    /// An empty column of `data_type`, for about `rows` values.
+    /// Makes an empty column of `data_type` with room for about `rows` values.
     pub(crate) fn new(data_type: &DataType, rows: usize, nan: Nan) -> PyResult<Self> {
         let kind = match data_type {
             DataType::Null => Kind::Null(0),
@@ -141,7 +141,7 @@ impl Column {
         Ok(Self { kind, nan: nan.within(data_type), nulls: 0 })
     }
 
-    /// Adds `value`. After a refusal the column must not be used.
+    /// Appends `value`. The column must not be used after a refusal.
     pub(crate) fn append(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Refusal> {
         if value.is_none() {
             self.append_null();
@@ -164,7 +164,7 @@ impl Column {
         self.append_scalar(&scalar)
     }
 
-    /// Adds `value` if it is of the one class that the column expects; says whether it was.
+    /// Appends `value` if it has the one class that the column expects; returns whether it has.
     fn append_exact(&mut self, value: &Bound<'_, PyAny>) -> Result<bool, Refusal> {
         match &mut self.kind {
             Kind::Int64(builder) => {
@@ -185,7 +185,7 @@ impl Column {
             }
             Kind::Text(builder) => {
                 let Ok(value) = value.cast_exact::<PyString>() else { return Ok(false) };
-                // Lone surrogates have no UTF-8.
+                // Lone surrogates cannot be encoded as UTF-8.
                 builder.append_value(value.to_str().map_err(|_| Refusal::Unfit)?);
             }
             Kind::Bool(builder) => {
@@ -201,7 +201,7 @@ impl Column {
         Ok(true)
     }
 
-    /// Adds NULL.
+    /// Appends NULL.
     pub(crate) fn append_null(&mut self) {
         self.nulls += 1;
         match &mut self.kind {
@@ -270,7 +270,7 @@ impl Column {
         Ok(())
     }
 
-    /// The finished column.
+    /// Returns the finished column.
     pub(crate) fn finish(self) -> ArrayRef {
         match self.kind {
             Kind::Null(rows) => Arc::new(NullArray::new(rows)),
@@ -381,7 +381,7 @@ fn double(scalar: &Scalar<'_>) -> Result<f64, Refusal> {
         Scalar::Int(_) => {
             let value = integer(scalar).ok_or(Refusal::Unfit)?;
             let nearest = value as f64;
-            // The bound keeps the way back from saturating to an equal number.
+            // The bound excludes values whose cast back would saturate, and so might compare equal.
             if nearest.abs() < 1e38 && nearest as i128 == value { Ok(nearest) } else { Err(Refusal::Unfit) }
         }
         Scalar::Decimal(text) => finite_unless_said(text, text.parse::<f64>().ok(), f64::is_infinite),
@@ -406,7 +406,7 @@ fn single(scalar: &Scalar<'_>) -> Result<f32, Refusal> {
     }
 }
 
-/// The number read from decimal `text`, which is infinite only if the text says so.
+/// Returns the number read from the decimal `text`; refuses an infinity unless the text says so.
 fn finite_unless_said<T: Copy>(text: &str, read: Option<T>, infinite: fn(T) -> bool) -> Result<T, Refusal> {
     match read {
         Some(value) if !infinite(value) || text.contains("Inf") => Ok(value),
@@ -425,7 +425,7 @@ fn decimal(scalar: &Scalar<'_>, precision: u8, scale: i8) -> Result<i128, Refusa
     exact.ok_or(Refusal::Unfit)
 }
 
-/// Days from 0001-01-01, which Python counts as day 1, to 1970-01-01.
+/// Python's ordinal of 1970-01-01, where 0001-01-01 is day 1.
 const EPOCH_ORDINAL: i32 = 719_163;
 
 fn date(scalar: &Scalar<'_>) -> Result<i32, Refusal> {

@@ -1,7 +1,7 @@
-//! Whole columns: numpy arrays, pandas frames, Arrow arrays and any other sequence.
+//! Converts whole columns: numpy arrays, pandas frames, Arrow arrays and any other sequence.
 //!
-//! Numbers and instants of numpy are copied as they lie in memory; the bridge casts them. What has no such form goes
-//! value by value.
+//! Numbers and instants of numpy are copied as they are in memory, and the bridge casts them. Anything without such a
+//! form is converted value by value.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use super::target::Target;
 use crate::capsule;
 use crate::detach::look;
 
-/// One column of a dict of columns.
+/// Converts one column of a dict of columns.
 pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResult<ArrayRef> {
     if values.is_instance_of::<PyList>() || values.is_instance_of::<PyTuple>() {
         return by_value(values, idx, target, Nan::Value);
@@ -37,7 +37,7 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
     if is_array(&class)? {
         return from_numpy(values, idx, target, Nan::Value);
     }
-    // A frame is of pandas too, and has no type of its values.
+    // A DataFrame is a pandas class as well, but has no dtype.
     if is_pandas(class.module()?.to_str()?) && values.hasattr(intern!(values.py(), "dtype"))? {
         return from_series(values, idx, target);
     }
@@ -47,17 +47,17 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
     }
 }
 
-/// Is this a `pandas.DataFrame`? Does not import pandas: without it there is none.
+/// Whether `data` is a `pandas.DataFrame`. Does not import pandas: before it is imported, there is none.
 pub(crate) fn is_pandas_frame(data: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = data.py();
     let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
     let Some(pandas) = modules.get_item(intern!(py, "pandas"))? else { return Ok(false) };
-    // Half imported in another thread, it has no frames yet.
+    // If another thread is still importing pandas, it has no DataFrame yet.
     let Ok(frame) = pandas.getattr(intern!(py, "DataFrame")) else { return Ok(false) };
     data.is_instance(&frame)
 }
 
-/// The columns of a pandas frame. Its index is not data, but for levels with the names of columns that it has not.
+/// Converts a pandas frame. Its index is not data, except for levels named like columns of the relation that it lacks.
 pub(crate) fn from_pandas(frame: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<RecordBatch>> {
     let py = frame.py();
     let by_place = frame.getattr(intern!(py, "iloc"))?;
@@ -80,7 +80,7 @@ pub(crate) fn from_pandas(frame: &Bound<'_, PyAny>, target: &Target) -> PyResult
     Ok(vec![assembled(py, target, columns, rows, 0)?])
 }
 
-/// The levels of a frame's index that have the name of a column which is not among `columns`.
+/// Converts the levels of a frame's index that are named like a column of the relation that is not among `columns`.
 fn index_columns(
     frame: &Bound<'_, PyAny>,
     target: &Target,
@@ -105,7 +105,7 @@ fn index_columns(
     Ok(levels)
 }
 
-/// A pandas Series (or Index, or extension array), where NaN is no value.
+/// Converts a pandas Series (or Index, or extension array), in which NaN is a missing value.
 fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResult<ArrayRef> {
     let py = series.py();
     let dtype = series.getattr(intern!(py, "dtype"))?;
@@ -114,7 +114,8 @@ fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResu
         let array = series.call_method0(intern!(py, "to_numpy"))?;
         return from_numpy(&array, idx, target, Nan::Null);
     }
-    // Extension types (nullable integers, categories of text, zoned times, Arrow-backed): pyarrow reads them whole.
+    // Extension types (nullable integers, categories of text, zoned times, Arrow-backed): pyarrow converts them as a
+    // whole.
     if let Some(array) = by_pyarrow(series)? {
         return target.own(py, idx, &array);
     }
@@ -123,7 +124,7 @@ fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResu
     by_value(&values.map_err(|error| target.unreadable(py, idx, error))?, idx, target, Nan::Null)
 }
 
-/// What pyarrow makes of a Series; None without pyarrow, and when it is nothing that columns are made of.
+/// Converts a Series with pyarrow; `None` without pyarrow, or if no column can be made from the result.
 fn by_pyarrow(series: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     let py = series.py();
     let Ok(pyarrow) = py.import(intern!(py, "pyarrow")) else { return Ok(None) };
@@ -131,11 +132,11 @@ fn by_pyarrow(series: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     options.set_item("from_pandas", true)?;
     let array = match pyarrow.call_method(intern!(py, "array"), (series,), Some(&options)) {
         Ok(array) => array,
-        // Values of several kinds, or of one that it does not know: by themselves they may still fit, or not.
+        // The values have several kinds, or one that pyarrow does not know; value by value they may still fit.
         Err(error) if error.is_instance_of::<PyException>(py) => return Ok(None),
         Err(error) => return Err(error),
     };
-    // The storage of such a type does not say what it stands for: the numbers of periods are no integers.
+    // The storage of an extension type does not show its meaning: the numbers of periods are not integers.
     let extension = pyarrow.getattr(intern!(py, "BaseExtensionType"))?;
     if array.getattr(intern!(py, "type"))?.is_instance(&extension)? {
         return Ok(None);
@@ -166,12 +167,12 @@ fn from_numpy(array: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -
             let masked = BooleanBuffer::collect_bool(masked.len(), |row| masked[row] != 0);
             nullif(&copied, &BooleanArray::new(masked, None)).map_err(|error| target.failed(py, idx, &error))
         }
-        // Its elements are a constant of their own, or None, where there is no value.
+        // Where there is no value, the elements are numpy's masked constant or `None`.
         None => by_value(&array_values(array)?, idx, target, nan),
     }
 }
 
-/// The array's numbers, truth values or instants as they lie in memory; None when it has others.
+/// Copies the array's numbers, booleans or instants as they are in memory; `None` if it holds anything else.
 fn plain(array: &Bound<'_, PyAny>, nan: Nan) -> PyResult<Option<ArrayRef>> {
     let py = array.py();
     let dtype = array.getattr(intern!(py, "dtype"))?;
@@ -199,12 +200,12 @@ fn plain(array: &Bound<'_, PyAny>, nan: Nan) -> PyResult<Option<ArrayRef>> {
     })
 }
 
-/// The truth values of an array, a byte each.
+/// Copies the booleans of an array, one byte each.
 fn copied_bytes(array: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     copied(&same_name(array, "uint8")?)
 }
 
-/// The array under the one name of its type; C has two 64-bit integers of one size and numpy tells them apart.
+/// Views the array under the one name of its type: C has two 64-bit integer types, and numpy tells them apart.
 fn same_name<'py>(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Bound<'py, PyAny>> {
     array.call_method1(intern!(array.py(), "view"), (dtype,))
 }
@@ -240,7 +241,7 @@ fn present(rows: usize, nan: Nan, is_value: impl Fn(usize) -> bool) -> Option<Nu
     }
 }
 
-/// A datetime64 array in a unit that Arrow has; None for the others. The least integer is NaT, no value.
+/// Converts a datetime64 array in a unit that Arrow has; `None` for other units. The lowest integer is NaT: no value.
 fn instants(array: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     let Some(unit) = numpy_unit(dtype)? else { return Ok(None) };
     let counts: Vec<i64> = copied(&same_name(array, "int64")?)?;
@@ -255,7 +256,7 @@ fn instants(array: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<Opti
     })
 }
 
-/// Any iterable, one value at a time.
+/// Converts any iterable value by value.
 fn by_value(values: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -> PyResult<ArrayRef> {
     let mut column = Column::new(target.field(idx).data_type(), values.len()?, nan)?;
     let mut add = |row: usize, value: &Bound<'_, PyAny>| {

@@ -1,7 +1,7 @@
-//! Everything that can be given to `insert` as Arrow batches for one relation.
+//! Converts everything that `insert` accepts into Arrow batches for one relation.
 //!
 //! Python values become columns of the relation's own types here, by the exact rules, with errors that name column, row
-//! and value. Arrow data passes as it is: names are matched and types cast below, in the bridge, by the same rules.
+//! and value. Arrow data passes unchanged: the bridge matches names and casts types by the same rules.
 //!
 //! ```text
 //! dict, list of dicts, dict of lists -> rows.rs   -> Column (column.rs), one value at a time by scalar.rs
@@ -30,7 +30,7 @@ use crate::capsule;
 use crate::error::raised;
 use crate::subscription::ChangeBatch;
 
-/// `data` as batches with columns of `target`, by name; absent columns are left out.
+/// Converts `data` to batches with columns of `target`, matched by name; absent columns are left out.
 pub(crate) fn batches(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<RecordBatch>> {
     let py = data.py();
     if let Ok(row_or_columns) = data.cast::<PyDict>() {

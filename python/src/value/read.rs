@@ -1,4 +1,4 @@
-//! One Arrow column as Python values: the mirror of `column.rs`.
+//! Converts one Arrow column into Python values: the inverse of `column.rs`.
 
 use arrow::array::{
     Array, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeListArray, GenericListArray,
@@ -20,7 +20,7 @@ use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDelta, PyDict, PyList, PyString
 use super::decimal;
 use crate::error::raised;
 
-/// A column that gives its values one by one.
+/// Reads the values of a column one by one.
 pub(crate) struct Reader<'a> {
     array: &'a dyn Array,
     kind: Kind<'a>,
@@ -46,7 +46,7 @@ enum Kind<'a> {
     Binary(&'a BinaryArray),
     Date(&'a Date32Array),
     Time(&'a Time64MicrosecondArray),
-    /// Counts and the nanoseconds of one.
+    /// Counts, the nanoseconds per count, and whether there is a zone.
     Timestamp(&'a [i64], i64, bool),
     Duration(&'a [i64], i64),
     Interval(Intervals<'a>),
@@ -62,7 +62,7 @@ enum Intervals<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `array`.
+    /// Makes a reader of `array`; fails if its type has no Python form.
     pub(crate) fn new(py: Python<'_>, array: &'a dyn Array) -> PyResult<Self> {
         let kind = match array.data_type() {
             DataType::Null => Kind::Null,
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
         Ok(Self { array, kind })
     }
 
-    /// The value in `row`; None for NULL.
+    /// Returns the value in `row`; Python's `None` for NULL.
     pub(crate) fn value<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyAny>> {
         if self.array.is_null(row) {
             return Ok(py.None().into_bound(py));
@@ -209,7 +209,7 @@ fn decimal_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     CLASS.import(py, "decimal", "Decimal")
 }
 
-/// Days before 1970-01-01 that Python's calendar, which starts with the year 1, counts up to it.
+/// Python's ordinal of 1970-01-01, where 0001-01-01 is day 1.
 const EPOCH_ORDINAL: i32 = 719_163;
 const DAY_MICROS: i128 = 86_400_000_000;
 
@@ -254,9 +254,9 @@ fn datetime(py: Python<'_>, nanos: i128, zoned: bool) -> PyResult<Bound<'_, PyAn
     Ok(datetime?.into_any())
 }
 
-/// Year, month and day of a day counted from 0001-01-01 = 1; None outside the years 1 to 9999.
+/// Returns year, month and day of a Python ordinal, where 0001-01-01 is 1; `None` outside the years 1 to 9999.
 ///
-/// Counts in eras of 400 years that start in March, so that the leap day ends a year.
+/// Counts in eras of 400 years whose years start in March, so that the leap day is the last day of a year.
 fn civil(ordinal: i32) -> Option<(i32, u8, u8)> {
     let days = i64::from(ordinal) + 305;
     let era = days.div_euclid(146_097);
@@ -293,7 +293,7 @@ fn inexact(py: Python<'_>, what: &str) -> PyErr {
     raised(py, &Error::QueryFailed(detail))
 }
 
-/// A row of `readers` as a tuple.
+/// Returns row number `row` of `readers` as a tuple.
 pub(crate) fn row<'py>(py: Python<'py>, readers: &[Reader<'_>], row: usize) -> PyResult<Bound<'py, PyTuple>> {
     let values = readers.iter().map(|reader| reader.value(py, row)).collect::<PyResult<Vec<_>>>()?;
     PyTuple::new(py, values)

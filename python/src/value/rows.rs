@@ -1,7 +1,7 @@
-//! Dicts: one row, a list of rows, or columns.
+//! Converts dicts: one row, a list of rows, or columns.
 //!
-//! The way of a one-row dict is short on purpose: no table of columns is built, and a batch that has every column is in
-//! the relation's own schema.
+//! The path of a one-row dict is deliberately short: no table of columns is built, and a batch that has every column
+//! uses the relation's own schema.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::detach::look;
 use crate::error::raised;
 use crate::visible;
 
-/// One row, or columns when a value is a sequence.
+/// Converts a dict that is one row or, if its values are sequences, columns.
 pub(crate) fn from_dict(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<RecordBatch>> {
     if dict.is_empty() {
         return Err(PyTypeError::new_err("rows cannot be read from an empty dict"));
     }
-    // To look at values may run Python code, and threads may change the dict meanwhile.
+    // Copied because inspecting values may run Python code, and other threads may change the dict meanwhile.
     let dict = &dict.copy()?;
     if is_columnar(dict, target)? {
         return from_columns(dict, target);
@@ -35,7 +35,7 @@ pub(crate) fn from_dict(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<V
     rows.finish(dict.py())
 }
 
-/// A list of rows.
+/// Converts a list of rows.
 pub(crate) fn from_list(list: &Bound<'_, PyList>, target: &Target) -> PyResult<Vec<RecordBatch>> {
     let py = list.py();
     if list.is_empty() {
@@ -55,23 +55,23 @@ pub(crate) fn from_list(list: &Bound<'_, PyList>, target: &Target) -> PyResult<V
 
 /// Rows under construction.
 ///
-/// A column that a row leaves out gets its DEFAULT, which the bridge knows; so rows with the same columns make a batch,
-/// and a row with others starts the next one.
+/// A column that a row leaves out gets its DEFAULT, which the bridge knows. So only rows with the same columns share a
+/// batch; a row with other columns starts the next one.
 struct Rows<'py, 'a> {
     target: &'a Target,
-    /// The columns of the batch under construction, by place in the relation.
+    /// Columns of the current batch, by position in the relation.
     columns: Vec<Option<Column>>,
     width: usize,
-    /// Rows of that batch, and rows in the batches before.
+    /// Number of rows in the current batch; `before` counts those of earlier batches.
     rows: usize,
     before: usize,
     batches: Vec<RecordBatch>,
-    /// The keys of the rows of that batch, and their columns. Most rows have the same keys, often as the very same
+    /// Keys of the rows of the current batch, with their columns. Most rows have the same keys, often as the very same
     /// objects.
     places: Vec<(Bound<'py, PyString>, usize)>,
-    /// The values of one row.
+    /// Values of one row.
     values: Vec<Bound<'py, PyAny>>,
-    /// The row, counted from 1, in which each column was last given.
+    /// Number of the row, counted from 1, in which each column was last given.
     given: Vec<usize>,
     expected: usize,
 }
@@ -97,11 +97,11 @@ impl<'py, 'a> Rows<'py, 'a> {
         if self.rows > 0 && self.has_keys_of_batch(dict)? {
             return self.add_like_others();
         }
-        // To take values may run Python code, and threads may change the dict meanwhile.
+        // Copied because converting values may run Python code, and other threads may change the dict meanwhile.
         self.add_any(&dict.copy()?)
     }
 
-    /// Takes the values of a row that has the keys of the batch under construction, and no others; says whether it has.
+    /// Takes the values of a row if it has exactly the keys of the current batch; returns whether it has.
     fn has_keys_of_batch(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
         if dict.len() != self.places.len() {
             return Ok(false);
@@ -114,7 +114,7 @@ impl<'py, 'a> Rows<'py, 'a> {
         Ok(true)
     }
 
-    /// Adds the row whose values were just taken.
+    /// Appends the row whose values were just taken.
     fn add_like_others(&mut self) -> PyResult<()> {
         let row = self.before + self.rows;
         self.rows += 1;
@@ -125,7 +125,7 @@ impl<'py, 'a> Rows<'py, 'a> {
         Ok(())
     }
 
-    /// Adds a row that nobody else can change.
+    /// Appends a row that nobody else can change.
     fn add_any(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<()> {
         let row = self.before + self.rows;
         if self.rows > 0 && !self.has_columns_of(dict)? {
@@ -151,7 +151,7 @@ impl<'py, 'a> Rows<'py, 'a> {
         Ok(())
     }
 
-    /// Does the row give the columns of the batch under construction, and no others?
+    /// Whether the row gives exactly the columns of the current batch.
     fn has_columns_of(&mut self, dict: &Bound<'py, PyDict>) -> PyResult<bool> {
         if dict.len() != self.width {
             return Ok(false);
@@ -182,7 +182,7 @@ impl<'py, 'a> Rows<'py, 'a> {
         Ok(idx)
     }
 
-    /// Ends the batch under construction.
+    /// Ends the current batch.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
         let columns = self.columns.iter_mut().enumerate();
         let columns = columns.filter_map(|(idx, column)| Some((idx, column.take()?.finish()))).collect();
@@ -190,7 +190,7 @@ impl<'py, 'a> Rows<'py, 'a> {
         self.before += self.rows;
         self.rows = 0;
         self.width = 0;
-        // Rows that differ now may go on doing so: the next batches grow as they need.
+        // If rows differ once they may keep differing, so the next batches do not reserve room for all rows.
         self.expected = 1;
         Ok(())
     }
@@ -201,7 +201,7 @@ impl<'py, 'a> Rows<'py, 'a> {
     }
 }
 
-/// Columns by name, all of one length.
+/// Converts columns given by name, all of the same length.
 fn from_columns(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<RecordBatch>> {
     let py = dict.py();
     let mut columns: Vec<(usize, ArrayRef)> = Vec::with_capacity(dict.len());
@@ -218,7 +218,7 @@ fn from_columns(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<Recor
     Ok(vec![assembled(py, target, columns, rows, 0)?])
 }
 
-/// A batch of `columns`, which stand in the relation's order, after `before` other rows.
+/// Makes a batch of `columns`, which must be in the relation's order; `before` rows come before it.
 pub(crate) fn assembled(
     py: Python<'_>,
     target: &Target,
@@ -250,7 +250,7 @@ pub(crate) fn assembled(
         .map_err(|error| raised(py, &Error::IngestionFailed(error.to_string())))
 }
 
-/// Does the dict hold columns and not one row?
+/// Whether the dict holds columns instead of one row.
 fn is_columnar(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<bool> {
     if !dict.iter().any(|(_, value)| is_sequence(&value)) {
         return Ok(false);
@@ -275,7 +275,7 @@ fn is_columnar(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<bool> {
     Err(raised(dict.py(), &Error::IngestionFailed(detail)))
 }
 
-/// Is this a sequence of values and not a value?
+/// Whether this is a sequence of values instead of a single value.
 fn is_sequence(value: &Bound<'_, PyAny>) -> bool {
     if value.is_none() || value.is_exact_instance_of::<PyInt>() || value.is_exact_instance_of::<PyFloat>() {
         return false;
@@ -288,7 +288,7 @@ fn is_sequence(value: &Bound<'_, PyAny>) -> bool {
         || value.is_instance_of::<PyByteArray>()
         || value.is_instance_of::<PyMemoryView>()
         || value.is_instance_of::<PyDict>();
-    // An array without dimensions has no length: it counts as its value.
+    // An array without dimensions has no length: it counts as the value that it holds.
     !one_value && sequence_check(value) && value.len().is_ok()
 }
 
@@ -302,7 +302,7 @@ fn name_of<'a>(key: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     key.to_str().map_err(|_| not_a_name(key.as_any()))
 }
 
-/// The error for a key that cannot be a column's name.
+/// Returns the error for a key that cannot be a column's name.
 pub(crate) fn not_a_name(key: &Bound<'_, PyAny>) -> PyErr {
     let shown = key.repr().map_or_else(|_| "a key".to_owned(), |text| text.to_string_lossy().into_owned());
     let detail = format!("column names must be strings, not {}", visible::start(&shown, SHOWN));

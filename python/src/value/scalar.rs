@@ -1,4 +1,4 @@
-//! One Python value, recognised: what it counts as, whatever class carries it.
+//! Recognises a single Python value: what it counts as, whatever its class.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,18 +10,18 @@ use pyo3::types::{
 
 use super::decimal;
 
-/// What a Python value counts as.
+/// The kind of value that a Python object counts as.
 pub(crate) enum Scalar<'py> {
     Null,
     Bool(bool),
     Int(Bound<'py, PyInt>),
     Float(f64),
-    /// A float of numpy with fewer digits, which reads as a shorter text.
+    /// A numpy float with fewer digits, whose shortest text is shorter than that of the equal double.
     Single(f32),
-    /// A `decimal.Decimal` as its text.
+    /// A `decimal.Decimal`, as text.
     Decimal(String),
     Text(Bound<'py, PyString>),
-    /// Text that the value stands for, such as a UUID's.
+    /// The text form of another class, such as UUID.
     TextOf(String),
     Bytes(Vec<u8>),
     Date(Bound<'py, PyDate>),
@@ -32,22 +32,22 @@ pub(crate) enum Scalar<'py> {
     Other,
 }
 
-/// A moment since 1970-01-01T00:00:00, in UTC when it has a zone.
+/// Nanoseconds since 1970-01-01T00:00:00, in UTC if it has a zone.
 #[derive(Clone, Copy)]
 pub(crate) struct Instant {
     pub(crate) nanos: i128,
     pub(crate) zoned: bool,
 }
 
-/// Nanoseconds of a day.
+/// Nanoseconds in a day.
 pub(crate) const DAY_NANOS: i128 = 86_400_000_000_000;
 
-/// Recognises `value`. An error is one that Python code of the value's class raised.
+/// Recognises `value`. An error means that Python code of the value's class raised it.
 pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
     if value.is_none() {
         return Ok(Scalar::Null);
     }
-    // The order matters: bool is an int, datetime is a date.
+    // The order matters: a bool is also an int, and a datetime is also a date.
     if let Ok(value) = value.cast::<PyBool>() {
         Ok(Scalar::Bool(value.is_true()))
     } else if let Ok(value) = value.cast::<PyInt>() {
@@ -77,27 +77,27 @@ pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>>
     }
 }
 
-/// Is this a module of pandas? Its classes move between public and inner modules from version to version.
+/// Whether `module` belongs to pandas, whose classes move between public and inner modules from version to version.
 pub(crate) fn is_pandas(module: &str) -> bool {
     is_of("pandas", module)
 }
 
-/// Is this a module of the package?
+/// Whether `module` belongs to `package`.
 fn is_of(package: &str, module: &str) -> bool {
     module.split('.').next() == Some(package)
 }
 
-/// Is this numpy's class of arrays, or one made from it?
+/// Whether `class` is numpy's array class or derived from it.
 pub(crate) fn is_array(class: &Bound<'_, PyType>) -> PyResult<bool> {
     descends(class, "ndarray")
 }
 
-/// Is this numpy's class of arrays that say where they have no value?
+/// Whether `class` is numpy's masked array class or derived from it.
 pub(crate) fn is_masked_array(class: &Bound<'_, PyType>) -> PyResult<bool> {
     descends(class, "MaskedArray")
 }
 
-/// Is the class that of numpy called `name`, or one made from it?
+/// Whether `class` is numpy's class `name` or derived from it.
 fn descends(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
     for base in class.mro() {
         let base = base.cast_into::<PyType>()?;
@@ -108,7 +108,7 @@ fn descends(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
     Ok(false)
 }
 
-/// Recognises the classes that are known by name alone, so that their modules need not be imported.
+/// Recognises classes by name, so that their modules need not be imported.
 fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
     let py = value.py();
     let class = value.get_type();
@@ -119,46 +119,46 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
         ("numpy", "datetime64") => numpy_datetime(value, false),
         ("numpy", "timedelta64") => numpy_timedelta(value),
         ("numpy", "float32" | "float16") => {
-            // Exact: Python's float has it as it is.
+            // Exact, since a Python float can hold every value of these types.
             let item: f64 = value.call_method0(intern!(py, "item"))?.extract()?;
             Ok(Scalar::Single(item as f32))
         }
-        // What stands in a masked array where there is no value.
+        // A masked array holds this where it has no value.
         (module, "MaskedConstant") if is_of("numpy", module) => Ok(Scalar::Null),
         (module, "NAType") if is_pandas(module) => Ok(Scalar::Null),
         _ if is_array(&class)? => of_array(value),
-        // A record is no list, though numpy gives it as a tuple.
+        // A record is not a list, although numpy converts it to a tuple.
         _ if descends(&class, "void")? => Ok(Scalar::Other),
         ("numpy", _) => {
             let item = value.call_method0(intern!(py, "item"))?;
-            // A type that Python has no class for, such as longdouble, gives itself.
+            // A type without a Python equivalent, such as longdouble, returns itself.
             if item.get_type().is(&class) { Ok(Scalar::Other) } else { recognise(&item) }
         }
         _ => Ok(Scalar::Other),
     }
 }
 
-/// What an array counts as: its values, or the one value of an array without dimensions.
+/// Recognises an array: a sequence of its values, or the one value of an array without dimensions.
 fn of_array<'py>(array: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
     let values = array_values(array)?;
     if values.is_instance_of::<PyList>() {
         Ok(Scalar::Sequence(values))
     } else if is_array(&values.get_type())? {
-        // An array in an array without dimensions, perhaps the array itself.
+        // An array without dimensions that holds an array, perhaps itself.
         Ok(Scalar::Other)
     } else {
         recognise(&values)
     }
 }
 
-/// The values of an array as a list, or the one value of an array without dimensions.
+/// Returns the values of an array as a list, or the one value of an array without dimensions.
 pub(crate) fn array_values<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = array.py();
     let kind: String = array.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "kind"))?.extract()?;
     if !matches!(kind.as_str(), "M" | "m" | "V") {
         return array.call_method0(intern!(py, "tolist"));
     }
-    // numpy's own list would have bare counts for instants and durations, and tuples for records.
+    // numpy's own list would hold bare counts for instants and durations, and tuples for records.
     if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? == 0 {
         return array.get_item(PyTuple::empty(py));
     }
@@ -173,7 +173,7 @@ fn datetime<'py>(value: &Bound<'py, PyDateTime>) -> PyResult<Scalar<'py>> {
             if class.name()?.to_str()? == "NaTType" {
                 return Ok(Scalar::Null);
             }
-            // A Timestamp holds nanoseconds and years that its datetime face does not show.
+            // A Timestamp holds nanoseconds and years that its datetime interface does not show.
             return numpy_datetime(&value.getattr(intern!(py, "asm8"))?, value.get_tzinfo().is_some());
         }
     }
@@ -182,7 +182,7 @@ fn datetime<'py>(value: &Bound<'py, PyDateTime>) -> PyResult<Scalar<'py>> {
     Ok(Scalar::Instant(Instant { nanos: delta_nanos(&since), zoned }))
 }
 
-/// 1970-01-01T00:00:00 as a datetime, in UTC or naive.
+/// Returns 1970-01-01T00:00:00 as a datetime, in UTC or naive.
 fn epoch(py: Python<'_>, zoned: bool) -> PyResult<&Bound<'_, PyDateTime>> {
     static NAIVE: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
     static UTC: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
@@ -197,14 +197,14 @@ fn epoch(py: Python<'_>, zoned: bool) -> PyResult<&Bound<'_, PyDateTime>> {
     made.map(|epoch| epoch.bind(py))
 }
 
-/// The length of `delta` in nanoseconds.
+/// Returns the length of `delta` in nanoseconds.
 pub(crate) fn delta_nanos(delta: &Bound<'_, PyDelta>) -> i128 {
     i128::from(delta.get_days()) * DAY_NANOS
         + i128::from(delta.get_seconds()) * 1_000_000_000
         + i128::from(delta.get_microseconds()) * 1000
 }
 
-/// A duration, which no column holds; NaT is no value.
+/// Recognises a duration, which no column can hold; NaT is a missing value.
 fn numpy_timedelta<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
     let count: i64 = value.call_method1(intern!(value.py(), "astype"), ("int64",))?.extract()?;
     Ok(if count == i64::MIN { Scalar::Null } else { Scalar::Other })
@@ -213,7 +213,7 @@ fn numpy_timedelta<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
 fn numpy_datetime<'py>(value: &Bound<'py, PyAny>, zoned: bool) -> PyResult<Scalar<'py>> {
     let py = value.py();
     let count: i64 = value.call_method1(intern!(py, "astype"), ("int64",))?.extract()?;
-    // NaT, in any unit or none.
+    // This is NaT, whatever the unit.
     if count == i64::MIN {
         return Ok(Scalar::Null);
     }
@@ -221,7 +221,7 @@ fn numpy_datetime<'py>(value: &Bound<'py, PyAny>, zoned: bool) -> PyResult<Scala
     Ok(Scalar::Instant(Instant { nanos: i128::from(count) * unit, zoned }))
 }
 
-/// Nanoseconds of one unit of a numpy datetime64 type; None for units that are no whole number of them.
+/// Returns the nanoseconds in one unit of a numpy datetime64 type; `None` if they are not a fixed whole number.
 pub(crate) fn numpy_unit(dtype: &Bound<'_, PyAny>) -> PyResult<Option<i128>> {
     let text = dtype.getattr(intern!(dtype.py(), "str"))?.extract::<String>()?;
     let unit = text.split_once('[').map_or("", |(_, unit)| unit.trim_end_matches(']'));
@@ -242,10 +242,10 @@ fn of_float(value: f64) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() < 1e38).then_some(value as i128)
 }
 
-/// `value` as a whole number; None when it is not one.
+/// Returns `value` as an integer; `None` if it is not one.
 pub(crate) fn integer(value: &Scalar<'_>) -> Option<i128> {
     match value {
-        // Numbers beyond 128 bits fit no column.
+        // Integers beyond 128 bits fit no column.
         Scalar::Int(value) => value.extract().ok(),
         Scalar::Float(value) => of_float(*value),
         Scalar::Single(value) => of_float(f64::from(*value)),

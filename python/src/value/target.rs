@@ -1,4 +1,4 @@
-//! The relation that values are made for: its columns, found by name.
+//! The relation that values are converted for, with its columns, found by name.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
@@ -12,34 +12,34 @@ use super::column::Refusal;
 use crate::error::{LaminarError, raised};
 use crate::visible;
 
-/// Columns to make values for.
+/// The relation whose columns values are converted for.
 pub(crate) struct Target {
     name: String,
     schema: SchemaRef,
 }
 
 impl Target {
-    /// The relation `name` with `schema`.
+    /// Makes the target for relation `name` with `schema`.
     pub(crate) fn new(name: &str, schema: SchemaRef) -> Self {
         Self { name: name.to_owned(), schema }
     }
 
-    /// All columns.
+    /// Returns the schema of all columns.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The column at `idx`.
+    /// Returns the column at `idx`.
     pub(crate) fn field(&self, idx: usize) -> &FieldRef {
         &self.schema.fields()[idx]
     }
 
-    /// Does a column hold lists?
+    /// Whether any column holds lists.
     pub(crate) fn has_lists(&self) -> bool {
         self.schema.fields().iter().any(|field| matches!(field.data_type(), DataType::List(_)))
     }
 
-    /// The column called `name`: the exact spelling, else the single one equal but for case.
+    /// Finds the column called `name`: spelt the same, or else the only one that differs just in case.
     pub(crate) fn find(&self, py: Python<'_>, name: &str) -> PyResult<usize> {
         self.position(py, name)?.ok_or_else(|| {
             raised(
@@ -53,7 +53,7 @@ impl Target {
         })
     }
 
-    /// [`Target::find`]; None when there is no such column.
+    /// Does the same as [`Target::find`], but returns `None` if there is no such column.
     pub(crate) fn position(&self, py: Python<'_>, name: &str) -> PyResult<Option<usize>> {
         let fields = self.schema.fields();
         if let Some(idx) = fields.iter().position(|field| field.name() == name) {
@@ -70,34 +70,34 @@ impl Target {
         }
     }
 
-    /// The error for a column given twice.
+    /// Returns the error for a column given twice.
     pub(crate) fn duplicate(&self, py: Python<'_>, idx: usize) -> PyErr {
         let detail = format!("column '{}' of '{}' is given twice", self.field(idx).name(), self.name);
         raised(py, &Error::BatchSchemaMismatch(detail))
     }
 
-    /// A copy of `array`, which is from elsewhere, for the column at `idx`, if it is what its type says.
+    /// Copies the foreign array `array` for the column at `idx`; fails if it does not match its type.
     pub(crate) fn own(&self, py: Python<'_>, idx: usize, array: &ArrayRef) -> PyResult<ArrayRef> {
         own(array).map_err(|(row, why)| invalid(py, self.field(idx).name(), row, &why))
     }
 
-    /// The error for values of the column at `idx` that their own library does not give; signals go through as they are.
+    /// Returns the error for a column whose own library fails to return its values; signals are passed on unchanged.
     pub(crate) fn unreadable(&self, py: Python<'_>, idx: usize, error: PyErr) -> PyErr {
         library_error(py, error, &format!("column '{}' cannot be read", self.field(idx).name()))
     }
 
-    /// The error for an array for the column at `idx` that cannot be made.
+    /// Returns the error for an array of the column at `idx` that cannot be made.
     pub(crate) fn failed(&self, py: Python<'_>, idx: usize, error: &ArrowError) -> PyErr {
         raised(py, &Error::BatchSchemaMismatch(format!("column '{}': {error}", self.field(idx).name())))
     }
 
-    /// The error for a NULL in a NOT NULL column.
+    /// Returns the error for a NULL in a NOT NULL column.
     pub(crate) fn null(&self, py: Python<'_>, idx: usize, row: usize) -> PyErr {
         let detail = format!("column '{}', row {row}: NULL in a NOT NULL column", self.field(idx).name());
         raised(py, &Error::IngestionFailed(detail))
     }
 
-    /// The error for a value that was not taken.
+    /// Returns the error for a value that was refused.
     pub(crate) fn refused(&self, idx: usize, row: usize, value: &Bound<'_, PyAny>, refusal: Refusal) -> PyErr {
         match refusal {
             Refusal::Raised(error) => error,
@@ -110,8 +110,8 @@ impl Target {
     }
 }
 
-/// The error for data that its own library does not give, with that library's error as the cause; what is no error of a
-/// library, such as a signal, goes through as it is.
+/// Returns the error for data that its own library fails to return, with the library's error as its cause. Anything
+/// else than a library's error, such as a signal, is passed on unchanged.
 pub(crate) fn library_error(py: Python<'_>, error: PyErr, what: &str) -> PyErr {
     if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<LaminarError>(py) {
         return error;
@@ -124,17 +124,17 @@ pub(crate) fn library_error(py: Python<'_>, error: PyErr, what: &str) -> PyErr {
     ours
 }
 
-/// The error for Arrow data that is not what its type says.
+/// Returns the error for Arrow data that does not match its type.
 pub(crate) fn invalid(py: Python<'_>, column: &str, row: usize, why: &str) -> PyErr {
     raised(py, &Error::BatchSchemaMismatch(format!("column '{column}', row {row}: {why}")))
 }
 
-/// The longest value or name shown in a message, in characters.
+/// Maximum number of characters of a value or name that a message shows.
 pub(crate) const SHOWN: usize = 80;
-/// The longest message of another library shown in ours, in characters.
+/// Maximum number of characters of another library's message that ours shows.
 const SHOWN_MESSAGE: usize = 300;
 
-/// Says that `field` does not take `value`.
+/// Returns the message that `field` cannot hold `value`.
 pub(crate) fn unfit(value: &Bound<'_, PyAny>, field: &Field) -> String {
     let text = value.repr().map_or_else(|_| "value".to_owned(), |text| text.to_string_lossy().into_owned());
     let shown = visible::start(&text, SHOWN);

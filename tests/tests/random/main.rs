@@ -155,7 +155,7 @@ impl Case {
         let name = view.relation.name.clone();
         self.run(format!("DROP MATERIALIZED VIEW {name}"));
         for follower in [Some(&mut view.follower), view.second.as_mut()].into_iter().flatten() {
-            assert_eq!(follower.failure().code(), 501, "{}", self.log.join(";\n"));
+            assert_eq!(follower.failure().code(), 501);
         }
         self.create(name);
     }
@@ -179,19 +179,27 @@ impl Case {
 
     fn check(&mut self) {
         self.database.session.wait(None, &|| false).expect("the engine works");
-        let log = self.log.join(";\n");
         let bag = |sql: &str| match self.database.query(sql) {
             Ok(rows) => laminardb_tests::Bag::of(rows),
-            Err(error) => panic!("{sql}\nfailed: {}\n{log}", error.message()),
+            Err(error) => panic!("{sql}\nfailed: {}", error.message()),
         };
         for view in &mut self.views {
             let expected = bag(&view.query.flat);
-            let context = || format!("{}: {}\n{log}", view.relation.name, view.query.text);
+            let context = || format!("{}: {}", view.relation.name, view.query.text);
             assert_eq!(bag(&format!("SELECT * FROM {}", view.relation.name)), expected, "{}", context());
             let others = view.second.iter_mut().chain(&mut view.of_query);
             for follower in std::iter::once(&mut view.follower).chain(others) {
                 assert_eq!(follower.catch_up(), &expected, "changes of {}", context());
             }
+        }
+    }
+}
+
+/// Shows the statements of a case that fails.
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log.join(";\n"));
         }
     }
 }

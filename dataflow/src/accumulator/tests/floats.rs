@@ -57,7 +57,7 @@ fn result(accumulator: &dyn Accumulator) -> f64 {
     accumulator.evaluate(&[0]).values.as_primitive::<Float64Type>().value(0)
 }
 
-/// Floats of any size, of like sizes, and at the ends of the range.
+/// Floats of any size, of similar sizes, and at the ends of the range.
 fn finite() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<u64>().prop_map(|bits| {
@@ -171,6 +171,32 @@ fn a_small_variance_far_from_zero_is_kept() {
     let mut variance = accumulator(F::VarPop, &DataType::Float64, &DataType::Float64);
     add(variance.as_mut(), &[(1e9, 1), (1e9 + 1.0, 1), (1e9 + 2.0, 1)]);
     assert_eq!(result(variance.as_ref()), 2.0 / 3.0);
+}
+
+/// The digits of such a sum are all 0, and its value is in their carry alone.
+#[test]
+fn a_sum_that_is_minus_a_power_of_two_is_not_zero() {
+    let of = |function, argument: &DataType, rows: &[(f64, i64)]| {
+        let mut made = accumulator(function, argument, &DataType::Float64);
+        let values = rows.iter().map(|row| row.0);
+        let values: ArrayRef = match argument {
+            DataType::Float32 => Arc::new(Float32Array::from_iter_values(values.map(|value| value as f32))),
+            _ => Arc::new(Float64Array::from_iter_values(values)),
+        };
+        let diffs = PerRow::from_vec(rows.iter().map(|row| row.1).collect());
+        made.update(&vec![0; rows.len()], Some(&values), &diffs, None);
+        result(made.as_ref())
+    };
+    for exponent in -149..=127 {
+        let power = 2f64.powi(exponent);
+        for argument in [DataType::Float32, DataType::Float64] {
+            // The first two make the sum exact, and cancel.
+            let rows = |value| [(1e30, 1), (1e30, -1), (value, 1), (0.0, 2)];
+            assert_eq!(of(F::Sum, &argument, &rows(-power)), -power, "{argument} 2^{exponent}");
+            let spread = |value| of(F::VarPop, &argument, &rows(value));
+            assert_eq!(spread(-power), spread(power), "{argument} 2^{exponent}");
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Accumulators against plain recomputation, and float sums against whole numbers of any size.
+//! Compares accumulators with plain recomputation, and float sums with whole numbers of any size.
 
 mod floats;
 mod twin;
@@ -13,7 +13,7 @@ use super::{Retractions, for_aggregate};
 use crate::Diffs;
 use crate::plan::AggregateFunction;
 
-/// A property with so many cases, more when the environment asks for it.
+/// Configures a property test with this many cases, or more if the environment asks for it.
 fn cases(usual: u64) -> proptest::test_runner::Config {
     let cases = u32::try_from(crate::testing::cases(usual)).unwrap_or(u32::MAX);
     proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(cases) }
@@ -46,7 +46,7 @@ fn what_has_no_accumulator_is_refused() {
     assert_eq!(make(AggregateFunction::Count, None, false, DataType::Int64), Ok(()));
 }
 
-/// A row is never NULL, whatever is in it; NaN is one number and so is zero.
+/// A row value is never NULL, whatever is in it; NaN is one value, and so is zero.
 #[test]
 fn row_values_are_counted_once_each() {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(1), None, None, Some(2), Some(2)]));

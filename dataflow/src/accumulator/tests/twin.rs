@@ -1,4 +1,4 @@
-//! Every aggregate of every type against recomputation from the rows that are left.
+//! Compares every aggregate of every type with recomputation from the rows that are left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ const GROUPS: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Group, seed of a value (`None`: NULL), filter, how often.
+    /// Group, seed of a value (`None` is NULL), filter, multiplicity.
     Insert(usize, Option<u8>, Option<bool>, i64),
-    /// One of the rows there are.
+    /// Removes one of the live rows.
     Remove(usize),
-    /// The end of a batch.
+    /// Ends the current batch.
     Cut,
 }
 
@@ -159,7 +159,7 @@ fn aggregates() -> Vec<Aggregate> {
     all
 }
 
-/// What a group should come to, as text.
+/// Returns as text what the aggregate of a group should be.
 fn expected(aggregate: &Aggregate, rows: &[(ArrayRef, i64)]) -> String {
     if aggregate.argument.is_none() {
         return rows.iter().map(|(_, diff)| diff).sum::<i64>().to_string();
@@ -207,7 +207,7 @@ fn whole_of(value: &ArrayRef) -> i128 {
     }
 }
 
-/// A value of the result type, as the results are shown.
+/// Returns a value of the result type as the results are shown.
 fn shown(data_type: &DataType, value: Option<i128>) -> String {
     use arrow::datatypes as t;
     let Some(value) = value else { return "NULL".to_owned() };
@@ -304,7 +304,7 @@ fn variance_twin(aggregate: &Aggregate, values: &[f64]) -> String {
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean) * (value - mean) / freedom).sum::<f64>();
     let root = matches!(aggregate.function, F::StddevPop | F::StddevSamp);
-    // A square out of range here is none for the accumulator's root.
+    // The variance is out of range here, but the accumulator's root may be within it.
     match (root, variance.is_infinite()) {
         (true, true) => "any".to_owned(),
         (true, false) => format!("~{:?}", variance.sqrt()),

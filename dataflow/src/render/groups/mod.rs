@@ -1,4 +1,4 @@
-//! Which group has which key: dense ids given out to keys, and taken back.
+//! Assigns dense ids to the keys of groups, and reuses the ids of groups that are gone.
 
 mod table;
 
@@ -7,23 +7,23 @@ use arrow::array::RecordBatch;
 use crate::row_bytes::{EncodedRows, KeyCodec, hash_bytes};
 use table::IdTable;
 
-/// Rows that are looked up together.
+/// Number of rows that are looked up together.
 const BLOCK: usize = 64;
 
-/// Groups by the bytes of their keys.
+/// Groups, identified by the bytes of their keys.
 pub(crate) struct Groups {
     key: KeyCodec,
     table: IdTable,
     keys: KeyBytes,
-    /// Ids to give out again.
+    /// Ids of removed groups, to be assigned again.
     free: Vec<u32>,
 }
 
 /// Key bytes by id.
 enum KeyBytes {
-    /// All of one length, one after the other.
+    /// Keys of one length, stored one after another.
     Fixed { width: usize, bytes: Vec<u8>, len: usize },
-    /// Each on its own; empty for ids that are free.
+    /// Keys with an allocation each; empty for free ids.
     Each { keys: Vec<Box<[u8]>>, bytes: usize },
 }
 
@@ -36,22 +36,22 @@ impl Groups {
         Groups { key, table: IdTable::new(), keys, free: Vec::new() }
     }
 
-    /// Number of groups.
+    /// Returns the number of groups.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// All ids are below this.
+    /// Returns a number that all ids are below.
     pub(crate) fn capacity(&self) -> usize {
         self.keys.len()
     }
 
-    /// The keys.
+    /// Returns the codec of the keys.
     pub(crate) fn key(&self) -> &KeyCodec {
         &self.key
     }
 
-    /// The group of each row of `batch`, new ones where their keys are new.
+    /// Sets `groups` to the group of each row of `batch`, creating groups for new keys.
     pub(crate) fn assign(&mut self, batch: &RecordBatch, groups: &mut Vec<u32>) {
         let encoded = self.key.encode(batch);
         groups.clear();
@@ -61,7 +61,8 @@ impl Groups {
         }
     }
 
-    /// The groups of some rows: where each search begins, then which group it may be, then whether it is.
+    /// Appends the groups of some rows, in passes: where each search begins, then which group it may be, then whether
+    /// it is.
     fn assign_block(&mut self, keys: &EncodedRows, rows: std::ops::Range<usize>, groups: &mut Vec<u32>) {
         let mut hashes = [0; BLOCK];
         for (hash, row) in hashes.iter_mut().zip(rows.clone()) {
@@ -78,6 +79,7 @@ impl Groups {
         }
         for ((row, hash), candidate) in rows.zip(hashes).zip(candidates) {
             let key = keys.row(row);
+            // A candidate has part of the hash in common; only its key bytes prove it.
             groups.push(match candidate {
                 Some(id) if self.keys.get(id) == key => id,
                 _ => self.id_of(key, *hash),
@@ -85,7 +87,7 @@ impl Groups {
         }
     }
 
-    /// The group of `key`, a new one if it is new.
+    /// Returns the group of `key`, creating it if the key is new.
     pub(crate) fn id(&mut self, key: &[u8]) -> u32 {
         self.id_of(key, hash_bytes(key))
     }
@@ -103,7 +105,7 @@ impl Groups {
         id
     }
 
-    /// The group of each key of `keys`, whose columns are the key columns, where there is one.
+    /// Returns the groups of those `keys` that have one; the columns of `keys` are the key columns.
     pub(crate) fn find(&self, keys: &RecordBatch) -> Vec<u32> {
         let encoded = self.key.codec().encode(keys.columns(), keys.num_rows());
         let find = |row: usize| {
@@ -113,12 +115,12 @@ impl Groups {
         (0..encoded.len()).filter_map(find).collect()
     }
 
-    /// Key bytes of a group.
+    /// Returns the key bytes of a group.
     pub(crate) fn key_of(&self, id: u32) -> &[u8] {
         self.keys.get(id)
     }
 
-    /// Takes back an id that is given out.
+    /// Removes a group, so that its id can be assigned again.
     pub(crate) fn remove(&mut self, id: u32) {
         let keys = &self.keys;
         self.table.remove(hash_bytes(keys.get(id)), id, |id| hash_bytes(keys.get(id)));
@@ -126,7 +128,7 @@ impl Groups {
         self.free.push(id);
     }
 
-    /// All ids given out, ascending.
+    /// Returns the ids of all groups, ascending.
     pub(crate) fn ids(&self) -> Vec<u32> {
         let mut ids: Vec<u32> = self.table.ids().collect();
         ids.sort_unstable();
@@ -143,7 +145,7 @@ impl Groups {
 }
 
 impl KeyBytes {
-    /// All ids are below this.
+    /// Returns a number that all ids are below.
     fn len(&self) -> usize {
         match self {
             KeyBytes::Fixed { len, .. } => *len,

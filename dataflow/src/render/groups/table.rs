@@ -1,17 +1,17 @@
-//! `IdTable`: ids by the hash of their keys, made for looking up many at once.
+//! `IdTable`: a hash table of ids by the hash of their keys, made for looking up many at once.
 //!
-//! Open addressing with linear probing; a slot holds an id and half its hash, so that a probe meets a key's bytes only
-//! when they are its own, nearly always. A batch is looked up in passes over a block of its rows, each pass reading
-//! from one place: the reads of a pass do not wait for each other, and memory answers them together.
+//! It uses open addressing with linear probing. A slot holds an id and half its hash, so that a probe almost never
+//! reads the bytes of another key. A batch is looked up in passes over a block of its rows, each pass reading from one
+//! place: the reads of a pass do not wait for each other, and memory serves them in parallel.
 
-/// What no id is.
+/// Sentinel for an empty slot; never a valid id.
 const NONE: u32 = u32::MAX;
 
-/// A table is enlarged when more than this share of its slots, in eighths, is used.
+/// The table grows when more than this share of its slots, in eighths, is used.
 const MOST_EIGHTHS: usize = 5;
 const LEAST_SLOTS: usize = 16;
 
-/// An id and the upper half of its hash; the lower half says where the slot should be.
+/// An id and the upper half of its hash; the lower half decides where its slot should be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     tag: u32,
@@ -20,10 +20,10 @@ pub(super) struct Slot {
 
 const EMPTY: Slot = Slot { tag: 0, id: NONE };
 
-/// Ids by hash.
+/// A hash table of ids.
 #[derive(Debug)]
 pub(super) struct IdTable {
-    /// A power of two of them.
+    /// The slots; their number is a power of two.
     slots: Vec<Slot>,
     used: usize,
 }
@@ -34,14 +34,14 @@ fn tag(hash: u64) -> u32 {
 }
 
 impl IdTable {
-    /// A slot without an id.
+    /// An empty slot.
     pub(super) const NOTHING: Slot = EMPTY;
 
     pub(super) fn new() -> Self {
         IdTable { slots: vec![EMPTY; LEAST_SLOTS], used: 0 }
     }
 
-    /// Number of ids.
+    /// Returns the number of ids.
     pub(super) fn len(&self) -> usize {
         self.used
     }
@@ -60,13 +60,14 @@ impl IdTable {
         (at + 1) & (self.slots.len() - 1)
     }
 
-    /// The slot where a search for `hash` begins.
+    /// Returns the slot where a search for `hash` begins.
     #[inline]
     pub(super) fn first(&self, hash: u64) -> Slot {
         self.slots[self.home(hash)]
     }
 
-    /// An id that may have this hash, given the slot where the search begins: the first with an equal tag.
+    /// Returns the first id that may have this hash, given the slot where the search begins: the first with an equal
+    /// tag.
     #[inline]
     pub(super) fn candidate(&self, hash: u64, first: Slot) -> Option<u32> {
         if first.tag == tag(hash) && first.id != NONE {
@@ -78,7 +79,7 @@ impl IdTable {
         self.find(hash, |_| true)
     }
 
-    /// The id with this hash of which `is_it` is true.
+    /// Returns the id with this hash for which `is_it` is true.
     #[inline]
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
@@ -94,7 +95,7 @@ impl IdTable {
         }
     }
 
-    /// Adds an id that is not there. `hash_of` gives the hash of any id that is.
+    /// Adds an id that is not in the table. `hash_of` must return the hash of any id in the table.
     pub(super) fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         if (self.used + 1) * 8 > self.slots.len() * MOST_EIGHTHS {
             self.resize(self.slots.len() * 2, hash_of);
@@ -103,18 +104,19 @@ impl IdTable {
         self.used += 1;
     }
 
-    /// Removes an id that is there.
+    /// Removes an id that is in the table.
     pub(super) fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         let mut gap = self.home(hash);
         while self.slots[gap].id != id {
             assert!(self.slots[gap].id != NONE, "only ids that are there get removed");
             gap = self.next(gap);
         }
-        // Whatever a later search would no longer reach over the gap moves into it.
+        // Entries that a later search could no longer reach across the gap move into it.
         let mut at = self.next(gap);
         while self.slots[at].id != NONE {
             let home = self.home(hash_of(self.slots[at].id));
             let mask = self.slots.len() - 1;
+            // True if the gap lies between the entry's home and its slot.
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
                 self.slots[gap] = self.slots[at];
                 gap = at;
@@ -128,7 +130,7 @@ impl IdTable {
         }
     }
 
-    /// All ids, in no order.
+    /// Returns all ids, in no particular order.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
         self.slots.iter().map(|slot| slot.id).filter(|id| *id != NONE)
     }
@@ -156,7 +158,7 @@ mod tests {
     use super::*;
     use crate::testing::Random;
 
-    /// Against a map: keys are numbers, ids their places in a list, hashes collide in all ways.
+    /// Compares a table with a map: keys are numbers, ids their positions in a list, and hashes collide in many ways.
     #[test]
     fn a_table_is_a_map() {
         for seed in 0..30 {

@@ -1,8 +1,8 @@
-//! Finds rows of two lists of batches with equal keys, a bounded block at a time.
+//! Finds rows with equal keys in two lists of batches, one bounded block at a time.
 //!
-//! To the tactic a key is (hash, tile): a hash with so many rows on both sides that their pairs are too many for a block is cut
-//! into tiles, each some rows of the one side by some of the other. A join is bilinear, so the tiles add up to the
-//! whole, and memory stays bounded where a frequent key meets a frequent key.
+//! To the tactic, a key is (hash, tile). A hash with too many pairs of rows for one block is cut into tiles, each of
+//! which combines some rows of one side with some of the other. A join is bilinear, so the tiles add up to the whole,
+//! and memory stays bounded where a frequent key meets a frequent key.
 
 use std::rc::Rc;
 
@@ -16,18 +16,18 @@ use crate::update::PerRow;
 use crate::work::Work;
 use crate::{Diff, Time, UpdateBatch};
 
-/// Rows of a block after which it ends; small in tests, so that they meet several.
+/// Number of rows after which a block ends; small in tests, so that tests meet several blocks.
 const BLOCK_ROWS: usize = if cfg!(test) { 50 } else { 1 << 13 };
-/// Pairs of a block after which it ends, and the most of a tile.
+/// Number of pairs after which a block ends, and maximum number of pairs in a tile.
 const BLOCK_PAIRS: usize = if cfg!(test) { 64 } else { 1 << 16 };
-/// Most rows of a side of a tile, if the other side has as many.
+/// Maximum number of rows on a side of a tile, if the other side has as many.
 const TILE_SIDE: usize = if cfg!(test) { 8 } else { 1 << 8 };
-/// Most rows of an output batch.
+/// Maximum number of rows in an output batch.
 const OUTPUT_ROWS: usize = if cfg!(test) { 40 } else { 1 << 13 };
-/// Most row bytes decoded to an output batch.
+/// Maximum number of row bytes decoded for an output batch.
 const OUTPUT_BYTES: usize = 1 << 30;
 
-/// A hash and the number of a tile of its rows.
+/// A hash and the number of a tile of its pairs.
 type Key = (u64, usize);
 /// An update of one side.
 type Update = (Position, Time, Diff);
@@ -38,7 +38,7 @@ type Matches = JoinMatches<Time, Diff, Key, Position, Position>;
 /// The backend of the join tactic.
 pub(super) struct Matcher {
     decoder: PairDecoder,
-    /// Hashes of the block at hand that several keys share, ascending.
+    /// Hashes in the current block that several keys share, ascending.
     colliding: Vec<u64>,
     left: Vec<Update>,
     right: Vec<Update>,
@@ -50,7 +50,7 @@ impl Matcher {
         Matcher { decoder, colliding: Vec::new(), left: Vec::new(), right: Vec::new(), work }
     }
 
-    /// Draws all updates with this hash.
+    /// Takes all updates with this hash from both sides.
     fn draw(&mut self, sides: &mut Sides<'_>, hash: u64, instance: &Instance) {
         self.left.clear();
         self.right.clear();
@@ -62,7 +62,7 @@ impl Matcher {
         }
     }
 
-    /// Whether the updates drawn are of several keys.
+    /// Whether the updates taken have several keys.
     fn has_collision(&self, instance: &Instance) -> bool {
         let key = |batches, update: &Update| {
             let (updates, row) = locate(batches, update.0);
@@ -77,7 +77,7 @@ impl Matcher {
         self.left.len().saturating_mul(self.right.len())
     }
 
-    /// Gives one tile of the updates drawn to the bridges, and where to go on.
+    /// Adds one tile of the updates taken to the bridges and returns where to continue.
     fn push_tile(&self, key: Key, left: &mut Bridge, right: &mut Bridge) -> KeyPosition<Key> {
         let tiling = Tiling::new(self.left.len(), self.right.len());
         let (rows, columns) = tiling.tile(key.1);
@@ -124,9 +124,11 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
                 push(right, (hash, 0), &self.right);
                 pairs += self.pairs();
             } else if left.is_empty() {
+                // Each tile of this hash is a block of its own.
                 *from = self.push_tile((hash, tile), left, right);
                 return;
             } else {
+                // The hash begins the next block, where it is alone.
                 *from = KeyPosition::At((hash, 0));
                 return;
             }
@@ -140,6 +142,7 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
         let mut batch = OutputBuilder::new(&self.decoder);
         for (i, ((hash, _), (left, right))) in matches.ids.iter().enumerate() {
             let (left, right) = (locate(&instance.batches0, *left), locate(&instance.batches1, *right));
+            // Keys need to be compared only where several share a hash.
             let collides = !self.colliding.is_empty() && self.colliding.binary_search(hash).is_ok();
             if !collides || left.0.key(left.1) == right.0.key(right.1) {
                 batch.push((left, right), matches.times[i], matches.diffs[i], output);
@@ -150,7 +153,7 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
     }
 }
 
-/// Pairs to be decoded together.
+/// Pairs that are decoded together.
 struct OutputBuilder<'a> {
     decoder: &'a PairDecoder,
     pairs: Vec<Pair<'a>>,
@@ -213,7 +216,7 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// The next hash that both sides have, from where the cursors are.
+    /// Returns the next hash that both sides have, starting at the cursors.
     fn next_common(&mut self) -> Option<u64> {
         loop {
             let (left, right) = (least(&self.left)?, least(&self.right)?);
@@ -232,7 +235,7 @@ fn least(cursors: &[Cursor<'_>]) -> Option<u64> {
     cursors.iter().filter_map(Cursor::hash).min()
 }
 
-/// Appends the updates with this hash, in order of their positions, and moves behind them.
+/// Appends the updates with this hash in order of their positions, and moves the cursors past them.
 fn draw(cursors: &mut [Cursor<'_>], hash: u64, lower: Time, to: &mut Vec<Update>) {
     for (batch, cursor) in cursors.iter_mut().enumerate() {
         while cursor.hash() == Some(hash) {
@@ -247,7 +250,7 @@ fn push(bridge: &mut Bridge, key: Key, updates: &[Update]) {
     bridge.extend(updates.iter().map(|(position, time, diff)| ((key, *position), *time, *diff)));
 }
 
-/// How the pairs of a frequent key are cut into tiles of at most `BLOCK_PAIRS`.
+/// Divides the pairs of a frequent key into tiles of at most `BLOCK_PAIRS` pairs.
 struct Tiling {
     left: usize,
     right: usize,
@@ -275,7 +278,7 @@ impl Tiling {
         self.left.div_ceil(self.left_step) * self.columns()
     }
 
-    /// Rows of the left and of the right side in a tile.
+    /// Returns the rows of the left and of the right side in a tile.
     fn tile(&self, tile: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let (i, j) = (tile / self.columns() * self.left_step, tile % self.columns() * self.right_step);
         (i..(i + self.left_step).min(self.left), j..(j + self.right_step).min(self.right))

@@ -8,7 +8,8 @@
 //!
 //! Differential's driver and its proxy tactic decide which batches meet and at which times; the [`Matcher`] finds the
 //! rows with equal key hashes and decodes the pairs straight from the bytes of the chunks. The output is not
-//! consolidated: equal rows from several batches leave one by one. A residual condition is a filter after the join.
+//! consolidated: equal rows that come from several batches are sent one by one. A residual condition is a filter after
+//! the join.
 
 mod matcher;
 mod output;
@@ -31,14 +32,14 @@ use crate::{DataflowError, Time, UpdateBatch};
 use matcher::Matcher;
 use output::PairDecoder;
 
-/// How the rows of two arrangements become rows of their join.
+/// Describes how rows of two arrangements become rows of their join.
 #[derive(Debug)]
 pub(crate) struct JoinLayout {
     decoder: PairDecoder,
 }
 
 impl JoinLayout {
-    /// The join of arrangements of these layouts with these output columns, whose names are in `schema`. An error if
+    /// Describes the join of arrangements with these layouts and output columns, whose names are in `schema`. Fails if
     /// the keys or the columns do not fit each other.
     pub(crate) fn new(
         left: &Arc<Layout>,
@@ -55,7 +56,7 @@ impl JoinLayout {
     }
 }
 
-/// All pairs of rows with equal keys; an empty key pairs every row with every other.
+/// Returns all pairs of rows with equal keys; an empty key pairs every row with every row of the other side.
 pub(crate) fn join<'scope, Left, Right>(
     left: Arranged<'scope, Left>,
     right: Arranged<'scope, Right>,

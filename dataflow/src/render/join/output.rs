@@ -1,4 +1,4 @@
-//! Pairs of row bytes as the output columns of a join: only what is asked for is decoded.
+//! Decodes pairs of row bytes to the output columns of a join: only what is needed is decoded.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::arrangement::Layout;
 use crate::arrangement::chunk::Updates;
 use crate::plan::JoinColumn;
 
-/// What of an arrangement's rows is decoded.
+/// The part of an arrangement's rows that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Nothing,
@@ -39,7 +39,7 @@ impl Part {
         }
     }
 
-    /// The columns of rows of which those that follow each other are often the same: such a row is decoded once.
+    /// Decodes rows among which neighbours are often the same row, which is then decoded once.
     fn decode_shared<'a>(
         self,
         layout: &Layout,
@@ -59,6 +59,7 @@ impl Part {
             }
             indices.push(u32::try_from(distinct.len() - 1).expect("batches have less than 2^32 rows"));
         }
+        // With few repetitions, decoding every row is cheaper than copying decoded ones.
         if distinct.len() * 2 > indices.len() {
             return self.decode(layout, indices.iter().map(|row| distinct[*row as usize]));
         }
@@ -77,7 +78,7 @@ impl Part {
     }
 }
 
-/// Where an output column comes from: a position among the decoded columns of the left side, then the right side.
+/// Where an output column comes from: a position among the decoded columns, those of the left side before the right.
 type Source = usize;
 
 /// Decodes pairs of rows.
@@ -102,7 +103,7 @@ impl PairDecoder {
         schema: &SchemaRef,
     ) -> Result<Self, DataflowError> {
         let any = |wanted: fn(&JoinColumn) -> bool| output.iter().any(wanted);
-        // The keys are equal, so that of the left side serves.
+        // The keys are equal, so that of the left side is used.
         let left_part = Part::of(any(|c| matches!(c, JoinColumn::Key(_))), any(|c| matches!(c, JoinColumn::Left(_))));
         let right_part = Part::of(false, any(|c| matches!(c, JoinColumn::Right(_))));
         let key_columns = if left_part == Part::Row { left.key_width() } else { 0 };
@@ -129,7 +130,7 @@ impl PairDecoder {
         Ok(decoder)
     }
 
-    /// The output columns must exist and have the types of the schema.
+    /// Checks that the output columns exist and have the types of the schema.
     fn check(&self, output: &[JoinColumn]) -> Result<(), DataflowError> {
         let data_type = |column: &JoinColumn| -> Option<&DataType> {
             match column {
@@ -144,7 +145,7 @@ impl PairDecoder {
         if fits { Ok(()) } else { Err(DataflowError::MalformedPlan(message())) }
     }
 
-    /// Bytes that are decoded of a pair.
+    /// Returns the number of bytes that are decoded for a pair.
     pub(super) fn bytes(&self, pair: &Pair<'_>) -> usize {
         let ((left, i), (right, j)) = pair;
         self.left_part.bytes(left, *i).len() + self.right_part.bytes(right, *j).len()

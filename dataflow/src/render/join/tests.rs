@@ -1,4 +1,4 @@
-//! Joins against all pairs of rows with equal keys, and how much history they keep.
+//! Compares joins with all pairs of rows with equal keys, and checks how much history they keep.
 
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 use arrow::datatypes::{DataType, Schema};
@@ -11,7 +11,7 @@ use crate::testing::{
     assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,
 };
 
-/// A join of two inputs: which of their columns are key and value, and what comes out.
+/// A join of two inputs: their key and value columns, and the columns of the output.
 #[derive(Clone, Debug)]
 struct Case {
     inputs: [Vec<DataType>; 2],

@@ -4,8 +4,8 @@
 //! rows --> group of each row --> accumulators ; at the close of a time: old and new row of each touched group
 //! ```
 //!
-//! Each touched group leaves one retraction and one insertion, or neither if its row is the same. Groups without rows
-//! are freed. A group whose aggregates do not fit their types has no row but a failure, taken back like a row.
+//! Each touched group sends one retraction and one insertion, or neither if its row is unchanged. Groups without rows
+//! are freed. A group whose aggregates do not fit their types has no row but a failure, which is retracted like a row.
 
 mod outcome;
 mod state;
@@ -26,8 +26,8 @@ use crate::plan::Reduce;
 use crate::row_bytes::KeyCodec;
 use crate::{DataflowError, Time, UpdateBatch};
 
-/// The groups of `input`, whose rows are under `input_schema`, as rows under `schema`. Also gives this worker's groups,
-/// to be read. `opening` is the first time at which rows come.
+/// Aggregates `input`, whose rows have the schema `input_schema`, to rows with the schema `schema`. Also returns this
+/// worker's groups, for reads. `opening` is the first time at which rows arrive.
 pub(crate) fn reduce<'s>(
     input: Stream<'s, Time, UpdateBatch>,
     plan: &Reduce,

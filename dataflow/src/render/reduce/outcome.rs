@@ -1,4 +1,4 @@
-//! The aggregates of groups at one moment: rows, or failures where one did not fit.
+//! The aggregates of groups at one moment: rows, or failures where an aggregate did not fit its type.
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::kernels::cmp::not_distinct;
@@ -6,18 +6,18 @@ use arrow::compute::{and, concat, interleave, take};
 
 use crate::accumulator::Accumulator;
 
-/// What the accumulators of some groups came to.
+/// What the accumulators of some groups evaluate to.
 pub(super) struct Outcome {
-    /// The groups, each once.
+    /// The groups that have a row, each once.
     pub(super) groups: Vec<u32>,
-    /// One column an aggregate, one value a group.
+    /// One column per aggregate, with one value per group.
     pub(super) columns: Vec<ArrayRef>,
-    /// Group, aggregate, and why it failed.
+    /// The group, the aggregate and the reason of each failure.
     pub(super) failures: Vec<(u32, usize, String)>,
 }
 
 impl Outcome {
-    /// Evaluates `groups`; those with a failure have no row.
+    /// Evaluates `groups`; a group with a failure has no row.
     pub(super) fn of(groups: Vec<u32>, accumulators: &[Box<dyn Accumulator>]) -> Outcome {
         let (mut columns, mut failures) = (Vec::with_capacity(accumulators.len()), Vec::new());
         let mut has_row = vec![true; groups.len()];
@@ -39,7 +39,7 @@ impl Outcome {
         Outcome { groups, columns, failures }
     }
 
-    /// The outcomes of groups evaluated one after the other.
+    /// Concatenates the outcomes of different groups; `None` if there are none.
     pub(super) fn concatenate(mut parts: Vec<Outcome>) -> Option<Outcome> {
         if parts.len() <= 1 {
             return parts.pop();
@@ -59,12 +59,12 @@ fn rows_of(column: &ArrayRef, positions: &UInt32Array) -> ArrayRef {
     take(column, positions, None).expect("positions are in range")
 }
 
-/// Of pairs of positions in `old` and `new`: whether the rows there are the same.
+/// Returns for each pair of positions in `old` and `new` whether the rows there are the same.
 pub(super) fn unchanged(old: &Outcome, new: &Outcome, pairs: &[(u32, u32)]) -> BooleanArray {
-    // Often all groups were there before and are there now: then the columns are compared as they are.
+    // Often all groups existed before and still exist: then the columns are compared as they are.
     let aligned = pairs.len() == new.groups.len() && old.groups == new.groups;
     if let (true, [_]) = (aligned, pairs) {
-        // The kernel takes longer for one row than all else that is done with it.
+        // For a single row, the kernel takes longer than everything else that is done with it.
         return BooleanArray::from(vec![old.columns == new.columns]);
     }
     let positions = (!aligned).then(|| {
@@ -80,7 +80,7 @@ pub(super) fn unchanged(old: &Outcome, new: &Outcome, pairs: &[(u32, u32)]) -> B
     all.unwrap_or_else(|| BooleanArray::from(vec![true; pairs.len()]))
 }
 
-/// The columns of chosen rows of two outcomes: which outcome (0 or 1), and the position there.
+/// Returns the columns of chosen rows of two outcomes, given by outcome (0 or 1) and position there.
 pub(super) fn pick(from: [&Outcome; 2], positions: &[(usize, usize)]) -> Vec<ArrayRef> {
     let column = |c: usize| {
         let columns = [from[0].columns[c].as_ref(), from[1].columns[c].as_ref()];

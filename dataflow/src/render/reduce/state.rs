@@ -17,35 +17,35 @@ use crate::row_bytes::{KeyCodec, column_type};
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs};
 
-/// Rows of a batch that leaves.
+/// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
-/// Groups that are evaluated together at the close of a time.
+/// Number of groups that are evaluated together at the close of a time.
 const SLICE: usize = if cfg!(test) { 7 } else { 1 << 16 };
 
-/// Groups, their accumulators, and what the time in hand has touched.
+/// Groups, their accumulators, and what the current time has touched.
 pub(crate) struct ReduceState {
     groups: Groups,
     accumulators: Vec<Box<dyn Accumulator>>,
     inputs: Vec<AggregateInput>,
-    /// Rows of each group.
+    /// Number of rows of each group.
     rows: Vec<Diff>,
-    /// Whether there is one group whatever the rows (aggregates without a key, on the worker that has them).
+    /// Whether one group exists even without rows: aggregates without a key, on the worker that holds their group.
     holds_all: bool,
-    /// Whether the row of that group has left.
+    /// Whether the row of that group has been sent.
     announced: bool,
-    /// Of each group: its position in `touched`, plus 1; or 0.
+    /// For each group, its position in `touched` plus 1; 0 if it is not touched.
     marks: Vec<u32>,
-    /// Groups that rows of the time in hand came for.
+    /// Groups that have updates at the current time.
     touched: Vec<u32>,
-    /// What touched groups were before.
+    /// What touched groups were before the current time.
     before: Vec<Outcome>,
-    /// The groups of the batch in hand; kept for its allocation.
+    /// The groups of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
     key_schema: SchemaRef,
 }
 
-/// Where an aggregate finds its arguments, and its text.
+/// The columns an aggregate reads, and its text.
 struct AggregateInput {
     argument: Option<usize>,
     filter: Option<usize>,
@@ -53,7 +53,8 @@ struct AggregateInput {
 }
 
 impl ReduceState {
-    /// No groups. An error if the plan does not fit the schemas, or has an aggregate without an accumulator.
+    /// Creates a state without groups. Fails if the plan does not fit the schemas, or has an aggregate without an
+    /// accumulator.
     pub(crate) fn new(plan: &Reduce, input: &SchemaRef, schema: &SchemaRef) -> Result<Self, DataflowError> {
         let key = KeyCodec::new(input, &plan.key)?;
         let retractions = if plan.monotonic { Retractions::Never } else { Retractions::Possible };
@@ -97,7 +98,7 @@ impl ReduceState {
         })
     }
 
-    /// From now on there is a group of all rows; its row leaves at the next close. The key must have no columns.
+    /// Creates a group of all rows that always exists; its row is sent at the next close. The key must have no columns.
     pub(crate) fn hold_group_of_all(&mut self) {
         self.holds_all = true;
         let group = self.groups.id(&[]);
@@ -105,12 +106,12 @@ impl ReduceState {
         self.touch(&[group]);
     }
 
-    /// The rows of all groups, those that failed left out.
+    /// Returns the rows of all groups except those that failed.
     pub(crate) fn all_rows(&self) -> Vec<(RecordBatch, Diffs)> {
         self.rows_of_groups(self.groups.ids())
     }
 
-    /// The rows of the groups with one of `keys`, whose columns are the key columns.
+    /// Returns the rows of the groups with one of `keys`, whose columns are the key columns.
     pub(crate) fn rows_of(&self, keys: &RecordBatch) -> Vec<(RecordBatch, Diffs)> {
         let mut groups = self.groups.find(keys);
         groups.sort_unstable();
@@ -119,6 +120,7 @@ impl ReduceState {
     }
 
     fn rows_of_groups(&self, groups: Vec<u32>) -> Vec<(RecordBatch, Diffs)> {
+        // Until its row is first sent, the group of all rows counts as touched; it has no row to read yet.
         assert!(self.touched.is_empty() || !self.announced && self.holds_all, "groups are read between times");
         let existing: Vec<u32> = groups.into_iter().filter(|group| self.existed(*group)).collect();
         let batch = |groups: &[u32]| {
@@ -128,12 +130,12 @@ impl ReduceState {
         existing.chunks(BATCH).map(batch).filter(|(rows, _)| rows.num_rows() > 0).collect()
     }
 
-    /// Number of groups.
+    /// Returns the number of groups.
     pub(crate) fn len(&self) -> usize {
         self.groups.len()
     }
 
-    /// Bytes held, nearly.
+    /// Returns approximately how many bytes are held.
     pub(crate) fn bytes(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
         let beside = self.rows.capacity() * size_of::<Diff>()
@@ -141,7 +143,7 @@ impl ReduceState {
         self.groups.bytes() + accumulators + beside
     }
 
-    /// Whether a group that the time in hand has not touched is one of the output, or was before the touch.
+    /// Whether a group was in the output before the current time; must be called before its rows change.
     fn existed(&self, group: u32) -> bool {
         if self.holds_all { self.announced } else { self.rows[group as usize] > 0 }
     }
@@ -160,7 +162,7 @@ impl ReduceState {
         }
     }
 
-    /// Keeps what groups are that the time in hand touches for the first time.
+    /// Saves what groups were before the current time, when it first touches them.
     fn touch(&mut self, groups: &[u32]) {
         let first = self.touched.len();
         for group in groups {
@@ -177,7 +179,7 @@ impl ReduceState {
         }
     }
 
-    /// Rows of groups: their keys, then their aggregates.
+    /// Builds the rows of groups: their keys, then their aggregates.
     fn batch(&self, groups: &[u32], aggregates: Vec<ArrayRef>) -> RecordBatch {
         let mut columns = self.groups.key().codec().decode(groups.iter().map(|group| self.groups.key_of(*group)));
         columns.extend(aggregates);
@@ -186,7 +188,7 @@ impl ReduceState {
             .expect("aggregates of groups fit the schema")
     }
 
-    /// Where each touched group of `range` is in `outcome`; `u32::MAX` where it is not.
+    /// Returns the position in `outcome` of each touched group of `range`; `u32::MAX` for groups that are not in it.
     fn positions(&self, outcome: &Outcome, range: &Range<usize>) -> Vec<u32> {
         let mut positions = vec![u32::MAX; range.len()];
         for (position, group) in outcome.groups.iter().enumerate() {
@@ -195,8 +197,8 @@ impl ReduceState {
         positions
     }
 
-    /// The changed rows of the touched groups of `range`, a retraction before an insertion. `olds` are the positions
-    /// of all touched groups in `old`; `new` has the groups of the range.
+    /// Returns the changed rows of the touched groups of `range`, retractions before insertions for each group. `olds`
+    /// are the positions in `old` of all touched groups; `new` holds the groups of the range.
     fn changed_rows(
         &self,
         range: Range<usize>,
@@ -235,7 +237,7 @@ impl ReduceState {
         starts.map(batch).collect()
     }
 
-    /// Adds the failures of an outcome, `diff` times.
+    /// Adds the failures of an outcome to `net`, each `diff` times.
     fn add_failures(&self, outcome: &Outcome, diff: Diff, net: &mut BTreeMap<RowFailure, Diff>) {
         for (group, aggregate, message) in &outcome.failures {
             let key = self.groups.key().codec().decode([self.groups.key_of(*group)]);
@@ -246,7 +248,7 @@ impl ReduceState {
         }
     }
 
-    /// Forgets the time in hand, and groups without rows.
+    /// Ends the current time, and removes groups without rows.
     fn settle(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         for group in touched.drain(..) {
@@ -257,7 +259,7 @@ impl ReduceState {
                 self.accumulators.iter_mut().for_each(|accumulator| accumulator.free(group));
             }
         }
-        // A large load must not leave its list behind.
+        // The list of a large load must not keep its memory.
         touched.shrink_to(BATCH);
         self.touched = touched;
         self.announced = self.holds_all;
@@ -269,6 +271,7 @@ impl TimedState for ReduceState {
         let mut groups = std::mem::take(&mut self.assigned);
         self.groups.assign(rows, &mut groups);
         self.make_room();
+        // What groups were before must be saved before their counts and accumulators change.
         self.touch(&groups);
         for (row, group) in groups.iter().enumerate() {
             self.rows[*group as usize] += diffs.at(row);
@@ -304,7 +307,7 @@ impl TimedState for ReduceState {
     }
 }
 
-/// An aggregate as failures name it.
+/// Returns the text by which failures name an aggregate.
 fn text(aggregate: &Aggregate, input: &SchemaRef) -> String {
     let distinct = if aggregate.distinct { "distinct " } else { "" };
     let argument = aggregate.argument.map_or("*", |column| input.field(column).name().as_str());

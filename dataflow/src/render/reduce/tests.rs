@@ -1,4 +1,4 @@
-//! GROUP BY against groups aggregated anew, and what its state holds and touches.
+//! Compares GROUP BY with groups that are aggregated anew, and checks what its state holds and touches.
 
 use arrow::array::Int64Array;
 use arrow::datatypes::DataType::{self, Boolean, Float64, Int64, Utf8};
@@ -62,7 +62,7 @@ fn output_schema(plan: &Reduce) -> SchemaRef {
     schema(&keys.chain(plan.aggregates.iter().map(|a| a.data_type.clone())).collect::<Vec<_>>())
 }
 
-/// The operator, its rows and its failures as rows.
+/// Builds the operator, with its rows and its failures as rows.
 fn fragment(plan: Reduce, opening: Time) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let input = streams.into_iter().next().expect("one input");
@@ -74,7 +74,7 @@ fn fragment(plan: Reduce, opening: Time) -> Arc<Fragment> {
     })
 }
 
-/// What the ledger says of times at which `rows` is complete.
+/// Returns what the ledger holds at times at which `rows` is complete, as rows.
 fn failures_as_rows(rows: Stream<'_, Time, UpdateBatch>, failures: Failures) -> Stream<'_, Time, UpdateBatch> {
     rows.unary_frontier::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "FailureRows", move |capability, _| {
         let mut capability = Some(capability);
@@ -96,7 +96,7 @@ fn failures_as_rows(rows: Stream<'_, Time, UpdateBatch>, failures: Failures) -> 
     })
 }
 
-/// The plain twin: groups of the rows there are, each aggregated anew. Rows, and how many aggregates failed.
+/// The plain twin: aggregates each group of the live rows anew. Returns the rows, and how many aggregates failed.
 fn twin(plan: &Reduce, input: &Rows, opened: bool) -> (Rows, usize) {
     let mut groups: std::collections::BTreeMap<Row, Vec<(&Row, i64)>> = std::collections::BTreeMap::new();
     if plan.key.is_empty() && !plan.aggregates.is_empty() && opened {
@@ -178,7 +178,7 @@ fn check(seed: u64) {
         let failures = accumulate(&changes[1], time);
         assert_eq!(failures.values().sum::<i64>() as usize, at(time).1, "{name}: failures at {time}: {failures:?}");
     }
-    // Nothing leaves that did not change: per time no row twice, and none taken back and given again.
+    // Only changes are sent: at each time no row occurs twice, so none is retracted and inserted again.
     let mut seen: Vec<(&Row, Time)> = changes[0].iter().map(|(row, time, _)| (row, *time)).collect();
     let count = seen.len();
     seen.sort();
@@ -191,7 +191,7 @@ fn groups_are_those_of_the_rows_there_are() {
     seeds(200).into_iter().for_each(check);
 }
 
-/// Passes updates on late and put together, so that batches have several times.
+/// Delays updates and joins their batches, so that a batch has several times.
 fn coalesce(stream: Stream<'_, Time, UpdateBatch>) -> Stream<'_, Time, UpdateBatch> {
     stream.unary_frontier::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "Coalesce", |_, _| {
         let mut held: Option<(timely::dataflow::operators::Capability<Time>, Vec<UpdateBatch>)> = None;
@@ -236,7 +236,7 @@ fn batches_of_several_times_are_taken_apart() {
     }
 }
 
-/// The state alone: what is read of it is what has left, and nothing is held for groups that are gone.
+/// Tests the state alone: reads see what was sent, and nothing is held for groups that are gone.
 #[test]
 fn reads_see_what_has_left() {
     for seed in seeds(100) {
@@ -319,7 +319,7 @@ fn a_change_touches_its_group_alone() {
     let counts = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(rows.column(1));
     assert_eq!(counts, &Int64Array::from(vec![1, 2]));
     assert_eq!((diffs.at(0), diffs.at(1)), (-1, 1));
-    // The same row in and out again: nothing leaves.
+    // The same row is inserted and retracted, so nothing is sent.
     feed(&mut state, [(&row(7), 1), (&row(7), -1), (&row(5000), 1), (&row(5000), -1)].into_iter());
     assert_eq!(state.close().rows.len(), 0);
     assert_eq!(state.len(), 1000);

@@ -1,14 +1,14 @@
-//! Rows of an arrangement by whether a key is present on the other side: semi and anti join.
+//! Selects the rows of an arrangement by whether the other side has their key: semi and anti join.
 //!
 //! ```text
 //! left arrangement ------------------\
-//!                                     semi join: left rows, those of keys that come or go again
-//! right rows --exchange by key hash--/     (how often each right key is there)
+//!                                     semi join: left rows, and again those of keys that appear or vanish
+//! right rows --exchange by key hash--/     (the count of each right key)
 //! ```
 //!
-//! Times are totally ordered and taken one after the other once they are closed on both sides: first the keys whose
-//! presence changes at a time give or take back their left rows as of just before it, then the left side's own changes
-//! at the time pass by the presence that now holds. Of the right side only the counts are kept.
+//! Times are totally ordered, and processed one after another once they are closed on both sides. At each time, the
+//! keys whose presence changes first add or retract their left rows as of just before the time; then the left side's
+//! own changes at the time are selected by the new presence. Of the right side only the counts are kept.
 
 mod presence;
 mod steps;
@@ -38,7 +38,7 @@ use crate::{DataflowError, Time, UpdateBatch};
 pub(crate) use presence::PresenceSize;
 use steps::Steps;
 
-/// What a semi or anti join reads and gives.
+/// Describes the inputs and the output of a semi or anti join.
 #[derive(Clone, Debug)]
 pub(crate) struct SemiJoinLayout {
     left: Arc<Layout>,
@@ -48,8 +48,8 @@ pub(crate) struct SemiJoinLayout {
 }
 
 impl SemiJoinLayout {
-    /// The rows of an arrangement of layout `left` by the presence of `right_key`, under `schema`. An error if the keys
-    /// or the schema do not fit.
+    /// Selects the rows of an arrangement with layout `left` by the presence of `right_key`; the output has the schema
+    /// `schema`. Fails if the keys or the schema do not fit.
     pub(crate) fn new(
         left: &Arc<Layout>,
         right_key: &Arc<KeyCodec>,
@@ -70,7 +70,8 @@ impl SemiJoinLayout {
     }
 }
 
-/// The rows of `left` whose key `right` has, or has not; and the size of what is kept, as it changes.
+/// Returns the rows of `left` whose key `right` has, or does not have; and the size of the state, updated as it
+/// changes.
 pub(crate) fn semi_join<'scope, Left>(
     left: Arranged<'scope, Left>,
     right: Stream<'scope, Time, UpdateBatch>,
@@ -101,6 +102,7 @@ where
                 steps.receive_right(std::mem::take(batch));
             });
             give(&mut steps, closed(left_frontier, right_frontier), &capabilities, &work, output);
+            // Output can come only from updates that still wait for their time to close.
             match steps.next_time() {
                 Some(time) => capabilities.downgrade([time]),
                 None => capabilities = CapabilitySet::new(),
@@ -112,7 +114,7 @@ where
     (rows, size)
 }
 
-/// Takes the steps of closed times and sends what comes out.
+/// Processes the closed times and sends their changes.
 fn give<Left: TraceReader<Time = Time, Batch = Batch>>(
     steps: &mut Steps<Left>,
     closed: Option<Time>,
@@ -134,7 +136,7 @@ fn first(frontier: &MutableAntichain<Time>) -> Option<Time> {
     frontier.frontier().first().copied()
 }
 
-/// The least time that is open on a side; `None` when all are closed.
+/// Returns the least time that is open on either side; `None` if all times are closed.
 fn closed(left: &MutableAntichain<Time>, right: &MutableAntichain<Time>) -> Option<Time> {
     first(left).into_iter().chain(first(right)).min()
 }

@@ -1,4 +1,4 @@
-//! How often each key is there; keys that are not take no space.
+//! Counts how often each key is present; absent keys take no space.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -6,16 +6,16 @@ use smallvec::SmallVec;
 
 use crate::Diff;
 
-/// What is kept of the right side of a semi join.
+/// The size of what is kept of the right side of a semi join.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PresenceSize {
-    /// Keys that are there.
+    /// Number of keys held.
     pub(crate) keys: usize,
     /// Bytes allocated for them.
     pub(crate) bytes: usize,
 }
 
-/// Key bytes; those of one or two numbers need no allocation.
+/// Key bytes; keys of one or two numbers need no allocation.
 type Key = SmallVec<[u8; 24]>;
 
 struct Count {
@@ -28,7 +28,7 @@ struct Count {
 #[derive(Default)]
 pub(super) struct Presence {
     counts: HashTable<Count>,
-    /// Bytes of keys outside the table.
+    /// Bytes of keys that are allocated outside the table.
     spilled: usize,
 }
 
@@ -44,7 +44,7 @@ impl Presence {
         self.counts.find(hash, |c| &c.key[..] == key).is_some_and(|c| c.count > 0)
     }
 
-    /// Adds `diff` to a key's count; says whether its presence changed.
+    /// Adds `diff` to a key's count; returns how its presence changed, if it did.
     pub(super) fn add(&mut self, hash: u64, key: &[u8], diff: Diff) -> Option<Flip> {
         if diff == 0 {
             return None;
@@ -73,7 +73,7 @@ impl Presence {
         }
     }
 
-    /// Gives back space when most of it is unused.
+    /// Frees space when most of it is unused.
     pub(super) fn shrink(&mut self) {
         if self.counts.capacity() > 64 && self.counts.len() < self.counts.capacity() / 8 {
             self.counts.shrink_to(self.counts.len() * 2, |c| c.hash);

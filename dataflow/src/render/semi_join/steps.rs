@@ -1,4 +1,4 @@
-//! The steps of a semi join: what comes out at each closed time.
+//! The steps of a semi join: which changes it sends at each closed time.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,19 +14,19 @@ use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::{Diffs, PerRow};
 use crate::{Diff, Time, UpdateBatch};
 
-/// Takes a batch of output.
+/// Receives a batch of output.
 type Give<'a> = dyn FnMut(UpdateBatch) + 'a;
 
 /// The state of a semi join between closed times.
 pub(super) struct Steps<Left> {
     layout: SemiJoinLayout,
-    /// `None` when no key can change its presence any more.
+    /// The history of the left side; `None` once no key can change its presence any more.
     trace: Option<Left>,
-    /// Times before this one cannot be told apart in the trace and count as this one.
+    /// The trace's compaction frontier at the start: earlier times cannot be told apart in it and count as this one.
     opening: Time,
-    /// Changes of the left side whose time is open on a side.
+    /// Changes of the left side at times that are still open on a side.
     left: BTreeMap<Time, Vec<Chunk>>,
-    /// Keys of the right side whose time is open on a side.
+    /// Keys of the right side at times that are still open on a side.
     right: BTreeMap<Time, Vec<(EncodedRows, Diffs)>>,
     presence: Presence,
 }
@@ -34,7 +34,7 @@ pub(super) struct Steps<Left> {
 impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
     pub(super) fn new(mut trace: Left, layout: SemiJoinLayout) -> Self {
         let opening = trace.get_logical_compaction().first().copied().unwrap_or_default();
-        // Reads are of all batches, so the trace may merge them as it likes.
+        // Every read is of all batches, so the trace may merge them freely.
         trace.set_physical_compaction(AntichainRef::new(&[]));
         let (left, right) = (BTreeMap::new(), BTreeMap::new());
         Steps { layout, trace: Some(trace), opening, left, right, presence: Presence::default() }
@@ -55,17 +55,18 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         }
     }
 
-    /// The least time at which something changes.
+    /// Returns the least time that has changes waiting.
     pub(super) fn next_time(&self) -> Option<Time> {
         let left = self.left.first_key_value().map(|(time, _)| *time);
         let right = self.right.first_key_value().map(|(time, _)| *time);
         left.into_iter().chain(right).min()
     }
 
-    /// Gives all changes at `time`, which must be closed and the next.
+    /// Sends all changes at `time`, which must be closed and the next one.
     pub(super) fn step(&mut self, time: Time, give: &mut Give<'_>) {
         if let Some(keys) = self.right.remove(&time) {
             let flips = flips(&keys, &mut self.presence);
+            // Before the opening there are no left rows to add or retract.
             if time > self.opening && !flips.is_empty() {
                 self.give_flipped(&flips, time, give);
             }
@@ -75,7 +76,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         }
     }
 
-    /// The left rows of keys whose presence has changed, as of before `time`.
+    /// Sends the left rows, as of before `time`, of the keys whose presence has changed.
     fn give_flipped(&mut self, flips: &[(u64, &[u8], Flip)], time: Time, give: &mut Give<'_>) {
         let trace = self.trace.as_mut().expect("the trace is held while keys can change");
         let batches = trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches");
@@ -93,7 +94,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         output.flush(give);
     }
 
-    /// The changes of the left side whose key is as it should be.
+    /// Sends the changes of the left side whose keys are present (semi join) or absent (anti join).
     fn give_selected(&self, chunk: &Chunk, time: Time, give: &mut Give<'_>) {
         let updates = chunk.updates();
         let wanted = self.layout.kind == SemiJoinKind::Semi;
@@ -101,6 +102,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         let mut last: Option<(&[u8], bool)> = None;
         for row in chunk.range() {
             let key = updates.key(row);
+            // Updates of one key are neighbours, so its presence is looked up once.
             let selected = match last {
                 Some((last, selected)) if last == key => selected,
                 _ => self.presence.contains(updates.hash(row), key) == wanted,
@@ -113,10 +115,12 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         output.flush(give);
     }
 
-    /// Lets the left side forget what no later step reads. The frontiers are the least open times of both sides.
+    /// Forgets history of the left side that no later step reads. `left` and `right` are the least open times of the
+    /// sides.
     pub(super) fn compact(&mut self, left: Option<Time>, right: Option<Time>) {
         self.presence.shrink();
         if right.is_none() && self.right.is_empty() {
+            // The right side has ended, so no key changes its presence any more.
             self.trace = None;
         }
         let open = left.into_iter().chain(right).chain(self.next_time()).min();
@@ -131,7 +135,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
     }
 }
 
-/// Adds up the keys of a time; those whose presence changes, in order of hash and key.
+/// Adds up the keys of a time. Returns those whose presence changes, in order of hash and key.
 fn flips<'a>(keys: &'a [(EncodedRows, Diffs)], presence: &mut Presence) -> Vec<(u64, &'a [u8], Flip)> {
     let changes = keys.iter().flat_map(|(keys, diffs)| (0..keys.len()).map(move |i| (keys.row(i), diffs.at(i))));
     let mut changes: Vec<(u64, &[u8], Diff)> = changes.map(|(key, diff)| (hash_bytes(key), key, diff)).collect();
@@ -145,7 +149,7 @@ fn flips<'a>(keys: &'a [(EncodedRows, Diffs)], presence: &mut Presence) -> Vec<(
     of_one_key.filter_map(flip).collect()
 }
 
-/// The updates of each time on their own.
+/// Splits a batch by time.
 fn batch_by_time(batch: UpdateBatch) -> Vec<(Time, UpdateBatch)> {
     let times = match &batch.times {
         PerRow::Same(time) => return vec![(*time, batch)],
@@ -158,7 +162,7 @@ fn batch_by_time(batch: UpdateBatch) -> Vec<(Time, UpdateBatch)> {
     rows.into_iter().map(|(time, rows)| (time, batch.take(&rows))).collect()
 }
 
-/// Rows of the arrangement on their way out at one time.
+/// Collects rows of the arrangement for output at one time.
 struct Output<'a> {
     layout: &'a SemiJoinLayout,
     time: Time,
@@ -166,7 +170,7 @@ struct Output<'a> {
     diffs: VecDeque<Diff>,
 }
 
-/// Rows gathered before they are decoded.
+/// Number of rows collected before they are decoded.
 const GATHERED: usize = if cfg!(test) { 30 } else { 1 << 13 };
 
 impl<'a> Output<'a> {

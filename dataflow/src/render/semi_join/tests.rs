@@ -1,4 +1,4 @@
-//! Semi and anti joins against a look at every row of the other side.
+//! Compares semi and anti joins with a search through every row of the other side.
 
 use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 

@@ -1,8 +1,8 @@
-//! EXCEPT and INTERSECT, with or without ALL: multiplicities of each row on both sides.
+//! EXCEPT and INTERSECT, with or without ALL: keeps the multiplicities of each row on both sides.
 //!
 //! ```text
 //! left --\
-//!         rows by their bytes, how often left and right ; at the close of a time: by how much the output's changed
+//!         rows by their bytes, with both counts ; at the close of a time: changes of their counts in the output
 //! right -/
 //! ```
 
@@ -23,10 +23,11 @@ use crate::row_bytes::KeyCodec;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
 
-/// Rows of a batch that leaves.
+/// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
 
-/// Puts `left` and `right` together; both have the column types of `schema`, under which the rows leave.
+/// Combines `left` and `right`, whose column types are those of `schema`, the schema of the output. Also returns this
+/// worker's state.
 pub(crate) fn set<'s>(
     left: Stream<'s, Time, UpdateBatch>,
     right: Stream<'s, Time, UpdateBatch>,
@@ -46,17 +47,17 @@ fn whole_row(schema: &Schema) -> Result<KeyCodec, DataflowError> {
     KeyCodec::new(schema, &columns)
 }
 
-/// Rows of both sides.
+/// The rows of both sides and their multiplicities.
 pub(crate) struct SetState {
     operator: SetOperator,
     rows: Groups,
-    /// How often each row is on the left and on the right.
+    /// The multiplicities of each row on the left and on the right.
     counts: Vec<[Diff; 2]>,
-    /// Whether the time in hand has touched a row.
+    /// Whether each row is in `touched`.
     marks: Vec<bool>,
-    /// Touched rows, and how often they were in the output.
+    /// The rows with changes at the current time, and their multiplicities in the output before.
     touched: Vec<(u32, Diff)>,
-    /// The rows of the batch in hand; kept for its allocation.
+    /// The ids of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
     types: Vec<DataType>,
@@ -78,12 +79,12 @@ impl SetState {
         })
     }
 
-    /// Number of rows that differ.
+    /// Returns the number of distinct rows held.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Bytes held, nearly.
+    /// Returns approximately how many bytes are held.
     pub(crate) fn bytes(&self) -> usize {
         self.rows.bytes()
             + self.counts.capacity() * size_of::<[Diff; 2]>()
@@ -93,7 +94,7 @@ impl SetState {
     }
 }
 
-/// How often a row is in the output that is `left` times on the left and `right` times on the right.
+/// Returns the multiplicity in the output of a row with these multiplicities on the two sides.
 fn multiplicity(operator: SetOperator, [left, right]: [Diff; 2]) -> Diff {
     match operator {
         SetOperator::Except => Diff::from(left > 0 && right <= 0),
@@ -133,6 +134,7 @@ impl TimedState for SetState {
             (rows.expect("rows fit the schema they came under"), diffs)
         };
         let rows = changed.chunks(BATCH).map(batch).collect();
+        // Ids are freed only now, because the batches above read their keys.
         for (id, _) in std::mem::take(&mut self.touched) {
             self.marks[id as usize] = false;
             let counts = self.counts[id as usize];

@@ -1,4 +1,4 @@
-//! EXCEPT and INTERSECT against their definition, row by row.
+//! Compares EXCEPT and INTERSECT with their definition, row by row.
 
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 

@@ -1,11 +1,11 @@
-//! The first rows of each group in an order: ordered row bytes, of which a window leaves.
+//! The first rows of each group in an order: rows are kept as ordered bytes, and a window of them is the output.
 //!
 //! ```text
 //! rows --> group of each row --> its rows in order ; at the close of a time: old and new window of each touched group
 //! ```
 //!
-//! A row's bytes are those of its order columns, directions applied, and then those of all its columns: byte order is
-//! the order asked for with ties broken the same way every time.
+//! A row's bytes are those of its order columns, with directions applied, followed by those of all its columns: byte
+//! order is the requested order, with ties always broken the same way.
 
 mod window;
 
@@ -29,10 +29,10 @@ use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
 use window::{Ordered, Window};
 
-/// Rows of a batch that leaves.
+/// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
 
-/// The window of each group of `input`, whose rows are under `schema`.
+/// Returns the window of each group of `input`, whose rows have the schema `schema`, and this worker's state.
 pub(crate) fn top_k<'s>(
     input: Stream<'s, Time, UpdateBatch>,
     plan: &TopK,
@@ -46,7 +46,7 @@ pub(crate) fn top_k<'s>(
     Ok((rows, state))
 }
 
-/// The rows of each group in order.
+/// The rows of each group, in order.
 pub(crate) struct TopKState {
     window: Window,
     monotonic: bool,
@@ -54,20 +54,20 @@ pub(crate) struct TopKState {
     order: Vec<usize>,
     codec: RowCodec,
     ordered: Vec<Ordered>,
-    /// Of each group: its position in `touched`, plus 1; or 0.
+    /// For each group, its position in `touched` plus 1; 0 if it is not touched.
     marks: Vec<u32>,
     touched: Vec<Touched>,
-    /// The groups of the batch in hand; kept for its allocation.
+    /// The groups of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
 }
 
-/// A group that the time in hand has touched.
+/// A group that has changes at the current time.
 struct Touched {
     group: u32,
-    /// Its first rows before that.
+    /// Its first rows before these changes.
     head: Vec<(Box<[u8]>, Diff)>,
-    /// The changes of its rows, when there is no limit.
+    /// The changes of its rows; used only without a limit.
     changes: BTreeMap<Box<[u8]>, Diff>,
 }
 
@@ -95,12 +95,12 @@ impl TopKState {
         })
     }
 
-    /// Number of rows held, equal ones once.
+    /// Returns the number of distinct rows held.
     pub(crate) fn len(&self) -> usize {
         self.ordered.iter().map(Ordered::len).sum()
     }
 
-    /// Bytes held, nearly.
+    /// Returns approximately how many bytes are held.
     pub(crate) fn bytes(&self) -> usize {
         self.groups.bytes()
             + self.ordered.iter().map(Ordered::bytes).sum::<usize>()
@@ -108,7 +108,7 @@ impl TopKState {
             + (self.marks.capacity() + self.assigned.capacity()) * size_of::<u32>()
     }
 
-    /// The touched group at a position, from its first touch on.
+    /// Returns the position of a group in `touched`; on its first touch, adds it and saves its first rows.
     fn touch(&mut self, group: u32) -> usize {
         let mark = &mut self.marks[group as usize];
         if *mark == 0 {
@@ -119,7 +119,7 @@ impl TopKState {
         *mark as usize - 1
     }
 
-    /// Rows without their order bytes.
+    /// Decodes rows to a batch, leaving out their order columns.
     fn batch(&self, changes: &[(Box<[u8]>, Diff)]) -> (RecordBatch, Diffs) {
         let mut columns: Vec<ArrayRef> = self.codec.decode(changes.iter().map(|(bytes, _)| &bytes[..]));
         columns.drain(..self.order.len());
@@ -142,6 +142,7 @@ impl TimedState for TopKState {
         for (row, group) in groups.iter().enumerate() {
             let (bytes, diff) = (encoded.row(row), diffs.at(row));
             assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
+            // The row cannot change the window. If the input never retracts, it never will, so it is not even kept.
             if self.marks[*group as usize] == 0 && self.ordered[*group as usize].is_beyond(bytes) {
                 if !self.monotonic {
                     self.ordered[*group as usize].add(bytes, diff);

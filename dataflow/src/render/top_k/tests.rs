@@ -1,4 +1,4 @@
-//! Top-k against groups that are sorted and cut.
+//! Compares top-k with groups that are sorted and cut.
 
 use std::cmp::Ordering;
 

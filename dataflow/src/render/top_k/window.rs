@@ -1,22 +1,23 @@
-//! The rows of a group in order, and the part of them that leaves.
+//! The rows of a group in order, and the part of them that is the output.
 
 use std::collections::BTreeMap;
 
 use crate::Diff;
 
-/// Which rows of a group leave: those from position `offset` on, at most `limit`.
+/// Selects the rows of a group that are in the output: at most `limit`, from position `offset` on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) offset: u64,
     pub(super) limit: Option<u64>,
 }
 
-/// Row bytes and how often, in order.
+/// Row bytes with their multiplicities, in order.
 pub(super) type Run = Vec<(Box<[u8]>, Diff)>;
 
 impl Window {
-    /// How many of the first rows of a group decide what leaves: with a limit those up to the window's end, of which
-    /// the window is a part; without one those before it, which stay while all others leave.
+    /// Returns how many of the first rows of a group decide its output. With a limit these are the rows up to the
+    /// window's end, which include the window; without one, the rows before the window, which are not in the output
+    /// while all others are.
     fn depth(&self) -> u64 {
         match self.limit {
             Some(limit) => self.offset.saturating_add(limit),
@@ -24,8 +25,8 @@ impl Window {
         }
     }
 
-    /// What changes in the output of a group whose first rows, as many as decide, were `old` and are `new`. Without a
-    /// limit also its rows changed by `rows`.
+    /// Appends the changes of a group's output. `old` and `new` are the first rows that decided it before and decide it
+    /// now; `rows` are the changes of its rows, used only without a limit.
     pub(super) fn changes(
         &self,
         old: &[(Box<[u8]>, Diff)],
@@ -34,6 +35,7 @@ impl Window {
         changes: &mut Run,
     ) {
         let mut net = rows;
+        // Without a limit the output is all rows without the first ones, so those count negatively.
         let (skipped, sign) = match self.limit {
             Some(_) => (self.offset, 1),
             None => (0, -1),
@@ -52,7 +54,7 @@ impl Window {
     }
 }
 
-/// The rows of `run` but for the first `skipped`.
+/// Skips the first `skipped` rows of `run`, counted with multiplicities.
 fn after(run: &[(Box<[u8]>, Diff)], skipped: u64) -> impl Iterator<Item = (&[u8], Diff)> {
     let mut left = Diff::try_from(skipped).unwrap_or(Diff::MAX);
     run.iter().filter_map(move |(bytes, count)| {
@@ -66,12 +68,12 @@ fn after(run: &[(Box<[u8]>, Diff)], skipped: u64) -> impl Iterator<Item = (&[u8]
 #[derive(Default)]
 pub(super) struct Ordered {
     rows: BTreeMap<Box<[u8]>, Diff>,
-    /// Of all rows together.
+    /// The sum of all multiplicities.
     total: Diff,
-    /// Bytes of all rows, equal ones once.
+    /// Bytes of all distinct rows.
     bytes: usize,
-    /// The last of the first rows when the group last settled, if there were as many as decide: what comes or goes
-    /// after it changes nothing.
+    /// The last of the deciding rows when the group last settled, if it had enough of them: changes after it do not
+    /// affect the output.
     boundary: Option<Box<[u8]>>,
 }
 
@@ -90,7 +92,7 @@ impl Ordered {
         }
     }
 
-    /// The first rows, as many as decide what leaves.
+    /// Returns the first rows, as many as decide the output.
     pub(super) fn head(&self, window: &Window) -> Run {
         let mut left = Diff::try_from(window.depth()).unwrap_or(Diff::MAX);
         let mut head = Run::new();
@@ -105,22 +107,22 @@ impl Ordered {
         head
     }
 
-    /// Whether the window cannot depend on `row`, as long as no row before it has changed.
+    /// Whether `row` cannot affect the output, as long as no row up to the boundary changes.
     pub(super) fn is_beyond(&self, row: &[u8]) -> bool {
         self.boundary.as_ref().is_some_and(|boundary| row > &boundary[..])
     }
 
-    /// Takes note of the first rows at the close of a time.
+    /// Saves the boundary at the close of a time; `head` must be the deciding rows.
     pub(super) fn settle(&mut self, window: &Window, head: &[(Box<[u8]>, Diff)]) {
         let full = Diff::try_from(window.depth()).is_ok_and(|depth| self.total >= depth);
-        // Without a limit all rows leave, also those after the ones that decide.
+        // Without a limit the rows after the deciding ones are in the output too.
         self.boundary = match (full && window.limit.is_some(), head.last()) {
             (true, Some((last, _))) => Some(last.clone()),
             _ => None,
         };
     }
 
-    /// Drops rows that no window will reach, as long as none before them is taken back.
+    /// Drops the rows that the window cannot reach unless rows before them are retracted.
     pub(super) fn trim(&mut self, window: &Window) {
         let depth = Diff::try_from(window.depth()).unwrap_or(Diff::MAX);
         while self.total > depth {
@@ -135,7 +137,7 @@ impl Ordered {
         }
     }
 
-    /// At rest no row is there less than never.
+    /// Asserts that no row has been retracted more often than inserted; release builds check only the total.
     pub(super) fn assert_settled(&self) {
         let settled = self.total >= 0 && (!cfg!(debug_assertions) || self.rows.values().all(|count| *count > 0));
         assert!(settled, "a row was taken back that was not there");
@@ -150,7 +152,7 @@ impl Ordered {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        // Nodes are two thirds full after random insertions.
+        // B-tree nodes are two thirds full after random insertions.
         self.bytes + self.rows.len() * size_of::<(Box<[u8]>, Diff)>() * 3 / 2
     }
 }

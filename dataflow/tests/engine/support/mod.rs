@@ -1,4 +1,4 @@
-//! Plans by hand over rows of integers, and a sink that remembers.
+//! Plans built by hand over rows of integers, and a sink that records what it receives.
 
 pub(crate) mod naive;
 
@@ -28,7 +28,7 @@ pub(crate) fn schema(columns: usize) -> SchemaRef {
     Arc::new(Schema::new((0..columns).map(field).collect::<Vec<_>>()))
 }
 
-/// Rows and their multiplicities as a batch.
+/// Returns rows and their multiplicities as a batch.
 pub(crate) fn batch(columns: usize, rows: &[(Row, Diff)]) -> (RecordBatch, Diffs) {
     let column = |c: usize| Arc::new(rows.iter().map(|(row, _)| row[c]).collect::<Int64Array>()) as ArrayRef;
     let columns: Vec<ArrayRef> = (0..columns).map(column).collect();
@@ -47,7 +47,7 @@ pub(crate) fn change(relation: u64, (rows, diffs): (RecordBatch, Diffs)) -> Vec<
     vec![(RelationId(relation), rows, diffs)]
 }
 
-/// Adds a row to a bag, so many times.
+/// Adds a row to a bag `count` times.
 pub(crate) fn put(bag: &mut Bag, row: Row, count: Diff) {
     let Some(there) = bag.get_mut(&row) else {
         if count != 0 {
@@ -73,7 +73,7 @@ pub(crate) fn add(bag: &mut Bag, rows: &RecordBatch, diffs: &Diffs) {
     }
 }
 
-/// The rows of a snapshot.
+/// Returns the rows of a snapshot.
 pub(crate) fn bag_of(snapshot: &ViewSnapshot) -> Bag {
     let mut bag = Bag::new();
     for (rows, diffs) in &snapshot.rows {
@@ -82,7 +82,7 @@ pub(crate) fn bag_of(snapshot: &ViewSnapshot) -> Bag {
     bag
 }
 
-/// A bag of rows that are there once.
+/// Returns a bag that contains each row once.
 pub(crate) fn bag(rows: &[&[i64]]) -> Bag {
     let mut bag = Bag::new();
     for row in rows {
@@ -91,10 +91,10 @@ pub(crate) fn bag(rows: &[&[i64]]) -> Bag {
     bag
 }
 
-/// What an expression computes of one row.
+/// The function that an expression computes from one row.
 type RowFunction = Arc<dyn Fn(&Row) -> Result<Option<i64>, String> + Send + Sync>;
 
-/// An expression of a row of integers; booleans are 0 and 1.
+/// An expression over a row of integers; booleans are 0 and 1.
 #[derive(Clone)]
 pub(crate) struct Expression {
     text: String,
@@ -204,7 +204,7 @@ impl PlanBuilder {
         self.node(Operator::Linear { input, steps: vec![step] }, count)
     }
 
-    /// An index.
+    /// Adds an index.
     pub(crate) fn arrange(
         &mut self,
         input: NodeId,
@@ -223,10 +223,10 @@ impl PlanBuilder {
     }
 }
 
-/// Changes of one view: of each worker and time in order.
+/// Changes of one view: by worker and time, in order of arrival.
 type Delivered = Vec<(usize, Time, Bag)>;
 
-/// Remembers everything an engine delivers, and checks the order of it.
+/// Records everything an engine delivers, and checks its order.
 #[derive(Default)]
 pub(crate) struct Recorder {
     changes: Mutex<BTreeMap<ViewId, Delivered>>,
@@ -236,7 +236,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// All changes of a view by time, over all workers.
+    /// Returns all changes of a view by time, summed over all workers.
     pub(crate) fn changes(&self, view: u64) -> BTreeMap<Time, Bag> {
         let mut times: BTreeMap<Time, Bag> = BTreeMap::new();
         for (_, time, changes) in self.changes.lock().expect("no test panics").get(&ViewId(view)).into_iter().flatten()
@@ -251,7 +251,7 @@ impl Recorder {
         times
     }
 
-    /// The sum of all changes of a view.
+    /// Returns the sum of all changes of a view.
     pub(crate) fn sum(&self, view: u64) -> Bag {
         let mut sum = Bag::new();
         for (row, diff) in self.changes(view).into_values().flatten() {
@@ -261,24 +261,24 @@ impl Recorder {
         sum
     }
 
-    /// How many rows the changes of a view add and remove, watched or not.
+    /// Returns how many rows the changes of a view added and removed, whether it is watched or not.
     pub(crate) fn counted(&self, view: u64) -> u64 {
         *self.counts.lock().expect("no test panics").get(&ViewId(view)).unwrap_or(&0)
     }
 
-    /// The frontier of a view on a worker.
+    /// Returns the frontier of a view on a worker.
     pub(crate) fn frontier(&self, view: u64, worker: usize) -> Time {
         *self.frontiers.lock().expect("no test panics").get(&(ViewId(view), worker)).unwrap_or(&0)
     }
 
-    /// Starts over, so that ids can be used again.
+    /// Forgets everything, so that ids can be used again.
     pub(crate) fn forget(&self) {
         self.changes.lock().expect("no test panics").clear();
         self.counts.lock().expect("no test panics").clear();
         self.frontiers.lock().expect("no test panics").clear();
     }
 
-    /// Why the engine stopped, each time it said so.
+    /// Returns the reasons for which the engine said that it stopped.
     pub(crate) fn stopped(&self) -> Vec<String> {
         self.stopped.lock().expect("no test panics").clone()
     }
@@ -307,7 +307,7 @@ impl ChangeSink for Recorder {
     }
 }
 
-/// An engine and what it delivers.
+/// Starts an engine, and returns it with the recorder of what it delivers.
 pub(crate) fn start(workers: usize) -> (Engine, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     let config = EngineConfig { workers: NonZeroUsize::new(workers).expect("at least one worker") };

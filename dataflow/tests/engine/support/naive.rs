@@ -1,4 +1,4 @@
-//! The plain twin of everything: a plan evaluated from nothing on the current contents.
+//! The plain twin of every view: evaluates a plan from nothing on the current contents.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::{Bag, Row, add, batch, put};
 /// Contents of relations and views.
 pub(crate) type Contents = BTreeMap<CollectionId, Bag>;
 
-/// The rows of the view of `plan`.
+/// Returns the rows of the view of `plan`.
 pub(crate) fn evaluate(plan: &DataflowPlan, contents: &Contents) -> Bag {
     node(plan, plan.output.node, contents)
 }
@@ -97,7 +97,7 @@ fn arranged(plan: &DataflowPlan, id: usize, contents: &Contents) -> BTreeMap<(Ro
     rows
 }
 
-/// Rows on which a step fails are left out.
+/// Applies steps to rows; rows on which a step fails are left out.
 fn linear(bag: Bag, steps: &[Step]) -> Bag {
     let mut out = Bag::new();
     'rows: for (row, n) in bag {

@@ -1,4 +1,4 @@
-//! FROM: which columns there are, and by which names.
+//! Resolves FROM: which columns exist and by which names.
 
 use sqlparser::ast::{
     self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
@@ -11,7 +11,7 @@ use super::{Found, Names, renamed, shown};
 use crate::error::PlanError;
 use crate::statement::single_name;
 
-/// Which sides of a join have all their rows in the result, and which have columns there.
+/// Says which sides of a join keep all their rows, and which have columns in the result.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sides {
     Both,
@@ -23,7 +23,7 @@ enum Sides {
 }
 
 impl Names<'_> {
-    /// The scope of the items separated by commas.
+    /// Resolves the items that are separated by commas and returns their scope.
     pub(super) fn from(&mut self, tables: &mut [TableWithJoins]) -> Result<Scope, PlanError> {
         let mut scope = Scope::default();
         for table in tables {
@@ -33,13 +33,13 @@ impl Names<'_> {
         Ok(scope)
     }
 
-    /// The scope of one item with its joins; the scope of the items before it is innermost, for LATERAL.
+    /// Resolves one item with its joins. The scope of the items before it must be innermost, for LATERAL.
     fn joined(&mut self, table: &mut TableWithJoins) -> Result<Scope, PlanError> {
         let mut left = self.factor(&mut table.relation, &Scope::default())?;
         for join in &mut table.joins {
             refuse_ignored_modifiers([(join.global, "GLOBAL JOIN")])
                 .map_err(|error| located(error, join.relation.span()))?;
-            // Before names are resolved: those that are have no place any more.
+            // This must come before resolving names, because resolved names have no position.
             let sides = sides_of(&join.join_operator).map_err(|error| located(error, join.relation.span()))?;
             let right = self.factor(&mut join.relation, &left)?;
             left = self.join(join, sides, left, right)?;
@@ -47,7 +47,7 @@ impl Names<'_> {
         Ok(left)
     }
 
-    /// One table, subquery or parenthesised join; `before` is what LATERAL sees beside the items of earlier commas.
+    /// Resolves one table, subquery or parenthesised join. `before` is what LATERAL sees in addition to earlier items.
     fn factor(&mut self, factor: &mut TableFactor, before: &Scope) -> Result<Scope, PlanError> {
         let mut scope = Scope::default();
         let span = factor.span();
@@ -94,7 +94,7 @@ impl Names<'_> {
         Ok(scope)
     }
 
-    /// Runs `work` without the innermost scope: a derived table that is not LATERAL does not see its neighbours.
+    /// Runs `work` without the innermost scope, because a derived table that is not LATERAL cannot see its neighbours.
     fn without_from<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, PlanError>) -> Result<T, PlanError> {
         let neighbours = self.scopes.pop();
         let result = work(self);
@@ -173,12 +173,12 @@ impl Names<'_> {
     }
 }
 
-/// A refusal with the place of what is refused.
+/// Adds the position of the refused construct to an error.
 fn located(error: PlanError, span: Span) -> PlanError {
     PlanError::invalid(format!("{error}{}", at(span.start)))
 }
 
-/// A table alias that no one wrote.
+/// Makes a table alias that is not in the statement.
 pub(super) fn invented_alias(name: String) -> TableAlias {
     TableAlias { explicit: true, name: exact(&name), columns: Vec::new(), at: None }
 }
@@ -206,7 +206,7 @@ fn refuse_ignored_modifiers<const N: usize>(modifiers: [(bool, &'static str); N]
     }
 }
 
-/// A parenthesised join under one name: its columns must not repeat.
+/// Makes the scope of a parenthesised join with an alias; fails if its column names repeat.
 fn aliased_join(scope: &Scope, alias: &mut TableAlias) -> Result<Scope, PlanError> {
     let mut columns = Vec::new();
     for item in &scope.items {
@@ -259,7 +259,7 @@ fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     }
 }
 
-/// Names that both sides have, in the left side's order.
+/// Returns the names that both sides have, in the left side's order.
 fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Ident>, PlanError> {
     if left.is_opaque() || right.is_opaque() {
         return Err(PlanError::invalid("NATURAL JOIN of a table function is not supported"));
@@ -274,7 +274,7 @@ fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Ident>, PlanError> {
     Ok(names)
 }
 
-/// For each name the entries of the left and of the right side.
+/// Returns, for each name, its entries in the left and in the right scope.
 fn common_columns(left: &Scope, right: &Scope, names: &[Ident]) -> Result<Vec<(usize, usize)>, PlanError> {
     if left.is_opaque() || right.is_opaque() {
         return Err(PlanError::invalid("USING with a table function is not supported"));
@@ -289,7 +289,7 @@ fn common_columns(left: &Scope, right: &Scope, names: &[Ident]) -> Result<Vec<(u
     names.iter().map(|name| Ok((find(left, name, "left")?, find(right, name, "right")?))).collect()
 }
 
-/// The only part of a name.
+/// Returns the identifier of a name with only one part.
 pub(super) fn only_ident(name: &ObjectName) -> Result<Ident, PlanError> {
     single_name(name)?;
     Ok(name.0[0].as_ident().expect("a single name is an identifier").clone())
@@ -308,7 +308,8 @@ fn equalities(left: &Scope, right: &Scope, common: &[(usize, usize)]) -> Option<
     })
 }
 
-/// The columns of a join: the left side's, a common one once and where it is there, then the right side's others.
+/// Combines the scopes of a join: the left side's columns, with common ones in their place, then the right side's
+/// others.
 fn combined(left: Scope, right: Scope, sides: Sides, common: &[(usize, usize)]) -> Scope {
     match sides {
         Sides::OnlyLeft => return left,
@@ -319,6 +320,7 @@ fn combined(left: Scope, right: Scope, sides: Sides, common: &[(usize, usize)]) 
     for (l, r) in common {
         let right = right.entries[*r].expr.clone();
         let entry = &mut entries[*l];
+        // A common column takes its value from the side whose rows are all kept, since the other side can be NULL.
         entry.expr = match sides {
             Sides::RightRows => right,
             Sides::AllRows => coalesce(entry.expr.clone(), right),

@@ -1,9 +1,10 @@
-//! Names, before DataFusion sees the query: every identifier becomes the quoted, qualified name of what it means.
+//! Resolves names before DataFusion sees the query: every identifier becomes a quoted, qualified name.
 //!
-//! DataFusion matches names exactly after folding, resolves the columns of USING to the left side whatever the join,
-//! and refuses repeated column names. Here names follow our rule (lower case first, then the only match but for case),
-//! USING and NATURAL become ON, `*` becomes its columns, and every output column gets a unique internal name beside
-//! the one that is shown. What cannot be known without DataFusion (columns of table functions) is left as written.
+//! DataFusion matches names exactly after folding, resolves the columns of USING to the left side for every kind of
+//! join, and refuses repeated column names. Here names follow our rule (lower case first, then the only match except
+//! for case), USING and NATURAL become ON, `*` becomes its columns, and every output column gets a unique internal name
+//! in addition to the one that is shown. Names that only DataFusion can resolve (columns of table functions) stay as
+//! written.
 
 mod from;
 mod order_by;
@@ -26,50 +27,50 @@ use crate::catalog::{Catalog, RelationInfo};
 use crate::error::PlanError;
 use crate::statement::Name;
 
-/// How deep expressions and queries may nest; deeper ones would need more stack than a caller's thread has.
+/// Maximum nesting of expressions and queries; deeper ones would need more stack than a caller's thread has.
 const DEPTH_LIMIT: usize = 500;
 
-/// A WITH name in reach.
+/// A WITH query that is visible.
 struct Cte {
     name: String,
-    /// What DataFusion knows it by, which refuses a name that an outer query has as well.
+    /// The name that DataFusion sees. It is invented if an outer query uses the same name, which DataFusion refuses.
     internal: String,
     columns: Columns,
 }
 
-/// What the name of a table means.
+/// What a table name refers to.
 struct Found {
-    /// As DataFusion knows it.
+    /// The name that DataFusion sees.
     name: String,
-    /// What its columns are qualified by when it has no alias.
+    /// The qualifier of its columns when there is no alias.
     qualifier: String,
     columns: Columns,
 }
 
-/// The pass over one statement.
+/// The state of resolving the names of one statement.
 pub(super) struct Names<'a> {
     catalog: &'a dyn Catalog,
     scopes: Vec<Scope>,
     ctes: Vec<Cte>,
     invented: usize,
     depth: usize,
-    /// Relations mentioned, each once, in order.
+    /// The relations that were mentioned, each once, in order.
     pub(super) relations: Vec<Arc<RelationInfo>>,
 }
 
 impl<'a> Names<'a> {
-    /// A pass with no outer scope.
+    /// Makes a state without outer scopes.
     pub(super) fn new(catalog: &'a dyn Catalog) -> Self {
         Names { catalog, scopes: Vec::new(), ctes: Vec::new(), invented: 0, depth: 0, relations: Vec::new() }
     }
 
-    /// Resolves a whole query; the names of its columns as they are shown, where they are known.
+    /// Resolves a whole query; returns the shown names of its columns if they are known.
     pub(super) fn resolve_query(&mut self, query: &mut Query) -> Result<Option<Vec<String>>, PlanError> {
         let columns = self.query(query)?;
         Ok(columns.map(|columns| columns.into_iter().map(|column| column.shown).collect()))
     }
 
-    /// Runs `work` with `scope` innermost.
+    /// Runs `work` with `scope` as the innermost scope.
     fn within<T>(
         &mut self,
         scope: Scope,
@@ -85,19 +86,27 @@ impl<'a> Names<'a> {
         self.scopes.last_mut().expect("a clause is resolved within a scope")
     }
 
-    /// A qualifier that no one can have written.
+    /// Returns a new name that no statement can contain.
     fn invent(&mut self) -> String {
         self.invented += 1;
         format!("#{}", self.invented)
     }
 
     fn query(&mut self, query: &mut Query) -> Result<Columns, PlanError> {
+        let outer_ctes = self.ctes.len();
         self.depth += 1;
+        let columns = self.query_below(query, outer_ctes);
+        // Also after an error: a clause may be resolved on trial.
+        self.ctes.truncate(outer_ctes);
+        self.depth -= 1;
+        columns
+    }
+
+    fn query_below(&mut self, query: &mut Query, outer_ctes: usize) -> Result<Columns, PlanError> {
         if self.depth > DEPTH_LIMIT {
             return Err(too_deep());
         }
         refuse_ignored_clauses(query)?;
-        let outer_ctes = self.ctes.len();
         if let Some(with) = &mut query.with {
             for cte in &mut with.cte_tables {
                 let name = Name::of(&cte.alias.name).value;
@@ -110,8 +119,6 @@ impl<'a> Names<'a> {
         }
         let columns = self.body(&mut query.body, query.order_by.as_mut())?;
         self.limit(query.limit_clause.as_mut())?;
-        self.ctes.truncate(outer_ctes);
-        self.depth -= 1;
         Ok(columns)
     }
 
@@ -122,7 +129,7 @@ impl<'a> Names<'a> {
         let mut columns = None;
         let mut body = cte.query.body.as_mut();
         if recursive && let SetExpr::SetOperation { op: SetOperator::Union, left, .. } = &mut body {
-            // The static term names the columns; it is resolved again with the whole, from a copy without effect.
+            // The static term names the columns. It is resolved here from a copy, and later again with the whole query.
             let mut first = left.clone();
             columns = renamed(self.body(&mut first, None)?, &mut cte.alias.clone())?;
             self.ctes.push(Cte { name: name.clone(), internal: internal.clone(), columns: columns.clone() });
@@ -136,7 +143,7 @@ impl<'a> Names<'a> {
     }
 
     fn body(&mut self, body: &mut SetExpr, order_by: Option<&mut ast::OrderBy>) -> Result<Columns, PlanError> {
-        // Before names are resolved: a key may be one of these, as it stands there.
+        // This must come before resolving names, because a key of ORDER BY may repeat an item as it is written.
         let written = if order_by.is_some() { written_items(body) } else { Vec::new() };
         match body {
             SetExpr::Select(select) => {
@@ -191,7 +198,7 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    /// Resolves the identifiers of an expression, and the queries in it with their own scopes.
+    /// Resolves the identifiers of an expression; queries inside it are resolved in scopes of their own.
     fn expr(&mut self, expr: &mut Expr) -> Result<(), PlanError> {
         let mut visitor = ExprNames { names: self, depth: 0, inside_query: 0 };
         match VisitMut::visit(expr, &mut visitor) {
@@ -200,7 +207,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The relation or WITH query that a name means.
+    /// Returns the WITH query or relation that a name refers to; fails if there is none.
     fn relation(&mut self, ident: &ast::Ident) -> Result<Found, PlanError> {
         let name = Name::of(ident);
         if let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name.value) {
@@ -221,12 +228,12 @@ fn too_deep() -> PlanError {
     PlanError::invalid(format!("the statement is nested too deeply (limit {DEPTH_LIMIT})"))
 }
 
-/// The columns of a relation.
+/// Returns the columns of a relation.
 fn columns_of(relation: &RelationInfo) -> Vec<Column> {
     relation.schema.fields().iter().map(|field| Column::named(field.name())).collect()
 }
 
-/// Gives the first columns the names of a table alias, and the alias all columns, as DataFusion wants it.
+/// Renames the first columns as the table alias says, and completes the alias with all columns, as DataFusion requires.
 fn renamed(columns: Columns, alias: &mut TableAlias) -> Result<Columns, PlanError> {
     alias.name = exact(&Name::of(&alias.name).value);
     if alias.columns.is_empty() {
@@ -248,7 +255,7 @@ fn renamed(columns: Columns, alias: &mut TableAlias) -> Result<Columns, PlanErro
     Ok(Some(columns))
 }
 
-/// The expressions of an ORDER BY.
+/// Returns the expressions of an ORDER BY.
 fn sort_exprs(order_by: &mut ast::OrderBy) -> Result<Vec<&mut Expr>, PlanError> {
     match &mut order_by.kind {
         OrderByKind::Expressions(exprs) => Ok(exprs.iter_mut().map(|sort| &mut sort.expr).collect()),
@@ -256,9 +263,9 @@ fn sort_exprs(order_by: &mut ast::OrderBy) -> Result<Vec<&mut Expr>, PlanError> 
     }
 }
 
-/// Refuses what DataFusion would accept and ignore.
+/// Refuses clauses that DataFusion would accept and ignore.
 fn refuse_ignored_clauses(query: &Query) -> Result<(), PlanError> {
-    // Whole, so that a clause that a later parser knows is not passed over.
+    // Destructured in full so that a clause added by a later version of the parser cannot be overlooked.
     let Query {
         with: _,
         body: _,
@@ -288,7 +295,7 @@ fn refuse_ignored_clauses(query: &Query) -> Result<(), PlanError> {
     }
 }
 
-/// Whether a select item is an expression that needs a name made of its text.
+/// Returns the expression of a select item, or `None` for a wildcard and other items.
 fn item_expr(item: &SelectItem) -> Option<&Expr> {
     match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
@@ -296,7 +303,8 @@ fn item_expr(item: &SelectItem) -> Option<&Expr> {
     }
 }
 
-/// Walks one expression; queries inside it are resolved as a whole when met and not walked again.
+/// Resolves the identifiers of one expression. A query inside it is resolved as a whole when it is met; the visitor
+/// then only passes through it.
 struct ExprNames<'n, 'a> {
     names: &'n mut Names<'a>,
     depth: usize,
@@ -356,8 +364,8 @@ impl VisitorMut for ExprNames<'_, '_> {
     }
 }
 
-/// Makes the path before the first subscript one identifier, as `a.b.c` is, and the fields after it subscripts: alone,
-/// a part of either would be taken for a column.
+/// Joins the path before the first subscript to one identifier, as in `a.b.c`, and turns the fields after it into
+/// subscripts. Otherwise a single part of either would be taken for a column.
 fn plain_access(root: &mut Expr, access_chain: &mut Vec<AccessExpr>) {
     if let Expr::Identifier(first) = root {
         let mut path = vec![first.clone()];
@@ -375,7 +383,7 @@ fn plain_access(root: &mut Expr, access_chain: &mut Vec<AccessExpr>) {
             AccessExpr::Dot(Expr::Identifier(field)) => *access = field_access(&Name::of(field).value),
             AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
                 lower_bound.get_or_insert_with(|| number("1"));
-                // Counted from the end.
+                // A missing upper bound is -1, the last element, because it is counted from the end.
                 upper_bound
                     .get_or_insert_with(|| Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number("1")) });
             }

@@ -1,8 +1,8 @@
-//! ORDER BY: each key is a column of the result, or is made one.
+//! Resolves ORDER BY so that each key is a column of the result.
 //!
 //! DataFusion looks for a key among the result's columns, those of FROM and those of outer queries at once, by names
-//! that may repeat. So a key that is a column of the result becomes its position, and any other a column that only the
-//! order sees:
+//! that may repeat. So a key that is a column of the result is replaced by its position, and any other key becomes a
+//! hidden column that only the order uses:
 //!
 //! ```text
 //! SELECT -i AS i FROM g ORDER BY g.i
@@ -29,27 +29,27 @@ use crate::statement::Name;
 /// A column of a SELECT list.
 pub(super) struct Output {
     pub(super) column: Column,
-    /// As it stood in the text, nothing for what came from `*`.
+    /// The expression as written; `None` for a column that came from `*`.
     pub(super) written: Option<Expr>,
-    /// With its names resolved.
+    /// The expression with its names resolved.
     pub(super) expr: Expr,
 }
 
-/// What a key of ORDER BY is.
+/// What a key of ORDER BY refers to.
 enum Key {
     /// A column of the result.
     Output(usize),
-    /// A constant, or a position.
+    /// A constant or a position.
     Constant(Expr),
-    /// An expression of the result's columns alone.
+    /// An expression over the result's columns only.
     OfOutputs(Expr),
-    /// An expression of what the SELECT list sees.
+    /// An expression over the columns that the SELECT list can use.
     OfInputs(Expr),
 }
 
 impl Names<'_> {
-    /// Resolves the order of a SELECT, whose FROM clause is the innermost scope; gives the name of the derived table
-    /// that the SELECT has to be, if it has to be one.
+    /// Resolves the order of a SELECT, whose FROM clause must be the innermost scope. If the SELECT has to become a
+    /// derived table, returns the name of that table.
     pub(super) fn order_select(
         &mut self,
         select: &mut Select,
@@ -67,6 +67,7 @@ impl Names<'_> {
         let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
         let keys = sorts.iter().map(|sort| self.key(&sort.expr, outputs, &around, is_distinct));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        // In a derived table the names of the result cannot be confused with those of FROM.
         let needs_table = keys.iter().any(|key| matches!(key, Key::OfInputs(_) | Key::OfOutputs(_))) && !distinct_on;
         for (sort, key) in sorts.iter_mut().zip(keys) {
             sort.expr = match key {
@@ -83,7 +84,7 @@ impl Names<'_> {
         Ok(needs_table.then_some(around))
     }
 
-    /// What `expr` is in the ORDER BY of a SELECT with these outputs, whose names stand for columns of `around`.
+    /// Classifies `expr` in the ORDER BY of a SELECT with these outputs, whose names stand for columns of `around`.
     fn key(&mut self, expr: &Expr, outputs: &[Output], around: &str, is_distinct: bool) -> Result<Key, PlanError> {
         if let Some(idx) = named_output(expr, outputs) {
             return Ok(Key::Output(idx));
@@ -105,6 +106,7 @@ impl Names<'_> {
             return Ok(Key::OfInputs(resolved));
         }
         let again = std::mem::replace(&mut self.invented, invented);
+        // A second resolution must invent the same names as the first, or the results could not be compared.
         let is_of_outputs = !uses.aggregate && self.means_outputs(expr, &resolved);
         self.invented = again;
         if is_of_outputs {
@@ -129,7 +131,7 @@ impl Names<'_> {
         Ok(Key::OfInputs(resolved))
     }
 
-    /// Whether `expr` means `resolved` also where FROM has no columns.
+    /// Returns whether `expr` also means `resolved` when FROM has no columns.
     fn means_outputs(&mut self, expr: &Expr, resolved: &Expr) -> bool {
         let aliases = self.innermost().aliases.clone();
         let full = std::mem::replace(self.innermost(), Scope { aliases, ..Scope::default() });
@@ -139,7 +141,8 @@ impl Names<'_> {
         means
     }
 
-    /// ORDER BY of a result that is no plain SELECT: only its columns can be named, also as a SELECT list has them.
+    /// Resolves ORDER BY of a result that is not a plain SELECT. A key can only be a column of the result, by its name
+    /// or written as in a SELECT list.
     pub(super) fn order_output(
         &mut self,
         order_by: Option<&mut ast::OrderBy>,
@@ -161,16 +164,16 @@ impl Names<'_> {
     }
 }
 
-/// An expression of a SELECT list under a set operation.
+/// An expression of a SELECT list under a set operation, as written.
 pub(super) struct Written {
     idx: usize,
     expr: Expr,
-    /// The names in FROM.
+    /// The names of the tables in FROM.
     tables: Vec<String>,
 }
 
 impl Written {
-    /// Whether `key` is this expression; a name alone is one of the result.
+    /// Returns whether `key` is this expression. A name alone is not: it means a column of the result.
     fn is(&self, key: &Expr) -> bool {
         let folded = |path: &[Ident]| -> Vec<String> { path.iter().map(|ident| Name::of(ident).value).collect() };
         match (key, &self.expr) {
@@ -185,7 +188,7 @@ impl Written {
     }
 }
 
-/// The expressions of the SELECT lists under a set operation, up to the first `*` of each.
+/// Returns the expressions of the SELECT lists under a set operation, up to the first `*` of each list.
 pub(super) fn written_items(body: &SetExpr) -> Vec<Written> {
     match body {
         SetExpr::Select(select) => {
@@ -206,7 +209,7 @@ pub(super) fn written_items(body: &SetExpr) -> Vec<Written> {
     }
 }
 
-/// What columns of a table in FROM are qualified by.
+/// Returns the qualifier of the columns of a table in FROM.
 fn table_name(factor: &TableFactor) -> Option<String> {
     match factor {
         TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
@@ -217,7 +220,7 @@ fn table_name(factor: &TableFactor) -> Option<String> {
     }
 }
 
-/// `SELECT` the columns alone `FROM (body) AS around`.
+/// Replaces `body` by a `SELECT` of its `columns` `FROM (body) AS around`.
 pub(super) fn put_into(body: &mut SetExpr, columns: &[Column], around: &str) -> Result<(), PlanError> {
     let inner = std::mem::replace(body, *select_all()?.body);
     let subquery = Box::new(Query { body: Box::new(inner), ..select_all()? });
@@ -230,7 +233,7 @@ pub(super) fn put_into(body: &mut SetExpr, columns: &[Column], around: &str) -> 
     Ok(())
 }
 
-/// The keys of an ORDER BY; ALL is all columns, a row value its parts.
+/// Returns the keys of an ORDER BY; ALL is replaced by all columns, and a row value by its parts.
 fn sorts(order_by: &mut ast::OrderBy, width: usize) -> &mut Vec<OrderByExpr> {
     let sorts = match &order_by.kind {
         OrderByKind::All(options) => {
@@ -243,7 +246,7 @@ fn sorts(order_by: &mut ast::OrderBy, width: usize) -> &mut Vec<OrderByExpr> {
     sorts
 }
 
-/// Inside a row value NULL is greater than all others, whatever the direction.
+/// Splits a key that is a row value. Inside a row value, NULL is greater than all values in either direction.
 fn parts(sort: &OrderByExpr) -> Vec<OrderByExpr> {
     let Some(values) = row_of(&sort.expr).filter(|_| sort.with_fill.is_none()) else { return vec![sort.clone()] };
     let asc = sort.options.asc;
@@ -251,16 +254,16 @@ fn parts(sort: &OrderByExpr) -> Vec<OrderByExpr> {
     values.into_iter().map(|expr| OrderByExpr { expr, options, with_fill: None }).collect()
 }
 
-/// The position of a column as a key.
+/// Returns the key that refers to a column by its position.
 pub(super) fn position(idx: usize) -> Expr {
     Expr::Value(Value::Number((idx + 1).to_string(), false).into())
 }
 
-/// The only column that has the name `expr`.
+/// Returns the column that the name `expr` refers to, if there is exactly one.
 fn named_output(expr: &Expr, outputs: &[Output]) -> Option<usize> {
     let Expr::Identifier(ident) = expr else { return None };
     let name = Name::of(ident);
-    // A name that several columns have is left to FROM, which may know only one.
+    // A name that several columns share is left to FROM, where it may be unique.
     find_name(outputs.iter().map(|output| output.column.shown.as_str()), &name.value, name.quoted).ok().flatten()
 }
 
@@ -269,12 +272,12 @@ fn named_output(expr: &Expr, outputs: &[Output]) -> Option<usize> {
 struct Uses<'a> {
     around: &'a str,
     depth: usize,
-    /// A column of the result.
+    /// Whether it uses a column of the result.
     result: bool,
     result_in_subquery: bool,
-    /// Any other column.
+    /// Whether it uses any other column.
     input: bool,
-    /// An aggregate or a window function.
+    /// Whether it uses an aggregate or a window function.
     aggregate: bool,
     subquery: bool,
 }
@@ -318,7 +321,7 @@ impl VisitorMut for Uses<'_> {
     }
 }
 
-/// Puts columns of the result in the place of the expressions that they are.
+/// Replaces expressions that are columns of the result by these columns.
 struct ToOutputs<'a> {
     outputs: &'a [Output],
     around: &'a str,
@@ -348,7 +351,7 @@ impl VisitorMut for ToOutputs<'_> {
     }
 }
 
-/// Puts the expressions that they are in the place of columns of the result.
+/// Replaces columns of the result by their expressions.
 struct FromOutputs<'a> {
     outputs: &'a [Output],
     around: &'a str,

@@ -1,4 +1,4 @@
-//! Row values: comparisons of `(a, b)` written out column by column, so that NULL means what it means to each column.
+//! Rewrites comparisons of row values `(a, b)` column by column, so that NULL means the same as for single columns.
 //!
 //! ```text
 //! (a, b) = (c, d)    a = c AND b = d
@@ -19,7 +19,7 @@ use super::scope::{exact, qualified};
 use crate::bind::set_operation::select_all;
 use crate::error::PlanError;
 
-/// Writes out `expr` if it compares row values; its parts are resolved. `invent` gives names that nobody has.
+/// Rewrites `expr` if it compares row values, whose parts must be resolved. `invent` must return unused names.
 pub(super) fn write_out(expr: &mut Expr, invent: impl FnMut() -> String) -> Result<(), PlanError> {
     if !may_compare(expr) {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn write_out(expr: &mut Expr, invent: impl FnMut() -> String) -> Resu
     Ok(())
 }
 
-/// The values of a row.
+/// Returns the values of a row, or `None` if `expr` is not a row value.
 pub(super) fn row_of(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Tuple(values) => Some(values.clone()),
@@ -40,7 +40,7 @@ pub(super) fn row_of(expr: &Expr) -> Option<Vec<Expr>> {
     }
 }
 
-/// Those of `ROW(a, b)`.
+/// Returns the arguments of `ROW(a, b)`.
 fn arguments_of_row(function: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else { return None };
     if function.over.is_some() || !function.name.to_string().eq_ignore_ascii_case("row") {
@@ -53,7 +53,7 @@ fn arguments_of_row(function: &Function) -> Option<Vec<Expr>> {
     list.args.iter().map(value).collect()
 }
 
-/// A cheap look at whether `expr` is one that [`Rows::written_out`] changes.
+/// Returns whether [`Rows::written_out`] may change `expr`; a cheap test.
 fn may_compare(expr: &Expr) -> bool {
     match expr {
         Expr::Tuple(_) => true,
@@ -99,7 +99,7 @@ impl Comparison {
         })
     }
 
-    /// The same with the sides exchanged.
+    /// Returns the comparison with its sides exchanged.
     fn flipped(self) -> Self {
         match self {
             Comparison::Lt => Comparison::Gt,
@@ -110,7 +110,7 @@ impl Comparison {
         }
     }
 
-    /// That of the parts before the last, and that of the last.
+    /// Returns the comparison for the parts before the last and the one for the last part; `None` for (in)equalities.
     fn of_order(self) -> Option<(BinaryOperator, BinaryOperator)> {
         match self {
             Comparison::Lt => Some((BinaryOperator::Lt, BinaryOperator::Lt)),
@@ -172,7 +172,7 @@ impl<F: FnMut() -> String> Rows<F> {
         }
     }
 
-    /// A comparison of which a side is a row; none if the other is neither one nor a subquery.
+    /// Rewrites a comparison of which one side is a row; `None` if the other side is neither a row nor a subquery.
     fn sides(&mut self, left: &Expr, comparison: Comparison, right: &Expr) -> Result<Option<Expr>, PlanError> {
         Ok(Some(match (row_of(left), row_of(right)) {
             (Some(left), Some(right)) => compared(left, comparison, right)?,
@@ -188,7 +188,7 @@ impl<F: FnMut() -> String> Rows<F> {
         }))
     }
 
-    /// `row` compared with the only row of a subquery, whose columns are NULL where it has none.
+    /// Compares `row` with the only row of a subquery; without such a row its columns are NULL.
     fn with_row_of(&mut self, row: Vec<Expr>, comparison: Comparison, subquery: &Query) -> Result<Expr, PlanError> {
         let (columns, table) = self.table(subquery, row.len())?;
         let nulls = vec![literal(Value::Null); row.len()];
@@ -204,21 +204,21 @@ impl<F: FnMut() -> String> Rows<F> {
         })
     }
 
-    /// `row comparison ANY (subquery)`.
+    /// Rewrites `row comparison ANY (subquery)`.
     fn any(&mut self, row: &[Expr], comparison: Comparison, subquery: &Query) -> Result<Expr, PlanError> {
         let holds = self.exists(row, subquery, |columns| compared(row.to_vec(), comparison, columns))?;
         let unknown = self.unknown(row, comparison, subquery)?;
         Ok(case(vec![(holds, literal(Value::Boolean(true))), (unknown, null())], literal(Value::Boolean(false))))
     }
 
-    /// `row comparison ALL (subquery)`.
+    /// Rewrites `row comparison ALL (subquery)`.
     fn all(&mut self, row: &[Expr], comparison: Comparison, subquery: &Query) -> Result<Expr, PlanError> {
         let fails = self.exists(row, subquery, |columns| Ok(not(compared(row.to_vec(), comparison, columns)?)))?;
         let unknown = self.unknown(row, comparison, subquery)?;
         Ok(case(vec![(fails, literal(Value::Boolean(false))), (unknown, null())], literal(Value::Boolean(true))))
     }
 
-    /// Whether a comparison is unknown: a value on one of the sides is NULL then, which few rows may be.
+    /// Tests whether a comparison is unknown. Then a value on one side is NULL, which filters most rows beforehand.
     fn unknown(&mut self, row: &[Expr], comparison: Comparison, subquery: &Query) -> Result<Expr, PlanError> {
         let unknown = |columns: Vec<Expr>| compared(row.to_vec(), comparison, columns).map(is_null);
         let right = self
@@ -239,7 +239,7 @@ impl<F: FnMut() -> String> Rows<F> {
         Ok(Expr::Exists { subquery: Box::new(query), negated: false })
     }
 
-    /// The subquery as a table of FROM, and its columns.
+    /// Returns the subquery as a table of FROM, and its columns.
     fn table(&mut self, subquery: &Query, width: usize) -> Result<(Vec<Expr>, TableFactor), PlanError> {
         if let Some(there) = width_of(&subquery.body).filter(|there| *there != width) {
             return Err(PlanError::invalid(format!("a row of {width} is compared with a subquery of {there} columns")));
@@ -254,7 +254,7 @@ impl<F: FnMut() -> String> Rows<F> {
     }
 }
 
-/// How many columns a resolved query has, where its SELECT list says so.
+/// Returns the number of columns of a resolved query if its SELECT list determines it.
 fn width_of(body: &SetExpr) -> Option<usize> {
     match body {
         SetExpr::Select(select) => {
@@ -268,7 +268,7 @@ fn width_of(body: &SetExpr) -> Option<usize> {
     }
 }
 
-/// The values of what [`may_compare`] found to be a row.
+/// Returns the values of an expression that must be a row.
 fn values(expr: &Expr) -> Result<Vec<Expr>, PlanError> {
     row_of(expr).ok_or_else(|| PlanError::invalid(format!("{expr} is not a row value")))
 }
@@ -303,7 +303,7 @@ fn between(expr: &Expr, low: &Expr, high: &Expr, negated: bool) -> Result<Expr, 
     Ok(if negated { not(both) } else { both })
 }
 
-/// `left = right`, each a row or not.
+/// Makes `left = right`; either can be a row.
 fn equal(left: Expr, right: Expr) -> Result<Expr, PlanError> {
     match (row_of(&left), row_of(&right)) {
         (Some(left), Some(right)) => compared(left, Comparison::Eq, right),
@@ -337,7 +337,7 @@ fn compared(left: Vec<Expr>, comparison: Comparison, right: Vec<Expr>) -> Result
     })
 }
 
-/// The first parts that differ decide.
+/// Rewrites an ordering comparison: the first parts that differ decide.
 fn ordered(
     left: Vec<Expr>,
     before: &BinaryOperator,
@@ -361,7 +361,7 @@ fn ordered(
     Ok(rest)
 }
 
-/// `SELECT value FROM table WHERE condition`.
+/// Makes `SELECT value FROM table WHERE condition`.
 fn select(value: Expr, table: TableFactor, condition: Option<Expr>) -> Result<Query, PlanError> {
     let mut query = select_all()?;
     let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("the text is a SELECT") };
@@ -375,7 +375,7 @@ fn literal(value: Value) -> Expr {
     Expr::Value(value.into())
 }
 
-/// NULL as a truth value.
+/// Makes a NULL of type BOOLEAN.
 fn null() -> Expr {
     Expr::Cast {
         kind: CastKind::Cast,
@@ -390,7 +390,7 @@ fn is_null(expr: Expr) -> Expr {
     Expr::IsNull(Box::new(expr))
 }
 
-/// Whether a value of a row is NULL, or one of a row in it.
+/// Tests whether any value of a row, or of a row inside it, is NULL.
 fn any_null(values: &[Expr]) -> Expr {
     let tests = values.iter().map(|value| match row_of(value) {
         Some(values) => any_null(&values),
@@ -407,7 +407,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
-/// All of `exprs` with `op` between them, in a tree that is not deep.
+/// Joins `exprs` with `op`, as a balanced tree so that it does not nest deeply.
 fn joined(mut exprs: Vec<Expr>, op: &BinaryOperator) -> Expr {
     while exprs.len() > 1 {
         let mut pairs = exprs.into_iter();

@@ -1,4 +1,4 @@
-//! What identifiers can mean at one place of a query.
+//! What identifiers can mean at one place in a query.
 
 use sqlparser::ast::{AccessExpr, Expr, Ident, Subscript, Value};
 use sqlparser::tokenizer::Location;
@@ -7,37 +7,37 @@ use crate::catalog::{Ambiguous, find_name};
 use crate::error::PlanError;
 use crate::statement::Name;
 
-/// One column of a query's or a relation's result.
+/// A column of the result of a query or relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Column {
-    /// The name people see and write; may repeat among the columns of one result.
+    /// The name that users see and write; it may repeat among the columns of one result.
     pub(super) shown: String,
-    /// The name DataFusion knows it by; unique among the columns of one result.
+    /// The name that DataFusion sees; unique among the columns of one result.
     pub(super) internal: String,
 }
 
 impl Column {
-    /// A column with one name for both.
+    /// Makes a column whose shown and internal names are the same.
     pub(super) fn named(name: &str) -> Self {
         Column { shown: name.to_owned(), internal: name.to_owned() }
     }
 }
 
-/// The columns of a result, or `None` where only DataFusion can tell (table functions).
+/// The columns of a result, or `None` if only DataFusion knows them (table functions).
 pub(super) type Columns = Option<Vec<Column>>;
 
-/// One thing in FROM that columns can be qualified by.
+/// An item of FROM whose name can qualify columns.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) qualifier: String,
     pub(super) columns: Columns,
 }
 
-/// One column that `*` stands for and that an unqualified name can mean.
+/// A column that `*` includes and that an unqualified name can mean.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) shown: String,
-    /// A qualified identifier, COALESCE of two for the column of a FULL JOIN USING, an expression of the SELECT list.
+    /// A qualified identifier, the COALESCE of two for a FULL JOIN USING, or an expression of the SELECT list.
     pub(super) expr: Expr,
 }
 
@@ -46,37 +46,36 @@ pub(super) struct Entry {
 pub(super) struct Scope {
     pub(super) items: Vec<Item>,
     pub(super) entries: Vec<Entry>,
-    /// Names of the SELECT list, with what they stand for, that other clauses may use where the FROM clause has no
-    /// such column.
+    /// Names of the SELECT list and their expressions, for use in other clauses if FROM has no such column.
     pub(super) aliases: Vec<Entry>,
 }
 
-/// An identifier that is exact and needs no resolution any more.
+/// Makes a quoted identifier, which needs no further resolution.
 pub(super) fn exact(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-/// A qualified column.
+/// Makes a qualified column.
 pub(super) fn qualified(qualifier: &str, column: &str) -> Expr {
     Expr::CompoundIdentifier(vec![exact(qualifier), exact(column)])
 }
 
-/// A position as the end of a message; nothing where it is not known.
+/// Writes a position as the end of a message; empty if it is not known.
 pub(super) fn at(location: Location) -> String {
     if location.line == 0 { String::new() } else { format!(" at line {}, column {}", location.line, location.column) }
 }
 
-/// The error of a name that several things have.
+/// Makes the error for a name with more than one meaning.
 pub(super) fn ambiguous(what: &str, ident: &Ident) -> PlanError {
     PlanError::invalid(format!("{what} {} is ambiguous{}", ident.value, at(ident.span.start)))
 }
 
-/// The error of a name that nothing has.
+/// Makes the error for a name without a meaning.
 pub(super) fn unknown(what: &str, ident: &Ident) -> PlanError {
     PlanError::invalid(format!("{what} {} does not exist{}", ident.value, at(ident.span.start)))
 }
 
-/// The error of a column that the item `qualifier` does not have.
+/// Makes the error for a column that the item `qualifier` does not have.
 fn unknown_of(qualifier: &str, column: &Ident) -> PlanError {
     let (name, at) = (&column.value, at(column.span.start));
     PlanError::invalid(format!("column {qualifier}.{name} does not exist{at}"))
@@ -87,14 +86,14 @@ fn find<'a>(names: impl IntoIterator<Item = &'a str>, ident: &Ident) -> Result<O
     find_name(names, &name.value, name.quoted)
 }
 
-/// The column of `columns` that `ident` means.
+/// Returns the column of `columns` that `ident` names.
 pub(super) fn find_column<'a>(columns: &'a [Column], ident: &Ident) -> Result<Option<&'a Column>, PlanError> {
     let found = find(columns.iter().map(|column| column.shown.as_str()), ident);
     Ok(found.map_err(|_| ambiguous("column", ident))?.map(|idx| &columns[idx]))
 }
 
 impl Scope {
-    /// Adds an item whose columns can be used with and without its name.
+    /// Adds an item whose columns can be used with and without a qualifier.
     pub(super) fn add(&mut self, qualifier: String, columns: Columns) {
         for column in columns.iter().flatten() {
             self.entries.push(Entry { shown: column.shown.clone(), expr: qualified(&qualifier, &column.internal) });
@@ -102,29 +101,30 @@ impl Scope {
         self.items.push(Item { qualifier, columns });
     }
 
-    /// Adds all of `other`.
+    /// Adds all items and entries of `other`; its aliases are not added.
     pub(super) fn append(&mut self, other: Scope) {
         self.items.extend(other.items);
         self.entries.extend(other.entries);
     }
 
-    /// Whether some of its columns are unknown.
+    /// Returns whether some of the columns are unknown.
     pub(super) fn is_opaque(&self) -> bool {
         self.items.iter().any(|item| item.columns.is_none())
     }
 
-    /// The entry an unqualified name means.
+    /// Returns the entry that an unqualified name means.
     pub(super) fn entry(&self, ident: &Ident) -> Result<Option<usize>, PlanError> {
         find(self.entries.iter().map(|entry| entry.shown.as_str()), ident).map_err(|_| ambiguous("column", ident))
     }
 
-    /// The item a qualifier means.
+    /// Returns the item that a qualifier means.
     pub(super) fn item(&self, ident: &Ident) -> Result<Option<&Item>, PlanError> {
         let found = find(self.items.iter().map(|item| item.qualifier.as_str()), ident);
         Ok(found.map_err(|_| ambiguous("table", ident))?.map(|idx| &self.items[idx]))
     }
 
-    /// What an unqualified name means, if anything here. `inner` are the scopes between the name and this one.
+    /// Returns what an unqualified name means in this scope, if anything. `inner` are the scopes between the name and
+    /// this one.
     fn unqualified(&self, ident: &Ident, inner: &[Scope]) -> Result<Option<Expr>, PlanError> {
         if let Some(idx) = self.entry(ident)? {
             return Ok(Some(self.entries[idx].expr.clone()));
@@ -132,7 +132,7 @@ impl Scope {
         let found = find(self.aliases.iter().map(|alias| alias.shown.as_str()), ident);
         let Some(idx) = found.map_err(|_| ambiguous("column", ident))? else { return Ok(None) };
         let expr = &self.aliases[idx].expr;
-        // In a subquery an expression of this query could mean something else, and an aggregate would be one there.
+        // Inside a subquery an expression of this query could change its meaning; an aggregate would move there.
         if inner.is_empty() || is_column_outside(expr, inner) {
             return Ok(Some(expr.clone()));
         }
@@ -140,7 +140,7 @@ impl Scope {
         Err(PlanError::invalid(format!("{name} of the SELECT list cannot be used in a subquery here{at}")))
     }
 
-    /// What a qualified name means, if its qualifier is something here; later parts are fields of a struct.
+    /// Returns what a path means in this scope, if anything; parts after the column are fields of a struct.
     fn compound(&self, idents: &[Ident], inner: &[Scope]) -> Result<Option<Expr>, PlanError> {
         let Some(item) = self.item(&idents[0])? else {
             let column = self.unqualified(&idents[0], inner)?;
@@ -150,7 +150,7 @@ impl Scope {
         if let Some(column) = find_column(columns, &idents[1])? {
             return Ok(Some(field_of(qualified(&item.qualifier, &column.internal), &idents[2..])));
         }
-        // A column may have the name of a table.
+        // The first part may be a column that has the same name as a table.
         match self.entry(&idents[0])? {
             Some(idx) => Ok(Some(field_of(self.entries[idx].expr.clone(), &idents[1..]))),
             None => Err(unknown_of(&item.qualifier, &idents[1])),
@@ -158,13 +158,13 @@ impl Scope {
     }
 }
 
-/// Whether `expr` is a column whose qualifier means nothing in `inner`.
+/// Returns whether `expr` is a column whose qualifier means nothing in `inner`.
 fn is_column_outside(expr: &Expr, inner: &[Scope]) -> bool {
     let Expr::CompoundIdentifier(path) = expr else { return false };
     path.len() == 2 && !inner.iter().any(|scope| scope.items.iter().any(|item| item.qualifier == path[0].value))
 }
 
-/// The field of a struct that the path `fields` leads to, or the struct itself.
+/// Makes the access to the struct field at the path `fields`; returns `root` itself if the path is empty.
 fn field_of(root: Expr, fields: &[Ident]) -> Expr {
     if fields.is_empty() {
         return root;
@@ -173,7 +173,7 @@ fn field_of(root: Expr, fields: &[Ident]) -> Expr {
     Expr::CompoundFieldAccess { root: Box::new(root), access_chain }
 }
 
-/// `['name']`.
+/// Makes the subscript `['name']`.
 pub(super) fn field_access(name: &str) -> AccessExpr {
     let index = Expr::Value(Value::SingleQuotedString(name.to_owned()).into());
     AccessExpr::Subscript(Subscript::Index { index })
@@ -184,7 +184,7 @@ fn as_written(qualifier: &str, rest: &[Ident]) -> Expr {
     Expr::CompoundIdentifier(std::iter::once(exact(qualifier)).chain(rest).collect())
 }
 
-/// Resolves an identifier by `scopes`, innermost last; `None` leaves it to DataFusion, because a scope is opaque.
+/// Resolves an identifier in `scopes`, innermost last; `None` leaves it to DataFusion, because a scope is opaque.
 pub(super) fn resolve(scopes: &[Scope], idents: &[Ident]) -> Result<Option<Expr>, PlanError> {
     for (depth, scope) in scopes.iter().enumerate().rev() {
         let inner = &scopes[depth + 1..];

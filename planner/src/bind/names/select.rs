@@ -1,4 +1,4 @@
-//! One SELECT: its list becomes columns with unique internal names, its clauses see the right scopes.
+//! Resolves one SELECT: its list becomes columns with unique internal names, and its clauses see the right scopes.
 
 use sqlparser::ast::{
     self, Distinct, ExcludeSelectItem, Expr, GroupByExpr, Ident, NamedWindowExpr, Select, SelectItem,
@@ -14,15 +14,15 @@ use crate::catalog::find_name;
 use crate::error::PlanError;
 use crate::statement::Name;
 
-/// An item of the SELECT list after `*` was taken apart.
+/// An item of the SELECT list after `*` was expanded.
 struct Item {
     shown: String,
     expr: Expr,
-    /// As it stood in the text, to find it again in ORDER BY; nothing for what came from `*`.
+    /// The expression as written, to find it again in ORDER BY; `None` for an item that came from `*`.
     written: Option<Expr>,
 }
 
-/// The columns of a SELECT, and the name of the derived table that it has to be for its order, if it has to be one.
+/// The columns of a SELECT, and the name of the derived table that it must become for its order, if it must.
 pub(super) type Selected = (Columns, Option<String>);
 
 impl Names<'_> {
@@ -36,7 +36,7 @@ impl Names<'_> {
         self.within(scope, |names| names.clauses(select, order_by))
     }
 
-    /// Everything but FROM, whose scope is innermost.
+    /// Resolves all clauses except FROM, whose scope must be innermost.
     fn clauses(&mut self, select: &mut Select, order_by: Option<&mut ast::OrderBy>) -> Result<Selected, PlanError> {
         if let Some(selection) = &mut select.selection {
             self.expr(selection)?;
@@ -69,7 +69,7 @@ impl Names<'_> {
         Ok((Some(columns), around))
     }
 
-    /// A SELECT list with a `*` that only DataFusion can take apart; only the rest of it is resolved.
+    /// Resolves a SELECT list with a `*` that only DataFusion can expand; only the other items are resolved.
     fn opaque_outputs(
         &mut self,
         select: &mut Select,
@@ -91,7 +91,7 @@ impl Names<'_> {
         Ok(None)
     }
 
-    /// GROUP BY, HAVING, QUALIFY, WINDOW and DISTINCT ON: columns of FROM first, then names of the SELECT list.
+    /// Resolves GROUP BY, HAVING, QUALIFY, WINDOW and DISTINCT ON. Columns of FROM take precedence over list names.
     fn other_clauses(&mut self, select: &mut Select, outputs: &[Output]) -> Result<(), PlanError> {
         let alias = |output: &Output, expr: Expr| Entry { shown: output.column.shown.clone(), expr };
         self.innermost().aliases = outputs.iter().map(|output| alias(output, output.expr.clone())).collect();
@@ -120,7 +120,7 @@ impl Names<'_> {
                 }
             }
         }
-        // DataFusion puts named windows into the SELECT list alone, so it has to find its columns by their names.
+        // DataFusion substitutes named windows in the SELECT list only, so QUALIFY has to refer to its columns by name.
         let named = outputs.iter().map(|output| alias(output, Expr::Identifier(exact(&output.column.internal))));
         self.innermost().aliases = named.collect();
         if let Some(expr) = &mut select.qualify {
@@ -129,7 +129,7 @@ impl Names<'_> {
         Ok(())
     }
 
-    /// A name of the SELECT list is its position: a number that it may stand for would be taken for one.
+    /// Replaces a name of the SELECT list by its position: if the name stood for a number, that would be taken for one.
     fn group_key(&mut self, key: &mut Expr, outputs: &[Output]) -> Result<(), PlanError> {
         if let Expr::Identifier(ident) = key
             && self.innermost().entry(ident)?.is_none()
@@ -144,7 +144,7 @@ impl Names<'_> {
         self.expr(key)
     }
 
-    /// The SELECT list with every `*` taken apart, or the list itself when one cannot be.
+    /// Expands every `*` of the SELECT list; returns the list itself as `Err` if one cannot be expanded.
     fn items(&mut self, projection: Vec<SelectItem>) -> Result<Result<Vec<Item>, Vec<SelectItem>>, PlanError> {
         let scope = self.innermost().clone();
         let stars = projection.iter().any(|item| item_expr(item).is_none());
@@ -177,7 +177,7 @@ impl Names<'_> {
         Ok(Ok(items))
     }
 
-    /// A column keeps its stored name, a field its own, an expression shows its text.
+    /// Names an item without an alias: a column has its stored name, a field its own, and an expression its text.
     fn unnamed(&mut self, mut expr: Expr, scope: &Scope) -> Result<Item, PlanError> {
         let written = Some(expr.clone());
         let text = shown::expr_text(&expr);
@@ -229,7 +229,7 @@ impl Names<'_> {
     }
 }
 
-/// The column of `*` that an option of it names.
+/// Returns the column of `*` that an option such as EXCLUDE names.
 fn starred(entries: &[Entry], ident: &Ident, option: &str) -> Result<usize, PlanError> {
     let name = Name::of(ident);
     match find_name(entries.iter().map(|entry| entry.shown.as_str()), &name.value, name.quoted) {
@@ -241,7 +241,7 @@ fn starred(entries: &[Entry], ident: &Ident, option: &str) -> Result<usize, Plan
     }
 }
 
-/// An expression without parentheses around it.
+/// Returns the expression without enclosing parentheses.
 fn unwrapped(expr: &Expr) -> &Expr {
     match expr {
         Expr::Nested(inner) => unwrapped(inner),
@@ -249,7 +249,7 @@ fn unwrapped(expr: &Expr) -> &Expr {
     }
 }
 
-/// The stored name of `table.column`, or the last field's name.
+/// Returns the stored name of `table.column`, or else the name of the last field.
 fn compound_name(scope: &Scope, idents: &[Ident]) -> Result<Option<String>, PlanError> {
     let last = idents.last().map(|ident| Name::of(ident).value);
     let Some(item) = scope.item(&idents[0])? else { return Ok(last) };
@@ -261,9 +261,9 @@ fn compound_name(scope: &Scope, idents: &[Ident]) -> Result<Option<String>, Plan
     }
 }
 
-/// An item of the list under its internal name; a column of `scope` that has it needs no alias.
+/// Makes an item of the list under its internal name; a column of `scope` with that name needs no alias.
 ///
-/// A column of an outer query does: DataFusion calls it something else.
+/// A column of an outer query needs one, because DataFusion names it differently.
 fn item(expr: Expr, column: &Column, scope: &Scope) -> SelectItem {
     let named = matches!(&expr, Expr::CompoundIdentifier(path) if path.len() == 2
         && path[1].value == column.internal
@@ -287,9 +287,9 @@ fn qualified_entries(scope: &Scope, kind: &SelectItemQualifiedWildcardKind) -> R
         .collect())
 }
 
-/// Refuses what DataFusion would accept and ignore, or does not have.
+/// Refuses parts that DataFusion would accept and ignore, or does not support.
 fn refuse_ignored_parts(select: &Select) -> Result<(), PlanError> {
-    // Whole, so that a part that a later parser knows is not passed over.
+    // Destructured in full so that a part added by a later version of the parser cannot be overlooked.
     let Select {
         select_token: _,
         optimizer_hints,

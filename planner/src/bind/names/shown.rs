@@ -1,4 +1,4 @@
-//! The names that output columns show.
+//! Determines the shown names of output columns.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,7 @@ use sqlparser::ast::{Expr, Function, Ident, ObjectNamePart, VisitMut, VisitorMut
 use super::scope::Column;
 use crate::statement::Name;
 
-/// The text of an expression as a column name: as written, unquoted names folded, spacing normalised.
+/// Returns the text of an expression as a column name: unquoted names are folded and spacing is normalised.
 pub(super) fn expr_text(expr: &Expr) -> String {
     let mut expr = expr.clone();
     let _: ControlFlow<()> = VisitMut::visit(&mut expr, &mut Fold);
@@ -42,13 +42,14 @@ impl VisitorMut for Fold {
     }
 }
 
-/// Columns of these names, each with an internal name of its own.
+/// Makes columns with these names, each with a unique internal name.
 pub(super) fn unique(names: Vec<String>) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::with_capacity(names.len());
     for (idx, shown) in names.iter().enumerate() {
         let mut internal = shown.clone();
         let mut count = 1;
         while columns.iter().any(|column| column.internal == internal)
+            // An invented name must also differ from later names, which then keep their own spelling.
             || (count > 1 && names[idx + 1..].contains(&internal))
         {
             count += 1;

@@ -1,9 +1,9 @@
-//! What names mean, which columns `*` stands for, and what output columns are called.
+//! Tests what names mean, which columns `*` expands to, and what output columns are called.
 
 use crate::lower::tests::answer;
 use crate::lower::tests::context::bind;
 
-/// Names of the columns of a query, as they are shown.
+/// Returns the shown names of a query's columns.
 fn columns(sql: &str) -> String {
     let bound = bind(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     bound.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join("|")
@@ -75,7 +75,7 @@ fn stars_stand_for_columns() {
     }
 }
 
-/// Names are lower case first, then the only one that is equal but for case; quoted ones are exact.
+/// Names are matched in lower case first, then as the only one that is equal except for case; quoted ones are exact.
 #[test]
 fn names_fold_unless_quoted() {
     let mixed = "FROM (SELECT k AS \"Mixed\", g AS \"B\", g AS \"b\", k AS \"Two\", g AS \"TWO\" FROM t) AS \"P\"";
@@ -156,14 +156,14 @@ fn using_and_natural_join_by_common_columns() {
 #[test]
 fn each_clause_sees_its_own_names() {
     for (sql, expected) in [
-        // An alias in ORDER BY comes before a column of FROM, in GROUP BY after it.
+        // In ORDER BY an alias takes precedence over a column of FROM; in GROUP BY the column does.
         ("SELECT -k AS k FROM u ORDER BY k LIMIT 1", "-6"),
         ("SELECT count(*) AS n, k > 3 AS high FROM u GROUP BY high", "3 false, 3 true"),
         ("SELECT count(*) AS n FROM (SELECT 1 AS a, 2 AS b) AS p GROUP BY a", "1"),
-        // The innermost query first, then the outer ones.
+        // Names are looked up in the innermost query first, then in the outer ones.
         ("SELECT k FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.k AND k = 1)", "1"),
         ("SELECT k FROM t WHERE k = (SELECT max(tk) FROM u WHERE g = 2)", "no rows"),
-        // A WITH name comes before a relation, the nearest first, and is not in reach outside its query.
+        // A WITH name hides a relation, the nearest WITH wins, and the name is not visible outside its query.
         ("WITH t AS (SELECT 7 AS k) SELECT k FROM t", "7"),
         ("WITH t AS (SELECT 7 AS k) SELECT k FROM (WITH t AS (SELECT 8 AS k) SELECT k FROM t) AS p", "8"),
         (
@@ -185,7 +185,7 @@ fn each_clause_sees_its_own_names() {
         error("WITH a AS (SELECT 1 FROM b), b AS (SELECT 1) SELECT 1"),
         "table b does not exist at line 1, column 26"
     );
-    // DataFusion calls a column of the outer query something else.
+    // DataFusion names a column of the outer query differently.
     assert_eq!(columns("SELECT p.k FROM u, LATERAL (SELECT u.k) AS p"), "k");
     assert_eq!(error("WITH a AS (SELECT 1), A AS (SELECT 1) SELECT 1"), "WITH names a twice at line 1, column 23");
     assert_eq!(error("SELECT k AS x FROM t WHERE x = 1"), "column x does not exist at line 1, column 28");

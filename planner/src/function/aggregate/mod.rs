@@ -1,7 +1,7 @@
-//! Our aggregates under DataFusion's names: the types of the dialect, and the states that views keep.
+//! Our aggregates under DataFusion's names, with the types of the dialect and the states that views keep.
 //!
-//! A query that runs once feeds the same accumulators as a maintained view, so both have the same answers: exact sums,
-//! overflow as an error, no dependence on the order of rows.
+//! A query that runs once feeds the same accumulators as a maintained view, so both give the same answers: sums are
+//! exact, overflow is an error, and the order of rows has no influence.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use laminardb_dataflow::plan::AggregateFunction;
 use laminardb_dataflow::{Diffs, Evaluated};
 use parking_lot::Mutex;
 
-/// Every aggregate that views maintain, with its other names.
+/// Every aggregate that views can maintain, with its aliases.
 const AGGREGATES: [(AggregateFunction, &[&str]); 11] = [
     (AggregateFunction::Count, &[]),
     (AggregateFunction::Sum, &[]),
@@ -34,21 +34,21 @@ const AGGREGATES: [(AggregateFunction, &[&str]); 11] = [
     (AggregateFunction::BoolOr, &[]),
 ];
 
-/// The aggregates, to be registered over DataFusion's.
+/// Returns the aggregates, which must be registered after DataFusion's to replace them.
 pub(super) fn all() -> impl Iterator<Item = Arc<AggregateUDF>> {
     AGGREGATES
         .into_iter()
         .map(|(function, aliases)| Arc::new(AggregateUDF::new_from_impl(Maintained::new(function, aliases))))
 }
 
-/// The aggregate that views maintain by this name.
+/// Returns the aggregate with this name or alias, if views can maintain it.
 pub fn maintained(name: &str) -> Option<AggregateFunction> {
     let named =
         |(function, aliases): &&(AggregateFunction, &[&str])| function.name() == name || aliases.contains(&name);
     AGGREGATES.iter().find(named).map(|(function, _)| *function)
 }
 
-/// One aggregate as DataFusion sees it.
+/// An aggregate as DataFusion sees it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Maintained {
     function: AggregateFunction,
@@ -62,7 +62,7 @@ impl Maintained {
         Maintained { function, aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(), signature }
     }
 
-    /// The type of the result over arguments of a type; nothing if there is no such aggregate.
+    /// Returns the type of the result for an argument type; whether the aggregate takes that type is not checked here.
     fn result_type(&self, argument: &DataType) -> DataType {
         use AggregateFunction as F;
         match (self.function, argument) {
@@ -114,7 +114,7 @@ impl AggregateUDFImpl for Maintained {
         let [argument] = arguments else {
             return plan_err!("{name}() takes one argument, not {}", arguments.len());
         };
-        // A bare NULL has no type; any that the aggregate takes will do.
+        // A bare NULL has no type, so any type that the aggregate accepts will do.
         let argument = match (self.function, argument) {
             (AggregateFunction::BoolAnd | AggregateFunction::BoolOr, DataType::Null) => DataType::Boolean,
             (_, DataType::Null) => DataType::Int64,
@@ -170,7 +170,7 @@ impl AggregateUDFImpl for Maintained {
     }
 }
 
-/// The values of groups; the first failure is the query's.
+/// Returns the values of groups; fails with the first error if there is one.
 fn values(evaluated: Evaluated) -> Result<ArrayRef> {
     match evaluated.errors.first() {
         Some(error) => exec_err!("{}", error.message),
@@ -178,14 +178,14 @@ fn values(evaluated: Evaluated) -> Result<ArrayRef> {
     }
 }
 
-/// States are not taken apart: queries run in one partition, and have one phase of aggregation.
+/// Refuses partial states: queries run in one partition and aggregate in one phase, so states are never split.
 fn no_partial_states<T>() -> Result<T> {
     not_impl_err!("an aggregation in several partitions")
 }
 
-/// The state of all rows together, or of a window frame.
+/// The state of a single group: all rows together, or a window frame.
 struct OneGroup {
-    /// Locked by nobody: only so that it can be shared between threads, as DataFusion asks.
+    /// The mutex is never contended; it only makes the type `Sync`, which DataFusion requires.
     states: Mutex<Box<dyn States>>,
     retractions: Retractions,
 }
@@ -233,11 +233,11 @@ impl Accumulator for OneGroup {
 /// The states of many groups.
 struct Groups {
     states: Box<dyn States>,
-    /// The place in `states` of each group, for groups move up when the first of them are given out.
+    /// The slot in `states` of each group. Groups are renumbered when the first of them are emitted; slots are not.
     slots: Vec<u32>,
-    /// Places given back.
+    /// Slots that can be reused.
     free: Vec<u32>,
-    /// How many places there are.
+    /// Number of slots.
     made: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Our aggregates in queries that run once: types, overflow, DISTINCT, moving frames.
+//! Tests our aggregates in queries that run once: types, overflow, DISTINCT, moving frames.
 
 use arrow::array::{Int32Array, Int64Array, UInt32Array};
 use arrow::datatypes::{Field, Schema};

@@ -20,36 +20,36 @@ pub(super) struct Elements {
 }
 
 impl Elements {
-    /// The elements of `lists`, which is a column of lists.
+    /// Takes the elements of `lists`, which must be a column of lists.
     pub(super) fn new(lists: &ArrayRef) -> Result<Self> {
         let lists = lists.as_list::<i32>().clone();
         Ok(Elements { rows: rows_of(lists.values())?, lists })
     }
 
-    /// Where the elements of a list are; none if it is NULL.
+    /// Returns the positions of a list's elements, or `None` if the list is NULL.
     pub(super) fn range(&self, list: usize) -> Option<Range<usize>> {
         let [start, end] = [list, list + 1].map(|at| self.lists.value_offsets()[at] as usize);
         self.lists.is_valid(list).then_some(start..end)
     }
 
-    /// An element; none if it is NULL.
+    /// Returns an element as a row, or `None` if it is NULL.
     pub(super) fn row(&self, at: usize) -> Option<Row<'_>> {
         let is_value = self.values().is_valid(at) && !self.values().data_type().is_null();
         is_value.then(|| self.rows.row(at))
     }
 
-    /// What is in a list and not NULL; none if the list is NULL.
+    /// Returns the elements of a list that are not NULL, or `None` if the list is NULL.
     pub(super) fn set(&self, list: usize) -> Option<HashSet<Row<'_>>> {
         Some(self.range(list)?.filter_map(|at| self.row(at)).collect())
     }
 
-    /// The elements as they are.
+    /// Returns the elements of all lists as an array.
     pub(super) fn values(&self) -> &ArrayRef {
         self.lists.values()
     }
 }
 
-/// Values as rows: equal where the values are, and in their order, NULLs last.
+/// Converts values to rows that are equal and ordered as the values are, with NULLs last.
 pub(super) fn rows_of(values: &ArrayRef) -> Result<Rows> {
     let options = SortOptions { descending: false, nulls_first: false };
     let values = compared(values)?;
@@ -57,7 +57,7 @@ pub(super) fn rows_of(values: &ArrayRef) -> Result<Rows> {
     Ok(converter.convert_columns(&[values])?)
 }
 
-/// Lists of so many of `values`, one after the other; NULL where no length is.
+/// Builds lists that take `values` in turn, each as many as its length says; a list without a length is NULL.
 pub(super) fn built(values: ArrayRef, lengths: &[Option<usize>], to: &DataType) -> Result<ArrayRef> {
     let DataType::List(field) = to else { return internal_err!("{to} is no type of lists") };
     if i32::try_from(values.len()).is_err() {

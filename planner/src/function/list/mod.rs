@@ -1,6 +1,6 @@
-//! Functions of lists: what they contain, have in common and make together, with the NULLs of the dialect.
+//! Functions that search, intersect and concatenate lists, with the dialect's rules for NULL.
 //!
-//! Elements are compared as values are outside of lists: all NaN are one, 0.0 is -0.0, intervals go by their length.
+//! Elements compare as values outside of lists do: all NaNs are equal, 0.0 equals -0.0, intervals compare by length.
 
 mod elements;
 mod sort;
@@ -67,7 +67,7 @@ pub(super) static CONCAT: Definition = Definition {
     values: |args, to| concat(args, to, NullList::Empty),
 };
 
-/// `||` of lists; it has no name that can be called.
+/// The operator `||` on lists; it cannot be called by name.
 pub(super) static JOIN: Definition = Definition {
     name: "||",
     aliases: &[],
@@ -95,18 +95,18 @@ pub(super) static LENGTH: Definition = Definition {
     },
 };
 
-/// Whether `||` of two types makes one list of the elements of both.
+/// Returns whether `||` of two types concatenates lists.
 pub(crate) fn joins_lists(left: &DataType, right: &DataType) -> bool {
     let are_lists = matches!(left, DataType::List(_)) || matches!(right, DataType::List(_));
     are_lists && one_list_type(&[left.clone(), right.clone()]).is_some()
 }
 
-/// What a NULL is among lists that are put together.
+/// What a NULL means among lists that are concatenated.
 #[derive(Clone, Copy, PartialEq)]
 enum NullList {
-    /// A list without elements.
+    /// NULL counts as a list without elements.
     Empty,
-    /// What makes the result NULL.
+    /// NULL makes the result NULL.
     Null,
 }
 
@@ -114,7 +114,7 @@ fn list_of(element: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(element, true)))
 }
 
-/// The common type of elements. Nothing is a text or a list that is not one already.
+/// Returns the common type of elements; a text only goes with texts, and a list only with lists.
 fn common(left: &DataType, right: &DataType, of: fn(&DataType, &DataType) -> Option<DataType>) -> Option<DataType> {
     match (left, right) {
         _ if left == right => Some(left.clone()),
@@ -127,7 +127,7 @@ fn common(left: &DataType, right: &DataType, of: fn(&DataType, &DataType) -> Opt
     }
 }
 
-/// Two lists whose elements can be compared; bare NULLs are lists of what the other has.
+/// Accepts two lists whose elements can be compared; a bare NULL is taken for a list of the other's type.
 fn two_lists(types: &[DataType]) -> Option<Vec<DataType>> {
     let [left, right] = types else { return None };
     let element = match (left, right) {
@@ -139,7 +139,7 @@ fn two_lists(types: &[DataType]) -> Option<Vec<DataType>> {
     Some(vec![list_of(element); 2])
 }
 
-/// One type for lists, of which some may be bare NULLs; Null if all are.
+/// Accepts lists with a common type, some of which may be bare NULLs; the type is Null if all are.
 fn one_list_type(types: &[DataType]) -> Option<Vec<DataType>> {
     let mut element: Option<DataType> = None;
     for data_type in types {
@@ -154,7 +154,7 @@ fn one_list_type(types: &[DataType]) -> Option<Vec<DataType>> {
     (!types.is_empty()).then(|| vec![taken; types.len()])
 }
 
-/// Whether a list has an element: NULL of a NULL element, but in an empty list there is nothing.
+/// Returns whether a list has an element. For a NULL element it is NULL, or false if the list is empty.
 fn has(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
     let lists = Elements::new(&args[0])?;
     let wanted = rows_of(&args[1])?;
@@ -168,14 +168,14 @@ fn has(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new((0..args[0].len()).map(found).collect::<BooleanArray>()))
 }
 
-/// What holds for the elements of two lists that are not NULL; NULL if one of the lists is.
+/// Tests a condition on the non-NULL elements of two lists; the result is NULL if one of the lists is.
 fn of_both(args: &[ArrayRef], holds: fn(&HashSet<Row<'_>>, &HashSet<Row<'_>>) -> bool) -> Result<ArrayRef> {
     let (left, right) = (Elements::new(&args[0])?, Elements::new(&args[1])?);
     let answer = |row: usize| Some(holds(&left.set(row)?, &right.set(row)?));
     Ok(Arc::new((0..args[0].len()).map(answer).collect::<BooleanArray>()))
 }
 
-/// The elements that both lists have, each once, without NULLs, in the order of the longer list.
+/// Returns the elements that both lists have, each once, without NULLs, in the order of the longer list.
 fn intersect(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let (left, right) = (Elements::new(&args[0])?, Elements::new(&args[1])?);
     let (mut picked, mut lengths) = (Vec::new(), Vec::new());
@@ -199,7 +199,7 @@ fn intersect(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     built(values, &lengths, to)
 }
 
-/// The elements of all lists, one list after the other.
+/// Concatenates the lists of each row.
 fn concat(args: &[ArrayRef], to: &DataType, null: NullList) -> Result<ArrayRef> {
     let rows = args[0].len();
     if to.is_null() {

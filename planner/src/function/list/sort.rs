@@ -1,4 +1,4 @@
-//! `list_sort`: NULLs come last, unless it says otherwise.
+//! The function `list_sort`, which puts NULLs last unless told otherwise.
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt64Array};
 use arrow::compute::take;
@@ -20,7 +20,7 @@ pub(in crate::function) static SORT: Definition = Definition {
     values: sorted,
 };
 
-/// The lists in the order that words of the row tell; NULL if one of these is.
+/// Sorts each list as the words in its row say; the result is NULL if the list or one of the words is.
 fn sorted(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let Some(words) = args[1..].iter().map(|arg| arg.as_string_opt::<i32>()).collect::<Option<Vec<_>>>() else {
         return exec_err!("the order of a list is a text");

@@ -1,4 +1,4 @@
-//! Relations to bind queries over, and their rows.
+//! The relations over which test queries are bound, and their rows.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::catalog::find_name;
 use crate::statement::{Statement, parse};
 use crate::{BoundQuery, Catalog, Definition, Params, PlanError, RelationInfo, RelationKind};
 
-/// A catalog of [`relations`].
+/// A catalogue of [`relations`].
 pub(crate) struct Relations;
 
 impl Catalog for Relations {
@@ -23,7 +23,7 @@ impl Catalog for Relations {
     }
 }
 
-/// The query as it is bound.
+/// Parses and binds a query.
 pub(crate) fn bind(sql: &str) -> Result<BoundQuery, PlanError> {
     let mut statements = parse(sql)?;
     match statements.swap_remove(0).statement {
@@ -32,7 +32,7 @@ pub(crate) fn bind(sql: &str) -> Result<BoundQuery, PlanError> {
     }
 }
 
-/// `t` and `u` are keyed tables, `bag` a table without a key, `log` a source, `totals` a maintained view.
+/// The relations: `t` and `u` are keyed tables, `bag` is a table without a key, `log` a source, `totals` a view.
 pub(crate) fn relations() -> Vec<RelationInfo> {
     let relation = |id: u64, name: &str, kind, columns: &str, primary_key: &[usize]| RelationInfo {
         name: name.to_owned(),
@@ -70,7 +70,7 @@ fn schema(columns: &str) -> SchemaRef {
     Arc::new(Schema::new(columns.split(',').map(field).collect::<Vec<_>>()))
 }
 
-/// The rows of a relation; NULLs, duplicates and values without a partner among them.
+/// Returns the rows of a relation; they include NULLs, duplicates and values without a partner.
 pub(crate) fn rows(collection: CollectionId) -> RecordBatch {
     let (CollectionId::Relation(RelationId(id)) | CollectionId::View(ViewId(id))) = collection;
     let columns: Vec<ArrayRef> = match id {

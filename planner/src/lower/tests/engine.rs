@@ -1,4 +1,4 @@
-//! Planned queries maintained by the engine, step by step, against the plain meaning of their plans.
+//! Maintains planned queries with the engine, step by step, and compares the results with interpreted plans.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ impl ChangeSink for NoSink {
     fn stopped(&self, _reason: &str) {}
 }
 
-/// Numbers that look random and are the same every time.
+/// A generator of pseudo-random numbers with a fixed sequence.
 struct Numbers(u64);
 
 impl Numbers {
@@ -40,7 +40,7 @@ impl Numbers {
     }
 }
 
-/// What the relations hold.
+/// The current rows of the relations.
 struct Contents(BTreeMap<u64, Vec<Row>>);
 
 impl Contents {
@@ -48,7 +48,7 @@ impl Contents {
         batch_of(&self.0[&id], &relations()[id as usize - 1].schema)
     }
 
-    /// Some rows less and some more of each relation; sources lose none, keys stay unique.
+    /// Deletes some rows of each relation and inserts others; sources only grow, and keys stay unique.
     fn change(&mut self, numbers: &mut Numbers) -> Vec<(RelationId, RecordBatch, Diffs)> {
         let mut changes = Vec::new();
         for (id, rows) in &mut self.0 {
@@ -100,7 +100,7 @@ fn text_of(rows: impl IntoIterator<Item = Row>) -> Vec<String> {
     rows
 }
 
-/// The rows of a snapshot, each as often as it is there.
+/// Returns the rows of a snapshot, each as often as its multiplicity says.
 fn snapshot_rows(snapshot: &ViewSnapshot) -> Vec<Row> {
     let mut all = Vec::new();
     for (batch, diffs) in &snapshot.rows {
@@ -135,7 +135,7 @@ fn compare(engine: &Engine, views: &[(&str, ViewPlan)], contents: &Contents, ste
     }
 }
 
-/// All queries at once, over some commits.
+/// Maintains all queries at once over several commits.
 fn maintain(workers: usize) {
     let workers = NonZeroUsize::new(workers).expect("some workers");
     let engine = Engine::start(EngineConfig { workers }, Arc::new(NoSink)).expect("the engine starts");

@@ -1,4 +1,4 @@
-//! The plain meaning of a plan: each node computed from scratch, row by row.
+//! A reference interpreter for plans: it computes each node from scratch, row by row.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use laminardb_dataflow::{CollectionId, Scalar};
 
 pub(crate) type Row = Vec<ScalarValue>;
 
-/// The rows of the view.
+/// Returns the rows of the view.
 pub(crate) fn interpret(plan: &DataflowPlan, input: &dyn Fn(CollectionId) -> RecordBatch) -> Vec<Row> {
     let mut results: Vec<Vec<Row>> = Vec::new();
     for node in &plan.nodes {
@@ -88,7 +88,7 @@ fn pick(row: &Row, columns: &[usize]) -> Row {
     columns.iter().map(|column| row[*column].clone()).collect()
 }
 
-/// Key and value of each row of an arrangement.
+/// Returns the key and the value of each row of an arrangement.
 fn arranged(arrangement: &Arrangement, results: &[Vec<Row>]) -> Vec<(Row, Row)> {
     let rows = &results[arrangement.input.0];
     rows.iter().map(|row| (pick(row, &arrangement.key), pick(row, &arrangement.value))).collect()

@@ -1,4 +1,4 @@
-//! EXPLAIN snapshots of lowered queries, their answers, and what is refused.
+//! Tests lowering: EXPLAIN snapshots of queries, their answers, and what is refused.
 
 pub(crate) mod context;
 mod engine;
@@ -512,7 +512,7 @@ fn refusals_say_where() {
             "SELECT g, k FROM t GROUP BY ROLLUP (g, k)",
             "GROUPING SETS, ROLLUP or CUBE cannot be maintained incrementally at line 1, column 37",
         ),
-        // In a subquery; and what has no place says none.
+        // A construct inside a subquery; an error without a known position mentions none.
         (
             "SELECT k FROM t WHERE k IN (SELECT random() FROM u)",
             "the function random() cannot be maintained incrementally at line 1, column 36",
@@ -530,7 +530,7 @@ fn refusals_say_where() {
     }
 }
 
-/// The rows of a query, as text in order.
+/// Returns the rows of a query as text, in order.
 pub(crate) fn answer(sql: &str) -> String {
     let view = plan(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let mut rows: Vec<String> = interpret(&view.plan, &rows)
@@ -541,7 +541,7 @@ pub(crate) fn answer(sql: &str) -> String {
     if rows.is_empty() { "no rows".to_owned() } else { rows.join("\n") }
 }
 
-/// Each query of `queries.sql` over the rows of `context`, against answers that were compared with another database.
+/// Checks each query of `queries.sql` over the rows of `context`; the answers were compared with another database.
 #[test]
 fn answers() {
     let mut text = String::new();
@@ -558,7 +558,7 @@ fn equal_subtrees_are_one_node() {
         "WITH sums AS (SELECT g, sum(k) AS total FROM t GROUP BY g) SELECT a.g FROM sums a JOIN sums b ON a.total = b.total",
     );
     let plan = view.expect("the query can be planned").plan;
-    // The input, its aggregate, the totals that are not NULL, and the join.
+    // The four nodes: the input, its aggregate, the totals that are not NULL, and the join.
     assert_eq!(plan.nodes.len(), 4);
     assert_eq!(plan.arrangements.len(), 2);
 }
@@ -571,7 +571,7 @@ fn set_operations_keep_multiplicities() {
         rows.sort();
         (rows.join(" "), view.unique_key.is_some())
     };
-    // bag.b is 1 1 5 5 5 NULL 2, u.tk is 1 1 2 NULL 8 4.
+    // bag.b has 1 1 5 5 5 NULL 2; u.tk has 1 1 2 NULL 8 4.
     let (all, distinct) = (false, true);
     for (sql, expected, unique) in [
         ("SELECT b FROM bag EXCEPT SELECT tk FROM u", "5", distinct),
@@ -580,7 +580,7 @@ fn set_operations_keep_multiplicities() {
         ("SELECT b FROM bag INTERSECT ALL SELECT tk FROM u", "1 1 2 NULL", all),
         ("SELECT b FROM bag EXCEPT ALL SELECT 5", "1 1 2 5 5 NULL", all),
         ("SELECT b FROM bag EXCEPT ALL SELECT 5.0", "1 1 2 5 5 NULL", all),
-        // INTERSECT binds tighter, the others go from left to right.
+        // INTERSECT binds tighter; the others are evaluated from left to right.
         ("SELECT b FROM bag EXCEPT ALL SELECT 1 INTERSECT SELECT tk FROM u", "1 2 5 5 5 NULL", all),
         ("SELECT 1 AS a UNION ALL SELECT b FROM bag EXCEPT ALL SELECT 1", "1 1 2 5 5 5 NULL", all),
         ("(SELECT b FROM bag EXCEPT ALL SELECT 5) EXCEPT ALL SELECT 5", "1 1 2 5 NULL", all),

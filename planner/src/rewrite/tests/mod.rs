@@ -1,4 +1,4 @@
-//! Each rule with a plan it changes and a near miss that it must leave.
+//! Tests each rule with plans that it must change and near misses that it must leave.
 
 mod values;
 
@@ -127,7 +127,7 @@ fn outer_joins_become_inner_where_their_nulls_are_filtered() {
             "SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk WHERE u.w > 1",
             "SELECT t.k, u.w FROM t LEFT JOIN u ON t.k = u.tk WHERE u.w > 1 OR u.w IS NULL",
             "SELECT t.k, u.w FROM t FULL JOIN u ON t.k = u.tk WHERE t.g > 1",
-            // The quotient can be NULL though its operands are not.
+            // The quotient can be NULL even though its operands cannot.
             "SELECT t.k FROM t LEFT JOIN u ON t.k = u.tk WHERE 1 / u.k IS NULL",
         ],
         expect![[r#"
@@ -285,7 +285,7 @@ fn common_parts_and_unread_columns() {
         &[
             "SELECT abs(k + g) * 2 AS a, abs(k + g) * 3 AS b FROM t",
             "SELECT abs(k + g) AS a, abs(k - g) AS b FROM t",
-            // Guarded: computing it for all rows could fail.
+            // These parts are guarded: computing them for all rows could fail.
             "SELECT CASE WHEN k > 0 THEN CAST(s AS BIGINT) END AS a, CASE WHEN k > 1 THEN CAST(s AS BIGINT) END AS b FROM t",
             "SELECT k FROM (SELECT k, g, s || 'x' AS x FROM t) AS p ORDER BY g",
             "SELECT DISTINCT k, g FROM t",
@@ -320,7 +320,7 @@ fn common_parts_and_unread_columns() {
     );
 }
 
-/// What rules that are left out would do.
+/// Rules that are left out would move or replace these nodes.
 #[test]
 fn limits_and_distinct_stay_where_they_are() {
     check(
@@ -376,7 +376,7 @@ fn what_a_filter_of_an_aggregate_guards_is_not_shared() {
         &[
             "SELECT sum(CAST(s AS BIGINT)) FILTER (WHERE k > 0) AS a, sum(CAST(s AS BIGINT)) FILTER (WHERE k > 0) + 1 AS b FROM t",
             "SELECT min(k + g) FILTER (WHERE s IS NOT NULL AND s <> 'a') AS a, max(abs(k + g)) AS b, sum(abs(k + g)) AS c FROM t",
-            // Nothing of these can fail, so nothing is guarded.
+            // No argument here can fail, so none is guarded.
             "SELECT sum(v) FILTER (WHERE k > 0) AS a, max(s || 'x') FILTER (WHERE k > 0) AS b FROM t",
         ],
         expect![[r#"
@@ -406,11 +406,14 @@ fn what_can_fail_stays_behind_its_guards() {
     check(
         &[
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND CAST(t.s AS BIGINT) > 1",
-            // It is its own guard's neighbour: both go.
+            // The guard reads the same side, so both are moved.
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE t.g > 0 AND CAST(t.s AS BIGINT) > 1 AND u.w > 0",
-            // What cannot fail goes wherever it stands.
+            // A condition that cannot fail is moved wherever it stands.
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND t.s = 'a'",
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND CAST(t.s AS BIGINT) > 1) OR (u.w < 0 AND t.g = 1)",
+            // The text becomes a number inside.
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 1) = 'a'",
+            "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 'b') = 'a'",
             "SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND t.g > 1) OR (u.w < 0 AND t.g = 1)",
         ],
         expect![[r#"
@@ -447,6 +450,23 @@ fn what_can_fail_stays_behind_its_guards() {
                 TableScan: t projection=[k, g, s]
                 TableScan: u projection=[tk, w]
 
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 1) = 'a'
+            Projection: t.k
+              Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND nullif(t.s, Int64(1)) = Utf8("a")
+                TableScan: t projection=[k, s]
+                Filter: u.w > Int64(0)
+                  TableScan: u projection=[tk, w]
+
+            SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE u.w > 0 AND nullif(t.s, 'b') = 'a'
+            Projection: t.k
+              Inner Join: t.k = u.tk
+                Projection: t.k
+                  Filter: nullif(t.s, Utf8("b")) = Utf8("a")
+                    TableScan: t projection=[k, s]
+                Projection: u.tk
+                  Filter: u.w > Int64(0)
+                    TableScan: u projection=[tk, w]
+
             SELECT t.k FROM t JOIN u ON t.k = u.tk WHERE (u.w > 0 AND t.g > 1) OR (u.w < 0 AND t.g = 1)
             Projection: t.k
               Inner Join: t.k = u.tk Filter: u.w > Int64(0) AND t.g > Int64(1) OR u.w < Int64(0) AND t.g = Int64(1)
@@ -467,7 +487,7 @@ fn conditions_stay_above_what_makes_equal_values_one() {
             "SELECT v FROM (SELECT v, count(*) AS n FROM t GROUP BY v) AS p WHERE v > 1",
             "SELECT v FROM (SELECT DISTINCT v FROM t) AS p WHERE CAST(v AS VARCHAR) = '-0.0'",
             "SELECT v FROM (SELECT v FROM t EXCEPT SELECT v FROM t) AS p WHERE v = 0 AND CAST(v AS VARCHAR) = '-0.0'",
-            // A global aggregate has a row whatever is filtered.
+            // An aggregate without GROUP BY has a row even if all rows are filtered out.
             "SELECT n FROM (SELECT count(*) AS n FROM t) AS p WHERE false",
         ],
         expect![[r#"
@@ -511,7 +531,7 @@ fn equal_keys_meet_the_same_constants() {
         &[
             "SELECT t.g FROM t JOIN u ON t.k = u.k WHERE t.k > 5",
             "SELECT t.g FROM t LEFT JOIN u ON t.k = u.k WHERE t.k IN (1, 2)",
-            // Not more than a comparison with constants: the other side could fail, or differ in what it is cast to.
+            // Only comparisons with constants are copied: the other side could fail, or differ in what it is cast to.
             "SELECT t.g FROM t JOIN u ON t.k = u.k WHERE t.k + 1 > 5",
             "SELECT t.g FROM t LEFT JOIN u ON t.k = u.k AND u.k > 5",
         ],

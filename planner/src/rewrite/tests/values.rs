@@ -1,4 +1,4 @@
-//! Each rule on expressions drawn at random, over a grid of values: same value, same NULL, same rows that fail.
+//! Tests each rule on random expressions over a grid of values: values, NULLs and failing rows must stay the same.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ use crate::rewrite::simplify_boolean::simplified;
 use crate::scalar;
 use datafusion::common::tree_node::TreeNode;
 
-/// Draws numbers; the same ones for a seed.
+/// Draws pseudo-random numbers; the same seed gives the same numbers.
 struct Draw(u64);
 
 impl Draw {
     fn below(&mut self, bound: usize) -> usize {
-        // Multiplier and increment of Knuth's MMIX.
+        // The multiplier and increment are those of Knuth's MMIX.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
     }
@@ -37,13 +37,13 @@ impl Draw {
     }
 }
 
-/// So many cases, or more.
+/// Returns the number of cases, multiplied by the factor in the environment if it is set.
 fn cases(number: u64) -> u64 {
     let factor = std::env::var("LAMINARDB_TEST_CASES_FACTOR").ok().and_then(|factor| factor.parse::<u64>().ok());
     number * factor.unwrap_or(1)
 }
 
-/// All combinations of three truth values, each with values of the other types in turn.
+/// Makes a batch of all combinations of three truth values; the values of the other types are taken in turn.
 fn grid() -> RecordBatch {
     const ROWS: usize = 27 * 7;
     let truth = |row: usize| [Some(true), Some(false), None][row % 3];
@@ -78,7 +78,7 @@ fn grid() -> RecordBatch {
         .expect("columns of one length")
 }
 
-/// A Boolean expression over the columns of [`grid`].
+/// Draws a Boolean expression over the columns of [`grid`].
 fn condition(draw: &mut Draw, depth: usize) -> Expr {
     if depth == 0 || draw.below(5) == 0 {
         return leaf(draw);
@@ -115,7 +115,7 @@ fn leaf(draw: &mut Draw) -> Expr {
         11 => in_list(col("x"), vec![lit(1i64), lit(draw.of(&[0i64, 2]))], draw.below(2) == 0),
         12 => Expr::Like(Like::new(draw.below(2) == 0, Box::new(col("s")), Box::new(lit("a%")), None, false)),
         13 => col("x").between(lit(0i64), lit(2i64)),
-        // These two fail on some rows, the last on every row that asks for it.
+        // The first fails on some rows, the second on every row that evaluates it.
         14 => binary_expr(cast(col("s"), DataType::Int64), comparison, lit(draw.of(&[1i64, 7]))),
         _ => match draw.below(3) {
             0 => binary_expr(cast(lit("no number"), DataType::Int64), comparison, lit(1i64)),
@@ -124,7 +124,7 @@ fn leaf(draw: &mut Draw) -> Expr {
     }
 }
 
-/// What a condition gives for each row: a value, or that it fails.
+/// Returns the outcome of a condition for each row: a value, or that it fails.
 fn outcomes(expr: &Expr, schema: &DFSchema, batch: &RecordBatch) -> Vec<Result<Option<bool>, ()>> {
     let evaluated = scalar::compile(expr, schema).unwrap_or_else(|error| panic!("{expr}: {error}")).evaluate(batch);
     let values = evaluated.values.as_boolean();
@@ -140,7 +140,7 @@ fn schema_of(batch: &RecordBatch) -> DFSchema {
     DFSchema::try_from(batch.schema().as_ref().clone()).expect("distinct names")
 }
 
-/// Draws conditions and compares what `rewrite` makes of each with it; some must be rewritten.
+/// Compares random conditions with what `rewrite` makes of them; it must rewrite at least some.
 fn check(rewrite: impl Fn(&Expr, &DFSchema) -> Option<Expr>) {
     check_drawn(|draw| condition(draw, 4), rewrite);
 }
@@ -171,7 +171,7 @@ fn simplified_conditions_are_the_same() {
     check(|expr, schema| Some(simplified(expr.clone(), schema).expect("a condition").data));
 }
 
-/// A chain of OR whose operands mostly ask for one value.
+/// Draws a chain of OR whose operands mostly test the same value.
 fn chain(draw: &mut Draw) -> Expr {
     let literal =
         |draw: &mut Draw| Expr::Literal(ScalarValue::Int64(draw.of(&[Some(0), Some(1), Some(-1), None])), None);
@@ -194,7 +194,7 @@ fn gathered_lists_are_the_same() {
 
 #[test]
 fn factored_disjunctions_are_the_same() {
-    // Disjunctions that share something are rare among those drawn, so each branch gets one conjunct more.
+    // Few random disjunctions share something, so the same conjunct is added to each branch.
     check(|expr, schema| {
         let shared = |branch: Expr| col("q").and(branch);
         let both = shared(expr.clone()).or(shared(col("p")));
@@ -214,7 +214,7 @@ fn what_can_be_moved_is_the_same_together() {
     check(|expr, schema| all(movable(expr.clone(), schema)));
 }
 
-/// Each movable condition as a filter of its own, in any order: no row is let in or fails that the conjunction keeps out.
+/// Evaluates each movable condition as a separate filter: no row passes or fails that the conjunction keeps out.
 #[test]
 fn what_can_be_moved_fails_only_where_the_whole_does() {
     let batch = grid();
@@ -223,7 +223,7 @@ fn what_can_be_moved_fails_only_where_the_whole_does() {
         let parts: Vec<Expr> = (0..3).map(|part| condition(&mut Draw(seed * 3 + part), 1)).collect();
         let whole = all(parts).expect("three parts");
         let expected = outcomes(&whole, &schema, &batch);
-        // What reads the same columns comes first wherever a condition goes, as `push_down_filter` keeps the order.
+        // A condition over the same columns stays before this one, because `push_down_filter` keeps the order.
         let conditions = movable(whole.clone(), &schema);
         for (at, condition) in conditions.iter().enumerate() {
             let columns = condition.column_refs();
