@@ -56,14 +56,8 @@ pub(crate) type Plan = LogicalPlan;
 /// Rows of all collections that a query reads, as of one time.
 pub(crate) type Contents = HashMap<CollectionId, Vec<RecordBatch>>;
 
-/// Polled while a query runs; returns an error to stop the query with it.
-pub(crate) type Interrupt<'a> = &'a dyn Fn() -> Option<Error>;
-
 /// Receives the batches of an answer; its error ends the query.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), Error>;
-
-/// How long a caller waits for the result before it checks whether the query was interrupted.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// Stack size of a query's thread, large enough for deeply nested queries.
 const STACK: usize = 8 << 20;
