@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: a session spoken to in text, and the oracle.
+//! What the end-to-end tests share: sessions spoken to in text, and the oracle.
 //!
 //! The oracle is the definition of right: a view equals the same SELECT run from scratch, and a subscription's snapshot
 //! plus all changes delivered equals the view.
@@ -8,13 +8,17 @@ pub mod random;
 pub mod text;
 
 use std::num::NonZeroUsize;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use laminardb_bridge::{Error, Outcome, Params, Session, SessionConfig};
+use laminardb_bridge::{CancelToken, DatabaseConfig, Error, Outcome, Params, Session};
 
 pub use oracle::{Bag, Follower};
 
-/// A session whose failures are the test's.
+/// A session of a database, whose failures are the test's.
 pub struct Database {
+    /// What it shares with all other sessions.
+    pub shared: Arc<laminardb_bridge::Database>,
     /// The session.
     pub session: Session,
 }
@@ -23,8 +27,29 @@ impl Database {
     /// An empty one with so many workers.
     pub fn new(workers: usize) -> Self {
         let workers = NonZeroUsize::new(workers).expect("at least one worker");
-        let config = SessionConfig { workers, ..SessionConfig::default() };
-        Database { session: Session::open(config).expect("a session opens") }
+        Database::open(DatabaseConfig { workers, ..DatabaseConfig::default() })
+    }
+
+    /// An empty one.
+    pub fn open(config: DatabaseConfig) -> Self {
+        Database::of(laminardb_bridge::Database::open(config).expect("a database opens").session())
+    }
+
+    /// The database of a session, with that session.
+    pub fn of(session: Session) -> Self {
+        Database { shared: Arc::clone(session.database()), session }
+    }
+
+    /// The same database with another session.
+    pub fn other(&self) -> Self {
+        Database::of(self.shared.session())
+    }
+
+    /// The same, whose session says on `waits`, again and again, that a call of it waits.
+    pub fn telling(&self, waits: &mpsc::Sender<()>) -> Self {
+        let waits = waits.clone();
+        let told = CancelToken::polled(Duration::from_millis(10), move || waits.send(()).is_err());
+        Database::of(self.session.with_cancel(&told))
     }
 
     /// Runs statements that must succeed.

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use laminardb_bridge::{
-    CheckpointConfig, Next, Outcome, Params, RestoreFrom, Session, SessionConfig, SubscribeOptions, Target,
+    CancelToken, CheckpointConfig, DatabaseConfig, Next, Outcome, Params, RestoreFrom, SubscribeOptions, Target,
 };
 use laminardb_tests::{Bag, Database};
 
@@ -28,8 +28,7 @@ impl Storage {
             interval: Duration::ZERO,
             on_failure: Arc::new(|error| panic!("no checkpoint is timed: {error}")),
         };
-        let config = SessionConfig { workers, checkpoints: Some(checkpoints), ..SessionConfig::default() };
-        Database { session: Session::open(config).expect("a session opens") }
+        Database::open(DatabaseConfig { workers, checkpoints: Some(checkpoints), ..DatabaseConfig::default() })
     }
 }
 
@@ -71,23 +70,23 @@ fn check_filled(database: &Database) {
 }
 
 #[test]
-fn a_fresh_session_becomes_what_was_checkpointed() {
+fn a_fresh_database_becomes_what_was_checkpointed() {
     for (before, after) in [(1, 2), (2, 1)] {
         let storage = Storage::new();
         let first = storage.open(before);
         first.run(DEFINITIONS);
         fill(&first);
-        let (catalog, time) = (first.session.relations().expect("open"), first.session.current_time());
+        let (catalog, time) = (first.shared.relations().expect("open"), first.shared.current_time());
         let taken = first.run("CHECKPOINT");
         assert!(matches!(taken, Outcome::Ddl { ddl_type: "CHECKPOINT", object: Some(name) } if name == "checkpoint_1"));
-        let metrics = first.session.all_source_metrics().expect("open");
-        first.session.close();
+        let metrics = first.shared.all_source_metrics().expect("open");
+        first.shared.close();
 
         let second = storage.open(after);
         let done = second.run("RESTORE FROM CHECKPOINT LATEST");
         assert!(matches!(done, Outcome::Ddl { ddl_type: "RESTORE", object: Some(name) } if name == "checkpoint_1"));
-        assert_eq!(second.session.current_time(), time);
-        let restored = second.session.relations().expect("open");
+        assert_eq!(second.shared.current_time(), time);
+        let restored = second.shared.relations().expect("open");
         assert_eq!(restored.len(), catalog.len());
         for (old, new) in catalog.iter().zip(&restored) {
             assert_eq!((old.name(), old.kind(), &old.sql, &old.reads), (new.name(), new.kind(), &new.sql, &new.reads));
@@ -95,17 +94,17 @@ fn a_fresh_session_becomes_what_was_checkpointed() {
             assert_eq!(old.watermark_column, new.watermark_column);
         }
         check_filled(&second);
-        let now = second.session.all_source_metrics().expect("open");
+        let now = second.shared.all_source_metrics().expect("open");
         for (old, new) in metrics.iter().zip(&now) {
             assert_eq!((old.total_events, old.watermark), (new.total_events, new.watermark), "{}", old.name);
         }
         // Everything goes on: views follow, keys are keys, defaults and watermarks are what they were.
         second.run("INSERT INTO names VALUES ('1', 'One'); INSERT INTO trades (symbol) VALUES ('1')");
-        assert!(second.session.current_time() > time);
+        assert!(second.shared.current_time() > time);
         assert_eq!(second.bag("SELECT * FROM named"), Bag::of(["Alpha | 10", "One | 14"]));
         assert_eq!(second.refused("INSERT INTO names VALUES ('a', 'again')").0, 400);
         second.run("INSERT INTO trades VALUES ('x', 1, TIMESTAMP '2022-01-01')");
-        let moved = second.session.source_metrics("trades").expect("open").expect("it is there").watermark;
+        let moved = second.shared.source_metrics("trades").expect("open").expect("it is there").watermark;
         assert_eq!(moved, 1_640_995_195_000);
         assert_eq!(second.run("CHECKPOINT").id(), "checkpoint_2");
     }
@@ -131,7 +130,7 @@ fn a_restore_replaces_everything_and_ends_subscriptions() {
     let database = storage.open(2);
     database.run(DEFINITIONS);
     fill(&database);
-    let id = database.session.checkpoint(&|| false).expect("it is taken");
+    let id = database.session.checkpoint().expect("it is taken");
     database.run("INSERT INTO trades VALUES ('z', 1, NULL); CREATE TABLE later (a BIGINT); DROP STREAM named");
     let subscribe = |target| database.session.subscribe(target, SubscribeOptions::default()).expect("it is there");
     let none = Params::none();
@@ -141,10 +140,10 @@ fn a_restore_replaces_everything_and_ends_subscriptions() {
         subscribe(Target::Sql("SELECT count(*) AS n FROM trades", &none)),
     ];
     let writer = database.session.writer("trades").expect("it is there");
-    let time = database.session.current_time();
+    let time = database.shared.current_time();
     database.run("INSERT INTO trades VALUES ('last', 1, NULL)");
-    assert_eq!(database.session.restore(RestoreFrom::Checkpoint(id), &|| false).expect("it is there"), id);
-    assert!(database.session.current_time() > time + 1, "a restore has a time of its own");
+    assert_eq!(database.session.restore(RestoreFrom::Checkpoint(id)).expect("it is there"), id);
+    assert!(database.shared.current_time() > time + 1, "a restore has a time of its own");
     for (subscription, mut batches) in ended.into_iter().zip([2, 0, 2]) {
         loop {
             match subscription.next(None) {
@@ -155,11 +154,11 @@ fn a_restore_replaces_everything_and_ends_subscriptions() {
         }
         assert_eq!(batches, 0, "what was written before is still delivered");
     }
-    assert_eq!(writer.insert(Vec::new(), &|| false).expect_err("its relation is gone").code(), 200);
+    assert_eq!(writer.insert(&database.session, Vec::new()).expect_err("its relation is gone").code(), 200);
     assert_eq!(writer.advance_watermark(5).expect_err("its relation is gone").code(), 200);
     check_filled(&database);
     assert_eq!(database.refused("SELECT * FROM later").0, 400);
-    let report = database.session.engine_report().expect("it runs");
+    let report = database.shared.engine_report().expect("it runs");
     assert_eq!(report.views.len(), 3, "the views before are gone");
     let follower = subscribe(Target::Relation("totals"));
     let Ok(Next::Batch(snapshot)) = follower.next(None) else { panic!("there are rows") };
@@ -182,36 +181,37 @@ fn a_restore_that_fails_changes_nothing() {
     assert_eq!(database.refused("RESTORE FROM CHECKPOINT LATEST").0, 700);
     database.run("CHECKPOINT");
     fill(&database);
-    let time = database.session.current_time();
+    let time = database.shared.current_time();
     assert_eq!(database.refused("RESTORE FROM CHECKPOINT 2").0, 700);
-    let interrupted = database.session.restore(RestoreFrom::Latest, &|| true);
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    let interrupted = database.session.with_cancel(&cancelled).restore(RestoreFrom::Latest);
     assert_eq!(interrupted.expect_err("given up").code(), 402);
     std::fs::write(storage.0.join("checkpoint_1/relation_0.arrow"), "damaged").expect("writable");
     assert_eq!(database.refused("RESTORE FROM CHECKPOINT 1").0, 700);
     check_filled(&database);
-    assert_eq!(database.session.current_time(), time);
-    assert_eq!(database.session.engine_report().expect("it runs").views.len(), 3);
-    database.session.shutdown().expect("it ends");
+    assert_eq!(database.shared.current_time(), time);
+    assert_eq!(database.shared.engine_report().expect("it runs").views.len(), 3);
+    database.shared.shutdown().expect("it ends");
     assert_eq!(database.refused("CHECKPOINT").0, 901);
-    database.session.close();
+    database.shared.close();
     assert_eq!(database.refused("CHECKPOINT").0, 101);
 }
 
 #[test]
-fn a_restore_that_waits_ends_as_the_session_does() {
+fn a_restore_that_waits_ends_as_the_database_does() {
     for close in [true, false] {
         let storage = Storage::new();
         let database = storage.open(1);
         database.run("CREATE TABLE t (a BIGINT); CHECKPOINT; BEGIN; INSERT INTO t VALUES (1)");
-        let (asks, asked) = mpsc::channel();
+        let (waits, waiting) = mpsc::channel();
         let restored = std::thread::scope(|scope| {
-            let session = &database.session;
-            let restore = scope.spawn(move || session.restore(RestoreFrom::Latest, &|| asks.send(()).is_err()));
-            asked.recv().expect("it waits for the transaction");
+            let restore = scope.spawn(|| database.other().telling(&waits).session.restore(RestoreFrom::Latest));
+            waiting.recv().expect("it waits for the transaction");
             if close {
-                session.close();
+                database.shared.close();
             } else {
-                session.shutdown().expect("it ends");
+                database.shared.shutdown().expect("it ends");
             }
             restore.join().expect("no panic")
         });

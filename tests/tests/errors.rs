@@ -34,7 +34,7 @@ fn a_view_with_a_failing_row_refuses_until_the_row_is_gone() {
             let mut again = Follower::of(&database, "v");
             again.catch_up();
             database.run("UPDATE t SET s = '30' WHERE id = 3");
-            database.session.wait(None, &|| false).expect("the engine works");
+            database.session.wait(None).expect("the engine works");
             assert_eq!(again.catch_up(), &database.bag("SELECT * FROM v"));
         }
     }
@@ -80,7 +80,7 @@ fn a_bad_write_stores_nothing() {
         assert_eq!(database.refused(sql).0, 400, "{sql}");
     }
     assert_eq!(database.rows("SELECT count(*) FROM t"), ["0"]);
-    assert_eq!(database.session.current_time(), 0);
+    assert_eq!(database.shared.current_time(), 0);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn no_text_of_an_error_holds_a_whole_long_value() {
     let mut follower = Follower::of(&database, "fails");
     let failed = follower.failure().message();
     assert!(failed.chars().count() <= MOST, "{failed}");
-    let left_out = database.session.left_out("skips", &|| false).expect("it leaves rows out");
+    let left_out = database.session.left_out("skips").expect("it leaves rows out");
     let [row] = &left_out[..] else { panic!("one row fails: {left_out:?}") };
     for text in [&row.expression, &row.message, &row.row] {
         assert!(text.chars().count() <= MOST && !text.contains(&long[..301]), "{row:?}");

@@ -41,7 +41,7 @@ fn snapshot(session: &Session, target: Target<'_>) -> Vec<String> {
 }
 
 fn streamed(session: &Session, sql: &str) -> Vec<String> {
-    let stream = session.stream(sql, &Params::none(), &|| false).expect("a good query");
+    let stream = session.stream(sql, &Params::none()).expect("a good query");
     let mut rows = Vec::new();
     loop {
         match stream.next(None).expect("the query runs") {
@@ -70,7 +70,7 @@ fn select_from_a_view_alone_has_the_order_of_the_view() {
                 assert_eq!(database.rows(&format!("WITH d AS ({all}) SELECT * FROM d")), wanted, "{view} in WITH");
                 assert_eq!(database.rows(&format!("{all} LIMIT 3")), wanted[..3], "the first of {view}");
                 assert_eq!(streamed(&database.session, &all), wanted, "{view} streamed");
-                let output = database.session.query_relation(view, None, &|| false).expect("it is there");
+                let output = database.session.query_relation(view, None).expect("it is there");
                 let rows: Vec<String> = output.batches.iter().flat_map(text::rows).collect();
                 assert_eq!(rows, wanted, "{view} by a call");
                 assert_eq!(snapshot(&database.session, Target::Relation(view)), wanted, "{view} subscribed to");

@@ -70,7 +70,7 @@ fn dependents_are_protected_or_dropped_along() {
     assert_eq!(database.refused("DROP VIEW t").0, 200);
     assert_eq!(database.refused("DROP TABLE nope").0, 200);
     database.run("DROP TABLE t CASCADE");
-    assert!(database.session.relations().expect("open").is_empty());
+    assert!(database.shared.relations().expect("open").is_empty());
     database.run("CREATE TABLE t (a BIGINT); CREATE MATERIALIZED VIEW m AS SELECT a FROM t");
 }
 
@@ -92,7 +92,7 @@ fn a_failed_definition_leaves_nothing() {
         let codes: &[u16] = if code == 401 { &[401, 203] } else { &[code] };
         assert!(codes.contains(&got), "{sql}: {got} {text}");
     }
-    assert_eq!(database.session.relations().expect("open").len(), 1);
+    assert_eq!(database.shared.relations().expect("open").len(), 1);
     assert_eq!(database.refused("DROP VIEW v").0, 200);
 }
 
@@ -237,18 +237,18 @@ fn what_is_not_built_says_so() {
 fn after_shutdown_and_close() {
     let database = Database::new(2);
     database.run("CREATE TABLE t (a BIGINT); INSERT INTO t VALUES (1)");
-    database.session.start().expect("it starts");
-    assert_eq!(database.session.state().name(), "running");
-    database.session.shutdown().expect("it stops");
-    database.session.shutdown().expect("again");
-    assert_eq!(database.session.state().name(), "stopped");
+    database.shared.start().expect("it starts");
+    assert_eq!(database.shared.state().name(), "running");
+    database.shared.shutdown().expect("it stops");
+    database.shared.shutdown().expect("again");
+    assert_eq!(database.shared.state().name(), "stopped");
     assert_eq!(database.refused("SELECT 1").0, 901);
     assert_eq!(database.refused("INSERT INTO t VALUES (2)").0, 901);
-    assert_eq!(database.session.relations().expect("lists still work").len(), 1);
-    database.session.close();
-    database.session.close();
+    assert_eq!(database.shared.relations().expect("lists still work").len(), 1);
+    database.shared.close();
+    database.shared.close();
     assert_eq!(database.refused("SELECT 1").0, 101);
-    assert_eq!(database.session.relations().expect_err("closed").code(), 101);
+    assert_eq!(database.shared.relations().expect_err("closed").code(), 101);
 }
 
 #[test]
@@ -511,7 +511,7 @@ fn the_filter_of_a_relation_is_one_expression() {
     database.run("CREATE TABLE m (id BIGINT, s VARCHAR); CREATE TABLE secret (id BIGINT, s VARCHAR)");
     database.run("INSERT INTO m VALUES (1, 'a'), (2, 'b'); INSERT INTO secret VALUES (7, 'x'), (2, 'y')");
     let read = |name: &str, filter: &str| -> Result<Vec<String>, (u16, String)> {
-        let output = database.session.query_relation(name, Some(filter), &|| false);
+        let output = database.session.query_relation(name, Some(filter));
         let output = output.map_err(|error| (error.code(), error.to_string()))?;
         Ok(output.batches.iter().flat_map(laminardb_tests::text::rows).collect())
     };
@@ -559,7 +559,7 @@ fn names_in_calls_and_statements_are_names_whatever_they_spell() {
     database.run(&format!("CREATE TABLE t (a BIGINT); CREATE TABLE {quoted} (a BIGINT PRIMARY KEY, b BIGINT)"));
     database.run(&format!("INSERT INTO {quoted} VALUES (1, 1), (2, 2)"));
     let all = |filter: Option<&str>| {
-        let output = database.session.query_relation(name, filter, &|| false).expect("it is there");
+        let output = database.session.query_relation(name, filter).expect("it is there");
         output.batches.iter().flat_map(laminardb_tests::text::rows).collect::<Vec<String>>()
     };
     assert_eq!(all(None), ["1 | 1", "2 | 2"]);
@@ -651,7 +651,7 @@ fn options_that_are_not_there_are_refused_by_name_with_their_place() {
     database.run(
         "CREATE TABLE named (a BIGINT CONSTRAINT n NOT NULL DEFAULT 3, b BIGINT NULL, CONSTRAINT k PRIMARY KEY (a))",
     );
-    assert_eq!(database.session.relations().expect("open").len(), 2);
+    assert_eq!(database.shared.relations().expect("open").len(), 2);
 }
 
 #[test]
@@ -692,7 +692,7 @@ fn parts_of_statements_that_are_not_there_are_refused() {
         let (code, why) = database.refused(statement);
         assert!([400, 401, 203].contains(&code), "{statement}: {code} {why}");
     }
-    assert_eq!(database.session.relations().expect("open").len(), 1);
+    assert_eq!(database.shared.relations().expect("open").len(), 1);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Many threads on one session: nothing is lost, nothing is seen twice, nobody is blocked for ever.
+//! Many threads on one database: nothing is lost, nothing is seen twice, nobody is blocked for ever.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::time::Duration;
 
-use laminardb_bridge::{Error, Next, Params, Session, SessionConfig, SubscribeOptions, Target};
+use laminardb_bridge::{DatabaseConfig, Error, Next, Params, SubscribeOptions, Target};
 use laminardb_tests::{Database, Follower};
 
 #[test]
@@ -56,7 +56,7 @@ fn writers_readers_and_subscribers_agree() {
             reader.join().expect("no panic");
             churner.join().expect("no panic");
         });
-        database.session.wait(None, &|| false).expect("the engine works");
+        database.session.wait(None).expect("the engine works");
         let expected = database.bag("SELECT k, count(*) AS n, sum(v) AS total FROM t GROUP BY k");
         assert_eq!(database.bag("SELECT * FROM n"), expected);
         assert_eq!(follower.catch_up(), &expected);
@@ -76,7 +76,7 @@ fn closing_wakes_everybody() {
                 scope.spawn(move || matches!(subscription.next(None), Ok(Next::Ended)))
             })
             .collect();
-        database.session.close();
+        database.shared.close();
         for reader in readers {
             assert!(reader.join().expect("no panic"));
         }
@@ -107,7 +107,7 @@ fn definitions_race_with_writes_and_reads() {
     }
 }
 
-/// Calls until the session ends; the code of that error.
+/// Calls until the database ends; the code of that error.
 fn until_the_end(mut call: impl FnMut() -> Result<(), Error>) -> Error {
     loop {
         if let Err(error) = call() {
@@ -117,12 +117,12 @@ fn until_the_end(mut call: impl FnMut() -> Result<(), Error>) -> Error {
 }
 
 #[test]
-fn every_waiting_call_ends_with_the_session() {
+fn every_waiting_call_ends_with_the_database() {
     for (workers, close) in [(1, true), (4, true), (1, false), (4, false)] {
         let workers = NonZeroUsize::new(workers).expect("not zero");
         // A buffer of one row: almost every write waits for the views.
-        let session = Session::open(SessionConfig { workers, buffer_size: 1, ..SessionConfig::default() })
-            .expect("a session opens");
+        let database = Database::open(DatabaseConfig { workers, buffer_size: 1, ..DatabaseConfig::default() });
+        let session = &database.session;
         let run = |sql: &str| session.execute(sql, &Params::none()).map(|_| ());
         run("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT); CREATE TABLE log (v BIGINT);
              CREATE MATERIALIZED VIEW n AS SELECT v, count(*) AS n FROM t GROUP BY v")
@@ -130,7 +130,7 @@ fn every_waiting_call_ends_with_the_session() {
         let subscription = session.subscribe(Target::Relation("n"), SubscribeOptions::default()).expect("subscribed");
         let begun = Barrier::new(8);
         let errors = std::thread::scope(|scope| {
-            let (run, session, begun) = (&run, &session, &begun);
+            let (run, begun) = (&run, &begun);
             let calling = |call: Box<dyn FnMut() -> Result<(), Error> + Send>| {
                 scope.spawn(move || {
                     begun.wait();
@@ -145,7 +145,7 @@ fn every_waiting_call_ends_with_the_session() {
                 })),
                 calling(Box::new(|| run("INSERT INTO log VALUES (1)"))),
                 calling(Box::new(|| run("UPDATE t SET v = v + 1"))),
-                calling(Box::new(|| session.wait(None, &|| false).map(|_| ()))),
+                calling(Box::new(|| session.wait(None).map(|_| ()))),
                 calling(Box::new(|| session.query("SELECT sum(n) FROM n", &Params::none()).map(|_| ()))),
                 calling(Box::new(|| {
                     let target = Target::Sql("SELECT v, max(id) AS most FROM t GROUP BY v", &Params::none());
@@ -159,9 +159,9 @@ fn every_waiting_call_ends_with_the_session() {
             begun.wait();
             session.query("SELECT * FROM n", &Params::none()).expect("not closed yet");
             if close {
-                session.close();
+                database.shared.close();
             } else {
-                session.shutdown().expect("it stops");
+                database.shared.shutdown().expect("it stops");
             }
             reader.join().expect("no panic");
             callers.map(|caller| caller.join().expect("no panic"))
@@ -182,19 +182,17 @@ fn closing_ends_a_definition_that_waits_for_views_and_those_behind_it() {
         );
         // Each row meets each other one, which takes much longer than the test.
         let rows: Vec<String> = (0..15_000).map(|v| format!("1,{v}")).collect();
-        database.session.insert_csv("t", &format!("k,v\n{}", rows.join("\n")), &|| false).expect("it fits");
-        let (asks, asked) = mpsc::channel();
+        database.session.insert_csv("t", &format!("k,v\n{}", rows.join("\n"))).expect("it fits");
+        let (waits, waiting) = mpsc::channel();
         let ended = std::thread::scope(|scope| {
             let definition = |sql: &'static str| {
-                let (session, asks) = (&database.session, asks.clone());
-                let defining = scope.spawn(move || {
-                    session.execute_interruptible(sql, &Params::none(), &|| asks.send(()).is_err()).map(|_| ())
-                });
-                asked.recv_timeout(Duration::from_secs(60)).expect("it waits");
+                let session = database.telling(&waits).session;
+                let defining = scope.spawn(move || session.execute(sql, &Params::none()).map(|_| ()));
+                waiting.recv_timeout(Duration::from_secs(60)).expect("it waits");
                 defining
             };
             let definitions = [definition("DROP STREAM y"), definition("CREATE SOURCE w (v BIGINT)")];
-            database.session.close();
+            database.shared.close();
             definitions.map(|definition| definition.join().expect("no panic"))
         });
         assert_eq!(ended, [Err(Error::ConnectionClosed), Err(Error::ConnectionClosed)]);
@@ -238,11 +236,11 @@ fn views_are_dropped_and_made_again_while_others_write() {
                 writer.join().expect("no panic");
             }
         });
-        database.session.wait(None, &|| false).expect("the engine works");
+        database.session.wait(None).expect("the engine works");
         let expected = database.bag("SELECT k, count(*) AS n FROM t GROUP BY k");
         assert_eq!(database.bag("SELECT * FROM stays"), expected);
         assert_eq!(stays.catch_up(), &expected);
-        let report = database.session.engine_report().expect("the engine works");
+        let report = database.shared.engine_report().expect("the engine works");
         assert_eq!(report.views.len(), 1, "the views that went left nothing");
     }
 }

@@ -60,12 +60,12 @@ fn any_number_of_readers_each_get_everything() {
     database.run("INSERT INTO s VALUES (1, 11), (2, 2)");
     let late = Follower::of(&database, "big");
     database.run("INSERT INTO s VALUES (3, 13)");
-    database.session.wait(None, &|| false).expect("the engine works");
+    database.session.wait(None).expect("the engine works");
     let expected = database.bag("SELECT k, v FROM s WHERE v > 10");
     // One that goes away does not matter to the others.
     drop(followers.swap_remove(2));
     database.run("INSERT INTO s VALUES (4, 14)");
-    database.session.wait(None, &|| false).expect("the engine works");
+    database.session.wait(None).expect("the engine works");
     let after = database.bag("SELECT k, v FROM s WHERE v > 10");
     assert_ne!(expected, after);
     for follower in followers.iter_mut().chain([late].iter_mut()) {
@@ -101,13 +101,13 @@ fn a_query_of_its_own_is_maintained_and_goes_with_the_subscription() {
     let sql = "SELECT k, sum(v) AS total FROM s GROUP BY k";
     let mut follower = Follower::of_query(&database, sql);
     database.run("INSERT INTO s VALUES (1, 1); INSERT INTO s VALUES (1, 2)");
-    database.session.wait(None, &|| false).expect("the engine works");
+    database.session.wait(None).expect("the engine works");
     assert_eq!(follower.catch_up(), &database.bag(sql));
-    assert_eq!(database.session.engine_report().expect("a report").views.len(), 1);
-    assert_eq!(database.session.queries().iter().filter(|query| query.active).count(), 1);
+    assert_eq!(database.shared.engine_report().expect("a report").views.len(), 1);
+    assert_eq!(database.shared.queries().iter().filter(|query| query.active).count(), 1);
     drop(follower);
-    assert!(database.session.engine_report().expect("a report").views.is_empty());
-    assert!(database.session.queries().iter().all(|query| !query.active));
+    assert!(database.shared.engine_report().expect("a report").views.is_empty());
+    assert!(database.shared.queries().iter().all(|query| !query.active));
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn cancelling_wakes_a_reader_and_is_listed() {
         let subscription = subscription.clone();
         std::thread::spawn(move || matches!(subscription.next(None), Ok(Next::Ended)))
     };
-    let id = database.session.queries().iter().find(|query| query.active).expect("it is listed").id;
-    database.session.cancel_query(id).expect("it runs");
+    let id = database.shared.queries().iter().find(|query| query.active).expect("it is listed").id;
+    database.shared.cancel_query(id).expect("it runs");
     assert!(reader.join().expect("no panic"));
     assert!(!subscription.is_active());
-    database.session.cancel_query(id).expect("nothing to do");
-    assert_eq!(database.session.cancel_query(12_345).expect_err("never given").code(), 200);
+    database.shared.cancel_query(id).expect("nothing to do");
+    assert_eq!(database.shared.cancel_query(12_345).expect_err("never given").code(), 200);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn shutdown_delivers_what_is_pending_and_ends() {
     database.run("CREATE MATERIALIZED VIEW n AS SELECT k, count(*) AS n FROM s GROUP BY k");
     let mut follower = Follower::of(&database, "n");
     database.run("INSERT INTO s VALUES (1, 1)");
-    database.session.shutdown().expect("it stops");
+    database.shared.shutdown().expect("it stops");
     assert_eq!(follower.changes().expect("pending"), ["Insert 1 | 1"]);
     assert_eq!(follower.changes(), None);
 }
@@ -184,11 +184,11 @@ fn a_slow_reader_is_told_and_ended() {
     for value in 0..4 {
         database.run(&format!("INSERT INTO s VALUES ({value}, 1), ({value}, 2)"));
         // Each write its own time, so that times close one by one.
-        database.session.wait(None, &|| false).expect("the engine works");
+        database.session.wait(None).expect("the engine works");
     }
     assert_eq!(slow.next(None).expect_err("it lagged").code(), 503);
     assert!(matches!(slow.next(None), Ok(Next::Ended)));
-    assert!(database.session.metrics().expect("open").total_events_dropped > 0);
+    assert!(database.shared.metrics().expect("open").total_events_dropped > 0);
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn a_new_view_and_a_new_subscription_of_others_start_with_the_committed_rows() {
     });
     assert_eq!(rows.changes(), Some(vec!["UpdateDelete 1 | 1 | 1".to_owned(), "UpdateInsert 1 | 1 | 5".to_owned()]));
     assert!(database.rows("SELECT * FROM late").is_empty());
-    database.session.wait(None, &|| false).expect("the engine works");
+    database.session.wait(None).expect("the engine works");
     assert_eq!(follower.catch_up(), &Bag::of(["1 | 5", "7 | 7"]));
 }
 
@@ -130,15 +130,15 @@ fn close_and_shutdown_end_a_transaction_and_wake_who_waits() {
                 .collect();
             asked.recv().expect("one waits");
             if close {
-                database.session.close()
+                database.shared.close()
             } else {
-                database.session.shutdown().expect("it ends")
+                database.shared.shutdown().expect("it ends")
             }
             for waiter in waiters {
                 assert_eq!(waiter.join().expect("no panic"), Err(ended.clone()));
             }
         });
-        assert_eq!(database.session.commit(&|| false), Err(ended));
+        assert_eq!(database.session.commit(), Err(ended));
     }
 }
 
@@ -216,7 +216,7 @@ fn transactions_at_random_equal_the_same_statements_one_by_one() {
         let (database, plain) = (tables(), tables());
         let mut followers = ["totals", "pairs", "t"].map(|name| Follower::of(&database, name));
         for _ in 0..12 {
-            let time = database.session.wait(None, &|| false).expect("the engine works");
+            let time = database.session.wait(None).expect("the engine works");
             let state =
                 |database: &Database| ["t", "b", "s"].map(|name| database.bag(&format!("SELECT * FROM {name}")));
             let before = state(&database);
@@ -231,12 +231,12 @@ fn transactions_at_random_equal_the_same_statements_one_by_one() {
                     assert_eq!(state(&database), state(&plain), "seed {seed}: {sql}");
                 }
                 assert_eq!(elsewhere(|| state(&database)), before, "seed {seed}: {sql}");
-                assert_eq!(database.session.current_time(), time, "seed {seed}: {sql}");
+                assert_eq!(database.shared.current_time(), time, "seed {seed}: {sql}");
             }
             database.run(if commits { "COMMIT" } else { "ROLLBACK" });
-            assert!(database.session.current_time() <= time + u64::from(commits));
+            assert!(database.shared.current_time() <= time + u64::from(commits));
             assert_eq!(state(&database), state(&plain), "seed {seed}: {statements:?}");
-            database.session.wait(None, &|| false).expect("the engine works");
+            database.session.wait(None).expect("the engine works");
             for (follower, name) in followers.iter_mut().zip(["totals", "pairs", "t"]) {
                 let now = database.bag(&format!("SELECT * FROM {name}"));
                 assert_eq!(now, plain.bag(&format!("SELECT * FROM {name}")), "seed {seed}: {statements:?}");

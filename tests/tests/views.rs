@@ -49,7 +49,7 @@ fn check(name: &str, queries: &[&str]) {
                 }
             }
             database.run(sql);
-            database.session.wait(None, &|| false).expect("the engine works");
+            database.session.wait(None).expect("the engine works");
             // Twins of one query are compared with one answer.
             let answers: BTreeMap<&str, Bag> = queries.iter().map(|query| (*query, database.bag(query))).collect();
             for (view, query, follower) in &mut views {
@@ -184,7 +184,7 @@ fn views_on_views() {
         let mut followers: Vec<Follower> = flat.iter().map(|(view, _)| Follower::of(&database, view)).collect();
         for (step, sql) in STEPS.iter().enumerate() {
             database.run(sql);
-            database.session.wait(None, &|| false).expect("the engine works");
+            database.session.wait(None).expect("the engine works");
             for ((view, query), follower) in flat.iter().zip(&mut followers) {
                 let expected = database.bag(query);
                 assert_eq!(database.bag(&format!("SELECT * FROM {view}")), expected, "{view} at step {step}: {sql}");

@@ -22,7 +22,7 @@ fn one_changed_row_of_many_groups_is_two_rows_and_little_work() {
         let snapshot = follower.changes().expect("a snapshot");
         assert_eq!(snapshot.len() as i64, GROUPS);
         let touched = || {
-            let report = database.session.engine_report().expect("a report");
+            let report = database.shared.engine_report().expect("a report");
             let work = report.views.iter().flat_map(|view| view.work.iter());
             work.map(|operator| operator.received + operator.sent).sum::<u64>()
         };

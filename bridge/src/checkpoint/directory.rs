@@ -77,7 +77,7 @@ impl Directory {
         self.note_last(id)?;
         fs::rename(incomplete, complete).map_err(|error| failed("write", complete, &error))?;
         let synced = sync_folder(&self.path);
-        if synced.is_err() || cancel.is_cancelled() {
+        if synced.is_err() || cancel.check().is_err() {
             // Nobody is told of the image, so it must not be there.
             fs::rename(complete, incomplete).map_err(|error| failed("remove", complete, &error))?;
             synced?;

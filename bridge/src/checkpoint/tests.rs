@@ -1,10 +1,10 @@
 //! Images and their directory: what was written is read back, and anything else is refused.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow::array::{
     Array, Date32Array, Decimal128Array, Float32Array, Int8Array, Int16Array, Int64Array, IntervalMonthDayNanoArray,
@@ -13,7 +13,7 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, Schema};
-use laminardb_dataflow::RelationId;
+use laminardb_dataflow::{CancelToken, RelationId};
 use laminardb_planner::statement::RestoreFrom;
 
 use super::*;
@@ -92,10 +92,6 @@ fn small(time: Time) -> Taken {
     Image { time, items: vec![relation("t", &schema, &[random_batch(&schema, time, 5)])] }
 }
 
-fn never() -> bool {
-    false
-}
-
 #[track_caller]
 fn refused<T>(result: Result<T, Error>) -> String {
     match result {
@@ -169,8 +165,8 @@ fn rows_of_every_type_come_back_as_they_were() {
         relation("none", &schema, &[]),
     ];
     let mut directory = place.directory();
-    assert_eq!(directory.write(&Image { time: 9, items }, &never).expect("it is written"), 1);
-    let (id, image) = directory.read(RestoreFrom::Latest, &never).expect("it is whole");
+    assert_eq!(directory.write(&Image { time: 9, items }, &CancelToken::new()).expect("it is written"), 1);
+    let (id, image) = directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("it is whole");
     assert_eq!((id, image.time, image.items.len()), (1, 9, 3));
     let expected = [
         (&schema, concat_batches(&schema, &batches)),
@@ -224,8 +220,8 @@ fn what_relations_and_views_are_comes_back() {
         Item::View { view: View { kind: RelationKind::View, ..view.clone() }, params: Params::none() },
     ];
     let mut directory = place.directory();
-    directory.write(&Image { time: 0, items }, &never).expect("it is written");
-    let (_, image) = directory.read(RestoreFrom::Checkpoint(1), &never).expect("it is whole");
+    directory.write(&Image { time: 0, items }, &CancelToken::new()).expect("it is written");
+    let (_, image) = directory.read(RestoreFrom::Checkpoint(1), &CancelToken::new()).expect("it is whole");
     let [relation, with_parameters, without] = &image.items[..] else { panic!("three were written") };
     let Item::Base { base: read, defaults: read_defaults, .. } = relation else { panic!("a relation was written") };
     assert_eq!((read, read_defaults), (&base, &defaults));
@@ -251,13 +247,13 @@ fn an_image_with_any_bit_changed_is_refused() {
     };
     let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     items.push(Item::View { view, params: Params::from_arrays(&[one], &[]).expect("one value") });
-    directory.write(&Image { time: 3, items }, &never).expect("it is written");
+    directory.write(&Image { time: 3, items }, &CancelToken::new()).expect("it is written");
     let image = place.path("checkpoint_1");
     let files: Vec<PathBuf> = fs::read_dir(&image).expect("it is there").map(|f| f.expect("readable").path()).collect();
     assert_eq!(files.len(), 3, "rows, parameters, the manifest");
     let damage = |directory: &mut Directory, path: &Path, bytes: &[u8]| {
         fs::write(path, bytes).expect("writable");
-        refused(directory.read(RestoreFrom::Latest, &never));
+        refused(directory.read(RestoreFrom::Latest, &CancelToken::new()));
     };
     for path in &files {
         let whole = fs::read(path).expect("readable");
@@ -280,20 +276,20 @@ fn an_image_with_any_bit_changed_is_refused() {
         }
         damage(&mut directory, path, &[&whole[..], &[0]].concat());
         fs::remove_file(path).expect("there");
-        refused(directory.read(RestoreFrom::Latest, &never));
+        refused(directory.read(RestoreFrom::Latest, &CancelToken::new()));
         fs::write(path, &whole).expect("writable");
     }
-    directory.read(RestoreFrom::Latest, &never).expect("it is whole again");
+    directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("it is whole again");
     let other = place.path("checkpoint_2");
     fs::rename(&image, &other).expect("both are there");
-    assert!(refused(directory.read(RestoreFrom::Latest, &never)).contains("it is of checkpoint 1"));
+    assert!(refused(directory.read(RestoreFrom::Latest, &CancelToken::new())).contains("it is of checkpoint 1"));
 }
 
 #[test]
 fn a_manifest_of_another_format_is_refused() {
     let place = Place::new();
     let mut directory = place.directory();
-    directory.write(&small(1), &never).expect("it is written");
+    directory.write(&small(1), &CancelToken::new()).expect("it is written");
     let path = place.path("checkpoint_1/manifest.json");
     let text = fs::read_to_string(&path).expect("JSON is text");
     let (_, body) = text.split_once(",\"manifest\":").expect("it is there");
@@ -311,7 +307,7 @@ fn a_manifest_of_another_format_is_refused() {
         assert_ne!(changed, body, "{old} is there");
         let sum = file::checksum(changed.as_bytes());
         fs::write(&path, format!("{{\"checksum\":\"{sum}\",\"manifest\":{changed}}}\n")).expect("writable");
-        let text = refused(directory.read(RestoreFrom::Latest, &never));
+        let text = refused(directory.read(RestoreFrom::Latest, &CancelToken::new()));
         assert!(text.contains(why), "{text}");
     }
 }
@@ -321,17 +317,17 @@ fn ids_increase_past_everything_that_ever_was_there() {
     let place = Place::new();
     let mut directory = place.directory();
     for id in 1..=5 {
-        assert_eq!(directory.write(&small(id), &never).expect("it is written"), id);
+        assert_eq!(directory.write(&small(id), &CancelToken::new()).expect("it is written"), id);
     }
     assert_eq!(place.images(), ["checkpoint_3", "checkpoint_4", "checkpoint_5"], "the newest three are kept");
-    assert!(refused(directory.read(RestoreFrom::Checkpoint(2), &never)).contains("there are 3, 4, 5"));
+    assert!(refused(directory.read(RestoreFrom::Checkpoint(2), &CancelToken::new())).contains("there are 3, 4, 5"));
     directory.release();
     for image in place.images() {
         fs::remove_dir_all(place.path(&image)).expect("it is there");
     }
     let mut directory = place.directory();
-    refused(directory.read(RestoreFrom::Latest, &never));
-    assert_eq!(directory.write(&small(6), &never).expect("it is written"), 6);
+    refused(directory.read(RestoreFrom::Latest, &CancelToken::new()));
+    assert_eq!(directory.write(&small(6), &CancelToken::new()).expect("it is written"), 6);
     directory.release();
     fs::write(place.path("last_checkpoint"), "not a number").expect("writable");
     fs::create_dir(place.path("incomplete_11")).expect("new");
@@ -341,44 +337,51 @@ fn ids_increase_past_everything_that_ever_was_there() {
         fs::create_dir(place.path(foreign)).expect("new");
     }
     let mut directory = place.directory();
-    assert_eq!(directory.read(RestoreFrom::Latest, &never).expect("leftovers are no images").0, 6);
-    assert_eq!(directory.write(&small(7), &never).expect("it is written"), 12);
+    assert_eq!(directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("leftovers are no images").0, 6);
+    assert_eq!(directory.write(&small(7), &CancelToken::new()).expect("it is written"), 12);
     assert!(!place.images().iter().any(|name| name.starts_with("incomplete")), "leftovers are removed");
-    assert_eq!(directory.read(RestoreFrom::Latest, &never).expect("it is whole").1.time, 7);
+    assert_eq!(directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("it is whole").1.time, 7);
 }
 
 #[test]
 fn a_directory_has_one_user_at_a_time() {
     let place = Place::new();
     let mut first = place.directory();
-    refused(first.read(RestoreFrom::Latest, &never));
+    refused(first.read(RestoreFrom::Latest, &CancelToken::new()));
     assert!(!place.0.exists(), "reading makes nothing");
-    first.write(&small(1), &never).expect("it is written");
+    first.write(&small(1), &CancelToken::new()).expect("it is written");
     let before = place.names();
     let mut second = place.directory();
-    assert!(refused(second.write(&small(2), &never)).contains("in use"));
-    assert!(refused(second.read(RestoreFrom::Latest, &never)).contains("in use"));
+    assert!(refused(second.write(&small(2), &CancelToken::new())).contains("in use"));
+    assert!(refused(second.read(RestoreFrom::Latest, &CancelToken::new())).contains("in use"));
     assert_eq!(place.names(), before, "nothing is touched");
     first.release();
-    assert_eq!(second.write(&small(2), &never).expect("it is free"), 2);
-    assert!(refused(first.write(&small(3), &never)).contains("in use"));
+    assert_eq!(second.write(&small(2), &CancelToken::new()).expect("it is free"), 2);
+    assert!(refused(first.write(&small(3), &CancelToken::new())).contains("in use"));
     // A directory that was removed and made again is a different one.
     fs::remove_dir_all(&place.0).expect("it is there");
-    assert_eq!(first.write(&small(3), &never).expect("nobody has it"), 2, "an id it has not seen used");
-    assert!(refused(second.write(&small(4), &never)).contains("in use"));
+    assert_eq!(first.write(&small(3), &CancelToken::new()).expect("nobody has it"), 2, "an id it has not seen used");
+    assert!(refused(second.write(&small(4), &CancelToken::new())).contains("in use"));
 }
 
 #[test]
 fn what_is_no_directory_is_refused() {
     let place = Place::new();
     fs::write(&place.0, "a file").expect("writable");
-    refused(place.directory().write(&small(1), &never));
-    refused(place.directory().read(RestoreFrom::Latest, &never));
+    refused(place.directory().write(&small(1), &CancelToken::new()));
+    refused(place.directory().read(RestoreFrom::Latest, &CancelToken::new()));
     let mut below = Directory::new(place.path("below"));
-    refused(below.write(&small(1), &never));
-    refused(below.read(RestoreFrom::Latest, &never));
+    refused(below.write(&small(1), &CancelToken::new()));
+    refused(below.read(RestoreFrom::Latest, &CancelToken::new()));
     assert_eq!(fs::read_to_string(&place.0).expect("still a file"), "a file");
     fs::remove_file(&place.0).expect("it is there");
+}
+
+/// A token that is cancelled when it is looked at after `looks` looks.
+fn given_up_after(looks: u32) -> CancelToken {
+    let left = AtomicU32::new(looks);
+    let look = |left: u32| Some(left.saturating_sub(1));
+    CancelToken::polled(Duration::ZERO, move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, look) == Ok(0))
 }
 
 #[test]
@@ -390,13 +393,7 @@ fn given_up_at_any_moment_it_leaves_nothing() {
     let image = Image { time: 1, items: vec![relation("t", &schema, &batches), relation("u", &schema, &batches)] };
     let mut looks = 0_u32;
     loop {
-        let left = Cell::new(looks);
-        let given_up = || {
-            let over = left.get() == 0;
-            left.set(left.get().saturating_sub(1));
-            over
-        };
-        match directory.write(&image, &given_up) {
+        match directory.write(&image, &given_up_after(looks)) {
             Ok(id) => break assert!(id >= 1),
             Err(error) => assert_eq!(error, Error::Interrupted),
         }
@@ -406,9 +403,7 @@ fn given_up_at_any_moment_it_leaves_nothing() {
     assert!(looks > 8, "it was asked before each batch and at the end: {looks}");
     let mut looks = 0_u32;
     loop {
-        let left = Cell::new(looks);
-        let given_up = || left.replace(left.get().saturating_sub(1)) == 0;
-        match directory.read(RestoreFrom::Latest, &given_up) {
+        match directory.read(RestoreFrom::Latest, &given_up_after(looks)) {
             Ok((_, image)) => break assert_eq!(image.items.len(), 2),
             Err(error) => assert_eq!(error, Error::Interrupted),
         }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use parking_lot::Condvar;
+use parking_lot::Mutex;
 
 use super::*;
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
@@ -21,24 +22,22 @@ const BAG: RelationId = RelationId(3);
 /// Keeps all changes; rows stay pending until the test works them off.
 #[derive(Default)]
 struct Recorder {
-    state: Mutex<Recorded>,
-    progress: Condvar,
+    state: Arc<Monitor<Recorded>>,
     broken: AtomicBool,
-    /// Told whenever a writer begins to wait.
-    waits: Option<mpsc::Sender<RelationId>>,
+    /// Told for how many pending rows of what a writer waits, whenever it finds that it has to.
+    waits: Option<mpsc::Sender<(RelationId, u64)>>,
 }
 
 #[derive(Default)]
 struct Recorded {
     commits: Vec<Vec<(RelationId, RecordBatch, Diffs)>>,
     pending: BTreeMap<RelationId, u64>,
-    cancelled: bool,
 }
 
 impl Recorder {
     fn work_off(&self, relation: RelationId, rows: u64) {
         *self.state.lock().pending.entry(relation).or_default() -= rows;
-        self.progress.notify_all();
+        self.state.notify_all();
     }
 
     /// Sum of all changes of a relation's (k, v) rows.
@@ -69,23 +68,18 @@ impl Downstream for Recorder {
         Ok(state.commits.len() as Time)
     }
 
-    fn wait_for_room(
-        &self,
-        relation: RelationId,
-        rows: u64,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<bool, DataflowError> {
-        let mut state = self.state.lock();
-        while state.pending.get(&relation).copied().unwrap_or(0) > rows {
+    fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError> {
+        let has_room = |state: &mut Recorded| {
+            let pending = state.pending.get(&relation).copied().unwrap_or(0);
+            if pending <= rows {
+                return Some(());
+            }
             if let Some(waits) = &self.waits {
-                waits.send(relation).expect("the test listens");
+                waits.send((relation, pending)).expect("the test listens");
             }
-            if interrupted() || state.cancelled {
-                return Ok(false);
-            }
-            self.progress.wait(&mut state);
-        }
-        Ok(true)
+            None
+        };
+        self.state.wait_for(cancel, None, has_room).map(drop).map_err(|_| DataflowError::Cancelled)
     }
 }
 
@@ -131,12 +125,25 @@ fn write(relation: RelationId, operation: Operation, values: &[(i64, i64)]) -> W
     Write { relation, operation, rows: vec![rows(values)] }
 }
 
-fn contents(committer: &Committer, relation: RelationId) -> BTreeMap<(i64, Option<i64>), i64> {
-    let mut contents = BTreeMap::new();
-    for batch in committer.scan(relation).expect("there").iter() {
+/// Rows with how often each is there.
+type Contents = BTreeMap<(i64, Option<i64>), i64>;
+
+fn contents_in(frozen: &mut Frozen<'_>, relation: RelationId) -> Contents {
+    let mut contents = Contents::new();
+    for batch in frozen.scan(relation).expect("there").iter() {
         pairs(&batch).into_iter().for_each(|row| *contents.entry(row).or_default() += 1);
     }
     contents
+}
+
+/// The committed rows of a relation.
+fn contents(committer: &Committer, relation: RelationId) -> Contents {
+    committer.frozen(|frozen| contents_in(frozen, relation))
+}
+
+/// How many there are.
+fn count(committer: &Committer, relation: RelationId) -> u64 {
+    committer.frozen(|frozen| frozen.rows(relation))
 }
 
 /// A view of all rows of `relation`, kept.
@@ -184,7 +191,29 @@ impl ChangeSink for Gate {
     }
 }
 
-const NEVER: &dyn Fn() -> bool = &|| false;
+/// Who has no transaction.
+const ALONE: Actor = Actor { session: 1, transaction: None };
+/// Another session without one.
+const OTHER: Actor = Actor { session: 2, transaction: None };
+const TRANSACTION: u64 = 7;
+/// Who has the transaction that [`begin`] begins.
+const INSIDE: Actor = Actor { session: 1, transaction: Some(TRANSACTION) };
+
+fn never() -> CancelToken {
+    CancelToken::new()
+}
+
+fn cancelled() -> CancelToken {
+    let token = CancelToken::new();
+    token.cancel();
+    token
+}
+
+/// A token that sends again and again while a call waits.
+fn telling(waits: &mpsc::Sender<()>) -> CancelToken {
+    let waits = waits.clone();
+    CancelToken::polled(Duration::from_millis(1), move || waits.send(()).is_err())
+}
 
 #[test]
 fn several_writes_are_one_commit() {
@@ -197,7 +226,7 @@ fn several_writes_are_one_commit() {
         write(BAG, Operation::Insert, &[(5, 5), (5, 5)]),
         write(BAG, Operation::Delete, &[(5, 5)]),
     ];
-    let applied = committer.commit(writes, NEVER).expect("fits");
+    let applied = committer.commit(ALONE, writes, &never()).expect("fits");
     assert_eq!(
         applied.iter().map(|a| (a.given, a.changed)).collect::<Vec<_>>(),
         [(2, 2), (2, 2), (1, 1), (2, 2), (1, 1)]
@@ -212,7 +241,7 @@ fn several_writes_are_one_commit() {
 fn one_bad_write_undoes_all() {
     let engine = Arc::new(Recorder::default());
     let committer = committer(Arc::clone(&engine), 0);
-    committer.commit(vec![write(TABLE, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
+    committer.commit(ALONE, vec![write(TABLE, Operation::Insert, &[(1, 1)])], &never()).expect("fits");
     let good = || {
         vec![
             write(SOURCE, Operation::Insert, &[(1, 1)]),
@@ -232,14 +261,14 @@ fn one_bad_write_undoes_all() {
     ];
     for (bad, code) in bad {
         let writes = good().into_iter().chain([bad]).collect();
-        assert_eq!(committer.commit(writes, NEVER).expect_err("refused").code(), code);
+        assert_eq!(committer.commit(ALONE, writes, &never()).expect_err("refused").code(), code);
         assert_eq!(contents(&committer, TABLE), BTreeMap::from([((1, Some(1)), 1)]));
-        assert_eq!((committer.rows(SOURCE), committer.rows(BAG)), (0, 0));
+        assert_eq!((count(&committer, SOURCE), count(&committer, BAG)), (0, 0));
     }
     assert_eq!(engine.state.lock().commits.len(), 1);
     engine.broken.store(true, Ordering::Relaxed);
-    assert_eq!(committer.commit(good(), NEVER).expect_err("the engine is gone"), Error::Shutdown);
-    assert_eq!((committer.rows(SOURCE), committer.rows(TABLE), committer.rows(BAG)), (0, 1, 0));
+    assert_eq!(committer.commit(ALONE, good(), &never()).expect_err("the engine is gone"), Error::Shutdown);
+    assert_eq!((count(&committer, SOURCE), count(&committer, TABLE), count(&committer, BAG)), (0, 1, 0));
 }
 
 #[test]
@@ -247,10 +276,10 @@ fn what_changes_nothing_is_no_commit() {
     let engine = Arc::new(Recorder::default());
     let committer = committer(Arc::clone(&engine), 0);
     for _ in 0..2 {
-        committer.commit(vec![write(TABLE, Operation::Upsert, &[(1, 1)])], NEVER).expect("fits");
+        committer.commit(ALONE, vec![write(TABLE, Operation::Upsert, &[(1, 1)])], &never()).expect("fits");
     }
-    committer.commit(vec![write(TABLE, Operation::Delete, &[(7, 7)])], NEVER).expect("absent keys are skipped");
-    committer.commit(vec![write(SOURCE, Operation::Insert, &[])], NEVER).expect("no rows");
+    committer.commit(ALONE, vec![write(TABLE, Operation::Delete, &[(7, 7)])], &never()).expect("absent keys are skipped");
+    committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[])], &never()).expect("no rows");
     assert_eq!(engine.state.lock().commits.len(), 1);
 }
 
@@ -260,29 +289,29 @@ fn a_write_waits_for_room_and_is_woken_by_progress() {
     let engine = Arc::new(Recorder { waits: Some(waits), ..Recorder::default() });
     let committer = committer(Arc::clone(&engine), 3);
     // One larger than the buffer is taken whole; another relation has room of its own.
-    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 5])], NEVER).expect("taken whole");
-    committer.commit(vec![write(BAG, Operation::Insert, &[(1, 1)])], NEVER).expect("has room");
+    committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 5])], &never()).expect("taken whole");
+    committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(1, 1)])], &never()).expect("has room");
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| committer.commit(vec![write(SOURCE, Operation::Insert, &[(2, 2)])], NEVER));
-        assert_eq!(waiting.recv(), Ok(SOURCE));
+        let writer = scope.spawn(|| committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(2, 2)])], &never()));
+        assert_eq!(waiting.recv(), Ok((SOURCE, 5)));
         // Whoever waits holds nothing that readers need.
-        assert_eq!((committer.rows(SOURCE), committer.frozen(|frozen| frozen.rows(SOURCE))), (5, 5));
+        assert_eq!((count(&committer, SOURCE), contents(&committer, SOURCE).len()), (5, 1));
         engine.work_off(SOURCE, 2);
-        assert_eq!(waiting.recv(), Ok(SOURCE));
+        while waiting.recv().expect("it waits") != (SOURCE, 3) {}
         engine.work_off(SOURCE, 1);
         writer.join().expect("no panic").expect("there is room");
     });
-    assert_eq!(committer.rows(SOURCE), 6);
+    assert_eq!(count(&committer, SOURCE), 6);
 }
 
 #[test]
 fn an_interrupted_wait_writes_nothing() {
     let engine = Arc::new(Recorder::default());
     let committer = committer(Arc::clone(&engine), 1);
-    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1)])], NEVER).expect("empty");
+    committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1)])], &never()).expect("empty");
     let again = vec![write(SOURCE, Operation::Insert, &[(2, 2)])];
-    assert_eq!(committer.commit(again, &|| true), Err(Error::Interrupted));
-    assert_eq!(committer.rows(SOURCE), 1);
+    assert_eq!(committer.commit(ALONE, again, &cancelled()), Err(Error::Interrupted));
+    assert_eq!(count(&committer, SOURCE), 1);
 }
 
 #[test]
@@ -300,7 +329,7 @@ fn many_writers_and_readers_see_whole_commits() {
                         write(BAG, Operation::Insert, &row),
                         write(TABLE, Operation::Upsert, &row),
                     ];
-                    committer.commit(writes, NEVER).expect("fits");
+                    committer.commit(ALONE, writes, &never()).expect("fits");
                 }
             });
         }
@@ -313,14 +342,14 @@ fn many_writers_and_readers_see_whole_commits() {
     for relation in [SOURCE, TABLE, BAG] {
         assert_eq!(contents(&committer, relation), engine.sum(relation));
     }
-    assert_eq!(committer.rows(SOURCE), 800);
+    assert_eq!(count(&committer, SOURCE), 800);
 }
 
 #[test]
 fn rows_are_deleted_and_inserted_at_one_time() {
     let engine = Arc::new(Recorder::default());
     let committer = committer(Arc::clone(&engine), 0);
-    committer.commit(vec![write(TABLE, Operation::InsertNew, &[(1, 1), (2, 2)])], NEVER).expect("fits");
+    committer.commit(ALONE, vec![write(TABLE, Operation::InsertNew, &[(1, 1), (2, 2)])], &never()).expect("fits");
     // UPDATE t SET k = k + 1: no key is there twice in the end.
     let applied = committer.frozen(|frozen| {
         frozen.write(vec![
@@ -332,7 +361,7 @@ fn rows_are_deleted_and_inserted_at_one_time() {
     assert_eq!(contents(&committer, TABLE), BTreeMap::from([((2, Some(1)), 1), ((3, Some(2)), 1)]));
     assert_eq!(engine.sum(TABLE), contents(&committer, TABLE));
     committer
-        .commit(vec![Write { relation: TABLE, operation: Operation::Truncate, rows: vec![] }], NEVER)
+        .commit(ALONE, vec![Write { relation: TABLE, operation: Operation::Truncate, rows: vec![] }], &never())
         .expect("a table");
     assert!(engine.sum(TABLE).is_empty() && contents(&committer, TABLE).is_empty());
 }
@@ -353,18 +382,18 @@ fn engine_and_store_agree_at_every_moment() {
                         if step % 3 == 0 {
                             writes.push(write(TABLE, Operation::Delete, &[(step % 5, 0)]));
                         }
-                        committer.commit(writes, NEVER).expect("fits");
+                        committer.commit(ALONE, writes, &never()).expect("fits");
                     }
                 });
             }
             // The second view comes while rows do.
             committer.frozen(|frozen| install(&engine, frozen, BAG));
             for _ in 0..50 {
-                let (scans, pending) = committer.frozen(|frozen| {
+                let (scans, mut pending) = committer.frozen(|frozen| {
                     let scans = [TABLE, BAG].map(|relation| frozen.scan(relation).expect("there"));
                     (scans, engine.snapshot(&[ViewId(TABLE.0), ViewId(BAG.0)]).expect("both are installed"))
                 });
-                for (scan, snapshot) in scans.iter().zip(pending.wait().expect("the engine runs")) {
+                for (scan, snapshot) in scans.iter().zip(pending.wait(&never(), None).expect("the engine runs")) {
                     let mut balance: BTreeMap<_, i64> = BTreeMap::new();
                     for rows in scan.iter() {
                         pairs(&rows).into_iter().for_each(|row| *balance.entry(row).or_default() += 1);
@@ -378,9 +407,9 @@ fn engine_and_store_agree_at_every_moment() {
             }
         });
         engine.shutdown();
-        let late = committer.commit(vec![write(BAG, Operation::Insert, &[(0, 0)])], NEVER);
+        let late = committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(0, 0)])], &never());
         assert_eq!(late, Err(Error::Shutdown));
-        assert_eq!(committer.rows(BAG), 300);
+        assert_eq!(count(&committer, BAG), 300);
     }
 }
 
@@ -391,28 +420,33 @@ fn the_engines_progress_makes_room() {
     committer.frozen(|frozen| install(&engine, frozen, SOURCE));
     engine.watch(ViewId(SOURCE.0), true).expect("installed");
     // A view counts for the room in the buffer once it has its first contents.
-    engine.snapshot(&[ViewId(SOURCE.0)]).and_then(|snapshot| snapshot.wait()).expect("the engine runs");
-    let insert = |interrupted| committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 3])], interrupted);
-    insert(NEVER).expect("empty");
-    assert_eq!(insert(&|| true), Err(Error::Interrupted));
+    engine.snapshot(&[ViewId(SOURCE.0)]).and_then(|mut snapshot| snapshot.wait(&never(), None)).expect("the engine runs");
+    let insert =
+        |cancel: &CancelToken| committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 3])], cancel);
+    insert(&never()).expect("empty");
+    assert_eq!(insert(&cancelled()), Err(Error::Interrupted));
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| insert(NEVER));
+        let writer = scope.spawn(|| insert(&never()));
         open.send(()).expect("the engine listens");
         writer.join().expect("no panic").expect("there is room");
     });
-    assert_eq!(committer.rows(SOURCE), 6);
+    assert_eq!(count(&committer, SOURCE), 6);
     open.send(()).expect("the engine listens");
     engine.shutdown();
 }
 
-fn begin(committer: &Arc<Committer>) {
-    assert!(committer.begin(&committer.line_up()), "nobody else has one");
+fn begin(committer: &Committer) {
+    assert!(committer.begin(&committer.line_up(ALONE), TRANSACTION), "nobody else has one");
 }
 
-/// What another thread sees of a relation.
-fn elsewhere(committer: &Committer, relation: RelationId) -> BTreeMap<(i64, Option<i64>), i64> {
-    let seen = std::thread::scope(|scope| scope.spawn(|| contents(committer, relation)).join());
-    seen.expect("no panic")
+/// What the transaction sees of a relation.
+fn inside(committer: &Committer, relation: RelationId) -> Contents {
+    committer.frozen_for(INSIDE, |frozen| contents_in(frozen, relation))
+}
+
+/// What another session sees of a relation.
+fn elsewhere(committer: &Committer, relation: RelationId) -> Contents {
+    committer.frozen_for(OTHER, |frozen| contents_in(frozen, relation))
 }
 
 #[test]
@@ -420,24 +454,25 @@ fn a_transaction_is_one_commit_at_its_end() {
     let engine = Arc::new(Recorder::default());
     let committer = committer(Arc::clone(&engine), 0);
     let first = [SOURCE, TABLE, BAG].map(|relation| write(relation, Operation::Insert, &[(1, 1), (2, 2)]));
-    committer.commit(first.to_vec(), NEVER).expect("fits");
+    committer.commit(ALONE, first.to_vec(), &never()).expect("fits");
     let before = [SOURCE, TABLE, BAG].map(|relation| contents(&committer, relation));
     for commits in [false, true] {
         begin(&committer);
-        committer.commit(vec![write(SOURCE, Operation::Insert, &[(3, 3)])], NEVER).expect("fits");
-        committer.commit(vec![write(TABLE, Operation::Upsert, &[(1, 7), (3, 3)])], NEVER).expect("fits");
-        committer.commit(vec![write(TABLE, Operation::InsertNew, &[(4, 4), (3, 3)])], NEVER).expect_err("twice");
-        committer.commit(vec![write(TABLE, Operation::Delete, &[(2, 2)])], NEVER).expect("fits");
-        committer.commit(vec![write(BAG, Operation::Delete, &[(2, 2)])], NEVER).expect("fits");
-        assert_eq!(contents(&committer, TABLE), BTreeMap::from([((1, Some(7)), 1), ((3, Some(3)), 1)]));
-        assert_eq!(contents(&committer, SOURCE).len(), 3);
-        assert_eq!((committer.rows(SOURCE), committer.rows(BAG)), (3, 1));
+        committer.commit(INSIDE, vec![write(SOURCE, Operation::Insert, &[(3, 3)])], &never()).expect("fits");
+        committer.commit(INSIDE, vec![write(TABLE, Operation::Upsert, &[(1, 7), (3, 3)])], &never()).expect("fits");
+        committer.commit(INSIDE, vec![write(TABLE, Operation::InsertNew, &[(4, 4), (3, 3)])], &never()).expect_err("twice");
+        committer.commit(INSIDE, vec![write(TABLE, Operation::Delete, &[(2, 2)])], &never()).expect("fits");
+        committer.commit(INSIDE, vec![write(BAG, Operation::Delete, &[(2, 2)])], &never()).expect("fits");
+        assert_eq!(inside(&committer, TABLE), BTreeMap::from([((1, Some(7)), 1), ((3, Some(3)), 1)]));
+        assert_eq!(inside(&committer, SOURCE).len(), 3);
+        assert_eq!(committer.frozen_for(INSIDE, |frozen| (frozen.rows(SOURCE), frozen.rows(BAG))), (3, 1));
+        assert_eq!((count(&committer, SOURCE), count(&committer, BAG)), (2, 2));
         assert_eq!([SOURCE, TABLE, BAG].map(|relation| elsewhere(&committer, relation)), before);
         assert_eq!(engine.state.lock().commits.len(), 1);
         if commits {
-            committer.commit_transaction(NEVER).expect("the engine takes it");
+            committer.commit_transaction(TRANSACTION, &never()).expect("the engine takes it");
         } else {
-            committer.rollback_transaction().expect("it is open");
+            committer.rollback_transaction(TRANSACTION).expect("it is open");
             assert_eq!([SOURCE, TABLE, BAG].map(|relation| contents(&committer, relation)), before);
         }
     }
@@ -447,11 +482,11 @@ fn a_transaction_is_one_commit_at_its_end() {
         assert_eq!(elsewhere(&committer, relation), engine.sum(relation));
     }
     begin(&committer);
-    committer.commit(vec![write(TABLE, Operation::Upsert, &[(1, 7)])], NEVER).expect("equal");
-    committer.commit_transaction(NEVER).expect("nothing to make");
+    committer.commit(INSIDE, vec![write(TABLE, Operation::Upsert, &[(1, 7)])], &never()).expect("equal");
+    committer.commit_transaction(TRANSACTION, &never()).expect("nothing to make");
     assert_eq!(engine.state.lock().commits.len(), 2);
-    assert_eq!(committer.commit_transaction(NEVER).expect_err("none is open").code(), 400);
-    assert_eq!(committer.rollback_transaction().expect_err("none is open").code(), 400);
+    assert_eq!(committer.commit_transaction(TRANSACTION, &never()).expect_err("none is open").code(), 400);
+    assert_eq!(committer.rollback_transaction(TRANSACTION).expect_err("none is open").code(), 400);
 }
 
 #[test]
@@ -460,51 +495,47 @@ fn a_commit_that_the_engine_refuses_undoes_the_transaction() {
     let committer = committer(Arc::clone(&engine), 0);
     begin(&committer);
     for relation in [SOURCE, TABLE, BAG] {
-        committer.commit(vec![write(relation, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
+        committer.commit(INSIDE, vec![write(relation, Operation::Insert, &[(1, 1)])], &never()).expect("fits");
     }
     engine.broken.store(true, Ordering::Relaxed);
-    assert_eq!(committer.commit_transaction(NEVER).expect_err("the engine is gone"), Error::Shutdown);
-    assert!(!committer.in_transaction());
-    assert_eq!([SOURCE, TABLE, BAG].map(|relation| committer.rows(relation)), [0, 0, 0]);
+    assert_eq!(committer.commit_transaction(TRANSACTION, &never()).expect_err("the engine is gone"), Error::Shutdown);
+    assert!(!committer.is_open());
+    assert!([SOURCE, TABLE, BAG].iter().all(|relation| inside(&committer, *relation).is_empty()));
+    assert_eq!([SOURCE, TABLE, BAG].map(|relation| count(&committer, relation)), [0, 0, 0]);
 }
 
 #[test]
 fn writes_of_others_wait_for_the_end_of_a_transaction() {
     let committer = committer(Arc::new(Recorder::default()), 0);
-    let insert = |row: i64, interrupted: &dyn Fn() -> bool| {
-        committer.commit(vec![write(BAG, Operation::Insert, &[(row, 0)])], interrupted)
+    let insert = |actor: Actor, row: i64, cancel: &CancelToken| {
+        committer.commit(actor, vec![write(BAG, Operation::Insert, &[(row, 0)])], cancel)
     };
     begin(&committer);
-    let (asks, asked) = mpsc::channel();
+    // Another session, and a call of this one that was begun before.
+    for actor in [OTHER, ALONE] {
+        assert_eq!(insert(actor, 1, &cancelled()), Err(Error::Interrupted));
+    }
+    let (waits, waiting) = mpsc::channel();
     std::thread::scope(|scope| {
-        let interrupted = scope.spawn(|| insert(1, &|| true));
-        assert_eq!(interrupted.join().expect("no panic"), Err(Error::Interrupted));
-        let asks = &asks;
-        let waiter = scope.spawn(move || {
-            let asked = || asks.send(()).is_err();
-            insert(2, &asked)
-        });
-        asked.recv().expect("the writer waits");
-        insert(3, NEVER).expect("part of the transaction");
-        assert_eq!(committer.rows(BAG), 1);
-        committer.commit_transaction(NEVER).expect("the engine takes it");
+        let waiter = scope.spawn(|| insert(OTHER, 2, &telling(&waits)));
+        waiting.recv().expect("the writer waits");
+        insert(INSIDE, 3, &never()).expect("part of the transaction");
+        assert_eq!(inside(&committer, BAG), BTreeMap::from([((3, Some(0)), 1)]));
+        committer.commit_transaction(TRANSACTION, &never()).expect("the engine takes it");
         waiter.join().expect("no panic").expect("its turn came");
     });
-    assert_eq!(committer.rows(BAG), 2);
+    assert_eq!(count(&committer, BAG), 2);
 }
 
 #[test]
 fn writers_that_are_held_off_wait_while_others_read() {
     let committer = committer(Arc::new(Recorder::default()), 0);
-    let (asks, asked) = mpsc::channel();
+    let (waits, waiting) = mpsc::channel();
     let hold = committer.hold();
     std::thread::scope(|scope| {
-        let (committer, asks) = (&committer, &asks);
-        let writer = scope.spawn(move || {
-            let asked = || asks.send(()).is_err();
-            committer.commit(vec![write(BAG, Operation::Insert, &[(1, 0)])], &asked)
-        });
-        asked.recv().expect("the writer waits");
+        let one = || vec![write(BAG, Operation::Insert, &[(1, 0)])];
+        let writer = scope.spawn(|| committer.commit(OTHER, one(), &telling(&waits)));
+        waiting.recv().expect("the writer waits");
         committer.frozen(|frozen| {
             assert_eq!((frozen.rows(BAG), frozen.writes(BAG)), (0, 0));
             frozen.write(vec![write(BAG, Operation::Insert, &[(2, 0)])]).expect("who holds the others off writes");
@@ -514,65 +545,70 @@ fn writers_that_are_held_off_wait_while_others_read() {
         writer.join().expect("no panic").expect("its turn came");
     });
     begin(&committer);
-    committer.commit(vec![write(BAG, Operation::Insert, &[(3, 0)])], NEVER).expect("fits");
+    committer.commit(INSIDE, vec![write(BAG, Operation::Insert, &[(3, 0)])], &never()).expect("fits");
     assert_eq!(committer.frozen(|frozen| frozen.writes(BAG)), 2, "not before its end");
-    committer.commit_transaction(NEVER).expect("the engine takes it");
+    committer.commit_transaction(TRANSACTION, &never()).expect("the engine takes it");
     assert_eq!(committer.frozen(|frozen| (frozen.rows(BAG), frozen.writes(BAG))), (3, 3));
     // It also ends without being released.
     drop(committer.hold());
-    committer.commit(vec![write(BAG, Operation::Insert, &[(4, 0)])], NEVER).expect("nobody is held off");
+    committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(4, 0)])], &never()).expect("nobody is held off");
 }
 
 #[test]
 fn a_transaction_is_begun_after_the_writes_that_waited_before() {
     let committer = committer(Arc::new(Recorder::default()), 0);
     begin(&committer);
-    let early = committer.line_up();
-    let late = std::thread::scope(|scope| scope.spawn(|| committer.line_up()).join().expect("no panic"));
-    assert!(!committer.begin(&early) && !committer.begin(&late), "one is under way");
-    committer.rollback_transaction().expect("it is open");
-    assert!(!committer.begin(&late), "somebody came before");
-    assert!(committer.begin(&early));
-    committer.rollback_transaction().expect("it is open");
+    let early = committer.line_up(ALONE);
+    let late = committer.line_up(OTHER);
+    assert!(!committer.begin(&early, 8) && !committer.begin(&late, 8), "one is under way");
+    committer.rollback_transaction(TRANSACTION).expect("it is open");
+    assert!(!committer.begin(&late, 8), "somebody came before");
+    assert!(committer.begin(&early, 9));
+    committer.rollback_transaction(9).expect("it is open");
     drop(early);
-    assert!(committer.begin(&late));
+    assert!(committer.begin(&late, 8));
 }
 
 #[test]
-fn the_end_of_its_thread_rolls_a_transaction_back() {
+fn a_transaction_that_is_abandoned_is_rolled_back() {
     let committer = committer(Arc::new(Recorder::default()), 0);
-    let thread = {
-        let committer = Arc::clone(&committer);
-        std::thread::spawn(move || {
-            begin(&committer);
-            committer.commit(vec![write(TABLE, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
-        })
+    let insert = |actor: Actor, row: i64, cancel: &CancelToken| {
+        committer.commit(actor, vec![write(TABLE, Operation::Insert, &[(row, row)])], cancel)
     };
-    thread.join().expect("no panic");
-    committer.commit(vec![write(TABLE, Operation::Insert, &[(2, 2)])], NEVER).expect("nobody is in the way");
+    begin(&committer);
+    insert(INSIDE, 1, &never()).expect("fits");
+    committer.abandon(TRANSACTION + 1);
+    assert_eq!(inside(&committer, TABLE).len(), 1, "another one was abandoned");
+    let (waits, waiting) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| insert(OTHER, 2, &telling(&waits)));
+        waiting.recv().expect("the writer waits");
+        committer.abandon(TRANSACTION);
+        waiter.join().expect("no panic").expect("nobody is in the way");
+    });
     assert_eq!(contents(&committer, TABLE), BTreeMap::from([((2, Some(2)), 1)]));
+    assert_eq!(committer.commit_transaction(TRANSACTION, &never()).expect_err("it has ended").code(), 400);
+    committer.abandon(TRANSACTION);
+    assert_eq!(count(&committer, TABLE), 1, "it had ended before");
 }
 
 #[test]
 fn the_end_of_all_writing_rolls_a_transaction_back_and_wakes_who_waits() {
     let committer = committer(Arc::new(Recorder::default()), 0);
     begin(&committer);
-    committer.commit(vec![write(TABLE, Operation::Insert, &[(1, 1)])], NEVER).expect("fits");
-    let (asks, asked) = mpsc::channel();
+    committer.commit(INSIDE, vec![write(TABLE, Operation::Insert, &[(1, 1)])], &never()).expect("fits");
+    let (waits, waiting) = mpsc::channel();
     std::thread::scope(|scope| {
-        let (committer, asks) = (&committer, &asks);
-        let waiter = scope.spawn(move || {
-            let asked = || asks.send(()).is_err();
-            committer.commit(vec![write(BAG, Operation::Insert, &[(1, 1)])], &asked)
-        });
-        asked.recv().expect("the writer waits");
+        let one = || vec![write(BAG, Operation::Insert, &[(1, 1)])];
+        let waiter = scope.spawn(|| committer.commit(OTHER, one(), &telling(&waits)));
+        waiting.recv().expect("the writer waits");
         committer.end();
         assert_eq!(waiter.join().expect("no panic"), Err(Error::Shutdown));
     });
-    let late = committer.commit(vec![write(TABLE, Operation::Insert, &[(2, 2)])], NEVER);
+    let late = committer.commit(INSIDE, vec![write(TABLE, Operation::Insert, &[(2, 2)])], &never());
     assert_eq!(late, Err(Error::Shutdown));
-    assert_eq!(committer.commit_transaction(NEVER), Err(Error::Shutdown));
-    assert_eq!((committer.rows(TABLE), elsewhere(&committer, TABLE).len()), (0, 0));
+    assert_eq!(committer.commit_transaction(TRANSACTION, &never()), Err(Error::Shutdown));
+    assert_eq!((inside(&committer, TABLE).len(), elsewhere(&committer, TABLE).len()), (0, 0));
 }
 
 #[test]
@@ -580,14 +616,14 @@ fn a_transaction_waits_for_room_at_its_end() {
     let (waits, waiting) = mpsc::channel();
     let engine = Arc::new(Recorder { waits: Some(waits), ..Recorder::default() });
     let committer = committer(Arc::clone(&engine), 2);
-    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], NEVER).expect("empty");
+    committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], &never()).expect("empty");
     begin(&committer);
-    committer.commit(vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], NEVER).expect("waits for nothing");
+    committer.commit(INSIDE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], &never()).expect("waits for nothing");
     assert!(waiting.try_recv().is_err());
-    assert_eq!(committer.commit_transaction(&|| true), Err(Error::Interrupted));
-    assert_eq!(waiting.recv(), Ok(SOURCE));
-    assert!(committer.in_transaction());
+    assert_eq!(committer.commit_transaction(TRANSACTION, &cancelled()), Err(Error::Interrupted));
+    assert_eq!(waiting.recv(), Ok((SOURCE, 2)));
+    assert!(committer.is_open_for(INSIDE));
     engine.work_off(SOURCE, 1);
-    committer.commit_transaction(NEVER).expect("there is room");
+    committer.commit_transaction(TRANSACTION, &never()).expect("there is room");
     assert_eq!(engine.state.lock().commits.len(), 2);
 }

@@ -289,7 +289,7 @@ mod tests {
             follow: None,
         };
         let mut rows = Vec::new();
-        for batch in from_json(text, &spec, &|| false)? {
+        for batch in from_json(text, &spec, &CancelToken::new())? {
             let (a, b) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
             let row = |row| (a.iter().nth(row).flatten(), b.is_valid(row).then(|| b.value(row).to_owned()));
             rows.extend((0..batch.num_rows()).map(row));

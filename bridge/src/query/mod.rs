@@ -17,7 +17,6 @@ mod yielding;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
@@ -291,6 +290,7 @@ fn query_error(error: DataFusionError) -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
 
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
     use datafusion::logical_expr::{ColumnarValue, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl};
@@ -360,7 +360,8 @@ mod tests {
         let (enter, entered) = channel();
         let (let_go, held) = channel();
         let plan = slow(enter, held);
-        let given_up = || entered.try_recv().is_ok().then_some(Error::Interrupted);
+        let entered = Mutex::new(entered);
+        let given_up = CancelToken::polled(Duration::from_millis(1), move || entered.lock().try_recv().is_ok());
         let answer = Executor::new().run(plan, Contents::new(), &schema(), &given_up);
         assert_eq!(answer, Err(Error::Interrupted));
         // The function still waits: the query had not ended when its caller returned, or this channel would be closed.
@@ -372,7 +373,7 @@ mod tests {
         let (enter, entered) = channel();
         let (_let_go, held) = channel();
         drop(entered);
-        let answer = Executor::new().run(slow(enter, held), Contents::new(), &schema(), &|| None);
+        let answer = Executor::new().run(slow(enter, held), Contents::new(), &schema(), &CancelToken::new());
         let Err(Error::QueryFailed(why)) = answer else { panic!("{answer:?}") };
         assert!(why.starts_with("the test goes on"), "{why}");
     }
@@ -383,7 +384,7 @@ mod tests {
         let (let_go, held) = channel();
         let_go.send(()).expect("the plan is not run yet");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let run = async { Executor::new().run(slow(enter, held), Contents::new(), &schema(), &|| None) };
+        let run = async { Executor::new().run(slow(enter, held), Contents::new(), &schema(), &CancelToken::new()) };
         let rows = runtime.block_on(run).expect("an answer");
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     }

@@ -491,13 +491,16 @@ fn watermark_of(entry: &Entry) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::SessionConfig;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use laminardb_planner::Params;
+
+    use super::*;
+    use crate::database::DatabaseConfig;
 
     #[test]
     fn a_watermark_that_moves_while_an_image_is_taken_is_in_the_mark_only_if_it_is_in_the_image() {
-        let session = Session::open(SessionConfig::default()).expect("a session opens");
+        let session = Database::open(DatabaseConfig::default()).expect("a database opens").session();
         for source in 0..50 {
             session.execute(&format!("CREATE SOURCE s{source} (a BIGINT)"), &Params::none()).expect("a good statement");
         }
@@ -508,12 +511,12 @@ mod tests {
                 let mut reached = 0;
                 while !over.load(Ordering::Relaxed) {
                     reached += 1;
-                    writer.advance_watermark(reached).expect("the session is open");
+                    writer.advance_watermark(reached).expect("the database is open");
                 }
             });
             let mut differing = 0;
             for _ in 0..200 {
-                let (mark, image) = session.self.take_image(&|| false).expect("nothing is in the way");
+                let (mark, image) = session.take_image().expect("nothing is in the way");
                 let Some(Item::Base { base, .. }) = image.items.first() else { unreachable!("s0 comes first") };
                 differing += u32::from(mark.watermarks[0] != base.watermark);
             }

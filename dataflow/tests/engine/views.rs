@@ -13,7 +13,7 @@ use laminardb_dataflow::plan::{
     Aggregate, AggregateFunction, DataflowPlan, Join, JoinColumn, Operator, OutputState, Reduce, SemiJoin,
     SemiJoinKind, SetOperation, SetOperator, SortKey, TopK,
 };
-use laminardb_dataflow::{CollectionId, Diff, Diffs, Engine, RelationId, ViewId};
+use laminardb_dataflow::{CancelToken, CollectionId, Diff, Diffs, Engine, RelationId, ViewId};
 use proptest::prelude::*;
 
 fn aggregate(function: AggregateFunction, argument: Option<usize>) -> Aggregate {
@@ -345,7 +345,7 @@ fn snapshots_of_several_views_agree_while_many_commit() {
                 });
             }
             for _ in 0..50 {
-                let read = engine.snapshot(&[ViewId(1), ViewId(2), ViewId(3)]).expect("installed");
+                let mut read = engine.snapshot(&[ViewId(1), ViewId(2), ViewId(3)]).expect("installed");
                 let snapshots = read.wait(&CancelToken::new(), None).expect("runs");
                 let groups = bag_of(&snapshots[0]);
                 let rows: i64 = groups.keys().filter_map(|group| group[1]).sum();
@@ -369,7 +369,7 @@ fn keys_are_looked_up() {
         bench.install(1, grouped());
         bench.install(2, joined());
         let find = |view: u64, key: i64| {
-            let read = bench.engine.lookup(ViewId(view), insert(&[&[key]]).0).expect("a good key");
+            let mut read = bench.engine.lookup(ViewId(view), insert(&[&[key]]).0).expect("a good key");
             bag_of(&read.wait(&CancelToken::new(), None).expect("runs")[0])
         };
         assert_eq!(find(1, 1), bag(&[&[1, 1, 10, 10, 10]]));
@@ -441,7 +441,7 @@ fn reading_a_view_that_takes_in_its_contents_holds_up_nobody_else() {
     let rows: Vec<(u64, Row, Diff)> = (0..20_000).map(|i| (1, vec![Some(i), Some(i)], 1)).collect();
     bench.commit(&rows);
     bench.install(1, grouped());
-    let read = bench.engine.snapshot(&[ViewId(1)]).expect("installed");
+    let mut read = bench.engine.snapshot(&[ViewId(1)]).expect("installed");
     for i in 0..50 {
         bench.commit(&[(1, vec![Some(i), Some(-1)], 1)]);
     }

@@ -178,7 +178,7 @@ impl Case {
     }
 
     fn check(&mut self) {
-        self.database.session.wait(None, &|| false).expect("the engine works");
+        self.database.session.wait(None).expect("the engine works");
         let bag = |sql: &str| match self.database.query(sql) {
             Ok(rows) => laminardb_tests::Bag::of(rows),
             Err(error) => panic!("{sql}\nfailed: {}", error.message()),
