@@ -3,7 +3,7 @@
 
 use arrow::datatypes::SchemaRef;
 use laminardb_bridge::catalog::Entry;
-use laminardb_bridge::{RelationKind, session};
+use laminardb_bridge::{RelationKind, database};
 use pyo3::prelude::*;
 
 use crate::capsule::pyarrow_schema;
@@ -131,8 +131,8 @@ impl QueryInfo {
     }
 }
 
-impl From<session::QueryInfo> for QueryInfo {
-    fn from(query: session::QueryInfo) -> Self {
+impl From<database::QueryInfo> for QueryInfo {
+    fn from(query: database::QueryInfo) -> Self {
         Self { id: query.id, sql: query.sql, active: query.active }
     }
 }

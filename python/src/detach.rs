@@ -1,24 +1,23 @@
 //! The only module that releases the interpreter lock.
 //!
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. Only the main thread
-//! receives signals: its waits return every [`SIGNAL_CHECK`] to check for them, so Ctrl-C ends a wait as
-//! `KeyboardInterrupt`. Other threads wait without interruption. A panic of the engine becomes one of our exceptions.
+//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`. Other threads wait without interruption. A panic of the engine becomes one of our exceptions.
 //!
 //! | the call | goes through |
 //! |---|---|
 //! | ends soon | [`detached`] |
 //! | waits in steps of a given length | [`waited`] |
-//! | waits without holding a lock, and polls whether to stop | [`attentive`] |
-//! | works long, perhaps holding locks, and polls whether to stop | [`interruptible`] |
+//! | waits without holding a lock, until its token is cancelled | [`attentive`] |
+//! | works long, perhaps holding locks, until its token is cancelled | [`interruptible`] |
 //! | handles many rows without detaching | [`look`] |
 //! | must run to its end, even if nobody waits for it any more | [`abandonable`] |
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use laminardb_bridge::{Caller, Error, caught};
+use laminardb_bridge::{CancelToken, Error, caught};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -28,6 +27,9 @@ use pyo3::sync::PyOnceLock;
 use crate::error::raised;
 
 /// The longest time that a wait on the main thread goes without checking for signals.
+///
+/// CPython only notes that a signal came, and runs the handler when the main thread asks: nothing wakes a thread that
+/// waits in native code, so this is the one wait that has to poll.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
 
 /// Stack size of the thread that runs a long call: as on a main thread, for deeply nested queries.
@@ -74,42 +76,42 @@ pub(crate) fn waited<T: Send>(
     }
 }
 
-/// Runs `work`, which waits without holding a lock and polls the function it receives whether to stop.
-pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
+/// Runs `work`, which waits without holding a lock, and ends when the token that it receives is cancelled.
+pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken) -> T + Send) -> PyResult<T> {
     // Another thread may still wait when the interpreter has ended, so it must not attach to it.
     if !on_main_thread(py)? {
-        return whole(py, py.detach(|| caught(|| work(&|| false))));
+        return whole(py, py.detach(|| caught(|| work(&CancelToken::new()))));
     }
-    let signal = Mutex::new(None);
-    let value = py.detach(|| {
-        caught(|| {
-            work(&|| {
-                let raised = Python::attach(|py| py.check_signals().err());
-                let stop = raised.is_some();
-                if stop {
-                    *signal.lock() = raised;
-                }
-                stop
-            })
-        })
+    let signal = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&signal);
+    let cancel = CancelToken::polled(SIGNAL_CHECK, move || {
+        let raised = Python::attach(|py| py.check_signals().err());
+        let is_raised = raised.is_some();
+        if is_raised {
+            *noted.lock() = raised;
+        }
+        is_raised
     });
-    signal.into_inner().map_or_else(|| whole(py, value), Err)
+    let value = py.detach(|| caught(|| work(&cancel)));
+    let raised = signal.lock().take();
+    raised.map_or_else(|| whole(py, value), Err)
 }
 
-/// Runs `work`, which may take long and polls the function it receives whether to stop.
+/// Runs `work`, which may take long, and ends when the token that it receives is cancelled.
 ///
-/// Signal handlers are Python code, and `work` may hold locks of the engine when it polls. So if the caller is the main
-/// thread, `work` runs on a thread of its own, on behalf of the main thread, which checks for signals meanwhile.
-pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn() -> bool) -> T + Send) -> PyResult<T> {
+/// Signal handlers are Python code, and `work` may hold locks of the engine when it looks at its token. So if the caller
+/// is the main thread, `work` runs on a thread of its own, and the main thread checks for signals meanwhile. What `work`
+/// needs of the calling thread, as its session, it must have before.
+pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken) -> T + Send) -> PyResult<T> {
+    let cancel = CancelToken::new();
     if !on_main_thread(py)? {
-        return whole(py, py.detach(|| caught(|| work(&|| false))));
+        return whole(py, py.detach(|| caught(|| work(&cancel))));
     }
-    let (stop, caller) = (AtomicBool::new(false), Caller::current());
-    let stop = &stop;
+    let cancel = &cancel;
     let value = py.detach(|| {
         thread::scope(|scope| {
             let (sender, receiver) = channel();
-            let run = move || sender.send(caught(|| caller.run(|| work(&|| stop.load(Ordering::Relaxed)))));
+            let run = move || sender.send(caught(|| work(cancel)));
             let started =
                 thread::Builder::new().name("laminardb-call".to_owned()).stack_size(STACK).spawn_scoped(scope, run);
             if let Err(error) = started {
@@ -121,9 +123,8 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&dyn Fn()
                     Ok(value) => return signal.map_or(Ok(value), Err),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(raised) = Python::attach(|py| py.check_signals()) {
-                            // Keeps waiting after a signal: the thread borrows from this call and stops at its next
-                            // poll.
-                            stop.store(true, Ordering::Relaxed);
+                            // Keeps waiting after a signal: the thread borrows from this call, and ends it now.
+                            cancel.cancel();
                             signal.get_or_insert(raised);
                         }
                     }

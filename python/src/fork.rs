@@ -43,7 +43,7 @@ impl<T: Send> Drop for Owned<T> {
         if self.here().is_some() {
             // SAFETY: `self` is being dropped, so nothing reads `value` after this.
             let value = unsafe { ManuallyDrop::take(&mut self.value) };
-            // Dropping the last handle of a session ends the engine's threads, which may be waiting for the
+            // Dropping the last handle of a database ends the engine's threads, which may be waiting for the
             // interpreter. If Python has ended, the closure and with it the value are dropped here.
             let _attached = Python::try_attach(|py| py.detach(|| drop(value)));
         }

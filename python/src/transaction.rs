@@ -20,12 +20,12 @@ impl Transaction {
     }
 
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        let session = self.0.get().live(py)?;
-        checked(py, attentive(py, |stop| session.commit(stop))?)
+        let session = self.0.get().session(py)?;
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).commit())?)
     }
 
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
-        let session = self.0.get().live(py)?;
+        let session = self.0.get().session(py)?;
         checked(py, detached(py, || session.rollback()))
     }
 }
@@ -33,8 +33,8 @@ impl Transaction {
 #[pymethods]
 impl Transaction {
     fn __enter__(&self, py: Python<'_>) -> PyResult<Py<Connection>> {
-        let session = self.0.get().live(py)?;
-        checked(py, attentive(py, |stop| session.begin(stop))?)?;
+        let session = self.0.get().session(py)?;
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).begin())?)?;
         Ok(self.0.clone_ref(py))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use laminardb_bridge as engine;
+use laminardb_bridge::{self as engine, Session};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -10,6 +10,7 @@ use crate::capsule::pyarrow_schema;
 use crate::detach::attentive;
 use crate::error::checked;
 use crate::fork::Owned;
+use crate::session::Sessions;
 use crate::subscription::Listening;
 use crate::value::{self, Target};
 use crate::visible;
@@ -18,12 +19,21 @@ use crate::visible;
 ///
 /// After `close()`, or that of the connection, all but `close()` raise `IngestionError` 301. `with` closes it.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Writer")]
-pub(crate) struct Writer(Owned<engine::Writer>, #[expect(dead_code, reason = "it is held, not read")] Arc<Listening>);
+pub(crate) struct Writer {
+    writer: Owned<engine::Writer>,
+    sessions: Owned<Arc<Sessions>>,
+    _listening: Arc<Listening>,
+}
 
 impl Writer {
     /// Makes the Python object for a writer.
-    pub(crate) fn new(writer: engine::Writer, listening: Arc<Listening>) -> Self {
-        Self(Owned::new(writer), listening)
+    pub(crate) fn new(writer: engine::Writer, sessions: Arc<Sessions>, listening: Arc<Listening>) -> Self {
+        Self { writer: Owned::new(writer), sessions: Owned::new(sessions), _listening: listening }
+    }
+
+    /// Returns the session of the calling thread; raises an exception if it belongs to another process.
+    fn session(&self, py: Python<'_>) -> PyResult<Session> {
+        self.sessions.get(py).map(Sessions::of_this_thread)
     }
 }
 
@@ -36,10 +46,11 @@ impl Writer {
     /// >>> len(conn.sql("SELECT * FROM t"))
     /// 2
     fn insert(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let writer = self.0.get(py)?;
+        let writer = self.writer.get(py)?;
         let relation = checked(py, writer.relation())?;
         let batches = value::batches(data, &Target::new(&relation.name, Arc::clone(&relation.schema)))?;
-        checked(py, attentive(py, |stop| writer.insert(batches, stop))?).map(|_| ())
+        let session = self.session(py)?;
+        checked(py, attentive(py, |cancel| writer.insert(&session.with_cancel(cancel), batches))?).map(|_| ())
     }
 
     /// Waits until all rows given are through all views; always 0.
@@ -48,8 +59,9 @@ impl Writer {
     /// >>> conn.writer("t").flush()
     /// 0
     fn flush(&self, py: Python<'_>) -> PyResult<u64> {
-        let writer = self.0.get(py)?;
-        checked(py, attentive(py, |stop| writer.flush(stop))?).map(|()| 0)
+        let writer = self.writer.get(py)?;
+        let session = self.session(py)?;
+        checked(py, attentive(py, |cancel| writer.flush(&session.with_cancel(cancel)))?).map(|()| 0)
     }
 
     /// Moves the watermark of the relation forward; a lower value is ignored. `TypeError` when it is not an int.
@@ -61,7 +73,7 @@ impl Writer {
     /// >>> writer.current_watermark
     /// 7
     fn watermark(&self, py: Python<'_>, timestamp: i64) -> PyResult<()> {
-        checked(py, self.0.get(py)?.advance_watermark(timestamp))
+        checked(py, self.writer.get(py)?.advance_watermark(timestamp))
     }
 
     /// Flushes and ends the writer; it may be called again.
@@ -73,26 +85,27 @@ impl Writer {
     /// Traceback (most recent call last):
     /// laminardb.IngestionError: ...
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(writer) = self.0.here() else { return Ok(()) };
-        checked(py, attentive(py, |stop| writer.close(stop))?)
+        let Some(writer) = self.writer.here() else { return Ok(()) };
+        let session = self.session(py)?;
+        checked(py, attentive(py, |cancel| writer.close(&session.with_cancel(cancel)))?)
     }
 
     /// The name of the relation.
     #[getter]
     fn name(&self, py: Python<'_>) -> PyResult<String> {
-        checked(py, self.0.get(py)?.relation()).map(|relation| relation.name.clone())
+        checked(py, self.writer.get(py)?.relation()).map(|relation| relation.name.clone())
     }
 
     /// The columns of the relation as a `pyarrow.Schema`. `ImportError` without pyarrow.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        pyarrow_schema(py, &checked(py, self.0.get(py)?.relation())?.schema)
+        pyarrow_schema(py, &checked(py, self.writer.get(py)?.relation())?.schema)
     }
 
     /// The watermark of the relation, shared by all its writers; -9223372036854775808 when it was never set.
     #[getter]
     fn current_watermark(&self, py: Python<'_>) -> PyResult<i64> {
-        checked(py, self.0.get(py)?.current_watermark())
+        checked(py, self.writer.get(py)?.current_watermark())
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -106,7 +119,7 @@ impl Writer {
     }
 
     fn __repr__(&self) -> String {
-        match self.0.here().map(engine::Writer::relation) {
+        match self.writer.here().map(engine::Writer::relation) {
             Some(Ok(relation)) => format!("Writer(source='{}', open)", visible::line(&relation.name)),
             _ => "Writer(closed)".to_owned(),
         }

@@ -12,7 +12,7 @@ use crate::error::checked;
 
 impl Connection {
     fn entries(&self, py: Python<'_>) -> PyResult<Vec<Arc<Entry>>> {
-        checked(py, self.live(py)?.relations())
+        checked(py, self.database(py)?.relations())
     }
 
     fn names(&self, py: Python<'_>, wanted: fn(&Entry) -> bool) -> PyResult<Vec<String>> {
@@ -98,7 +98,7 @@ impl Connection {
     /// >>> [(query.sql, query.active) for query in conn.queries()][-1]
     /// ('SELECT a FROM t', True)
     fn queries(&self, py: Python<'_>) -> PyResult<Vec<QueryInfo>> {
-        Ok(self.live(py)?.queries().into_iter().map(QueryInfo::from).collect())
+        Ok(self.database(py)?.queries().into_iter().map(QueryInfo::from).collect())
     }
 
     /// Ends a running query, whose call raises `QueryError` 402, or a subscription.
@@ -111,8 +111,8 @@ impl Connection {
     /// >>> sub.is_active
     /// False
     fn cancel_query(&self, py: Python<'_>, query_id: u64) -> PyResult<()> {
-        let session = self.live(py)?;
-        checked(py, detached(py, || session.cancel_query(query_id)))
+        let database = self.database(py)?;
+        checked(py, detached(py, || database.cancel_query(query_id)))
     }
 
     /// Number of sources and tables.
@@ -130,7 +130,7 @@ impl Connection {
     /// Number of running queries and subscriptions.
     #[getter]
     fn active_query_count(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.live(py)?.queries().iter().filter(|query| query.active).count())
+        Ok(self.database(py)?.queries().iter().filter(|query| query.active).count())
     }
 
     /// All relations and what they read; notebooks show it as a drawing.

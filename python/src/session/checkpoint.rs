@@ -13,7 +13,7 @@ impl Connection {
     /// Whether the configuration asks for checkpoints.
     #[getter]
     fn is_checkpoint_enabled(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.live(py)?.is_checkpoint_enabled())
+        Ok(self.database(py)?.is_checkpoint_enabled())
     }
 
     /// Writes an image of the whole database to the storage directory, complete or not at all; gives its id.
@@ -34,8 +34,8 @@ impl Connection {
     /// >>> db.close()
     /// >>> folder.cleanup()
     fn checkpoint(&self, py: Python<'_>) -> PyResult<CheckpointResult> {
-        let session = self.live(py)?;
-        let taken = interruptible(py, |stop| session.checkpoint(stop))?;
+        let session = self.session(py)?;
+        let taken = interruptible(py, |cancel| session.with_cancel(cancel).checkpoint())?;
         checked(py, taken).map(CheckpointResult::new)
     }
 
@@ -61,8 +61,8 @@ impl Connection {
     /// >>> folder.cleanup()
     #[pyo3(signature = (checkpoint_id=None))]
     fn restore(&self, py: Python<'_>, checkpoint_id: Option<u64>) -> PyResult<u64> {
-        let session = self.live(py)?;
+        let session = self.session(py)?;
         let which = checkpoint_id.map_or(RestoreFrom::Latest, RestoreFrom::Checkpoint);
-        checked(py, interruptible(py, |stop| session.restore(which, stop))?)
+        checked(py, interruptible(py, |cancel| session.with_cancel(cancel).restore(which))?)
     }
 }

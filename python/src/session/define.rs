@@ -28,11 +28,11 @@ impl Connection {
         schema: &Bound<'_, PyAny>,
         primary_key: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let session = self.live(py)?;
+        let session = self.session(py)?;
         let schema = schema::from_python(schema)?;
         let key = primary_key.map(key_columns).transpose()?;
-        let create =
-            |stop: &dyn Fn() -> bool| session.create_relation_interruptible(name, schema, key.as_deref(), stop);
-        checked(py, attentive(py, create)?)
+        let created =
+            attentive(py, |cancel| session.with_cancel(cancel).create_relation(name, schema, key.as_deref()))?;
+        checked(py, created)
     }
 }

@@ -14,14 +14,14 @@ impl Connection {
     /// Least of the watermarks that were set; -9223372036854775808 when none was.
     #[getter]
     fn pipeline_watermark(&self, py: Python<'_>) -> PyResult<i64> {
-        checked(py, self.live(py)?.pipeline_watermark())
+        checked(py, self.database(py)?.pipeline_watermark())
     }
 
     /// Rows in accepted writes, over all sources and tables.
     #[getter]
     fn total_events_processed(&self, py: Python<'_>) -> PyResult<u64> {
-        let session = self.live(py)?;
-        let sources = checked(py, detached(py, || session.all_source_metrics()))?;
+        let database = self.database(py)?;
+        let sources = checked(py, detached(py, || database.all_source_metrics()))?;
         Ok(sources.iter().map(|source| source.total_events).sum())
     }
 
@@ -30,8 +30,8 @@ impl Connection {
     /// >>> conn.metrics()
     /// PipelineMetrics(state=created, ingested=0, emitted=0)
     fn metrics(&self, py: Python<'_>) -> PyResult<PipelineMetrics> {
-        let session = self.live(py)?;
-        checked(py, detached(py, || session.metrics())).map(PipelineMetrics::from)
+        let database = self.database(py)?;
+        checked(py, detached(py, || database.metrics())).map(PipelineMetrics::from)
     }
 
     /// The last 1,000 rows that a view made with `on_error` = `skip` left out.
@@ -45,8 +45,8 @@ impl Connection {
     /// >>> [sorted(error) for error in conn.errors("v")]
     /// [['expression', 'message', 'row']]
     fn errors<'py>(&self, py: Python<'py>, view: &str) -> PyResult<Bound<'py, PyList>> {
-        let session = self.live(py)?;
-        let rows = checked(py, attentive(py, |stop| session.left_out(view, stop))?)?;
+        let session = self.session(py)?;
+        let rows = checked(py, attentive(py, |cancel| session.with_cancel(cancel).left_out(view))?)?;
         let dict = |row: FailedRow| {
             let dict = PyDict::new(py);
             dict.set_item("row", row.row)?;
@@ -65,8 +65,8 @@ impl Connection {
     /// >>> conn.source_metrics("t").total_events
     /// 2
     fn source_metrics(&self, py: Python<'_>, name: &str) -> PyResult<Option<SourceMetrics>> {
-        let session = self.live(py)?;
-        Ok(checked(py, detached(py, || session.source_metrics(name)))?.map(SourceMetrics::from))
+        let database = self.database(py)?;
+        Ok(checked(py, detached(py, || database.source_metrics(name)))?.map(SourceMetrics::from))
     }
 
     /// Counters of a stream or materialized view; None when there is none of that name.
@@ -74,8 +74,8 @@ impl Connection {
     /// >>> conn.stream_metrics("nothing") is None
     /// True
     fn stream_metrics(&self, py: Python<'_>, name: &str) -> PyResult<Option<StreamMetrics>> {
-        let session = self.live(py)?;
-        Ok(checked(py, detached(py, || session.stream_metrics(name)))?.map(StreamMetrics::from))
+        let database = self.database(py)?;
+        Ok(checked(py, detached(py, || database.stream_metrics(name)))?.map(StreamMetrics::from))
     }
 
     /// Counters of all sources and tables, oldest first.
@@ -84,8 +84,8 @@ impl Connection {
     /// >>> conn.all_source_metrics()
     /// [SourceMetrics(name='t', events=0, pending=0)]
     fn all_source_metrics(&self, py: Python<'_>) -> PyResult<Vec<SourceMetrics>> {
-        let session = self.live(py)?;
-        let all = checked(py, detached(py, || session.all_source_metrics()))?;
+        let database = self.database(py)?;
+        let all = checked(py, detached(py, || database.all_source_metrics()))?;
         Ok(all.into_iter().map(SourceMetrics::from).collect())
     }
 
@@ -94,8 +94,8 @@ impl Connection {
     /// >>> conn.all_stream_metrics()
     /// []
     fn all_stream_metrics(&self, py: Python<'_>) -> PyResult<Vec<StreamMetrics>> {
-        let session = self.live(py)?;
-        let all = checked(py, detached(py, || session.all_stream_metrics()))?;
+        let database = self.database(py)?;
+        let all = checked(py, detached(py, || database.all_stream_metrics()))?;
         Ok(all.into_iter().map(StreamMetrics::from).collect())
     }
 
@@ -105,8 +105,8 @@ impl Connection {
     /// >>> sorted(conn.stats("t"))
     /// ['capacity', 'is_backpressured', 'name', 'pending', 'total_events', 'utilization', 'watermark']
     fn stats<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyDict>> {
-        let session = self.live(py)?;
-        let metrics = checked(py, detached(py, || session.source_metrics(table)))?;
+        let database = self.database(py)?;
+        let metrics = checked(py, detached(py, || database.source_metrics(table)))?;
         stats(py, table, metrics)
     }
 }

@@ -1,4 +1,4 @@
-//! `Connection`: the methods of a database, each a thin call of the engine's session.
+//! `Connection`: the methods of a database, each a thin call of it or of the calling thread's session.
 //!
 //! This file has the class and its life cycle; the other methods are in one file per subject. The docstrings are the
 //! reference documentation, with its examples.
@@ -9,13 +9,14 @@ mod define;
 mod metrics;
 mod read;
 mod subscribe;
+mod threads;
 mod write;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use laminardb_bridge::{Error, Session, SessionConfig};
+use laminardb_bridge::{Database, DatabaseConfig, Error, Session};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -27,6 +28,8 @@ use crate::error::{checked, raised};
 use crate::fork::Owned;
 use crate::show::picture;
 use crate::subscription::Listening;
+
+pub(crate) use self::threads::Sessions;
 
 /// A database: relations, views kept up to date over them, and who follows their changes.
 ///
@@ -40,7 +43,7 @@ use crate::subscription::Listening;
 /// (12.5,)
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
 pub(crate) struct Connection {
-    session: Owned<Session>,
+    sessions: Owned<Arc<Sessions>>,
     listening: Arc<Listening>,
 }
 
@@ -51,15 +54,25 @@ impl Connection {
         let config = config.unwrap_or(&default);
         let workers = NonZeroUsize::new(config.workers()).expect("checked to be at least 1");
         let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
-        let settings = SessionConfig { workers, buffer_size, checkpoints: crate::checkpoint::settings(config, path)? };
-        let session = checked(py, detached(py, || Session::open(settings)))?;
-        Ok(Self { session: Owned::new(session), listening: Arc::default() })
+        let settings = DatabaseConfig { workers, buffer_size, checkpoints: crate::checkpoint::settings(config, path)? };
+        let database = checked(py, detached(py, || Database::open(settings)))?;
+        Ok(Self { sessions: Owned::new(Sessions::new(database)), listening: Arc::default() })
     }
 
-    /// Returns the session; raises an exception if it is closed or belongs to another process.
-    pub(crate) fn live(&self, py: Python<'_>) -> PyResult<&Session> {
-        let session = self.session.get(py)?;
-        if session.is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(session) }
+    /// Returns the sessions; raises an exception if the database is closed or belongs to another process.
+    fn live(&self, py: Python<'_>) -> PyResult<&Arc<Sessions>> {
+        let sessions = self.sessions.get(py)?;
+        if sessions.database().is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(sessions) }
+    }
+
+    /// Returns the database; raises an exception if it is closed or belongs to another process.
+    fn database(&self, py: Python<'_>) -> PyResult<&Arc<Database>> {
+        self.live(py).map(|sessions| sessions.database())
+    }
+
+    /// Returns the session of the calling thread; raises an exception as [`Connection::database`] does.
+    pub(crate) fn session(&self, py: Python<'_>) -> PyResult<Session> {
+        self.live(py).map(Sessions::of_this_thread)
     }
 }
 
@@ -68,7 +81,7 @@ impl Connection {
     /// Whether the connection was closed.
     #[getter]
     fn is_closed(&self) -> bool {
-        self.session.here().is_none_or(Session::is_closed)
+        self.sessions.here().is_none_or(|sessions| sessions.database().is_closed())
     }
 
     fn __repr__(&self) -> &'static str {
@@ -89,9 +102,9 @@ impl Connection {
     /// >>> conn.is_closed
     /// True
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(session) = self.session.here() else { return Ok(()) };
-        let session = session.clone();
-        abandonable(py, move || session.close())
+        let Some(sessions) = self.sessions.here() else { return Ok(()) };
+        let database = Arc::clone(sessions.database());
+        abandonable(py, move || database.close())
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -123,8 +136,8 @@ impl Connection {
     /// >>> conn.pipeline_state
     /// 'running'
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        let session = self.live(py)?;
-        checked(py, detached(py, || session.start()))
+        let database = self.database(py)?;
+        checked(py, detached(py, || database.start()))
     }
 
     /// Finishes all accepted work, lets subscriptions deliver what is pending, and ends them.
@@ -135,15 +148,15 @@ impl Connection {
     /// >>> conn.pipeline_state
     /// 'stopped'
     fn shutdown(&self, py: Python<'_>) -> PyResult<()> {
-        let session = self.live(py)?.clone();
-        let done = abandonable(py, move || session.shutdown())?;
+        let database = Arc::clone(self.database(py)?);
+        let done = abandonable(py, move || database.shutdown())?;
         checked(py, done)
     }
 
     /// `"created"`, `"running"` after `start()`, or `"stopped"` after `shutdown()`.
     #[getter]
     fn pipeline_state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(self.live(py)?.state().name())
+        Ok(self.database(py)?.state().name())
     }
 
     /// Waits until every view holds all writes that returned before the call; gives that logical time.
@@ -158,17 +171,17 @@ impl Connection {
     /// 1
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
-        let session = self.live(py)?;
+        let session = self.session(py)?;
         let timeout = seconds(timeout)?;
-        let time = attentive(py, |stop| session.wait(timeout, stop))?;
+        let time = attentive(py, |cancel| session.with_cancel(cancel).wait(timeout))?;
         checked(py, time)
     }
 
     /// The logical time of the last accepted write; 0 before the first.
     #[getter]
     fn current_time(&self, py: Python<'_>) -> PyResult<u64> {
-        let session = self.live(py)?;
-        Ok(detached(py, || session.current_time()))
+        let database = self.database(py)?;
+        Ok(detached(py, || database.current_time()))
     }
 }
 

@@ -17,8 +17,8 @@ use crate::stream::QueryStreamIter;
 
 impl Connection {
     fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
-        let session = self.live(py)?;
-        let answer = attentive(py, |stop| session.query_interruptible(sql, &params, stop))?;
+        let session = self.session(py)?;
+        let answer = attentive(py, |cancel| session.with_cancel(cancel).query(sql, &params))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
@@ -69,9 +69,9 @@ impl Connection {
     /// 1
     #[pyo3(signature = (sql, params=None))]
     fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
-        let session = self.live(py)?;
+        let session = self.session(py)?;
         let params = params::from_python(params)?;
-        let outcome = interruptible(py, |stop| session.execute_interruptible(sql, &params, stop))?;
+        let outcome = interruptible(py, |cancel| session.with_cancel(cancel).execute(sql, &params))?;
         checked(py, outcome).map(ExecuteResult::new)
     }
 
@@ -87,9 +87,9 @@ impl Connection {
     /// 100000
     #[pyo3(signature = (sql, params=None))]
     fn stream(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<QueryStreamIter> {
-        let session = self.live(py)?;
+        let session = self.session(py)?;
         let params = params::from_python(params)?;
-        let stream = interruptible(py, |stop| session.stream(sql, &params, stop))?;
+        let stream = interruptible(py, |cancel| session.with_cancel(cancel).stream(sql, &params))?;
         Ok(QueryStreamIter::new(checked(py, stream)?, Arc::clone(&self.listening)))
     }
 
@@ -110,7 +110,7 @@ impl Connection {
         query: &str,
         params: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let session = self.live(py)?;
+        let session = self.session(py)?;
         let params = params::from_python(params)?;
         let plan = checked(py, detached(py, || session.explain(query, &params)))?;
         picture(PyString::new(py, &plan).as_any(), "Plan")
@@ -129,8 +129,8 @@ impl Connection {
     /// 2
     #[pyo3(signature = (name, filter=None))]
     fn query_stream(&self, py: Python<'_>, name: &str, filter: Option<&str>) -> PyResult<QueryResult> {
-        let session = self.live(py)?;
-        let answer = attentive(py, |stop| session.query_relation(name, filter, stop))?;
+        let session = self.session(py)?;
+        let answer = attentive(py, |cancel| session.with_cancel(cancel).query_relation(name, filter))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
@@ -141,8 +141,7 @@ impl Connection {
     /// >>> conn.schema("t").names
     /// ['a']
     fn schema<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyAny>> {
-        let session = self.live(py)?;
-        let relation = checked(py, session.relation(table))?;
+        let relation = checked(py, self.database(py)?.relation(table))?;
         pyarrow_schema(py, &relation.schema)
     }
 }

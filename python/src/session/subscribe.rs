@@ -13,10 +13,10 @@ use crate::params;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 
 fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: SubscribeOptions) -> PyResult<Feed> {
-    let session = connection.live(py)?;
-    let subscribed = interruptible(py, |stop| session.subscribe_interruptible(target, options, stop))?;
+    let session = connection.session(py)?;
+    let subscribed = interruptible(py, |cancel| session.with_cancel(cancel).subscribe(target, options))?;
     let subscription = checked(py, subscribed)?;
-    Ok(Feed::new(subscription, session.clone(), Arc::clone(&connection.listening)))
+    Ok(Feed::new(subscription, Arc::clone(session.database()), Arc::clone(&connection.listening)))
 }
 
 fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {

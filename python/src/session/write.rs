@@ -16,10 +16,10 @@ use crate::value::{self, Target};
 use crate::writer::Writer;
 
 impl Connection {
-    /// Returns the session, and the relation that values given for `table` are converted for; fails if it does not
+    /// Returns the session of the calling thread, and the relation that values given for `table` are converted for; fails if it does not
     /// allow `operation`.
-    fn target(&self, py: Python<'_>, table: &str, operation: Operation) -> PyResult<(&Session, Target)> {
-        let session = self.live(py)?;
+    fn target(&self, py: Python<'_>, table: &str, operation: Operation) -> PyResult<(Session, Target)> {
+        let session = self.session(py)?;
         let relation = checked(py, session.writable(table, operation))?;
         Ok((session, Target::new(&relation.name, Arc::clone(&relation.schema))))
     }
@@ -51,7 +51,7 @@ impl Connection {
     fn insert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table, Operation::Insert)?;
         let batches = value::batches(data, &target)?;
-        checked(py, attentive(py, |stop| session.insert_interruptible(table, batches, stop))?)
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert(table, batches))?)
     }
 
     /// Stores the rows of a JSON text, all or none; gives their number.
@@ -64,8 +64,8 @@ impl Connection {
     /// >>> conn.insert_json("t", '[{"id": 1, "name": "a"}, {"id": 2}]')
     /// 2
     fn insert_json(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
-        let (session, text) = (self.live(py)?, text(data)?);
-        checked(py, attentive(py, |stop| session.insert_json(table, text, stop))?)
+        let (session, text) = (self.session(py)?, text(data)?);
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert_json(table, text))?)
     }
 
     /// Stores the rows of a CSV text, all or none; gives their number.
@@ -78,8 +78,8 @@ impl Connection {
     /// >>> conn.insert_csv("t", "id,name\n1,a\n2,\n")
     /// 2
     fn insert_csv(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
-        let (session, text) = (self.live(py)?, text(data)?);
-        checked(py, attentive(py, |stop| session.insert_csv(table, text, stop))?)
+        let (session, text) = (self.session(py)?, text(data)?);
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert_csv(table, text))?)
     }
 
     /// Stores rows in a table with a key, over those of their keys; gives their number.
@@ -94,7 +94,7 @@ impl Connection {
     fn upsert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table, Operation::Upsert)?;
         let batches = value::batches(data, &target)?;
-        checked(py, attentive(py, |stop| session.upsert_interruptible(table, batches, stop))?)
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).upsert(table, batches))?)
     }
 
     /// Removes rows; gives how many were removed.
@@ -111,7 +111,7 @@ impl Connection {
     fn delete(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (session, target) = self.target(py, table, Operation::Delete)?;
         let batches = value::batches(data, &target)?;
-        checked(py, attentive(py, |stop| session.delete_interruptible(table, batches, stop))?)
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).delete(table, batches))?)
     }
 
     /// A `Writer` to a source or table. `SchemaError` 200 for an unknown one, 202 for a view.
@@ -123,7 +123,9 @@ impl Connection {
     /// >>> len(conn.sql("SELECT * FROM t"))
     /// 2
     fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
-        Ok(Writer::new(checked(py, self.live(py)?.writer(table))?, Arc::clone(&self.listening)))
+        let sessions = self.live(py)?;
+        let writer = checked(py, sessions.of_this_thread().writer(table))?;
+        Ok(Writer::new(writer, Arc::clone(sessions), Arc::clone(&self.listening)))
     }
 
     /// Makes all writes of a `with` block one write: the same as `BEGIN` and `COMMIT`, or `ROLLBACK` on an exception.

@@ -1,6 +1,6 @@
 //! Subscriptions: the classes that deliver the changes of a query.
 //!
-//! All of them are built on a [`Feed`]: one subscription of the engine, and the session that it keeps alive. Batches
+//! All of them are built on a [`Feed`]: one subscription of the engine, and the database that it keeps alive. Batches
 //! are taken with the interpreter lock released.
 
 mod asynchronous;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use laminardb_bridge::subscription::{self as engine, Next};
-use laminardb_bridge::{Error, Session};
+use laminardb_bridge::{Database, Error};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -31,11 +31,11 @@ use crate::fork::Owned;
 
 /// Keeps a database open.
 pub(crate) struct Handle {
-    _session: Owned<Session>,
+    _database: Owned<Arc<Database>>,
     listening: Arc<Listening>,
 }
 
-/// A subscription and the session that it belongs to.
+/// A subscription and the database that it belongs to.
 pub(crate) struct Feed {
     subscription: Owned<engine::Subscription>,
     /// Keeps the database open while the feed is used; `None` if the caller has taken this over.
@@ -45,10 +45,10 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Makes a feed of `subscription`.
-    pub(crate) fn new(subscription: engine::Subscription, session: Session, listening: Arc<Listening>) -> Self {
+    pub(crate) fn new(subscription: engine::Subscription, database: Arc<Database>, listening: Arc<Listening>) -> Self {
         Self {
             subscription: Owned::new(subscription),
-            handle: Some(Handle { _session: Owned::new(session), listening }),
+            handle: Some(Handle { _database: Owned::new(database), listening }),
             cancelled: AtomicBool::new(false),
         }
     }
