@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
 use laminardb_dataflow::plan::DataflowPlan;
-use laminardb_dataflow::{ChangeSink, Diffs, Engine, EngineConfig, RelationId, Time, UpdateBatch, ViewId};
+use laminardb_dataflow::{CancelToken, ChangeSink, Diffs, Engine, EngineConfig, RelationId, Time, UpdateBatch, ViewId};
 
 use crate::flow::{Candidate, Flow};
 
@@ -177,8 +177,8 @@ impl Driver for Ours {
     }
 
     fn snapshot(&mut self) -> usize {
-        let pending = self.engine.snapshot(&[VIEW]).expect("the engine runs");
-        let snapshots = pending.wait().expect("the view keeps its rows");
+        let mut pending = self.engine.snapshot(&[VIEW]).expect("the engine runs");
+        let snapshots = pending.wait(&CancelToken::new(), None).expect("the view keeps its rows");
         snapshots[0].rows.iter().map(|(rows, _)| rows.num_rows()).sum()
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use laminardb_bridge::{Next, Params, Session, SessionConfig, SubscribeOptions, Subscription, Target};
+use laminardb_bridge::{Database, DatabaseConfig, Next, Params, Session, SubscribeOptions, Subscription, Target};
 
 use crate::flow::Steps;
 use crate::rows::{Random, batches};
@@ -12,12 +12,9 @@ use crate::rows::{Random, batches};
 const BATCH: usize = 8192;
 
 fn open(workers: usize) -> Session {
-    Session::open(SessionConfig {
-        workers: NonZeroUsize::new(workers).expect("at least one"),
-        buffer_size: 0,
-        ..SessionConfig::default()
-    })
-    .expect("threads start")
+    let workers = NonZeroUsize::new(workers).expect("at least one");
+    let config = DatabaseConfig { workers, buffer_size: 0, ..DatabaseConfig::default() };
+    Database::open(config).expect("threads start").session()
 }
 
 fn execute(session: &Session, sql: &str) {
@@ -35,7 +32,7 @@ fn insert(session: &Session, relation: &str, rows: &RecordBatch) {
 
 /// Takes changes until those of the last write have arrived; returns the number of rows.
 fn drain(session: &Session, changes: &Subscription) -> usize {
-    let (last, mut rows) = (session.current_time(), 0);
+    let (last, mut rows) = (session.database().current_time(), 0);
     loop {
         match changes.next(None).expect("the subscription lives") {
             Next::Batch(batch) => {
@@ -49,7 +46,7 @@ fn drain(session: &Session, changes: &Subscription) -> usize {
     }
 }
 
-/// Opens a session with a view `totals` over loaded (k, v) rows of `groups` groups, and a subscription to the view.
+/// Opens a database with a view `totals` over loaded (k, v) rows of `groups` groups, and a subscription to the view.
 fn grouped(workers: usize, groups: u64) -> (Session, Subscription) {
     let session = open(workers);
     execute(&session, "CREATE SOURCE ticks (k BIGINT, v BIGINT)");
@@ -58,7 +55,7 @@ fn grouped(workers: usize, groups: u64) -> (Session, Subscription) {
     batches(groups as usize * 2, |_, rows| random.pairs(rows, groups)).iter().for_each(|rows| {
         insert(&session, "ticks", rows);
     });
-    session.wait(None, &|| false).expect("no limit");
+    session.wait(None).expect("no limit");
     let changes = follow(&session, "totals");
     (session, changes)
 }
@@ -158,7 +155,7 @@ fn rate(case: &Case, workers: usize) -> f64 {
         let names = batches(case.groups as usize, |first, rows| random.auctions(first as i64, rows));
         names.iter().for_each(|rows| insert(&session, "names", rows));
     }
-    session.wait(None, &|| false).expect("no limit");
+    session.wait(None).expect("no limit");
     let changes = follow(&session, "watched");
     let start = Instant::now();
     data.iter().for_each(|rows| insert(&session, "ticks", rows));

@@ -183,17 +183,17 @@ fn closing_ends_a_definition_that_waits_for_views_and_those_behind_it() {
         // Each row meets each other one, which takes much longer than the test.
         let rows: Vec<String> = (0..15_000).map(|v| format!("1,{v}")).collect();
         database.session.insert_csv("t", &format!("k,v\n{}", rows.join("\n"))).expect("it fits");
-        let (waits, waiting) = mpsc::channel();
         let ended = std::thread::scope(|scope| {
             let definition = |sql: &'static str| {
+                let (waits, waiting) = mpsc::channel();
                 let session = database.telling(&waits).session;
                 let defining = scope.spawn(move || session.execute(sql, &Params::none()).map(|_| ()));
                 waiting.recv_timeout(Duration::from_secs(60)).expect("it waits");
-                defining
+                (defining, waiting)
             };
             let definitions = [definition("DROP STREAM y"), definition("CREATE SOURCE w (v BIGINT)")];
             database.shared.close();
-            definitions.map(|definition| definition.join().expect("no panic"))
+            definitions.map(|(definition, _)| definition.join().expect("no panic"))
         });
         assert_eq!(ended, [Err(Error::ConnectionClosed), Err(Error::ConnectionClosed)]);
     }

@@ -1,16 +1,12 @@
-//! Transactions: several statements of one thread are one write.
+//! Transactions: several statements of one session are one write.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use laminardb_bridge::{Error, Outcome, Params, SubscribeOptions, Target};
+use laminardb_bridge::{CancelToken, Error, Outcome, Params, Session, SubscribeOptions, Target};
 use laminardb_tests::random::{Random, seeds};
 use laminardb_tests::{Bag, Database, Follower};
-
-/// What `look` finds in another thread.
-fn elsewhere<T: Send>(look: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(look).join()).expect("no panic")
-}
 
 fn tables() -> Database {
     let database = Database::new(2);
@@ -64,7 +60,8 @@ fn what_a_transaction_does_not_allow() {
     }
     let snapshot = database.session.subscribe(Target::Relation("t"), SubscribeOptions::default());
     assert_eq!(snapshot.err().map(|error| error.code()), Some(400));
-    elsewhere(|| assert_eq!(database.refused("COMMIT").0, 400));
+    let (code, why) = database.other().refused("COMMIT");
+    assert!(code == 400 && why.contains("of another thread or session"), "{code} {why}");
     assert_eq!(database.rows("SELECT k, v FROM b"), ["1 | 1"]);
     database.run("COMMIT");
     assert_eq!(database.rows("SELECT k, n FROM totals"), ["1 | 1"]);
@@ -89,20 +86,18 @@ fn a_new_view_and_a_new_subscription_of_others_start_with_the_committed_rows() {
     let database = tables();
     database.run("INSERT INTO t VALUES (1, 1, 1); INSERT INTO b VALUES (1, 1)");
     database.run("BEGIN; UPDATE t SET v = 5; DELETE FROM b; INSERT INTO s VALUES (7, 7)");
-    let mut follower = elsewhere(|| Follower::of_query(&database, "SELECT k, sum(v) AS total FROM every GROUP BY k"));
-    let mut rows = elsewhere(|| Follower::of(&database, "t"));
+    let mut follower = Follower::of_query(&database.other(), "SELECT k, sum(v) AS total FROM every GROUP BY k");
+    let mut rows = Follower::of(&database.other(), "t");
     assert_eq!(follower.changes(), Some(vec!["Insert 1 | 2".to_owned()]));
     assert_eq!(rows.changes(), Some(vec!["Insert 1 | 1 | 1".to_owned()]));
-    let (started, starts) = mpsc::channel();
+    let (waits, waiting) = mpsc::channel();
     std::thread::scope(|scope| {
         let definer = scope.spawn(|| {
-            let asked = || started.send(()).is_err();
-            let sql = "CREATE MATERIALIZED VIEW late AS SELECT * FROM b";
-            database.session.execute_interruptible(sql, &Params::none(), &asked).map(|_| ())
+            database.other().telling(&waits).run("CREATE MATERIALIZED VIEW late AS SELECT * FROM b");
         });
-        starts.recv().expect("it waits");
+        waiting.recv().expect("it waits");
         database.run("COMMIT");
-        definer.join().expect("no panic").expect("its turn came");
+        definer.join().expect("its turn came");
     });
     assert_eq!(rows.changes(), Some(vec!["UpdateDelete 1 | 1 | 1".to_owned(), "UpdateInsert 1 | 1 | 5".to_owned()]));
     assert!(database.rows("SELECT * FROM late").is_empty());
@@ -115,20 +110,17 @@ fn close_and_shutdown_end_a_transaction_and_wake_who_waits() {
     for close in [true, false] {
         let database = tables();
         database.run("BEGIN; INSERT INTO b VALUES (1, 1)");
-        let (asks, asked) = mpsc::channel();
+        let (waits, waiting) = mpsc::channel();
         let ended = if close { Error::ConnectionClosed } else { Error::Shutdown };
         std::thread::scope(|scope| {
             let waiters: Vec<_> = ["INSERT INTO b VALUES (2, 2)", "DELETE FROM t", "BEGIN", "DROP TABLE t CASCADE"]
                 .map(|sql| {
-                    let (database, asks) = (&database, asks.clone());
-                    scope.spawn(move || {
-                        let asked = || asks.send(()).is_err();
-                        database.session.execute_interruptible(sql, &Params::none(), &asked).map(|_| ())
-                    })
+                    let session = database.other().telling(&waits).session;
+                    scope.spawn(move || session.execute(sql, &Params::none()).map(|_| ()))
                 })
                 .into_iter()
                 .collect();
-            asked.recv().expect("one waits");
+            waiting.recv().expect("one waits");
             if close {
                 database.shared.close()
             } else {
@@ -142,28 +134,33 @@ fn close_and_shutdown_end_a_transaction_and_wake_who_waits() {
     }
 }
 
-/// What a write that waits for a transaction comes to when its table has become another one meanwhile.
+/// What a write of another session that waits for a transaction comes to when its table has become another one meanwhile.
 fn written_after_its_table_was_replaced(
     database: &Database,
-    write: impl FnOnce(&dyn Fn() -> bool) -> Result<u64, Error> + Send,
+    write: impl FnOnce(&Session) -> Result<u64, Error> + Send,
 ) -> Result<u64, Error> {
     database.run("DROP TABLE IF EXISTS one; CREATE TABLE one (a BIGINT); BEGIN; INSERT INTO one VALUES (1)");
-    let (asks, asked) = mpsc::channel();
+    let (waits, waiting) = mpsc::channel();
     let (ends, ended) = mpsc::channel();
-    let replaced = AtomicBool::new(false);
+    let ended = Mutex::new(ended);
+    let replaced = Arc::new(AtomicBool::new(false));
+    let replaces = {
+        let (replaced, third) = (Arc::clone(&replaced), database.other());
+        move || {
+            if !replaced.swap(true, Ordering::SeqCst) {
+                waits.send(()).expect("the test listens");
+                ended.lock().expect("nobody else looks").recv().expect("it commits");
+                third.run("DROP TABLE one; CREATE TABLE one (a BIGINT)");
+            }
+            false
+        }
+    };
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let (asks, ended) = (asks, ended);
-            write(&|| {
-                if !replaced.swap(true, Ordering::SeqCst) {
-                    asks.send(()).expect("the test listens");
-                    ended.recv().expect("it commits");
-                    database.run("DROP TABLE one; CREATE TABLE one (a BIGINT)");
-                }
-                false
-            })
+            let replaces = CancelToken::polled(Duration::from_millis(10), replaces);
+            write(&database.shared.session().with_cancel(&replaces))
         });
-        asked.recv().expect("it waits");
+        waiting.recv().expect("it waits");
         database.run("COMMIT");
         ends.send(()).expect("it waits");
         let written = writer.join().expect("no panic");
@@ -175,20 +172,81 @@ fn written_after_its_table_was_replaced(
 #[test]
 fn a_write_whose_table_is_replaced_while_it_waits() {
     let database = Database::new(1);
-    let session = &database.session;
-    let by_name = |asked: &dyn Fn() -> bool| session.insert_csv("one", "a\n7\n", asked);
+    let by_name = |session: &Session| session.insert_csv("one", "a\n7\n");
     assert_eq!(written_after_its_table_was_replaced(&database, by_name), Ok(1));
     assert_eq!(database.rows("SELECT * FROM one"), ["7"], "it goes to the new one");
-    let statement = |asked: &dyn Fn() -> bool| {
-        session.execute_interruptible("INSERT INTO one VALUES (7)", &Params::none(), asked).map(|_| 0)
-    };
+    let statement = |session: &Session| session.execute("INSERT INTO one VALUES (7)", &Params::none()).map(|_| 0);
     let refused = written_after_its_table_was_replaced(&database, statement).expect_err("it is bound to the old one");
     assert_eq!(refused.code(), 400, "{refused}");
-    let writing = |asked: &dyn Fn() -> bool| session.writer("one")?.insert(Vec::new(), asked);
+    let writing = |session: &Session| session.writer("one")?.insert(session, Vec::new());
     let refused = written_after_its_table_was_replaced(&database, writing).expect_err("it is of the old one");
     assert_eq!(refused.code(), 200, "{refused}");
     assert!(refused.to_string().contains("was replaced"), "{refused}");
     assert!(database.rows("SELECT * FROM one").is_empty());
+}
+
+#[test]
+fn one_transaction_is_used_from_three_threads() {
+    let database = tables();
+    let other = database.other();
+    let mut follower = Follower::of(&other, "totals");
+    let time = database.shared.current_time();
+    let transaction = database.session.begin().expect("nobody else has one");
+    std::thread::scope(|scope| {
+        for k in 0..3 {
+            let (part, other) = (Database::of(Session::within(&transaction)), &other);
+            scope.spawn(move || {
+                for row in 1..=20 {
+                    part.run(&format!(
+                        "INSERT INTO t VALUES ({}, {k}, 1); INSERT INTO b VALUES ({k}, 1)",
+                        k * 100 + row
+                    ));
+                    assert_eq!(part.rows(&format!("SELECT count(*) FROM t WHERE k = {k}")), [row.to_string()]);
+                    assert_eq!(other.rows("SELECT count(*) FROM t"), ["0"]);
+                }
+            });
+        }
+    });
+    assert_eq!(database.rows("SELECT count(*) FROM t UNION ALL SELECT count(*) FROM b"), ["60", "60"]);
+    assert_eq!(other.rows("SELECT count(*) FROM t UNION ALL SELECT count(*) FROM b"), ["0", "0"]);
+    assert!(other.rows("SELECT * FROM totals").is_empty());
+    assert_eq!(database.shared.current_time(), time);
+    let part = Session::within(&transaction);
+    transaction.commit(&CancelToken::new()).expect("the engine takes it");
+    assert_eq!(database.shared.current_time(), time + 1);
+    let totals = ["0 | 40 | 40", "1 | 40 | 40", "2 | 40 | 40"];
+    assert_eq!(other.bag("SELECT * FROM totals"), Bag::of(totals));
+    let mut changes = follower.changes().expect("one batch");
+    changes.sort();
+    assert_eq!(changes, totals.map(|row| format!("Insert {row}")));
+    // It has ended for all who took part.
+    assert!(!part.in_transaction() && !database.session.in_transaction());
+    for session in [&part, &database.session] {
+        assert_eq!(session.commit().expect_err("it has ended").code(), 400);
+    }
+    other.run("INSERT INTO b VALUES (0, 1)");
+}
+
+#[test]
+fn a_transaction_that_is_dropped_without_an_end_is_rolled_back() {
+    let database = tables();
+    let begins = database.other();
+    let transaction = begins.session.begin().expect("nobody else has one");
+    let part = Database::of(Session::within(&transaction));
+    begins.run("INSERT INTO b VALUES (1, 1)");
+    drop(begins);
+    part.run("INSERT INTO b VALUES (2, 2)");
+    drop(transaction);
+    assert_eq!(part.bag("SELECT * FROM b"), Bag::of(["1 | 1", "2 | 2"]), "somebody is left to commit it");
+    let (waits, waiting) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| database.other().telling(&waits).changed("INSERT INTO b VALUES (3, 3)"));
+        waiting.recv().expect("it waits");
+        drop(part);
+        assert_eq!(writer.join().expect("its turn came"), 1);
+    });
+    assert_eq!(database.rows("SELECT * FROM b"), ["3 | 3"]);
+    assert_eq!(database.rows("SELECT * FROM totals"), ["3 | 1 | 3"]);
 }
 
 /// A statement that may change something, or fail.
@@ -214,6 +272,7 @@ fn transactions_at_random_equal_the_same_statements_one_by_one() {
     for seed in seeds(12) {
         let random = &mut Random::new(seed);
         let (database, plain) = (tables(), tables());
+        let other = database.other();
         let mut followers = ["totals", "pairs", "t"].map(|name| Follower::of(&database, name));
         for _ in 0..12 {
             let time = database.session.wait(None).expect("the engine works");
@@ -230,7 +289,7 @@ fn transactions_at_random_equal_the_same_statements_one_by_one() {
                     assert_eq!(done, expected, "seed {seed}: {sql}");
                     assert_eq!(state(&database), state(&plain), "seed {seed}: {sql}");
                 }
-                assert_eq!(elsewhere(|| state(&database)), before, "seed {seed}: {sql}");
+                assert_eq!(state(&other), before, "seed {seed}: {sql}");
                 assert_eq!(database.shared.current_time(), time, "seed {seed}: {sql}");
             }
             database.run(if commits { "COMMIT" } else { "ROLLBACK" });

@@ -278,7 +278,9 @@ fn what_changes_nothing_is_no_commit() {
     for _ in 0..2 {
         committer.commit(ALONE, vec![write(TABLE, Operation::Upsert, &[(1, 1)])], &never()).expect("fits");
     }
-    committer.commit(ALONE, vec![write(TABLE, Operation::Delete, &[(7, 7)])], &never()).expect("absent keys are skipped");
+    committer
+        .commit(ALONE, vec![write(TABLE, Operation::Delete, &[(7, 7)])], &never())
+        .expect("absent keys are skipped");
     committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[])], &never()).expect("no rows");
     assert_eq!(engine.state.lock().commits.len(), 1);
 }
@@ -292,7 +294,8 @@ fn a_write_waits_for_room_and_is_woken_by_progress() {
     committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 5])], &never()).expect("taken whole");
     committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(1, 1)])], &never()).expect("has room");
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(2, 2)])], &never()));
+        let writer =
+            scope.spawn(|| committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(2, 2)])], &never()));
         assert_eq!(waiting.recv(), Ok((SOURCE, 5)));
         // Whoever waits holds nothing that readers need.
         assert_eq!((count(&committer, SOURCE), contents(&committer, SOURCE).len()), (5, 1));
@@ -420,7 +423,10 @@ fn the_engines_progress_makes_room() {
     committer.frozen(|frozen| install(&engine, frozen, SOURCE));
     engine.watch(ViewId(SOURCE.0), true).expect("installed");
     // A view counts for the room in the buffer once it has its first contents.
-    engine.snapshot(&[ViewId(SOURCE.0)]).and_then(|mut snapshot| snapshot.wait(&never(), None)).expect("the engine runs");
+    engine
+        .snapshot(&[ViewId(SOURCE.0)])
+        .and_then(|mut snapshot| snapshot.wait(&never(), None))
+        .expect("the engine runs");
     let insert =
         |cancel: &CancelToken| committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 3])], cancel);
     insert(&never()).expect("empty");
@@ -460,7 +466,9 @@ fn a_transaction_is_one_commit_at_its_end() {
         begin(&committer);
         committer.commit(INSIDE, vec![write(SOURCE, Operation::Insert, &[(3, 3)])], &never()).expect("fits");
         committer.commit(INSIDE, vec![write(TABLE, Operation::Upsert, &[(1, 7), (3, 3)])], &never()).expect("fits");
-        committer.commit(INSIDE, vec![write(TABLE, Operation::InsertNew, &[(4, 4), (3, 3)])], &never()).expect_err("twice");
+        committer
+            .commit(INSIDE, vec![write(TABLE, Operation::InsertNew, &[(4, 4), (3, 3)])], &never())
+            .expect_err("twice");
         committer.commit(INSIDE, vec![write(TABLE, Operation::Delete, &[(2, 2)])], &never()).expect("fits");
         committer.commit(INSIDE, vec![write(BAG, Operation::Delete, &[(2, 2)])], &never()).expect("fits");
         assert_eq!(inside(&committer, TABLE), BTreeMap::from([((1, Some(7)), 1), ((3, Some(3)), 1)]));
@@ -532,8 +540,8 @@ fn writers_that_are_held_off_wait_while_others_read() {
     let committer = committer(Arc::new(Recorder::default()), 0);
     let (waits, waiting) = mpsc::channel();
     let hold = committer.hold();
+    let one = || vec![write(BAG, Operation::Insert, &[(1, 0)])];
     std::thread::scope(|scope| {
-        let one = || vec![write(BAG, Operation::Insert, &[(1, 0)])];
         let writer = scope.spawn(|| committer.commit(OTHER, one(), &telling(&waits)));
         waiting.recv().expect("the writer waits");
         committer.frozen(|frozen| {
@@ -598,8 +606,8 @@ fn the_end_of_all_writing_rolls_a_transaction_back_and_wakes_who_waits() {
     begin(&committer);
     committer.commit(INSIDE, vec![write(TABLE, Operation::Insert, &[(1, 1)])], &never()).expect("fits");
     let (waits, waiting) = mpsc::channel();
+    let one = || vec![write(BAG, Operation::Insert, &[(1, 1)])];
     std::thread::scope(|scope| {
-        let one = || vec![write(BAG, Operation::Insert, &[(1, 1)])];
         let waiter = scope.spawn(|| committer.commit(OTHER, one(), &telling(&waits)));
         waiting.recv().expect("the writer waits");
         committer.end();
@@ -618,7 +626,9 @@ fn a_transaction_waits_for_room_at_its_end() {
     let committer = committer(Arc::clone(&engine), 2);
     committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], &never()).expect("empty");
     begin(&committer);
-    committer.commit(INSIDE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], &never()).expect("waits for nothing");
+    committer
+        .commit(INSIDE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 2])], &never())
+        .expect("waits for nothing");
     assert!(waiting.try_recv().is_err());
     assert_eq!(committer.commit_transaction(TRANSACTION, &cancelled()), Err(Error::Interrupted));
     assert_eq!(waiting.recv(), Ok((SOURCE, 2)));

@@ -51,7 +51,7 @@ impl Session {
         self.database.check_usable()?;
         let Some(transaction) = self.transaction.lock().clone() else {
             let why = match self.database.committer.is_open() {
-                true => "the transaction under way is of another thread",
+                true => "the transaction under way is of another thread or session",
                 false => "no transaction is open",
             };
             return Err(Error::QueryFailed(why.to_owned()));

@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step};
 use laminardb_dataflow::update::PerRow;
 use laminardb_dataflow::{
-    CancelToken, ChangeSink, CollectionId, Diff, Diffs, Engine, EngineConfig, Evaluated, RelationId, RowError, Scalar, Time,
-    UpdateBatch, ViewId, ViewSnapshot,
+    CancelToken, ChangeSink, CollectionId, Diff, Diffs, Engine, EngineConfig, Evaluated, RelationId, RowError, Scalar,
+    Time, UpdateBatch, ViewId, ViewSnapshot,
 };
 
 /// A row of integers, NULL as `None`.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use laminardb_dataflow::{
-    CancelToken, ChangeSink, CollectionId, Diffs, Engine, EngineConfig, RelationId, Time, UpdateBatch, ViewId, ViewSnapshot,
+    CancelToken, ChangeSink, CollectionId, Diffs, Engine, EngineConfig, RelationId, Time, UpdateBatch, ViewId,
+    ViewSnapshot,
 };
 
 use crate::ViewPlan;
@@ -115,7 +116,8 @@ fn snapshot_rows(snapshot: &ViewSnapshot) -> Vec<Row> {
 fn compare(engine: &Engine, views: &[(&str, ViewPlan)], contents: &Contents, step: usize) {
     let kept: Vec<usize> = (0..views.len()).filter(|at| !views[*at].1.linear).collect();
     let ids: Vec<ViewId> = kept.iter().map(|at| ViewId(100 + *at as u64)).collect();
-    let snapshots = engine.snapshot(&ids).expect("the engine runs").wait(&CancelToken::new(), None).expect("the engine runs");
+    let snapshots =
+        engine.snapshot(&ids).expect("the engine runs").wait(&CancelToken::new(), None).expect("the engine runs");
     let input = |collection: CollectionId| match collection {
         CollectionId::Relation(RelationId(id)) => contents.batch(id),
         other => rows(other),
