@@ -1,11 +1,13 @@
 //! Many threads on one database: nothing is lost, nothing is seen twice, nobody is blocked for ever.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::time::Duration;
 
-use laminardb_bridge::{DatabaseConfig, Error, Next, Params, SubscribeOptions, Target};
+use laminardb_bridge::{DatabaseConfig, Error, Next, Params, SubscribeOptions, Subscription, Target};
+use laminardb_tests::oracle::lines;
 use laminardb_tests::{Database, Follower};
 
 #[test]
@@ -104,6 +106,66 @@ fn definitions_race_with_writes_and_reads() {
     });
     for round in [1, 3, 5, 7, 9] {
         assert_eq!(database.rows(&format!("SELECT n, s FROM v{round}")), ["60 | 1770"]);
+    }
+}
+
+/// Follows a view of the one row (1, v) until v is `end`; v at each time. A time may be that of several commits.
+fn values_until(end: i64, follower: &Subscription) -> BTreeMap<u64, i64> {
+    let mut values = BTreeMap::new();
+    let mut last: Option<(u64, i64)> = None;
+    while last.is_none_or(|(_, value)| value != end) {
+        let Ok(Next::Batch(batch)) = follower.next(Some(Duration::from_secs(60))) else { panic!("a batch comes") };
+        let lines = lines(&batch);
+        let now = lines.last().and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number");
+        let expected = match last {
+            None => vec![format!("Insert 1 | {now}")],
+            Some((_, before)) => vec![format!("UpdateDelete 1 | {before}"), format!("UpdateInsert 1 | {now}")],
+        };
+        assert_eq!(lines, expected, "at time {}", batch.time);
+        assert!(last.is_none_or(|(time, value)| time < batch.time && value < now), "{now} after {last:?}");
+        last = Some((batch.time, now));
+        values.insert(batch.time, now);
+    }
+    values
+}
+
+#[test]
+fn the_order_of_commits_is_the_order_of_their_times() {
+    const STEPS: i64 = 24;
+    for workers in [1, 4] {
+        let database = Database::new(workers);
+        database.run("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT); INSERT INTO t VALUES (1, 0)");
+        let follow = |view: &str| {
+            database.session.subscribe(Target::Relation(view), SubscribeOptions::default()).expect("it is there")
+        };
+        let first = follow("t");
+        let (first, others) = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8)
+                .map(|writer| {
+                    let (session, follow) = (database.other(), &follow);
+                    scope.spawn(move || {
+                        let view = format!("v{writer}");
+                        let mut follower = None;
+                        for step in 0..STEPS {
+                            session.run("UPDATE t SET v = v + 1");
+                            if step == writer * 2 {
+                                let query = "SELECT id, max(v) AS v FROM t GROUP BY id";
+                                session.run(&format!("CREATE MATERIALIZED VIEW {view} AS {query}"));
+                                follower = Some(follow(&view));
+                            }
+                        }
+                        let values = values_until(8 * STEPS, &follower.expect("it was made"));
+                        session.run(&format!("DROP MATERIALIZED VIEW {view}"));
+                        values
+                    })
+                })
+                .collect();
+            let first = values_until(8 * STEPS, &first);
+            (first, writers.into_iter().map(|writer| writer.join().expect("no panic")).collect::<Vec<_>>())
+        });
+        for (time, value) in others.iter().flatten() {
+            assert_eq!(first.get(time), Some(value), "a view has another row at time {time} than the table");
+        }
     }
 }
 
