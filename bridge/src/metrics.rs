@@ -84,12 +84,14 @@ impl Database {
         let streams: Vec<StreamMetrics> = entries.iter().filter_map(|entry| self.stream_metrics_of(entry)).collect();
         let views = self.engine.report().map_or(0, |report| report.total().bytes);
         let rows = |entry: &Arc<Entry>| entry.relation_id().map_or(0, |id| self.committer.bytes(id));
+        // Not read in the expression below: it would keep this lock while it takes the committer's, which comes first.
+        let total_batches = self.accepted.lock().writes;
         Ok(PipelineMetrics {
             total_events_ingested: sources.iter().map(|source| source.total_events).sum(),
             total_events_emitted: streams.iter().map(|stream| stream.total_events).sum(),
             total_events_dropped: self.hub.discarded(),
             total_cycles: self.current_time(),
-            total_batches: self.accepted.lock().writes,
+            total_batches,
             source_count: sources.len(),
             stream_count: streams.len(),
             pipeline_watermark: self.pipeline_watermark()?,
@@ -140,9 +142,10 @@ impl Database {
     fn source_metrics_of(&self, entry: &Arc<Entry>) -> Option<SourceMetrics> {
         let id = entry.relation_id()?;
         let (pending, capacity) = (self.engine.rows_pending(id), self.buffer_size() as u64);
+        let total_events = self.accepted.lock().rows(id);
         Some(SourceMetrics {
             name: entry.name().to_owned(),
-            total_events: self.accepted.lock().rows(id),
+            total_events,
             pending,
             capacity,
             is_backpressured: capacity > 0 && pending >= capacity,
