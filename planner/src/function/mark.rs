@@ -15,10 +15,11 @@ static DIVISOR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind:
 static MAY_BE_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::MayBeNull));
 static OF_VALUES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Cell));
 
-/// The name of the mark on a cell of VALUES in the syntax tree; no query can write it.
+/// The name of the mark on a cell of VALUES in the syntax tree. A query that writes it, in quotes, gets its argument.
 pub(crate) const CELL: &str = "#cell";
 
-/// The beginning of the name of the mark on a cast in the syntax tree; the type follows. No query can write it.
+/// The beginning of the name of the mark on a cast in the syntax tree; the type follows. A query that writes it, in
+/// quotes, gets its argument.
 pub(crate) const CAST: &str = "#cast ";
 
 /// Returns the mark of the syntax tree that has this name.
@@ -87,8 +88,8 @@ enum Kind {
     Cast(String),
 }
 
-/// A mark, as a function with one argument. It is not registered, so no query can call it. DataFusion assumes that it
-/// can return NULL, as for any function.
+/// A mark, as a function with one argument, which is not listed among the functions. DataFusion assumes that it can
+/// return NULL, as for any function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mark {
     kind: Kind,
