@@ -251,14 +251,27 @@ def test_a_division_by_zero_is_null_below_a_union_and_beside_what_cannot_be_null
     assert both(conn, "SELECT 3 / (id - 1) AS x FROM t UNION SELECT 3") == ordered([(None,), (3,), (1,)])
     quotients = "SELECT 3 / (id - 1) AS x FROM t UNION ALL SELECT 3 % (id - 2) FROM t"
     assert both(conn, f"SELECT count(*) AS n FROM ({quotients}) q WHERE x IS NULL") == [(2,)]
-    with conn.subscribe("SELECT 3 / (id - 1) AS x FROM t UNION ALL SELECT 4") as subscription:
-        batch = subscription.next()
-    assert batch is not None and ordered(batch.fetchall()) == ordered([(None,), (3,), (1,), (4,)])
+    batch = conn.subscribe("SELECT 3 / (id - 1) AS x FROM t UNION ALL SELECT 4").next()
+    assert batch is not None
+    assert ordered(batch.fetchall()) == ordered([(None,), (3,), (1,), (4,)])
 
 
 def test_coalesce_of_what_cannot_be_null_runs_once(conn: laminardb.Connection) -> None:
     keys = "SELECT b IS NOT FALSE AS k, count(*) AS n FROM t GROUP BY 1"
     assert both(conn, f"SELECT coalesce(k, coalesce(k, k)) AS k FROM ({keys}) q") == [(False,), (True,)]
+
+
+def test_casts_of_one_column_stand_side_by_side(conn: laminardb.Connection) -> None:
+    day = datetime.date(2024, 1, 1)
+    first = "SELECT min(day) AS d, min(CAST(day AS VARCHAR)) AS s, min(TRY_CAST(day AS TIMESTAMP)) AS m FROM t"
+    assert both(conn, f"{first} WHERE id = 3") == [(day, "2024-01-01", datetime.datetime(2024, 1, 1))]
+    keys = "SELECT CAST(id AS DOUBLE) AS f, CAST(id AS VARCHAR) AS s, id, count(*) AS n FROM t GROUP BY 1, 2, 3"
+    assert both(conn, keys) == [(1.0, "1", 1, 1), (2.0, "2", 2, 1), (3.0, "3", 3, 1)]
+    having = "HAVING max(CAST(d AS DOUBLE)) > max(CAST(d AS BIGINT)) OR max(d) IS NULL"
+    grouped = f"SELECT CAST(id AS VARCHAR) AS s, max(d) AS d FROM t GROUP BY id, CAST(id AS VARCHAR) {having}"
+    assert both(conn, f"{grouped} ORDER BY CAST(id AS VARCHAR)") == ordered(
+        [("2", None), ("3", decimal.Decimal("2.25"))]
+    )
 
 
 def test_a_null_of_values_has_the_type_that_it_is_cast_to(conn: laminardb.Connection) -> None:

@@ -122,9 +122,9 @@ NAN = "the one NaN"
 
 
 def plain(value: Any) -> Any:
-    """Numbers that are equal look equal; there is one NaN, one zero, and fifteen digits of a DOUBLE."""
+    """Numbers that are equal look equal; there is one NaN, one zero, and twelve digits of a DOUBLE."""
     if isinstance(value, float):
-        return NAN if math.isnan(value) else float(f"{value:.15g}") + 0.0
+        return NAN if math.isnan(value) else float(f"{value:.12g}") + 0.0
     if isinstance(value, decimal.Decimal) and value == value.to_integral_value():
         return int(value)
     return value

@@ -8,6 +8,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, lit};
 
 use crate::error::PlanError;
+use crate::function::in_cast;
 use crate::scope::scope_of;
 use crate::statement::type_name;
 
@@ -25,6 +26,10 @@ pub(super) fn check(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 }
 
 fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    // The mark has served: its name is kept.
+    if let Some(cast) = in_cast(&expr) {
+        return Ok(Transformed::yes(cast.clone()));
+    }
     let (Expr::Cast(Cast { expr: arg, field }) | Expr::TryCast(TryCast { expr: arg, field })) = &expr else {
         return Ok(Transformed::no(expr));
     };

@@ -83,7 +83,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        function::cell(name).or_else(|| self.registry.scalar(name))
+        function::of_syntax(name).or_else(|| self.registry.scalar(name))
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{DataFusionError, ParamValues, ScalarValue, SchemaError};
 use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::AnalyzerRule;
@@ -96,6 +96,28 @@ fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValue]) -> Result<LogicalPlan, PlanError> {
     set_operation::set_apart(&mut query)?;
     operator::write_as_calls(&mut query);
+    let planned = plan_prepared(query.clone(), catalog, values);
+    // DataFusion calls a cast what it calls its argument, so that `min(x)` and `min(CAST(x AS DATE))` cannot stand side
+    // by side. Marked casts are planned otherwise in many places, so only queries that need it have them.
+    if planned.as_ref().is_err_and(is_name_taken) {
+        operator::mark_casts(&mut query);
+        return Ok(plan_prepared(query, catalog, values)?);
+    }
+    Ok(planned?)
+}
+
+/// Returns whether two columns of a node have one name.
+fn is_name_taken(error: &DataFusionError) -> bool {
+    let DataFusionError::SchemaError(error, _) = error.find_root() else { return false };
+    matches!(**error, SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. })
+}
+
+/// Plans a query that has been rewritten for DataFusion.
+fn plan_prepared(
+    query: ast::Query,
+    catalog: &dyn Catalog,
+    values: &[ScalarValue],
+) -> datafusion::common::Result<LogicalPlan> {
     let context = Context::new(catalog);
     let options = ParserOptions::from(&context.options().sql_parser);
     let types = values.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect();
@@ -106,7 +128,7 @@ fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValu
     if values.is_empty() {
         return Ok(plan);
     }
-    Ok(plan.replace_params_with_values(&ParamValues::from(values.to_vec()))?)
+    plan.replace_params_with_values(&ParamValues::from(values.to_vec()))
 }
 
 /// Collects the facts that callers need about the bound plan.

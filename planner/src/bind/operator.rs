@@ -5,15 +5,30 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, Ident, Interval, ObjectName, Query, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut,
+    visit_expressions_mut,
 };
 
-use crate::function::CELL;
+use crate::function::{CAST, CELL};
 
 /// Rewrites, at any depth, `x AT TIME ZONE z` to `timezone(z, x)`, `mod(x, y)` to `x % y`, `+NULL` to NULL and
 /// `INTERVAL '1' DAY` to a cast of `'1 DAY'`; also marks the cells of VALUES.
 pub(super) fn write_as_calls(query: &mut Query) {
     let visited = VisitMut::visit(query, &mut Operators);
     debug_assert!(visited.is_continue(), "the visitor does not end early");
+}
+
+/// Marks, at any depth, the casts of what is no literal, so that each has a name of its own.
+pub(super) fn mark_casts(query: &mut Query) {
+    let _: ControlFlow<()> = visit_expressions_mut(query, |expr| {
+        let to = match &*expr {
+            Expr::Cast { expr: arg, data_type, .. } if !matches!(**arg, Expr::Value(_)) => Some(data_type.to_string()),
+            _ => None,
+        };
+        if let Some(to) = to {
+            *expr = call(&format!("{CAST}{to}"), [taken(expr)]);
+        }
+        ControlFlow::Continue(())
+    });
 }
 
 struct Operators;

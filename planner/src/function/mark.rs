@@ -1,5 +1,5 @@
 //! Marks on expressions, for facts that the plan needs and DataFusion does not know. Marked expressions keep their
-//! names.
+//! names, but for casts, which get one of their own.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,12 +15,30 @@ static DIVISOR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind:
 static MAY_BE_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::MayBeNull));
 static OF_VALUES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Cell));
 
-/// The name of the mark on a cell of VALUES in the syntax tree; no query can write it.
+/// The name of the mark on a cell of VALUES in the syntax tree. A query that writes it, in quotes, gets its argument.
 pub(crate) const CELL: &str = "#cell";
 
-/// Returns the mark of a cell of VALUES, if `name` is its name.
-pub(crate) fn cell(name: &str) -> Option<Arc<ScalarUDF>> {
-    (name == CELL).then(|| Arc::clone(&OF_VALUES))
+/// The beginning of the name of the mark on a cast in the syntax tree; the type follows. A query that writes it, in
+/// quotes, gets its argument.
+pub(crate) const CAST: &str = "#cast ";
+
+/// Returns the mark of the syntax tree that has this name.
+pub(crate) fn of_syntax(name: &str) -> Option<Arc<ScalarUDF>> {
+    match name.strip_prefix(CAST) {
+        Some(to) => Some(Mark::function(Kind::Cast(to.to_owned()))),
+        None => (name == CELL).then(|| Arc::clone(&OF_VALUES)),
+    }
+}
+
+/// Returns the cast inside its mark; `None` if `expr` is not marked so.
+pub(crate) fn in_cast(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(call) => {
+            let mark = call.func.inner().downcast_ref::<Mark>();
+            mark.is_some_and(|mark| matches!(mark.kind, Kind::Cast(_))).then(|| &call.args[0])
+        }
+        _ => None,
+    }
 }
 
 /// Returns the expression inside the mark of a cell of VALUES; `None` if `expr` is not marked so.
@@ -61,15 +79,17 @@ pub(crate) fn without_may_be_null(expr: &Expr) -> &Expr {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Divisor,
     MayBeNull,
     Cell,
+    /// A cast to this type, which is named by it: DataFusion calls a cast what it calls its argument.
+    Cast(String),
 }
 
-/// A mark, as a function with one argument. It is not registered, so no query can call it. DataFusion assumes that it
-/// can return NULL, as for any function.
+/// A mark, as a function with one argument, which is not listed among the functions. DataFusion assumes that it can
+/// return NULL, as for any function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mark {
     kind: Kind,
@@ -89,6 +109,7 @@ impl ScalarUDFImpl for Mark {
             Kind::Divisor => "divisor",
             Kind::MayBeNull => "may_be_null",
             Kind::Cell => CELL,
+            Kind::Cast(_) => CAST,
         }
     }
 
@@ -97,7 +118,11 @@ impl ScalarUDFImpl for Mark {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args[0].schema_name().to_string())
+        let name = args[0].schema_name();
+        Ok(match &self.kind {
+            Kind::Cast(to) => format!("CAST({name} AS {to})"),
+            Kind::Divisor | Kind::MayBeNull | Kind::Cell => name.to_string(),
+        })
     }
 
     fn signature(&self) -> &Signature {
@@ -112,7 +137,7 @@ impl ScalarUDFImpl for Mark {
         let values = args.args.swap_remove(0);
         match self.kind {
             Kind::Divisor => Ok(ColumnarValue::Array(without_zeros(values.into_array(args.number_rows)?)?)),
-            Kind::MayBeNull | Kind::Cell => Ok(values),
+            Kind::MayBeNull | Kind::Cell | Kind::Cast(_) => Ok(values),
         }
     }
 }

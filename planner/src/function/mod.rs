@@ -21,7 +21,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 pub use aggregate::maintained;
 pub(crate) use list::joins_lists;
-pub(crate) use mark::{CELL, cell, divisor, in_cell, is_divisor, may_be_null, without_may_be_null};
+pub(crate) use mark::{CAST, CELL, divisor, in_cast, in_cell, is_divisor, may_be_null, of_syntax, without_may_be_null};
 
 /// DataFusion's functions that are left out: they are about DataFusion itself or its files, or about types and metadata
 /// that we do not have.

@@ -252,7 +252,7 @@ fn integer_of_text(text: &str) -> Option<i128> {
     if all.is_empty() || all.len() > 36 || !all.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let shift = exponent - i32::try_from(fraction.len()).ok()?;
+    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let value = sign * all.parse::<i128>().ok()?;
     match u32::try_from(shift) {
         Ok(shift) => value.checked_mul(10_i128.checked_pow(shift)?),

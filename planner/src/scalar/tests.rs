@@ -297,6 +297,7 @@ fn casts_are_those_of_duckdb() {
         ("CAST('-2.5' AS INT)", "-3"),
         ("CAST(' 12 ' AS INT)", "12"),
         ("CAST('1e3' AS INT)", "1000"),
+        ("CAST('1.5e-2147483648' AS INT)", "error"),
         ("CAST('12x' AS INT)", "error"),
         ("TRY_CAST('12x' AS INT)", "NULL"),
         ("CAST('' AS INT)", "error"),

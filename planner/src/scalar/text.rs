@@ -31,7 +31,8 @@ pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
 
 /// Returns the text of a value with its type, including the values inside lists and structs.
 ///
-/// DataFusion's own text does not distinguish a NULL list from an empty one, nor two fields from one text with a comma.
+/// DataFusion's own text does not distinguish a list of one NULL from an empty list, nor two fields from one text with a
+/// comma.
 fn literal_text(value: &ScalarValue) -> Result<String> {
     Ok(match value {
         ScalarValue::Int64(Some(value)) => value.to_string(),
