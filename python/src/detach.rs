@@ -1,7 +1,8 @@
 //! The only module that releases the interpreter lock.
 //!
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. Only the main thread
-//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`. Other threads wait without interruption. A panic of the engine becomes one of our exceptions.
+//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`. Other
+//! threads wait without interruption. A panic of the engine becomes one of our exceptions.
 //!
 //! | the call | goes through |
 //! |---|---|

@@ -519,10 +519,7 @@ fn writes_of_others_wait_for_the_end_of_a_transaction() {
         committer.commit(actor, vec![write(BAG, Operation::Insert, &[(row, 0)])], cancel)
     };
     begin(&committer);
-    // Another session, and a call of this one that was begun before.
-    for actor in [OTHER, ALONE] {
-        assert_eq!(insert(actor, 1, &cancelled()), Err(Error::Interrupted));
-    }
+    assert_eq!(insert(OTHER, 1, &cancelled()), Err(Error::Interrupted));
     let (waits, waiting) = mpsc::channel();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| insert(OTHER, 2, &telling(&waits)));
@@ -533,6 +530,28 @@ fn writes_of_others_wait_for_the_end_of_a_transaction() {
         waiter.join().expect("no panic").expect("its turn came");
     });
     assert_eq!(count(&committer, BAG), 2);
+}
+
+#[test]
+fn a_write_during_whose_wait_its_session_begins_a_transaction_is_part_of_it() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    let place = committer.line_up(OTHER);
+    assert!(committer.begin(&place, 8));
+    drop(place);
+    let (waits, waiting) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let begun = || {
+                begin(&committer);
+                Ok(())
+            };
+            committer.turn(ALONE, &telling(&waits), &begun).map(|frozen| frozen.in_transaction())
+        });
+        waiting.recv().expect("the writer waits");
+        committer.rollback_transaction(8).expect("it is open");
+        assert_eq!(writer.join().expect("no panic"), Ok(true));
+    });
+    assert!(committer.is_open_for(ALONE) && !committer.is_open_for(OTHER));
 }
 
 #[test]

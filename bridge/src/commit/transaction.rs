@@ -23,13 +23,15 @@ use crate::error::Error;
 pub(crate) struct Actor {
     /// The session, which does not wait for its own turn.
     pub(crate) session: u64,
-    /// The transaction that the call is part of, if it is in one. It may have ended.
+    /// The transaction that the session was in when the call began, if any. It may have ended.
     pub(crate) transaction: Option<u64>,
 }
 
 /// The transaction under way, beyond what the store has of it.
 pub(super) struct Open {
     id: u64,
+    /// The session that began it.
+    session: u64,
     /// Rows of its writes, by relation.
     counts: BTreeMap<RelationId, u64>,
 }
@@ -93,7 +95,10 @@ impl Drop for Hold<'_> {
 impl State {
     /// Whether the transaction under way is the one that a call is part of.
     pub(super) fn is_open_for(&self, actor: Actor) -> bool {
-        self.open.as_ref().is_some_and(|open| Some(open.id) == actor.transaction)
+        // A call that came before its session began the transaction is part of it too: it would wait for its own
+        // session, as a write does while which a signal handler of its thread begins a transaction.
+        let is_part = |open: &Open| open.session == actor.session || Some(open.id) == actor.transaction;
+        self.open.as_ref().is_some_and(is_part)
     }
 
     /// Whether a call may write now.
@@ -110,8 +115,7 @@ impl Committer {
 
     /// Whether the transaction under way is the one that a call is part of.
     pub(crate) fn is_open_for(&self, actor: Actor) -> bool {
-        let open = self.open.load(Ordering::Acquire);
-        open != 0 && actor.transaction == Some(open)
+        self.is_open() && self.state.lock().is_open_for(actor)
     }
 
     /// A place behind all who wait for a turn.
@@ -193,7 +197,7 @@ impl Committer {
             return false;
         }
         state.store.begin();
-        state.open = Some(Open { id, counts: BTreeMap::new() });
+        state.open = Some(Open { id, session: place.actor.session, counts: BTreeMap::new() });
         self.open.store(id, Ordering::Release);
         true
     }
@@ -266,12 +270,15 @@ impl Committer {
 
     /// Remembers the rows of a write for the end of the transaction that it is part of. Gives false if it is in none.
     pub(crate) fn count_in_transaction(&self, actor: Actor, relation: RelationId, rows: u64) -> bool {
-        if !self.is_open_for(actor) {
+        if !self.is_open() {
             return false;
         }
-        if let Some(open) = &mut self.state.lock().open {
-            *open.counts.entry(relation).or_default() += rows;
+        let mut state = self.state.lock();
+        if !state.is_open_for(actor) {
+            return false;
         }
+        let open = state.open.as_mut().expect("it is open for the caller");
+        *open.counts.entry(relation).or_default() += rows;
         true
     }
 }

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::subscription::End;
 use crate::watermark::{Follow, NO_WATERMARK, Watermark};
 
-/// Checkpoints as they are asked for when a session is opened.
+/// How checkpoints are configured when a database is opened.
 #[derive(Clone)]
 pub struct CheckpointConfig {
     /// Where images go; made on first use.

@@ -1,7 +1,6 @@
 //! `Session`: one user of a database: statements, its open transaction, and what cancels its calls.
 
 mod checkpoint;
-mod control;
 mod ddl;
 mod dml;
 mod explain;
@@ -11,6 +10,7 @@ mod show;
 mod stream;
 mod subscribe;
 mod target;
+mod transaction;
 mod writer;
 
 use std::sync::Arc;
