@@ -85,7 +85,7 @@ impl Database {
         let views = self.engine.report().map_or(0, |report| report.total().bytes);
         let rows = |entry: &Arc<Entry>| entry.relation_id().map_or(0, |id| self.committer.bytes(id));
         // Not read in the expression below: it would keep this lock while it takes the committer's, which comes first.
-        let total_batches = self.accepted.lock().writes;
+        let total_batches = self.accepted.writes();
         Ok(PipelineMetrics {
             total_events_ingested: sources.iter().map(|source| source.total_events).sum(),
             total_events_emitted: streams.iter().map(|stream| stream.total_events).sum(),
@@ -142,7 +142,7 @@ impl Database {
     fn source_metrics_of(&self, entry: &Arc<Entry>) -> Option<SourceMetrics> {
         let id = entry.relation_id()?;
         let (pending, capacity) = (self.engine.rows_pending(id), self.buffer_size() as u64);
-        let total_events = self.accepted.lock().rows(id);
+        let total_events = self.accepted.rows(id);
         Some(SourceMetrics {
             name: entry.name().to_owned(),
             total_events,

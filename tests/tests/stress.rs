@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use laminardb_bridge::catalog::Entry;
+use laminardb_bridge::commit::{History, Record};
 use laminardb_bridge::{DatabaseConfig, Error, Next, Params, SubscribeOptions, Subscription, Target};
+use laminardb_dataflow::{RelationId, Time};
 use laminardb_tests::oracle::lines;
 use laminardb_tests::{Database, Follower};
 
@@ -166,6 +171,111 @@ fn the_order_of_commits_is_the_order_of_their_times() {
         for (time, value) in others.iter().flatten() {
             assert_eq!(first.get(time), Some(value), "a view has another row at time {time} than the table");
         }
+    }
+}
+
+/// Keeps what it receives, replayed: the relations there are, and the value of the one row of `t` at each time.
+#[derive(Default)]
+struct Replay(Mutex<Replayed>);
+
+#[derive(Default)]
+struct Replayed {
+    last: u64,
+    relations: BTreeMap<String, Option<RelationId>>,
+    value: i64,
+    values: BTreeMap<u64, i64>,
+    watermarks: Vec<i64>,
+}
+
+impl Replayed {
+    fn define(&mut self, made: &Entry) {
+        let before = self.relations.insert(made.name().to_owned(), made.relation_id());
+        assert!(before.is_none(), "{} is there already", made.name());
+    }
+
+    fn forget(&mut self, gone: &[Arc<Entry>]) {
+        for entry in gone {
+            assert_eq!(self.relations.remove(entry.name()), Some(entry.relation_id()), "{} is not there", entry.name());
+        }
+    }
+}
+
+impl History for Replay {
+    fn record(&self, time: Time, record: &Record<'_>) {
+        let mut state = self.0.lock().expect("no record fails");
+        assert!(state.last <= time, "{record:?} of time {time} comes after one of {}", state.last);
+        state.last = time;
+        match record {
+            Record::Write { changes, .. } => {
+                for (relation, rows, diffs) in *changes {
+                    let name = state.relations.iter().find(|(_, id)| **id == Some(*relation));
+                    let (name, _) = name.expect("what is written to is there");
+                    if name == "t" {
+                        let column = rows.column(1).as_primitive::<Int64Type>();
+                        state.value += (0..rows.num_rows()).map(|row| column.value(row) * diffs.at(row)).sum::<i64>();
+                        let value = state.value;
+                        state.values.insert(time, value);
+                    }
+                }
+            }
+            Record::Define { made, gone, .. } => {
+                state.forget(gone);
+                state.define(made);
+            }
+            Record::Drop { gone } => state.forget(gone),
+            Record::Restore { .. } => unreachable!("nobody restores"),
+            Record::Watermark { to, .. } => state.watermarks.push(*to),
+        }
+    }
+}
+
+#[test]
+fn the_order_of_records_is_the_order_of_their_times() {
+    const STEPS: i64 = 24;
+    for workers in [1, 4] {
+        let replay = Arc::new(Replay::default());
+        let workers = NonZeroUsize::new(workers).expect("not zero");
+        let config = DatabaseConfig { workers, ..DatabaseConfig::default() };
+        let history = Arc::clone(&replay) as Arc<dyn History>;
+        let shared = laminardb_bridge::Database::open_with(config, Some(history)).expect("a database opens");
+        let database = Database::of(shared.session());
+        database.run("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT); INSERT INTO t VALUES (1, 0)");
+        database.run("CREATE SOURCE s (ts BIGINT)");
+        let follower =
+            database.session.subscribe(Target::Relation("t"), SubscribeOptions::default()).expect("it is there");
+        let seen = std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let session = database.other();
+                scope.spawn(move || {
+                    let writer = session.session.writer("s").expect("it is there");
+                    for step in 0..STEPS {
+                        match step % 6 {
+                            0 => session.run(&format!("CREATE TABLE c{thread} AS SELECT v FROM t")),
+                            1 => session.run(&format!("INSERT INTO c{thread} VALUES ({step})")),
+                            2 => session.run(&format!("CREATE MATERIALIZED VIEW m{thread} AS SELECT max(v) FROM t")),
+                            3 => session.run(&format!("DROP MATERIALIZED VIEW m{thread}")),
+                            4 => session.run(&format!("CREATE OR REPLACE TABLE c{thread} (v BIGINT)")),
+                            _ => session.run(&format!("DROP TABLE c{thread}")),
+                        };
+                        session.run(if step % 2 == 0 {
+                            "UPDATE t SET v = v + 1"
+                        } else {
+                            "BEGIN; UPDATE t SET v = v + 3; UPDATE t SET v = v - 2; COMMIT"
+                        });
+                        writer.advance_watermark(step).expect("it is open");
+                    }
+                });
+            }
+            values_until(8 * STEPS, &follower)
+        });
+        let state = replay.0.lock().expect("no record fails");
+        for (time, value) in &seen {
+            let recorded = state.values.get(time).unwrap_or(&0);
+            assert_eq!(recorded, value, "the records give another row at time {time} than the subscription");
+        }
+        assert_eq!(state.value, 8 * STEPS);
+        assert_eq!(state.watermarks.len() as i64, 8 * STEPS);
+        assert_eq!(state.relations.keys().collect::<Vec<_>>(), ["s", "t"]);
     }
 }
 

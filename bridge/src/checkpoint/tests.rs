@@ -70,7 +70,7 @@ fn scan(schema: &SchemaRef, kind: Kind, batches: &[RecordBatch]) -> Scan {
     store.create(id, spec).expect("types of ours");
     let layout = store.layout(id).expect("just made");
     let prepared = layout.prepare(Operation::InsertNew, batches).expect("batches of the schema");
-    store.apply(vec![prepared], |_| Ok(())).expect("nothing refuses it");
+    store.apply(vec![prepared], |_, _| Ok(())).expect("nothing refuses it");
     store.scan(id).expect("just made")
 }
 

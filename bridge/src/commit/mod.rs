@@ -2,15 +2,17 @@
 //! store, and their exact changes given to the engine.
 //!
 //! ```text
-//! wait for room -> fit, encode keys -> [ lock: delta -> tables -> engine -> sources ] -> done
+//! wait for room -> fit, encode keys -> [ lock: delta -> tables -> engine -> record -> sources ] -> done
 //! ```
 //!
-//! Because the lock is held over store and engine, the times of the engine and the states of the store are in the
+//! Definitions, drops, restores and watermarks take the same lock, and everything that changes the database is told to
+//! its [`History`] there. Because the lock is held over store and engine, the times of the engine and the states of the store are in the
 //! same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine. Only UPDATE and
 //! DELETE whose subquery reads a view wait for it while holding the lock. In a transaction (see `transaction`) a write
 //! ends before the engine, which is given the changes of all of them at the end; until then all but its owner see the
 //! store as the engine knows it.
 
+mod record;
 mod transaction;
 
 use std::sync::Arc;
@@ -18,11 +20,12 @@ use std::sync::atomic::AtomicU64;
 
 use arrow::array::RecordBatch;
 use laminardb_dataflow::cancel::Monitor;
-use laminardb_dataflow::{CancelToken, DataflowError, Diffs, Engine, RelationId, Time};
+use laminardb_dataflow::{CancelToken, DataflowError, Engine, RelationId, Time};
 use parking_lot::MutexGuard;
 
 use crate::error::Error;
 use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
+pub use record::{Change, History, Record};
 pub(crate) use transaction::{Actor, Hold};
 use transaction::{Line, Open};
 
@@ -39,15 +42,31 @@ pub struct Write {
 
 /// What the write path needs of the engine; tests put a slow one in its place.
 trait Downstream: Send + Sync {
-    fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError>;
+    /// See [`Engine::commit_with`].
+    fn commit(
+        &self,
+        changes: Vec<Change>,
+        committed: &mut dyn FnMut(Time, &[Change]),
+    ) -> Result<Time, DataflowError>;
+
+    /// Returns the last time that was given to a commit.
+    fn last_time(&self) -> Time;
 
     /// Waits until at most `rows` of a relation are pending.
     fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError>;
 }
 
 impl Downstream for Engine {
-    fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError> {
-        Engine::commit(self, changes)
+    fn commit(
+        &self,
+        changes: Vec<Change>,
+        committed: &mut dyn FnMut(Time, &[Change]),
+    ) -> Result<Time, DataflowError> {
+        Engine::commit_with(self, changes, committed)
+    }
+
+    fn last_time(&self) -> Time {
+        Engine::last_time(self)
     }
 
     fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError> {
@@ -58,6 +77,7 @@ impl Downstream for Engine {
 /// The only way to the store.
 pub struct Committer {
     engine: Arc<dyn Downstream>,
+    history: Box<dyn History>,
     /// Notified whenever a call that waits for its turn may have it.
     state: Arc<Monitor<State>>,
     /// The transaction under way, to be looked at without the lock; 0: there is none.
@@ -79,13 +99,13 @@ struct State {
 }
 
 impl Committer {
-    /// A committer with an empty store.
-    pub fn new(engine: Arc<Engine>, buffer_size: usize) -> Self {
-        Committer::over(engine, buffer_size as u64)
+    /// Makes a committer with an empty store. `history` receives what is committed.
+    pub fn new(engine: Arc<Engine>, history: Box<dyn History>, buffer_size: usize) -> Self {
+        Committer::over(engine, history, buffer_size as u64)
     }
 
-    fn over(engine: Arc<dyn Downstream>, buffer_size: u64) -> Self {
-        Committer { engine, state: Monitor::new(State::default()), open: AtomicU64::new(0), buffer_size }
+    fn over(engine: Arc<dyn Downstream>, history: Box<dyn History>, buffer_size: u64) -> Self {
+        Committer { engine, history, state: Monitor::new(State::default()), open: AtomicU64::new(0), buffer_size }
     }
 
     /// Makes writes in order, at one time, all or none; returns once every later read sees them. Waits first while a
@@ -117,7 +137,19 @@ impl Committer {
     pub(crate) fn load(&self, relation: RelationId, rows: &[RecordBatch]) -> Result<(), Error> {
         let layout = layout(&self.state.lock().store, relation)?;
         let prepared = layout.prepare(Operation::InsertNew, rows)?;
-        self.state.lock().store.apply(vec![prepared], |_| Ok(())).map(|_| ())
+        self.state.lock().store.apply(vec![prepared], |_, _| Ok(())).map(|_| ())
+    }
+
+    /// Gives the changes of a write to the engine, and tells the history of them. A write that changes nothing, such as
+    /// an equal replacement, takes no time.
+    fn send(&self, changes: Vec<Change>, rows: &[(RelationId, u64)]) -> Result<(), Error> {
+        let mut committed = |time: Time, changes: &[Change]| self.history.record(time, &Record::Write { changes, rows });
+        if changes.is_empty() {
+            committed(self.engine.last_time(), &changes);
+            return Ok(());
+        }
+        self.engine.commit(changes, &mut committed)?;
+        Ok(())
     }
 
     fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<Layout>>, Error> {
@@ -128,7 +160,7 @@ impl Committer {
     fn lock(&self, actor: Option<Actor>) -> Frozen<'_> {
         let state = self.state.lock();
         let in_transaction = actor.is_some_and(|actor| state.is_open_for(actor));
-        Frozen { engine: &*self.engine, state, in_transaction }
+        Frozen { committer: self, state, in_transaction }
     }
 
     /// Runs `look` with no commit by anybody in between, so that all it sees is of one time: the committed rows. It
@@ -164,7 +196,7 @@ fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
 
 /// The store while nobody else writes. A call of the transaction under way sees what it did, all others do not.
 pub struct Frozen<'a> {
-    engine: &'a dyn Downstream,
+    committer: &'a Committer,
     state: MutexGuard<'a, State>,
     in_transaction: bool,
 }
@@ -240,11 +272,20 @@ impl Frozen<'_> {
         if self.in_transaction {
             return self.state.store.apply_in_transaction(&prepared);
         }
-        let engine = self.engine;
-        // A write that changes nothing, such as an equal replacement, takes no time.
-        let send = |changes: Vec<_>| if changes.is_empty() { Ok(0) } else { Ok(engine.commit(changes)?) };
-        let (_, applied) = self.state.store.apply(prepared, send)?;
+        let committer = self.committer;
+        let ((), applied) = self.state.store.apply(prepared, |changes, given| committer.send(changes, &given))?;
         Ok(applied)
+    }
+
+    /// Adds the first rows of a relation that nobody else knows of yet, as [`Committer::load`] does.
+    pub(crate) fn load(&mut self, relation: RelationId, rows: &[RecordBatch]) -> Result<(), Error> {
+        let prepared = layout(&self.state.store, relation)?.prepare(Operation::Insert, rows)?;
+        self.state.store.apply(vec![prepared], |_, _| Ok(())).map(|_| ())
+    }
+
+    /// Tells the history of a change that takes no time of its own: it has the time of the last commit.
+    pub(crate) fn record(&self, record: &Record<'_>) {
+        self.committer.history.record(self.committer.engine.last_time(), record);
     }
 }
 

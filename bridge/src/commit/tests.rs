@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
-use laminardb_dataflow::{ChangeSink, CollectionId, EngineConfig, UpdateBatch, ViewId};
+use laminardb_dataflow::{ChangeSink, CollectionId, Diffs, EngineConfig, UpdateBatch, ViewId};
 
 use crate::store::Kind;
 
@@ -30,7 +30,7 @@ struct Recorder {
 
 #[derive(Default)]
 struct Recorded {
-    commits: Vec<Vec<(RelationId, RecordBatch, Diffs)>>,
+    commits: Vec<Vec<Change>>,
     pending: BTreeMap<RelationId, u64>,
 }
 
@@ -56,7 +56,11 @@ impl Recorder {
 }
 
 impl Downstream for Recorder {
-    fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError> {
+    fn commit(
+        &self,
+        changes: Vec<Change>,
+        committed: &mut dyn FnMut(Time, &[Change]),
+    ) -> Result<Time, DataflowError> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(DataflowError::ShutDown);
         }
@@ -64,8 +68,13 @@ impl Downstream for Recorder {
         for (relation, rows, _) in &changes {
             *state.pending.entry(*relation).or_default() += rows.num_rows() as u64;
         }
+        committed(state.commits.len() as Time + 1, &changes);
         state.commits.push(changes);
         Ok(state.commits.len() as Time)
+    }
+
+    fn last_time(&self) -> Time {
+        self.state.lock().commits.len() as Time
     }
 
     fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError> {
@@ -88,7 +97,7 @@ fn schema() -> SchemaRef {
 }
 
 fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
-    let committer = Committer::over(engine, buffer_size);
+    let committer = Committer::over(engine, Box::new(Nobody), buffer_size);
     create_relations(&committer);
     Arc::new(committer)
 }
@@ -157,7 +166,7 @@ fn everything(relation: RelationId) -> Arc<DataflowPlan> {
 fn start(workers: usize, sink: Arc<dyn ChangeSink>, buffer_size: usize) -> (Arc<Engine>, Committer) {
     let config = EngineConfig { workers: workers.try_into().expect("not zero") };
     let engine = Arc::new(Engine::start(config, sink).expect("threads start"));
-    let committer = Committer::new(Arc::clone(&engine), buffer_size);
+    let committer = Committer::new(Arc::clone(&engine), Box::new(Nobody), buffer_size);
     create_relations(&committer);
     (engine, committer)
 }
@@ -165,6 +174,13 @@ fn start(workers: usize, sink: Arc<dyn ChangeSink>, buffer_size: usize) -> (Arc<
 fn install(engine: &Engine, frozen: &mut Frozen<'_>, relation: RelationId) {
     let rows = frozen.scan(relation).expect("there").iter().map(|rows| (rows, Diffs::Same(1))).collect();
     engine.install(ViewId(relation.0), everything(relation), vec![(relation, rows)]).expect("a plan");
+}
+
+/// Keeps no history.
+struct Nobody;
+
+impl History for Nobody {
+    fn record(&self, _: Time, _: &Record<'_>) {}
 }
 
 /// Hears nothing.

@@ -12,11 +12,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use laminardb_dataflow::{CancelToken, RelationId};
+use laminardb_dataflow::CancelToken;
 use parking_lot::MutexGuard;
 
 use super::{Committer, Frozen, State};
 use crate::error::Error;
+use crate::store::Given;
 
 /// Who makes a call.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +33,6 @@ pub(super) struct Open {
     id: u64,
     /// The session that began it.
     session: u64,
-    /// Rows of its writes, by relation.
-    counts: BTreeMap<RelationId, u64>,
 }
 
 /// Who waits for a turn.
@@ -197,7 +196,7 @@ impl Committer {
             return false;
         }
         state.store.begin();
-        state.open = Some(Open { id, session: place.actor.session, counts: BTreeMap::new() });
+        state.open = Some(Open { id, session: place.actor.session });
         self.open.store(id, Ordering::Release);
         true
     }
@@ -215,17 +214,16 @@ impl Committer {
     }
 
     /// Makes all writes of transaction `id`, at one time, or none if that fails; waits first for room in the relations
-    /// that were written to: if that wait is cancelled, the transaction stays open. Gives the rows of its writes.
-    pub(crate) fn commit_transaction(&self, id: u64, cancel: &CancelToken) -> Result<BTreeMap<RelationId, u64>, Error> {
+    /// that were written to: if that wait is cancelled, the transaction stays open.
+    pub(crate) fn commit_transaction(&self, id: u64, cancel: &CancelToken) -> Result<(), Error> {
         let written = self.within(id)?.store.written();
         self.wait_for_room(&written, cancel)?;
         let mut state = self.within(id)?;
-        let engine = &*self.engine;
-        // A transaction that changes nothing takes no time.
-        let send = |changes: Vec<_>| if changes.is_empty() { Ok(0) } else { Ok(engine.commit(changes)?) };
+        // A transaction without a write is nothing to tell of.
+        let send = |changes: Vec<_>, rows: Given| if rows.is_empty() { Ok(()) } else { self.send(changes, &rows) };
         let committed = state.store.commit(send);
-        let open = self.close_open(&mut state);
-        committed.map(|_| open.counts)
+        self.close_open(&mut state);
+        committed
     }
 
     /// Ends transaction `id` as if it had never been.
@@ -236,10 +234,10 @@ impl Committer {
         undone
     }
 
-    fn close_open(&self, state: &mut State) -> Open {
+    fn close_open(&self, state: &mut State) {
         self.open.store(0, Ordering::Release);
         self.state.notify_all();
-        state.open.take().expect("a transaction is under way")
+        state.open = None;
     }
 
     /// Rolls transaction `id` back if it is under way: nobody is left to commit it.
@@ -266,19 +264,5 @@ impl Committer {
             }
         }
         self.state.notify_all();
-    }
-
-    /// Remembers the rows of a write for the end of the transaction that it is part of. Gives false if it is in none.
-    pub(crate) fn count_in_transaction(&self, actor: Actor, relation: RelationId, rows: u64) -> bool {
-        if !self.is_open() {
-            return false;
-        }
-        let mut state = self.state.lock();
-        if !state.is_open_for(actor) {
-            return false;
-        }
-        let open = state.open.as_mut().expect("it is open for the caller");
-        *open.counts.entry(relation).or_default() += rows;
-        true
     }
 }

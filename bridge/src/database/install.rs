@@ -88,7 +88,7 @@ impl Database {
 
     /// Takes relations that have just left the catalog, the topmost first, out of the store, so that a write on its way
     /// to one of them fails from here on. `end` says what the subscribers of each are told. Does not wait.
-    pub(crate) fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
+    pub(super) fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
         let mut leaving = Leaving { views: Vec::new(), through: self.engine.last_time() };
         for entry in entries {
             let anonymous = self.take_anonymous(entry.name());
@@ -96,7 +96,6 @@ impl Database {
             leaving.views.extend(views.map(|view| (view, end(entry.name()))));
             if let Some(relation) = entry.relation_id() {
                 frozen.drop(relation);
-                self.accepted.lock().rows.remove(&relation);
             }
         }
         leaving

@@ -10,11 +10,12 @@
 //! ```
 //!
 //! Locks are taken in this order: that of the storage directory, `definitions`, the committer's, then the short ones
-//! (`catalog`, `accepted`, `anonymous`, `watched`, the hub's). Nobody holds one of them while waiting for the
+//! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). Nobody holds one of them while waiting for the
 //! transaction of another session to end. A definition that waits for views holds `definitions` alone, and every call
 //! but `shutdown` waits for it such that it can be cancelled. A session that holds off writers (see
 //! [`Committer::hold`]) has `definitions`, which no writer waits for.
 
+mod accepted;
 mod install;
 mod queries;
 
@@ -30,12 +31,13 @@ use laminardb_planner::catalog::RelationInfo;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{CatalogState, Entry};
-use crate::commit::Committer;
+use crate::commit::{Committer, Frozen, History, Record};
 use crate::error::Error;
 use crate::query::Executor;
 use crate::session::{CheckpointConfig, Checkpoints, Session};
 use crate::subscription::{End, Hub};
 
+pub(crate) use accepted::Accepted;
 pub(crate) use install::{Leaving, NewView};
 pub use queries::QueryInfo;
 pub(crate) use queries::{Cancel, Registry, Running};
@@ -98,25 +100,25 @@ pub struct Database {
     /// Views of subscriptions, with the names of the relations they read.
     pub(crate) anonymous: Mutex<Vec<(ViewId, Vec<String>)>>,
     pub(crate) queries: Arc<Registry>,
-    pub(crate) accepted: Mutex<Accepted>,
+    pub(crate) accepted: Arc<Accepted>,
     pub(crate) checkpoints: Checkpoints,
     /// The last id of a relation, view or session.
     ids: AtomicU64,
     opened: Instant,
 }
 
-/// Counters of accepted writes.
-#[derive(Default)]
-pub(crate) struct Accepted {
-    /// Writes, of any relation.
-    pub(crate) writes: u64,
-    pub(crate) rows: HashMap<RelationId, u64>,
+/// Passes records to the counters, and to whoever else asked for them.
+struct Histories {
+    accepted: Arc<Accepted>,
+    other: Option<Arc<dyn History>>,
 }
 
-impl Accepted {
-    /// Rows of the writes to a relation.
-    pub(crate) fn rows(&self, relation: RelationId) -> u64 {
-        self.rows.get(&relation).copied().unwrap_or(0)
+impl History for Histories {
+    fn record(&self, time: Time, record: &Record<'_>) {
+        self.accepted.record(time, record);
+        if let Some(other) = &self.other {
+            other.record(time, record);
+        }
     }
 }
 
@@ -131,26 +133,33 @@ impl Drop for Definitions<'_> {
 }
 
 impl Database {
-    /// A new, empty database in memory.
+    /// Opens a new, empty database in memory.
     pub fn open(config: DatabaseConfig) -> Result<Arc<Database>, Error> {
+        Database::open_with(config, None)
+    }
+
+    /// Opens a new, empty database in memory, whose records `history` receives.
+    pub fn open_with(config: DatabaseConfig, history: Option<Arc<dyn History>>) -> Result<Arc<Database>, Error> {
         let hub = Arc::new(Hub::new(config.workers.get()));
         let sink = Arc::clone(&hub);
         let engine = Arc::new(Engine::start(EngineConfig { workers: config.workers }, sink)?);
         let buffer_size = config.buffer_size;
+        let accepted: Arc<Accepted> = Arc::default();
+        let histories = Histories { accepted: Arc::clone(&accepted), other: history };
         Ok(Arc::new(Database {
             checkpoints: Checkpoints::new(config.checkpoints.clone()),
             config,
             state: Mutex::new(DatabaseState::Created),
             definitions: Monitor::new(false),
             catalog: RwLock::default(),
-            committer: Arc::new(Committer::new(Arc::clone(&engine), buffer_size)),
+            committer: Arc::new(Committer::new(Arc::clone(&engine), Box::new(histories), buffer_size)),
             engine,
             hub,
             executor: Executor::new(),
             watched: Mutex::default(),
             anonymous: Mutex::default(),
             queries: Arc::default(),
-            accepted: Mutex::default(),
+            accepted,
             ids: AtomicU64::new(1),
             opened: Instant::now(),
         }))
@@ -316,6 +325,21 @@ impl Database {
     /// The relations as they are now.
     pub(crate) fn catalog(&self) -> Arc<CatalogState> {
         Arc::clone(&self.catalog.read())
+    }
+
+    /// Puts `new` in the place of the catalog, between two commits, and tells the history of it by `record`; takes `gone`,
+    /// the topmost first, out of the store. `end` says what the subscribers of each are told.
+    pub(crate) fn replace_catalog(
+        &self,
+        frozen: &mut Frozen<'_>,
+        new: CatalogState,
+        record: &Record<'_>,
+        gone: &[Arc<Entry>],
+        end: impl Fn(&str) -> End,
+    ) -> Leaving {
+        *self.catalog.write() = Arc::new(new);
+        frozen.record(record);
+        self.leave(frozen, gone, end)
     }
 
     /// Whether the relations are others than those of `catalog`. Waits for a change under way, in which a view that goes

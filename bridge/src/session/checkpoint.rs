@@ -22,7 +22,7 @@ use super::Session;
 use super::ddl::{Base, check_columns};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::checkpoint::{self, Directory, Image, Item, Taken, Verified};
-use crate::commit::Frozen;
+use crate::commit::{Frozen, Record};
 use crate::database::{Database, Leaving, NewView};
 use crate::error::Error;
 use crate::subscription::End;
@@ -303,9 +303,7 @@ impl Session {
         let (layout, rows) = (frozen.layout(id).ok_or_else(gone)?, frozen.scan(id).ok_or_else(gone)?);
         let spec = layout.spec();
         let watermark = watermark_of(entry);
-        // All rows that a source accepted are there; a table's writes are counted after they are made.
-        let total_events =
-            if entry.info.append_only { rows.rows() as u64 } else { self.database.accepted.lock().rows(id) };
+        let total_events = self.database.accepted.rows(id);
         let base = checkpoint::Base {
             name: entry.name().to_owned(),
             kind: entry.kind(),
@@ -399,14 +397,10 @@ impl Session {
             // The image's own time, unless it has passed here: then one of its own, for the contents are others now.
             let last = self.database.engine.last_time();
             self.database.engine.close_through(if time > last { time } else { last + 1 })?;
-            {
-                let mut accepted = self.database.accepted.lock();
-                accepted.rows.extend(restored.relations.iter().copied());
-            }
-            let new = Arc::new(std::mem::take(&mut restored.catalog));
-            let old = std::mem::replace(&mut *self.database.catalog.write(), new);
-            let topmost_first: Vec<_> = old.entries().iter().rev().map(Arc::clone).collect();
-            Ok(self.database.leave(frozen, &topmost_first, |_| End::Restored(id)))
+            let new = std::mem::take(&mut restored.catalog);
+            let gone: Vec<_> = self.database.catalog().entries().iter().rev().map(Arc::clone).collect();
+            let record = Record::Restore { checkpoint: id, relations: &restored.relations, gone: &gone };
+            Ok(self.database.replace_catalog(frozen, new, &record, &gone, |_| End::Restored(id)))
         })
     }
 

@@ -17,10 +17,10 @@ use laminardb_planner::{BoundQuery, Params};
 use super::read::{Bound, reads_of};
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
-use crate::commit::{Frozen, Write};
+use crate::commit::{Frozen, Record};
 use crate::database::NewView;
 use crate::error::Error;
-use crate::store::{Kind, Operation, Spec};
+use crate::store::{Kind, Spec};
 use crate::subscription::End;
 use crate::watermark::Follow;
 
@@ -43,6 +43,18 @@ pub(super) struct Base {
     pub(super) defaults: Vec<Option<ArrayRef>>,
     pub(super) watermark_column: Option<String>,
     pub(super) follow: Option<Follow>,
+}
+
+/// A new relation or view, and the first rows of a table that is made of a query.
+struct Made<'a> {
+    entry: Entry,
+    rows: &'a [RecordBatch],
+}
+
+impl Made<'_> {
+    fn empty(entry: Entry) -> Self {
+        Made { entry, rows: &[] }
+    }
 }
 
 /// A table that is made of the rows of a query.
@@ -96,7 +108,7 @@ impl Session {
         if catalog.entries().iter().any(|entry| entry.name() == name) {
             return Err(Error::TableExists(name.to_owned()));
         }
-        self.change_relations(&catalog, &[], |frozen| self.add_base(frozen, base, &[]).map(Some))
+        self.change_relations(&catalog, &[], |frozen| self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry))))
     }
 }
 
@@ -113,7 +125,7 @@ impl Session {
         let base = base_of(create)?;
         let object = Some(base.name.clone());
         let gone = replaced.as_slice();
-        self.change_relations(&catalog, gone, |frozen| self.add_base(frozen, base, &[]).map(Some))?;
+        self.change_relations(&catalog, gone, |frozen| self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry))))?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
 
@@ -162,7 +174,7 @@ impl Session {
                 if let Some(hold) = hold.take() {
                     frozen.release(hold);
                 }
-                Ok(Some(entry))
+                Ok(Some(Made { entry, rows: &rows.batches }))
             });
             if !is_late || hold.is_some() {
                 return changed;
@@ -175,8 +187,7 @@ impl Session {
     fn add_base(&self, frozen: &mut Frozen<'_>, base: Base, rows: &[RecordBatch]) -> Result<Entry, Error> {
         let (id, entry) = self.new_base(frozen, base)?;
         if !rows.is_empty() {
-            let write = Write { relation: id, operation: Operation::Insert, rows: rows.to_vec() };
-            if let Err(error) = frozen.write(vec![write]) {
+            if let Err(error) = frozen.load(id, rows) {
                 frozen.drop(id);
                 return Err(error.in_statement());
             }
@@ -249,7 +260,7 @@ impl Session {
             if let Some(view) = view {
                 self.database.install(view, frozen)?;
             }
-            Ok(Some(entry))
+            Ok(Some(Made::empty(entry)))
         })?;
         Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
@@ -355,11 +366,11 @@ impl Session {
     /// What was written before is still delivered to the subscribers of what goes. Most of that is waited for before the
     /// change, the rest after it, for nobody waits between the two commits. If the second wait is cancelled, the
     /// change has been made, and those subscribers get no more.
-    fn change_relations(
+    fn change_relations<'a>(
         &self,
         catalog: &CatalogState,
         gone: &[Arc<Entry>],
-        make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Entry>, Error>,
+        make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Made<'a>>, Error>,
     ) -> Result<(), Error> {
         // Also, a view that goes has all its first contents then.
         if self.database.has_views(gone) {
@@ -369,11 +380,14 @@ impl Session {
             let made = make(frozen)?;
             let names: Vec<&str> = gone.iter().map(|entry| entry.name()).collect();
             let kept = catalog.without(&names);
-            *self.database.catalog.write() = Arc::new(match made {
-                Some(entry) => kept.with(entry),
-                None => kept,
-            });
-            Ok(self.database.leave(frozen, gone, |name| End::Dropped(name.to_owned())))
+            let end = |name: &str| End::Dropped(name.to_owned());
+            let Some(Made { entry, rows }) = made else {
+                return Ok(self.database.replace_catalog(frozen, kept, &Record::Drop { gone }, gone, end));
+            };
+            let new = kept.with(entry);
+            let made = Arc::clone(new.entries().last().expect("it was just added"));
+            let record = Record::Define { made: &made, rows, gone };
+            Ok(self.database.replace_catalog(frozen, new, &record, gone, end))
         });
         self.database.remove(leaving?, &self.cancel)
     }

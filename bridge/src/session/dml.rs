@@ -85,7 +85,6 @@ impl Session {
         let written =
             self.database.committer.commit(self.actor(), vec![Write { relation, operation, rows }], &self.cancel);
         let applied = self.database.ended_as(written)?;
-        self.count_write(relation, applied.iter().map(|a| a.given).sum());
         let total = |count: fn(&crate::store::Applied) -> u64| applied.iter().map(count).sum();
         Ok(if operation == Operation::Delete { total(|a| a.changed) } else { total(|a| a.given) })
     }
@@ -109,14 +108,12 @@ impl Session {
                 let changed =
                     self.database.committer.writing(self.actor(), &self.cancel, |frozen| change.run(frozen, &rows));
                 let changed = changed.map_err(Error::in_statement)?;
-                self.count_write(relation, changed);
                 return Ok(changed);
             }
         };
         let written =
             self.database.committer.commit(self.actor(), vec![Write { relation, operation, rows }], &self.cancel);
         let applied = written.map_err(naming(&bound.target.name)).map_err(Error::in_statement)?;
-        self.count_write(relation, applied.iter().map(|a| a.given).sum());
         let counts_given = operation == Operation::InsertNew;
         Ok(applied.iter().map(|a| if counts_given { a.given } else { a.changed }).sum())
     }
@@ -142,7 +139,6 @@ impl Session {
             replace(frozen, relation, old, new)?;
             Ok(rows.num_rows() as u64)
         })?;
-        self.count_write(relation, changed);
         Ok(changed)
     }
 
@@ -159,7 +155,6 @@ impl Session {
             frozen.write(vec![Write { relation, operation: Operation::Delete, rows }]).map_err(Error::in_statement)?;
             Ok(count)
         })?;
-        self.count_write(relation, removed);
         Ok(removed)
     }
 
@@ -173,7 +168,6 @@ impl Session {
         let written = self.database.committer.commit(self.actor(), vec![write], &self.cancel);
         let applied = written.map_err(naming(entry.name())).map_err(Error::in_statement)?;
         let removed = applied.iter().map(|a| a.changed).sum();
-        self.count_write(relation, removed);
         Ok(removed)
     }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use laminardb_dataflow::{CancelToken, RelationId, Time};
+use laminardb_dataflow::{CancelToken, Time};
 
 use laminardb_planner::Params;
 use laminardb_planner::statement::{self, Parsed, Statement, select_all};
@@ -197,16 +197,6 @@ impl Session {
     pub(crate) fn actor(&self) -> Actor {
         let transaction = self.transaction.lock().as_ref().map(|transaction| transaction.id());
         Actor { session: self.id, transaction }
-    }
-
-    /// Counts a write of `rows` rows; one that is part of a transaction counts at its end.
-    fn count_write(&self, relation: RelationId, rows: u64) {
-        if self.database.committer.count_in_transaction(self.actor(), relation, rows) {
-            return;
-        }
-        let mut accepted = self.database.accepted.lock();
-        accepted.writes += 1;
-        *accepted.rows.entry(relation).or_default() += rows;
     }
 
     /// Waits until all views are complete through `time`, or the database is closed.

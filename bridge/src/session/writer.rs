@@ -9,6 +9,7 @@ use laminardb_planner::RelationInfo;
 
 use super::Session;
 use super::dml::not_writable;
+use crate::commit::Record;
 use crate::database::Database;
 use crate::error::Error;
 use crate::store::Operation;
@@ -66,7 +67,10 @@ impl Writer {
         self.check_open()?;
         self.database.check_usable()?;
         self.check_there()?;
-        self.watermark.advance(to);
+        self.database.committer.frozen(|frozen| {
+            self.watermark.advance(to);
+            frozen.record(&Record::Watermark { relation: self.relation, to });
+        });
         Ok(())
     }
 

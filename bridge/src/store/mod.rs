@@ -9,6 +9,7 @@ mod append;
 mod bag;
 mod buffer;
 mod encode;
+mod given;
 mod heap;
 mod keyed;
 mod scan;
@@ -36,6 +37,8 @@ use crate::watermark::{Follow, Watermark};
 use append::Append;
 use bag::Bag;
 use encode::Encoder;
+pub(crate) use given::Given;
+use given::rows_given;
 use keyed::{Keyed, Keys};
 use transaction::Transaction;
 
@@ -363,18 +366,18 @@ impl Store {
         }) as u64
     }
 
-    /// Applies writes in order, all or none, and passes their exact changes to `send`. If `send` fails, the writes are
-    /// undone and its error is returned. No transaction may be open.
+    /// Applies writes in order, all or none, and passes their exact changes and the rows given to `send`. If `send`
+    /// fails, the writes are undone and its error is returned. No transaction may be open.
     pub(crate) fn apply<T>(
         &mut self,
         writes: Vec<Prepared>,
-        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
+        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>, Given) -> Result<T, Error>,
     ) -> Result<(T, Vec<Applied>), Error> {
         assert!(self.open.is_none(), "a write outside of the open transaction waits for its end");
         self.guarded(|store| {
             let mut undo = Vec::new();
             let made = store.apply_to_tables(&writes, &mut undo);
-            match made.and_then(|(changes, applied)| Ok((send(changes)?, applied))) {
+            match made.and_then(|(changes, applied)| Ok((send(changes, rows_given(&writes, &applied))?, applied))) {
                 Ok(done) => {
                     store.settle(writes);
                     Ok(done)

@@ -78,7 +78,7 @@ impl Harness {
     fn apply(&mut self, writes: &[(Operation, RecordBatch)], broken_engine: bool) -> Result<Vec<Applied>, Error> {
         let prepared = self.prepare(writes);
         let before = self.contents();
-        let send = |changes| if broken_engine { Err(Error::Shutdown) } else { Ok(changes) };
+        let send = |changes, _| if broken_engine { Err(Error::Shutdown) } else { Ok(changes) };
         match self.store.apply(prepared, send) {
             Ok((changes, applied)) => {
                 for (_, rows, diffs) in changes {
@@ -308,9 +308,9 @@ proptest! {
             let mut sum = before.clone();
             let committed = match random.below(4) {
                 0 => harness.store.rollback().map(|()| false).expect("nothing is broken"),
-                1 => harness.store.commit(|_| -> Result<(), Error> { Err(Error::Shutdown) }).is_ok(),
+                1 => harness.store.commit(|_, _| -> Result<(), Error> { Err(Error::Shutdown) }).is_ok(),
                 _ => {
-                    let changes = harness.store.commit(Ok).expect("the engine takes them");
+                    let changes = harness.store.commit(|changes, _| Ok(changes)).expect("the engine takes them");
                     for (_, rows, diffs) in changes {
                         for (at, row) in harness.rows(&rows).into_iter().enumerate() {
                             *sum.entry(row).or_default() += diffs.at(at);
@@ -359,7 +359,7 @@ fn write(
 ) -> Result<(Vec<(RecordBatch, Diffs)>, Applied), Error> {
     let layout = store.layout(ID).expect("made by table");
     let prepared = layout.prepare(operation, std::slice::from_ref(batch))?;
-    let send = |changes: Vec<(RelationId, RecordBatch, Diffs)>| {
+    let send = |changes: Vec<(RelationId, RecordBatch, Diffs)>, _| {
         Ok(changes.into_iter().map(|(_, rows, diffs)| (rows, diffs)).collect())
     };
     let (changes, applied) = store.apply(vec![prepared], send)?;
@@ -460,7 +460,7 @@ fn a_long_transaction_leaves_no_more_behind_than_its_rows() {
             let prepared = layout.prepare(Operation::Upsert, &[numbers(&[(1, v)])]).expect("fits");
             store.apply_in_transaction(&[prepared]).expect("a key");
         }
-        if commits { store.commit(|_| Ok(())) } else { store.rollback() }.expect("nothing is broken");
+        if commits { store.commit(|_, _| Ok(())) } else { store.rollback() }.expect("nothing is broken");
         assert_eq!(store.rows(ID), u64::from(commits));
         assert!(store.bytes(ID) < 1 << 20, "{}", store.bytes(ID));
     }
@@ -495,7 +495,7 @@ fn a_broken_invariant_ends_reads_and_writes() {
     let mut store = table(Kind::Keyed, &rows);
     let prepared =
         store.layout(ID).expect("there").prepare(Operation::Insert, std::slice::from_ref(&rows)).expect("fits");
-    let error = store.apply(vec![prepared], |_| -> Result<(), Error> { panic!("an invariant") }).expect_err("caught");
+    let error = store.apply(vec![prepared], |_, _| -> Result<(), Error> { panic!("an invariant") }).expect_err("caught");
     assert_eq!(error, Error::Internal("the store stopped: an invariant".into()));
     assert!(store.scan(ID).is_none());
     assert_eq!(write(&mut store, Operation::Insert, &rows).expect_err("stopped"), error);

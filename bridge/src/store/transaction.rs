@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use laminardb_dataflow::{Diffs, RelationId};
 
+use super::given::{self, Given, rows_given};
 use super::scan::Scan;
 use super::{Applied, Prepared, Rows, Store, Undo};
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub(super) struct Transaction {
     undo: Vec<(RelationId, Undo)>,
     /// Changes for the engine.
     changes: Vec<(RelationId, RecordBatch, Diffs)>,
+    /// Rows given by its writes.
+    given: Given,
     /// Rows for sources: they are added at the end, since they cannot be taken out again.
     appended: BTreeMap<RelationId, Vec<RecordBatch>>,
     /// Values to which the transaction moves watermarks.
@@ -72,6 +75,7 @@ impl Store {
             let open = store.open.as_mut().expect("the writes are part of a transaction");
             open.undo.append(&mut undo);
             open.changes.extend(changes);
+            given::add(&mut open.given, rows_given(writes, &applied));
             for (write, rows) in writes.iter().zip(rows) {
                 let id = write.relation();
                 open.before.entry(id).or_insert(Before { rows, scan: None });
@@ -85,13 +89,13 @@ impl Store {
         })
     }
 
-    /// Ends the open transaction and passes its changes to `send`. If `send` fails, the whole transaction is undone.
+    /// Ends the open transaction and passes its changes and the rows given to `send`. If `send` fails, the whole transaction is undone.
     pub(crate) fn commit<T>(
         &mut self,
-        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>) -> Result<T, Error>,
+        send: impl FnOnce(Vec<(RelationId, RecordBatch, Diffs)>, Given) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut open = self.open.take().expect("there is a transaction to end");
-        self.guarded(|store| match send(std::mem::take(&mut open.changes)) {
+        self.guarded(|store| match send(std::mem::take(&mut open.changes), std::mem::take(&mut open.given)) {
             Ok(done) => {
                 for (id, batches) in open.appended {
                     let relation = store.relations.get_mut(&id).expect("no relation is dropped in a transaction");

@@ -34,13 +34,7 @@ impl Transaction {
     pub fn commit(&self, cancel: &CancelToken) -> Result<(), Error> {
         let database = &self.database;
         database.check_usable()?;
-        let counts = database.ended_as(database.committer.commit_transaction(self.id, cancel))?;
-        let mut accepted = database.accepted.lock();
-        accepted.writes += u64::from(!counts.is_empty());
-        for (relation, rows) in counts {
-            *accepted.rows.entry(relation).or_default() += rows;
-        }
-        Ok(())
+        database.ended_as(database.committer.commit_transaction(self.id, cancel))
     }
 
     /// Ends it as if it had never been. Fails when it has ended before.

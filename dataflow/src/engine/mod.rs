@@ -105,7 +105,18 @@ impl Engine {
     /// Adds changes to the open time and returns that time, without waiting for the views. All changes of one call have
     /// the same time, so every view sees all of them or none.
     pub fn commit(&self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Result<Time, DataflowError> {
+        self.commit_with(changes, |_, _| ())
+    }
+
+    /// Does the same, and passes the time and the changes to `committed` under the lock that orders times: among calls,
+    /// `committed` runs in the order of the times given. It must be short and must not call the engine.
+    pub fn commit_with(
+        &self,
+        changes: Vec<(RelationId, RecordBatch, Diffs)>,
+        committed: impl FnOnce(Time, &[(RelationId, RecordBatch, Diffs)]),
+    ) -> Result<Time, DataflowError> {
         let mut state = self.shared.running()?;
+        committed(state.next_time(), &changes);
         let time = state.add(changes);
         if state.is_idle() {
             state.seal();

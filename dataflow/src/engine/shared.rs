@@ -290,9 +290,14 @@ impl State {
         self.pending.get(&relation).copied().unwrap_or(0)
     }
 
+    /// Returns the time that the next commit is given.
+    pub(super) fn next_time(&self) -> Time {
+        self.sealed + 1
+    }
+
     /// Adds changes to the open time and returns that time.
     pub(super) fn add(&mut self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Time {
-        let time = self.sealed + 1;
+        let time = self.next_time();
         let open = self.open.get_or_insert_default();
         if self.rows.back().is_none_or(|(t, _)| *t != time) {
             self.rows.push_back((time, BTreeMap::new()));

@@ -1,0 +1,60 @@
+//! `Accepted`: counters of accepted writes, kept from the records of a database.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use laminardb_dataflow::{RelationId, Time};
+use parking_lot::Mutex;
+
+use crate::catalog::Entry;
+use crate::commit::{History, Record};
+
+/// Counts accepted writes and the rows given by them.
+#[derive(Default)]
+pub(crate) struct Accepted(Mutex<Counters>);
+
+#[derive(Default)]
+struct Counters {
+    writes: u64,
+    rows: HashMap<RelationId, u64>,
+}
+
+impl Accepted {
+    /// Returns the number of writes, to any relation.
+    pub(crate) fn writes(&self) -> u64 {
+        self.0.lock().writes
+    }
+
+    /// Returns the number of rows given in writes to a relation.
+    pub(crate) fn rows(&self, relation: RelationId) -> u64 {
+        self.0.lock().rows.get(&relation).copied().unwrap_or(0)
+    }
+}
+
+impl Counters {
+    fn forget(&mut self, gone: &[Arc<Entry>]) {
+        for relation in gone.iter().filter_map(|entry| entry.relation_id()) {
+            self.rows.remove(&relation);
+        }
+    }
+}
+
+impl History for Accepted {
+    fn record(&self, _time: Time, record: &Record<'_>) {
+        let mut counters = self.0.lock();
+        match record {
+            Record::Write { rows, .. } => {
+                counters.writes += 1;
+                for (relation, rows) in *rows {
+                    *counters.rows.entry(*relation).or_default() += rows;
+                }
+            }
+            Record::Define { gone, .. } | Record::Drop { gone } => counters.forget(gone),
+            Record::Restore { relations, gone, .. } => {
+                counters.rows.extend(relations.iter().copied());
+                counters.forget(gone);
+            }
+            Record::Watermark { .. } => {}
+        }
+    }
+}
