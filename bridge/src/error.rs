@@ -43,6 +43,11 @@ pub enum Error {
     /// The statement is invalid or failed (400).
     #[error("{}", short_text(.0))]
     QueryFailed(String),
+    /// What a call was about to read or write was dropped after the call had found it (400).
+    ///
+    /// A call that can begin anew does so, and one that names a relation says that there is none (200).
+    #[error("{} was dropped meanwhile", short_text(.0))]
+    Dropped(String),
     /// The text is not SQL (401).
     #[error("{} at line {line}, column {column}", short_text(message))]
     SqlParse {
@@ -86,68 +91,49 @@ pub enum Error {
     /// A wait exceeded its time limit (902).
     #[error("{}", short_text(.0))]
     Timeout(String),
-    /// The caller's interruption callback ended a wait, and nothing was changed. Has no code of its own: uses 402.
+    /// A call was cancelled, and nothing was changed. Has no code of its own: uses 402.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Error {
+    /// Returns the stable code and its name in words.
+    fn code_and_name(&self) -> (u16, &'static str) {
+        match self {
+            Error::ConnectionFailed(_) => (100, "Connection failed"),
+            Error::ConnectionClosed => (101, "Connection closed"),
+            Error::ConnectionInUse(_) => (102, "Connection in use"),
+            Error::TableNotFound(_) => (200, "Table not found"),
+            Error::TableExists(_) => (201, "Table exists"),
+            Error::SchemaMismatch(_) => (202, "Schema mismatch"),
+            Error::InvalidSchema(_) => (203, "Invalid schema"),
+            Error::IngestionFailed(_) => (300, "Ingestion failed"),
+            Error::WriterClosed => (301, "Writer closed"),
+            Error::BatchSchemaMismatch(_) => (302, "Batch schema mismatch"),
+            Error::QueryFailed(_) | Error::Dropped(_) => (400, "Query failed"),
+            Error::SqlParse { .. } => (401, "SQL parse error"),
+            Error::QueryCancelled(_) | Error::Interrupted => (402, "Query cancelled"),
+            Error::SubscriptionFailed(_) => (500, "Subscription failed"),
+            Error::SubscriptionClosed(_) => (501, "Subscription closed"),
+            Error::SubscriptionTimeout(_) => (502, "Subscription timeout"),
+            Error::SubscriptionLagged(_) => (503, "Subscription lagged"),
+            Error::StreamFailed(_) => (600, "Stream failed"),
+            Error::CheckpointFailed(_) => (700, "Checkpoint failed"),
+            Error::ConnectorFailed(_) => (800, "Connector failed"),
+            Error::Internal(_) => (900, "Internal error"),
+            Error::Shutdown => (901, "Shutdown"),
+            Error::Timeout(_) => (902, "Timeout"),
+        }
+    }
+
     /// Returns the stable code.
     pub fn code(&self) -> u16 {
-        match self {
-            Error::ConnectionFailed(_) => 100,
-            Error::ConnectionClosed => 101,
-            Error::ConnectionInUse(_) => 102,
-            Error::TableNotFound(_) => 200,
-            Error::TableExists(_) => 201,
-            Error::SchemaMismatch(_) => 202,
-            Error::InvalidSchema(_) => 203,
-            Error::IngestionFailed(_) => 300,
-            Error::WriterClosed => 301,
-            Error::BatchSchemaMismatch(_) => 302,
-            Error::QueryFailed(_) => 400,
-            Error::SqlParse { .. } => 401,
-            Error::QueryCancelled(_) | Error::Interrupted => 402,
-            Error::SubscriptionFailed(_) => 500,
-            Error::SubscriptionClosed(_) => 501,
-            Error::SubscriptionTimeout(_) => 502,
-            Error::SubscriptionLagged(_) => 503,
-            Error::StreamFailed(_) => 600,
-            Error::CheckpointFailed(_) => 700,
-            Error::ConnectorFailed(_) => 800,
-            Error::Internal(_) => 900,
-            Error::Shutdown => 901,
-            Error::Timeout(_) => 902,
-        }
+        self.code_and_name().0
     }
 
     /// Returns the name of the code in words.
     pub fn name(&self) -> &'static str {
-        match self {
-            Error::ConnectionFailed(_) => "Connection failed",
-            Error::ConnectionClosed => "Connection closed",
-            Error::ConnectionInUse(_) => "Connection in use",
-            Error::TableNotFound(_) => "Table not found",
-            Error::TableExists(_) => "Table exists",
-            Error::SchemaMismatch(_) => "Schema mismatch",
-            Error::InvalidSchema(_) => "Invalid schema",
-            Error::IngestionFailed(_) => "Ingestion failed",
-            Error::WriterClosed => "Writer closed",
-            Error::BatchSchemaMismatch(_) => "Batch schema mismatch",
-            Error::QueryFailed(_) => "Query failed",
-            Error::SqlParse { .. } => "SQL parse error",
-            Error::QueryCancelled(_) | Error::Interrupted => "Query cancelled",
-            Error::SubscriptionFailed(_) => "Subscription failed",
-            Error::SubscriptionClosed(_) => "Subscription closed",
-            Error::SubscriptionTimeout(_) => "Subscription timeout",
-            Error::SubscriptionLagged(_) => "Subscription lagged",
-            Error::StreamFailed(_) => "Stream failed",
-            Error::CheckpointFailed(_) => "Checkpoint failed",
-            Error::ConnectorFailed(_) => "Connector failed",
-            Error::Internal(_) => "Internal error",
-            Error::Shutdown => "Shutdown",
-            Error::Timeout(_) => "Timeout",
-        }
+        self.code_and_name().1
     }
 
     /// Returns the whole text as users see it, `Name (code): detail`; two variants print their detail alone.
@@ -170,6 +156,15 @@ impl Error {
         }
     }
 
+    /// Returns the error as a call about `relation` reports it: a relation that was dropped meanwhile is not there (200).
+    #[must_use]
+    pub fn naming(self, relation: &str) -> Error {
+        match self {
+            Error::Dropped(_) => Error::TableNotFound(relation.to_owned()),
+            other => other,
+        }
+    }
+
     /// Returns the error as a query that runs once reports it: if it cannot be maintained, it cannot be answered (400).
     #[must_use]
     pub fn in_query(self) -> Error {
@@ -186,8 +181,7 @@ impl From<DataflowError> for Error {
             DataflowError::ShutDown => Error::Shutdown,
             DataflowError::TimedOut => Error::Timeout(error.to_string()),
             DataflowError::Cancelled => Error::Interrupted,
-            // Between finding a view and reading it, it was dropped.
-            DataflowError::UnknownView(_) => Error::QueryFailed("a view of the query was dropped meanwhile".to_owned()),
+            DataflowError::UnknownView(_) => Error::Dropped("a view of the query".to_owned()),
             // The engine stopped, or the session asked for something it must not ask for.
             other => Error::Internal(other.to_string()),
         }

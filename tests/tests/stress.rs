@@ -231,7 +231,7 @@ impl History for Replay {
 
 #[test]
 fn the_order_of_records_is_the_order_of_their_times() {
-    const STEPS: i64 = 24;
+    const STEPS: i64 = 12;
     for workers in [1, 4] {
         let replay = Arc::new(Replay::default());
         let workers = NonZeroUsize::new(workers).expect("not zero");

@@ -43,11 +43,7 @@ pub struct Write {
 /// What the write path needs of the engine; tests put a slow one in its place.
 trait Downstream: Send + Sync {
     /// See [`Engine::commit_with`].
-    fn commit(
-        &self,
-        changes: Vec<Change>,
-        committed: &mut dyn FnMut(Time, &[Change]),
-    ) -> Result<Time, DataflowError>;
+    fn commit(&self, changes: Vec<Change>, committed: &mut dyn FnMut(Time, &[Change])) -> Result<Time, DataflowError>;
 
     /// Returns the last time that was given to a commit.
     fn last_time(&self) -> Time;
@@ -57,11 +53,7 @@ trait Downstream: Send + Sync {
 }
 
 impl Downstream for Engine {
-    fn commit(
-        &self,
-        changes: Vec<Change>,
-        committed: &mut dyn FnMut(Time, &[Change]),
-    ) -> Result<Time, DataflowError> {
+    fn commit(&self, changes: Vec<Change>, committed: &mut dyn FnMut(Time, &[Change])) -> Result<Time, DataflowError> {
         Engine::commit_with(self, changes, committed)
     }
 
@@ -143,7 +135,8 @@ impl Committer {
     /// Gives the changes of a write to the engine, and tells the history of them. A write that changes nothing, such as
     /// an equal replacement, takes no time.
     fn send(&self, changes: Vec<Change>, rows: &[(RelationId, u64)]) -> Result<(), Error> {
-        let mut committed = |time: Time, changes: &[Change]| self.history.record(time, &Record::Write { changes, rows });
+        let mut committed =
+            |time: Time, changes: &[Change]| self.history.record(time, &Record::Write { changes, rows });
         if changes.is_empty() {
             committed(self.engine.last_time(), &changes);
             return Ok(());
@@ -191,7 +184,7 @@ impl Committer {
 }
 
 fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
-    store.layout(relation).ok_or_else(|| Error::TableNotFound("it was dropped meanwhile".to_owned()))
+    store.layout(relation).ok_or_else(|| Error::Dropped("the relation".to_owned()))
 }
 
 /// The store while nobody else writes. A call of the transaction under way sees what it did, all others do not.

@@ -56,11 +56,7 @@ impl Recorder {
 }
 
 impl Downstream for Recorder {
-    fn commit(
-        &self,
-        changes: Vec<Change>,
-        committed: &mut dyn FnMut(Time, &[Change]),
-    ) -> Result<Time, DataflowError> {
+    fn commit(&self, changes: Vec<Change>, committed: &mut dyn FnMut(Time, &[Change])) -> Result<Time, DataflowError> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(DataflowError::ShutDown);
         }

@@ -64,7 +64,7 @@ impl Database {
         for input in plan.inputs() {
             if let CollectionId::Relation(relation) = input {
                 let Some(scan) = frozen.committed_scan(relation) else {
-                    return Err(Error::QueryFailed("a relation of the query was dropped".to_owned()));
+                    return Err(Error::Dropped("a relation of the query".to_owned()));
                 };
                 scans.push((relation, scan));
             }

@@ -108,7 +108,9 @@ impl Session {
         if catalog.entries().iter().any(|entry| entry.name() == name) {
             return Err(Error::TableExists(name.to_owned()));
         }
-        self.change_relations(&catalog, &[], |frozen| self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry))))
+        self.change_relations(&catalog, &[], |frozen| {
+            self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry)))
+        })
     }
 }
 
@@ -125,7 +127,9 @@ impl Session {
         let base = base_of(create)?;
         let object = Some(base.name.clone());
         let gone = replaced.as_slice();
-        self.change_relations(&catalog, gone, |frozen| self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry))))?;
+        self.change_relations(&catalog, gone, |frozen| {
+            self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry)))
+        })?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
 

@@ -53,7 +53,7 @@ impl Session {
     fn insert_text(&self, table: &str, read: impl Fn(&Spec) -> Result<Vec<RecordBatch>, Error>) -> Result<u64, Error> {
         self.write_named(table, |relation| {
             let layout = self.database.committer.frozen(|frozen| frozen.layout(relation));
-            let layout = layout.ok_or_else(|| Error::TableNotFound(table.to_owned()))?;
+            let layout = layout.ok_or_else(|| Error::Dropped(table.to_owned()))?;
             self.write_to(relation, Operation::Insert, read(layout.spec())?)
         })
     }
@@ -69,9 +69,9 @@ impl Session {
             self.database.check_usable()?;
             let catalog = self.database.catalog();
             let relation = writable(catalog.named(table)?)?;
-            match write(relation).map_err(naming(table)) {
-                Err(Error::TableNotFound(_)) if self.database.has_changed_since(&catalog) => {}
-                written => return written,
+            match write(relation) {
+                Err(Error::Dropped(_)) if self.database.has_changed_since(&catalog) => {}
+                written => return written.map_err(|error| error.naming(table)),
             }
         }
     }
@@ -113,7 +113,7 @@ impl Session {
         };
         let written =
             self.database.committer.commit(self.actor(), vec![Write { relation, operation, rows }], &self.cancel);
-        let applied = written.map_err(naming(&bound.target.name)).map_err(Error::in_statement)?;
+        let applied = written.map_err(|error| error.naming(&bound.target.name)).map_err(Error::in_statement)?;
         let counts_given = operation == Operation::InsertNew;
         Ok(applied.iter().map(|a| if counts_given { a.given } else { a.changed }).sum())
     }
@@ -166,7 +166,7 @@ impl Session {
         let relation = writable_table(entry)?;
         let write = Write { relation, operation: Operation::Truncate, rows: Vec::new() };
         let written = self.database.committer.commit(self.actor(), vec![write], &self.cancel);
-        let applied = written.map_err(naming(entry.name())).map_err(Error::in_statement)?;
+        let applied = written.map_err(|error| error.naming(entry.name())).map_err(Error::in_statement)?;
         let removed = applied.iter().map(|a| a.changed).sum();
         Ok(removed)
     }
@@ -194,14 +194,6 @@ fn writable(entry: &Entry) -> Result<RelationId, Error> {
 
 pub(super) fn not_writable(entry: &Entry) -> Error {
     Error::SchemaMismatch(format!("{} is a {}: it cannot be written to", entry.name(), entry.kind().keyword()))
-}
-
-/// Says which relation is not there any more: what writes knows it by its number only.
-pub(super) fn naming(table: &str) -> impl Fn(Error) -> Error {
-    move |error| match error {
-        Error::TableNotFound(_) => Error::TableNotFound(table.to_owned()),
-        other => other,
-    }
 }
 
 fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {
@@ -266,9 +258,7 @@ struct DoUpdate<'a> {
 impl DoUpdate<'_> {
     /// Gives the number of rows stored or changed.
     fn run(&self, frozen: &mut Frozen<'_>, rows: &[RecordBatch]) -> Result<u64, Error> {
-        let layout = frozen
-            .layout(self.relation)
-            .ok_or_else(|| Error::QueryFailed(format!("{} was dropped", self.target.name)))?;
+        let layout = frozen.layout(self.relation).ok_or_else(|| Error::Dropped(self.target.name.clone()))?;
         let mut given = Vec::with_capacity(rows.len());
         for batch in rows {
             given.push(ingest::conform(batch, layout.spec(), 0)?);

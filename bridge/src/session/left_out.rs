@@ -1,7 +1,6 @@
 //! The rows that a view leaves out because an expression fails on them.
 
 use super::Session;
-use super::read::{dropped, wait_for};
 use crate::error::Error;
 use crate::subscription::FailedRow;
 
@@ -18,9 +17,9 @@ impl Session {
             return Err(Error::SchemaMismatch(format!("{name} is a {kind}: it leaves no rows out")));
         };
         // The answer of the workers says that the hub has been told of everything before.
-        let pending = self.database.engine.snapshot_errors(&[maintained.id]).map_err(dropped);
-        let told = pending.and_then(|pending| wait_for(pending, &self.cancel));
-        self.database.ended_as(told)?;
+        let pending = self.database.engine.snapshot_errors(&[maintained.id]);
+        let told = pending.and_then(|mut pending| pending.wait(&self.cancel, None));
+        self.database.ended_as(told.map_err(|error| Error::from(error).naming(view)))?;
         Ok(self.database.hub.left_out(maintained.id))
     }
 }

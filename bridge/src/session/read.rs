@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use laminardb_dataflow::{CancelToken, Engine, LiveError, PendingSnapshot};
-use laminardb_dataflow::{CollectionId, DataflowError, ViewId};
+use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_planner::bind::bind_query;
 use laminardb_planner::statement::{OnError, Query};
 use laminardb_planner::{BoundQuery, Params, rewrite};
@@ -75,7 +75,7 @@ impl Session {
             };
             match self.run_bound(&bound.catalog, &bound.query, text, freeze) {
                 // What it was to read may have been replaced after it was bound; then it is bound to what there is now.
-                Err(Error::QueryFailed(_)) if self.database.has_changed_since(&bound.catalog) => {}
+                Err(Error::Dropped(_)) if self.database.has_changed_since(&bound.catalog) => {}
                 answered => return answered,
             }
         }
@@ -145,14 +145,14 @@ impl Reads {
                 CollectionId::View(view) => views.push(*view),
                 CollectionId::Relation(id) => match frozen.scan(*id) {
                     Some(scan) => scans.push((*collection, scan)),
-                    None => return Err(Error::QueryFailed(format!("{name} was dropped"))),
+                    None => return Err(Error::Dropped(name.clone())),
                 },
             }
         }
         let checked: Vec<ViewId> =
             self.strict.iter().map(|(view, _)| *view).filter(|view| !views.contains(view)).collect();
-        let rows = if views.is_empty() { None } else { Some(engine.snapshot(&views).map_err(unread)?) };
-        let errors = if checked.is_empty() { None } else { Some(engine.snapshot_errors(&checked).map_err(unread)?) };
+        let rows = if views.is_empty() { None } else { Some(engine.snapshot(&views)?) };
+        let errors = if checked.is_empty() { None } else { Some(engine.snapshot_errors(&checked)?) };
         Ok(Taken { scans, views, rows, errors, strict: std::mem::take(&mut self.strict), checked })
     }
 }
@@ -164,8 +164,8 @@ impl Taken {
         for (collection, scan) in &self.scans {
             contents.insert(*collection, scan.batches());
         }
-        if let Some(pending) = self.rows {
-            for (view, snapshot) in self.views.iter().zip(wait_for(pending, cancel).map_err(of_query)?) {
+        if let Some(mut pending) = self.rows {
+            for (view, snapshot) in self.views.iter().zip(pending.wait(cancel, None)?) {
                 check_errors(&self.strict, *view, &snapshot.errors)?;
                 let rows = snapshot.rows.iter().map(|(rows, diffs)| repeat(rows, diffs));
                 let rows = rows.collect::<Result<Vec<_>, _>>();
@@ -173,41 +173,13 @@ impl Taken {
                 contents.insert(CollectionId::View(*view), rows);
             }
         }
-        if let Some(pending) = self.errors {
-            for (view, snapshot) in self.checked.iter().zip(wait_for(pending, cancel).map_err(of_query)?) {
+        if let Some(mut pending) = self.errors {
+            for (view, snapshot) in self.checked.iter().zip(pending.wait(cancel, None)?) {
                 check_errors(&self.strict, *view, &snapshot.errors)?;
             }
         }
         Ok(contents)
     }
-}
-
-/// The error of a call about views; that one is not there any more is no fault: the catalog was read before.
-pub(super) fn dropped(error: DataflowError) -> Error {
-    match error {
-        DataflowError::UnknownView(_) => Error::TableNotFound("a view that is read was dropped meanwhile".to_owned()),
-        other => other.into(),
-    }
-}
-
-/// The same of a view in the text of a query.
-fn of_query(error: Error) -> Error {
-    match error {
-        Error::TableNotFound(why) => Error::QueryFailed(why),
-        other => other,
-    }
-}
-
-fn unread(error: DataflowError) -> Error {
-    of_query(dropped(error))
-}
-
-/// The snapshots, unless the caller gives up before.
-pub(super) fn wait_for(
-    mut pending: PendingSnapshot,
-    cancel: &CancelToken,
-) -> Result<Vec<laminardb_dataflow::ViewSnapshot>, Error> {
-    pending.wait(cancel, None).map_err(dropped)
 }
 
 fn check_errors(strict: &[(ViewId, String)], view: ViewId, errors: &[LiveError]) -> Result<(), Error> {

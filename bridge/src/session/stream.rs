@@ -225,7 +225,7 @@ impl Session {
             let bound = self.bind(query, params)?;
             let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
             match self.database.committer.frozen_for(self.actor(), |frozen| reads.take(frozen, &self.database.engine)) {
-                Err(Error::QueryFailed(_)) if self.database.has_changed_since(&bound.catalog) => {}
+                Err(Error::Dropped(_)) if self.database.has_changed_since(&bound.catalog) => {}
                 taken => return Ok(Begun { bound, plan, taken: taken? }),
             }
         }
@@ -266,7 +266,7 @@ impl Producer {
                 Ok(contents) => return Ok((plan, contents)),
                 Err(failed) => failed,
             };
-            if !matches!(failed, Error::QueryFailed(_)) || !self.session.database.has_changed_since(&bound.catalog) {
+            if !matches!(failed, Error::Dropped(_)) || !self.session.database.has_changed_since(&bound.catalog) {
                 return Err(failed);
             }
             begun = self.session.begin_query(&self.query, &self.params)?;

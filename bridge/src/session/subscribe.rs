@@ -13,7 +13,7 @@ use laminardb_planner::lower::{ViewPlan, plan_view};
 use laminardb_planner::statement::{OnError, Query, Statement};
 use laminardb_planner::{BoundQuery, Params, rewrite};
 
-use super::read::{live_error_text, strict_views, wait_for};
+use super::read::{live_error_text, strict_views};
 use super::{Session, first_words, parse};
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
@@ -242,9 +242,9 @@ impl Session {
             self.database.committer.frozen(|frozen| self.open_followed(frozen, &mut followed, text, options))?;
         drop(definitions);
         let Opening { starting, time, rows, errors } = opening;
-        if let Some((views, pending)) = errors {
-            let snapshots = match wait_for(pending, &self.cancel) {
-                Err(Error::TableNotFound(_)) => return Ok(starting.fail(End::Dropped(followed.name))),
+        if let Some((views, mut pending)) = errors {
+            let snapshots = match pending.wait(&self.cancel, None).map_err(Error::from) {
+                Err(Error::Dropped(_)) => return Ok(starting.fail(End::Dropped(followed.name))),
                 snapshots => snapshots?,
             };
             for ((_, name), snapshot) in views.iter().zip(snapshots) {
@@ -256,8 +256,7 @@ impl Session {
         match self.contents_of(&followed, rows, time) {
             Ok(snapshot) => Ok(starting.start(time, snapshot)),
             Err(Error::QueryFailed(reason)) => Ok(starting.fail(End::Failed(reason))),
-            // The view was dropped before it was read.
-            Err(Error::TableNotFound(_)) => Ok(starting.fail(End::Dropped(followed.name))),
+            Err(Error::Dropped(_)) => Ok(starting.fail(End::Dropped(followed.name))),
             Err(other) => Err(other),
         }
     }
@@ -309,7 +308,7 @@ impl Session {
         let mut scans = Vec::new();
         for input in plan.inputs() {
             if let CollectionId::Relation(id) = input {
-                let dropped = || Error::QueryFailed("a relation of the query was dropped".to_owned());
+                let dropped = || Error::Dropped("a relation of the query".to_owned());
                 scans.push((id, frozen.committed_scan(id).ok_or_else(dropped)?));
             }
         }
@@ -320,8 +319,8 @@ impl Session {
     fn contents_of(&self, followed: &Followed, rows: Rows, time: Time) -> Result<Vec<ChangeBatch>, Error> {
         let rows = match rows {
             Rows::None => return Ok(Vec::new()),
-            Rows::Kept(pending) => {
-                let mut snapshots = wait_for(pending, &self.cancel)?;
+            Rows::Kept(mut pending) => {
+                let mut snapshots = pending.wait(&self.cancel, None)?;
                 let rows = snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default();
                 if followed.order.is_empty() { rows } else { self.in_order(followed, &rows)? }
             }

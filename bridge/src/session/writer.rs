@@ -80,7 +80,7 @@ impl Writer {
         self.database.check_usable()?;
         self.check_there()?;
         session.write_to(self.relation, Operation::Insert, rows).map_err(|error| match error {
-            Error::TableNotFound(_) => self.check_there().err().unwrap_or(error),
+            Error::Dropped(_) => self.check_there().err().unwrap_or(error),
             other => other,
         })
     }

@@ -416,7 +416,7 @@ impl Store {
         for write in writes {
             let id = write.relation();
             let relation = self.relations.get_mut(&id);
-            let relation = relation.ok_or_else(|| Error::TableNotFound(write.layout.spec.name.clone()))?;
+            let relation = relation.ok_or_else(|| Error::Dropped(write.layout.spec.name.clone()))?;
             let mut total = Applied::default();
             let mut record = |delta: Delta| {
                 total.given += delta.given;

@@ -495,7 +495,8 @@ fn a_broken_invariant_ends_reads_and_writes() {
     let mut store = table(Kind::Keyed, &rows);
     let prepared =
         store.layout(ID).expect("there").prepare(Operation::Insert, std::slice::from_ref(&rows)).expect("fits");
-    let error = store.apply(vec![prepared], |_, _| -> Result<(), Error> { panic!("an invariant") }).expect_err("caught");
+    let error =
+        store.apply(vec![prepared], |_, _| -> Result<(), Error> { panic!("an invariant") }).expect_err("caught");
     assert_eq!(error, Error::Internal("the store stopped: an invariant".into()));
     assert!(store.scan(ID).is_none());
     assert_eq!(write(&mut store, Operation::Insert, &rows).expect_err("stopped"), error);
