@@ -115,6 +115,31 @@ impl CatalogState {
         }
     }
 
+    /// Returns the maintained views that `names` are or stand on whose failing rows must not go unseen, in creation
+    /// order.
+    pub(crate) fn strict_views(&self, names: &[String]) -> Vec<(ViewId, String)> {
+        let strict = |entry: &Arc<Entry>| match &entry.maintained {
+            Some(view) if view.can_fail && view.on_error == OnError::Fail => Some((view.id, entry.name().to_owned())),
+            _ => None,
+        };
+        self.maintained_views(names).into_iter().filter_map(strict).collect()
+    }
+
+    /// Returns the maintained views that `names` are or stand on, in creation order.
+    pub(crate) fn maintained_views(&self, names: &[String]) -> Vec<&Arc<Entry>> {
+        let mut reached: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut maintained = Vec::new();
+        // A view is created after all it reads, so one pass against creation order finds everything.
+        for entry in self.entries.iter().rev() {
+            if reached.contains(&entry.name()) {
+                reached.extend(entry.reads.iter().map(String::as_str));
+                maintained.extend(entry.maintained.is_some().then_some(entry));
+            }
+        }
+        maintained.reverse();
+        maintained
+    }
+
     /// Returns the name of a collection, for plans and messages.
     pub fn name_of(&self, collection: CollectionId) -> String {
         let found = self.entries.iter().find(|entry| match collection {

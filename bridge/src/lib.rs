@@ -14,13 +14,13 @@ pub mod subscription;
 pub mod transaction;
 pub mod watermark;
 
-pub use database::{Database, DatabaseConfig, DatabaseState};
+pub use database::{CheckpointConfig, Database, DatabaseConfig, DatabaseState};
 pub use error::Error;
 pub use laminardb_dataflow::CancelToken;
 pub use laminardb_planner::function::registry;
 pub use laminardb_planner::panics::caught;
 pub use laminardb_planner::statement::{RestoreFrom, type_name};
 pub use laminardb_planner::{Params, RelationKind};
-pub use session::{CheckpointConfig, NextRows, Outcome, QueryOutput, QueryStream, Session, Target, Writer};
+pub use session::{NextRows, Outcome, QueryOutput, QueryStream, Session, Target, Writer};
 pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};
 pub use transaction::Transaction;

@@ -13,6 +13,7 @@
 //! store as the engine knows it.
 
 mod record;
+mod state;
 mod transaction;
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use parking_lot::MutexGuard;
 use crate::error::Error;
 use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
 pub use record::{Change, History, Record};
-pub(crate) use transaction::{Actor, Hold};
-use transaction::{Line, Open};
+pub(crate) use state::Actor;
+use state::CommitState;
 
 /// A write as it is asked for.
 #[derive(Clone, Debug)]
@@ -71,23 +72,11 @@ pub struct Committer {
     engine: Arc<dyn Downstream>,
     history: Box<dyn History>,
     /// Notified whenever a call that waits for its turn may have it.
-    state: Arc<Monitor<State>>,
+    state: Arc<Monitor<CommitState>>,
     /// The transaction under way, to be looked at without the lock; 0: there is none.
     open: AtomicU64,
     /// Pending rows of a relation at which its writers wait; 0 is no bound.
     buffer_size: u64,
-}
-
-/// What the lock is about.
-#[derive(Default)]
-struct State {
-    store: Store,
-    open: Option<Open>,
-    line: Line,
-    /// All who want to write wait, see [`Committer::hold`].
-    held: bool,
-    /// Nothing is written any more. `open` still says which transaction was rolled back.
-    ended: bool,
 }
 
 impl Committer {
@@ -97,7 +86,7 @@ impl Committer {
     }
 
     fn over(engine: Arc<dyn Downstream>, history: Box<dyn History>, buffer_size: u64) -> Self {
-        Committer { engine, history, state: Monitor::new(State::default()), open: AtomicU64::new(0), buffer_size }
+        Committer { engine, history, state: Monitor::new(CommitState::default()), open: AtomicU64::new(0), buffer_size }
     }
 
     /// Makes writes in order, at one time, all or none; returns once every later read sees them. Waits first while a
@@ -190,7 +179,7 @@ fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
 /// The store while nobody else writes. A call of the transaction under way sees what it did, all others do not.
 pub struct Frozen<'a> {
     committer: &'a Committer,
-    state: MutexGuard<'a, State>,
+    state: MutexGuard<'a, CommitState>,
     in_transaction: bool,
 }
 
@@ -202,11 +191,6 @@ impl Frozen<'_> {
 
     fn may_write(&self) -> bool {
         !self.state.held && (self.state.open.is_none() || self.in_transaction)
-    }
-
-    /// Lets those write again who were held off.
-    pub(crate) fn release(&mut self, hold: Hold<'_>) {
-        hold.leave(&mut self.state);
     }
 
     /// Adds an empty relation. `id` must be new, and no transaction be under way.

@@ -269,7 +269,8 @@ fn one_bad_write_undoes_all() {
         (write(BAG, Operation::Delete, &[(9, 8)]), 300),
         (write(SOURCE, Operation::Delete, &[(1, 1)]), 202),
         (Write { relation: SOURCE, operation: Operation::Insert, rows: vec![unfit] }, 302),
-        (write(RelationId(99), Operation::Insert, &[(1, 1)]), 200),
+        // Its name is known to who calls, and gives the error its code.
+        (write(RelationId(99), Operation::Insert, &[(1, 1)]), 400),
     ];
     for (bad, code) in bad {
         let writes = good().into_iter().chain([bad]).collect();

@@ -9,63 +9,39 @@
 //!
 //! A transaction is begun after the writes that came to wait before it, so nobody waits for ever for his turn.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use laminardb_dataflow::CancelToken;
 use parking_lot::MutexGuard;
 
-use super::{Committer, Frozen, State};
+use super::state::{Actor, CommitState, Open};
+use super::{Committer, Frozen};
 use crate::error::Error;
 use crate::store::Given;
 
-/// Who makes a call.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Actor {
-    /// The session, which does not wait for its own turn.
-    pub(crate) session: u64,
-    /// The transaction that the session was in when the call began, if any. It may have ended.
-    pub(crate) transaction: Option<u64>,
-}
-
-/// The transaction under way, beyond what the store has of it.
-pub(super) struct Open {
-    id: u64,
-    /// The session that began it.
-    session: u64,
-}
-
-/// Who waits for a turn.
-#[derive(Default)]
-pub(super) struct Line {
-    last: u64,
-    /// Their sessions, in the order in which they came.
-    waiting: BTreeMap<u64, u64>,
-}
-
 /// A place in the line, until it is dropped. That takes the lock.
-pub(crate) struct Place<'a> {
+pub(crate) struct PlaceInLine<'a> {
     committer: &'a Committer,
     number: u64,
     actor: Actor,
 }
 
-impl Place<'_> {
-    fn can_begin(&self, state: &State) -> bool {
+impl PlaceInLine<'_> {
+    fn can_begin(&self, state: &CommitState) -> bool {
         // A session cannot wait for itself: a signal handler may begin a transaction while the session waits to write.
         let mut before = state.line.waiting.range(..self.number);
         state.open.is_none() && before.all(|(_, session)| *session == self.actor.session)
     }
 
     /// Gives up the place of who has the lock.
-    fn leave(self, state: &mut State) {
+    fn leave(self, state: &mut CommitState) {
         state.line.waiting.remove(&self.number);
         self.committer.state.notify_all();
         std::mem::forget(self);
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for PlaceInLine<'_> {
     fn drop(&mut self) {
         self.committer.state.lock().line.waiting.remove(&self.number);
         self.committer.state.notify_all();
@@ -73,36 +49,21 @@ impl Drop for Place<'_> {
 }
 
 /// Holds off all who want to write, until it is dropped. That takes the lock.
-pub(crate) struct Hold<'a>(&'a Committer);
+pub(crate) struct WriteHold<'a>(&'a Committer);
 
-impl Hold<'_> {
+impl WriteHold<'_> {
     /// Ends it for who has the lock.
-    pub(super) fn leave(self, state: &mut State) {
+    pub(super) fn leave(self, state: &mut CommitState) {
         state.held = false;
         self.0.state.notify_all();
         std::mem::forget(self);
     }
 }
 
-impl Drop for Hold<'_> {
+impl Drop for WriteHold<'_> {
     fn drop(&mut self) {
         self.0.state.lock().held = false;
         self.0.state.notify_all();
-    }
-}
-
-impl State {
-    /// Whether the transaction under way is the one that a call is part of.
-    pub(super) fn is_open_for(&self, actor: Actor) -> bool {
-        // A call that came before its session began the transaction is part of it too: it would wait for its own
-        // session, as a write does while which a signal handler of its thread begins a transaction.
-        let is_part = |open: &Open| open.session == actor.session || Some(open.id) == actor.transaction;
-        self.open.as_ref().is_some_and(is_part)
-    }
-
-    /// Whether a call may write now.
-    fn may_write(&self, actor: Actor) -> bool {
-        !self.held && (self.open.is_none() || self.is_open_for(actor))
     }
 }
 
@@ -118,17 +79,21 @@ impl Committer {
     }
 
     /// A place behind all who wait for a turn.
-    pub(crate) fn line_up(&self, actor: Actor) -> Place<'_> {
+    pub(crate) fn line_up(&self, actor: Actor) -> PlaceInLine<'_> {
         let mut state = self.state.lock();
         state.line.last += 1;
         let number = state.line.last;
         state.line.waiting.insert(number, actor.session);
-        Place { committer: self, number, actor }
+        PlaceInLine { committer: self, number, actor }
     }
 
     /// Waits, in no lock, until `ready`.
-    fn wait_until(&self, cancel: &CancelToken, ready: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, Error> {
-        let found = |state: &mut State| match state.ended {
+    fn wait_until(
+        &self,
+        cancel: &CancelToken,
+        ready: impl Fn(&CommitState) -> bool,
+    ) -> Result<MutexGuard<'_, CommitState>, Error> {
+        let found = |state: &mut CommitState| match state.ended {
             true => Some(Err(Error::Shutdown)),
             false => ready(state).then_some(Ok(())),
         };
@@ -138,7 +103,7 @@ impl Committer {
 
     /// Waits until no transaction of another session is under way; gives the place that was waited in, if any. None is
     /// begun by another session before that place is dropped.
-    pub(crate) fn wait_for_turn(&self, actor: Actor, cancel: &CancelToken) -> Result<Option<Place<'_>>, Error> {
+    pub(crate) fn wait_for_turn(&self, actor: Actor, cancel: &CancelToken) -> Result<Option<PlaceInLine<'_>>, Error> {
         if !self.is_open() {
             return Ok(None);
         }
@@ -149,11 +114,11 @@ impl Committer {
 
     /// Lets all who want to write wait, while reads go on and [`Committer::frozen`] still writes. The caller must hold
     /// off transactions, and other holds.
-    pub(crate) fn hold(&self) -> Hold<'_> {
+    pub(crate) fn hold(&self) -> WriteHold<'_> {
         let mut state = self.state.lock();
         assert!(!state.held && state.open.is_none(), "somebody else has the turn");
         state.held = true;
-        Hold(self)
+        WriteHold(self)
     }
 
     /// The store, as soon as the caller may write to it. `waited` is run, without a lock, after each wait.
@@ -163,7 +128,7 @@ impl Committer {
         cancel: &CancelToken,
         waited: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Frozen<'_>, Error> {
-        let mut place: Option<Place<'_>> = None;
+        let mut place: Option<PlaceInLine<'_>> = None;
         loop {
             let mut frozen = self.lock(Some(actor));
             if frozen.may_write() {
@@ -181,8 +146,8 @@ impl Committer {
 
     /// Waits until a transaction can be begun: none is under way, and nobody else waits who came before. Fails if the
     /// one under way is the caller's own.
-    pub(crate) fn wait_to_begin(&self, place: &Place<'_>, cancel: &CancelToken) -> Result<(), Error> {
-        let ready = |state: &State| place.can_begin(state) || state.is_open_for(place.actor);
+    pub(crate) fn wait_to_begin(&self, place: &PlaceInLine<'_>, cancel: &CancelToken) -> Result<(), Error> {
+        let ready = |state: &CommitState| place.can_begin(state) || state.is_open_for(place.actor);
         if self.wait_until(cancel, ready)?.is_open_for(place.actor) {
             return Err(Error::QueryFailed("a transaction is open already: COMMIT or ROLLBACK it first".to_owned()));
         }
@@ -190,7 +155,7 @@ impl Committer {
     }
 
     /// Begins transaction `id`, which is not 0, if one can be begun. The caller must hold off definitions.
-    pub(crate) fn begin(&self, place: &Place<'_>, id: u64) -> bool {
+    pub(crate) fn begin(&self, place: &PlaceInLine<'_>, id: u64) -> bool {
         let mut state = self.state.lock();
         if state.ended || !place.can_begin(&state) {
             return false;
@@ -202,7 +167,7 @@ impl Committer {
     }
 
     /// The state, if transaction `id` is under way.
-    fn within(&self, id: u64) -> Result<MutexGuard<'_, State>, Error> {
+    fn within(&self, id: u64) -> Result<MutexGuard<'_, CommitState>, Error> {
         let state = self.state.lock();
         if state.ended {
             return Err(Error::Shutdown);
@@ -234,7 +199,7 @@ impl Committer {
         undone
     }
 
-    fn close_open(&self, state: &mut State) {
+    fn close_open(&self, state: &mut CommitState) {
         self.open.store(0, Ordering::Release);
         self.state.notify_all();
         state.open = None;
@@ -264,5 +229,12 @@ impl Committer {
             }
         }
         self.state.notify_all();
+    }
+}
+
+impl Frozen<'_> {
+    /// Lets those write again who were held off.
+    pub(crate) fn release(&mut self, hold: WriteHold<'_>) {
+        hold.leave(&mut self.state);
     }
 }

@@ -10,14 +10,17 @@
 //! ```
 //!
 //! Locks are taken in this order: that of the storage directory, `definitions`, the committer's, then the short ones
-//! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). Nobody holds one of them while waiting for the
-//! transaction of another session to end. A definition that waits for views holds `definitions` alone, and every call
-//! but `shutdown` waits for it such that it can be cancelled. A session that holds off writers (see
-//! [`Committer::hold`]) has `definitions`, which no writer waits for.
+//! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). Nobody holds one of them
+//! while waiting for the transaction of another session to end. A definition that waits for views holds `definitions`
+//! alone, and every call but `shutdown` waits for it such that it can be cancelled. A session that holds off writers
+//! (see [`Committer::hold`]) has `definitions`, which no writer waits for.
 
 mod accepted;
-mod install;
+mod definitions;
+mod image;
+mod keeper;
 mod queries;
+mod watch;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -31,14 +34,15 @@ use laminardb_planner::catalog::RelationInfo;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{CatalogState, Entry};
-use crate::commit::{Committer, Frozen, History, Record};
+use crate::commit::{Committer, History, Record};
 use crate::error::Error;
 use crate::query::Executor;
-use crate::session::{CheckpointConfig, Checkpoints, Session};
 use crate::subscription::{End, Hub};
 
 pub(crate) use accepted::Accepted;
-pub(crate) use install::{Leaving, NewView};
+pub(crate) use definitions::{Leaving, NewView};
+pub use keeper::CheckpointConfig;
+use keeper::Checkpoints;
 pub use queries::QueryInfo;
 pub(crate) use queries::{Cancel, Registry, Running};
 
@@ -165,15 +169,16 @@ impl Database {
         }))
     }
 
-    /// A new session of the database, which keeps it alive.
-    pub fn session(self: &Arc<Self>) -> Session {
-        Session::new(Arc::clone(self), self.new_id())
-    }
-
     /// Marks the database as running, and starts timed checkpoints. Idempotent; views are live without it.
     pub fn start(self: &Arc<Self>) -> Result<(), Error> {
         self.check_usable()?;
-        self.checkpoints.start(Arc::downgrade(self))?;
+        let database = Arc::downgrade(self);
+        self.checkpoints.start(move |cancel| {
+            // A database that nobody else holds ends when its image was taken.
+            let Some(database) = database.upgrade() else { return Err(Error::ConnectionClosed) };
+            database.check_usable()?;
+            database.take_image(cancel)
+        })?;
         let mut state = self.state.lock();
         if *state == DatabaseState::Created {
             *state = DatabaseState::Running;
@@ -325,21 +330,6 @@ impl Database {
     /// The relations as they are now.
     pub(crate) fn catalog(&self) -> Arc<CatalogState> {
         Arc::clone(&self.catalog.read())
-    }
-
-    /// Puts `new` in the place of the catalog, between two commits, and tells the history of it by `record`; takes `gone`,
-    /// the topmost first, out of the store. `end` says what the subscribers of each are told.
-    pub(crate) fn replace_catalog(
-        &self,
-        frozen: &mut Frozen<'_>,
-        new: CatalogState,
-        record: &Record<'_>,
-        gone: &[Arc<Entry>],
-        end: impl Fn(&str) -> End,
-    ) -> Leaving {
-        *self.catalog.write() = Arc::new(new);
-        frozen.record(record);
-        self.leave(frozen, gone, end)
     }
 
     /// Whether the relations are others than those of `catalog`. Waits for a change under way, in which a view that goes

@@ -1,14 +1,13 @@
 //! The queries and subscriptions of a database by id, so that they can be listed and cancelled.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use laminardb_dataflow::CancelToken;
 
 use crate::error::Error;
-use crate::session::Control;
 
 /// Finished queries that stay listed.
 const KEPT: usize = 1000;
@@ -31,8 +30,6 @@ pub(crate) enum Cancel {
     Token(CancelToken),
     /// It is told.
     Call(Arc<dyn Fn() + Send + Sync>),
-    /// It is a stream.
-    Stream(Weak<Control>),
 }
 
 impl Cancel {
@@ -41,32 +38,27 @@ impl Cancel {
         match self {
             Cancel::Token(token) => token.cancel(),
             Cancel::Call(call) => call(),
-            Cancel::Stream(stream) => {
-                if let Some(stream) = stream.upgrade() {
-                    stream.end();
-                }
-            }
         }
     }
 }
 
-struct Record {
+struct Listed {
     id: u64,
     sql: String,
     cancel: Option<Cancel>,
 }
 
 #[derive(Default)]
-struct Records {
+struct Listing {
     last_id: u64,
-    running: Vec<Record>,
-    finished: VecDeque<Record>,
+    running: Vec<Listed>,
+    finished: VecDeque<Listed>,
 }
 
 /// All queries of a database.
 #[derive(Default)]
 pub(crate) struct Registry {
-    records: Mutex<Records>,
+    listing: Mutex<Listing>,
 }
 
 /// A running query; it is over when this is dropped.
@@ -84,44 +76,44 @@ impl Drop for Running {
 impl Registry {
     /// Lists a query until the result is dropped.
     pub(crate) fn begin(self: &Arc<Self>, sql: &str, cancel: Cancel) -> Running {
-        let mut records = self.records.lock();
-        records.last_id += 1;
-        let id = records.last_id;
-        records.running.push(Record { id, sql: sql.to_owned(), cancel: Some(cancel) });
+        let mut listing = self.listing.lock();
+        listing.last_id += 1;
+        let id = listing.last_id;
+        listing.running.push(Listed { id, sql: sql.to_owned(), cancel: Some(cancel) });
         Running { registry: Arc::clone(self), id }
     }
 
     fn finish(&self, id: u64) {
-        let mut records = self.records.lock();
-        let Some(position) = records.running.iter().position(|record| record.id == id) else { return };
-        let mut record = records.running.remove(position);
-        let cancel = record.cancel.take();
-        records.finished.push_back(record);
-        if records.finished.len() > KEPT {
-            records.finished.pop_front();
+        let mut listing = self.listing.lock();
+        let Some(position) = listing.running.iter().position(|query| query.id == id) else { return };
+        let mut query = listing.running.remove(position);
+        let cancel = query.cancel.take();
+        listing.finished.push_back(query);
+        if listing.finished.len() > KEPT {
+            listing.finished.pop_front();
         }
-        drop(records);
+        drop(listing);
         drop(cancel);
     }
 
     pub(crate) fn list(&self) -> Vec<QueryInfo> {
-        let records = self.records.lock();
-        let info = |record: &Record, active| QueryInfo { id: record.id, sql: record.sql.clone(), active };
-        let finished = records.finished.iter().map(|record| info(record, false));
-        let mut all: Vec<QueryInfo> = finished.chain(records.running.iter().map(|record| info(record, true))).collect();
+        let listing = self.listing.lock();
+        let info = |query: &Listed, active| QueryInfo { id: query.id, sql: query.sql.clone(), active };
+        let finished = listing.finished.iter().map(|query| info(query, false));
+        let mut all: Vec<QueryInfo> = finished.chain(listing.running.iter().map(|query| info(query, true))).collect();
         all.sort_by_key(|query| query.id);
         all
     }
 
     pub(crate) fn cancel(&self, id: u64) -> Result<(), Error> {
-        let records = self.records.lock();
-        if id == 0 || id > records.last_id {
+        let listing = self.listing.lock();
+        if id == 0 || id > listing.last_id {
             return Err(Error::TableNotFound(format!("query {id} not found")));
         }
-        let running = records.running.iter().find(|record| record.id == id);
-        let cancel = running.and_then(|record| record.cancel.clone());
+        let running = listing.running.iter().find(|query| query.id == id);
+        let cancel = running.and_then(|query| query.cancel.clone());
         // What is called ends the query, which takes it off the list.
-        drop(records);
+        drop(listing);
         if let Some(cancel) = cancel {
             cancel.end();
         }
@@ -130,7 +122,7 @@ impl Registry {
 
     /// Ends all queries, streams and subscriptions because the database is closed.
     pub(crate) fn close(&self) {
-        let running: Vec<Cancel> = self.records.lock().running.iter().filter_map(|r| r.cancel.clone()).collect();
+        let running: Vec<Cancel> = self.listing.lock().running.iter().filter_map(|r| r.cancel.clone()).collect();
         for cancel in running {
             cancel.end();
         }

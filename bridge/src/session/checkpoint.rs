@@ -1,113 +1,28 @@
-//! CHECKPOINT and RESTORE: what is taken of a session, what is put back, and checkpoints taken by time.
+//! CHECKPOINT and RESTORE: an image of the database is written, or takes its place.
 //!
 //! ```text
-//! checkpoint: [ ddl, committer: catalog, scans, time ] -> write files
-//! restore:    read, verify -> [ ddl: new relations, rows, new views beside the old -> swap the catalog -> drop the old ]
+//! checkpoint: [ definitions, committer: catalog, scans, time ] -> write files
+//! restore:    read, verify
+//!             -> [ definitions: new relations, rows, new views beside the old -> swap the catalog -> drop the old ]
 //! ```
 //!
-//! Nobody who reads or writes waits for the disk. The lock of the storage directory comes before `ddl`.
+//! Nobody who reads or writes waits for the disk. The lock of the storage directory comes before `definitions`.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Weak};
-use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use laminardb_dataflow::cancel::Monitor;
-use laminardb_dataflow::{CancelToken, RelationId, Time, ViewId};
+use laminardb_dataflow::{RelationId, Time, ViewId};
 use laminardb_planner::statement::{CreateView, Name, RestoreFrom, parse_query};
-use parking_lot::{Condvar, Mutex};
 
 use super::Session;
-use super::ddl::{Base, check_columns};
+use super::ddl::{NewRelation, check_columns};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
-use crate::checkpoint::{self, Directory, Image, Item, Taken, Verified};
-use crate::commit::{Frozen, Record};
-use crate::database::{Database, Leaving, NewView};
+use crate::checkpoint::{self, Item, Verified};
+use crate::commit::Record;
+use crate::database::{Leaving, NewView};
 use crate::error::Error;
 use crate::subscription::End;
-use crate::watermark::{Follow, NO_WATERMARK, Watermark};
-
-/// How checkpoints are configured when a database is opened.
-#[derive(Clone)]
-pub struct CheckpointConfig {
-    /// Where images go; made on first use.
-    pub directory: PathBuf,
-    /// How often one is taken while the session is running, if anything changed; zero: only on request.
-    pub interval: Duration,
-    /// Told why a checkpoint that nobody asked for could not be taken: once, until the reason is another. Called
-    /// without a lock, on a thread of its own.
-    pub on_failure: Arc<dyn Fn(&Error) + Send + Sync>,
-}
-
-impl std::fmt::Debug for CheckpointConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let CheckpointConfig { directory, interval, .. } = self;
-        f.debug_struct("CheckpointConfig").field("directory", directory).field("interval", interval).finish()
-    }
-}
-
-/// The checkpoints of a session; ends with it.
-pub(crate) struct Checkpoints(Option<Arc<Keeper>>);
-
-/// What the session and the thread of its timed checkpoints share.
-struct Keeper {
-    config: CheckpointConfig,
-    /// `None` while a checkpoint or a restore uses it.
-    state: Arc<Monitor<Option<State>>>,
-    timer: Mutex<Timer>,
-    wake: Condvar,
-    /// Cancelled when nothing is begun any more, and what is under way has to give up.
-    over: CancelToken,
-}
-
-/// The storage directory in the hands of one checkpoint or restore, until it is dropped.
-struct Held<'a> {
-    keeper: &'a Keeper,
-    state: Option<State>,
-}
-
-impl Held<'_> {
-    fn state(&mut self) -> &mut State {
-        self.state.as_mut().expect("there until it is dropped")
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        *self.keeper.state.lock() = self.state.take();
-        self.keeper.state.notify_all();
-    }
-}
-
-struct State {
-    directory: Directory,
-    /// The session when it was last written.
-    last: Mark,
-}
-
-#[derive(Default)]
-struct Timer {
-    thread: Option<ThreadId>,
-    is_over: bool,
-}
-
-/// By which a change since a checkpoint is seen.
-#[derive(Default)]
-struct Mark {
-    time: Time,
-    catalog: Arc<CatalogState>,
-    watermarks: Vec<Option<i64>>,
-}
-
-impl PartialEq for Mark {
-    fn eq(&self, other: &Mark) -> bool {
-        let relations = |mark: &Mark| mark.catalog.entries().len();
-        // Before the first definition there are several catalogs without any.
-        let same_catalog = Arc::ptr_eq(&self.catalog, &other.catalog) || relations(self) + relations(other) == 0;
-        self.time == other.time && same_catalog && self.watermarks == other.watermarks
-    }
-}
+use crate::watermark::Follow;
 
 impl Session {
     /// Writes an image of the whole database; gives its id. A call that is cancelled leaves none.
@@ -124,195 +39,15 @@ impl Session {
     }
 }
 
-impl Checkpoints {
-    pub(crate) fn new(config: Option<CheckpointConfig>) -> Self {
-        Checkpoints(config.map(|config| {
-            let state = State { directory: Directory::new(config.directory.clone()), last: Mark::default() };
-            Arc::new(Keeper {
-                config,
-                state: Monitor::new(Some(state)),
-                timer: Mutex::default(),
-                wake: Condvar::new(),
-                over: CancelToken::new(),
-            })
-        }))
-    }
-
-    fn keeper(&self) -> Result<&Arc<Keeper>, Error> {
-        self.0.as_ref().ok_or_else(|| Error::CheckpointFailed("checkpoints are not enabled".to_owned()))
-    }
-
-    /// Begins to take checkpoints by time, if the session was opened so.
-    pub(crate) fn start(&self, session: Weak<Database>) -> Result<(), Error> {
-        let Some(keeper) = self.0.as_ref().filter(|keeper| !keeper.config.interval.is_zero()) else { return Ok(()) };
-        let mut timer = keeper.timer.lock();
-        if timer.thread.is_none() && !timer.is_over {
-            let keeper = Arc::clone(keeper);
-            let started = thread::Builder::new()
-                .name("laminardb-checkpoints".to_owned())
-                .spawn(move || keeper.take_by_time(&session))
-                .map_err(|error| Error::CheckpointFailed(format!("no thread for timed checkpoints: {error}")))?;
-            timer.thread = Some(started.thread().id());
-        }
-        Ok(())
-    }
-
-    /// Ends checkpoints by time; one that is under way is still written.
-    pub(crate) fn stop(&self) {
-        if let Some(keeper) = &self.0 {
-            keeper.timer.lock().is_over = true;
-            keeper.wake.notify_all();
-        }
-    }
-
-    /// Ends all: what is under way gives up, and the directory is free when this returns.
-    pub(crate) fn end(&self) {
-        let Some(keeper) = &self.0 else { return };
-        keeper.over.cancel();
-        self.stop();
-        // The thread of timed checkpoints comes here when it held the last handle; it lets go itself when it ends.
-        let on_timer = keeper.timer.lock().thread == Some(thread::current().id());
-        if !on_timer {
-            keeper.release();
-        }
-    }
-}
-
-impl Drop for Checkpoints {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl Keeper {
-    /// Waits until nobody else uses the directory.
-    fn hold(&self, cancel: &CancelToken) -> Result<Held<'_>, Error> {
-        let cancel = CancelToken::child_of([cancel, &self.over]);
-        match self.state.wait_for(&cancel, None, Option::take) {
-            Ok((_, state)) if !self.over.is_cancelled() => Ok(Held { keeper: self, state: Some(state) }),
-            Ok((mut none, state)) => {
-                *none = Some(state);
-                Err(Error::ConnectionClosed)
-            }
-            Err(_) => self.ended(Err(Error::Interrupted)),
-        }
-    }
-
-    /// Runs work on the disk, which ends with the database.
-    fn work<T>(&self, cancel: &CancelToken, work: impl FnOnce(&CancelToken) -> Result<T, Error>) -> Result<T, Error> {
-        self.ended(work(&CancelToken::child_of([cancel, &self.over])))
-    }
-
-    /// What was interrupted because the database is closed says so.
-    fn ended<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        match result {
-            Err(Error::Interrupted) if self.over.is_cancelled() => Err(Error::ConnectionClosed),
-            other => other,
-        }
-    }
-
-    /// Lets go of the directory, once nobody uses it.
-    fn release(&self) {
-        let release = |state: &mut Option<State>| state.as_mut().map(|state| state.directory.release());
-        let released = self.state.wait_for(&CancelToken::new(), None, release);
-        debug_assert!(released.is_ok(), "nobody cancels it");
-    }
-
-    /// Takes a checkpoint whenever the interval is over, until the session ends.
-    fn take_by_time(&self, session: &Weak<Database>) {
-        let mut told = None;
-        loop {
-            let mut timer = self.timer.lock();
-            self.wake.wait_while_for(&mut timer, |timer| !timer.is_over, self.config.interval);
-            let is_over = timer.is_over;
-            drop(timer);
-            if is_over {
-                break;
-            }
-            match self.take_if_changed(session) {
-                Ok(()) => told = None,
-                Err(Error::ConnectionClosed | Error::Shutdown | Error::Interrupted) => {}
-                Err(error) if told.as_ref() == Some(&error) => {}
-                Err(error) => {
-                    (self.config.on_failure)(&error);
-                    told = Some(error);
-                }
-            }
-        }
-        if self.over.is_cancelled() {
-            self.release();
-        }
-    }
-
-    fn take_if_changed(&self, database: &Weak<Database>) -> Result<(), Error> {
-        let mut held = self.hold(&self.over)?;
-        let Some(database) = database.upgrade() else { return Err(Error::ConnectionClosed) };
-        database.check_usable()?;
-        let (mark, image) = database.session().with_cancel(&self.over).take_image()?;
-        // A database that nobody else holds ends here, and with it this checkpoint.
-        drop(database);
-        if mark == held.state().last {
-            return Ok(());
-        }
-        self.work(&self.over, |cancel| held.state().directory.write(&image, cancel))?;
-        held.state().last = mark;
-        Ok(())
-    }
-}
-
 impl Session {
     fn write_image(&self) -> Result<u64, Error> {
         self.refuse_in_transaction("checkpoints are not taken")?;
         let keeper = self.database.checkpoints.keeper()?;
         let mut held = keeper.hold(&self.cancel)?;
-        let (mark, image) = self.take_image()?;
-        let id = keeper.work(&self.cancel, |cancel| held.state().directory.write(&image, cancel))?;
-        held.state().last = mark;
+        let (mark, image) = self.database.take_image(&self.cancel)?;
+        let id = keeper.work(&self.cancel, |cancel| held.storage().directory.write(&image, cancel))?;
+        held.storage().last = mark;
         Ok(id)
-    }
-
-    /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
-    fn take_image(&self) -> Result<(Mark, Taken), Error> {
-        let _definitions = self.definitions()?;
-        let catalog = self.database.catalog();
-        let (time, items) = self.database.committer.frozen(|frozen| {
-            let items = catalog.entries().iter().map(|entry| self.take_item(frozen, entry));
-            (self.database.engine.last_time(), items.collect::<Result<Vec<_>, _>>())
-        });
-        let items = items?;
-        // What the image has, and not what they are now: a watermark moves without a lock.
-        let watermarks = items.iter().map(watermark_in).collect();
-        Ok((Mark { time, catalog, watermarks }, Image { time, items }))
-    }
-
-    fn take_item(&self, frozen: &mut Frozen<'_>, entry: &Entry) -> Result<Item<crate::store::Scan>, Error> {
-        let gone = || Error::Internal(format!("the rows of {} are gone", entry.name()));
-        if let Some(made_from) = &entry.made_from {
-            let ViewDefinition { create, params } = &**made_from;
-            let view = checkpoint::View {
-                name: entry.name().to_owned(),
-                kind: create.kind,
-                columns: create.columns.iter().map(|column| column.value.clone()).collect(),
-                query: create.query_text.clone(),
-                placeholders_before: create.placeholders_before,
-                on_error: create.on_error,
-            };
-            return Ok(Item::View { view, params: params.clone() });
-        }
-        let id = entry.relation_id().ok_or_else(gone)?;
-        let (layout, rows) = (frozen.layout(id).ok_or_else(gone)?, frozen.scan(id).ok_or_else(gone)?);
-        let spec = layout.spec();
-        let watermark = watermark_of(entry);
-        let total_events = self.database.accepted.rows(id);
-        let base = checkpoint::Base {
-            name: entry.name().to_owned(),
-            kind: entry.kind(),
-            primary_key: spec.primary_key.clone(),
-            watermark: (watermark != NO_WATERMARK).then_some(watermark),
-            follow: spec.follow.as_ref().map(Follow::column_and_delay),
-            total_events,
-        };
-        Ok(Item::Base { base, schema: Arc::clone(&spec.schema), defaults: spec.defaults.clone(), rows })
     }
 
     fn replace_by_image(&self, which: RestoreFrom) -> Result<u64, Error> {
@@ -320,7 +55,7 @@ impl Session {
         let keeper = self.database.checkpoints.keeper()?;
         let (id, image) = {
             let mut held = keeper.hold(&self.cancel)?;
-            keeper.work(&self.cancel, |cancel| held.state().directory.read(which, cancel))?
+            keeper.work(&self.cancel, |cancel| held.storage().directory.read(which, cancel))?
         };
         let _definitions = self.define()?;
         let time = image.time;
@@ -432,7 +167,7 @@ fn base_of(
     base: checkpoint::Base,
     schema: arrow::datatypes::SchemaRef,
     defaults: Vec<Option<arrow::array::ArrayRef>>,
-) -> Result<(Base, Option<i64>), Error> {
+) -> Result<(NewRelation, Option<i64>), Error> {
     let checkpoint::Base { name, kind, primary_key, watermark, follow, .. } = base;
     check_columns(&name, &schema)?;
     let follow = match follow {
@@ -443,7 +178,7 @@ fn base_of(
         None => None,
     };
     let column = follow.as_ref().map(|follow| schema.field(follow.column_and_delay().0).name().clone());
-    Ok((Base { name, kind, schema, primary_key, defaults, watermark_column: column, follow }, watermark))
+    Ok((NewRelation { name, kind, schema, primary_key, defaults, watermark_column: column, follow }, watermark))
 }
 
 /// The statement that made a view.
@@ -468,55 +203,5 @@ fn unbuildable(id: u64, error: Error) -> Error {
     match error {
         Error::Interrupted | Error::ConnectionClosed | Error::Shutdown | Error::Internal(_) => error,
         other => Error::CheckpointFailed(format!("checkpoint {id} cannot be restored: {other}")),
-    }
-}
-
-/// How far an image has a relation's watermark; views have none.
-fn watermark_in<T>(item: &Item<T>) -> Option<i64> {
-    match item {
-        Item::Base { base, .. } => base.watermark,
-        Item::View { .. } => None,
-    }
-}
-
-fn watermark_of(entry: &Entry) -> i64 {
-    entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use laminardb_planner::Params;
-
-    use super::*;
-    use crate::database::DatabaseConfig;
-
-    #[test]
-    fn a_watermark_that_moves_while_an_image_is_taken_is_in_the_mark_only_if_it_is_in_the_image() {
-        let session = Database::open(DatabaseConfig::default()).expect("a database opens").session();
-        for source in 0..50 {
-            session.execute(&format!("CREATE SOURCE s{source} (a BIGINT)"), &Params::none()).expect("a good statement");
-        }
-        let writer = session.writer("s0").expect("it is there");
-        let over = AtomicBool::new(false);
-        let differing = thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut reached = 0;
-                while !over.load(Ordering::Relaxed) {
-                    reached += 1;
-                    writer.advance_watermark(reached).expect("the database is open");
-                }
-            });
-            let mut differing = 0;
-            for _ in 0..200 {
-                let (mark, image) = session.take_image().expect("nothing is in the way");
-                let Some(Item::Base { base, .. }) = image.items.first() else { unreachable!("s0 comes first") };
-                differing += u32::from(mark.watermarks[0] != base.watermark);
-            }
-            over.store(true, Ordering::Relaxed);
-            differing
-        });
-        assert_eq!(differing, 0);
     }
 }

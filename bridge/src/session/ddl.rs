@@ -14,8 +14,9 @@ use laminardb_planner::statement::{
 };
 use laminardb_planner::{BoundQuery, Params};
 
+use super::Session;
+use super::outcome::Outcome;
 use super::read::{Bound, reads_of};
-use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Record};
 use crate::database::NewView;
@@ -24,18 +25,18 @@ use crate::store::{Kind, Spec};
 use crate::subscription::End;
 use crate::watermark::Follow;
 
-/// What becomes of a name that is taken.
-enum Taken {
-    /// It is free.
-    No,
-    /// The statement has nothing to do; the stored name.
-    Keep(String),
-    /// This relation goes.
-    Replace(Arc<Entry>),
+/// What a CREATE statement finds under its name.
+enum Existing {
+    /// Nothing.
+    None,
+    /// A relation that stays, so that nothing is to be done; holds its stored name.
+    Kept(String),
+    /// A relation that is replaced.
+    Replaced(Arc<Entry>),
 }
 
 /// Columns and key of a new base relation.
-pub(super) struct Base {
+pub(super) struct NewRelation {
     pub(super) name: String,
     pub(super) kind: RelationKind,
     pub(super) schema: SchemaRef,
@@ -66,8 +67,8 @@ struct TableCopy<'a> {
 }
 
 impl TableCopy<'_> {
-    fn base(&self) -> Base {
-        Base {
+    fn base(&self) -> NewRelation {
+        NewRelation {
             name: self.name.to_owned(),
             kind: RelationKind::Table,
             defaults: vec![None; self.schema.fields().len()],
@@ -92,7 +93,7 @@ impl Session {
             fields[idx] = fields[idx].clone().with_nullable(false);
             key.push(idx);
         }
-        let base = Base {
+        let base = NewRelation {
             name: name.to_owned(),
             kind: if key.is_empty() { RelationKind::Source } else { RelationKind::Table },
             defaults: vec![None; fields.len()],
@@ -119,10 +120,10 @@ impl Session {
         let ddl_type = if create.kind == RelationKind::Source { "CREATE SOURCE" } else { "CREATE TABLE" };
         let _definitions = self.define()?;
         let catalog = self.database.catalog();
-        let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
-            Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Taken::Replace(entry) => Some(entry),
-            Taken::No => None,
+        let replaced = match existing(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
+            Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+            Existing::Replaced(entry) => Some(entry),
+            Existing::None => None,
         };
         let base = base_of(create)?;
         let object = Some(base.name.clone());
@@ -143,10 +144,10 @@ impl Session {
         let _definitions = self.define()?;
         let catalog = self.database.catalog();
         let kind = RelationKind::Table;
-        let replaced = match taken(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
-            Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Taken::Replace(entry) => Some(entry),
-            Taken::No => None,
+        let replaced = match existing(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
+            Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+            Existing::Replaced(entry) => Some(entry),
+            Existing::None => None,
         };
         let bound = self.bind(&create.query, params)?;
         let nullable = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
@@ -188,7 +189,7 @@ impl Session {
     }
 
     /// Makes a base relation with its first rows, and its entry for the catalog.
-    fn add_base(&self, frozen: &mut Frozen<'_>, base: Base, rows: &[RecordBatch]) -> Result<Entry, Error> {
+    fn add_base(&self, frozen: &mut Frozen<'_>, base: NewRelation, rows: &[RecordBatch]) -> Result<Entry, Error> {
         let (id, entry) = self.new_base(frozen, base)?;
         if !rows.is_empty() {
             if let Err(error) = frozen.load(id, rows) {
@@ -200,8 +201,8 @@ impl Session {
     }
 
     /// Makes an empty base relation, and its entry for the catalog.
-    pub(super) fn new_base(&self, frozen: &mut Frozen<'_>, base: Base) -> Result<(RelationId, Entry), Error> {
-        let Base { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
+    pub(super) fn new_base(&self, frozen: &mut Frozen<'_>, base: NewRelation) -> Result<(RelationId, Entry), Error> {
+        let NewRelation { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
         let id = self.database.new_relation_id();
         frozen.create(
@@ -249,10 +250,10 @@ impl Session {
         };
         let _definitions = self.define()?;
         let catalog = self.database.catalog();
-        let replaced = match taken(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
-            Taken::Keep(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Taken::Replace(entry) => Some(entry),
-            Taken::No => None,
+        let replaced = match existing(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
+            Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+            Existing::Replaced(entry) => Some(entry),
+            Existing::None => None,
         };
         let visible = match &replaced {
             Some(old) => catalog.without(&[old.name()]),
@@ -398,22 +399,22 @@ impl Session {
 }
 
 /// What a CREATE finds under its name.
-fn taken(
+fn existing(
     catalog: &CatalogState,
     name: &Name,
     kind: RelationKind,
     or_replace: bool,
     if_not_exists: bool,
-) -> Result<Taken, Error> {
-    let Some(entry) = catalog.find(&name.value, name.quoted)? else { return Ok(Taken::No) };
+) -> Result<Existing, Error> {
+    let Some(entry) = catalog.find(&name.value, name.quoted)? else { return Ok(Existing::None) };
     if if_not_exists {
-        return Ok(Taken::Keep(entry.name().to_owned()));
+        return Ok(Existing::Kept(entry.name().to_owned()));
     }
     if !or_replace || !same_kind(entry.kind(), kind) {
         return Err(Error::TableExists(entry.name().to_owned()));
     }
     check_unread(catalog, entry, false)?;
-    Ok(Taken::Replace(Arc::clone(entry)))
+    Ok(Existing::Replaced(Arc::clone(entry)))
 }
 
 /// A stream and a materialized view are the same thing.
@@ -431,7 +432,7 @@ fn check_unread(catalog: &CatalogState, entry: &Entry, cascade: bool) -> Result<
     Err(Error::QueryFailed(format!("{name} is read by {readers}; drop these first, or use CASCADE")))
 }
 
-fn base_of(create: &CreateRelation) -> Result<Base, Error> {
+fn base_of(create: &CreateRelation) -> Result<NewRelation, Error> {
     let columns = &create.columns;
     let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
     let default = |column: &ColumnDefinition| match &column.default {
@@ -442,7 +443,7 @@ fn base_of(create: &CreateRelation) -> Result<Base, Error> {
         let found = columns.iter().position(|column| column.name == *name);
         found.ok_or_else(|| Error::InvalidSchema(format!("key column {name} is not a column of {}", create.name)))
     };
-    let base = Base {
+    let base = NewRelation {
         name: create.name.value.clone(),
         kind: create.kind,
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
@@ -495,7 +496,7 @@ fn is_stored(data_type: &DataType) -> bool {
 }
 
 /// A column is in a key once.
-fn check_key(base: &Base) -> Result<(), Error> {
+fn check_key(base: &NewRelation) -> Result<(), Error> {
     let key = &base.primary_key;
     match key.iter().enumerate().find(|(idx, column)| key[..*idx].contains(column)) {
         Some((_, column)) => {

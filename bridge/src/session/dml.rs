@@ -14,7 +14,8 @@ use laminardb_planner::catalog::RelationKind;
 use laminardb_planner::statement::{Delete, Insert, Name, Update};
 use laminardb_planner::{BoundQuery, Params, RelationInfo};
 
-use super::{QueryOutput, Session};
+use super::Session;
+use super::outcome::QueryOutput;
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;

@@ -9,8 +9,9 @@ use laminardb_planner::statement::{Parsed, Statement};
 use laminardb_planner::{Params, PlanError, rewrite};
 
 use super::Session;
+use super::outcome::QueryOutput;
 use super::read::Bound;
-use super::{QueryOutput, first_words};
+use super::statements::first_words;
 use crate::catalog::Entry;
 use crate::error::Error;
 

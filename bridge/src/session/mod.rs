@@ -5,8 +5,10 @@ mod ddl;
 mod dml;
 mod explain;
 mod left_out;
+mod outcome;
 mod read;
 mod show;
+mod statements;
 mod stream;
 mod subscribe;
 mod target;
@@ -16,12 +18,10 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use laminardb_dataflow::{CancelToken, Time};
 
 use laminardb_planner::Params;
-use laminardb_planner::statement::{self, Parsed, Statement, select_all};
+use laminardb_planner::statement::{Parsed, Statement, select_all};
 use parking_lot::Mutex;
 
 use crate::commit::Actor;
@@ -29,47 +29,11 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::transaction::Transaction;
 
-pub use checkpoint::CheckpointConfig;
-pub(crate) use checkpoint::Checkpoints;
-pub(crate) use read::strict_views;
-pub(crate) use stream::Control;
+pub use outcome::{Outcome, QueryOutput};
+use statements::{empty_statement, parse, read_statements};
 pub use stream::{NextRows, QueryStream};
 pub use subscribe::Target;
 pub use writer::Writer;
-
-/// Rows of an answer.
-#[derive(Clone, Debug)]
-pub struct QueryOutput {
-    /// Names, which may repeat, and types.
-    pub schema: SchemaRef,
-    /// The rows; no batch is empty.
-    pub batches: Vec<RecordBatch>,
-}
-
-impl QueryOutput {
-    /// Number of rows.
-    pub fn num_rows(&self) -> usize {
-        self.batches.iter().map(RecordBatch::num_rows).sum()
-    }
-}
-
-/// What a statement did.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// It defined or removed something, or controls a transaction.
-    Ddl {
-        /// The words of the statement, as `CREATE TABLE`.
-        ddl_type: &'static str,
-        /// Stored name of what it was about.
-        object: Option<String>,
-    },
-    /// It changed this many rows.
-    Rows(u64),
-    /// It asked for rows.
-    Query(QueryOutput),
-    /// It asked for what there is.
-    Metadata(QueryOutput),
-}
 
 /// One user of a database: a connection, or a part of one. Clones are the same session, and may be used from any thread.
 ///
@@ -82,11 +46,15 @@ pub struct Session {
     pub(crate) cancel: CancelToken,
 }
 
-impl Session {
-    pub(crate) fn new(database: Arc<Database>, id: u64) -> Session {
-        Session { database, id, transaction: Arc::default(), cancel: CancelToken::new() }
+impl Database {
+    /// Makes a new session of the database, which keeps it alive.
+    pub fn session(self: &Arc<Self>) -> Session {
+        let database = Arc::clone(self);
+        Session { id: self.new_id(), database, transaction: Arc::default(), cancel: CancelToken::new() }
     }
+}
 
+impl Session {
     /// The database that it is of.
     pub fn database(&self) -> &Arc<Database> {
         &self.database
@@ -161,9 +129,9 @@ impl Session {
             Statement::Explain(explained) => self.explain_statement(explained, params).map(Outcome::Metadata),
             Statement::Describe(name) => self.describe(name).map(Outcome::Metadata),
             Statement::Show(kind) => Ok(Outcome::Metadata(self.show(*kind))),
-            Statement::Begin => self.begin().map(|_| control("BEGIN")),
-            Statement::Commit => self.commit().map(|()| control("COMMIT")),
-            Statement::Rollback => self.rollback().map(|()| control("ROLLBACK")),
+            Statement::Begin => self.begin().map(|_| Outcome::of_transaction("BEGIN")),
+            Statement::Commit => self.commit().map(|()| Outcome::of_transaction("COMMIT")),
+            Statement::Rollback => self.rollback().map(|()| Outcome::of_transaction("ROLLBACK")),
             Statement::Checkpoint => {
                 let id = self.checkpoint()?;
                 Ok(Outcome::Ddl { ddl_type: "CHECKPOINT", object: Some(format!("checkpoint_{id}")) })
@@ -203,34 +171,4 @@ impl Session {
     fn wait_for(&self, time: Time, timeout: Option<Duration>) -> Result<(), Error> {
         Ok(self.database.engine.wait(time, timeout, &self.cancel)?)
     }
-}
-
-/// The statements of a text that together use all of `params`.
-fn parse(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
-    let statements = statement::parse(sql)?;
-    params.all_used(&statements)?;
-    Ok(statements)
-}
-
-/// The statements of a text that only reads.
-fn read_statements(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
-    let statements = parse(sql, params)?;
-    match statements.iter().find(|parsed| !parsed.statement.is_read()) {
-        Some(other) => Err(Error::QueryFailed(format!("not a query, use execute: {}", first_words(&other.text)))),
-        None => Ok(statements),
-    }
-}
-
-fn empty_statement() -> Error {
-    Error::QueryFailed("Empty SQL statement".to_owned())
-}
-
-/// What a statement about a transaction did.
-fn control(ddl_type: &'static str) -> Outcome {
-    Outcome::Ddl { ddl_type, object: None }
-}
-
-/// The beginning of a statement, for messages.
-fn first_words(text: &str) -> String {
-    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }

@@ -6,11 +6,11 @@ use super::Session;
 use laminardb_dataflow::{CancelToken, Engine, LiveError, PendingSnapshot};
 use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_planner::bind::bind_query;
-use laminardb_planner::statement::{OnError, Query};
+use laminardb_planner::statement::Query;
 use laminardb_planner::{BoundQuery, Params, rewrite};
 
-use super::QueryOutput;
-use crate::catalog::{CatalogState, Entry};
+use super::outcome::QueryOutput;
+use crate::catalog::CatalogState;
 use crate::commit::Frozen;
 use crate::database::{Cancel, Definitions};
 use crate::error::Error;
@@ -38,7 +38,7 @@ pub(super) struct Reads {
 }
 
 /// What a query reads, as of one moment; views may still have to reach it.
-pub(super) struct Taken {
+pub(super) struct ReadSet {
     scans: Vec<(CollectionId, Scan)>,
     views: Vec<ViewId>,
     rows: Option<PendingSnapshot>,
@@ -68,7 +68,7 @@ impl Session {
             let definitions = self.settled(tries)?;
             tries += 1;
             let bound = self.bind(query, params)?;
-            let freeze = |taking: &mut dyn FnMut(&mut Frozen<'_>) -> Result<Taken, Error>| {
+            let freeze = |taking: &mut dyn FnMut(&mut Frozen<'_>) -> Result<ReadSet, Error>| {
                 let taken = self.database.committer.frozen_for(self.actor(), taking);
                 drop(definitions);
                 taken
@@ -94,7 +94,7 @@ impl Session {
         catalog: &CatalogState,
         query: &BoundQuery,
         text: &str,
-        freeze: impl FnOnce(&mut dyn FnMut(&mut Frozen<'_>) -> Result<Taken, Error>) -> Result<Taken, Error>,
+        freeze: impl FnOnce(&mut dyn FnMut(&mut Frozen<'_>) -> Result<ReadSet, Error>) -> Result<ReadSet, Error>,
     ) -> Result<QueryOutput, Error> {
         let token = self.cancel.child();
         let _listed = self.database.queries.begin(text, Cancel::Token(token.clone()));
@@ -121,8 +121,8 @@ pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Pl
     let plan = rewrite::optimise_once(query).map_err(|error| Error::from(error).in_query())?;
     let mut reads = Reads {
         collections: Vec::new(),
-        strict: strict_views(catalog, &query.relations),
-        maintained: maintained_views(catalog, &query.relations).first().map(|entry| entry.name().to_owned()),
+        strict: catalog.strict_views(&query.relations),
+        maintained: catalog.maintained_views(&query.relations).first().map(|entry| entry.name().to_owned()),
     };
     for (collection, relation) in scanned(&plan)? {
         reads.collections.push((collection, relation.name.clone()));
@@ -132,7 +132,7 @@ pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Pl
 
 impl Reads {
     /// Takes all rows at one moment, without waiting. In a transaction they are those it sees.
-    pub(super) fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<Taken, Error> {
+    pub(super) fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<ReadSet, Error> {
         if let Some(view) = &self.maintained
             && frozen.in_transaction()
         {
@@ -153,11 +153,11 @@ impl Reads {
             self.strict.iter().map(|(view, _)| *view).filter(|view| !views.contains(view)).collect();
         let rows = if views.is_empty() { None } else { Some(engine.snapshot(&views)?) };
         let errors = if checked.is_empty() { None } else { Some(engine.snapshot_errors(&checked)?) };
-        Ok(Taken { scans, views, rows, errors, strict: std::mem::take(&mut self.strict), checked })
+        Ok(ReadSet { scans, views, rows, errors, strict: std::mem::take(&mut self.strict), checked })
     }
 }
 
-impl Taken {
+impl ReadSet {
     /// The rows, once the views are there. Fails if a strict view has failing rows.
     pub(super) fn wait(self, cancel: &CancelToken) -> Result<Contents, Error> {
         let mut contents = Contents::new();
@@ -194,28 +194,4 @@ fn check_errors(strict: &[(ViewId, String)], view: ViewId, errors: &[LiveError])
 pub(super) fn live_error_text(view: &str, error: &LiveError) -> String {
     let LiveError { expression, message, row, .. } = error;
     format!("view {view} has a row on which {expression} fails: {message}; the row is {row}")
-}
-
-/// The maintained views that `names` are or stand on whose failing rows must not go unseen, in creation order.
-pub(crate) fn strict_views(catalog: &CatalogState, names: &[String]) -> Vec<(ViewId, String)> {
-    let strict = |entry: &Arc<Entry>| match &entry.maintained {
-        Some(view) if view.can_fail && view.on_error == OnError::Fail => Some((view.id, entry.name().to_owned())),
-        _ => None,
-    };
-    maintained_views(catalog, names).into_iter().filter_map(strict).collect()
-}
-
-/// The maintained views that `names` are or stand on, in creation order.
-fn maintained_views<'a>(catalog: &'a CatalogState, names: &'a [String]) -> Vec<&'a Arc<Entry>> {
-    let mut reached: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut maintained = Vec::new();
-    // A view is created after all it reads, so one pass against creation order finds everything.
-    for entry in catalog.entries().iter().rev() {
-        if reached.contains(&entry.name()) {
-            reached.extend(entry.reads.iter().map(String::as_str));
-            maintained.extend(entry.maintained.is_some().then_some(entry));
-        }
-    }
-    maintained.reverse();
-    maintained
 }

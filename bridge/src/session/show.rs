@@ -7,8 +7,8 @@ use arrow::datatypes::{Field, Schema};
 use laminardb_planner::catalog::RelationKind;
 use laminardb_planner::statement::{Name, ShowKind, type_name};
 
-use super::QueryOutput;
 use super::Session;
+use super::outcome::QueryOutput;
 use crate::catalog::Entry;
 use crate::error::Error;
 

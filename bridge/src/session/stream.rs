@@ -23,8 +23,10 @@ use laminardb_planner::Params;
 use laminardb_planner::statement::{Query, Statement};
 use parking_lot::Mutex;
 
-use super::read::{Bound, Taken, reads_of};
-use super::{Outcome, QueryOutput, Session, empty_statement, read_statements};
+use super::Session;
+use super::outcome::{Outcome, QueryOutput};
+use super::read::{Bound, ReadSet, reads_of};
+use super::statements::{empty_statement, read_statements};
 use crate::database::{Cancel, Database, Running};
 use crate::error::Error;
 use crate::query::{Contents, Plan, ended_early, spawn};
@@ -54,7 +56,7 @@ pub struct QueryStream {
 
 /// What a stream, its thread and the list of queries share.
 #[derive(Default)]
-pub(crate) struct Control {
+struct Control {
     /// Cancelled when nobody wants more of the answer, or a reader has met its end.
     over: CancelToken,
     /// A reader has met its end; another may still have a batch in hand.
@@ -72,7 +74,7 @@ impl Control {
     }
 
     /// Ends the stream, whether it was read, cancelled, or its session closed.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         self.over.cancel();
         drop(self.open.lock().take());
         let listed = self.listed.lock().take();
@@ -132,7 +134,10 @@ impl Session {
     ) -> QueryStream {
         let (open, over) = bounded(0);
         let control = Arc::new(Control { open: Mutex::new(Some(open)), ..Control::default() });
-        let listed = self.database.queries.begin(text, Cancel::Stream(Arc::downgrade(&control)));
+        // Weak: the control holds its place in the list.
+        let ended = Arc::downgrade(&control);
+        let end = move || ended.upgrade().iter().for_each(|control| control.end());
+        let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(end)));
         *control.listed.lock() = Some(listed);
         if self.database.is_closed() {
             // The session may have looked for its streams before this one was listed.
@@ -211,7 +216,7 @@ impl Drop for QueryStream {
 struct Begun {
     bound: Bound,
     plan: Plan,
-    taken: Taken,
+    taken: ReadSet,
 }
 
 impl Session {

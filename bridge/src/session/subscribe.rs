@@ -13,8 +13,9 @@ use laminardb_planner::lower::{ViewPlan, plan_view};
 use laminardb_planner::statement::{OnError, Query, Statement};
 use laminardb_planner::{BoundQuery, Params, rewrite};
 
-use super::read::{live_error_text, strict_views};
-use super::{Session, first_words, parse};
+use super::Session;
+use super::read::live_error_text;
+use super::statements::{first_words, parse};
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
 use crate::database::{Cancel, Definitions, NewView};
@@ -52,13 +53,13 @@ struct Followed {
 struct Opening {
     starting: Starting,
     time: Time,
-    rows: Rows,
+    rows: SnapshotSource,
     /// Live errors of these views are on their way.
     errors: Option<(Vec<(ViewId, String)>, PendingSnapshot)>,
 }
 
 /// Where the contents come from.
-enum Rows {
+enum SnapshotSource {
     /// They are not wanted.
     None,
     /// The view keeps them.
@@ -137,7 +138,7 @@ impl Session {
                     query,
                     order: entry.info.order.clone(),
                     new: None,
-                    strict: strict_views(catalog, &[entry.name().to_owned()]),
+                    strict: catalog.strict_views(&[entry.name().to_owned()]),
                 }
             }
             (None, Definition::Inline { query, .. }) => {
@@ -221,7 +222,7 @@ impl Session {
         let new = self.database.new_view(catalog, plan, schema, &reads, OnError::Fail)?;
         let id = new.maintained.id;
         let name = "of the subscription".to_owned();
-        let mut strict = strict_views(catalog, &reads);
+        let mut strict = catalog.strict_views(&reads);
         if new.maintained.can_fail {
             strict.push((id, name.clone()));
         }
@@ -290,10 +291,10 @@ impl Session {
             drop(listed);
         });
         let rows = match (&followed.plan.output.state, options.snapshot) {
-            (_, false) => Rows::None,
-            (OutputState::Nothing, true) => Rows::Computed(self.scan_inputs(frozen, &followed.plan)?),
+            (_, false) => SnapshotSource::None,
+            (OutputState::Nothing, true) => SnapshotSource::Computed(self.scan_inputs(frozen, &followed.plan)?),
             (OutputState::Arrangement { .. } | OutputState::Reduce(_), true) => {
-                Rows::Kept(self.database.engine.snapshot(&[id])?)
+                SnapshotSource::Kept(self.database.engine.snapshot(&[id])?)
             }
         };
         let checked: Vec<ViewId> = followed.strict.iter().map(|(view, _)| *view).collect();
@@ -316,15 +317,15 @@ impl Session {
     }
 
     /// The contents as of `time`.
-    fn contents_of(&self, followed: &Followed, rows: Rows, time: Time) -> Result<Vec<ChangeBatch>, Error> {
+    fn contents_of(&self, followed: &Followed, rows: SnapshotSource, time: Time) -> Result<Vec<ChangeBatch>, Error> {
         let rows = match rows {
-            Rows::None => return Ok(Vec::new()),
-            Rows::Kept(mut pending) => {
+            SnapshotSource::None => return Ok(Vec::new()),
+            SnapshotSource::Kept(mut pending) => {
                 let mut snapshots = pending.wait(&self.cancel, None)?;
                 let rows = snapshots.pop().map(|snapshot| snapshot.rows).unwrap_or_default();
                 if followed.order.is_empty() { rows } else { self.in_order(followed, &rows)? }
             }
-            Rows::Computed(scans) => {
+            SnapshotSource::Computed(scans) => {
                 let batches = match &followed.query {
                     None => scans.iter().flat_map(|(_, scan)| scan.batches()).collect(),
                     Some(query) => {

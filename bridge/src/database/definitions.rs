@@ -1,5 +1,7 @@
-//! Bringing a view into the engine: its contents are taken and the view installed between two commits. And taking
-//! views out: they leave the catalog between two commits, and the engine when all written before is through them.
+//! Changing the relations and views of a database.
+//!
+//! Views are installed, and the catalog is replaced, between two commits. Views that go leave the catalog at once, and
+//! the engine when what was written before is through them.
 
 use std::sync::Arc;
 
@@ -12,9 +14,8 @@ use laminardb_dataflow::CancelToken;
 
 use super::Database;
 use crate::catalog::{CatalogState, Entry, MaintainedView};
-use crate::commit::Frozen;
+use crate::commit::{Frozen, Record};
 use crate::error::Error;
-use crate::session::strict_views;
 use crate::store::Scan;
 use crate::subscription::{End, Shape, ViewSetup};
 
@@ -51,7 +52,7 @@ impl Database {
         let can_fail = can_fail(&dataflow);
         let shape = Shape::new(Arc::clone(schema), plan.unique_key.clone())
             .map_err(|error| Error::StreamFailed(format!("columns of these types cannot be maintained: {error}")))?;
-        let under = strict_views(catalog, reads).into_iter().map(|(view, _)| view).collect();
+        let under = catalog.strict_views(reads).into_iter().map(|(view, _)| view).collect();
         let setup = ViewSetup { shape: Arc::new(shape), strict: can_fail && on_error == OnError::Fail, under };
         let unique_key = plan.unique_key.clone();
         Ok(NewView { maintained: MaintainedView { id, plan: dataflow, unique_key, on_error, can_fail }, setup })
@@ -86,9 +87,24 @@ impl Database {
         entries.iter().any(|entry| entry.maintained.is_some() || is_read(entry))
     }
 
+    /// Puts `new` in the place of the catalog, between two commits, and tells the history of it by `record`; takes `gone`,
+    /// the topmost first, out of the store. `end` says what the subscribers of each are told.
+    pub(crate) fn replace_catalog(
+        &self,
+        frozen: &mut Frozen<'_>,
+        new: CatalogState,
+        record: &Record<'_>,
+        gone: &[Arc<Entry>],
+        end: impl Fn(&str) -> End,
+    ) -> Leaving {
+        *self.catalog.write() = Arc::new(new);
+        frozen.record(record);
+        self.leave(frozen, gone, end)
+    }
+
     /// Takes relations that have just left the catalog, the topmost first, out of the store, so that a write on its way
     /// to one of them fails from here on. `end` says what the subscribers of each are told. Does not wait.
-    pub(super) fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
+    fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
         let mut leaving = Leaving { views: Vec::new(), through: self.engine.last_time() };
         for entry in entries {
             let anonymous = self.take_anonymous(entry.name());
@@ -123,48 +139,6 @@ impl Database {
             self.hub.end(view, &end);
         }
         Ok(dropped?)
-    }
-
-    /// Lets the changes of `view` come to the hub; gives the time after which they do.
-    pub(crate) fn watch(&self, view: ViewId) -> Result<Time, Error> {
-        let mut watched = self.watched.lock();
-        let time = self.engine.watch(view, true)?;
-        *watched.entry(view).or_default() += 1;
-        Ok(time)
-    }
-
-    /// A subscription of `view` is over. Does not wait; may be called by a destructor.
-    pub(crate) fn release(&self, view: ViewId, anonymous: bool) {
-        let mut watched = self.watched.lock();
-        let left = watched.get_mut(&view).map_or(0, |count| {
-            *count -= 1;
-            *count
-        });
-        if left > 0 {
-            return;
-        }
-        watched.remove(&view);
-        // The engine may have ended, or the view been dropped by a statement: then there is nothing left to undo.
-        if !anonymous {
-            let _ = self.engine.watch(view, false);
-            return;
-        }
-        drop(watched);
-        let mut views = self.anonymous.lock();
-        let found = views.iter().position(|(other, _)| *other == view);
-        if let Some(position) = found {
-            views.remove(position);
-            drop(views);
-            let _ = self.engine.drop_view(view);
-            self.hub.end(view, &End::Finished);
-        }
-    }
-
-    /// Forgets the views of subscriptions that read `name`; gives them.
-    pub(crate) fn take_anonymous(&self, name: &str) -> Vec<ViewId> {
-        let mut views = self.anonymous.lock();
-        let reads = |(_, reads): &mut (ViewId, Vec<String>)| reads.iter().any(|read| read == name);
-        views.extract_if(.., reads).map(|(view, _)| view).collect()
     }
 }
 
