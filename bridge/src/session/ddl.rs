@@ -191,11 +191,11 @@ impl Session {
     /// Makes a base relation with its first rows, and its entry for the catalog.
     fn add_base(&self, frozen: &mut Frozen<'_>, base: NewRelation, rows: &[RecordBatch]) -> Result<Entry, Error> {
         let (id, entry) = self.new_base(frozen, base)?;
-        if !rows.is_empty() {
-            if let Err(error) = frozen.load(id, rows) {
-                frozen.drop(id);
-                return Err(error.in_statement());
-            }
+        if !rows.is_empty()
+            && let Err(error) = frozen.load(id, rows)
+        {
+            frozen.drop(id);
+            return Err(error.in_statement());
         }
         Ok(entry)
     }
