@@ -18,8 +18,9 @@ use laminardb_planner::statement::RestoreFrom;
 
 use super::*;
 use crate::error::Error;
+use crate::relation::{Kind, Operation, Spec};
+use crate::store::Store;
 use crate::store::testing::{Random, random_batch, schema_of_all_types};
-use crate::store::{Kind, Operation, Spec, Store};
 
 /// A path where nothing exists, and where nothing is left after the test.
 struct Place(PathBuf);

@@ -22,7 +22,8 @@ use laminardb_dataflow::{CancelToken, DataflowError, Diffs, Engine, RelationId, 
 use parking_lot::MutexGuard;
 
 use crate::error::Error;
-use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
+use crate::relation::{Operation, Spec};
+use crate::store::{Applied, Layout, Prepared, Scan, Store};
 pub(crate) use transaction::{Actor, Hold};
 use transaction::{Line, Open};
 

@@ -13,7 +13,7 @@ use super::*;
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
 use laminardb_dataflow::{ChangeSink, CollectionId, EngineConfig, UpdateBatch, ViewId};
 
-use crate::store::Kind;
+use crate::relation::Kind;
 
 const SOURCE: RelationId = RelationId(1);
 const TABLE: RelationId = RelationId(2);

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use super::text::{Pace, Rows, Value, place, unmarked};
 use super::{match_columns, unmatched};
 use crate::error::Error;
-use crate::store::Spec;
+use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
 /// The rows that a CSV text has for a relation, in batches. Fails when `cancel` is cancelled.

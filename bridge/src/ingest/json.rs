@@ -14,7 +14,7 @@ use serde_json::Deserializer;
 
 use super::text::{Pace, Problem, Rows, Value, place, unmarked};
 use crate::error::Error;
-use crate::store::Spec;
+use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
 /// The rows that a JSON text has for a relation, in batches. Fails when `cancel` is cancelled.
@@ -275,7 +275,7 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
     use super::*;
-    use crate::store::Kind;
+    use crate::relation::Kind;
 
     fn read(text: &str) -> Result<Vec<(Option<i64>, Option<String>)>, Error> {
         let fields = vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)];

@@ -26,7 +26,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use laminardb_planner::statement::type_name;
 
 use crate::error::Error;
-use crate::store::{Spec, with_columns};
+use crate::relation::{Spec, with_columns};
 use cast::{Refused, Why};
 pub use csv::from_csv;
 pub use json::from_json;

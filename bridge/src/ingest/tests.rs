@@ -12,7 +12,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Fields, Int32Type, Int64Type, TimeUnit, i256};
 
 use super::*;
-use crate::store::Kind;
+use crate::relation::Kind;
 
 const US: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 

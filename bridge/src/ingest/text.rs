@@ -25,7 +25,7 @@ use super::cast::{OUT_OF_RANGE, Reason, Why, cast};
 use super::number::{FRACTION, MORE_DIGITS, NOT_EXACT, NUMBERS_ONLY};
 use super::{Unmatched, decimal, display, iso, json, match_name, nested, unmatched};
 use crate::error::Error;
-use crate::store::{Spec, with_columns};
+use crate::relation::{Spec, with_columns};
 use laminardb_dataflow::CancelToken;
 
 /// A value cut out of a text but not parsed yet.

@@ -20,7 +20,7 @@ use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Write};
 use crate::database::NewView;
 use crate::error::Error;
-use crate::store::{Kind, Operation, Spec};
+use crate::relation::{Kind, Operation, Spec};
 use crate::subscription::End;
 use crate::watermark::Follow;
 

@@ -7,7 +7,7 @@ use laminardb_planner::RelationInfo;
 use super::Session;
 use super::dml::not_writable;
 use crate::error::Error;
-use crate::store::{Kind, Operation};
+use crate::relation::{Kind, Operation};
 
 impl Session {
     /// The source or table that a call means, if it allows `operation`.
