@@ -8,9 +8,10 @@ use arrow_row::Rows;
 use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 
+use super::delta::Delta;
 use super::heap::{Heap, Position};
+use super::layout::Layout;
 use super::scan::Scan;
-use super::{Delta, Layout};
 use crate::error::Error;
 
 /// The rows of a table without a primary key.

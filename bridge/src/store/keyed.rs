@@ -9,9 +9,11 @@ use arrow_row::Rows;
 use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 
+use super::delta::{Conflict, Delta};
 use super::heap::{Heap, Position};
+use super::keys::Keys;
+use super::layout::Layout;
 use super::scan::Scan;
-use super::{Conflict, Delta, Layout};
 use crate::error::Error;
 
 /// The rows of a keyed table.
@@ -39,61 +41,6 @@ pub(super) struct Move {
     hash: u64,
     old: Option<Position>,
     new: Option<Position>,
-}
-
-/// Keys of a write, with everything that can be computed without reading the table.
-pub(super) struct Keys {
-    bytes: Rows,
-    hashes: Vec<u64>,
-    /// The rows that count, ascending, if some do not: of rows with equal keys only one wins.
-    winners: Option<Vec<u32>>,
-}
-
-impl Keys {
-    /// Makes keys from `bytes`; of equal keys the last row wins if `last_wins`, otherwise the first.
-    pub(super) fn new(layout: &Layout, bytes: Rows, last_wins: bool) -> Self {
-        let hashes = layout.key.hashes(&bytes);
-        let winners = (hashes.len() > 1).then(|| winners(&bytes, &hashes, last_wins)).flatten();
-        Keys { bytes, hashes, winners }
-    }
-
-    /// Makes keys from `bytes` in which every row counts, also those with equal keys.
-    pub(super) fn all(layout: &Layout, bytes: Rows) -> Self {
-        Keys { hashes: layout.key.hashes(&bytes), bytes, winners: None }
-    }
-
-    fn rows(&self) -> Vec<u32> {
-        self.winners.clone().unwrap_or_else(|| (0..self.hashes.len() as u32).collect())
-    }
-
-    /// Returns the first row whose key an earlier row has. The keys must have been made with the first row winning.
-    pub(super) fn first_repeated(&self) -> Option<u32> {
-        let winners = self.winners.as_ref()?;
-        (0..self.hashes.len() as u32).find(|row| winners.binary_search(row).is_err())
-    }
-}
-
-/// Returns one row of each distinct key, ascending; `None` if all keys are distinct.
-fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
-    let mut seen: HashTable<u32> = HashTable::with_capacity(hashes.len());
-    let mut rows = Vec::with_capacity(hashes.len());
-    for step in 0..hashes.len() {
-        let row = if last_wins { hashes.len() - 1 - step } else { step };
-        let equal = |other: &u32| {
-            hashes[*other as usize] == hashes[row] && bytes.row(*other as usize).as_ref() == bytes.row(row).as_ref()
-        };
-        if seen.find(hashes[row], equal).is_none() {
-            seen.insert_unique(hashes[row], row as u32, |row| hashes[*row as usize]);
-            rows.push(row as u32);
-        }
-    }
-    if rows.len() == hashes.len() {
-        return None;
-    }
-    if last_wins {
-        rows.reverse();
-    }
-    Some(rows)
 }
 
 /// Rows of a write whose key already exists in the table.

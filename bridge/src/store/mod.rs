@@ -8,9 +8,12 @@
 mod append;
 mod bag;
 mod buffer;
+mod delta;
 mod encode;
 mod heap;
 mod keyed;
+mod keys;
+mod layout;
 mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,158 +26,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use laminardb_dataflow::{Diffs, RelationId, panic_text};
 
+pub use delta::Applied;
+pub use layout::{Layout, Prepared};
 pub use scan::Scan;
 
 use crate::error::Error;
 use crate::ingest;
 use crate::relation::{Kind, Operation, Spec};
-use crate::watermark::Watermark;
 use append::Append;
 use bag::Bag;
-use encode::Encoder;
-use keyed::{Keyed, Keys};
+use delta::{Conflict, Delta};
+use keyed::Keyed;
+use keys::Keys;
 use transaction::Transaction;
-
-/// What one write changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Number of rows the caller gave (for `Truncate`, rows removed).
-    pub given: u64,
-    /// Number of rows added, replaced or removed; replacing a row with an equal one does not count.
-    pub changed: u64,
-}
-
-/// The exact changes that one write makes to a relation.
-#[derive(Clone, Debug, Default)]
-struct Delta {
-    changes: Vec<(RecordBatch, Diffs)>,
-    given: u64,
-    changed: u64,
-}
-
-/// What happens to a written row whose key already exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Conflict {
-    /// It replaces the existing row.
-    Replace,
-    /// The whole write fails.
-    Refuse,
-    /// It is left out, and the existing row stays.
-    Keep,
-}
-
-/// What is known about a relation without reading its rows; shared by all its writers.
-pub struct Layout {
-    id: RelationId,
-    spec: Spec,
-    /// Schema of the key columns, in key order.
-    key_schema: SchemaRef,
-    /// Encodes the key columns.
-    key: Encoder,
-    /// Encodes all columns, the key columns first.
-    row: Encoder,
-}
-
-impl Layout {
-    fn new(id: RelationId, mut spec: Spec) -> Result<Self, Error> {
-        spec.defaults.resize(spec.schema.fields().len(), None);
-        if let Some(column) = spec.primary_key.iter().find(|column| spec.schema.field(**column).is_nullable()) {
-            let column = spec.schema.field(*column).name();
-            return Err(Error::InvalidSchema(format!("key column {column} of {} must be NOT NULL", spec.name)));
-        }
-        let all = 0..spec.schema.fields().len();
-        let key_schema = spec.schema.project(&spec.primary_key);
-        let key_schema = key_schema.map_err(|error| Error::InvalidSchema(format!("primary key: {error}")))?;
-        let rest = all.filter(|column| !spec.primary_key.contains(column));
-        let row = spec.primary_key.iter().copied().chain(rest).collect();
-        Ok(Layout {
-            id,
-            key: Encoder::new(&spec.schema, spec.primary_key.clone())?,
-            row: Encoder::new(&spec.schema, row)?,
-            key_schema: Arc::new(key_schema),
-            spec,
-        })
-    }
-
-    /// Returns the description of the relation.
-    pub fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    /// Returns the first row of `batch` whose key an earlier row of it has. The relation must be a keyed table.
-    pub(crate) fn first_repeated_key(&self, batch: &RecordBatch) -> Option<u32> {
-        Keys::new(self, self.key.encode(batch), false).first_repeated()
-    }
-
-    /// Casts the rows of a write to the relation's columns and computes everything that does not depend on its current
-    /// rows.
-    pub fn prepare(self: &Arc<Self>, operation: Operation, batches: &[RecordBatch]) -> Result<Prepared, Error> {
-        self.spec.kind.check(operation, &self.spec.name)?;
-        let by_key = self.spec.kind == Kind::Keyed;
-        let mut rows_before = 0;
-        let mut prepare = |batch: &RecordBatch| {
-            let prepared = if by_key && operation == Operation::Delete {
-                let batch = ingest::conform_key(batch, &self.spec, &self.key_schema, rows_before)?;
-                let keys = Keys::new(self, self.key.encode_columns(batch.columns()), true);
-                (batch, Some(keys))
-            } else {
-                let batch = ingest::conform(batch, &self.spec, rows_before)?;
-                let last_wins = matches!(operation, Operation::Insert | Operation::Upsert);
-                let keys = by_key.then(|| Keys::new(self, self.key.encode(&batch), last_wins));
-                (batch, keys)
-            };
-            // Errors count rows across all batches of the write, not within one batch.
-            rows_before += batch.num_rows();
-            Ok(prepared)
-        };
-        let batches = match operation {
-            Operation::Truncate => Vec::new(),
-            _ => batches.iter().map(&mut prepare).collect::<Result<_, Error>>()?,
-        };
-        Ok(Prepared { layout: Arc::clone(self), operation, reached: self.reached(operation, &batches), batches })
-    }
-
-    /// Returns the value to which a write moves the relation's watermark, if it moves it.
-    fn reached(&self, operation: Operation, batches: &[(RecordBatch, Option<Keys>)]) -> Option<i64> {
-        match operation {
-            Operation::Insert | Operation::Upsert | Operation::InsertNew | Operation::InsertMissing => {
-                let follow = self.spec.follow.as_ref()?;
-                batches.iter().filter_map(|(batch, _)| follow.reached(batch)).max()
-            }
-            Operation::Delete | Operation::Truncate => None,
-        }
-    }
-}
-
-/// A write whose rows fit the relation, ready to be applied.
-pub struct Prepared {
-    layout: Arc<Layout>,
-    operation: Operation,
-    batches: Vec<(RecordBatch, Option<Keys>)>,
-    /// The value to which the write moves the relation's watermark.
-    reached: Option<i64>,
-}
-
-impl Prepared {
-    /// Returns the relation that is written to.
-    pub fn relation(&self) -> RelationId {
-        self.layout.id
-    }
-
-    /// Returns the number of rows given.
-    pub fn rows(&self) -> usize {
-        self.batches.iter().map(|(batch, _)| batch.num_rows()).sum()
-    }
-
-    /// Returns the watermark that the write moves and the value it moves to.
-    fn moved(&self) -> Option<(Arc<Watermark>, i64)> {
-        let follow = self.layout.spec.follow.as_ref()?;
-        Some((Arc::clone(follow.watermark()), self.reached?))
-    }
-}
 
 enum Rows {
     Append(Append),
@@ -259,7 +125,7 @@ impl Store {
             return Err(Error::SchemaMismatch("only a table with a primary key finds rows by key".to_owned()));
         };
         let keys = ingest::conform_key(keys, &layout.spec, &layout.key_schema, 0)?;
-        Ok(rows.lookup(&Keys::all(layout, layout.key.encode_columns(keys.columns()))))
+        Ok(rows.lookup(&Keys::all(&layout.key, layout.key.encode_columns(keys.columns()))))
     }
 
     /// Returns the number of rows that the next write will see; 0 if there is no such relation.
