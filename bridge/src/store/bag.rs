@@ -9,9 +9,8 @@ use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 
 use super::delta::Delta;
-use super::heap::{Heap, Position};
+use super::heap::{Heap, HeapChange, Position};
 use super::layout::Layout;
-use super::scan::Scan;
 use crate::error::Error;
 
 /// The rows of a table without a primary key.
@@ -91,10 +90,21 @@ fn forget_chunk(index: &mut Index, chunk: u32, hashes: &[u64]) {
 }
 
 /// Describes one write, with enough detail to undo it.
-pub(super) enum Undo {
+pub(super) enum BagUndo {
     Inserted(Vec<Position>),
     Deleted(Vec<(u64, Position)>),
     Truncated(Box<(Heap, Option<Index>)>),
+}
+
+impl BagUndo {
+    /// Returns what the write changed in the heap.
+    pub(super) fn change(&mut self) -> HeapChange<'_> {
+        match self {
+            BagUndo::Inserted(positions) => HeapChange::Rows(positions.iter().map(|new| (None, Some(*new))).collect()),
+            BagUndo::Deleted(taken) => HeapChange::Rows(taken.iter().map(|(_, old)| (Some(*old), None)).collect()),
+            BagUndo::Truncated(state) => HeapChange::Replaced(&mut state.0),
+        }
+    }
 }
 
 impl Bag {
@@ -103,7 +113,7 @@ impl Bag {
     }
 
     /// Adds rows.
-    pub(super) fn insert(&mut self, batch: &RecordBatch) -> (Delta, Undo) {
+    pub(super) fn insert(&mut self, batch: &RecordBatch) -> (Delta, BagUndo) {
         let rows = batch.num_rows() as u64;
         let positions = self.heap.push(batch);
         if let Some(index) = &mut self.index {
@@ -111,7 +121,7 @@ impl Bag {
             hashes.into_iter().zip(&positions).for_each(|(hash, position)| add(index, hash, *position));
         }
         let changes = if rows == 0 { Vec::new() } else { vec![(batch.clone(), Diffs::Same(1))] };
-        (Delta { changes, given: rows, changed: rows }, Undo::Inserted(positions))
+        (Delta { changes, given: rows, changed: rows }, BagUndo::Inserted(positions))
     }
 
     fn build_index(&mut self) {
@@ -128,9 +138,9 @@ impl Bag {
     }
 
     /// Removes one equal row for each given row; if one does not exist, removes nothing and fails.
-    pub(super) fn delete(&mut self, batch: &RecordBatch) -> Result<(Delta, Undo), Error> {
+    pub(super) fn delete(&mut self, batch: &RecordBatch) -> Result<(Delta, BagUndo), Error> {
         if batch.num_rows() == 0 {
-            return Ok((Delta::default(), Undo::Deleted(Vec::new())));
+            return Ok((Delta::default(), BagUndo::Deleted(Vec::new())));
         }
         self.build_index();
         let bytes = self.layout.row.encode(batch);
@@ -150,7 +160,7 @@ impl Bag {
         };
         taken.iter().for_each(|(_, position)| self.heap.delete(*position));
         let rows = taken.len() as u64;
-        Ok((Delta { changes: vec![(old, Diffs::Same(-1))], given: rows, changed: rows }, Undo::Deleted(taken)))
+        Ok((Delta { changes: vec![(old, Diffs::Same(-1))], given: rows, changed: rows }, BagUndo::Deleted(taken)))
     }
 
     /// Removes a position of an equal row from the index for each given row. If a row does not exist, the error holds
@@ -214,18 +224,18 @@ impl Bag {
     }
 
     /// Removes all rows.
-    pub(super) fn truncate(&mut self) -> (Delta, Undo) {
+    pub(super) fn truncate(&mut self) -> (Delta, BagUndo) {
         let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
         let rows = self.heap.rows() as u64;
         let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
-        let undo = Undo::Truncated(Box::new((heap, self.index.take())));
+        let undo = BagUndo::Truncated(Box::new((heap, self.index.take())));
         (Delta { changes, given: rows, changed: rows }, undo)
     }
 
     /// Undoes a write; all later writes must have been undone before.
-    pub(super) fn undo(&mut self, undo: Undo) {
+    pub(super) fn undo(&mut self, undo: BagUndo) {
         match undo {
-            Undo::Inserted(positions) => {
+            BagUndo::Inserted(positions) => {
                 if let Some(index) = &mut self.index
                     && !positions.is_empty()
                 {
@@ -239,32 +249,14 @@ impl Bag {
                 }
                 positions.into_iter().for_each(|position| self.heap.delete(position));
             }
-            Undo::Deleted(taken) => {
+            BagUndo::Deleted(taken) => {
                 if !taken.is_empty() {
                     self.give_back(&taken);
                 }
                 taken.into_iter().for_each(|(_, position)| self.heap.restore(position));
             }
-            Undo::Truncated(state) => (self.heap, self.index) = *state,
+            BagUndo::Truncated(state) => (self.heap, self.index) = *state,
         }
-    }
-
-    /// Returns the rows before a series of writes. `undo` must hold all writes since then, the oldest first.
-    pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
-        let mut heap = &mut self.heap;
-        let mut steps = Vec::new();
-        for undo in undo {
-            match undo {
-                Undo::Inserted(positions) => steps.extend(positions.iter().map(|position| (None, Some(*position)))),
-                Undo::Deleted(taken) => steps.extend(taken.iter().map(|(_, position)| (Some(*position), None))),
-                Undo::Truncated(state) => {
-                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
-                    heap = &mut state.0;
-                    break;
-                }
-            }
-        }
-        heap.scan_before(&steps)
     }
 
     /// Compacts sparse chunks; earlier writes cannot be undone afterwards.

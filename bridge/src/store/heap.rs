@@ -39,6 +39,14 @@ pub(super) struct Heap {
     frozen_bytes: usize,
 }
 
+/// What one write changed in a heap.
+pub(super) enum HeapChange<'a> {
+    /// For each changed row, the position of the row that was deleted and of the row that was added.
+    Rows(Vec<(Option<Position>, Option<Position>)>),
+    /// A new heap took the place of this one, which held all rows before the write.
+    Replaced(&'a mut Heap),
+}
+
 /// A batch and a mask of the rows that are left.
 struct Chunk {
     /// `None` for the tail and for a free chunk.
@@ -274,18 +282,30 @@ impl Heap {
         Scan::new(Arc::clone(&self.schema), parts)
     }
 
-    /// Returns the rows as they were before `steps`, the oldest first. Each step deleted the row at one position and
-    /// added a row at another. No chunk may have been compacted in between.
-    pub(super) fn scan_before(&mut self, steps: &[(Option<Position>, Option<Position>)]) -> Scan {
-        // Undoing the steps and redoing them leaves the heap unchanged, and the scan keeps its own copy of the masks.
-        for (gone, come) in steps.iter().rev() {
-            come.iter().for_each(|position| self.delete(*position));
-            gone.iter().for_each(|position| self.restore(*position));
+    /// Returns the rows as they were before `writes`, which are all writes since then, the oldest first. No chunk may
+    /// have been compacted in between.
+    pub(super) fn scan_before<'a>(&'a mut self, writes: impl Iterator<Item = HeapChange<'a>>) -> Scan {
+        let mut heap = self;
+        let mut steps = Vec::new();
+        for write in writes {
+            match write {
+                HeapChange::Rows(rows) => steps.extend(rows),
+                HeapChange::Replaced(before) => {
+                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
+                    heap = before;
+                    break;
+                }
+            }
         }
-        let scan = self.scan();
-        for (gone, come) in steps {
-            gone.iter().for_each(|position| self.delete(*position));
-            come.iter().for_each(|position| self.restore(*position));
+        // Undoing the steps and redoing them leaves the heap unchanged, and the scan keeps its own copy of the masks.
+        for (old, new) in steps.iter().rev() {
+            new.iter().for_each(|position| heap.delete(*position));
+            old.iter().for_each(|position| heap.restore(*position));
+        }
+        let scan = heap.scan();
+        for (old, new) in &steps {
+            old.iter().for_each(|position| heap.delete(*position));
+            new.iter().for_each(|position| heap.restore(*position));
         }
         scan
     }

@@ -10,10 +10,9 @@ use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 
 use super::delta::{Conflict, Delta};
-use super::heap::{Heap, Position};
+use super::heap::{Heap, HeapChange, Position};
 use super::keys::Keys;
 use super::layout::Layout;
-use super::scan::Scan;
 use crate::error::Error;
 
 /// The rows of a keyed table.
@@ -31,9 +30,19 @@ pub(super) struct Entry {
 }
 
 /// Describes one write, with enough detail to undo it.
-pub(super) enum Undo {
+pub(super) enum KeyedUndo {
     Moves(Vec<Move>),
     Truncated(Box<(Heap, Index)>),
+}
+
+impl KeyedUndo {
+    /// Returns what the write changed in the heap.
+    pub(super) fn change(&mut self) -> HeapChange<'_> {
+        match self {
+            KeyedUndo::Moves(moves) => HeapChange::Rows(moves.iter().map(|step| (step.old, step.new)).collect()),
+            KeyedUndo::Truncated(state) => HeapChange::Replaced(&mut state.0),
+        }
+    }
 }
 
 /// Change of one key's row: its position before and after the write.
@@ -121,7 +130,7 @@ impl Keyed {
         batch: &RecordBatch,
         keys: &Keys,
         conflict: Conflict,
-    ) -> Result<(Delta, Undo), Error> {
+    ) -> Result<(Delta, KeyedUndo), Error> {
         if conflict == Conflict::Refuse
             && let Some(row) = keys.first_repeated()
         {
@@ -163,7 +172,7 @@ impl Keyed {
         stored: &[u32],
         matches: &Matches,
         replaced: &[u32],
-    ) -> (Delta, Undo) {
+    ) -> (Delta, KeyedUndo) {
         let mut delta = Delta { given: batch.num_rows() as u64, changed: stored.len() as u64, ..Delta::default() };
         if let Some((old, _)) = &matches.old
             && !replaced.is_empty()
@@ -171,7 +180,7 @@ impl Keyed {
             delta.changes.push((pick(old, replaced), Diffs::Same(-1)));
         }
         if stored.is_empty() {
-            return (delta, Undo::Moves(Vec::new()));
+            return (delta, KeyedUndo::Moves(Vec::new()));
         }
         let new = pick(batch, stored);
         // `stored` and `replaced` are both ascending by row, so one pass pairs them.
@@ -183,7 +192,7 @@ impl Keyed {
         }
         moves.iter().for_each(|step| self.shift(step.hash, step.old, step.new));
         delta.changes.push((new, Diffs::Same(1)));
-        (delta, Undo::Moves(moves))
+        (delta, KeyedUndo::Moves(moves))
     }
 
     /// Updates the index and the heap for a key's row that moves from `old`, if it existed, to `new`, if it still does.
@@ -209,7 +218,7 @@ impl Keyed {
     }
 
     /// Removes the rows with these keys; absent keys are skipped.
-    pub(super) fn delete(&mut self, keys: &Keys) -> (Delta, Undo) {
+    pub(super) fn delete(&mut self, keys: &Keys) -> (Delta, KeyedUndo) {
         let matches = self.find(keys, &keys.rows());
         let given = keys.hashes.len() as u64;
         let mut delta = Delta { given, changed: matches.at.len() as u64, ..Delta::default() };
@@ -220,22 +229,22 @@ impl Keyed {
             moves.push(Move { hash, old: Some(*position), new: None });
         }
         delta.changes.extend(matches.old.map(|(old, _)| (old, Diffs::Same(-1))));
-        (delta, Undo::Moves(moves))
+        (delta, KeyedUndo::Moves(moves))
     }
 
     /// Removes all rows.
-    pub(super) fn truncate(&mut self) -> (Delta, Undo) {
+    pub(super) fn truncate(&mut self) -> (Delta, KeyedUndo) {
         let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
         let rows = self.heap.rows() as u64;
         let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
         let index = std::mem::take(&mut self.index);
-        (Delta { changes, given: rows, changed: rows }, Undo::Truncated(Box::new((heap, index))))
+        (Delta { changes, given: rows, changed: rows }, KeyedUndo::Truncated(Box::new((heap, index))))
     }
 
     /// Undoes a write; all later writes must have been undone before.
-    pub(super) fn undo(&mut self, undo: Undo) {
+    pub(super) fn undo(&mut self, undo: KeyedUndo) {
         match undo {
-            Undo::Moves(moves) => {
+            KeyedUndo::Moves(moves) => {
                 for step in moves.into_iter().rev() {
                     // `shift` then points the index at the restored row and deletes the new one.
                     if let Some(old) = step.old {
@@ -244,25 +253,8 @@ impl Keyed {
                     self.shift(step.hash, step.new, step.old);
                 }
             }
-            Undo::Truncated(state) => (self.heap, self.index) = *state,
+            KeyedUndo::Truncated(state) => (self.heap, self.index) = *state,
         }
-    }
-
-    /// Returns the rows before a series of writes. `undo` must hold all writes since then, the oldest first.
-    pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
-        let mut heap = &mut self.heap;
-        let mut steps = Vec::new();
-        for undo in undo {
-            match undo {
-                Undo::Moves(moves) => steps.extend(moves.iter().map(|step| (step.old, step.new))),
-                Undo::Truncated(state) => {
-                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
-                    heap = &mut state.0;
-                    break;
-                }
-            }
-        }
-        heap.scan_before(&steps)
     }
 
     /// Compacts sparse chunks; earlier writes cannot be undone afterwards.

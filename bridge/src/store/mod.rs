@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] belongs to one writer at a time (see `commit`). Readers take a [`Scan`], which is cheap, and read it
 //! without holding the store. Between two commits, the rows of a relation are always the sum of the deltas that its
-//! writes returned. While a [`Transaction`] is open, a scan includes its writes; the committed rows can be read as
+//! writes returned. While a transaction is open, a scan includes its writes; the committed rows can be read as
 //! well.
 
 mod append;
@@ -14,7 +14,9 @@ mod heap;
 mod keyed;
 mod keys;
 mod layout;
+mod open;
 mod scan;
+mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -34,34 +36,15 @@ pub use scan::Scan;
 
 use crate::error::Error;
 use crate::ingest;
-use crate::relation::{Kind, Operation, Spec};
-use append::Append;
-use bag::Bag;
-use delta::{Conflict, Delta};
-use keyed::Keyed;
+use crate::relation::{Operation, Spec};
+use delta::Delta;
 use keys::Keys;
-use transaction::Transaction;
-
-enum Rows {
-    Append(Append),
-    Keyed(Keyed),
-    Bag(Bag),
-}
-
-impl Rows {
-    fn is_append(&self) -> bool {
-        matches!(self, Rows::Append(_))
-    }
-}
-
-enum Undo {
-    Keyed(keyed::Undo),
-    Bag(bag::Undo),
-}
+use open::OpenTransaction;
+use storage::{Storage, Undo};
 
 struct Relation {
     layout: Arc<Layout>,
-    rows: Rows,
+    rows: Storage,
     /// Number of writes that the relation has had.
     writes: u64,
 }
@@ -71,7 +54,7 @@ struct Relation {
 pub struct Store {
     relations: BTreeMap<RelationId, Relation>,
     /// The open transaction.
-    open: Option<Transaction>,
+    open: Option<OpenTransaction>,
     /// Set when a write broke an invariant half way: the reason why the store can no longer be trusted.
     broken: Option<String>,
 }
@@ -80,11 +63,7 @@ impl Store {
     /// Adds an empty relation. `id` must not be in use. Fails if the schema or the primary key is invalid.
     pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
         let layout = Arc::new(Layout::new(id, spec)?);
-        let rows = match layout.spec.kind {
-            Kind::Append => Rows::Append(Append::new(Arc::clone(&layout.spec.schema))),
-            Kind::Keyed => Rows::Keyed(Keyed::new(Arc::clone(&layout))),
-            Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
-        };
+        let rows = Storage::new(&layout);
         let before = self.relations.insert(id, Relation { layout, rows, writes: 0 });
         assert!(before.is_none(), "relation {id:?} is there already");
         Ok(())
@@ -106,13 +85,10 @@ impl Store {
             return None;
         }
         let relation = self.relations.get_mut(&id)?;
-        Some(match &mut relation.rows {
-            Rows::Append(rows) => match &self.open {
-                Some(open) => rows.scan().followed_by(open.appended(id)),
-                None => rows.scan(),
-            },
-            Rows::Keyed(rows) => rows.heap().scan(),
-            Rows::Bag(rows) => rows.heap().scan(),
+        let scan = relation.rows.scan();
+        Some(match &self.open {
+            Some(open) => scan.followed_by(open.appended(id)),
+            None => scan,
         })
     }
 
@@ -121,7 +97,7 @@ impl Store {
     /// order.
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
         let relation = self.relations.get(&id).filter(|_| self.broken.is_none());
-        let Some(Relation { layout, rows: Rows::Keyed(rows), .. }) = relation else {
+        let Some(Relation { layout, rows: Storage::Keyed(rows), .. }) = relation else {
             return Err(Error::SchemaMismatch("only a table with a primary key finds rows by key".to_owned()));
         };
         let keys = ingest::conform_key(keys, &layout.spec, &layout.key_schema, 0)?;
@@ -130,14 +106,8 @@ impl Store {
 
     /// Returns the number of rows that the next write will see; 0 if there is no such relation.
     pub fn rows(&self, id: RelationId) -> u64 {
-        self.relations.get(&id).map_or(0, |relation| match &relation.rows {
-            Rows::Append(rows) => {
-                let open = self.open.iter().flat_map(|open| open.appended(id));
-                rows.rows() + open.map(RecordBatch::num_rows).sum::<usize>()
-            }
-            Rows::Keyed(rows) => rows.rows(),
-            Rows::Bag(rows) => rows.rows(),
-        }) as u64
+        let appended = self.open.iter().flat_map(|open| open.appended(id)).map(RecordBatch::num_rows);
+        self.relations.get(&id).map_or(0, |relation| relation.rows.rows() + appended.sum::<usize>()) as u64
     }
 
     /// Returns how many writes the relation has had; 0 if there is none. The committed rows change only with this
@@ -148,11 +118,7 @@ impl Store {
 
     /// Returns the memory that the relation's rows and indexes take, in bytes; 0 if there is no such relation.
     pub fn bytes(&self, id: RelationId) -> u64 {
-        self.relations.get(&id).map_or(0, |relation| match &relation.rows {
-            Rows::Append(rows) => rows.bytes(),
-            Rows::Keyed(rows) => rows.bytes(),
-            Rows::Bag(rows) => rows.bytes(),
-        }) as u64
+        self.relations.get(&id).map_or(0, |relation| relation.rows.bytes()) as u64
     }
 
     /// Applies writes in order, all or none, and passes their exact changes to `send`. If `send` fails, the writes are
@@ -213,12 +179,12 @@ impl Store {
                 changes.extend(delta.changes.into_iter().map(|(rows, diffs)| (id, rows, diffs)));
             };
             if write.operation == Operation::Truncate {
-                let (delta, step) = relation.truncate();
+                let (delta, step) = relation.rows.truncate();
                 undo.push((id, step));
                 record(delta);
             }
             for (batch, keys) in &write.batches {
-                let (delta, step) = relation.write(write.operation, batch, keys.as_ref())?;
+                let (delta, step) = relation.rows.write(write.operation, batch, keys.as_ref())?;
                 // Pushed before the next batch can fail, so that `take_back` also covers a write that fails half way.
                 undo.extend(step.map(|step| (id, step)));
                 record(delta);
@@ -231,11 +197,8 @@ impl Store {
     /// Undoes changes of tables, the last first.
     fn take_back(&mut self, undo: Vec<(RelationId, Undo)>) {
         for (id, undo) in undo.into_iter().rev() {
-            match (self.relations.get_mut(&id).map(|relation| &mut relation.rows), undo) {
-                (Some(Rows::Keyed(rows)), Undo::Keyed(undo)) => rows.undo(undo),
-                (Some(Rows::Bag(rows)), Undo::Bag(undo)) => rows.undo(undo),
-                _ => unreachable!("an undo is of the relation that made it"),
-            }
+            let relation = self.relations.get_mut(&id).expect("a relation with open writes is not dropped");
+            relation.rows.undo(undo);
         }
     }
 
@@ -244,7 +207,7 @@ impl Store {
         for write in writes {
             let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
             relation.writes += 1;
-            if let Rows::Append(rows) = &mut relation.rows {
+            if let Storage::Append(rows) = &mut relation.rows {
                 write.batches.iter().for_each(|(batch, _)| rows.insert(batch));
             }
             self.tidy(write.relation());
@@ -256,61 +219,8 @@ impl Store {
 
     /// Rewrites sparse chunks of a table; earlier writes cannot be undone afterwards.
     fn tidy(&mut self, id: RelationId) {
-        match self.relations.get_mut(&id).map(|relation| &mut relation.rows) {
-            Some(Rows::Keyed(rows)) => rows.settle(),
-            Some(Rows::Bag(rows)) => rows.settle(),
-            Some(Rows::Append(_)) | None => {}
-        }
-    }
-}
-
-impl Relation {
-    fn write(
-        &mut self,
-        operation: Operation,
-        batch: &RecordBatch,
-        keys: Option<&Keys>,
-    ) -> Result<(Delta, Option<Undo>), Error> {
-        let keys = || keys.expect("writes to keyed tables are prepared with keys");
-        let conflict = match operation {
-            Operation::InsertNew => Conflict::Refuse,
-            Operation::InsertMissing => Conflict::Keep,
-            _ => Conflict::Replace,
-        };
-        Ok(match &mut self.rows {
-            Rows::Append(_) => {
-                let rows = batch.num_rows() as u64;
-                let changes = if rows == 0 { Vec::new() } else { vec![(batch.clone(), Diffs::Same(1))] };
-                (Delta { changes, given: rows, changed: rows }, None)
-            }
-            Rows::Keyed(rows) => {
-                let (delta, undo) = match operation {
-                    Operation::Delete => rows.delete(keys()),
-                    _ => rows.insert(batch, keys(), conflict)?,
-                };
-                (delta, Some(Undo::Keyed(undo)))
-            }
-            Rows::Bag(rows) => {
-                let (delta, undo) = match operation {
-                    Operation::Delete => rows.delete(batch)?,
-                    _ => rows.insert(batch),
-                };
-                (delta, Some(Undo::Bag(undo)))
-            }
-        })
-    }
-
-    fn truncate(&mut self) -> (Delta, Undo) {
-        match &mut self.rows {
-            Rows::Append(_) => unreachable!("refused when the write was prepared"),
-            Rows::Keyed(rows) => {
-                let (delta, undo) = rows.truncate();
-                (delta, Undo::Keyed(undo))
-            }
-            Rows::Bag(rows) => {
-                let (delta, undo) = rows.truncate();
-                (delta, Undo::Bag(undo))
-            }
+        if let Some(relation) = self.relations.get_mut(&id) {
+            relation.rows.settle();
         }
     }
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::encode::Encoder;
 use super::testing::{Random, random_batch, schema_of_all_types};
 use super::*;
+use crate::relation::Kind;
 
 /// Multiplicity of each row.
 type Contents = BTreeMap<Vec<u8>, i64>;
@@ -35,11 +36,7 @@ impl Harness {
         layout.key = layout.key.with_mask(mask);
         layout.row = layout.row.with_mask(mask);
         let layout = Arc::new(layout);
-        let rows = match kind {
-            Kind::Append => Rows::Append(Append::new(Arc::clone(&schema))),
-            Kind::Keyed => Rows::Keyed(Keyed::new(Arc::clone(&layout))),
-            Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
-        };
+        let rows = Storage::new(&layout);
         let mut store = Store::default();
         store.relations.insert(ID, Relation { layout, rows, writes: 0 });
         let encoder = Encoder::new(&schema, (0..schema.fields().len()).collect()).expect("types of ours");
