@@ -10,8 +10,10 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 
-use super::text::{Pace, Rows, Value, place, unmarked};
-use super::{match_columns, unmatched};
+use super::names::match_columns;
+use super::rows::Rows;
+use super::text::{Pace, place, unmarked};
+use super::value::Value;
 use crate::error::Error;
 use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
@@ -33,7 +35,7 @@ pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Rec
     }
     let header = fields.iter().map(|field| ArrowField::new(&*field.text, DataType::Null, true));
     let header = Schema::new(header.collect::<Vec<_>>());
-    let places = match_columns(&header, &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let places = match_columns(&header, &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let mut columns = vec![0; fields.len()];
     for (column, place) in places.into_iter().enumerate() {
         if let Some(place) = place {

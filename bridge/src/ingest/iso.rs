@@ -9,7 +9,7 @@
 
 use arrow::datatypes::TimeUnit;
 
-use super::cast::{OUT_OF_RANGE, Reason};
+use super::refused::{OUT_OF_RANGE, Reason};
 use super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE, ZONED, a_second};
 
 const NO_DATE: Reason = "it is no ISO 8601 date";

@@ -6,7 +6,7 @@ use arrow::datatypes::{
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
 };
 
-use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+use super::refused::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
 pub(super) const FRACTION: Reason = "it has a fraction";
 const NOT_FINITE: Reason = "it is not a finite number";

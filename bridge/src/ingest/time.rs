@@ -7,7 +7,7 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 
-use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+use super::refused::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
 pub(super) const NOT_MIDNIGHT: Reason = "it is not at midnight";
 pub(super) const TOO_FINE: Reason = "it is finer than the type's unit";
