@@ -42,6 +42,13 @@ impl RowCodec {
     /// Creates a codec for columns of these types, of which rows are compared by the first `keys`. Fails for types
     /// outside the engine's physical types.
     pub fn new(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
+        check_physical(&types)?;
+        RowCodec::comparing(types, keys)
+    }
+
+    /// Creates a codec that only compares rows, also rows of types that the engine cannot keep. It must not decode.
+    /// Fails for types that have no row bytes.
+    pub fn comparing(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
         let fields = types.iter().cloned().map(SortField::new).collect();
         let marked = vec![false; types.len()];
         RowCodec::of_fields(types, fields, marked, keys)
@@ -50,6 +57,7 @@ impl RowCodec {
     /// Creates a codec whose byte order is that of `options`, one per column, with NULL the greatest value inside lists
     /// and structs. It decodes only what such a codec encoded.
     pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>, keys: usize) -> Result<Self, DataflowError> {
+        check_physical(&types)?;
         let (mut fields, mut marked) = (Vec::new(), Vec::new());
         for (data_type, mut options) in types.iter().zip(options) {
             // The bytes of nested values place the NULLs inside them where they place NULL itself.
@@ -71,9 +79,6 @@ impl RowCodec {
         marked: Vec<bool>,
         keys: usize,
     ) -> Result<Self, DataflowError> {
-        if let Some(unsupported) = types.iter().find(|t| !is_physical(t)) {
-            return Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")));
-        }
         let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
         let parser = converter.parser();
         let mut codec = RowCodec { converter, parser, types, keys, marked, width: None };
@@ -248,6 +253,15 @@ pub(crate) fn column_type(schema: &Schema, column: usize) -> Result<DataType, Da
     }
 }
 
+fn check_physical(types: &[DataType]) -> Result<(), DataflowError> {
+    match types.iter().find(|t| !is_physical(t)) {
+        Some(unsupported) => {
+            Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether rows may have columns of this type. Each logical type has one physical type, or equal values would differ.
 pub fn is_physical(data_type: &DataType) -> bool {
     match data_type {
@@ -302,7 +316,9 @@ pub fn normalise(array: &ArrayRef) -> ArrayRef {
         }
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns().iter().map(normalise).collect();
-            Arc::new(StructArray::new(fields.clone(), columns, array.nulls().cloned()))
+            let structs =
+                StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len());
+            Arc::new(structs.expect("the same fields with other values"))
         }
         _ => Arc::clone(array),
     }
