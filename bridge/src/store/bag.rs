@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow_row::Rows;
 use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
+use laminardb_dataflow::row_bytes::EncodedRows;
 
 use super::delta::Delta;
 use super::heap::{Heap, HeapChange, Position};
@@ -167,7 +167,7 @@ impl Bag {
     /// what was removed before it and the index of that row.
     fn take_all(
         &mut self,
-        bytes: &Rows,
+        bytes: &EncodedRows,
         hashes: &[u64],
     ) -> Result<(Vec<(u64, Position)>, RecordBatch), (Vec<(u64, Position)>, usize)> {
         let index = self.index.as_mut().expect("made before");
@@ -181,7 +181,7 @@ impl Bag {
         // Rows are compared in bulk: different rows with one hash are rare, and `take_colliding` handles them.
         let old = self.fetch(&taken);
         let old_bytes = self.layout.row.encode(&old);
-        let same = |row: usize| old_bytes.row(row).as_ref() == bytes.row(row).as_ref();
+        let same = |row: usize| old_bytes.row(row) == bytes.row(row);
         if (0..taken.len()).all(same) {
             // The loop stops at the first row whose hash has no entry left: that row is missing.
             return if taken.len() == hashes.len() { Ok((taken, old)) } else { Err((taken.clone(), taken.len())) };
@@ -193,7 +193,7 @@ impl Bag {
     /// Does the same when different rows share a hash: compares every candidate.
     fn take_colliding(
         &mut self,
-        bytes: &Rows,
+        bytes: &EncodedRows,
         hashes: &[u64],
     ) -> Result<(Vec<(u64, Position)>, RecordBatch), (Vec<(u64, Position)>, usize)> {
         let mut taken = Vec::with_capacity(hashes.len());
@@ -203,7 +203,7 @@ impl Bag {
             let candidates = entry.map_or(&[][..], |entry| entry.positions.as_slice());
             let equal = |position: &&Position| {
                 let old = self.layout.row.encode(&self.heap.gather(std::slice::from_ref(*position)));
-                old.row(0).as_ref() == bytes.row(row).as_ref()
+                old.row(0) == bytes.row(row)
             };
             let Some(&position) = candidates.iter().rev().find(equal) else { return Err((taken, row)) };
             remove(self.index.as_mut().expect("made before"), hash, position);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow_row::Rows;
 use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
+use laminardb_dataflow::row_bytes::EncodedRows;
 
 use super::delta::{Conflict, Delta};
 use super::heap::{Heap, HeapChange, Position};
@@ -58,20 +58,20 @@ struct Matches {
     /// For each match, the row of the write and the position in the table, ascending by row.
     at: Vec<(u32, Position)>,
     /// The table's rows, in the order of `at`, and their bytes; `None` if there are no matches.
-    old: Option<(RecordBatch, Rows)>,
+    old: Option<(RecordBatch, EncodedRows)>,
 }
 
 impl Matches {
     /// Returns the bytes of the table's row of match `i`.
     fn bytes(&self, i: usize) -> &[u8] {
         let (_, bytes) = self.old.as_ref().expect("there are matches");
-        bytes.row(i).data()
+        bytes.row(i)
     }
 
     /// Whether the table's row of match `i` has the key of the write's row. The bytes of a row begin with those of its
     /// key, and no value's bytes are a prefix of another value's, so a common prefix means equal key columns.
     fn has_key(&self, i: usize, keys: &Keys) -> bool {
-        self.bytes(i).starts_with(keys.bytes.row(self.at[i].0 as usize).as_ref())
+        self.bytes(i).starts_with(keys.bytes.row(self.at[i].0 as usize))
     }
 }
 
@@ -161,7 +161,7 @@ impl Keyed {
         }
         let rows: Vec<u32> = matches.at.iter().map(|(row, _)| *row).collect();
         let bytes = self.layout.row.encode(&pick(batch, &rows));
-        (0..rows.len()).map(|i| bytes.row(i).as_ref() == matches.bytes(i)).collect()
+        (0..rows.len()).map(|i| bytes.row(i) == matches.bytes(i)).collect()
     }
 
     /// Stores the rows `stored` of the batch, replacing the matches `replaced`.

@@ -1,13 +1,13 @@
 //! `Keys`: the keys of a write to a keyed table, and which of its rows count if some have equal keys.
 
-use arrow_row::Rows;
 use hashbrown::HashTable;
+use laminardb_dataflow::row_bytes::EncodedRows;
 
 use super::encode::Encoder;
 
 /// Keys of a write, with everything that can be computed without reading the table.
 pub(super) struct Keys {
-    pub(super) bytes: Rows,
+    pub(super) bytes: EncodedRows,
     pub(super) hashes: Vec<u64>,
     /// The rows that count, ascending, if some do not: of rows with equal keys only one wins.
     winners: Option<Vec<u32>>,
@@ -15,14 +15,14 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Makes keys from `bytes`; of equal keys the last row wins if `last_wins`, otherwise the first.
-    pub(super) fn new(encoder: &Encoder, bytes: Rows, last_wins: bool) -> Self {
+    pub(super) fn new(encoder: &Encoder, bytes: EncodedRows, last_wins: bool) -> Self {
         let hashes = encoder.hashes(&bytes);
         let winners = (hashes.len() > 1).then(|| winners(&bytes, &hashes, last_wins)).flatten();
         Keys { bytes, hashes, winners }
     }
 
     /// Makes keys from `bytes` in which every row counts, also those with equal keys.
-    pub(super) fn all(encoder: &Encoder, bytes: Rows) -> Self {
+    pub(super) fn all(encoder: &Encoder, bytes: EncodedRows) -> Self {
         Keys { hashes: encoder.hashes(&bytes), bytes, winners: None }
     }
 
@@ -39,14 +39,13 @@ impl Keys {
 }
 
 /// Returns one row of each distinct key, ascending; `None` if all keys are distinct.
-fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
+fn winners(bytes: &EncodedRows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
     let mut seen: HashTable<u32> = HashTable::with_capacity(hashes.len());
     let mut rows = Vec::with_capacity(hashes.len());
     for step in 0..hashes.len() {
         let row = if last_wins { hashes.len() - 1 - step } else { step };
-        let equal = |other: &u32| {
-            hashes[*other as usize] == hashes[row] && bytes.row(*other as usize).as_ref() == bytes.row(row).as_ref()
-        };
+        let equal =
+            |other: &u32| hashes[*other as usize] == hashes[row] && bytes.row(*other as usize) == bytes.row(row);
         if seen.find(hashes[row], equal).is_none() {
             seen.insert_unique(hashes[row], row as u32, |row| hashes[*row as usize]);
             rows.push(row as u32);

@@ -65,7 +65,7 @@ impl Layout {
         let mut prepare = |batch: &RecordBatch| {
             let prepared = if by_key && operation == Operation::Delete {
                 let batch = ingest::conform_key(batch, &self.spec, &self.key_schema, rows_before)?;
-                let keys = Keys::new(&self.key, self.key.encode_columns(batch.columns()), true);
+                let keys = Keys::new(&self.key, self.key.encode_chosen(&batch), true);
                 (batch, Some(keys))
             } else {
                 let batch = ingest::conform(batch, &self.spec, rows_before)?;

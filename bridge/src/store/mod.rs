@@ -101,7 +101,7 @@ impl Store {
             return Err(Error::SchemaMismatch("only a table with a primary key finds rows by key".to_owned()));
         };
         let keys = ingest::conform_key(keys, &layout.spec, &layout.key_schema, 0)?;
-        Ok(rows.lookup(&Keys::all(&layout.key, layout.key.encode_columns(keys.columns()))))
+        Ok(rows.lookup(&Keys::all(&layout.key, layout.key.encode_chosen(&keys))))
     }
 
     /// Returns the number of rows that the next write will see; 0 if there is no such relation.

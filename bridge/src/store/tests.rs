@@ -44,7 +44,8 @@ impl Harness {
     }
 
     fn rows(&self, batch: &RecordBatch) -> Vec<Vec<u8>> {
-        self.encoder.encode(batch).iter().map(|row| row.as_ref().to_vec()).collect()
+        let rows = self.encoder.encode(batch);
+        (0..rows.len()).map(|row| rows.row(row).to_vec()).collect()
     }
 
     fn contents(&mut self) -> Contents {
