@@ -34,6 +34,8 @@ pub struct RowCodec {
     /// Whether a byte before a column says that it is NULL, because NULL must sort elsewhere than the NULLs inside
     /// values.
     marked: Vec<bool>,
+    /// Whether equal values always have equal bits and no column is marked: then columns are encoded as they are.
+    is_plain: bool,
     /// Number of bytes of every row, if the types alone determine it.
     width: Option<usize>,
 }
@@ -81,7 +83,10 @@ impl RowCodec {
     ) -> Result<Self, DataflowError> {
         let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
         let parser = converter.parser();
-        let mut codec = RowCodec { converter, parser, types, keys, marked, width: None };
+        let is_plain = !marked.contains(&true)
+            && !types.iter().any(has_floats)
+            && !types[..keys].iter().any(interval::has_intervals);
+        let mut codec = RowCodec { converter, parser, types, keys, marked, is_plain, width: None };
         codec.width = codec.fixed_width();
         Ok(codec)
     }
@@ -106,6 +111,10 @@ impl RowCodec {
     pub fn append(&self, to: &mut EncodedRows, columns: &[ArrayRef], rows: usize) {
         to.rows += rows;
         let Some(encoded) = &mut to.encoded else { return };
+        if self.is_plain {
+            self.converter.append(encoded, columns).expect("columns have the codec's types");
+            return;
+        }
         let mut columns: Vec<ArrayRef> = columns.iter().map(normalise).collect();
         for key in &mut columns[..self.keys] {
             *key = interval::map(key, interval::ordered);
@@ -283,9 +292,18 @@ pub fn order_bytes(values: &ArrayRef) -> Result<BinaryArray, ArrowError> {
     BinaryArray::try_new(offsets, bytes, values.logical_nulls())
 }
 
-/// Returns the same values with one representation of NaN and of zero.
+fn has_floats(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => has_floats(f.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_floats(f.data_type())),
+        other => other.is_floating(),
+    }
+}
+
+/// Returns the same values with one representation of NaN and of zero. Copies only columns of floats that have others.
 pub fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
+        other if !has_floats(other) => Arc::clone(array),
         DataType::Float16 => normalise_floats::<Float16Type>(
             array,
             |x| x.is_nan() || x.to_bits() == 1 << 15,
@@ -316,9 +334,8 @@ pub fn normalise(array: &ArrayRef) -> ArrayRef {
         }
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns().iter().map(normalise).collect();
-            let structs =
-                StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len());
-            Arc::new(structs.expect("the same fields with other values"))
+            // A struct with floats has fields.
+            Arc::new(StructArray::new(fields.clone(), columns, array.nulls().cloned()))
         }
         _ => Arc::clone(array),
     }
