@@ -11,7 +11,7 @@ use crate::watermark::Follow;
 
 /// How a relation keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StorageKind {
     /// A source: rows are only ever added.
     Append,
     /// A table with a primary key.
@@ -20,26 +20,26 @@ pub enum Kind {
     Bag,
 }
 
-impl Kind {
+impl StorageKind {
     /// Returns the kind of a source or table whose primary key has these columns.
-    pub fn of(relation: RelationKind, primary_key: &[usize]) -> Kind {
+    pub fn of(relation: RelationKind, primary_key: &[usize]) -> StorageKind {
         match relation {
-            RelationKind::Source => Kind::Append,
-            _ if primary_key.is_empty() => Kind::Bag,
-            _ => Kind::Keyed,
+            RelationKind::Source => StorageKind::Append,
+            _ if primary_key.is_empty() => StorageKind::Bag,
+            _ => StorageKind::Keyed,
         }
     }
 
     /// Checks that relations of this kind allow `operation`; `name` is used in the error message.
     pub fn check(self, operation: Operation, name: &str) -> Result<(), Error> {
         match (self, operation) {
-            (Kind::Append, Operation::Delete) => {
+            (StorageKind::Append, Operation::Delete) => {
                 Err(Error::SchemaMismatch(format!("cannot delete from source {name}: its rows are kept")))
             }
-            (Kind::Append, Operation::Truncate) => {
+            (StorageKind::Append, Operation::Truncate) => {
                 Err(Error::SchemaMismatch(format!("cannot truncate source {name}: its rows are kept")))
             }
-            (Kind::Append | Kind::Bag, Operation::Upsert | Operation::InsertMissing) => {
+            (StorageKind::Append | StorageKind::Bag, Operation::Upsert | Operation::InsertMissing) => {
                 Err(Error::SchemaMismatch(format!("{name} has no primary key to find rows by")))
             }
             _ => Ok(()),
@@ -53,7 +53,7 @@ pub struct Spec {
     /// Name of the relation, for messages.
     pub name: String,
     /// How the relation keeps its rows.
-    pub kind: Kind,
+    pub kind: StorageKind,
     /// Columns of the relation. Those of the key must not be nullable.
     pub schema: SchemaRef,
     /// Positions of the key columns; empty unless `kind` is `Keyed`.

@@ -18,7 +18,7 @@ use laminardb_planner::statement::RestoreFrom;
 
 use super::*;
 use crate::error::Error;
-use crate::relation::{Kind, Operation, Spec};
+use crate::relation::{Operation, Spec, StorageKind};
 use crate::store::Store;
 use crate::store::testing::{Random, random_batch, schema_of_all_types};
 
@@ -63,7 +63,7 @@ impl Drop for Place {
     }
 }
 
-fn scan(schema: &SchemaRef, kind: Kind, batches: &[RecordBatch]) -> Scan {
+fn scan(schema: &SchemaRef, kind: StorageKind, batches: &[RecordBatch]) -> Scan {
     let id = RelationId(1);
     let mut store = Store::default();
     let schema = Arc::clone(schema);
@@ -84,7 +84,7 @@ fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Sca
         base: base(name, RelationKind::Source),
         schema: Arc::clone(schema),
         defaults: vec![None; schema.fields().len()],
-        rows: scan(schema, Kind::Append, batches),
+        rows: scan(schema, StorageKind::Append, batches),
     }
 }
 
@@ -214,7 +214,7 @@ fn what_relations_and_views_are_comes_back() {
     ];
     let named = vec![("x".to_owned(), Arc::new(StringArray::from(vec![Some("ä")])) as ArrayRef)];
     let params = Params::from_arrays(&positional, &named).expect("one value each");
-    let rows = scan(&schema, Kind::Bag, &[random_batch(&schema, 1, 100)]);
+    let rows = scan(&schema, StorageKind::Bag, &[random_batch(&schema, 1, 100)]);
     let items = vec![
         Item::Base { base: base.clone(), schema: Arc::clone(&schema), defaults: defaults.clone(), rows },
         Item::View { view: view.clone(), params: params.clone() },

@@ -151,14 +151,14 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
     use super::*;
-    use crate::relation::Kind;
+    use crate::relation::StorageKind;
 
     fn read(text: &str) -> Result<Vec<(Option<i64>, Option<String>)>, Error> {
         let fields = vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)];
         let schema = Arc::new(Schema::new(fields));
         let spec = Spec {
             name: "t".into(),
-            kind: Kind::Bag,
+            kind: StorageKind::Bag,
             schema,
             primary_key: Vec::new(),
             defaults: Vec::new(),

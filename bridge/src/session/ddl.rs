@@ -20,7 +20,7 @@ use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Write};
 use crate::database::NewView;
 use crate::error::Error;
-use crate::relation::{Kind, Operation, Spec};
+use crate::relation::{Operation, Spec, StorageKind};
 use crate::subscription::End;
 use crate::watermark::Follow;
 
@@ -193,7 +193,7 @@ impl Session {
             id,
             Spec {
                 name: name.clone(),
-                kind: Kind::of(kind, &primary_key),
+                kind: StorageKind::of(kind, &primary_key),
                 schema: Arc::clone(&schema),
                 primary_key: primary_key.clone(),
                 defaults,

@@ -10,7 +10,7 @@ use super::encode::Encoder;
 use super::keys::Keys;
 use crate::error::Error;
 use crate::ingest;
-use crate::relation::{Kind, Operation, Spec};
+use crate::relation::{Operation, Spec, StorageKind};
 use crate::watermark::Watermark;
 
 /// What is known about a relation without reading its rows; shared by all its writers.
@@ -60,7 +60,7 @@ impl Layout {
     /// rows.
     pub fn prepare(self: &Arc<Self>, operation: Operation, batches: &[RecordBatch]) -> Result<Prepared, Error> {
         self.spec.kind.check(operation, &self.spec.name)?;
-        let by_key = self.spec.kind == Kind::Keyed;
+        let by_key = self.spec.kind == StorageKind::Keyed;
         let mut rows_before = 0;
         let mut prepare = |batch: &RecordBatch| {
             let prepared = if by_key && operation == Operation::Delete {

@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::layout::Layout;
 use super::scan::Scan;
 use crate::error::Error;
-use crate::relation::{Kind, Operation};
+use crate::relation::{Operation, StorageKind};
 
 /// The rows of one relation.
 pub(super) enum Storage {
@@ -32,9 +32,9 @@ impl Storage {
     /// Makes the storage of an empty relation.
     pub(super) fn new(layout: &Arc<Layout>) -> Self {
         match layout.spec.kind {
-            Kind::Append => Storage::Append(Append::new(Arc::clone(&layout.spec.schema))),
-            Kind::Keyed => Storage::Keyed(Keyed::new(Arc::clone(layout))),
-            Kind::Bag => Storage::Bag(Bag::new(Arc::clone(layout))),
+            StorageKind::Append => Storage::Append(Append::new(Arc::clone(&layout.spec.schema))),
+            StorageKind::Keyed => Storage::Keyed(Keyed::new(Arc::clone(layout))),
+            StorageKind::Bag => Storage::Bag(Bag::new(Arc::clone(layout))),
         }
     }
 
