@@ -23,7 +23,7 @@ use parking_lot::MutexGuard;
 
 use crate::error::Error;
 use crate::relation::{Operation, Spec};
-use crate::store::{Applied, Layout, Prepared, Scan, Store};
+use crate::store::{Applied, Prepared, RelationLayout, Scan, Store};
 pub(crate) use transaction::{Actor, Hold};
 use transaction::{Line, Open};
 
@@ -121,7 +121,7 @@ impl Committer {
         self.state.lock().store.apply(vec![prepared], |_| Ok(())).map(|_| ())
     }
 
-    fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<Layout>>, Error> {
+    fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<RelationLayout>>, Error> {
         let state = self.state.lock();
         writes.iter().map(|write| layout(&state.store, write.relation)).collect()
     }
@@ -159,7 +159,7 @@ impl Committer {
     }
 }
 
-fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
+fn layout(store: &Store, relation: RelationId) -> Result<Arc<RelationLayout>, Error> {
     store.layout(relation).ok_or_else(|| Error::TableNotFound("it was dropped meanwhile".to_owned()))
 }
 
@@ -196,7 +196,7 @@ impl Frozen<'_> {
     }
 
     /// What the relation is; None if there is none.
-    pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
+    pub fn layout(&self, id: RelationId) -> Option<Arc<RelationLayout>> {
         self.state.store.layout(id)
     }
 

@@ -1,5 +1,5 @@
-//! `Value`: one value of a JSON or CSV text. It is still text: a number reaches its column as digits and is parsed there
-//! once, as the column's type.
+//! `Value`: one value of a JSON or CSV text. It is still text: a number reaches its column as digits and is parsed
+//! there once, as the column's type.
 
 use std::borrow::Cow;
 

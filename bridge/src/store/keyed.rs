@@ -10,29 +10,31 @@ use laminardb_dataflow::Diffs;
 use laminardb_dataflow::row_bytes::EncodedRows;
 
 use super::delta::{Conflict, Delta};
-use super::heap::{Heap, HeapChange, Position};
+use super::heap::{Heap, HeapChange, RowRef};
 use super::keys::Keys;
-use super::layout::Layout;
+use super::layout::RelationLayout;
 use crate::error::Error;
 
 /// The rows of a keyed table.
 pub(super) struct Keyed {
-    layout: Arc<Layout>,
+    layout: Arc<RelationLayout>,
     heap: Heap,
-    index: Index,
+    index: HashIndex,
 }
 
-pub(super) type Index = HashTable<Entry>;
+/// Finds the slots of the rows whose keys have a hash: more than one if different keys share it.
+pub(super) type HashIndex = HashTable<Slot>;
 
-pub(super) struct Entry {
+/// The hash of a key and where its row is.
+pub(super) struct Slot {
     hash: u64,
-    position: Position,
+    position: RowRef,
 }
 
 /// Describes one write, with enough detail to undo it.
 pub(super) enum KeyedUndo {
     Moves(Vec<Move>),
-    Truncated(Box<(Heap, Index)>),
+    Truncated(Box<(Heap, HashIndex)>),
 }
 
 impl KeyedUndo {
@@ -48,15 +50,15 @@ impl KeyedUndo {
 /// Change of one key's row: its position before and after the write.
 pub(super) struct Move {
     hash: u64,
-    old: Option<Position>,
-    new: Option<Position>,
+    old: Option<RowRef>,
+    new: Option<RowRef>,
 }
 
 /// Rows of a write whose key already exists in the table.
 #[derive(Default)]
 struct Matches {
     /// For each match, the row of the write and the position in the table, ascending by row.
-    at: Vec<(u32, Position)>,
+    at: Vec<(u32, RowRef)>,
     /// The table's rows, in the order of `at`, and their bytes; `None` if there are no matches.
     old: Option<(RecordBatch, EncodedRows)>,
 }
@@ -76,14 +78,14 @@ impl Matches {
 }
 
 impl Keyed {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
-        Keyed { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: Index::new() }
+    pub(super) fn new(layout: Arc<RelationLayout>) -> Self {
+        Keyed { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: HashIndex::new() }
     }
 
     fn find(&self, keys: &Keys, rows: &[u32]) -> Matches {
         let first = |&row: &u32| {
             let hash = keys.hashes[row as usize];
-            self.index.find(hash, |entry| entry.hash == hash).map(|entry| (row, entry.position))
+            self.index.find(hash, |slot| slot.hash == hash).map(|slot| (row, slot.position))
         };
         // Rows are compared in bulk: different keys with one hash are rare, and `find_colliding` handles them.
         let matches = self.fetch(rows.iter().filter_map(first).collect());
@@ -98,19 +100,19 @@ impl Keyed {
         let mut at = Vec::new();
         for &row in rows {
             let hash = keys.hashes[row as usize];
-            let candidates = self.index.iter_hash(hash).filter(|entry| entry.hash == hash);
-            let candidates = self.fetch(candidates.map(|entry| (row, entry.position)).collect());
+            let candidates = self.index.iter_hash(hash).filter(|slot| slot.hash == hash);
+            let candidates = self.fetch(candidates.map(|slot| (row, slot.position)).collect());
             let found = (0..candidates.at.len()).find(|&i| candidates.has_key(i, keys));
             at.extend(found.map(|i| candidates.at[i]));
         }
         self.fetch(at)
     }
 
-    fn fetch(&self, at: Vec<(u32, Position)>) -> Matches {
+    fn fetch(&self, at: Vec<(u32, RowRef)>) -> Matches {
         if at.is_empty() {
             return Matches::default();
         }
-        let positions: Vec<Position> = at.iter().map(|(_, position)| *position).collect();
+        let positions: Vec<RowRef> = at.iter().map(|(_, position)| *position).collect();
         let old = self.heap.gather(&positions);
         let bytes = self.layout.row.encode(&old);
         Matches { at, old: Some((old, bytes)) }
@@ -196,19 +198,19 @@ impl Keyed {
     }
 
     /// Updates the index and the heap for a key's row that moves from `old`, if it existed, to `new`, if it still does.
-    fn shift(&mut self, hash: u64, old: Option<Position>, new: Option<Position>) {
+    fn shift(&mut self, hash: u64, old: Option<RowRef>, new: Option<RowRef>) {
         let index = &mut self.index;
         match (old, new) {
             (Some(old), Some(new)) => {
-                let entry = index.find_mut(hash, |entry| entry.position == old).expect("every row is in the index");
-                entry.position = new;
+                let slot = index.find_mut(hash, |slot| slot.position == old).expect("every row is in the index");
+                slot.position = new;
             }
             (Some(old), None) => {
-                let entry = index.find_entry(hash, |entry| entry.position == old);
-                entry.unwrap_or_else(|_| unreachable!("every row is in the index")).remove();
+                let slot = index.find_entry(hash, |slot| slot.position == old);
+                slot.unwrap_or_else(|_| unreachable!("every row is in the index")).remove();
             }
             (None, Some(position)) => {
-                index.insert_unique(hash, Entry { hash, position }, |entry| entry.hash);
+                index.insert_unique(hash, Slot { hash, position }, |slot| slot.hash);
             }
             (None, None) => {}
         }
@@ -257,20 +259,20 @@ impl Keyed {
         }
     }
 
-    /// Compacts sparse chunks; earlier writes cannot be undone afterwards.
+    /// Compacts sparse segments; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
-        while let Some((chunk, old, rows)) = self.heap.next_sparse() {
+        while let Some((segment, old, rows)) = self.heap.next_sparse() {
             let hashes = self.layout.key.hashes(&self.layout.key.encode(&rows));
             let new = self.heap.push(&rows);
             for ((hash, old), new) in hashes.into_iter().zip(old).zip(new) {
-                let entry = self.index.find_mut(hash, |entry| entry.position == old);
-                entry.expect("every row is in the index").position = new;
+                let slot = self.index.find_mut(hash, |slot| slot.position == old);
+                slot.expect("every row is in the index").position = new;
             }
-            // Released last, so that `push` cannot reuse the chunk while the index still names it.
-            self.heap.release(chunk);
+            // Released last, so that `push` cannot reuse the segment while the index still names it.
+            self.heap.release(segment);
         }
         if self.index.len() * 4 < self.index.capacity() {
-            self.index.shrink_to(self.index.len() * 2, |entry| entry.hash);
+            self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
         }
     }
 

@@ -1,4 +1,4 @@
-//! `Layout`: what is known about a relation without its rows, and `Prepared`: a write that was made to fit it.
+//! `RelationLayout`: what is known about a relation without its rows, and `Prepared`: a write that was made to fit it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::relation::{Operation, Spec, StorageKind};
 use crate::watermark::Watermark;
 
 /// What is known about a relation without reading its rows; shared by all its writers.
-pub struct Layout {
+pub struct RelationLayout {
     id: RelationId,
     pub(super) spec: Spec,
     /// Schema of the key columns, in key order.
@@ -25,7 +25,7 @@ pub struct Layout {
     pub(super) row: Encoder,
 }
 
-impl Layout {
+impl RelationLayout {
     pub(super) fn new(id: RelationId, mut spec: Spec) -> Result<Self, Error> {
         spec.defaults.resize(spec.schema.fields().len(), None);
         if let Some(column) = spec.primary_key.iter().find(|column| spec.schema.field(**column).is_nullable()) {
@@ -37,7 +37,7 @@ impl Layout {
         let key_schema = key_schema.map_err(|error| Error::InvalidSchema(format!("primary key: {error}")))?;
         let rest = all.filter(|column| !spec.primary_key.contains(column));
         let row = spec.primary_key.iter().copied().chain(rest).collect();
-        Ok(Layout {
+        Ok(RelationLayout {
             id,
             key: Encoder::new(&spec.schema, spec.primary_key.clone())?,
             row: Encoder::new(&spec.schema, row)?,
@@ -98,7 +98,7 @@ impl Layout {
 
 /// A write whose rows fit the relation, ready to be applied.
 pub struct Prepared {
-    pub(super) layout: Arc<Layout>,
+    pub(super) layout: Arc<RelationLayout>,
     pub(super) operation: Operation,
     pub(super) batches: Vec<(RecordBatch, Option<Keys>)>,
     /// The value to which the write moves the relation's watermark.

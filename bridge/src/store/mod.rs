@@ -31,7 +31,7 @@ use arrow::array::RecordBatch;
 use laminardb_dataflow::{Diffs, RelationId, panic_text};
 
 pub use delta::Applied;
-pub use layout::{Layout, Prepared};
+pub use layout::{Prepared, RelationLayout};
 pub use scan::Scan;
 
 use crate::error::Error;
@@ -43,7 +43,7 @@ use open::OpenTransaction;
 use storage::{Storage, Undo};
 
 struct Relation {
-    layout: Arc<Layout>,
+    layout: Arc<RelationLayout>,
     rows: Storage,
     /// Number of writes that the relation has had.
     writes: u64,
@@ -62,7 +62,7 @@ pub struct Store {
 impl Store {
     /// Adds an empty relation. `id` must not be in use. Fails if the schema or the primary key is invalid.
     pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
-        let layout = Arc::new(Layout::new(id, spec)?);
+        let layout = Arc::new(RelationLayout::new(id, spec)?);
         let rows = Storage::new(&layout);
         let before = self.relations.insert(id, Relation { layout, rows, writes: 0 });
         assert!(before.is_none(), "relation {id:?} is there already");
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Returns the layout of a relation; `None` if it does not exist.
-    pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
+    pub fn layout(&self, id: RelationId) -> Option<Arc<RelationLayout>> {
         self.relations.get(&id).map(|relation| Arc::clone(&relation.layout))
     }
 
@@ -217,7 +217,7 @@ impl Store {
         }
     }
 
-    /// Rewrites sparse chunks of a table; earlier writes cannot be undone afterwards.
+    /// Rewrites sparse segments of a table; earlier writes cannot be undone afterwards.
     fn tidy(&mut self, id: RelationId) {
         if let Some(relation) = self.relations.get_mut(&id) {
             relation.rows.settle();

@@ -10,7 +10,7 @@ use super::bag::{Bag, BagUndo};
 use super::delta::{Conflict, Delta};
 use super::keyed::{Keyed, KeyedUndo};
 use super::keys::Keys;
-use super::layout::Layout;
+use super::layout::RelationLayout;
 use super::scan::Scan;
 use crate::error::Error;
 use crate::relation::{Operation, StorageKind};
@@ -30,7 +30,7 @@ pub(super) enum Undo {
 
 impl Storage {
     /// Makes the storage of an empty relation.
-    pub(super) fn new(layout: &Arc<Layout>) -> Self {
+    pub(super) fn new(layout: &Arc<RelationLayout>) -> Self {
         match layout.spec.kind {
             StorageKind::Append => Storage::Append(Append::new(Arc::clone(&layout.spec.schema))),
             StorageKind::Keyed => Storage::Keyed(Keyed::new(Arc::clone(layout))),
@@ -143,7 +143,7 @@ impl Storage {
         }
     }
 
-    /// Compacts sparse chunks of a table; earlier writes cannot be undone afterwards.
+    /// Compacts sparse segments of a table; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
         match self {
             Storage::Append(_) => {}

@@ -32,7 +32,7 @@ fn spec(kind: StorageKind, schema: &SchemaRef, primary_key: Vec<usize>) -> Spec 
 impl Harness {
     fn new(kind: StorageKind, primary_key: Vec<usize>, mask: u64) -> Self {
         let schema = schema_of_all_types();
-        let mut layout = Layout::new(ID, spec(kind, &schema, primary_key)).expect("types of ours");
+        let mut layout = RelationLayout::new(ID, spec(kind, &schema, primary_key)).expect("types of ours");
         layout.key = layout.key.with_mask(mask);
         layout.row = layout.row.with_mask(mask);
         let layout = Arc::new(layout);

@@ -6,7 +6,7 @@
 //!        +-> rows for sources (kept aside) --rollback--> undo, the last first
 //! ```
 //!
-//! No chunk is compacted while a transaction is open, so the positions in its undo stay valid. Its whole cost is
+//! No segment is compacted while a transaction is open, so the positions in its undo stay valid. Its whole cost is
 //! proportional to the rows written: nothing is copied to keep the state before.
 
 use arrow::array::RecordBatch;

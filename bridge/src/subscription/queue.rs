@@ -225,8 +225,8 @@ impl Queue {
         taken.unwrap_or(Taken::TimedOut)
     }
 
-    /// Takes the first of what is there; returns `None` if this was a time that nets to nothing. Afterwards, `wake` must
-    /// be called: while a time is decoded, others wait.
+    /// Takes the first of what is there; returns `None` if this was a time that nets to nothing. Afterwards, `wake`
+    /// must be called: while a time is decoded, others wait.
     fn take_ready(state: &mut MutexGuard<'_, State>) -> Option<Taken> {
         if let Some(part) = state.parts.pop_front() {
             return Some(Taken::Batch(part));
