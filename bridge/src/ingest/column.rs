@@ -23,7 +23,7 @@ use super::walk::{elements, is_json, members};
 use super::{decimal, iso};
 
 /// A column under construction.
-pub(super) trait Column {
+pub(super) trait ColumnBuilder {
     /// Appends a value other than NULL.
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why>;
 
@@ -43,7 +43,7 @@ pub(super) trait Column {
 }
 
 /// Makes an empty column of `data_type`.
-pub(super) fn column(data_type: &DataType) -> Box<dyn Column> {
+pub(super) fn column_builder(data_type: &DataType) -> Box<dyn ColumnBuilder> {
     match data_type {
         DataType::Boolean => Box::new(Booleans(BooleanBuilder::new())),
         DataType::Int8 => primitive::<Int8Type>(data_type, integer),
@@ -76,14 +76,14 @@ pub(super) fn column(data_type: &DataType) -> Box<dyn Column> {
         }
         DataType::List(field) => Box::new(Lists {
             field: Arc::clone(field),
-            elements: column(field.data_type()),
+            elements: column_builder(field.data_type()),
             offsets: vec![0],
             nulls: NullBufferBuilder::new(0),
         }),
         DataType::Struct(fields) => Box::new(Structs {
             fields: fields.clone(),
             schema: Schema::new(fields.clone()),
-            columns: fields.iter().map(|field| column(field.data_type())).collect(),
+            columns: fields.iter().map(|field| column_builder(field.data_type())).collect(),
             nulls: NullBufferBuilder::new(0),
         }),
         other => Box::new(Nulls { data_type: other.clone(), rows: 0 }),
@@ -99,18 +99,18 @@ struct Primitive<T: ArrowPrimitiveType, F> {
 fn primitive<T: ArrowPrimitiveType>(
     data_type: &DataType,
     read: impl Fn(&Value<'_>) -> Result<T::Native, Reason> + 'static,
-) -> Box<dyn Column> {
+) -> Box<dyn ColumnBuilder> {
     Box::new(Primitive { values: PrimitiveBuilder::<T>::new().with_data_type(data_type.clone()), read })
 }
 
 fn timestamps<T: ArrowTimestampType>(
     data_type: &DataType,
     read: fn(&str, TimeUnit) -> Result<i64, Reason>,
-) -> Box<dyn Column> {
+) -> Box<dyn ColumnBuilder> {
     primitive::<T>(data_type, move |value| read(written(value)?, T::UNIT))
 }
 
-impl<T: ArrowPrimitiveType, F: Fn(&Value<'_>) -> Result<T::Native, Reason>> Column for Primitive<T, F> {
+impl<T: ArrowPrimitiveType, F: Fn(&Value<'_>) -> Result<T::Native, Reason>> ColumnBuilder for Primitive<T, F> {
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
         let value = (self.read)(value).map_err(|why| Why::Value(why.to_owned()))?;
         self.values.append_value(value);
@@ -209,7 +209,7 @@ fn written<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
 
 struct Booleans(BooleanBuilder);
 
-impl Column for Booleans {
+impl ColumnBuilder for Booleans {
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
         let is = |text: &str, names: [&str; 3]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
         self.0.append_value(match value {
@@ -233,7 +233,7 @@ impl Column for Booleans {
 
 struct Texts(StringBuilder);
 
-impl Column for Texts {
+impl ColumnBuilder for Texts {
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
         let text = match value {
             Value::Text(text) => text,
@@ -262,7 +262,7 @@ struct Nulls {
     rows: usize,
 }
 
-impl Column for Nulls {
+impl ColumnBuilder for Nulls {
     fn take(&mut self, _value: &Value<'_>) -> Result<(), Why> {
         let bytes = self.data_type == DataType::Binary;
         Err(Why::Value(if bytes { "only bytes can be, and text has none" } else { "no text can be" }.to_owned()))
@@ -280,7 +280,7 @@ impl Column for Nulls {
 /// A column of lists, written in JSON, also in CSV fields.
 struct Lists {
     field: FieldRef,
-    elements: Box<dyn Column>,
+    elements: Box<dyn ColumnBuilder>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
 }
@@ -294,7 +294,7 @@ impl Lists {
     }
 }
 
-impl Column for Lists {
+impl ColumnBuilder for Lists {
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
         let text = match value {
             Value::List(text) => text,
@@ -329,11 +329,11 @@ impl Column for Lists {
 struct Structs {
     fields: Fields,
     schema: Schema,
-    columns: Vec<Box<dyn Column>>,
+    columns: Vec<Box<dyn ColumnBuilder>>,
     nulls: NullBufferBuilder,
 }
 
-impl Column for Structs {
+impl ColumnBuilder for Structs {
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
         let text = match value {
             Value::Object(text) => text,

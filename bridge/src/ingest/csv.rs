@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 
 use super::names::match_columns;
-use super::rows::Rows;
+use super::rows::RowBuilder;
 use super::text::{Pace, place, unmarked};
 use super::value::Value;
 use crate::error::Error;
@@ -42,7 +42,7 @@ pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Rec
             columns[place] = column;
         }
     }
-    let mut rows = Rows::new(spec)?;
+    let mut rows = RowBuilder::new(spec)?;
     let mut pace = Pace::new(cancel);
     while let Some(line) = lines.next(&mut fields)? {
         if fields.len() != columns.len() {

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use serde_core::de::IgnoredAny;
 use serde_json::Deserializer;
 
-use super::rows::{Problem, Rows};
+use super::rows::{Problem, RowBuilder};
 use super::text::{Pace, place, unmarked};
 use super::walk::{Walk, byte, skip_space, unescaped};
 use crate::error::Error;
@@ -22,7 +22,7 @@ use laminardb_dataflow::CancelToken;
 /// The rows that a JSON text has for a relation, in batches. Fails when `cancel` is cancelled.
 pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
-    let mut reader = Reader { text, rows: Rows::new(spec)?, keys: Vec::new(), pace: Pace::new(cancel) };
+    let mut reader = Reader { text, rows: RowBuilder::new(spec)?, keys: Vec::new(), pace: Pace::new(cancel) };
     let start = skip_space(text, 0);
     match byte(text, start) {
         None => {}
@@ -39,7 +39,7 @@ pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Re
 
 struct Reader<'a> {
     text: &'a str,
-    rows: Rows<'a>,
+    rows: RowBuilder<'a>,
     /// For each place of the previous row, the key as written and its column. Most rows have the same keys.
     keys: Vec<(&'a str, usize)>,
     pace: Pace<'a>,

@@ -48,10 +48,10 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
     }
     let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let fit = |(column, field): (usize, &Arc<Field>)| {
-        let place = Place { spec, field, first_row };
+        let destination = Destination { spec, field, first_row };
         match places[column] {
-            Some(given) => place.fit(batch.column(given)),
-            None => place.fill(spec.defaults.get(column).and_then(Option::as_ref), batch.num_rows()),
+            Some(given) => destination.fit(batch.column(given)),
+            None => destination.fill(spec.defaults.get(column).and_then(Option::as_ref), batch.num_rows()),
         }
     };
     let columns = spec.schema.fields().iter().enumerate().map(fit).collect::<Result<_, Error>>()?;
@@ -63,9 +63,9 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
 pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
     let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let fit = |(column, field): (&usize, &Arc<Field>)| {
-        let place = Place { spec, field, first_row };
+        let destination = Destination { spec, field, first_row };
         match places[*column] {
-            Some(given) => place.fit(batch.column(given)),
+            Some(given) => destination.fit(batch.column(given)),
             None => Err(Error::IngestionFailed(format!("key column {} of {} is missing", field.name(), spec.name))),
         }
     };
@@ -99,13 +99,13 @@ fn positions<T>(values: &[T], of: impl Fn(&T) -> bool) -> BooleanBuffer {
 }
 
 /// The column that values are stored in.
-struct Place<'a> {
+struct Destination<'a> {
     spec: &'a Spec,
     field: &'a Field,
     first_row: usize,
 }
 
-impl Place<'_> {
+impl Destination<'_> {
     fn fit(&self, given: &ArrayRef) -> Result<ArrayRef, Error> {
         let array = cast::cast(given, self.field.data_type()).map_err(|refused| self.refused(given, &refused))?;
         self.check_nulls(&array, "")?;

@@ -1,4 +1,4 @@
-//! Rows of a relation under construction: collects the values of a text by column and makes batches of them.
+//! RowBuilder of a relation under construction: collects the values of a text by column and makes batches of them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, FieldRef};
 use laminardb_planner::statement::type_name;
 
 use super::cast::cast;
-use super::column::{Column, column};
+use super::column::{ColumnBuilder, column_builder};
 use super::display::display;
 use super::names::{Unmatched, match_name};
 use super::refused::Why;
@@ -36,10 +36,10 @@ impl Problem {
     }
 }
 
-/// Rows of a relation under construction.
-pub(super) struct Rows<'s> {
+/// RowBuilder of a relation under construction.
+pub(super) struct RowBuilder<'s> {
     spec: &'s Spec,
-    columns: Vec<Box<dyn Column>>,
+    columns: Vec<Box<dyn ColumnBuilder>>,
     /// The value of each column in rows that leave it out; `None` for NULL.
     defaults: Vec<Option<ArrayRef>>,
     /// For columns with a default, whether each row of the current batch leaves out the column.
@@ -54,7 +54,7 @@ pub(super) struct Rows<'s> {
     batches: Vec<RecordBatch>,
 }
 
-impl<'s> Rows<'s> {
+impl<'s> RowBuilder<'s> {
     pub(super) fn new(spec: &'s Spec) -> Result<Self, Error> {
         let fields = spec.schema.fields();
         let default = |(column, field): (usize, &FieldRef)| {
@@ -65,9 +65,9 @@ impl<'s> Rows<'s> {
             })?;
             Ok(Some(fit).filter(|value| value.is_valid(0)))
         };
-        Ok(Rows {
+        Ok(RowBuilder {
             spec,
-            columns: fields.iter().map(|field| column(field.data_type())).collect(),
+            columns: fields.iter().map(|field| column_builder(field.data_type())).collect(),
             defaults: fields.iter().enumerate().map(default).collect::<Result<_, Error>>()?,
             left_out: vec![Vec::new(); fields.len()],
             given: vec![false; fields.len()],
@@ -147,19 +147,20 @@ impl<'s> Rows<'s> {
 
     fn end_batch(&mut self) {
         let parts = self.columns.iter_mut().zip(&self.defaults).zip(&mut self.left_out);
-        let finish = |((column, default), left_out): ((&mut Box<dyn Column>, &Option<ArrayRef>), &mut Vec<bool>)| {
-            let values = column.finish();
-            match default {
-                Some(default) if left_out.contains(&true) => {
-                    let left_out = BooleanArray::from(std::mem::take(left_out));
-                    zip(&left_out, &Scalar::new(Arc::clone(default)), &values).expect("two arrays of one type")
+        let finish =
+            |((column, default), left_out): ((&mut Box<dyn ColumnBuilder>, &Option<ArrayRef>), &mut Vec<bool>)| {
+                let values = column.finish();
+                match default {
+                    Some(default) if left_out.contains(&true) => {
+                        let left_out = BooleanArray::from(std::mem::take(left_out));
+                        zip(&left_out, &Scalar::new(Arc::clone(default)), &values).expect("two arrays of one type")
+                    }
+                    _ => {
+                        left_out.clear();
+                        values
+                    }
                 }
-                _ => {
-                    left_out.clear();
-                    values
-                }
-            }
-        };
+            };
         let columns = parts.map(finish).collect();
         self.batches.push(with_columns(&self.spec.schema, columns, self.rows));
         self.before += self.rows;

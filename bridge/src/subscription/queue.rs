@@ -36,7 +36,7 @@ pub(crate) enum End {
 
 /// The outcome of asking for the next batch.
 #[derive(Clone, Debug)]
-pub(super) enum Taken {
+pub(super) enum Polled {
     /// Changes.
     Batch(ChangeBatch),
     /// Nothing came within the timeout.
@@ -79,7 +79,7 @@ enum Phase {
     Started { after: Time },
 }
 
-struct State {
+struct QueueState {
     phase: Phase,
     /// Decoded batches, to be delivered before `closed`.
     parts: VecDeque<ChangeBatch>,
@@ -94,15 +94,15 @@ struct State {
 }
 
 /// Closed times on their way to one subscriber.
-pub(super) struct Queue {
+pub(super) struct ChangeQueue {
     max_pending: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
-impl Queue {
+impl ChangeQueue {
     pub(super) fn new(max_pending: usize) -> Self {
-        let state = State {
+        let state = QueueState {
             phase: Phase::Starting,
             parts: VecDeque::new(),
             closed: VecDeque::new(),
@@ -112,7 +112,7 @@ impl Queue {
             decoding: false,
             ready: Vec::new(),
         };
-        Queue { max_pending, state: Mutex::new(state), changed: Condvar::new() }
+        ChangeQueue { max_pending, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(super) fn max_pending(&self) -> usize {
@@ -187,51 +187,51 @@ impl Queue {
     }
 
     /// Waits until there is something to take; a timeout of `None` means for ever.
-    pub(super) fn take(&self, timeout: Option<Duration>) -> Taken {
+    pub(super) fn take(&self, timeout: Option<Duration>) -> Polled {
         let start = Instant::now();
         // A timeout that ends after the clock does is none.
         let deadline = timeout.and_then(|timeout| start.checked_add(timeout));
         let mut state = self.look_for(start, deadline);
-        let taken = loop {
-            let idle = |state: &mut State| !state.is_ready();
+        let polled = loop {
+            let idle = |state: &mut QueueState| !state.is_ready();
             match deadline {
                 None => self.changed.wait_while(&mut state, idle),
                 Some(deadline) => {
                     if self.changed.wait_while_until(&mut state, idle, deadline).timed_out() && !state.is_ready() {
-                        break Taken::TimedOut;
+                        break Polled::TimedOut;
                     }
                 }
             }
-            if let Some(taken) = Self::take_ready(&mut state) {
-                break taken;
+            if let Some(polled) = Self::take_ready(&mut state) {
+                break polled;
             }
             // Times that net to nothing may come without end.
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break Taken::TimedOut;
+                break Polled::TimedOut;
             }
         };
         self.wake(state);
-        taken
+        polled
     }
 
     /// Takes what is there without waiting.
-    pub(super) fn try_take(&self) -> Taken {
+    pub(super) fn try_take(&self) -> Polled {
         let mut state = self.state.lock();
-        let mut taken = None;
-        while taken.is_none() && state.is_ready() {
-            taken = Self::take_ready(&mut state);
+        let mut polled = None;
+        while polled.is_none() && state.is_ready() {
+            polled = Self::take_ready(&mut state);
         }
         self.wake(state);
-        taken.unwrap_or(Taken::TimedOut)
+        polled.unwrap_or(Polled::TimedOut)
     }
 
     /// Takes the first of what is there; returns `None` if this was a time that nets to nothing. Afterwards, `wake`
     /// must be called: while a time is decoded, others wait.
-    fn take_ready(state: &mut MutexGuard<'_, State>) -> Option<Taken> {
+    fn take_ready(state: &mut MutexGuard<'_, QueueState>) -> Option<Polled> {
         if let Some(part) = state.parts.pop_front() {
-            return Some(Taken::Batch(part));
+            return Some(Polled::Batch(part));
         }
-        let Some(closed) = state.closed.pop_front() else { return Some(Taken::End(state.meet_end())) };
+        let Some(closed) = state.closed.pop_front() else { return Some(Polled::End(state.meet_end())) };
         state.rows -= closed.rows;
         state.decoding = true;
         // Decodes without the lock: workers push to this queue and must not wait for a reader.
@@ -239,15 +239,15 @@ impl Queue {
         state.decoding = false;
         state.accept(decoded);
         match state.parts.pop_front() {
-            Some(part) => Some(Taken::Batch(part)),
-            None if state.closed.is_empty() && state.end.is_some() => Some(Taken::End(state.meet_end())),
+            Some(part) => Some(Polled::Batch(part)),
+            None if state.closed.is_empty() && state.end.is_some() => Some(Polled::End(state.meet_end())),
             None => None,
         }
     }
 
     /// Spins for a short time before the thread sleeps: waking a thread on an idle core takes longer than the engine
     /// needs for a small change.
-    fn look_for(&self, start: Instant, deadline: Option<Instant>) -> MutexGuard<'_, State> {
+    fn look_for(&self, start: Instant, deadline: Option<Instant>) -> MutexGuard<'_, QueueState> {
         let end = start + LOOK_FOR;
         let end = deadline.map_or(end, |deadline| deadline.min(end));
         loop {
@@ -261,7 +261,7 @@ impl Queue {
     }
 
     /// Tells all who wait if there is something to take.
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    fn wake(&self, mut state: MutexGuard<'_, QueueState>) {
         let ready = if state.is_ready() { std::mem::take(&mut state.ready) } else { Vec::new() };
         // The calls may use this queue, so they run without its lock.
         drop(state);
@@ -272,7 +272,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl QueueState {
     fn can_give_out(&self) -> bool {
         matches!(self.phase, Phase::Started { .. })
     }
@@ -331,8 +331,8 @@ mod tests {
         Arc::new(Closed::new(time, vec![update], shape))
     }
 
-    fn started() -> Queue {
-        let queue = Queue::new(1000);
+    fn started() -> ChangeQueue {
+        let queue = ChangeQueue::new(1000);
         queue.start(0, Vec::new());
         queue
     }
@@ -355,7 +355,7 @@ mod tests {
             queue.on_ready(Box::new(move || call.store(true, Ordering::SeqCst)));
             assert!(!called.load(Ordering::SeqCst), "nothing can be taken while a time is decoded");
             drop(shards);
-            assert!(matches!(reader.join().expect("the reader gets the time"), Taken::Batch(_)));
+            assert!(matches!(reader.join().expect("the reader gets the time"), Polled::Batch(_)));
         });
         assert!(called.load(Ordering::SeqCst), "the end can be taken, and nothing else will come");
     }
@@ -379,7 +379,7 @@ mod tests {
                     pushed.fetch_add(1, Ordering::SeqCst);
                 }
             });
-            assert!(matches!(queue.take(Some(Duration::from_millis(100))), Taken::TimedOut));
+            assert!(matches!(queue.take(Some(Duration::from_millis(100))), Polled::TimedOut));
             gone.store(true, Ordering::SeqCst);
         });
         assert!(pushed.load(Ordering::SeqCst) < MOST, "the reader waited until no more times came");
