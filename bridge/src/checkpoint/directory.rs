@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use laminardb_planner::statement::RestoreFrom;
 
 use super::file::{failed, sync_folder, write_bytes};
-use super::{Taken, Verified, image};
+use super::{ImageSource, Verified, image};
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
@@ -47,7 +47,7 @@ impl Directory {
     }
 
     /// Writes an image; gives its id, which no image had before. Leaves nothing unless all of it is on the disk.
-    pub(crate) fn write(&mut self, image: &Taken, cancel: &CancelToken) -> Result<u64, Error> {
+    pub(crate) fn write(&mut self, image: &ImageSource, cancel: &CancelToken) -> Result<u64, Error> {
         fs::create_dir_all(&self.path).map_err(|error| failed("make the directory", &self.path, &error))?;
         self.claim()?;
         let id = self.next_id()?;
@@ -67,7 +67,7 @@ impl Directory {
     fn write_as(
         &self,
         id: u64,
-        image: &Taken,
+        image: &ImageSource,
         incomplete: &Path,
         complete: &Path,
         cancel: &CancelToken,

@@ -10,7 +10,7 @@ use laminardb_planner::Params;
 
 use super::file::{self, Stored, read_rows, write_rows};
 use super::manifest::{Described, Manifest, Parameters};
-use super::{Image, Item, Taken, Verified};
+use super::{Image, ImageSource, Item, Verified};
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
@@ -30,7 +30,7 @@ fn parameters_file(entry: usize) -> String {
 }
 
 /// Writes an image into the empty folder `folder`, through to the disk.
-pub(super) fn write(folder: &Path, id: u64, image: &Taken, cancel: &CancelToken) -> Result<(), Error> {
+pub(super) fn write(folder: &Path, id: u64, image: &ImageSource, cancel: &CancelToken) -> Result<(), Error> {
     let mut entries = Vec::with_capacity(image.items.len());
     for (number, item) in image.items.iter().enumerate() {
         entries.push(match item {

@@ -75,8 +75,8 @@ fn scan(schema: &SchemaRef, kind: StorageKind, batches: &[RecordBatch]) -> Scan 
     store.scan(id).expect("just made")
 }
 
-fn base(name: &str, kind: RelationKind) -> Base {
-    Base { name: name.to_owned(), kind, primary_key: Vec::new(), watermark: None, follow: None, total_events: 0 }
+fn base(name: &str, kind: RelationKind) -> BaseImage {
+    BaseImage { name: name.to_owned(), kind, primary_key: Vec::new(), watermark: None, follow: None, total_events: 0 }
 }
 
 fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Scan> {
@@ -88,7 +88,7 @@ fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Sca
     }
 }
 
-fn small(time: Time) -> Taken {
+fn small(time: Time) -> ImageSource {
     let schema = schema_of_all_types();
     Image { time, items: vec![relation("t", &schema, &[random_batch(&schema, time, 5)])] }
 }
@@ -190,7 +190,7 @@ fn what_relations_and_views_are_comes_back() {
     let mut defaults = vec![None; schema.fields().len()];
     defaults[5] = Some(Arc::new(StringArray::from(vec!["x"])) as ArrayRef);
     defaults[4] = Some(arrow::array::new_null_array(schema.field(4).data_type(), 1));
-    let base = Base {
+    let base = BaseImage {
         name: odd.clone(),
         kind: RelationKind::Table,
         primary_key: vec![3, 0],
@@ -198,7 +198,7 @@ fn what_relations_and_views_are_comes_back() {
         follow: Some((7, i128::MAX)),
         total_events: u64::MAX,
     };
-    let view = View {
+    let view = ViewImage {
         name: "v".to_owned(),
         kind: RelationKind::MaterializedView,
         columns: vec!["A b".to_owned(), odd],
@@ -218,7 +218,7 @@ fn what_relations_and_views_are_comes_back() {
     let items = vec![
         Item::Base { base: base.clone(), schema: Arc::clone(&schema), defaults: defaults.clone(), rows },
         Item::View { view: view.clone(), params: params.clone() },
-        Item::View { view: View { kind: RelationKind::View, ..view.clone() }, params: Params::none() },
+        Item::View { view: ViewImage { kind: RelationKind::View, ..view.clone() }, params: Params::none() },
     ];
     let mut directory = place.directory();
     directory.write(&Image { time: 0, items }, &CancelToken::new()).expect("it is written");
@@ -238,7 +238,7 @@ fn an_image_with_any_bit_changed_is_refused() {
     let mut directory = place.directory();
     let schema = schema_of_all_types();
     let mut items = vec![relation("t", &schema, &[random_batch(&schema, 1, 50)])];
-    let view = View {
+    let view = ViewImage {
         name: "v".to_owned(),
         kind: RelationKind::Stream,
         columns: Vec::new(),

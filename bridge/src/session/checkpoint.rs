@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Session;
 use super::ddl::{Base, check_columns};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
-use crate::checkpoint::{self, Directory, Image, Item, Taken, Verified};
+use crate::checkpoint::{self, Directory, Image, ImageSource, Item, Verified};
 use crate::commit::Frozen;
 use crate::database::{Database, Leaving, NewView};
 use crate::error::Error;
@@ -272,7 +272,7 @@ impl Session {
     }
 
     /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
-    fn take_image(&self) -> Result<(Mark, Taken), Error> {
+    fn take_image(&self) -> Result<(Mark, ImageSource), Error> {
         let _definitions = self.definitions()?;
         let catalog = self.database.catalog();
         let (time, items) = self.database.committer.frozen(|frozen| {
@@ -289,7 +289,7 @@ impl Session {
         let gone = || Error::Internal(format!("the rows of {} are gone", entry.name()));
         if let Some(made_from) = &entry.made_from {
             let ViewDefinition { create, params } = &**made_from;
-            let view = checkpoint::View {
+            let view = checkpoint::ViewImage {
                 name: entry.name().to_owned(),
                 kind: create.kind,
                 columns: create.columns.iter().map(|column| column.value.clone()).collect(),
@@ -306,7 +306,7 @@ impl Session {
         // All rows that a source accepted are there; a table's writes are counted after they are made.
         let total_events =
             if entry.info.append_only { rows.rows() as u64 } else { self.database.accepted.lock().rows(id) };
-        let base = checkpoint::Base {
+        let base = checkpoint::BaseImage {
             name: entry.name().to_owned(),
             kind: entry.kind(),
             primary_key: spec.primary_key.clone(),
@@ -435,11 +435,11 @@ struct Restored {
 
 /// A relation of an image as a new one, and where its watermark was.
 fn base_of(
-    base: checkpoint::Base,
+    base: checkpoint::BaseImage,
     schema: arrow::datatypes::SchemaRef,
     defaults: Vec<Option<arrow::array::ArrayRef>>,
 ) -> Result<(Base, Option<i64>), Error> {
-    let checkpoint::Base { name, kind, primary_key, watermark, follow, .. } = base;
+    let checkpoint::BaseImage { name, kind, primary_key, watermark, follow, .. } = base;
     check_columns(&name, &schema)?;
     let follow = match follow {
         Some((column, delay)) => {
@@ -453,8 +453,8 @@ fn base_of(
 }
 
 /// The statement that made a view.
-fn create_of(view: checkpoint::View) -> Result<CreateView, Error> {
-    let checkpoint::View { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
+fn create_of(view: checkpoint::ViewImage) -> Result<CreateView, Error> {
+    let checkpoint::ViewImage { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
     let exact = |value| Name { value, quoted: true };
     Ok(CreateView {
         query: parse_query(&query_text, placeholders_before)?,
