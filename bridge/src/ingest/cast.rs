@@ -22,14 +22,7 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refu
     }
     match target {
         DataType::Boolean => refuse_all(array, target, "only booleans can be"),
-        DataType::Int8
-        | DataType::Int16
-        | DataType::Int32
-        | DataType::Int64
-        | DataType::UInt8
-        | DataType::UInt16
-        | DataType::UInt32
-        | DataType::UInt64 => number::to_integer(array, target),
+        whole if whole.is_integer() => number::to_integer(array, target),
         DataType::Float32 | DataType::Float64 => number::to_float(array, target),
         DataType::Decimal128(precision, scale) => number::to_decimal(array, *precision, *scale),
         DataType::Utf8 => match array.data_type() {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, ListArray, NullBufferBuilder, PrimitiveBuilder, StringBuilder, StructArray,
-    new_null_array,
+    downcast_integer, new_null_array,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, ArrowTimestampType, DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    Float64Type, Schema, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 
 use super::names::{Unmatched, match_name};
@@ -44,16 +43,14 @@ pub(super) trait ColumnBuilder {
 
 /// Makes an empty column of `data_type`.
 pub(super) fn column_builder(data_type: &DataType) -> Box<dyn ColumnBuilder> {
-    match data_type {
+    macro_rules! integers {
+        ($t:ty) => {
+            primitive::<$t>(data_type, integer)
+        };
+    }
+    downcast_integer! {
+        data_type => (integers),
         DataType::Boolean => Box::new(Booleans(BooleanBuilder::new())),
-        DataType::Int8 => primitive::<Int8Type>(data_type, integer),
-        DataType::Int16 => primitive::<Int16Type>(data_type, integer),
-        DataType::Int32 => primitive::<Int32Type>(data_type, integer),
-        DataType::Int64 => primitive::<Int64Type>(data_type, integer),
-        DataType::UInt8 => primitive::<UInt8Type>(data_type, integer),
-        DataType::UInt16 => primitive::<UInt16Type>(data_type, integer),
-        DataType::UInt32 => primitive::<UInt32Type>(data_type, integer),
-        DataType::UInt64 => primitive::<UInt64Type>(data_type, integer),
         DataType::Float32 => primitive::<Float32Type>(data_type, float),
         DataType::Float64 => primitive::<Float64Type>(data_type, float),
         DataType::Decimal128(precision, scale) => {
