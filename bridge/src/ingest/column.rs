@@ -14,12 +14,13 @@ use arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType,
 };
 
+use super::decimal::{self, is_number};
+use super::iso;
 use super::names::{Unmatched, match_name};
 use super::number::{FRACTION, MORE_DIGITS, NOT_EXACT, NUMBERS_ONLY};
 use super::refused::{OUT_OF_RANGE, Reason, Why};
 use super::value::Value;
 use super::walk::{elements, is_json, members};
-use super::{decimal, iso};
 
 /// A column under construction.
 pub(super) trait ColumnBuilder {
@@ -131,20 +132,6 @@ fn number<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
         Value::Field(_) => Err("it is no number"),
         _ => Err(NUMBERS_ONLY),
     }
-}
-
-/// Whether `text` is an optional sign, digits with or without a point, and an optional exponent.
-fn is_number(text: &str) -> bool {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = |text: &str| text.strip_prefix(['+', '-']).map_or(text.len(), str::len);
-    let bare = &mantissa[mantissa.len() - unsigned(mantissa)..];
-    let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
-    let has_exponent = exponent.is_none_or(|text| {
-        let bare = &text[text.len() - unsigned(text)..];
-        !bare.is_empty() && digits(bare)
-    });
-    digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && has_exponent
 }
 
 fn integer<N: TryFrom<i128>>(value: &Value<'_>) -> Result<N, Reason> {
@@ -374,18 +361,6 @@ impl ColumnBuilder for Structs {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_digits() {
-        for text in ["0", "-1", "+1", "007", "1.", ".5", "1.5e3", "1E-3", "1e+3"] {
-            assert!(is_number(text), "{text}");
-        }
-        for text in
-            ["", "-", ".", "e1", "1e", "1e+", "--1", "1_0", " 1", "1 ", "0x1", "NaN", "inf", "1.2.3", "١", "1e1.5"]
-        {
-            assert!(!is_number(text), "{text}");
-        }
-    }
 
     #[test]
     fn integers_are_never_doubles() {

@@ -10,13 +10,12 @@
 use arrow::datatypes::TimeUnit;
 
 use super::refused::{OUT_OF_RANGE, Reason};
-use super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE, ZONED, a_second};
+use super::time::{NOT_MIDNIGHT, NOT_ZONED, SECONDS_A_DAY, TOO_FINE, ZONED, a_second};
 
 const NO_DATE: Reason = "it is no ISO 8601 date";
 const NO_TIME: Reason = "it is no ISO 8601 time of day";
 const NO_TIMESTAMP: Reason = "it is no ISO 8601 timestamp";
 
-const A_DAY: i128 = 86_400;
 const NANOS: i128 = 1_000_000_000;
 
 /// Returns the days since 1970-01-01; a timestamp must be at midnight.
@@ -82,7 +81,7 @@ impl ParsedTime {
     }
 
     fn count(&self, zone: i64, unit: TimeUnit) -> Result<i64, Reason> {
-        let seconds = i128::from(self.days) * A_DAY - i128::from(zone);
+        let seconds = i128::from(self.days) * i128::from(SECONDS_A_DAY) - i128::from(zone);
         units(seconds * NANOS + i128::from(self.nanos), unit, self.is_finer)
     }
 }

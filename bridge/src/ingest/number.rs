@@ -1,11 +1,14 @@
 //! Casts between numbers.
 
+use std::fmt::LowerExp;
+
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, downcast_integer};
 use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type, Float32Type,
     Float64Type, i256,
 };
 
+use super::decimal;
 use super::refused::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
 pub(super) const FRACTION: Reason = "it has a fraction";
@@ -191,19 +194,14 @@ fn rescale(value: i128, from: i8, to: i8, inexact: Reason) -> Result<i128, Reaso
 }
 
 /// Returns the digits and scale of a float's shortest text.
-fn shortest(value: impl std::fmt::LowerExp, finite: bool) -> Result<(i128, i8), Reason> {
+fn shortest(value: impl LowerExp, finite: bool) -> Result<(i128, i8), Reason> {
     if !finite {
         return Err(NOT_FINITE);
     }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}").parse().expect("a float has at most 17 digits");
+    let (digits, scale) = decimal::shortest(value);
     if digits == 0 {
         return Ok((0, 0));
     }
-    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
-    let scale = fraction.len() as i32 - exponent;
     // Beyond this range, no decimal of 38 digits can hold the value.
     let why = if scale < 0 { OUT_OF_RANGE } else { MORE_DIGITS };
     Ok((digits, i8::try_from(scale).map_err(|_| why)?))

@@ -14,7 +14,7 @@ pub(super) const TOO_FINE: Reason = "it is finer than the type's unit";
 pub(super) const ZONED: Reason = "it has a time zone";
 pub(super) const NOT_ZONED: Reason = "it has no time zone";
 
-const SECONDS_A_DAY: i64 = 86_400;
+pub(super) const SECONDS_A_DAY: i64 = 86_400;
 
 pub(super) fn a_second(unit: TimeUnit) -> i64 {
     match unit {
