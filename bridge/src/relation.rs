@@ -1,4 +1,4 @@
-//! What a source or table is to those who write to it: its columns, how it keeps its rows, and what a write may do.
+//! Describes sources and tables: their columns, how they keep their rows, and what a write may do to them.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ use super::walk::{elements, is_json, members};
 
 /// A column under construction.
 pub(super) trait ColumnBuilder {
-    /// Appends a value other than NULL.
+    /// Appends a value other than NULL, or says why it cannot be stored.
     fn take(&mut self, value: &Value<'_>) -> Result<(), Why>;
 
     fn null(&mut self);

@@ -18,9 +18,9 @@ use crate::error::Error;
 use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
-/// The rows that a CSV text has for a relation, in batches. Fails when `cancel` is cancelled.
+/// Reads the rows of a CSV text for a relation, in batches. Fails when `cancel` is cancelled.
 ///
-/// An empty line is a row of one empty field; where the header has several it is nothing.
+/// If the header names one column, an empty line is a row whose field is NULL; otherwise it is skipped.
 pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
     let mut lines = Lines { text, at: 0, line: 1 };

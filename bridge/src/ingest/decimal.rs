@@ -65,8 +65,8 @@ pub fn of_single(value: f32) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
 }
 
-/// Returns the digits of the shortest text that reads back as `value`, which must be finite, and how many of them follow
-/// the point; less than 0 if zeros follow the digits.
+/// Returns the digits of the shortest text that reads back as `value`, which must be finite, and how many of them
+/// follow the point; less than 0 if zeros follow the digits.
 pub(super) fn shortest(value: impl LowerExp) -> (i128, i32) {
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
-/// The rows that a JSON text has for a relation, in batches. Fails when `cancel` is cancelled.
+/// Reads the rows of a JSON text for a relation, in batches. Fails when `cancel` is cancelled.
 pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
     let mut reader = Reader { text, rows: RowBuilder::new(spec)?, keys: Vec::new(), pace: Pace::new(cancel) };

@@ -1,4 +1,4 @@
-//! `Refused`: the first row that a cast refuses and why, and what all casts are made of.
+//! `Refused`: the first row that a cast refuses, and why; and the steps that all casts share.
 
 use std::sync::Arc;
 

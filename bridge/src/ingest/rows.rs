@@ -1,4 +1,4 @@
-//! RowBuilder of a relation under construction: collects the values of a text by column and makes batches of them.
+//! `RowBuilder`: collects the values of a text by column and makes batches of a relation's rows from them.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Problem {
     }
 }
 
-/// RowBuilder of a relation under construction.
+/// The rows of a relation, as they are read from a text.
 pub(super) struct RowBuilder<'s> {
     spec: &'s Spec,
     columns: Vec<Box<dyn ColumnBuilder>>,

@@ -1,10 +1,10 @@
-//! Reading a text: positions in it for messages, and checks for interruption as the work advances.
+//! What the readers of JSON and CSV share: positions in a text for messages, and checks for cancellation.
 
 use laminardb_dataflow::CancelToken;
 
 use crate::error::Error;
 
-/// Polls for interruption while a text is worked through, once per megabyte.
+/// Checks after each megabyte of a text whether the caller has cancelled the work.
 pub(super) struct Pace<'a> {
     cancel: &'a CancelToken,
     next: usize,
@@ -15,7 +15,7 @@ impl<'a> Pace<'a> {
         Pace { cancel, next: 0 }
     }
 
-    /// Notes that the work has reached `at` in the text; fails if it is interrupted.
+    /// Must be called as the work advances: `at` is how far it has come in the text. Fails if it was cancelled.
     pub(super) fn at(&mut self, at: usize) -> Result<(), Error> {
         const BYTES: usize = 1 << 20;
         if at < self.next {
