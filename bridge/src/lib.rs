@@ -8,6 +8,7 @@ pub mod error;
 pub mod ingest;
 pub mod metrics;
 mod query;
+pub mod relation;
 pub mod session;
 pub mod store;
 pub mod subscription;

@@ -25,7 +25,8 @@ use laminardb_dataflow::{CancelToken, DataflowError, Engine, RelationId, Time};
 use parking_lot::MutexGuard;
 
 use crate::error::Error;
-use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
+use crate::relation::{Operation, Spec};
+use crate::store::{Applied, Prepared, RelationLayout, Scan, Store};
 pub use record::{Change, History, Record};
 pub(crate) use state::Actor;
 use state::CommitState;
@@ -134,7 +135,7 @@ impl Committer {
         Ok(())
     }
 
-    fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<Layout>>, Error> {
+    fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<RelationLayout>>, Error> {
         let state = self.state.lock();
         writes.iter().map(|write| layout(&state.store, write.relation)).collect()
     }
@@ -172,7 +173,7 @@ impl Committer {
     }
 }
 
-fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
+fn layout(store: &Store, relation: RelationId) -> Result<Arc<RelationLayout>, Error> {
     store.layout(relation).ok_or_else(|| Error::Dropped("the relation".to_owned()))
 }
 
@@ -204,7 +205,7 @@ impl Frozen<'_> {
     }
 
     /// What the relation is; None if there is none.
-    pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
+    pub fn layout(&self, id: RelationId) -> Option<Arc<RelationLayout>> {
         self.state.store.layout(id)
     }
 

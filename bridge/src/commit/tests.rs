@@ -13,7 +13,7 @@ use super::*;
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
 use laminardb_dataflow::{ChangeSink, CollectionId, Diffs, EngineConfig, UpdateBatch, ViewId};
 
-use crate::store::Kind;
+use crate::relation::StorageKind;
 
 const SOURCE: RelationId = RelationId(1);
 const TABLE: RelationId = RelationId(2);
@@ -99,8 +99,8 @@ fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
 }
 
 fn create_relations(committer: &Committer) {
-    for (id, kind) in [(SOURCE, Kind::Append), (TABLE, Kind::Keyed), (BAG, Kind::Bag)] {
-        let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+    for (id, kind) in [(SOURCE, StorageKind::Append), (TABLE, StorageKind::Keyed), (BAG, StorageKind::Bag)] {
+        let primary_key = if kind == StorageKind::Keyed { vec![0] } else { Vec::new() };
         let spec = Spec {
             name: format!("t{}", id.0),
             kind,

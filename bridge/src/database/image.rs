@@ -7,14 +7,14 @@ use laminardb_dataflow::CancelToken;
 use super::Database;
 use super::keeper::Mark;
 use crate::catalog::{Entry, ViewDefinition};
-use crate::checkpoint::{self, Image, Item, Taken};
+use crate::checkpoint::{self, Image, ImageSource, Item};
 use crate::commit::Frozen;
 use crate::error::Error;
 use crate::watermark::{Follow, NO_WATERMARK, Watermark};
 
 impl Database {
     /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
-    pub(crate) fn take_image(&self, cancel: &CancelToken) -> Result<(Mark, Taken), Error> {
+    pub(crate) fn take_image(&self, cancel: &CancelToken) -> Result<(Mark, ImageSource), Error> {
         let _definitions = self.take_definitions(cancel, || self.check_usable())?;
         let catalog = self.catalog();
         let (time, items) = self.committer.frozen(|frozen| {
@@ -31,7 +31,7 @@ impl Database {
         let gone = || Error::Internal(format!("the rows of {} are gone", entry.name()));
         if let Some(made_from) = &entry.made_from {
             let ViewDefinition { create, params } = &**made_from;
-            let view = checkpoint::View {
+            let view = checkpoint::ViewImage {
                 name: entry.name().to_owned(),
                 kind: create.kind,
                 columns: create.columns.iter().map(|column| column.value.clone()).collect(),
@@ -46,7 +46,7 @@ impl Database {
         let spec = layout.spec();
         let watermark = watermark_of(entry);
         let total_events = self.accepted.rows(id);
-        let base = checkpoint::Base {
+        let base = checkpoint::BaseImage {
             name: entry.name().to_owned(),
             kind: entry.kind(),
             primary_key: spec.primary_key.clone(),

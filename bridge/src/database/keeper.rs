@@ -10,7 +10,7 @@ use laminardb_dataflow::cancel::{CancelToken, Monitor};
 use parking_lot::{Condvar, Mutex};
 
 use crate::catalog::CatalogState;
-use crate::checkpoint::{Directory, Taken};
+use crate::checkpoint::{Directory, ImageSource};
 use crate::error::Error;
 
 /// How checkpoints are configured when a database is opened.
@@ -117,7 +117,7 @@ impl Checkpoints {
     /// `image` takes an image of the database now, unless the token is cancelled.
     pub(crate) fn start(
         &self,
-        image: impl Fn(&CancelToken) -> Result<(Mark, Taken), Error> + Send + 'static,
+        image: impl Fn(&CancelToken) -> Result<(Mark, ImageSource), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let Some(keeper) = self.0.as_ref().filter(|keeper| !keeper.config.interval.is_zero()) else { return Ok(()) };
         let mut timer = keeper.timer.lock();
@@ -198,7 +198,7 @@ impl Keeper {
     }
 
     /// Takes a checkpoint whenever the interval is over, until the database ends.
-    fn take_by_time(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, Taken), Error>) {
+    fn take_by_time(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, ImageSource), Error>) {
         let mut told = None;
         loop {
             let mut timer = self.timer.lock();
@@ -223,7 +223,7 @@ impl Keeper {
         }
     }
 
-    fn take_if_changed(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, Taken), Error>) -> Result<(), Error> {
+    fn take_if_changed(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, ImageSource), Error>) -> Result<(), Error> {
         let mut held = self.hold(&self.over)?;
         let (mark, image) = image(&self.over)?;
         if mark == held.storage().last {

@@ -1,5 +1,7 @@
 //! Converts between decimal text and scaled integers, exactly.
 
+use std::fmt::LowerExp;
+
 /// Parses `text` (digits, a point, an exponent) as a multiple of `10^-scale`. Returns `None` if it is not a number,
 /// needs a finer scale, or has more than `precision` digits.
 pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
@@ -39,6 +41,20 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
+/// Whether `text` is an optional sign, digits with or without a point, and an optional exponent.
+pub(super) fn is_number(text: &str) -> bool {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = |text: &str| text.strip_prefix(['+', '-']).map_or(text.len(), str::len);
+    let bare = &mantissa[mantissa.len() - unsigned(mantissa)..];
+    let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
+    let has_exponent = exponent.is_none_or(|text| {
+        let bare = &text[text.len() - unsigned(text)..];
+        !bare.is_empty() && digits(bare)
+    });
+    digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && has_exponent
+}
+
 /// Returns the shortest decimal text that reads back as `value`; `None` for NaN and infinities.
 pub fn of_float(value: f64) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
@@ -47,6 +63,17 @@ pub fn of_float(value: f64) -> Option<String> {
 /// Returns the shortest decimal text that reads back as the single-precision `value`; `None` for NaN and infinities.
 pub fn of_single(value: f32) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
+}
+
+/// Returns the digits of the shortest text that reads back as `value`, which must be finite, and how many of them
+/// follow the point; less than 0 if zeros follow the digits.
+pub(super) fn shortest(value: impl LowerExp) -> (i128, i32) {
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}").parse().expect("a float has at most 17 digits");
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    (digits, fraction.len() as i32 - exponent)
 }
 
 /// Formats a multiple of `10^-scale` as plain decimal text.
@@ -102,6 +129,18 @@ mod tests {
         }
         assert_eq!(parse("99999999999999999999999999999999999999", 38, 0), Some(10_i128.pow(38) - 1));
         assert_eq!(parse("100000000000000000000000000000000000000", 38, 0), None);
+    }
+
+    #[test]
+    fn numbers_have_digits() {
+        for text in ["0", "-1", "+1", "007", "1.", ".5", "1.5e3", "1E-3", "1e+3"] {
+            assert!(is_number(text), "{text}");
+        }
+        for text in
+            ["", "-", ".", "e1", "1e", "1e+", "--1", "1_0", " 1", "1 ", "0x1", "NaN", "inf", "1.2.3", "١", "1e1.5"]
+        {
+            assert!(!is_number(text), "{text}");
+        }
     }
 
     #[test]

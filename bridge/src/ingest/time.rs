@@ -7,14 +7,14 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 
-use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+use super::refused::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
 pub(super) const NOT_MIDNIGHT: Reason = "it is not at midnight";
 pub(super) const TOO_FINE: Reason = "it is finer than the type's unit";
 pub(super) const ZONED: Reason = "it has a time zone";
 pub(super) const NOT_ZONED: Reason = "it has no time zone";
 
-const SECONDS_A_DAY: i64 = 86_400;
+pub(super) const SECONDS_A_DAY: i64 = 86_400;
 
 pub(super) fn a_second(unit: TimeUnit) -> i64 {
     match unit {

@@ -1,8 +1,9 @@
-//! Ad-hoc queries: one SELECT at one time, run by DataFusion's executor with the expressions of views.
+//! Runs ad-hoc queries: DataFusion's executor computes the answer of one SELECT as of one time.
 //!
-//! Binding and rewriting are those of views. Scans get the rows of their relation, all taken at one moment; the
-//! executor runs on one thread, in one partition. An operator may work for seconds before it checks whether to stop, so
-//! a caller who gives up abandons the thread, which holds no lock, and whose result is dropped.
+//! A query is bound and rewritten as that of a view is, and its expressions are evaluated as in views, so that both
+//! give the same answer. Each scan reads rows that are given to it; those of all relations are taken at one moment. The
+//! executor runs on one thread, in one partition. An operator may work for seconds before it checks whether it should
+//! stop, so a caller who cancels does not wait for the thread: it holds no lock, and its result is dropped.
 
 mod distinct;
 mod equality;
@@ -83,8 +84,8 @@ impl Executor {
         Executor { state: Arc::new(state) }
     }
 
-    /// Runs an optimised plan on a thread of its own, which is left to itself once `cancel` is cancelled: the error is
-    /// then [`Error::Interrupted`]. Batches have `schema`, none is empty.
+    /// Runs an optimised plan on a thread of its own and returns its rows as batches of `schema`, none of them empty.
+    /// If `cancel` is cancelled, returns [`Error::Interrupted`] at once; the thread ends later.
     pub(crate) fn run(
         &self,
         plan: LogicalPlan,
@@ -102,7 +103,7 @@ impl Executor {
             });
             // Dropped before the answer is sent, so that the caller's next write finds its rows unshared.
             drop(contents);
-            // Fails if the caller has given up, and nobody needs the result then.
+            // Fails if the caller was cancelled, and nobody needs the result then.
             drop(sender.send(done.map(|()| batches)));
         };
         spawn("laminardb-query", run)?;
@@ -145,8 +146,8 @@ impl Executor {
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
-        // The order matters: this adds sort keys and `as_grouping` groups, both of which `compare_as_sql` must still
-        // see.
+        // The order matters: `make_cuts_total` adds sort keys and `as_grouping` adds groups, and `compare_as_sql` must
+        // still see both.
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
@@ -165,7 +166,7 @@ impl Executor {
     ) -> std::result::Result<(), Error> {
         let mut stream = pin!(execute_stream(physical, self.state.task_ctx()).map_err(query_error)?);
         loop {
-            // No check, which would poll for signals: this thread cannot see them.
+            // Not `cancel.check()`, which would also poll for signals: this thread cannot see them.
             let next = std::future::poll_fn(|context| match cancel.is_cancelled() {
                 true => Poll::Ready(Err(Error::Interrupted)),
                 false => stream.as_mut().poll_next(context).map(Ok),
@@ -183,7 +184,7 @@ impl Executor {
     }
 }
 
-/// Runs `work`, which plans or runs a query, with a new runtime; a panic becomes an error.
+/// Gives a new runtime to `work`, which plans or runs a query; a panic becomes an error.
 fn on_runtime<T>(
     work: impl FnOnce(tokio::runtime::Runtime) -> std::result::Result<T, Error>,
 ) -> std::result::Result<T, Error> {
@@ -205,7 +206,8 @@ pub(crate) fn ended_early() -> Error {
     Error::Internal("the thread of the query ended early".to_owned())
 }
 
-/// Returns rules that neither move expressions past filters nor evaluate them on other rows than the logical plan does.
+/// Returns the rules that improve a physical plan. They evaluate each expression on the same rows as the logical plan
+/// does: on others it could fail.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     vec![
         Arc::new(unions::ChainUnions),

@@ -113,7 +113,7 @@ impl Session {
             self.cancel.check()?;
             self.database.check_usable()?;
             // Of the relation's own schema, rows are taken as they are.
-            let batch = crate::store::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
+            let batch = crate::relation::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
             self.database.committer.load(relation, &[batch])?;
         }
         Ok(())
@@ -164,11 +164,11 @@ struct Restored {
 
 /// A relation of an image as a new one, and where its watermark was.
 fn base_of(
-    base: checkpoint::Base,
+    base: checkpoint::BaseImage,
     schema: arrow::datatypes::SchemaRef,
     defaults: Vec<Option<arrow::array::ArrayRef>>,
 ) -> Result<(NewRelation, Option<i64>), Error> {
-    let checkpoint::Base { name, kind, primary_key, watermark, follow, .. } = base;
+    let checkpoint::BaseImage { name, kind, primary_key, watermark, follow, .. } = base;
     check_columns(&name, &schema)?;
     let follow = match follow {
         Some((column, delay)) => {
@@ -182,8 +182,8 @@ fn base_of(
 }
 
 /// The statement that made a view.
-fn create_of(view: checkpoint::View) -> Result<CreateView, Error> {
-    let checkpoint::View { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
+fn create_of(view: checkpoint::ViewImage) -> Result<CreateView, Error> {
+    let checkpoint::ViewImage { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
     let exact = |value| Name { value, quoted: true };
     Ok(CreateView {
         query: parse_query(&query_text, placeholders_before)?,

@@ -21,7 +21,7 @@ use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Record};
 use crate::database::NewView;
 use crate::error::Error;
-use crate::store::{Kind, Spec};
+use crate::relation::{Spec, StorageKind};
 use crate::subscription::End;
 use crate::watermark::Follow;
 
@@ -209,7 +209,7 @@ impl Session {
             id,
             Spec {
                 name: name.clone(),
-                kind: Kind::of(kind, &primary_key),
+                kind: StorageKind::of(kind, &primary_key),
                 schema: Arc::clone(&schema),
                 primary_key: primary_key.clone(),
                 defaults,

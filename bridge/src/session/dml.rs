@@ -20,7 +20,7 @@ use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;
 use crate::ingest;
-use crate::store::{Operation, Spec};
+use crate::relation::{Operation, Spec};
 
 impl Session {
     /// Stores rows; in a keyed table they replace those with their keys. Columns are matched by name and cast without

@@ -7,7 +7,7 @@ use laminardb_planner::RelationInfo;
 use super::Session;
 use super::dml::not_writable;
 use crate::error::Error;
-use crate::store::{Kind, Operation};
+use crate::relation::{Operation, StorageKind};
 
 impl Session {
     /// The source or table that a call means, if it allows `operation`.
@@ -18,7 +18,7 @@ impl Session {
         if entry.relation_id().is_none() {
             return Err(not_writable(entry));
         }
-        Kind::of(entry.kind(), &entry.info.primary_key).check(operation, entry.name())?;
+        StorageKind::of(entry.kind(), &entry.info.primary_key).check(operation, entry.name())?;
         Ok(Arc::clone(&entry.info))
     }
 }

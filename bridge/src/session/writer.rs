@@ -12,7 +12,7 @@ use super::dml::not_writable;
 use crate::commit::Record;
 use crate::database::Database;
 use crate::error::Error;
-use crate::store::Operation;
+use crate::relation::Operation;
 use crate::watermark::Watermark;
 
 /// Writes to one source or table until it, or its database, is closed; keeps the database alive. Any session of the

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use laminardb_bridge::Session;
-use laminardb_bridge::store::Operation;
+use laminardb_bridge::relation::Operation;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
