@@ -8,12 +8,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use differential_dataflow::trace::chunk::{self, pack};
-use timely::progress::Antichain;
-use timely::progress::frontier::AntichainRef;
-
 use super::column::{Column, Slab, shrink};
-use super::{advance, merge};
 use crate::{Diff, Time};
 
 /// Updates, stored by column.
@@ -134,7 +129,7 @@ impl Updates {
         self.hashes.capacity() * size_of::<u64>() + self.rows.held_bytes() + columns
     }
 
-    fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         shrink(&mut self.hashes);
         self.rows.shrink();
         self.key_lengths.shrink();
@@ -201,31 +196,6 @@ impl Chunk {
         }
         times.into_iter().map(|(time, updates)| (time, Chunk::new(updates))).collect()
     }
-
-    /// Returns the chunk with updates of its own, and without spare capacity if nobody shares them.
-    fn settled(mut self) -> Self {
-        if self.range().len() < self.updates.len() {
-            self = Chunk::new(self.updates.copy(self.start, self.end));
-        }
-        if let Some(updates) = Rc::get_mut(&mut self.updates) {
-            updates.shrink();
-        }
-        self
-    }
-
-    fn concatenated(chunks: Vec<Chunk>) -> Self {
-        let rows = chunks.iter().map(|c| c.range().len()).sum();
-        let mut updates = Updates::with_capacity(rows, &chunks[0].updates);
-        for chunk in &chunks {
-            updates.extend(&chunk.updates, chunk.start, chunk.end);
-        }
-        Chunk::new(updates)
-    }
-
-    fn split(self, rows: usize) -> (Self, Self) {
-        let middle = self.start + rows;
-        (self.slice(self.start, middle), self.slice(middle, self.end))
-    }
 }
 
 /// Pushes the updates as a chunk if there are any.
@@ -233,78 +203,4 @@ pub(super) fn push_chunk(updates: Updates, out: &mut VecDeque<Chunk>) {
     if updates.len() > 0 {
         out.push_back(Chunk::new(updates));
     }
-}
-
-impl chunk::Chunk for Chunk {
-    type Time = Time;
-
-    /// Small in tests, so that tests meet the borders of chunks.
-    const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
-
-    fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    fn merge(left: &mut VecDeque<Self>, right: &mut VecDeque<Self>, out: &mut VecDeque<Self>) {
-        merge::merge(left, right, out);
-    }
-
-    fn extract(
-        input: &mut VecDeque<Self>,
-        frontier: AntichainRef<Time>,
-        residual: &mut Antichain<Time>,
-        keep: &mut VecDeque<Self>,
-        ship: &mut VecDeque<Self>,
-    ) {
-        if let Some(chunk) = input.pop_front() {
-            let frontier = frontier.first().copied();
-            if let Some(least) = extract_chunk(chunk, frontier, keep, ship) {
-                residual.insert(least);
-            }
-        }
-    }
-
-    fn advance(input: &mut VecDeque<Self>, frontier: AntichainRef<Time>, done: bool, out: &mut VecDeque<Self>) {
-        advance::advance(input, frontier.first().copied(), done, out);
-    }
-
-    fn settle(input: &mut VecDeque<Self>, done: bool, out: &mut VecDeque<Self>) {
-        pack(input, done, out, Chunk::concatenated, Chunk::split, Chunk::settled);
-    }
-}
-
-/// Moves the updates at or after `frontier` to `keep` and those before it to `ship`. Returns the least time kept.
-pub(super) fn extract_chunk(
-    chunk: Chunk,
-    frontier: Option<Time>,
-    keep: &mut VecDeque<Chunk>,
-    ship: &mut VecDeque<Chunk>,
-) -> Option<Time> {
-    let kept = |time: Time| frontier.is_some_and(|f| f <= time);
-    if let Some(time) = chunk.updates.times.constant() {
-        if kept(time) {
-            keep.push_back(chunk);
-            return Some(time);
-        }
-        ship.push_back(chunk);
-        return None;
-    }
-    let (mut keeping, mut shipping) = (Updates::default(), Updates::default());
-    let mut least = None;
-    let updates = &chunk.updates;
-    let mut row = chunk.start;
-    while row < chunk.end {
-        let start = row;
-        let keeps = kept(updates.time(row));
-        while row < chunk.end && kept(updates.time(row)) == keeps {
-            if keeps {
-                least = Some(least.map_or(updates.time(row), |l: Time| l.min(updates.time(row))));
-            }
-            row += 1;
-        }
-        if keeps { &mut keeping } else { &mut shipping }.extend(updates, start, row);
-    }
-    push_chunk(keeping, keep);
-    push_chunk(shipping, ship);
-    least
 }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use differential_dataflow::trace::chunk::ChunkBatch;
 
-use super::Batch;
 use super::chunk::{Chunk, Updates};
+use super::trace::Batch;
 
 /// A position in the updates of a batch. Seeks go forward only.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 use differential_dataflow::batcher::{Batcher, Extract};
 use differential_dataflow::trace::TraceReader;
-use differential_dataflow::trace::chunk::{Chunk as _, is_graded, merge_chains, settle_all};
+use differential_dataflow::trace::chunk::{Chunk as _, ChunkBatch, is_graded, merge_chains, settle_all};
 use timely::container::NoopBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::probe::Probe;

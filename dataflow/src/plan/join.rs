@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::id::{ArrangementId, NodeId};
 use crate::Scalar;
-use crate::plan::{ArrangementId, NodeId};
 
 /// A column of a join's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

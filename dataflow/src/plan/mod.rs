@@ -4,6 +4,7 @@
 //! position. A node or arrangement that is used more than once appears once.
 
 mod explain;
+mod id;
 mod index;
 mod join;
 mod linear;
@@ -19,20 +20,13 @@ use arrow::datatypes::SchemaRef;
 use crate::CollectionId;
 
 pub use explain::named_text;
+pub use id::{ArrangementId, NodeId};
 pub(crate) use index::{IndexPlan, shared_indexes, source_text};
 pub use join::{Join, JoinColumn, SemiJoin, SemiJoinKind};
 pub use linear::Step;
 pub use reduce::{Aggregate, AggregateFunction, Reduce};
 pub use set::{SetOperation, SetOperator};
 pub use top_k::{SortKey, TopK};
-
-/// Position of a node in [`DataflowPlan::nodes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub usize);
-
-/// Position of an arrangement in [`DataflowPlan::arrangements`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ArrangementId(pub usize);
 
 /// The dataflow of a view.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use crate::plan::NodeId;
+use super::id::NodeId;
 
 /// A function that an aggregate computes over the non-NULL arguments of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,25 @@ pub enum AggregateFunction {
     BoolAnd,
     /// Whether any argument is true.
     BoolOr,
+}
+
+impl AggregateFunction {
+    /// Returns the SQL name.
+    pub fn name(self) -> &'static str {
+        match self {
+            AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+            AggregateFunction::VarPop => "var_pop",
+            AggregateFunction::VarSamp => "var_samp",
+            AggregateFunction::StddevPop => "stddev_pop",
+            AggregateFunction::StddevSamp => "stddev_samp",
+            AggregateFunction::BoolAnd => "bool_and",
+            AggregateFunction::BoolOr => "bool_or",
+        }
+    }
 }
 
 /// One aggregate of a [`Reduce`].

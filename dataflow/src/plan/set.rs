@@ -1,6 +1,6 @@
 //! EXCEPT and INTERSECT on whole rows.
 
-use crate::plan::NodeId;
+use super::id::NodeId;
 
 /// How the multiplicities l and r of a row in the two inputs determine its multiplicity in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
 //! The first rows of each group in an order.
 
-use crate::plan::NodeId;
+use super::id::NodeId;
 
 /// A column to order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

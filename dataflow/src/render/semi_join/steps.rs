@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use differential_dataflow::trace::TraceReader;
 use timely::progress::frontier::AntichainRef;
 
-use super::SemiJoinLayout;
+use super::layout::SemiJoinLayout;
 use super::presence::{Flip, Presence, PresenceSize};
 use crate::arrangement::read::{KeyReader, blocks};
 use crate::arrangement::{Batch, Chunk};
