@@ -1,58 +1,20 @@
-//! Checks of plans at installation, and of the edges of dataflows in debug builds.
+//! Checks plans when they are installed, so that rendering them cannot fail.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
-use timely::container::NoopBuilder;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator as _;
 
+use crate::DataflowError;
 use crate::arrangement::Layout;
 use crate::plan::{Arrangement, ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, SemiJoin, Step};
-use crate::render::context::Updates;
 use crate::render::join::JoinLayout;
 use crate::render::reduce::ReduceState;
 use crate::render::semi_join::SemiJoinLayout;
 use crate::render::set::SetState;
-use crate::render::steps_between;
 use crate::render::top_k::TopKState;
 use crate::row_bytes::{KeyCodec, RowCodec};
 use crate::state::layout_by;
-use crate::{DataflowError, UpdateBatch};
-
-/// Passes `updates` on. Debug builds assert of every batch that it has the schema of its edge, is not empty, has as
-/// many times and diffs as rows, has no zero diff, and has no time before the one at which it was sent.
-pub(crate) fn checked<'s>(updates: Updates<'s>, name: &'static str, schema: SchemaRef) -> Updates<'s> {
-    if !cfg!(debug_assertions) {
-        return updates;
-    }
-    updates.unary::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "Check", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, batch| {
-                let sent_at = capability.stamp().least().copied().expect("batches are sent at a time");
-                check_batch(batch, name, &schema, sent_at);
-                output.session_with_builder(&capability).give_container(batch);
-            });
-        }
-    })
-}
-
-fn check_batch(batch: &UpdateBatch, name: &str, schema: &SchemaRef, sent_at: crate::Time) {
-    use crate::update::PerRow;
-    assert!(batch.rows.schema_ref() == schema, "{name} sends rows of schema {} for {schema}", batch.rows.schema());
-    assert!(!batch.is_empty(), "{name} sends an empty batch");
-    if let PerRow::Each(times) = &batch.times {
-        assert!(times.len() == batch.len(), "{name} sends {} times for {} rows", times.len(), batch.len());
-    }
-    if let PerRow::Each(diffs) = &batch.diffs {
-        assert!(diffs.len() == batch.len(), "{name} sends {} diffs for {} rows", diffs.len(), batch.len());
-    }
-    for row in 0..batch.len() {
-        assert!(batch.times.at(row) >= sent_at, "{name} sends an update of a time before its capability");
-        assert!(batch.diffs.at(row) != 0, "{name} sends an update of nothing");
-    }
-}
 
 /// Checks that `plan` can be rendered.
 pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
@@ -69,7 +31,7 @@ pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
         }
         OutputState::Reduce(id) => {
             let reduces = matches!(plan.nodes.get(id.0).map(|node| &node.operator), Some(Operator::Reduce(_)));
-            if !reduces || steps_between(plan, *id, plan.output.node).is_none() {
+            if !reduces || plan.steps_between(*id, plan.output.node).is_none() {
                 return Err(malformed(*id, "is not an aggregate from which the output follows by linear steps"));
             }
         }

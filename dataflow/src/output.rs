@@ -16,45 +16,19 @@ use std::sync::Arc;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
 use crate::arrangement::Batch;
-use crate::engine::{ChangeSink, LiveError};
+use crate::failure::{Failures, LiveError, failures_at};
+use crate::frontier::Frontier;
 use crate::input::Event;
 use crate::plan::{DataflowPlan, OutputState};
-use crate::render::context::Updates;
-use crate::render::errors::{Failures, failures_at};
 use crate::row_bytes::{RowCodec, hash_bytes};
-use crate::update::PerRow;
+use crate::sink::ChangeSink;
+use crate::update::{PerRow, UpdateStream};
 use crate::work::Work;
 use crate::{Diff, Time, UpdateBatch, ViewId};
-
-/// The frontier of something on this worker: all times before it are complete. `Time::MAX` when it has ended.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Frontier(Rc<Cell<Time>>);
-
-impl Frontier {
-    pub(crate) fn get(&self) -> Time {
-        self.0.get()
-    }
-
-    pub(crate) fn set(&self, time: Time) {
-        self.0.set(time);
-    }
-}
-
-/// Returns the frontier of `stream`; `take` is called with every container that arrives.
-pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>, mut take: impl FnMut(&C) + 'static) -> Frontier {
-    let frontier = Frontier::default();
-    let seen = frontier.clone();
-    stream.sink(Pipeline, "Frontier", move |(input, progress)| {
-        input.for_each(|_, arrived| take(arrived));
-        seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
-    });
-    frontier
-}
 
 /// Counts the rows that a view's changes add and remove on this worker.
 #[derive(Debug)]
@@ -274,7 +248,7 @@ impl ViewOutput {
 }
 
 /// Connects `output` to the stream of a view's updates.
-pub(crate) fn attach(updates: Updates<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
+pub(crate) fn attach(updates: UpdateStream<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
     updates.sink(Pipeline, "Output", move |(input, progress)| {
         let mut output = output.borrow_mut();
         input.for_each(|_, batch| {

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt
 use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use timely::bytes::arc::Bytes;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::ContainerBytes;
 
 use crate::{Diff, Time};
@@ -84,6 +85,9 @@ pub struct UpdateBatch {
     /// The change of each row's multiplicity; never 0.
     pub diffs: Diffs,
 }
+
+/// The updates on an edge of a dataflow.
+pub(crate) type UpdateStream<'s> = Stream<'s, Time, UpdateBatch>;
 
 impl UpdateBatch {
     /// Inserts all rows once at `time`.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use crossbeam_channel::Receiver;
 
+use super::deadline;
 use super::shared::{Shared, State};
-use super::{LiveError, deadline};
 use crate::cancel::CancelToken;
 use crate::command::{Command, Read, Reading, Reply, Shard};
-use crate::render::errors::RowFailure;
+use crate::failure::{LiveError, RowFailure};
 use crate::{DataflowError, Diff, Diffs, Time, ViewId};
 
 /// The contents of a view as of a time.

@@ -11,11 +11,12 @@ use arrow::compute::concat_batches;
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{ChangeSink, deadline};
+use super::deadline;
 use crate::cancel::{CancelToken, Monitor, Received};
 use crate::command::Command;
 use crate::input::PIECE_ROWS;
 use crate::plan::DataflowPlan;
+use crate::sink::ChangeSink;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 

@@ -139,6 +139,17 @@ impl DataflowPlan {
         inputs
     }
 
+    /// Returns the steps that turn the rows of `from` into those of `to`, if there are only linear steps between them.
+    pub(crate) fn steps_between(&self, from: NodeId, to: NodeId) -> Option<Vec<Step>> {
+        if from == to {
+            return Some(Vec::new());
+        }
+        let Operator::Linear { input, steps } = &self.node(to).operator else { return None };
+        let mut all = self.steps_between(from, *input)?;
+        all.extend(steps.iter().cloned());
+        Some(all)
+    }
+
     /// Whether the changes of a node are net at each time: no row is both inserted and removed.
     pub(crate) fn comes_net(&self, id: NodeId) -> bool {
         match &self.node(id).operator {

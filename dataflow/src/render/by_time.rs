@@ -19,9 +19,9 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::context::Aside;
-use super::errors::RowFailure;
+use super::aside::Aside;
 use crate::arrangement::KeyExchange;
+use crate::failure::RowFailure;
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Time, UpdateBatch};
 

@@ -1,8 +1,9 @@
 //! Builds the operators of a plan on one worker. The code is straight-line: every choice was made in the plan.
 
+mod aside;
 pub(crate) mod by_time;
 pub(crate) mod context;
-pub(crate) mod errors;
+mod edge;
 mod groups;
 pub(crate) mod index;
 pub(crate) mod join;
@@ -23,19 +24,22 @@ use timely::dataflow::Scope;
 
 use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
-use crate::check::checked;
+use crate::failure::Failures;
+use crate::frontier::{Frontier, track};
 use crate::input::CollectionInput;
-use crate::output::{self, ChangeCount, Frontier, ViewOutput, track};
+use crate::output::{self, ChangeCount, ViewOutput};
 use crate::plan::{
     ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
     source_text,
 };
 use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
-use crate::state::{ArrangementState, GroupsState, TraceHandle, ViewState, layout_by};
+use crate::state::{ArrangementState, TraceHandle, ViewState, layout_by};
+use crate::update::UpdateStream;
 use crate::work::Work;
-use context::{Context, SizeOf, Updates};
-use errors::Failures;
+use context::{Context, SizeOf};
+use edge::checked;
+use reduce::GroupsState;
 use semi_join::SemiJoinLayout;
 
 /// The parts that all kinds of dataflows have, on one worker.
@@ -83,7 +87,7 @@ pub(crate) fn view(
 /// Builds the state that the view keeps for reads; `changes` counts what an arrangement receives.
 fn state<'s>(
     context: &mut Context<'s, '_>,
-    rows: Updates<'s>,
+    rows: UpdateStream<'s>,
     changes: Rc<ChangeCount>,
     frontiers: &mut Vec<Frontier>,
 ) -> Option<Box<dyn ViewState>> {
@@ -101,25 +105,14 @@ fn state<'s>(
         }
         OutputState::Reduce(id) => {
             let groups = context.reduces.remove(id).expect("the output node follows from the aggregate");
-            let steps = steps_between(plan, *id, plan.output.node).expect("the plan was checked");
+            let steps = plan.steps_between(*id, plan.output.node).expect("the plan was checked");
             Some(Box::new(GroupsState::new(groups, steps, Arc::clone(plan.schema()))))
         }
     }
 }
 
-/// Returns the steps that turn the rows of `from` into those of `to`, if there are only linear steps between them.
-pub(crate) fn steps_between(plan: &DataflowPlan, from: NodeId, to: NodeId) -> Option<Vec<Step>> {
-    if from == to {
-        return Some(Vec::new());
-    }
-    let Operator::Linear { input, steps } = &plan.node(to).operator else { return None };
-    let mut all = steps_between(plan, from, *input)?;
-    all.extend(steps.iter().cloned());
-    Some(all)
-}
-
 /// Returns the rows of a node, which is built once however many nodes read it.
-fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> Updates<'s> {
+fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> UpdateStream<'s> {
     if let Some(stream) = context.built.get(&id) {
         return stream.clone();
     }
@@ -151,11 +144,11 @@ fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> Updates<'s> {
 
 fn linear_node<'s>(
     context: &mut Context<'s, '_>,
-    input: Updates<'s>,
+    input: UpdateStream<'s>,
     id: NodeId,
     steps: Vec<Step>,
     covered: bool,
-) -> Updates<'s> {
+) -> UpdateStream<'s> {
     let mut aside = context.aside("linear");
     // The index that holds these rows records their failures.
     if covered {
@@ -164,7 +157,7 @@ fn linear_node<'s>(
     linear::linear(input, steps, Arc::clone(&context.plan.node(id).schema), aside)
 }
 
-fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Updates<'s> {
+fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> UpdateStream<'s> {
     let (left, left_layout) = arrangement(context, join.left);
     let (right, right_layout) = arrangement(context, join.right);
     let schema = &context.plan.node(id).schema;
@@ -178,7 +171,7 @@ fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Upda
     }
 }
 
-fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin) -> Updates<'s> {
+fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin) -> UpdateStream<'s> {
     let plan = context.plan;
     let (left, layout) = arrangement(context, semi.left);
     let right = node(context, semi.right);
@@ -194,7 +187,7 @@ fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin
     rows
 }
 
-fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> Updates<'s> {
+fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> UpdateStream<'s> {
     let plan = context.plan;
     let input = node(context, reduce.input);
     let aside = context.aside("reduce");
@@ -212,7 +205,7 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
     rows
 }
 
-fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> Updates<'s> {
+fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> UpdateStream<'s> {
     let left = node(context, operation.left);
     let right = node(context, operation.right);
     let aside = context.aside("set");
@@ -225,7 +218,7 @@ fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperat
     rows
 }
 
-fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> Updates<'s> {
+fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> UpdateStream<'s> {
     let input = node(context, top_k.input);
     let aside = context.aside("top_k");
     let schema = &context.plan.node(id).schema;

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use crate::Time;
+use crate::frontier::Frontier;
 use crate::input::{CollectionInput, Pumped};
-use crate::output::{Frontier, Queue};
+use crate::output::Queue;
 use crate::render::context::SizeOf;
 use crate::report::{OperatorWork, StateSize};
 use crate::state::TraceHandle;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::flow::{Flow, FlowId};
-use super::reads::Then;
+use super::pending::Then;
 use super::{Index, View, Worker};
 use crate::arrangement::Trace;
 use crate::command::Install;

@@ -11,6 +11,7 @@
 mod flow;
 mod idle;
 mod installation;
+mod pending;
 mod reads;
 
 use std::cell::RefCell;
@@ -22,15 +23,15 @@ use crossbeam_channel::Receiver;
 
 use crate::command::Command;
 use crate::engine::Shared;
+use crate::failure::Failures;
 use crate::input::{Event, Pumped};
 use crate::output::ViewOutput;
-use crate::render::errors::Failures;
 use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
 use crate::state::{TraceHandle, ViewState};
 use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
 use flow::{Flow, FlowId};
 use idle::Idle;
-use reads::{Hold, PendingRead};
+use pending::{Hold, PendingRead};
 
 /// An installed view.
 struct View {

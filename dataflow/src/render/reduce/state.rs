@@ -9,9 +9,9 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::outcome::{Outcome, pick, unchanged};
 use crate::accumulator::{Accumulator, Retractions, for_planned};
+use crate::failure::{RowFailure, failure};
 use crate::plan::{Aggregate, Reduce};
 use crate::render::by_time::{Changes, TimedState};
-use crate::render::errors::{RowFailure, failure};
 use crate::render::groups::Groups;
 use crate::row_bytes::{KeyCodec, column_type};
 use crate::update::PerRow;

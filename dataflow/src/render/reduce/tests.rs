@@ -8,9 +8,9 @@ use timely::dataflow::operators::Operator as _;
 
 use super::*;
 use crate::accumulator::{Retractions, for_planned};
+use crate::failure::Failures;
 use crate::plan::{Aggregate, AggregateFunction as F, NodeId};
 use crate::render::by_time::TimedState;
-use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, assert_same_history, changes_of, random_script, run,
     schema, seeds, to_batch,

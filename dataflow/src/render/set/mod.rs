@@ -14,8 +14,8 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use timely::dataflow::Stream;
 
+use super::aside::Aside;
 use super::by_time::{Changes, Input, TimedState, by_time};
-use super::context::Aside;
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::plan::SetOperator;

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 
 use super::*;
-use crate::render::errors::Failures;
+use crate::failure::Failures;
 use crate::testing::{
     Fragment, Random, Rows, Shape, accumulate, assert_same_history, random_script, run, schema, seeds,
 };

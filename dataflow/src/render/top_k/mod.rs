@@ -19,8 +19,8 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use timely::dataflow::Stream;
 
+use super::aside::Aside;
 use super::by_time::{Changes, Input, TimedState, by_time};
-use super::context::Aside;
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::plan::TopK;

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 
 use super::*;
+use crate::failure::Failures;
 use crate::plan::{NodeId, SortKey};
-use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Row, Rows, Shape, Value, accumulate, assert_same_history, random_script, run, schema, seeds,
 };
