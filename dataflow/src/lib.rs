@@ -53,6 +53,7 @@ pub mod arrangement;
 pub mod cancel;
 mod check;
 mod command;
+mod coordinator;
 mod engine;
 pub mod error;
 mod failure;

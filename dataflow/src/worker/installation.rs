@@ -22,7 +22,7 @@ impl Worker<'_> {
         assert!(time == self.closed, "a view is installed at the last closed time");
         let (imports, indexes) = self.index(&plan, &contents);
         let covered: Vec<String> = indexes.iter().map(|text| self.indexes[text].source.clone()).collect();
-        let output = ViewOutput::new(self.timely.index(), view, &plan, time, Arc::clone(self.shared.sink()));
+        let output = ViewOutput::new(self.timely.index(), view, &plan, time, Arc::clone(self.coordinator.sink()));
         let dataflow = self.timely.next_dataflow_index();
         let rendered = self.timely.dataflow_named::<Time, _, _>(&format!("View {}", view.0), |scope| {
             render::view(&plan, scope, time, output, imports, covered)

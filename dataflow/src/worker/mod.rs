@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use crate::command::Command;
-use crate::engine::Shared;
+use crate::coordinator::Coordinator;
 use crate::failure::Failures;
 use crate::input::{Event, Pumped};
 use crate::output::ViewOutput;
@@ -67,7 +67,7 @@ enum Reported {
 pub(crate) struct Worker<'t> {
     timely: &'t mut timely::worker::Worker,
     commands: Receiver<Command>,
-    shared: Arc<Shared>,
+    coordinator: Arc<Coordinator>,
     /// The last time that was closed.
     closed: Time,
     flows: BTreeMap<FlowId, Flow>,
@@ -90,12 +90,12 @@ impl<'t> Worker<'t> {
     pub(crate) fn new(
         timely: &'t mut timely::worker::Worker,
         commands: Receiver<Command>,
-        shared: Arc<Shared>,
+        coordinator: Arc<Coordinator>,
     ) -> Self {
         Worker {
             timely,
             commands,
-            shared,
+            coordinator,
             closed: 0,
             flows: BTreeMap::new(),
             next_flow: FlowId::default(),
@@ -113,7 +113,7 @@ impl<'t> Worker<'t> {
 
     /// Works until told to end. Returns early if the engine is abandoned or another worker has panicked.
     pub(crate) fn run(&mut self) {
-        while !self.shared.is_abandoned() {
+        while !self.coordinator.is_abandoned() {
             let mut busy = !self.commands.is_empty();
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
@@ -273,7 +273,7 @@ impl<'t> Worker<'t> {
             return Reported::Nothing;
         }
         self.reported = (paced, complete);
-        let sent = self.shared.progress(self.timely.index(), paced, complete);
+        let sent = self.coordinator.progress(self.timely.index(), paced, complete);
         if sent && complete > self.closed { Reported::NextCommit } else { Reported::Progress }
     }
 

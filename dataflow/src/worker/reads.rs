@@ -38,7 +38,7 @@ impl Worker<'_> {
             }
             let number = self.next_hold;
             self.next_hold += 1;
-            hold = Some(Hold { time, flows: held, number, answers: self.shared.answers(number) });
+            hold = Some(Hold { time, flows: held, number, answers: self.coordinator.answers(number) });
         }
         self.reads.push(PendingRead { time, views, then, hold });
     }
@@ -47,8 +47,8 @@ impl Worker<'_> {
     fn answered(&mut self, hold: Option<Hold>) {
         let Some(hold) = hold else { return };
         if hold.answers.fetch_add(1, Ordering::AcqRel) + 1 == self.timely.peers() {
-            self.shared.forget_answers(hold.number);
-            self.shared.unpark();
+            self.coordinator.forget_answers(hold.number);
+            self.coordinator.unpark();
         }
         self.holds.push(hold);
     }
