@@ -29,7 +29,7 @@ use crate::frontier::{Frontier, track};
 use crate::input::CollectionInput;
 use crate::output::{self, ChangeCount, ViewOutput};
 use crate::plan::{
-    ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
+    ArrangementId, DataflowPlan, Join, Node, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
     source_text,
 };
 use crate::report::StateSize;
@@ -117,27 +117,27 @@ fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> UpdateStream<'s> {
         return stream.clone();
     }
     let plan = context.plan;
-    let schema = Arc::clone(&plan.node(id).schema);
-    let (name, rows) = match &plan.node(id).operator {
-        Operator::Input(collection) => ("input", context.input(id, Some(*collection))),
-        Operator::Constant(rows) => ("constant", context.constant(id, rows)),
-        Operator::Linear { input, steps } => {
+    let Node { operator, schema } = plan.node(id);
+    let rows = match operator {
+        Operator::Input(collection) => context.input(id, Some(*collection)),
+        Operator::Constant(rows) => context.constant(id, rows),
+        Operator::Linear(linear) => {
             let covered = source_text(plan, id).is_some_and(|text| context.covered.contains(&text));
-            let input = node(context, *input);
-            ("linear", linear_node(context, input, id, steps.clone(), covered))
+            let input = node(context, linear.input);
+            linear_node(context, input, id, linear.steps.clone(), covered)
         }
-        Operator::Union(inputs) => {
-            let inputs = inputs.iter().map(|input| node(context, *input)).collect();
-            let work = context.work("union");
-            ("union", union::union(context.scope, inputs, Arc::clone(&schema), work))
+        Operator::Union(union) => {
+            let inputs = union.inputs.iter().map(|input| node(context, *input)).collect();
+            let work = context.work(operator.name());
+            union::union(context.scope, inputs, Arc::clone(schema), work)
         }
-        Operator::Join(join) => ("join", join_node(context, id, join)),
-        Operator::SemiJoin(semi) => ("semi_join", semi_join_node(context, id, semi)),
-        Operator::Reduce(reduce) => ("reduce", reduce_node(context, id, reduce)),
-        Operator::Set(operation) => ("set", set_node(context, id, operation)),
-        Operator::TopK(top_k) => ("top_k", top_k_node(context, id, top_k)),
+        Operator::Join(join) => join_node(context, id, join),
+        Operator::SemiJoin(semi) => semi_join_node(context, id, semi),
+        Operator::Reduce(reduce) => reduce_node(context, id, reduce),
+        Operator::Set(set) => set_node(context, id, set),
+        Operator::TopK(top_k) => top_k_node(context, id, top_k),
     };
-    let rows = checked(rows, name, schema);
+    let rows = checked(rows, operator.name(), Arc::clone(schema));
     context.built.insert(id, rows.clone());
     rows
 }
