@@ -432,6 +432,9 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     });
     let output = plan.filter(input, slow);
     engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+    // Answered when the first contents are complete. Otherwise the commit may enter together with them, and the worker
+    // stands at the gate before it tells that they are.
+    assert_eq!(engine.errors(ViewId(1)), Ok(vec![]));
     engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
     assert_eq!(engine.rows_pending(RelationId(1)), 2);
     assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &CancelToken::new()), Err(DataflowError::TimedOut));
