@@ -55,7 +55,7 @@ impl TraceHandle {
 
     pub(crate) fn size(&self) -> StateSize {
         let size = arrangement::size(&self.trace);
-        StateSize { rows: size.updates as u64, bytes: size.bytes as u64 }
+        StateSize::new(size.updates, size.bytes)
     }
 }
 

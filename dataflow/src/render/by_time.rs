@@ -22,6 +22,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::aside::Aside;
 use crate::arrangement::KeyExchange;
 use crate::failure::RowFailure;
+use crate::report::StateSize;
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Time, UpdateBatch};
 
@@ -38,6 +39,9 @@ pub(crate) trait TimedState: 'static {
 
     /// Called when all updates of a time are applied; returns what the time changed.
     fn close(&mut self) -> Changes;
+
+    /// Returns the size of the state; the bytes are approximate.
+    fn size(&self) -> StateSize;
 }
 
 /// What an operator sends at one time.

@@ -10,6 +10,7 @@ use differential_dataflow::operators::arrange::Arranged;
 use timely::dataflow::Scope;
 
 use super::aside::Aside;
+use super::by_time::TimedState;
 use super::reduce::ReduceState;
 use crate::arrangement::{Layout, Trace};
 use crate::failure::Failures;
@@ -81,6 +82,11 @@ impl<'s, 'p> Context<'s, 'p> {
         let aside = Aside::new(operator, &self.failures);
         self.work.push(Rc::clone(&aside.work));
         aside
+    }
+
+    /// Has the size of what an operator keeps reported.
+    pub(crate) fn keeps(&mut self, state: Rc<RefCell<impl TimedState>>) {
+        self.sizes.push(Box::new(move || state.borrow().size()));
     }
 
     /// Creates an input of rows that never change for `node` and returns its stream.

@@ -32,7 +32,6 @@ use crate::plan::{
     ArrangementId, DataflowPlan, Join, Node, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
     source_text,
 };
-use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
 use crate::state::{ArrangementState, TraceHandle, ViewState, layout_by};
 use crate::update::UpdateStream;
@@ -180,10 +179,7 @@ fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin
     let layout = SemiJoinLayout::new(&layout, &Arc::new(right_key), semi.kind, schema).expect("the plan was checked");
     let work = context.work("semi_join");
     let (rows, size) = semi_join::semi_join(left, right, layout, work);
-    context.sizes.push(Box::new(move || {
-        let size = size.get();
-        StateSize { rows: size.keys as u64, bytes: size.bytes as u64 }
-    }));
+    context.sizes.push(Box::new(move || size.get()));
     rows
 }
 
@@ -197,10 +193,7 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
         reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0, aside).expect("the plan was checked");
     context.reduces.insert(id, Rc::clone(&groups));
     if plan.output.state != OutputState::Reduce(id) {
-        context.sizes.push(Box::new(move || {
-            let groups = groups.borrow();
-            StateSize { rows: groups.len() as u64, bytes: groups.bytes() as u64 }
-        }));
+        context.keeps(groups);
     }
     rows
 }
@@ -211,10 +204,7 @@ fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperat
     let aside = context.aside("set");
     let schema = &context.plan.node(id).schema;
     let (rows, state) = set::set(left, right, operation.operator, schema, aside).expect("the plan was checked");
-    context.sizes.push(Box::new(move || {
-        let state = state.borrow();
-        StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
-    }));
+    context.keeps(state);
     rows
 }
 
@@ -223,10 +213,7 @@ fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> Up
     let aside = context.aside("top_k");
     let schema = &context.plan.node(id).schema;
     let (rows, state) = top_k::top_k(input, top_k, schema, aside).expect("the plan was checked");
-    context.sizes.push(Box::new(move || {
-        let state = state.borrow();
-        StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
-    }));
+    context.keeps(state);
     rows
 }
 

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::state::ReduceState;
 use crate::plan::Step;
+use crate::render::by_time::TimedState;
 use crate::report::StateSize;
 use crate::state::ViewState;
 use crate::steps::apply;
@@ -55,7 +56,6 @@ impl ViewState for GroupsState {
     fn compact(&mut self, _: Time) {}
 
     fn size(&self) -> StateSize {
-        let groups = self.groups.borrow();
-        StateSize { rows: groups.len() as u64, bytes: groups.bytes() as u64 }
+        self.groups.borrow().size()
     }
 }

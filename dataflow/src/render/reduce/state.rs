@@ -13,6 +13,7 @@ use crate::failure::{RowFailure, failure};
 use crate::plan::{Aggregate, Reduce};
 use crate::render::by_time::{Changes, TimedState};
 use crate::render::groups::Groups;
+use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, column_type};
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs};
@@ -128,19 +129,6 @@ impl ReduceState {
             (self.batch(&groups, columns), PerRow::Same(1))
         };
         existing.chunks(BATCH).map(batch).filter(|(rows, _)| rows.num_rows() > 0).collect()
-    }
-
-    /// Returns the number of groups.
-    pub(crate) fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    /// Returns approximately how many bytes are held.
-    pub(crate) fn bytes(&self) -> usize {
-        let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
-        let beside = self.rows.capacity() * size_of::<Diff>()
-            + (self.marks.capacity() + self.touched.capacity() + self.assigned.capacity()) * size_of::<u32>();
-        self.groups.bytes() + accumulators + beside
     }
 
     /// Whether a group was in the output before the current time; must be called before its rows change.
@@ -304,6 +292,13 @@ impl TimedState for ReduceState {
         let changes = Changes { rows, failures: failures.into_iter().collect() };
         self.settle();
         changes
+    }
+
+    fn size(&self) -> StateSize {
+        let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
+        let beside = self.rows.capacity() * size_of::<Diff>()
+            + (self.marks.capacity() + self.touched.capacity() + self.assigned.capacity()) * size_of::<u32>();
+        StateSize::new(self.groups.len(), self.groups.bytes() + accumulators + beside)
     }
 }
 

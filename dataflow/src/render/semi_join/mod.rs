@@ -30,11 +30,11 @@ use timely::dataflow::operators::generic::operator::Operator;
 use timely::progress::frontier::MutableAntichain;
 
 use crate::arrangement::{Batch, exchange_by};
+use crate::report::StateSize;
 use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
 pub(crate) use layout::SemiJoinLayout;
-pub(crate) use presence::PresenceSize;
 use steps::Steps;
 
 /// Returns the rows of `left` whose key `right` has, or does not have; and the size of the state, updated as it
@@ -44,11 +44,11 @@ pub(crate) fn semi_join<'scope, Left>(
     right: Stream<'scope, Time, UpdateBatch>,
     layout: SemiJoinLayout,
     work: Rc<Work>,
-) -> (Stream<'scope, Time, UpdateBatch>, Rc<Cell<PresenceSize>>)
+) -> (Stream<'scope, Time, UpdateBatch>, Rc<Cell<StateSize>>)
 where
     Left: TraceReader<Time = Time, Batch = Batch> + 'static,
 {
-    let size = Rc::new(Cell::new(PresenceSize::default()));
+    let size = Rc::new(Cell::new(StateSize::default()));
     let reported = Rc::clone(&size);
     let exchange = exchange_by(Arc::clone(&layout.right_key));
     let Arranged { stream, trace } = left;

@@ -5,15 +5,7 @@ use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
 use crate::Diff;
-
-/// The size of what is kept of the right side of a semi join.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PresenceSize {
-    /// Number of keys held.
-    pub(crate) keys: usize,
-    /// Bytes allocated for them.
-    pub(crate) bytes: usize,
-}
+use crate::report::StateSize;
 
 /// Key bytes; keys of one or two numbers need no allocation.
 type Key = SmallVec<[u8; 24]>;
@@ -80,8 +72,8 @@ impl Presence {
         }
     }
 
-    pub(super) fn size(&self) -> PresenceSize {
-        PresenceSize { keys: self.counts.len(), bytes: self.counts.allocation_size() + self.spilled }
+    pub(super) fn size(&self) -> StateSize {
+        StateSize::new(self.counts.len(), self.counts.allocation_size() + self.spilled)
     }
 }
 
@@ -103,6 +95,6 @@ mod tests {
         }
         presence.shrink();
         let size = presence.size();
-        assert!(size.keys == 0 && size.bytes < 8192 && presence.spilled == 0, "{size:?}");
+        assert!(size.rows == 0 && size.bytes < 8192 && presence.spilled == 0, "{size:?}");
     }
 }

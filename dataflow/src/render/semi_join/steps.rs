@@ -6,10 +6,11 @@ use differential_dataflow::trace::TraceReader;
 use timely::progress::frontier::AntichainRef;
 
 use super::layout::SemiJoinLayout;
-use super::presence::{Flip, Presence, PresenceSize};
+use super::presence::{Flip, Presence};
 use crate::arrangement::read::{KeyReader, blocks};
 use crate::arrangement::{Batch, Chunk};
 use crate::plan::SemiJoinKind;
+use crate::report::StateSize;
 use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::{Diffs, PerRow};
 use crate::{Diff, Time, UpdateBatch};
@@ -130,7 +131,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         }
     }
 
-    pub(super) fn size(&self) -> PresenceSize {
+    pub(super) fn size(&self) -> StateSize {
         self.presence.size()
     }
 }

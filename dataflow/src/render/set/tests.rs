@@ -84,6 +84,6 @@ fn nothing_is_held_for_rows_that_are_gone() {
         }
         state.close();
     }
-    assert_eq!(state.len(), 0);
-    assert!(state.bytes() > 0);
+    assert_eq!(state.size().rows, 0);
+    assert!(state.size().bytes > 0);
 }

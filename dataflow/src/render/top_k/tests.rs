@@ -116,5 +116,5 @@ fn growing_groups_keep_their_window_alone() {
     state.apply(0, &batch, &PerRow::Same(1));
     let changes = state.close();
     assert_eq!(changes.rows.iter().map(|(rows, _)| rows.num_rows()).sum::<usize>(), 2);
-    assert_eq!(state.len(), 3);
+    assert_eq!(state.size().rows, 3);
 }
