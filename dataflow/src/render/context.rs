@@ -84,6 +84,16 @@ impl<'s, 'p> Context<'s, 'p> {
         aside
     }
 
+    /// Creates a counter for the operator of a node, named for its kind.
+    pub(crate) fn work_of(&mut self, id: NodeId) -> Rc<Work> {
+        self.work(self.plan.node(id).operator.name())
+    }
+
+    /// Creates a counter for the operator of a node, named for its kind, together with the ledger of its failures.
+    pub(crate) fn aside_of(&mut self, id: NodeId) -> Aside {
+        self.aside(self.plan.node(id).operator.name())
+    }
+
     /// Has the size of what an operator keeps reported.
     pub(crate) fn keeps(&mut self, state: Rc<RefCell<impl TimedState>>) {
         self.sizes.push(Box::new(move || state.borrow().size()));

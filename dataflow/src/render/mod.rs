@@ -127,7 +127,7 @@ fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> UpdateStream<'s> {
         }
         Operator::Union(union) => {
             let inputs = union.inputs.iter().map(|input| node(context, *input)).collect();
-            let work = context.work(operator.name());
+            let work = context.work_of(id);
             union::union(context.scope, inputs, Arc::clone(schema), work)
         }
         Operator::Join(join) => join_node(context, id, join),
@@ -162,7 +162,7 @@ fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Upda
     let schema = &context.plan.node(id).schema;
     let layout =
         join::JoinLayout::new(&left_layout, &right_layout, &join.output, schema).expect("the plan was checked");
-    let work = context.work("join");
+    let work = context.work_of(id);
     let rows = join::join(left, right, layout, work);
     match &join.residual {
         Some(residual) => linear_node(context, rows, id, vec![Step::Filter(Arc::clone(residual))], false),
@@ -177,7 +177,7 @@ fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin
     let right_key = KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key).expect("the plan was checked");
     let schema = &plan.node(id).schema;
     let layout = SemiJoinLayout::new(&layout, &Arc::new(right_key), semi.kind, schema).expect("the plan was checked");
-    let work = context.work("semi_join");
+    let work = context.work_of(id);
     let (rows, size) = semi_join::semi_join(left, right, layout, work);
     context.sizes.push(Box::new(move || size.get()));
     rows
@@ -186,7 +186,7 @@ fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin
 fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> UpdateStream<'s> {
     let plan = context.plan;
     let input = node(context, reduce.input);
-    let aside = context.aside("reduce");
+    let aside = context.aside_of(id);
     let input_schema = &plan.node(reduce.input).schema;
     // Imported history may be older than the opening, so the group of all rows exists from time 0 on.
     let (rows, groups) =
@@ -201,7 +201,7 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
 fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> UpdateStream<'s> {
     let left = node(context, operation.left);
     let right = node(context, operation.right);
-    let aside = context.aside("set");
+    let aside = context.aside_of(id);
     let schema = &context.plan.node(id).schema;
     let (rows, state) = set::set(left, right, operation.operator, schema, aside).expect("the plan was checked");
     context.keeps(state);
@@ -210,7 +210,7 @@ fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperat
 
 fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> UpdateStream<'s> {
     let input = node(context, top_k.input);
-    let aside = context.aside("top_k");
+    let aside = context.aside_of(id);
     let schema = &context.plan.node(id).schema;
     let (rows, state) = top_k::top_k(input, top_k, schema, aside).expect("the plan was checked");
     context.keeps(state);
