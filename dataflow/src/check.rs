@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 use crate::DataflowError;
 use crate::arrangement::Layout;
 use crate::plan::{
-    Arrangement, ArrangementId, DataflowPlan, Join, Linear, Node, NodeId, Operator, OutputState, SemiJoin, Source, Step,
+    Arrangement, ArrangementId, DataflowPlan, InputId, Join, Linear, Node, NodeId, Operator, OutputState, SemiJoin,
+    Step,
 };
 use crate::render::join::JoinLayout;
 use crate::render::reduce::ReduceState;
@@ -60,7 +61,7 @@ pub(crate) fn check_keys(plan: &DataflowPlan, keys: &RecordBatch) -> Result<(), 
 
 fn check_node(plan: &DataflowPlan, id: NodeId) -> Result<(), DataflowError> {
     let Node { operator, schema } = plan.node(id);
-    check_sources(plan, id, operator)?;
+    check_inputs(plan, id, operator)?;
     match operator {
         Operator::Input(_) => Ok(()),
         Operator::Constant(rows) => check_types(id, &types(rows.schema_ref()), &types(schema)),
@@ -81,11 +82,11 @@ fn check_node(plan: &DataflowPlan, id: NodeId) -> Result<(), DataflowError> {
 }
 
 /// Checks that what an operator reads exists and comes before it.
-fn check_sources(plan: &DataflowPlan, id: NodeId, operator: &Operator) -> Result<(), DataflowError> {
-    for source in operator.sources() {
-        let input = match source {
-            Source::Node(input) => input,
-            Source::Arrangement(arrangement) => match plan.arrangements.get(arrangement.0) {
+fn check_inputs(plan: &DataflowPlan, id: NodeId, operator: &Operator) -> Result<(), DataflowError> {
+    for input in operator.input_ids() {
+        let input = match input {
+            InputId::Node(input) => input,
+            InputId::Arrangement(arrangement) => match plan.arrangements.get(arrangement.0) {
                 Some(arrangement) => arrangement.input,
                 None => return Err(malformed(id, "reads an arrangement that does not exist")),
             },

@@ -86,6 +86,7 @@ pub use scalar::{Evaluated, RowError, Scalar};
 pub use short::{short_text, short_value};
 pub use sink::ChangeSink;
 pub use update::{Diffs, UpdateBatch};
+pub use worker::LOOK_FOR;
 
 /// Logical time, counted from 1. One commit, or several that arrived while the workers were busy, share a time; 0 is
 /// before everything.

@@ -55,7 +55,7 @@ impl ChangeCount {
 }
 
 /// The queue of a view's events for a dataflow that reads the view.
-pub(crate) type Queue = Rc<RefCell<Vec<Event>>>;
+pub(crate) type EventQueue = Rc<RefCell<Vec<Event>>>;
 
 /// The output of a view on one worker.
 pub(crate) struct ViewOutput {
@@ -72,7 +72,7 @@ pub(crate) struct ViewOutput {
     /// open.
     watched: Vec<(Time, Option<Time>)>,
     /// The queues of readers; each receives the changes after its time.
-    readers: Vec<(Time, Queue)>,
+    readers: Vec<(Time, EventQueue)>,
     stash: Vec<UpdateBatch>,
     frontier: Frontier,
     /// The last frontier reported to the sink.
@@ -136,9 +136,9 @@ impl ViewOutput {
     }
 
     /// Returns a queue that receives the changes after `time`. Panics if some of those may already have been published.
-    pub(crate) fn subscribe(&mut self, time: Time) -> Queue {
+    pub(crate) fn subscribe(&mut self, time: Time) -> EventQueue {
         assert!(self.frontier.get() <= time + 1, "a queue starts before the changes it is for");
-        let queue = Queue::default();
+        let queue = EventQueue::default();
         self.readers.push((time, Rc::clone(&queue)));
         queue
     }

@@ -8,24 +8,24 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::column::{Column, Slab, shrink};
+use super::column::{RunColumn, Slab, shrink};
 use crate::{Diff, Time};
 
 /// Updates, stored by column.
 #[derive(Clone, Debug, Default)]
-pub struct Updates {
+pub struct UpdateColumns {
     pub(super) hashes: Vec<u64>,
     /// Key bytes followed by value bytes.
     pub(super) rows: Slab,
-    pub(super) key_lengths: Column<u32>,
-    pub(super) times: Column<Time>,
-    pub(super) diffs: Column<Diff>,
+    pub(super) key_lengths: RunColumn<u32>,
+    pub(super) times: RunColumn<Time>,
+    pub(super) diffs: RunColumn<Diff>,
 }
 
-impl Updates {
+impl UpdateColumns {
     /// Creates empty columns with room for `rows` updates of the average size of those in `model`.
-    pub(super) fn with_capacity(rows: usize, model: &Updates) -> Self {
-        let mut updates = Updates { hashes: Vec::with_capacity(rows), ..Updates::default() };
+    pub(super) fn with_capacity(rows: usize, model: &UpdateColumns) -> Self {
+        let mut updates = UpdateColumns { hashes: Vec::with_capacity(rows), ..UpdateColumns::default() };
         if let Some(average) = model.rows.byte_len().checked_div(model.len()) {
             updates.rows.reserve((average + 1) * rows);
         }
@@ -45,13 +45,13 @@ impl Updates {
     }
 
     /// Appends updates `start..end` of `other` with their times as they are.
-    pub(super) fn extend(&mut self, other: &Updates, start: usize, end: usize) {
+    pub(super) fn extend(&mut self, other: &UpdateColumns, start: usize, end: usize) {
         self.extend_data(other, start, end);
         self.times.extend(&other.times, start, end);
     }
 
     /// Like `extend`, but without the times, which the caller must append.
-    pub(super) fn extend_data(&mut self, other: &Updates, start: usize, end: usize) {
+    pub(super) fn extend_data(&mut self, other: &UpdateColumns, start: usize, end: usize) {
         self.hashes.extend_from_slice(&other.hashes[start..end]);
         self.rows.extend(&other.rows, start, end);
         self.key_lengths.extend(&other.key_lengths, start, end);
@@ -68,20 +68,20 @@ impl Updates {
     }
 
     /// Copies the updates `start..end` into columns of their own.
-    pub(super) fn copy(&self, start: usize, end: usize) -> Updates {
-        let mut copy = Updates::with_capacity(end - start, self);
+    pub(super) fn copy(&self, start: usize, end: usize) -> UpdateColumns {
+        let mut copy = UpdateColumns::with_capacity(end - start, self);
         copy.extend(self, start, end);
         copy
     }
 
     /// Whether two updates have the same key and value.
     #[inline]
-    pub(super) fn same_row(&self, row: usize, other: &Updates, other_row: usize) -> bool {
+    pub(super) fn same_row(&self, row: usize, other: &UpdateColumns, other_row: usize) -> bool {
         self.hashes[row] == other.hashes[other_row] && self.rows.at(row) == other.rows.at(other_row)
     }
 
     #[inline]
-    pub(super) fn compare(&self, row: usize, other: &Updates, other_row: usize) -> Ordering {
+    pub(super) fn compare(&self, row: usize, other: &UpdateColumns, other_row: usize) -> Ordering {
         let hashes = self.hashes[row].cmp(&other.hashes[other_row]);
         hashes
             .then_with(|| self.rows.at(row).cmp(other.rows.at(other_row)))
@@ -141,7 +141,7 @@ impl Updates {
 /// A range of shared updates. It is never empty, except for `Default`, which nothing keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
-    pub(super) updates: Rc<Updates>,
+    pub(super) updates: Rc<UpdateColumns>,
     pub(super) start: usize,
     pub(super) end: usize,
     /// The hash of the last update in the range, stored here so that seeks can skip the chunk without touching its
@@ -151,7 +151,7 @@ pub struct Chunk {
 
 impl Chunk {
     /// Creates a chunk of all `updates`, which must be sorted, consolidated and not empty.
-    pub(super) fn new(updates: Updates) -> Self {
+    pub(super) fn new(updates: UpdateColumns) -> Self {
         let end = updates.len();
         Chunk { last_hash: updates.hashes[end - 1], updates: Rc::new(updates), start: 0, end }
     }
@@ -162,7 +162,7 @@ impl Chunk {
     }
 
     /// Returns the shared updates, of which only those at [`Chunk::range`] belong to the chunk.
-    pub fn updates(&self) -> &Updates {
+    pub fn updates(&self) -> &UpdateColumns {
         &self.updates
     }
 
@@ -173,7 +173,7 @@ impl Chunk {
 
     /// Returns how many rows are added and removed after `time`, counting multiplicities.
     pub(crate) fn changes_after(&self, time: Time) -> u64 {
-        let Updates { times, diffs, .. } = &*self.updates;
+        let UpdateColumns { times, diffs, .. } = &*self.updates;
         match (times.constant(), diffs.constant()) {
             (Some(at), _) if at <= time => 0,
             (Some(_), Some(diff)) => diff.unsigned_abs() * self.range().len() as u64,
@@ -189,7 +189,7 @@ impl Chunk {
         if let Some(time) = self.updates.times.constant() {
             return vec![(time, self.clone())];
         }
-        let mut times: BTreeMap<Time, Updates> = BTreeMap::new();
+        let mut times: BTreeMap<Time, UpdateColumns> = BTreeMap::new();
         for row in self.range() {
             let updates = times.entry(self.updates.time(row)).or_default();
             updates.extend(&self.updates, row, row + 1);
@@ -199,7 +199,7 @@ impl Chunk {
 }
 
 /// Pushes the updates as a chunk if there are any.
-pub(super) fn push_chunk(updates: Updates, out: &mut VecDeque<Chunk>) {
+pub(super) fn push_chunk(updates: UpdateColumns, out: &mut VecDeque<Chunk>) {
     if updates.len() > 0 {
         out.push_back(Chunk::new(updates));
     }

@@ -7,7 +7,7 @@ use differential_dataflow::trace::chunk::{self, pack};
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::{Chunk, Updates, push_chunk};
+use super::chunk::{Chunk, UpdateColumns, push_chunk};
 use super::{advance, merge};
 use crate::Time;
 
@@ -63,7 +63,7 @@ impl Chunk {
 
     fn concatenated(chunks: Vec<Chunk>) -> Self {
         let rows = chunks.iter().map(|c| c.range().len()).sum();
-        let mut updates = Updates::with_capacity(rows, &chunks[0].updates);
+        let mut updates = UpdateColumns::with_capacity(rows, &chunks[0].updates);
         for chunk in &chunks {
             updates.extend(&chunk.updates, chunk.start, chunk.end);
         }
@@ -92,7 +92,7 @@ pub(super) fn extract_chunk(
         ship.push_back(chunk);
         return None;
     }
-    let (mut keeping, mut shipping) = (Updates::default(), Updates::default());
+    let (mut keeping, mut shipping) = (UpdateColumns::default(), UpdateColumns::default());
     let mut least = None;
     let updates = &chunk.updates;
     let mut row = chunk.start;

@@ -12,7 +12,7 @@ use timely::dataflow::operators::probe::Probe;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::{Updates, push_chunk};
+use super::chunk::{UpdateColumns, push_chunk};
 use super::*;
 use crate::Diff;
 use crate::row_bytes::hash_bytes;
@@ -45,7 +45,7 @@ fn random_model(random: &mut Random, updates: usize, domain: usize) -> Model {
 /// The model in chunks of random sizes.
 fn chunks_of(random: &mut Random, model: &Model) -> Vec<Chunk> {
     let mut chunks = VecDeque::new();
-    let mut updates = Updates::default();
+    let mut updates = UpdateColumns::default();
     for ((hash, row, time), diff) in model {
         updates.push(*hash, row, 2, *time, *diff);
         if random.once_in(40) {

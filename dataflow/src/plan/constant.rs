@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 use crate::update::build_rows;
 
 impl Kind for RecordBatch {
@@ -11,7 +11,7 @@ impl Kind for RecordBatch {
         "constant"
     }
 
-    fn sources(&self) -> Vec<Source> {
+    fn input_ids(&self) -> Vec<InputId> {
         Vec::new()
     }
 

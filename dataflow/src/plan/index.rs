@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Arrangement, ArrangementId, DataflowPlan, Linear, Node, NodeId, Operator, Output, OutputState, Source, Step,
+    Arrangement, ArrangementId, DataflowPlan, InputId, Linear, Node, NodeId, Operator, Output, OutputState, Step,
 };
 
 /// A shared index as data, extracted from the plan of a view.
@@ -85,10 +85,10 @@ impl Needed {
         if !self.nodes.insert(id) {
             return;
         }
-        for source in plan.node(id).operator.sources() {
-            match source {
-                Source::Node(input) => self.node(plan, input),
-                Source::Arrangement(arrangement) => self.arrangement(plan, arrangement),
+        for input in plan.node(id).operator.input_ids() {
+            match input {
+                InputId::Node(input) => self.node(plan, input),
+                InputId::Arrangement(arrangement) => self.arrangement(plan, arrangement),
             }
         }
     }

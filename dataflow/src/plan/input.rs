@@ -1,6 +1,6 @@
 //! Reads all changes of a relation or view.
 
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 use crate::CollectionId;
 
 impl Kind for CollectionId {
@@ -8,7 +8,7 @@ impl Kind for CollectionId {
         "input"
     }
 
-    fn sources(&self) -> Vec<Source> {
+    fn input_ids(&self) -> Vec<InputId> {
         Vec::new()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::id::ArrangementId;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 use super::text::named_text;
 use crate::Scalar;
 
@@ -37,8 +37,8 @@ impl Kind for Join {
         "join"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        vec![Source::Arrangement(self.left), Source::Arrangement(self.right)]
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Arrangement(self.left), InputId::Arrangement(self.right)]
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

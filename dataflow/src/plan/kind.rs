@@ -10,7 +10,7 @@ use crate::CollectionId;
 
 /// Something that an operator reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum InputId {
     /// The rows of a node, as they change.
     Node(NodeId),
     /// The rows of an arrangement, as they change and by key.
@@ -40,10 +40,10 @@ pub(super) trait Kind: fmt::Debug {
     /// Returns the name of the kind in reports and in the messages of broken invariants.
     fn name(&self) -> &'static str;
 
-    /// Returns what the operator reads, in order; a source that is read twice appears twice.
-    fn sources(&self) -> Vec<Source>;
+    /// Returns what the operator reads, in order; one that is read twice appears twice.
+    fn input_ids(&self) -> Vec<InputId>;
 
-    /// Replaces the numbers of all sources.
+    /// Replaces the numbers of all that it reads.
     fn map_inputs(&mut self, map: &mut dyn MapInputs);
 
     /// Whether its changes are net at each time.
@@ -55,7 +55,7 @@ pub(super) trait Kind: fmt::Debug {
     /// Returns its lines in the text of a plan, the last thing it does first.
     fn explain(&self, place: &Place<'_>) -> Vec<String>;
 
-    /// Returns a text that two operators share exactly when they compute the same rows from the same sources, or `None`
+    /// Returns a text that two operators share exactly when they compute the same rows from the same inputs, or `None`
     /// if only the operators themselves can be compared. Must not contain the debug text of an expression, which is not
     /// canonical.
     fn identity(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::id::NodeId;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 use super::text::named_text;
 use crate::Scalar;
 
@@ -91,8 +91,8 @@ impl Kind for Linear {
         "linear"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        vec![Source::Node(self.input)]
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.input)]
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

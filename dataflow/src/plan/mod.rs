@@ -31,7 +31,7 @@ pub use arrangement::Arrangement;
 pub use id::{ArrangementId, NodeId};
 pub(crate) use index::{IndexPlan, shared_indexes, source_text};
 pub use join::{Join, JoinColumn};
-pub use kind::{MapInputs, Source};
+pub use kind::{InputId, MapInputs};
 pub use linear::{Linear, Step};
 pub use operator::Operator;
 pub use reduce::{Aggregate, AggregateFunction, Reduce};

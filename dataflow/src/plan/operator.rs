@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use super::arrangement::Arrangement;
 use super::id::NodeId;
 use super::join::Join;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 use super::linear::Linear;
 use super::reduce::Reduce;
 use super::semi_join::SemiJoin;
@@ -72,16 +72,16 @@ impl Operator {
         self.kind().name()
     }
 
-    /// Returns what the operator reads, in order; a source that is read twice appears twice.
-    pub fn sources(&self) -> Vec<Source> {
-        self.kind().sources()
+    /// Returns what the operator reads, in order; one that is read twice appears twice.
+    pub fn input_ids(&self) -> Vec<InputId> {
+        self.kind().input_ids()
     }
 
     /// Returns the nodes that the operator reads, itself or through `arrangements`, which are those of its plan.
     pub fn inputs(&self, arrangements: &[Arrangement]) -> impl Iterator<Item = NodeId> {
-        self.sources().into_iter().map(|source| match source {
-            Source::Node(id) => id,
-            Source::Arrangement(id) => arrangements[id.0].input,
+        self.input_ids().into_iter().map(|input| match input {
+            InputId::Node(id) => id,
+            InputId::Arrangement(id) => arrangements[id.0].input,
         })
     }
 
@@ -95,7 +95,7 @@ impl Operator {
         self.kind().can_fail()
     }
 
-    /// Returns a text that two operators share exactly when they compute the same rows from the same sources, or `None`
+    /// Returns a text that two operators share exactly when they compute the same rows from the same inputs, or `None`
     /// if only the operators themselves can be compared.
     pub fn identity(&self) -> Option<String> {
         self.kind().identity()

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 
 use super::id::NodeId;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// A function that an aggregate computes over the non-NULL arguments of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,8 +93,8 @@ impl Kind for Reduce {
         "reduce"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        vec![Source::Node(self.input)]
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.input)]
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

@@ -1,7 +1,7 @@
 //! Rows selected by the presence of their key on another side.
 
 use super::id::{ArrangementId, NodeId};
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// Whether rows with a match on the other side are kept or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,8 +33,8 @@ impl Kind for SemiJoin {
         "semi_join"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        vec![Source::Arrangement(self.left), Source::Node(self.right)]
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Arrangement(self.left), InputId::Node(self.right)]
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

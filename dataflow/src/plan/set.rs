@@ -1,7 +1,7 @@
 //! EXCEPT and INTERSECT on whole rows.
 
 use super::id::NodeId;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// How the multiplicities l and r of a row in the two inputs determine its multiplicity in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,8 @@ impl Kind for SetOperation {
         "set"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        vec![Source::Node(self.left), Source::Node(self.right)]
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.left), InputId::Node(self.right)]
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

@@ -1,7 +1,7 @@
 //! The first rows of each group in an order.
 
 use super::id::NodeId;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// A column to order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,8 +37,8 @@ impl Kind for TopK {
         "top_k"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        vec![Source::Node(self.input)]
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.input)]
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

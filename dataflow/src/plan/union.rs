@@ -1,7 +1,7 @@
 //! The sum of several nodes.
 
 use super::id::NodeId;
-use super::kind::{Kind, MapInputs, Net, Nodes, Place, Source};
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// Adds up the rows of its inputs (UNION ALL); all have the node's schema.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ impl Kind for Union {
         "union"
     }
 
-    fn sources(&self) -> Vec<Source> {
-        self.inputs.iter().copied().map(Source::Node).collect()
+    fn input_ids(&self) -> Vec<InputId> {
+        self.inputs.iter().copied().map(InputId::Node).collect()
     }
 
     fn map_inputs(&mut self, map: &mut dyn MapInputs) {

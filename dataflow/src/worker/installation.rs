@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::flow::{Flow, FlowId};
 use super::pending::Then;
-use super::{Index, View, Worker};
+use super::{Index, InstalledView, Worker};
 use crate::arrangement::Trace;
 use crate::command::Install;
 use crate::output::ViewOutput;
@@ -38,7 +38,8 @@ impl Worker<'_> {
                 failures.push(Rc::clone(&index.failures));
             }
         }
-        self.views.insert(view, View { flow, indexes, output: rendered.output, failures, state: rendered.state });
+        self.views
+            .insert(view, InstalledView { flow, indexes, output: rendered.output, failures, state: rendered.state });
     }
 
     /// Returns the traces of the shared indexes that `plan` reads and the texts of these indexes. Missing indexes are

@@ -31,10 +31,11 @@ use crate::state::{TraceHandle, ViewState};
 use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
 use flow::{Flow, FlowId};
 use idle::Idle;
-use pending::{Hold, PendingRead};
+pub use idle::LOOK_FOR;
+use pending::{FlowHold, PendingRead};
 
 /// An installed view.
-struct View {
+struct InstalledView {
     flow: FlowId,
     /// Texts of the shared indexes it reads, each once.
     indexes: Vec<String>,
@@ -72,13 +73,13 @@ pub(crate) struct Worker<'t> {
     closed: Time,
     flows: BTreeMap<FlowId, Flow>,
     next_flow: FlowId,
-    views: BTreeMap<ViewId, View>,
+    views: BTreeMap<ViewId, InstalledView>,
     indexes: BTreeMap<String, Index>,
     /// The inputs that read each relation, by flow and position.
     readers: BTreeMap<RelationId, Vec<(FlowId, usize)>>,
     reads: Vec<PendingRead>,
     /// Holds of reads that this worker has answered and others have not.
-    holds: Vec<Hold>,
+    holds: Vec<FlowHold>,
     next_hold: u64,
     /// The progress last reported to the handle: `paced` and `complete`.
     reported: (Time, Time),

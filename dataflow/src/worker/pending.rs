@@ -14,11 +14,11 @@ pub(super) struct PendingRead {
     pub(super) time: Time,
     pub(super) views: Vec<ViewId>,
     pub(super) then: Then,
-    pub(super) hold: Option<Hold>,
+    pub(super) hold: Option<FlowHold>,
 }
 
 /// Flows that admit no later time until all workers have answered a read.
-pub(super) struct Hold {
+pub(super) struct FlowHold {
     pub(super) time: Time,
     pub(super) flows: Vec<FlowId>,
     /// The read's number, the same on all workers.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Worker;
 use super::flow::FlowId;
-use super::pending::{Hold, PendingRead, Then};
+use super::pending::{FlowHold, PendingRead, Then};
 use crate::command::{Read, Reading, Shard};
 use crate::failure::failures_at;
 use crate::update::PerRow;
@@ -38,13 +38,13 @@ impl Worker<'_> {
             }
             let number = self.next_hold;
             self.next_hold += 1;
-            hold = Some(Hold { time, flows: held, number, answers: self.coordinator.answers(number) });
+            hold = Some(FlowHold { time, flows: held, number, answers: self.coordinator.answers(number) });
         }
         self.reads.push(PendingRead { time, views, then, hold });
     }
 
     /// Counts this worker's answer to a held read. The hold lasts until all workers have answered.
-    fn answered(&mut self, hold: Option<Hold>) {
+    fn answered(&mut self, hold: Option<FlowHold>) {
         let Some(hold) = hold else { return };
         if hold.answers.fetch_add(1, Ordering::AcqRel) + 1 == self.timely.peers() {
             self.coordinator.forget_answers(hold.number);

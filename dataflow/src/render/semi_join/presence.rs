@@ -8,11 +8,11 @@ use crate::Diff;
 use crate::report::StateSize;
 
 /// Key bytes; keys of one or two numbers need no allocation.
-type Key = SmallVec<[u8; 24]>;
+type InlineKey = SmallVec<[u8; 24]>;
 
 struct Count {
     hash: u64,
-    key: Key,
+    key: InlineKey,
     count: Diff,
 }
 
@@ -43,7 +43,7 @@ impl Presence {
         }
         let (before, after) = match self.counts.entry(hash, |c| &c.key[..] == key, |c| c.hash) {
             Entry::Vacant(vacant) => {
-                let key = Key::from_slice(key);
+                let key = InlineKey::from_slice(key);
                 self.spilled += if key.spilled() { key.capacity() } else { 0 };
                 vacant.insert(Count { hash, key, count: diff });
                 (0, diff)

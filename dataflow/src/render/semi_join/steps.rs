@@ -82,24 +82,24 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         let trace = self.trace.as_mut().expect("the trace is held while keys can change");
         let batches = trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches");
         let mut reader = KeyReader::new(&batches);
-        let mut output = Output::new(&self.layout, time);
+        let mut gatherer = Gatherer::new(&self.layout, time);
         let mut rows = Vec::new();
         for (hash, key, flip) in flips {
             reader.rows(*hash, key, time - 1, &mut rows);
             let selected = (*flip == Flip::Appeared) == (self.layout.kind == SemiJoinKind::Semi);
             let sign = if selected { 1 } else { -1 };
             for (row, diff) in rows.drain(..) {
-                output.push(row, diff * sign, give);
+                gatherer.push(row, diff * sign, give);
             }
         }
-        output.flush(give);
+        gatherer.flush(give);
     }
 
     /// Sends the changes of the left side whose keys are present (semi join) or absent (anti join).
     fn give_selected(&self, chunk: &Chunk, time: Time, give: &mut Give<'_>) {
         let updates = chunk.updates();
         let wanted = self.layout.kind == SemiJoinKind::Semi;
-        let mut output = Output::new(&self.layout, time);
+        let mut gatherer = Gatherer::new(&self.layout, time);
         let mut last: Option<(&[u8], bool)> = None;
         for row in chunk.range() {
             let key = updates.key(row);
@@ -110,10 +110,10 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
             };
             last = Some((key, selected));
             if selected {
-                output.push(updates.row(row), updates.diff(row), give);
+                gatherer.push(updates.row(row), updates.diff(row), give);
             }
         }
-        output.flush(give);
+        gatherer.flush(give);
     }
 
     /// Forgets history of the left side that no later step reads. `left` and `right` are the least open times of the
@@ -164,7 +164,7 @@ fn batch_by_time(batch: UpdateBatch) -> Vec<(Time, UpdateBatch)> {
 }
 
 /// Collects rows of the arrangement for output at one time.
-struct Output<'a> {
+struct Gatherer<'a> {
     layout: &'a SemiJoinLayout,
     time: Time,
     rows: Vec<&'a [u8]>,
@@ -174,9 +174,9 @@ struct Output<'a> {
 /// Number of rows collected before they are decoded.
 const GATHERED: usize = if cfg!(test) { 30 } else { 1 << 13 };
 
-impl<'a> Output<'a> {
+impl<'a> Gatherer<'a> {
     fn new(layout: &'a SemiJoinLayout, time: Time) -> Self {
-        Output { layout, time, rows: Vec::new(), diffs: VecDeque::new() }
+        Gatherer { layout, time, rows: Vec::new(), diffs: VecDeque::new() }
     }
 
     fn push(&mut self, row: &'a [u8], diff: Diff, give: &mut Give<'_>) {
