@@ -60,8 +60,8 @@ struct Waiting(BTreeMap<Time, Pending>);
 /// The updates of a time, and the capability to send what they change.
 struct Pending {
     capability: Capability<Time>,
-    /// The input, rows and diffs of each batch.
-    batches: Vec<(usize, RecordBatch, Diffs)>,
+    /// The batches, all of this time, and the input of each.
+    batches: Vec<(usize, UpdateBatch)>,
 }
 
 impl Waiting {
@@ -78,8 +78,8 @@ impl Waiting {
         if frontier.is_some_and(|frontier| frontier < time) {
             return None;
         }
-        for (input, rows, diffs) in first.get_mut().batches.drain(..) {
-            state.apply(input, &rows, &diffs);
+        for (input, batch) in first.get_mut().batches.drain(..) {
+            state.apply(input, &batch.rows, &batch.diffs);
         }
         (frontier != Some(time)).then(|| first.remove().capability)
     }
@@ -109,8 +109,8 @@ pub(crate) fn by_time<'s, S: TimedState>(
             for (input, handle) in handles.iter_mut().enumerate() {
                 handle.for_each(|capability, batch| {
                     aside.work.received(batch.len());
-                    for (time, rows, diffs) in split(std::mem::take(batch)) {
-                        waiting.hold(time, || capability.delayed(&time, 0)).batches.push((input, rows, diffs));
+                    for (time, batch) in std::mem::take(batch).by_time() {
+                        waiting.hold(time, || capability.delayed(&time, 0)).batches.push((input, batch));
                     }
                 });
             }
@@ -133,21 +133,4 @@ pub(crate) fn by_time<'s, S: TimedState>(
         }
     });
     stream
-}
-
-/// Splits a batch by time.
-fn split(batch: UpdateBatch) -> Vec<(Time, RecordBatch, Diffs)> {
-    let times = match &batch.times {
-        PerRow::Same(time) => return vec![(*time, batch.rows, batch.diffs)],
-        PerRow::Each(times) => times,
-    };
-    let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-    for (row, time) in times.iter().enumerate() {
-        rows.entry(*time).or_default().push(u32::try_from(row).expect("batches have less than 2^32 rows"));
-    }
-    let part = |(time, rows): (Time, Vec<u32>)| {
-        let part = batch.take(&rows);
-        (time, part.rows, part.diffs)
-    };
-    rows.into_iter().map(part).collect()
 }

@@ -50,7 +50,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
     }
 
     pub(super) fn receive_right(&mut self, batch: UpdateBatch) {
-        for (time, batch) in batch_by_time(batch) {
+        for (time, batch) in batch.by_time() {
             let keys = self.layout.right_key.encode(&batch.rows);
             self.right.entry(time.max(self.opening)).or_default().push((keys, batch.diffs));
         }
@@ -148,19 +148,6 @@ fn flips<'a>(keys: &'a [(EncodedRows, Diffs)], presence: &mut Presence) -> Vec<(
         presence.add(hash, key, diff).map(|flip| (hash, key, flip))
     };
     of_one_key.filter_map(flip).collect()
-}
-
-/// Splits a batch by time.
-fn batch_by_time(batch: UpdateBatch) -> Vec<(Time, UpdateBatch)> {
-    let times = match &batch.times {
-        PerRow::Same(time) => return vec![(*time, batch)],
-        PerRow::Each(times) => times,
-    };
-    let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-    for (row, time) in (0_u32..).zip(times.iter()) {
-        rows.entry(*time).or_default().push(row);
-    }
-    rows.into_iter().map(|(time, rows)| (time, batch.take(&rows))).collect()
 }
 
 /// Collects rows of the arrangement for output at one time.
