@@ -7,9 +7,9 @@
 //! Sources are read line by line as rustfmt writes them. Globs and macros are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::LazyLock;
 
+use laminardb_tests::sources::sources;
 use regex::Regex;
 
 /// The path of a module in its crate, or of an item seen from a module.
@@ -101,21 +101,12 @@ struct Crate(BTreeMap<Names, Source>);
 impl Crate {
     /// Reads the sources of a crate of the workspace.
     fn load(name: &str) -> Crate {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
-        let (mut files, mut folders) = (Vec::new(), vec![root.clone()]);
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).expect("the sources are there") {
-                let path = entry.expect("a readable folder").path();
-                let below = path.strip_prefix(&root).expect("below the sources").display().to_string();
-                let test = below.split('/').any(|part| matches!(part.trim_end_matches(".rs"), "tests" | "testing"));
-                match (test, path.is_dir()) {
-                    (true, _) => {}
-                    (false, true) => folders.push(path),
-                    (false, false) => files.push((below, std::fs::read_to_string(&path).expect("a text file"))),
-                }
-            }
-        }
-        Crate::of(files.iter().map(|(path, text)| (path.as_str(), text.as_str())))
+        let root = format!("{name}/src/");
+        let is_test =
+            |path: &str| path.split('/').any(|part| matches!(part.trim_end_matches(".rs"), "tests" | "testing"));
+        let files = sources(name);
+        let files = files.iter().map(|(path, text)| (path.strip_prefix(&root).expect("below src"), text.as_str()));
+        Crate::of(files.filter(|(path, _)| !is_test(path)))
     }
 
     fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Crate {

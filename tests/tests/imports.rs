@@ -1,9 +1,9 @@
 //! The import law: which of our crates may know which, and where each foreign vocabulary has its one home.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
+use laminardb_tests::sources::sources;
 use regex::Regex;
 use serde_json::Value;
 
@@ -66,25 +66,6 @@ fn each_foreign_vocabulary_has_one_home() {
     for (vocabulary, homes) in expected {
         assert_eq!(who_uses(&crates, vocabulary), homes, "who uses {vocabulary}");
     }
-}
-
-/// Returns the path below the workspace and the text of each source file of a crate, unit tests included.
-fn sources(name: &str) -> Vec<(String, String)> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let (mut files, mut folders) = (Vec::new(), vec![workspace.join(name).join("src")]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("the sources are there") {
-            let path = entry.expect("a readable folder").path();
-            let below = path.strip_prefix(&workspace).expect("below the workspace").display().to_string();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push((below, std::fs::read_to_string(&path).expect("a text file")));
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 /// In the bridge, DataFusion is the executor of ad-hoc queries and nothing else.
