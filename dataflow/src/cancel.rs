@@ -45,6 +45,11 @@ impl Poll {
     }
 }
 
+/// Returns when a wait that begins now and lasts for `timeout` is over, or `None` if it has no limit.
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
 /// A token was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;

@@ -1,10 +1,11 @@
-//! What the end-to-end tests share: sessions spoken to in text, and the oracle.
+//! What the end-to-end tests share: sessions spoken to in text, the oracle, and the sources of the workspace.
 //!
 //! The oracle is the definition of right: a view equals the same SELECT run from scratch, and a subscription's snapshot
 //! plus all changes delivered equals the view.
 
 pub mod oracle;
 pub mod random;
+pub mod sources;
 pub mod text;
 
 use std::num::NonZeroUsize;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use laminardb_dataflow::plan::{AggregateFunction, DataflowPlan, Operator, OutputState, Step};
+use laminardb_dataflow::plan::{DataflowPlan, OutputState};
 use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
 use laminardb_planner::lower::ViewPlan;
 use laminardb_planner::statement::OnError;
@@ -49,7 +49,7 @@ impl Database {
             OnError::Skip => keeping_rows(&plan.plan),
             OnError::Fail => Arc::clone(&plan.plan),
         };
-        let can_fail = can_fail(&dataflow);
+        let can_fail = dataflow.can_fail();
         let shape = Shape::new(Arc::clone(schema), plan.unique_key.clone())
             .map_err(|error| Error::StreamFailed(format!("columns of these types cannot be maintained: {error}")))?;
         let under = catalog.strict_views(reads).into_iter().map(|(view, _)| view).collect();
@@ -151,25 +151,4 @@ fn keeping_rows(plan: &Arc<DataflowPlan>) -> Arc<DataflowPlan> {
     let all = || (0..plan.schema().fields().len()).collect();
     keeping.output.state = OutputState::Arrangement { key: plan.output.unique_key.clone().unwrap_or_else(all) };
     Arc::new(keeping)
-}
-
-/// Whether there can be a row that an expression or an aggregate of `plan` fails on.
-fn can_fail(plan: &DataflowPlan) -> bool {
-    plan.nodes.iter().any(|node| match &node.operator {
-        Operator::Linear { steps, .. } => steps.iter().any(|step| match step {
-            Step::Filter(predicate) => predicate.column().is_none(),
-            Step::Project { columns, .. } => columns.iter().any(|column| column.column().is_none()),
-        }),
-        Operator::Join(join) => join.residual.is_some(),
-        Operator::Reduce(reduce) => reduce.aggregates.iter().any(|aggregate| {
-            use AggregateFunction::{BoolAnd, BoolOr, Count, Max, Min};
-            !matches!(aggregate.function, Count | Min | Max | BoolAnd | BoolOr)
-        }),
-        Operator::Input(_)
-        | Operator::Constant(_)
-        | Operator::Union(_)
-        | Operator::SemiJoin(_)
-        | Operator::Set(_)
-        | Operator::TopK(_) => false,
-    })
 }
