@@ -189,3 +189,70 @@ pub(super) fn check_rows(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::parse_condition;
+
+    /// Returns what a literal becomes for a column of this type; `as it is` if it stays.
+    fn stored(literal: &str, data_type: &DataType) -> String {
+        let expr = parse_condition(literal).expect("an expression");
+        let literal = Literal::of(&expr).expect("a literal");
+        literal.stored(data_type).map_or("as it is".to_owned(), |expr| expr.to_string())
+    }
+
+    /// Which literals are stored as decimals or integers: literal, for a DECIMAL(10,2), for a BIGINT.
+    #[test]
+    fn numbers_are_stored_as_written() {
+        let cases = [
+            ("0", "CAST('0.' AS DECIMAL(38,2))", "as it is"),
+            ("-0", "CAST('-0.' AS DECIMAL(38,2))", "as it is"),
+            ("-0.0", "CAST('-0.' AS DECIMAL(38,2))", "-0"),
+            ("007", "CAST('7.' AS DECIMAL(38,2))", "as it is"),
+            ("1.", "CAST('1.' AS DECIMAL(38,2))", "1"),
+            (".5", "CAST('0.5' AS DECIMAL(38,2))", "as it is"),
+            ("-.50", "CAST('-0.5' AS DECIMAL(38,2))", "as it is"),
+            ("1.5e3", "CAST('1500.' AS DECIMAL(38,2))", "1500"),
+            ("1E-3", "CAST('0.001' AS DECIMAL(38,3))", "as it is"),
+            ("1.250e+3", "CAST('1250.' AS DECIMAL(38,2))", "1250"),
+            ("12e-1", "CAST('1.2' AS DECIMAL(38,2))", "as it is"),
+            (
+                "1e37",
+                "CAST('10000000000000000000000000000000000000.' AS DECIMAL(38,2))",
+                "10000000000000000000000000000000000000",
+            ),
+            ("1e38", "as it is", "as it is"),
+            ("1e-38", "CAST('0.00000000000000000000000000000000000001' AS DECIMAL(38,38))", "as it is"),
+            ("1e-39", "as it is", "as it is"),
+            ("0e38", "CAST('0.' AS DECIMAL(38,2))", "0"),
+            ("0e2147483648", "as it is", "as it is"),
+            ("0e99999999999999999999", "as it is", "as it is"),
+            ("1e2147483648", "as it is", "as it is"),
+            ("1e-99999999999999999999", "as it is", "as it is"),
+            ("1_000", "CAST('1_000.' AS DECIMAL(38,2))", "1_000"),
+            ("1_000.5", "CAST('1_000.5' AS DECIMAL(38,2))", "as it is"),
+            (
+                "99999999999999999999999999999999999999",
+                "CAST('99999999999999999999999999999999999999.' AS DECIMAL(38,2))",
+                "as it is",
+            ),
+            (
+                "099999999999999999999999999999999999999.0",
+                "CAST('99999999999999999999999999999999999999.' AS DECIMAL(38,2))",
+                "99999999999999999999999999999999999999",
+            ),
+            ("100000000000000000000000000000000000000", "as it is", "as it is"),
+            (
+                "0.99999999999999999999999999999999999999",
+                "CAST('0.99999999999999999999999999999999999999' AS DECIMAL(38,38))",
+                "as it is",
+            ),
+            ("1.99999999999999999999999999999999999999", "as it is", "as it is"),
+        ];
+        for (literal, decimal, integer) in cases {
+            assert_eq!(stored(literal, &DataType::Decimal128(10, 2)), decimal, "{literal} in a DECIMAL(10,2)");
+            assert_eq!(stored(literal, &DataType::Int64), integer, "{literal} in a BIGINT");
+        }
+    }
+}
