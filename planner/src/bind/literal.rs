@@ -37,10 +37,12 @@ impl Literal {
         match expr {
             ast::Expr::Value(ast::ValueWithSpan { value, span }) => {
                 let (kind, text) = match value {
-                    ast::Value::Number(text, _) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                        (Kind::Integer, text.clone())
+                    ast::Value::Number(text, _) => {
+                        // SQL allows underscores between the digits.
+                        let text = text.replace('_', "");
+                        let is_integer = text.bytes().all(|byte| byte.is_ascii_digit());
+                        (if is_integer { Kind::Integer } else { Kind::Decimal }, text)
                     }
-                    ast::Value::Number(text, _) => (Kind::Decimal, text.clone()),
                     ast::Value::SingleQuotedString(text) => (Kind::Text, text.clone()),
                     ast::Value::Boolean(value) => (Kind::Boolean, value.to_string()),
                     _ => return None,
@@ -230,8 +232,8 @@ mod tests {
             ("0e99999999999999999999", "as it is", "as it is"),
             ("1e2147483648", "as it is", "as it is"),
             ("1e-99999999999999999999", "as it is", "as it is"),
-            ("1_000", "CAST('1_000.' AS DECIMAL(38,2))", "1_000"),
-            ("1_000.5", "CAST('1_000.5' AS DECIMAL(38,2))", "as it is"),
+            ("1_000", "CAST('1000.' AS DECIMAL(38,2))", "as it is"),
+            ("1_000.5", "CAST('1000.5' AS DECIMAL(38,2))", "as it is"),
             (
                 "99999999999999999999999999999999999999",
                 "CAST('99999999999999999999999999999999999999.' AS DECIMAL(38,2))",
@@ -253,6 +255,22 @@ mod tests {
         for (literal, decimal, integer) in cases {
             assert_eq!(stored(literal, &DataType::Decimal128(10, 2)), decimal, "{literal} in a DECIMAL(10,2)");
             assert_eq!(stored(literal, &DataType::Int64), integer, "{literal} in a BIGINT");
+        }
+    }
+
+    /// The text with underscores was no decimal, and 1_000 was taken for a number with a fraction, which a column of
+    /// VALUES with integers alone does not keep.
+    #[test]
+    fn underscores_do_not_change_what_a_literal_is() {
+        for (plain, with_underscores) in
+            [("1000", "1_000"), ("-1000", "-1_000"), ("1000.5", "1_000.5"), ("1000e1", "1_000e1")]
+        {
+            let [plain, with_underscores] = [plain, with_underscores].map(|text| {
+                let literal = parse_condition(text).ok().and_then(|expr| Literal::of(&expr)).expect("a literal");
+                let kept = |bound: DataType| literal.is_kept_by(&bound, &DataType::Float64);
+                (literal.kind, literal.digits(), kept(DataType::Int64), kept(DataType::Float64))
+            });
+            assert_eq!(plain, with_underscores);
         }
     }
 }
