@@ -15,6 +15,7 @@ pub mod decorrelate;
 pub mod error;
 pub mod function;
 pub mod lower;
+pub mod numeral;
 pub mod panics;
 pub mod property;
 pub mod rewrite;

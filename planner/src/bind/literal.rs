@@ -10,10 +10,8 @@ use sqlparser::ast;
 
 use crate::catalog::RelationInfo;
 use crate::error::PlanError;
+use crate::numeral::{MOST_DIGITS, Numeral, Rounding};
 use crate::statement::type_name;
-
-/// Maximum number of digits of a decimal.
-const DIGITS: usize = 38;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -67,30 +65,11 @@ impl Literal {
     /// Returns the digits of the number without the point, and how many of them are behind it; `None` if they are more
     /// than a decimal can have.
     fn digits(&self) -> Option<(String, usize)> {
-        let (sign, number) = match self.text.strip_prefix('-') {
-            Some(number) => ("-", number),
-            None => ("", self.text.as_str()),
-        };
-        let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-            None => (number, 0),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let mut scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent);
-        let mut digits = format!("{whole}{fraction}").trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            scale = 0;
-        }
-        while scale > 0 && digits.ends_with('0') {
-            digits.pop();
-            scale -= 1;
-        }
-        let zeros = usize::try_from(-scale).unwrap_or(0);
-        let scale = usize::try_from(scale).unwrap_or(0);
-        if digits.len().max(scale).saturating_add(zeros) > DIGITS {
-            return None;
-        }
-        digits.extend(std::iter::repeat_n('0', zeros));
+        let number = Numeral::parse(&self.text)?;
+        let (_, scale) = number.shape()?;
+        let digits = number.to_scaled(MOST_DIGITS, scale, Rounding::Exact)?.unsigned_abs();
+        let sign = if number.is_negative() { "-" } else { "" };
+        let scale = usize::from(scale.unsigned_abs());
         Some((format!("{sign}{digits:0>width$}", width = scale + 1), scale))
     }
 
@@ -102,7 +81,7 @@ impl Literal {
                 // At least the column's scale, so that rows with no more digits than the column all get one type.
                 let wanted = scale.max(usize::try_from(*column_scale).unwrap_or(0));
                 digits.insert(digits.len() - scale, '.');
-                let info = ast::ExactNumberInfo::PrecisionAndScale(DIGITS as u64, wanted as i64);
+                let info = ast::ExactNumberInfo::PrecisionAndScale(u64::from(MOST_DIGITS), wanted as i64);
                 Some(ast::Expr::Cast {
                     kind: ast::CastKind::Cast,
                     expr: Box::new(self.value(ast::Value::SingleQuotedString(digits))),
@@ -228,8 +207,8 @@ mod tests {
             ("1e-38", "CAST('0.00000000000000000000000000000000000001' AS DECIMAL(38,38))", "as it is"),
             ("1e-39", "as it is", "as it is"),
             ("0e38", "CAST('0.' AS DECIMAL(38,2))", "0"),
-            ("0e2147483648", "as it is", "as it is"),
-            ("0e99999999999999999999", "as it is", "as it is"),
+            ("0e2147483648", "CAST('0.' AS DECIMAL(38,2))", "0"),
+            ("0e99999999999999999999", "CAST('0.' AS DECIMAL(38,2))", "0"),
             ("1e2147483648", "as it is", "as it is"),
             ("1e-99999999999999999999", "as it is", "as it is"),
             ("1_000", "CAST('1000.' AS DECIMAL(38,2))", "as it is"),
