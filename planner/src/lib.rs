@@ -8,7 +8,7 @@
 //! vectorised expressions. No other crate sees DataFusion types, except the bridge's executor for ad-hoc queries.
 
 pub mod bind;
-mod calendar;
+pub mod calendar;
 pub mod catalog;
 mod common_type;
 pub mod decorrelate;
