@@ -14,7 +14,7 @@ use crate::numeral::{MOST_DIGITS, Numeral, Rounding};
 use crate::statement::type_name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum LiteralKind {
     Integer,
     /// A number with a point or an exponent.
     Decimal,
@@ -24,7 +24,7 @@ enum Kind {
 
 /// A literal; the text of a number includes its sign.
 struct Literal {
-    kind: Kind,
+    kind: LiteralKind,
     text: String,
     span: sqlparser::tokenizer::Span,
 }
@@ -39,10 +39,10 @@ impl Literal {
                         // SQL allows underscores between the digits.
                         let text = text.replace('_', "");
                         let is_integer = text.bytes().all(|byte| byte.is_ascii_digit());
-                        (if is_integer { Kind::Integer } else { Kind::Decimal }, text)
+                        (if is_integer { LiteralKind::Integer } else { LiteralKind::Decimal }, text)
                     }
-                    ast::Value::SingleQuotedString(text) => (Kind::Text, text.clone()),
-                    ast::Value::Boolean(value) => (Kind::Boolean, value.to_string()),
+                    ast::Value::SingleQuotedString(text) => (LiteralKind::Text, text.clone()),
+                    ast::Value::Boolean(value) => (LiteralKind::Boolean, value.to_string()),
                     _ => return None,
                 };
                 Some(Literal { kind, text, span: *span })
@@ -59,7 +59,7 @@ impl Literal {
     }
 
     fn is_number(&self) -> bool {
-        matches!(self.kind, Kind::Integer | Kind::Decimal)
+        matches!(self.kind, LiteralKind::Integer | LiteralKind::Decimal)
     }
 
     /// Returns the digits of the number without the point, and how many of them are behind it; `None` if they are more
@@ -90,7 +90,7 @@ impl Literal {
                     format: None,
                 })
             }
-            data_type if data_type.is_integer() && self.kind == Kind::Decimal => match self.digits()? {
+            data_type if data_type.is_integer() && self.kind == LiteralKind::Decimal => match self.digits()? {
                 (digits, 0) => Some(match digits.strip_prefix('-') {
                     Some(positive) => ast::Expr::UnaryOp {
                         op: ast::UnaryOperator::Minus,
@@ -111,9 +111,9 @@ impl Literal {
     /// Returns whether the literal keeps its value as type `bound`, on its way to a column of type `stored`.
     fn is_kept_by(&self, bound: &DataType, stored: &DataType) -> bool {
         match self.kind {
-            Kind::Text => matches!(bound, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
-            Kind::Boolean => bound == &DataType::Boolean,
-            Kind::Integer if stored.is_floating() => self.digits().is_some_and(|(digits, _)| match stored {
+            LiteralKind::Text => matches!(bound, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            LiteralKind::Boolean => bound == &DataType::Boolean,
+            LiteralKind::Integer if stored.is_floating() => self.digits().is_some_and(|(digits, _)| match stored {
                 DataType::Float32 => digits.parse().is_ok_and(|float: f32| format!("{float:.0}") == digits),
                 _ => digits.parse().is_ok_and(|float: f64| format!("{float:.0}") == digits),
             }),
@@ -121,11 +121,11 @@ impl Literal {
                 (Some((_, scale)), DataType::Decimal128(_, bound_scale)) => i64::from(*bound_scale) >= scale as i64,
                 _ => false,
             },
-            Kind::Integer => bound.is_integer() || bound.is_decimal(),
-            Kind::Decimal if stored.is_integer() && !bound.is_floating() => {
+            LiteralKind::Integer => bound.is_integer() || bound.is_decimal(),
+            LiteralKind::Decimal if stored.is_integer() && !bound.is_floating() => {
                 self.digits().is_some_and(|(_, scale)| scale == 0) && (bound.is_integer() || bound.is_decimal())
             }
-            Kind::Decimal => bound.is_floating(),
+            LiteralKind::Decimal => bound.is_floating(),
         }
     }
 }

@@ -3,12 +3,12 @@
 use sqlparser::ast::{self, FromTable, OnConflictAction, OnInsert, SqliteOnConflict, TableFactor, TableObject};
 use sqlparser::tokenizer::Token;
 
-use super::parser::{Read, StatementParser, is_word};
+use super::parser::{ParseResult, StatementParser, is_word};
 use super::{Delete, Insert, Name, OnConflict, Statement, Update};
 use crate::error::PlanError;
 
 impl StatementParser<'_> {
-    pub(super) fn insert(&mut self) -> Read<Statement> {
+    pub(super) fn insert(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token();
         self.refuse_local()?;
         let ast::Statement::Insert(insert) = self.read(|parser| parser.parse_insert(word))? else {
@@ -18,7 +18,7 @@ impl StatementParser<'_> {
     }
 
     /// Refuses LOCAL before the table, which the parser would skip even if it is the table's name.
-    fn refuse_local(&self) -> Read<()> {
+    fn refuse_local(&self) -> ParseResult<()> {
         let rest = self.rest();
         let at = rest.iter().take(3).position(|token| is_word(&token.token, "INTO")).map_or(0, |into| into + 1);
         match rest.get(at) {
@@ -29,7 +29,7 @@ impl StatementParser<'_> {
         }
     }
 
-    pub(super) fn update(&mut self) -> Read<Statement> {
+    pub(super) fn update(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token();
         let ast::Statement::Update(update) = self.read(|parser| parser.parse_update(word))? else {
             return Err(unsupported("UPDATE", "this form").into());
@@ -37,7 +37,7 @@ impl StatementParser<'_> {
         Ok(Statement::Update(Box::new(update_of(update)?)))
     }
 
-    pub(super) fn delete(&mut self) -> Read<Statement> {
+    pub(super) fn delete(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token();
         let ast::Statement::Delete(delete) = self.read(|parser| parser.parse_delete(word))? else {
             return Err(unsupported("DELETE", "this form").into());
@@ -45,7 +45,7 @@ impl StatementParser<'_> {
         Ok(Statement::Delete(Box::new(delete_of(delete)?)))
     }
 
-    pub(super) fn truncate(&mut self) -> Read<Statement> {
+    pub(super) fn truncate(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         self.eat("TABLE");
         let name = self.name()?;

@@ -11,11 +11,11 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 /// The optimiser rule; it does nothing if the configuration has no start time.
 #[derive(Debug)]
-pub(super) struct Moment;
+pub(super) struct StatementTime;
 
-impl OptimizerRule for Moment {
+impl OptimizerRule for StatementTime {
     fn name(&self) -> &str {
-        "moment"
+        "statement_time"
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
