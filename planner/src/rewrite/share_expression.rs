@@ -26,8 +26,13 @@ impl OptimizerRule for ShareExpression {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        // No column of a relation has such a name.
-        let fresh = || config.alias_generator().next("#shared");
+        let Some(schema) = plan.inputs().first().map(|input| Arc::clone(input.schema())) else {
+            return Ok(Transformed::no(plan));
+        };
+        let names = || config.alias_generator().next("#shared");
+        // A statement can contain such a name too.
+        let is_free = |name: &String| !schema.has_column_with_unqualified_name(name);
+        let fresh = || std::iter::repeat_with(names).find(is_free).expect("the generator does not end");
         match plan {
             LogicalPlan::Projection(projection) => of_projection(projection, &fresh),
             LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate, &fresh),
