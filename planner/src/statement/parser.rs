@@ -354,7 +354,8 @@ impl<'a> StatementParser<'a> {
         })
     }
 
-    /// Makes an error from a message of the parser, which contains the position.
+    /// Makes an error from a message of the parser. The position is read from its end: the parser's errors have no
+    /// fields, and nothing else of them is interpreted.
     fn located(&self, message: &str) -> PlanError {
         let (message, location) = match message.rsplit_once(" at Line: ") {
             Some((message, position)) => {
@@ -369,7 +370,8 @@ impl<'a> StatementParser<'a> {
         syntax(fragment(&self.as_written(message, location)), location)
     }
 
-    /// Rewrites a message about the token at `location` to show a `?` as written; the parser sees `$1` in its place.
+    /// Rewrites a message about the token at `location` to show a `?` as written; the parser sees `$1` in its place, and
+    /// its message is all that it gives.
     fn as_written(&self, message: &str, location: Location) -> String {
         match self.tokens.iter().find(|token| token.span.start == location) {
             Some(TokenWithSpan { token: Token::Placeholder(name), span }) => {
