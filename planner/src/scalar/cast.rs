@@ -1,22 +1,21 @@
 //! Casts that round, parse and print as DuckDB's do.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray, StringArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::FormatOptions;
 use datafusion::common::{DataFusionError, Result, exec_err};
-use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::unary::Operation;
 use super::{beneath, show, time};
 use crate::numeral::{MOST_DIGITS, Numeral, Rounding};
 use crate::statement::type_name;
@@ -31,73 +30,29 @@ pub enum OnFailure {
 }
 
 /// A CAST or TRY_CAST.
-#[derive(Debug, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Cast {
-    arg: Arc<dyn PhysicalExpr>,
-    data_type: DataType,
-    on_failure: OnFailure,
+    /// The type that the operand is cast to.
+    pub(super) data_type: DataType,
+    pub(super) on_failure: OnFailure,
 }
 
-// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for Cast {
-    fn eq(&self, other: &Self) -> bool {
-        self.arg.eq(&other.arg) && self.data_type == other.data_type && self.on_failure == other.on_failure
+impl Operation for Cast {
+    fn data_type(&self, _operand: DataType) -> DataType {
+        self.data_type.clone()
     }
-}
 
-impl Hash for Cast {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.arg.hash(state);
-        self.data_type.hash(state);
-        self.on_failure.hash(state);
+    fn makes_nulls(&self) -> bool {
+        self.on_failure == OnFailure::Null
     }
-}
 
-impl Cast {
-    /// Makes a cast of `arg` to `data_type`.
-    pub(super) fn new(arg: Arc<dyn PhysicalExpr>, data_type: DataType, on_failure: OnFailure) -> Self {
-        Cast { arg, data_type, on_failure }
+    fn apply(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        cast_array(values, &self.data_type, self.on_failure)
     }
-}
 
-impl fmt::Display for Cast {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, operand: &dyn PhysicalExpr) -> fmt::Result {
         let name = if self.on_failure == OnFailure::Error { "CAST" } else { "TRY_CAST" };
-        write!(f, "{name}({} AS {})", self.arg, type_name(&self.data_type))
-    }
-}
-
-impl PhysicalExpr for Cast {
-    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
-        Ok(self.data_type.clone())
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        Ok(self.on_failure == OnFailure::Null || self.arg.nullable(schema)?)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => {
-                Ok(ColumnarValue::Array(cast_array(&values, &self.data_type, self.on_failure)?))
-            }
-            ColumnarValue::Scalar(value) => {
-                let values = cast_array(&value.to_array()?, &self.data_type, self.on_failure)?;
-                Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&values, 0)?))
-            }
-        }
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.arg]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Cast::new(Arc::clone(&children[0]), self.data_type.clone(), self.on_failure)))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
+        write!(f, "{name}({operand} AS {})", type_name(&self.data_type))
     }
 }
 
