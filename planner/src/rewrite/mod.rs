@@ -14,6 +14,7 @@ mod can_fail;
 mod conditions;
 mod cross_joins;
 mod equijoin_keys;
+mod expression;
 mod factor_disjunction;
 mod fold_constants;
 mod gather_in_list;
