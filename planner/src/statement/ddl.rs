@@ -311,8 +311,7 @@ impl StatementParser<'_> {
         if self.parser.consume_token(&Token::RParen) { Ok(elements) } else { self.expected(", or )") }
     }
 
-    /// Parses a column and its options. They are parsed one by one, because the parser silently skips some words of
-    /// other dialects.
+    /// Parses a column and its options.
     fn column(&mut self, elements: &mut Elements) -> ParseResult<()> {
         let name = Name::of(&self.read(Parser::parse_identifier)?);
         if name.value.is_empty() {
@@ -322,48 +321,49 @@ impl StatementParser<'_> {
         let data_type = sql_type(&data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
         let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
         let mut is_null_said = false;
-        loop {
-            let is_named = self.eat("CONSTRAINT");
-            if is_named {
-                self.name()?;
-            }
-            let Token::Word(next) = &self.parser.peek_token_ref().token else {
-                if is_named {
-                    return self.expected("a constraint");
-                }
-                break;
-            };
-            let (word, place) = (next.value.to_uppercase(), self.place());
-            let refused =
-                |option: &str| PlanError::invalid(format!("column option {option} of {name} is not supported{place}"));
+        while let Some((option, place)) = self.column_option(&name)? {
             let repeated =
                 |option: &str| PlanError::invalid(format!("column option {option} of {name} is there twice{place}"));
-            if !COLUMN_OPTIONS.contains(&word.as_str()) {
-                return Err(match OTHER_COLUMN_OPTIONS.contains(&word.as_str()) {
-                    true => refused(&word).into(),
-                    false => return self.expected(", or )"),
-                });
-            }
-            match self.read(Parser::parse_optional_column_option)? {
-                Some(ColumnOption::Null | ColumnOption::NotNull) if is_null_said => return Err(repeated("NULL").into()),
-                Some(ColumnOption::Default(_)) if definition.default.is_some() => {
-                    return Err(repeated("DEFAULT").into());
-                }
-                Some(option @ (ColumnOption::Null | ColumnOption::NotNull)) => {
+            match option {
+                ColumnOption::Null | ColumnOption::NotNull if is_null_said => return Err(repeated("NULL").into()),
+                ColumnOption::Default(_) if definition.default.is_some() => return Err(repeated("DEFAULT").into()),
+                ColumnOption::Null | ColumnOption::NotNull => {
                     is_null_said = true;
                     definition.nullable = option == ColumnOption::Null;
                 }
-                Some(ColumnOption::Default(expr)) => definition.default = Some(expr),
-                Some(ColumnOption::PrimaryKey(key)) => {
+                ColumnOption::Default(expr) => definition.default = Some(expr),
+                ColumnOption::PrimaryKey(key) => {
                     refuse_key_options(&key, &place)?;
                     elements.keys.push(vec![name.clone()]);
                 }
-                Some(other) => return Err(refused(&other.to_string()).into()),
-                None => return self.expected(", or )"),
+                other => return Err(refused_option(&other.to_string(), &name, &place).into()),
             }
         }
         elements.columns.push(definition);
         Ok(())
+    }
+
+    /// Parses the next option of column `name`; returns it and its position as the end of a message, or `None` if there
+    /// is no more. Options are parsed one by one, because the parser silently skips some words of other dialects.
+    fn column_option(&mut self, name: &Name) -> ParseResult<Option<(ColumnOption, String)>> {
+        let is_named = self.eat("CONSTRAINT");
+        if is_named {
+            self.name()?;
+        }
+        let Token::Word(next) = &self.parser.peek_token_ref().token else {
+            return if is_named { self.expected("a constraint") } else { Ok(None) };
+        };
+        let (word, place) = (next.value.to_uppercase(), self.place());
+        if OTHER_COLUMN_OPTIONS.contains(&word.as_str()) {
+            return Err(refused_option(&word, name, &place).into());
+        }
+        if !COLUMN_OPTIONS.contains(&word.as_str()) {
+            return self.expected(", or )");
+        }
+        match self.read(Parser::parse_optional_column_option)? {
+            Some(option) => Ok(Some((option, place))),
+            None => self.expected(", or )"),
+        }
     }
 
     fn watermark(&mut self, elements: &mut Elements) -> ParseResult<()> {
@@ -420,6 +420,10 @@ fn refuse_key_options(key: &PrimaryKeyConstraint, place: &str) -> Result<(), Pla
         (.., Some(characteristics)) => characteristics.to_string(),
     };
     Err(PlanError::invalid(format!("PRIMARY KEY with {refused} is not supported{place}")))
+}
+
+fn refused_option(option: &str, column: &Name, place: &str) -> PlanError {
+    PlanError::invalid(format!("column option {option} of {column} is not supported{place}"))
 }
 
 fn key_column(column: &IndexColumn, place: &str) -> Result<Name, PlanError> {
