@@ -434,6 +434,19 @@ fn a_text_of_many_digits_is_the_decimal_it_says_or_none() {
     ]);
 }
 
+/// The number was taken for days and subtracted.
+#[test]
+fn a_date_joined_to_a_number_is_no_other_date() {
+    check(&[
+        ("DATE '2024-01-01' || 'a'", "2024-01-01a"),
+        ("DATE '2024-01-01' || NULL", "NULL"),
+        ("NULL || DATE '2024-01-01'", "NULL"),
+        ("DATE '2024-01-01' - 1", "2023-12-31"),
+    ]);
+    let error = bind("SELECT DATE '2024-01-01' || 1 AS x").expect_err("it is neither text nor a sum");
+    assert!(error.to_string().contains("Date32 || Int64"), "{error}");
+}
+
 #[test]
 fn patterns() {
     check(&[
