@@ -19,6 +19,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
+use laminardb_planner::numeral::Numeral;
 use laminardb_planner::statement::type_name;
 
 use super::cast::{OUT_OF_RANGE, Reason, Why, cast};
@@ -182,16 +183,7 @@ fn number<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
 
 /// Whether `text` is an optional sign, digits with or without a point, and an optional exponent.
 fn is_number(text: &str) -> bool {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = |text: &str| text.strip_prefix(['+', '-']).map_or(text.len(), str::len);
-    let bare = &mantissa[mantissa.len() - unsigned(mantissa)..];
-    let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
-    let has_exponent = exponent.is_none_or(|text| {
-        let bare = &text[text.len() - unsigned(text)..];
-        !bare.is_empty() && digits(bare)
-    });
-    digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && has_exponent
+    Numeral::parse(text).is_some()
 }
 
 fn integer<N: TryFrom<i128>>(value: &Value<'_>) -> Result<N, Reason> {
