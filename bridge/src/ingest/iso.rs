@@ -8,9 +8,10 @@
 //! ```
 
 use arrow::datatypes::TimeUnit;
+use laminardb_planner::calendar::{Civil, SECONDS_A_DAY, per_second};
 
 use super::refused::{OUT_OF_RANGE, Reason};
-use super::time::{NOT_MIDNIGHT, NOT_ZONED, SECONDS_A_DAY, TOO_FINE, ZONED, a_second};
+use super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE, ZONED};
 
 const NO_DATE: Reason = "it is no ISO 8601 date";
 const NO_TIME: Reason = "it is no ISO 8601 time of day";
@@ -87,7 +88,7 @@ impl ParsedTime {
 }
 
 fn units(nanos: i128, unit: TimeUnit, is_finer: bool) -> Result<i64, Reason> {
-    let each = NANOS / i128::from(a_second(unit));
+    let each = NANOS / i128::from(per_second(unit));
     if is_finer || nanos % each != 0 {
         return Err(TOO_FINE);
     }
@@ -140,7 +141,7 @@ impl Scanner<'_> {
         }
         let month = self.two_digits(13)?;
         let day = if self.eat(b"-") { self.two_digits(32)? } else { return None };
-        days(year * sign.unwrap_or(1), month, day)
+        Civil::checked(year * sign.unwrap_or(1), month, day).map(Civil::days)
     }
 
     /// Parses a time of day: nanoseconds, and whether the text gives a smaller fraction.
@@ -181,27 +182,6 @@ impl Scanner<'_> {
         }
         Some(sign * seconds)
     }
-}
-
-/// Returns the days from 1970-01-01 to a date of the proleptic Gregorian calendar; `None` if the date does not exist.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    if day < 1 || day > length {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is the last day of its year.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, month) = (year.div_euclid(400), (month + 9) % 12);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
 }
 
 #[cfg(test)]
