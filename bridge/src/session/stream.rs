@@ -1,7 +1,7 @@
 //! `QueryStream`: the answer of one query in batches, made as they are read.
 //!
-//! What the query reads is taken at one moment, when the stream is made. Then the stream's own thread runs the query; it
-//! waits with each batch until the one before is taken.
+//! What the query reads is taken at one moment, when the stream is made. Then the stream's own thread runs the query;
+//! it waits with each batch until the one before is taken.
 //!
 //! ```text
 //! thread --batches of one query--> channel of one --> QueryStream::next
@@ -80,7 +80,7 @@ impl Control {
     fn end(&self) {
         self.over.cancel();
         drop(self.open.lock().take());
-        // Dropped without the lock.
+        // Dropped after the lock is released, because dropping it takes the lock of the list.
         let listed = self.listed.lock().take();
         drop(listed);
     }
