@@ -1,4 +1,4 @@
-//! Releases the interpreter lock; no other module does.
+//! Runs the calls of the engine with the interpreter lock released.
 //!
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. Only the main thread
 //! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`.

@@ -101,6 +101,7 @@ impl Committer {
         let layouts = self.layouts(&writes)?;
         let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
         let prepared = prepared.collect::<Result<_, Error>>()?;
+        // The buffer may fill up again while the call waits for its turn.
         self.turn(actor, cancel, &room)?.apply(prepared)
     }
 

@@ -66,6 +66,7 @@ impl Session {
             Ok(leaving) => leaving,
             Err(error) => {
                 self.discard(&restored);
+                // If the database has ended meanwhile, the image is not the cause of the failure.
                 self.database.check_usable()?;
                 return Err(unbuildable(id, error));
             }

@@ -13,9 +13,9 @@ use crate::transaction::Transaction;
 
 impl Session {
     /// Begins a transaction and returns its handle, by which other sessions can take part. Until [`Session::commit`] or
-    /// [`Session::rollback`], only this session sees its writes, and the writes of others wait. Waits for the
-    /// transaction of another session to end. When all handles and the session are dropped, the transaction is rolled
-    /// back.
+    /// [`Session::rollback`], only sessions in the transaction see its writes, and the writes of others wait. Waits for
+    /// the transaction of another session to end. When all handles and the session are dropped, the transaction is
+    /// rolled back.
     pub fn begin(&self) -> Result<Arc<Transaction>, Error> {
         let database = &self.database;
         database.check_usable()?;
@@ -30,6 +30,8 @@ impl Session {
             // No definition may run while a transaction is open, so none may be under way when it begins.
             let _definitions = self.definitions()?;
             let id = self.database.new_id();
+            // Fails only if this session has begun a transaction meanwhile or the database has ended; the next wait
+            // reports it.
             if committer.begin(&place, id) {
                 let transaction = Transaction::new(Arc::clone(&self.database), id);
                 *self.transaction.lock() = Some(Arc::clone(&transaction));
