@@ -1,4 +1,4 @@
-//! What a call writes to, known before its data is looked at.
+//! Looks up the relation that a call writes to, before its data is converted.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::relation::{Operation, StorageKind};
 
 impl Session {
-    /// The source or table that a call means, if it allows `operation`.
+    /// Returns the source or table that a name in a call refers to; fails if there is none, it is a view, or it does
+    /// not allow `operation`.
     pub fn writable(&self, table: &str, operation: Operation) -> Result<Arc<RelationInfo>, Error> {
         self.database.check_usable()?;
         let catalog = self.database.catalog();
