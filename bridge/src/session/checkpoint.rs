@@ -380,7 +380,7 @@ impl Session {
             self.cancel.check()?;
             self.database.check_usable()?;
             // Of the relation's own schema, rows are taken as they are.
-            let batch = crate::relation::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
+            let batch = crate::batch::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
             self.database.committer.load(relation, &[batch])?;
         }
         Ok(())
