@@ -1,5 +1,6 @@
 //! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind a [`Database`] and its [`Session`]s.
 
+mod batch;
 pub mod catalog;
 mod checkpoint;
 pub mod commit;

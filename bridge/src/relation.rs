@@ -1,8 +1,6 @@
 //! Describes sources and tables: their columns, how they keep their rows, and what a write may do to them.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use laminardb_planner::catalog::RelationKind;
 
@@ -80,10 +78,4 @@ pub enum Operation {
     Delete,
     /// Removes all rows of a table; the write gives no rows.
     Truncate,
-}
-
-/// Makes a batch from `columns`, which must match `schema` and have `rows` rows.
-pub(crate) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns are of the schema")
 }

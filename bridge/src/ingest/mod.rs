@@ -30,8 +30,9 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Schema, SchemaRef};
 use laminardb_planner::statement::type_name;
 
+use crate::batch::with_columns;
 use crate::error::Error;
-use crate::relation::{Spec, with_columns};
+use crate::relation::Spec;
 pub use csv::from_csv;
 pub(crate) use display::display;
 pub use json::from_json;

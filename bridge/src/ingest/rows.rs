@@ -13,8 +13,9 @@ use super::display::display;
 use super::names::{Unmatched, match_name};
 use super::refused::Why;
 use super::value::Value;
+use crate::batch::with_columns;
 use crate::error::Error;
-use crate::relation::{Spec, with_columns};
+use crate::relation::Spec;
 
 /// Why a row is refused, without its position.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::bounded;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -48,6 +48,7 @@ use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
 use laminardb_planner::panics::caught;
 
+use crate::batch::relabel;
 use crate::error::Error;
 
 /// An optimised plan; the rest of the bridge passes it on without looking inside.
@@ -126,7 +127,8 @@ impl Executor {
     ) -> std::result::Result<(), Error> {
         let run = async {
             let physical = self.plan(plan, contents).await.map_err(query_error)?;
-            let mut relabelled = |batch: RecordBatch| take(relabel(&batch, schema).map_err(query_error)?);
+            let mut relabelled =
+                |batch: RecordBatch| take(relabel(&batch, schema).map_err(|error| query_error(error.into()))?);
             self.each(physical, cancel, &mut relabelled).await
         };
         on_runtime(|runtime| runtime.block_on(run))
@@ -270,19 +272,11 @@ fn give_rows(node: LogicalPlan, contents: &Contents) -> Result<Transformed<Logic
     let Some(batches) = contents.get(&collection) else {
         return internal_err!("no rows were taken of {}", relation.name);
     };
-    let batches = batches.iter().map(|batch| relabel(batch, &relation.schema)).collect::<Result<Vec<_>>>()?;
+    let batches =
+        batches.iter().map(|batch| relabel(batch, &relation.schema)).collect::<std::result::Result<Vec<_>, _>>()?;
     let table = MemTable::try_new(Arc::clone(&relation.schema), vec![batches])?;
     scan.source = provider_as_source(Arc::new(table));
     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-}
-
-/// Returns the batch with the column names and nullability of `schema`.
-pub(crate) fn relabel(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    if batch.schema_ref() == schema {
-        return Ok(batch.clone());
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)?)
 }
 
 fn query_error(error: DataFusionError) -> Error {

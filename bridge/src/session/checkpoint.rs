@@ -116,7 +116,7 @@ impl Session {
             self.cancel.check()?;
             self.database.check_usable()?;
             // Rows that have the relation's own schema are stored as they are, without casts.
-            let batch = crate::relation::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
+            let batch = crate::batch::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
             self.database.committer.load(relation, &[batch])?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, concat_batches, interleave_record_batch, take};
 use arrow::datatypes::{BinaryType, ByteArrayType, DataType, SchemaRef, Utf8Type};
 
-use crate::relation::with_columns;
+use crate::batch::with_columns;
 
 /// Number of rows at which a buffer is frozen.
 pub(super) const FULL_ROWS: usize = 8192;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use hashbrown::HashMap;
 use laminardb_dataflow::row_bytes::RowCodec;
 use laminardb_dataflow::{DataflowError, Diff, Diffs, Time, UpdateBatch};
+
+use crate::batch::relabel;
 
 /// Maximum number of rows in one [`ChangeBatch`]; a time with more rows is split.
 pub const MAX_BATCH_ROWS: usize = 1_000_000;
@@ -92,7 +94,7 @@ impl Shape {
         let mut batches = Vec::with_capacity(rows.len());
         for (batch, diffs) in rows {
             if batch.num_rows() > 0 {
-                batches.push(repeat(&self.relabel(batch)?, diffs)?);
+                batches.push(repeat(&relabel(batch, &self.schema)?, diffs)?);
             }
         }
         let all = concat_batches(&self.schema, &batches)?;
@@ -103,7 +105,7 @@ impl Shape {
     /// Returns the net changes of one time from the updates of all workers. The result may be empty.
     pub fn changes(&self, shards: &[UpdateBatch], time: Time) -> Result<Vec<ChangeBatch>, ArrowError> {
         let batches: Vec<RecordBatch> =
-            shards.iter().map(|s| self.relabel(&s.rows)).collect::<Result<_, ArrowError>>()?;
+            shards.iter().map(|s| relabel(&s.rows, &self.schema)).collect::<Result<_, ArrowError>>()?;
         let all = match &batches[..] {
             [one] => one.clone(),
             several => concat_batches(&self.schema, several)?,
@@ -121,15 +123,6 @@ impl Shape {
         let (rows, ops) = self.pair(&all, &diffs, &values);
         let picked = take_record_batch(&all, &UInt64Array::from(rows))?;
         Ok(split(&picked, &ops, time, false))
-    }
-
-    /// Returns the batch with the view's own column names and nullability.
-    fn relabel(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        if batch.schema_ref() == &self.schema {
-            return Ok(batch.clone());
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)
     }
 
     /// Adds the diffs of equal rows to the first of them: several workers may hold parts of one row.
