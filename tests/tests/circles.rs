@@ -134,7 +134,7 @@ impl Crate {
         if source.items.contains(head) {
             return Some((source, head.clone()));
         }
-        let child = [module, &[head.clone()]].concat();
+        let child = [module, std::slice::from_ref(head)].concat();
         if self.0.contains_key(&child) {
             return self.resolve(&child, rest, false);
         }
