@@ -121,7 +121,7 @@ impl Session {
 
 /// Returns the optimised plan of a query, and what it has to read.
 pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Plan, Reads), Error> {
-    let plan = rewrite::optimise_once(query).map_err(|error| Error::from(error).in_query())?;
+    let plan = rewrite::optimise_once(query)?;
     let mut reads = Reads {
         collections: Vec::new(),
         strict: catalog.strict_views(&query.relations),
