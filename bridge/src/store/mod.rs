@@ -4,6 +4,12 @@
 //! without holding the store. Between two commits, the rows of a relation are always the sum of the deltas that its
 //! writes returned. While a transaction is open, a scan includes its writes; the committed rows can be read as
 //! well.
+//!
+//! ```text
+//! batches --RelationLayout::prepare--> Prepared --Store::apply--> Storage of each relation --> changes for the engine
+//!                                                                 |- Append: a source
+//!                                                                 |- Keyed, Bag: a table, whose rows are in a Heap
+//! ```
 
 mod append;
 mod bag;
