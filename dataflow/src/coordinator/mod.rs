@@ -53,7 +53,8 @@ impl Coordinator {
             views: BTreeMap::new(),
             open: None,
             sealed: 0,
-            frontiers: vec![Frontiers { paced: 1, complete: 1 }; workers],
+            frontiers: vec![Frontiers { paced: 1, complete: 1, installs: 0 }; workers],
+            installs: 0,
             rows: VecDeque::new(),
             pending: BTreeMap::new(),
             working: workers,
@@ -128,11 +129,12 @@ impl Coordinator {
     }
 
     /// Records that a worker has finished all times before `paced`, ignoring views that still take in their contents,
-    /// and all times before `complete` without exception. Returns whether this sealed the open time and sent it to the
+    /// and all times before `complete` without exception, in the views of the first `installs` commands to install one.
+    /// Returns whether this sealed the open time and sent it to the
     /// workers.
-    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) -> bool {
+    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time, installs: u64) -> bool {
         let mut state = self.state.lock();
-        state.frontiers[worker] = Frontiers { paced, complete };
+        state.frontiers[worker] = Frontiers { paced, complete, installs };
         state.settle_rows();
         let seals = state.status == Status::Running && state.is_idle() && state.open.is_some();
         if seals {
@@ -229,6 +231,8 @@ impl Coordinator {
 struct Frontiers {
     paced: Time,
     complete: Time,
+    /// Number of commands to install a view that these frontiers include.
+    installs: u64,
 }
 
 /// The part of a [`Coordinator`] under its lock. The thread that holds the lock decides the order of commands.
@@ -241,6 +245,8 @@ pub(crate) struct CoordinatorState {
     /// The last time that was sent to the workers.
     sealed: Time,
     frontiers: Vec<Frontiers>,
+    /// Number of commands to install a view that were sent.
+    pub(crate) installs: u64,
     /// Rows committed at each time that the workers have not finished yet, by relation.
     rows: VecDeque<(Time, BTreeMap<RelationId, u64>)>,
     /// The sum of `rows` over all times.
@@ -278,7 +284,8 @@ impl CoordinatorState {
     /// Whether all views are complete through `time`; for a time that is not given out yet, through all commits.
     pub(crate) fn is_complete(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
-        self.frontiers.iter().all(|f| f.complete > time)
+        // What a worker reported before it installed a view says nothing about the contents of that view.
+        self.frontiers.iter().all(|f| f.complete > time && f.installs == self.installs)
     }
 
     /// Like `is_complete`, but ignores views that still take in their contents.
