@@ -196,8 +196,9 @@ fn assert_no_circles(name: &str) {
 }
 
 #[test]
-fn dataflow_has_no_circles() {
+fn dataflow_and_bridge_have_no_circles() {
     assert_no_circles("dataflow");
+    assert_no_circles("bridge");
 }
 
 #[test]
