@@ -13,7 +13,7 @@
 //! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). Nobody holds one of them
 //! while waiting for the transaction of another session to end. A definition that waits for views holds `definitions`
 //! alone, and every call but `shutdown` waits for it such that it can be cancelled. A session that holds off writers
-//! (see [`Committer::hold`]) has `definitions`, which no writer waits for.
+//! (see `Committer::hold`) has `definitions`, which no writer waits for.
 
 mod accepted;
 mod definitions;

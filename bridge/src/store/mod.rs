@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] belongs to one writer at a time (see `commit`). Readers take a [`Scan`], which is cheap, and read it
 //! without holding the store. Between two commits, the rows of a relation are always the sum of the deltas that its
-//! writes returned. While a [`Transaction`] is open, a scan includes its writes; the committed rows can be read as
+//! writes returned. While a `Transaction` is open, a scan includes its writes; the committed rows can be read as
 //! well.
 
 mod append;
