@@ -96,6 +96,7 @@ impl Follow {
     }
 
     /// Returns the value to which rows of the relation move the watermark; `None` if the column has no value in them.
+    #[expect(clippy::disallowed_methods, reason = "every integer and timestamp is an Int64, but for UInt64")]
     pub fn reached(&self, rows: &RecordBatch) -> Option<i64> {
         let column = rows.column(self.column);
         let latest = match column.data_type() {
@@ -111,6 +112,7 @@ impl Follow {
 }
 
 /// Returns a delay in nanoseconds. It is given as an interval or, for a column of integers, as an integer in its unit.
+#[expect(clippy::disallowed_methods, reason = "a delay that does not fit is refused")]
 fn delay_of(name: &str, delay: &ArrayRef, of_integers: bool) -> Result<i128, Error> {
     let refused = |why: &str| Error::QueryFailed(format!("WATERMARK FOR {name}: the delay {why}"));
     if delay.is_null(0) {

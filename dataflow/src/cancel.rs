@@ -2,6 +2,7 @@
 //!
 //! A call that works looks at its token now and then. A call that waits does so through [`Monitor::wait_for`] or
 //! [`CancelToken::receive`], which return as soon as the token is cancelled; nothing polls.
+#![expect(clippy::disallowed_methods, reason = "waits have deadlines, and signals are polled by the clock")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

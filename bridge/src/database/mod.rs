@@ -143,6 +143,7 @@ impl Database {
     }
 
     /// Opens a new, empty database in memory, whose records `history` receives.
+    #[expect(clippy::disallowed_methods, reason = "uptime is a metric")]
     pub fn open_with(config: DatabaseConfig, history: Option<Arc<dyn History>>) -> Result<Arc<Database>, Error> {
         let hub = Arc::new(Hub::new(config.workers.get()));
         let sink = Arc::clone(&hub);

@@ -46,6 +46,7 @@ pub type Trace = TraceAgent<ChunkSpine<Chunk>>;
 ///
 /// The trace of the result holds back compaction: its owner must advance both of its frontiers as time goes on, or drop
 /// it.
+#[expect(clippy::disallowed_methods, reason = "this is the function that others must use")]
 pub fn arrange<'scope>(
     stream: Stream<'scope, Time, UpdateBatch>,
     layout: &Arc<Layout>,
