@@ -1,7 +1,7 @@
-//! The two candidates behind one interface: our engine, and a thread that runs the hand-written flow.
+//! The two candidates of a comparison behind one interface: our engine, and a thread that runs the hand-written flow.
 //!
-//! Both run their dataflow on a thread of their own and receive their commands from here, so a step costs both the same
-//! two hand-overs.
+//! Each candidate runs its dataflow on a thread of its own and receives its commands from here, so a step costs both
+//! the same two hand-overs between threads.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use laminardb_dataflow::{CancelToken, ChangeSink, Diffs, Engine, EngineConfig, R
 
 use crate::flow::{Candidate, Flow};
 
-/// Something that maintains one view over numbered inputs.
+/// A candidate that maintains one view over numbered inputs.
 pub(crate) trait Driver {
     /// Inserts rows into an input, at the time that the next `finish` closes.
     fn send(&mut self, input: usize, rows: &RecordBatch);
@@ -26,7 +26,7 @@ pub(crate) trait Driver {
     fn snapshot(&mut self) -> usize;
 }
 
-/// The hand-written flow on its thread.
+/// The hand-written flow, on a thread of its own.
 pub(crate) struct Typed {
     requests: Option<Sender<Request>>,
     replies: Receiver<usize>,
@@ -77,8 +77,8 @@ fn run(candidate: Candidate, requests: &Receiver<Request>, replies: &Sender<usiz
     });
 }
 
-/// Returns the next message, or `None` if there are no more. Looks for it as long as our workers and readers do before
-/// the thread sleeps.
+/// Returns the next message, or `None` if there are no more. Before the thread sleeps it polls for 60 microseconds, as
+/// the workers and readers of our engine do.
 fn receive<T>(messages: &Receiver<T>) -> Option<T> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_micros(60) {
@@ -134,7 +134,7 @@ impl ChangeSink for Frontiers {
     }
 
     fn frontier(&self, worker: usize, _: ViewId, frontier: Time) {
-        // Nobody listens once the bench is over.
+        // Sending fails when the bench is over, and then the frontier is not needed.
         let _ = self.0.send((worker, frontier));
     }
 
@@ -155,7 +155,7 @@ impl Ours {
         Ours { engine, pending: Vec::new(), closed, frontiers: vec![0; workers.get()] }
     }
 
-    /// Returns how many bytes are held per row of the view's kept state.
+    /// Returns the number of bytes that the view's kept state takes per row.
     pub(crate) fn bytes_per_row(&self) -> f64 {
         let report = self.engine.report().expect("the engine runs");
         let state = report.views[0].state;

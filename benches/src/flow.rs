@@ -1,4 +1,4 @@
-//! A dataflow under measurement: how it is fed, driven and read, the same for every candidate.
+//! A dataflow to be measured: its inputs, its progress and its results, in the same form for every candidate.
 
 use std::time::Instant;
 
@@ -6,19 +6,20 @@ use arrow::array::RecordBatch;
 use timely::dataflow::operators::probe::Handle as ProbeHandle;
 use timely::worker::Worker;
 
-/// What a candidate provides to the harness.
+/// The parts of a dataflow that the harness uses.
 pub(crate) struct Flow {
     /// Sends rows, each inserted once at the current time, to the input of the given number.
     pub(crate) send: Box<dyn FnMut(usize, &RecordBatch)>,
     /// Moves all inputs to a time.
     pub(crate) advance: Box<dyn FnMut(u64)>,
-    /// Shows how far the results are complete.
+    /// Shows up to which time the results are complete.
     pub(crate) probe: ProbeHandle<u64>,
-    /// Reads the whole arrangement as Arrow columns and returns the number of rows; only for load flows.
+    /// Reads the whole arrangement as Arrow columns and returns the number of rows; `None` unless the flow is for
+    /// loading.
     pub(crate) snapshot: Option<Box<dyn FnMut() -> usize>>,
 }
 
-/// Builds a flow on a worker.
+/// Function that builds a flow on a worker.
 pub(crate) type Candidate = fn(&mut Worker) -> Flow;
 
 impl Flow {
@@ -31,15 +32,15 @@ impl Flow {
     }
 }
 
-/// Latencies of repeated small steps.
+/// Durations of repeated small steps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steps {
-    /// The seconds of each step, sorted.
+    /// Duration of each step in seconds, ascending.
     pub(crate) seconds: Vec<f64>,
 }
 
 impl Steps {
-    /// Times `repeat` calls of `step`.
+    /// Calls `step` `repeat` times with the number of the call, and measures each call.
     pub(crate) fn of(repeat: usize, mut step: impl FnMut(usize)) -> Steps {
         let mut seconds: Vec<f64> = (0..repeat)
             .map(|turn| {

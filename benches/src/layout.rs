@@ -1,5 +1,5 @@
-//! Compares arrangement, join and aggregate with the typed yardstick. Candidates take turns; figures are medians over
-//! rounds.
+//! Compares arrangement, join and aggregate with the typed yardstick. The candidates run in turn; each figure is the
+//! median over all rounds.
 
 use std::time::Instant;
 
@@ -10,26 +10,28 @@ use crate::flow::Steps;
 use crate::rows::{Random, batches};
 use crate::{plans, typed};
 
-/// Returns the median of some figures.
+/// Returns the median of `figures`, which must not be empty.
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
-/// Prints one row of a table: what was measured, ours, typed, and how many times better ours is.
+/// Prints one row of a table: the name of the measurement, our figure, the yardstick's, and how many times better ours
+/// is.
 fn compare(what: &str, unit: &str, ours: Vec<f64>, typed: Vec<f64>, more_is_better: bool) {
     let (ours, typed) = (median(ours), median(typed));
     let ratio = if more_is_better { ours / typed } else { typed / ours };
     println!("{what:<34} ours {ours:>10.2} {unit:<7} typed {typed:>10.2} {unit:<7} ratio {ratio:>5.2}");
 }
 
+/// Runs `work` and returns the seconds that it takes.
 fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64()
 }
 
-/// Loads 5M rows of 37 encoded bytes in one time, then reads them all.
+/// Measures loading 5M rows of 37 encoded bytes at one time, and then reading them all.
 pub(crate) fn arrangement(rounds: usize) {
     const ROWS: usize = 5_000_000;
     let mut random = Random(1);
@@ -56,7 +58,7 @@ pub(crate) fn arrangement(rounds: usize) {
     println!("bytes held per row {bytes:.1} (payload 37)");
 }
 
-/// Loads 5M bids and 500k auctions, then changes of 100 rows on either side.
+/// Measures loading 5M bids and 500k auctions, and then changes of 100 rows on either side.
 pub(crate) fn join(rounds: usize) {
     const AUCTIONS: usize = 500_000;
     let mut random = Random(2);
@@ -91,7 +93,8 @@ pub(crate) fn join(rounds: usize) {
     }
 }
 
-/// count(*) and sum(v) of 1M keys with 4M rows, then changes of 1, 100 and 10,000 rows; the yardstick is `count_total`.
+/// Measures loading 4M rows into count(*) and sum(v) of 1M keys, and then changes of 1, 100 and 10,000 rows; the
+/// yardstick is `count_total`.
 pub(crate) fn reduce(rounds: usize) {
     const KEYS: u64 = 1_000_000;
     const SIZES: [(usize, usize); 3] = [(1, 5000), (100, 2000), (10_000, 60)];

@@ -1,4 +1,4 @@
-//! Benchmarks what the engine's parts cost, next to the same work written by hand on differential's typed layout.
+//! Measures the cost of the engine's parts, next to the same work written by hand on differential's typed layout.
 //!
 //! `cargo run --release -p laminardb-benches -- [arrangement] [join] [reduce] [latency] [throughput] [--rounds N]`
 #![expect(clippy::print_stdout, reason = "printing figures is what this program is for")]

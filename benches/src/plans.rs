@@ -1,4 +1,4 @@
-//! The plans of the benches, built by hand.
+//! Builds the plans of the benches by hand.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ fn input(relation: u64, schema: &SchemaRef) -> Node {
     Node { operator: Operator::Input(CollectionId::Relation(RelationId(relation))), schema: Arc::clone(schema) }
 }
 
-/// All rows, arranged by the first column.
+/// Returns a plan that keeps all rows, arranged by the first column.
 pub(crate) fn load(schema: &SchemaRef) -> DataflowPlan {
     DataflowPlan {
         nodes: vec![input(0, schema)],
@@ -22,7 +22,8 @@ pub(crate) fn load(schema: &SchemaRef) -> DataflowPlan {
     }
 }
 
-/// Bids (relation 0) and auctions (relation 1) with equal first columns; nothing is kept of the result.
+/// Returns a plan that joins bids (relation 0) and auctions (relation 1) on their first columns and keeps nothing of
+/// the result.
 pub(crate) fn join(bids: &SchemaRef, auctions: &SchemaRef) -> DataflowPlan {
     let right = auctions.fields()[1..].iter();
     let schema = Arc::new(Schema::new(bids.fields().iter().chain(right).cloned().collect::<Vec<_>>()));
@@ -49,7 +50,7 @@ pub(crate) fn join(bids: &SchemaRef, auctions: &SchemaRef) -> DataflowPlan {
     }
 }
 
-/// count(*) and sum(v) by k.
+/// Returns a plan of count(*) and sum(v) by k.
 pub(crate) fn reduce(schema: &SchemaRef) -> DataflowPlan {
     let aggregate = |function, argument| Aggregate {
         function,

@@ -1,11 +1,12 @@
-//! The rows that the benches process, made from a fixed seed, so that every run and every candidate sees the same rows.
+//! Makes the rows that the benches process, from a fixed seed, so that every run and every candidate sees the same
+//! rows.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringBuilder};
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, good enough for test data.
+/// A random number generator, SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough for test data.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -34,17 +35,17 @@ impl Random {
         Arc::new(strings.finish())
     }
 
-    /// (k, v) with `keys` different keys.
+    /// Makes rows (k, v) with k below `keys`.
     pub(crate) fn pairs(&mut self, rows: usize, keys: u64) -> RecordBatch {
         batch([("k", self.integers(rows, keys)), ("v", self.integers(rows, 1 << 20))])
     }
 
-    /// (k, v, s): a row of 37 encoded bytes, s being 16 characters.
+    /// Makes rows (k, v, s) with k below `keys`; s has 16 characters, and a row takes 37 encoded bytes.
     pub(crate) fn records(&mut self, rows: usize, keys: u64) -> RecordBatch {
         batch([("k", self.integers(rows, keys)), ("v", self.integers(rows, 1 << 40)), ("s", self.strings(rows))])
     }
 
-    /// bid(auction, bidder, price, ts).
+    /// Makes rows bid(auction, bidder, price, ts) of auctions below `auctions`.
     pub(crate) fn bids(&mut self, rows: usize, auctions: u64) -> RecordBatch {
         batch([
             ("auction", self.integers(rows, auctions)),
@@ -54,13 +55,13 @@ impl Random {
         ])
     }
 
-    /// auction(id, item, category) with ids from `first` on.
+    /// Makes rows auction(id, item, category) with ids that count up from `first`.
     pub(crate) fn auctions(&mut self, first: i64, rows: usize) -> RecordBatch {
         let id: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows as i64));
         batch([("id", id), ("item", self.strings(rows)), ("category", self.integers(rows, 100))])
     }
 
-    /// auction(id, item, category) with ids drawn below `bound`.
+    /// Makes rows auction(id, item, category) with random ids below `bound`.
     pub(crate) fn more_auctions(&mut self, rows: usize, bound: u64) -> RecordBatch {
         batch([
             ("id", self.integers(rows, bound)),
@@ -75,7 +76,8 @@ fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
         .expect("columns of one length")
 }
 
-/// `rows` rows in batches of 8,192, the last one shorter.
+/// Makes `rows` rows in batches of 8,192, the last one shorter. `make` receives the number of a batch's first row and
+/// the number of its rows.
 pub(crate) fn batches(rows: usize, mut make: impl FnMut(usize, usize) -> RecordBatch) -> Vec<RecordBatch> {
     (0..rows).step_by(8192).map(|first| make(first, 8192.min(rows - first))).collect()
 }

@@ -1,4 +1,4 @@
-//! The yardstick: the same flows written by hand on differential's own statically typed layout.
+//! The yardstick: the same flows, written by hand on differential's own statically typed layout.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,6 +37,7 @@ fn integers(rows: &RecordBatch, column: usize) -> &[i64] {
     rows.column(column).as_primitive::<Int64Type>().values()
 }
 
+/// Returns the hash by which a key is assigned to a worker.
 fn route(key: u64) -> u64 {
     key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
@@ -81,7 +82,7 @@ fn counts(rows: &RecordBatch, time: Time) -> Updates<(), CountSum> {
     (0..rows.num_rows()).map(|row| ((integers(rows, 0)[row] as u64, ()), time, (1, integers(rows, 1)[row]))).collect()
 }
 
-/// Arranges (k, v, s) by k.
+/// Builds a flow that arranges (k, v, s) by k.
 pub(crate) fn load(worker: &mut Worker) -> Flow {
     let mut input = InputHandle::<Time, NoopBuilder<Updates<Record, i64>>>::new_with_builder();
     let probe = ProbeHandle::new();
@@ -109,7 +110,7 @@ pub(crate) fn load(worker: &mut Worker) -> Flow {
     }
 }
 
-/// Reads the arrangement into Arrow columns of 8,192 rows.
+/// Reads the arrangement into Arrow columns of 8,192 rows, and returns the number of rows.
 fn snapshot(trace: &mut TraceAgent<OrdValSpine<u64, Record, Time, i64>>) -> usize {
     let batches = trace.batches_through(AntichainRef::new(&[])).expect("nothing is compacted beyond the end");
     let (mut cursor, storage) = cursor_list(batches);
@@ -145,7 +146,7 @@ fn columns(keys: &mut Vec<i64>, values: &mut Vec<i64>, strings: &mut StringBuild
     std::hint::black_box(columns);
 }
 
-/// Joins bids (input 0) and auctions (input 1) on the auction, into Arrow columns.
+/// Builds a flow that joins bids (input 0) and auctions (input 1) on the auction, into Arrow columns.
 pub(crate) fn join(worker: &mut Worker) -> Flow {
     let mut bid = InputHandle::<Time, NoopBuilder<Updates<Bid, i64>>>::new_with_builder();
     let mut auction = InputHandle::<Time, NoopBuilder<Updates<Auction, i64>>>::new_with_builder();
@@ -206,8 +207,8 @@ fn to_arrow(joined: &[Joined]) {
     std::hint::black_box(columns);
 }
 
-/// Computes count(*) and sum(v) by k with `count_total`, into Arrow columns. The counts and sums are carried as
-/// differences.
+/// Builds a flow that computes count(*) and sum(v) by k with `count_total`, into Arrow columns. The counts and sums are
+/// carried as differences.
 pub(crate) fn reduce(worker: &mut Worker) -> Flow {
     let mut input = InputHandle::<Time, NoopBuilder<Updates<(), CountSum>>>::new_with_builder();
     let probe = ProbeHandle::new();

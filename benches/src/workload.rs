@@ -1,4 +1,4 @@
-//! Measures what a user of the whole engine sees: latency and throughput from SQL and rows to the subscriber.
+//! Measures the latency and throughput that a user of the whole engine sees, from SQL and rows to the subscriber.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -30,7 +30,7 @@ fn insert(session: &Session, relation: &str, rows: &RecordBatch) {
     session.insert(relation, vec![rows.clone()]).expect("the rows fit");
 }
 
-/// Takes changes until those of the last write have arrived; returns the number of rows.
+/// Takes changes until those of the last write have arrived, and returns the number of rows taken.
 fn drain(session: &Session, changes: &Subscription) -> usize {
     let (last, mut rows) = (session.database().current_time(), 0);
     loop {
@@ -46,7 +46,7 @@ fn drain(session: &Session, changes: &Subscription) -> usize {
     }
 }
 
-/// Opens a database with a view `totals` over loaded (k, v) rows of `groups` groups, and a subscription to the view.
+/// Opens a database with rows (k, v) of `groups` groups, a view `totals` over them, and a subscription to the view.
 fn grouped(workers: usize, groups: u64) -> (Session, Subscription) {
     let session = open(workers);
     execute(&session, "CREATE SOURCE ticks (k BIGINT, v BIGINT)");
@@ -60,7 +60,8 @@ fn grouped(workers: usize, groups: u64) -> (Session, Subscription) {
     (session, changes)
 }
 
-/// Measures one-row inserts through GROUP BY views of 100k and 1M groups, each waited for at the subscriber.
+/// Measures inserts of one row through GROUP BY views of 100k and 1M groups; each waits until the subscriber has
+/// received the change.
 pub(crate) fn latency(_rounds: usize) {
     for (workers, groups) in [(1, 100_000), (2, 100_000), (1, 1_000_000)] {
         let (session, changes) = grouped(workers, groups);
@@ -81,6 +82,8 @@ pub(crate) fn latency(_rounds: usize) {
     }
 }
 
+/// A throughput measurement: `rows` random rows inserted into `ticks` and followed through `view`; `target` is in
+/// millions of rows per second.
 struct Case {
     name: &'static str,
     target: f64,
@@ -128,7 +131,7 @@ const CASES: [Case; 4] = [
     },
 ];
 
-/// Measures rows per second in batches of 8,192 rows, from the first insert to the last result at the subscriber.
+/// Measures the rows per second in batches of 8,192 rows, from the first insert to the last result at the subscriber.
 pub(crate) fn throughput(rounds: usize) {
     for workers in [1, 2] {
         for case in &CASES {
@@ -145,6 +148,7 @@ pub(crate) fn throughput(rounds: usize) {
     }
 }
 
+/// Returns the throughput of one case, in millions of rows per second.
 fn rate(case: &Case, workers: usize) -> f64 {
     let session = open(workers);
     case.set_up.iter().for_each(|sql| execute(&session, sql));
@@ -164,7 +168,7 @@ fn rate(case: &Case, workers: usize) -> f64 {
     case.rows as f64 / start.elapsed().as_secs_f64() / 1e6
 }
 
-/// Returns how many inserts of one row per second, one call after another, pass through a subscribed aggregate.
+/// Returns the number of one-row inserts per second, made one after another, through a subscribed aggregate.
 fn one_row_rate(workers: usize) -> f64 {
     let (session, changes) = grouped(workers, 100_000);
     let mut random = Random(7);

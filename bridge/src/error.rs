@@ -164,15 +164,6 @@ impl Error {
             other => other,
         }
     }
-
-    /// Returns the error as a query that runs once reports it: if it cannot be maintained, it cannot be answered (400).
-    #[must_use]
-    pub fn in_query(self) -> Error {
-        match self {
-            Error::StreamFailed(reason) => Error::QueryFailed(reason),
-            other => other,
-        }
-    }
 }
 
 impl From<DataflowError> for Error {

@@ -1,5 +1,6 @@
 //! Arrow in, Arrow out: relations, maintained views, queries and subscriptions behind a [`Database`] and its [`Session`]s.
 
+mod batch;
 pub mod catalog;
 mod checkpoint;
 pub mod commit;
@@ -8,6 +9,7 @@ pub mod error;
 pub mod ingest;
 pub mod metrics;
 mod query;
+pub mod relation;
 pub mod session;
 pub mod store;
 pub mod subscription;

@@ -1,7 +1,8 @@
-//! `CancelToken`: tells calls that work for long or wait to stop, and wakes those that wait.
+//! `CancelToken`: cancels calls that work for long or wait, and wakes those that wait.
 //!
-//! A call that works looks at its token now and then. A call that waits does so through [`Monitor::wait_for`] or
-//! [`CancelToken::receive`], which return as soon as the token is cancelled; nothing polls.
+//! A call that works checks its token now and then. A call that waits uses [`Monitor::wait_for`] or
+//! [`CancelToken::receive`], which return as soon as the token is cancelled. Only tokens made by
+//! [`CancelToken::polled`] are polled during a wait.
 #![expect(clippy::disallowed_methods, reason = "waits have deadlines, and signals are polled by the clock")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,46 +12,54 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// Ends the calls that it was given to. Clones are the same token; it may be used from any thread.
+/// Cancels the calls that received it. Clones are the same token; it may be used from any thread.
 #[derive(Clone, Default)]
 pub struct CancelToken(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     is_cancelled: AtomicBool,
-    /// Cancelling one of them cancels this token too.
+    /// Tokens whose cancellation cancels this token too.
     parents: Vec<CancelToken>,
-    /// Waits that are to be woken; each takes itself off when it ends.
+    /// Waits that cancelling wakes; each removes itself when it ends.
     waits: Mutex<Vec<Weak<dyn Wake>>>,
     poll: Option<Poll>,
 }
 
-/// A reason to cancel that wakes nobody, so that waits have to look for it.
+/// A condition that cancels a token but wakes no thread when it becomes true, so that waits must check it.
 struct Poll {
+    /// Time between two checks.
     every: Duration,
+    /// Returns true if the token is to be cancelled.
     look: Box<dyn Fn() -> bool + Send + Sync>,
-    /// When it was looked for last.
+    /// When the condition was last checked.
     last: Mutex<Instant>,
 }
 
 impl Poll {
-    /// Looks, if it is time to.
+    /// Checks the condition if the last check is long enough ago; returns whether it is true.
     fn finds(&self) -> bool {
         let mut last = self.last.lock();
         if last.elapsed() < self.every {
             return false;
         }
         *last = Instant::now();
+        // Released before the call, which may run code that polls this token again.
         drop(last);
         (self.look)()
     }
 }
 
-/// A token was cancelled.
+/// Returns when a wait that begins now and lasts for `timeout` is over, or `None` if it has no limit.
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// Failure of a call whose token was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
-/// Why a wait ended without what was waited for.
+/// Reason why a wait ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unready {
     /// The token was cancelled.
@@ -59,7 +68,7 @@ pub enum Unready {
     TimedOut,
 }
 
-/// What [`CancelToken::receive`] found.
+/// Result of [`CancelToken::receive`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received<T> {
     /// A message.
@@ -72,40 +81,41 @@ pub enum Received<T> {
     TimedOut,
 }
 
-/// Wakes a thread that may be waiting, so that it looks at its token again.
+/// Wakes a thread that may be waiting, so that it checks its token again.
 trait Wake: Send + Sync {
     fn wake(&self);
 }
 
 impl CancelToken {
-    /// A token that nobody has cancelled.
+    /// Makes a token that is not cancelled.
     pub fn new() -> Self {
         CancelToken::default()
     }
 
-    /// A token that is also cancelled when `look` returns true. The thread of a call that waits, or that checks the token,
-    /// calls `look` once in `every`, holding no lock: for signals of an interpreter, which wake nobody.
+    /// Makes a token that is also cancelled when `look` returns true. The thread of a call that waits with the token or
+    /// checks it calls `look` at most once in `every`, holding no lock. For signals of an interpreter, which wake no
+    /// thread.
     pub fn polled(every: Duration, look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let poll = Some(Poll { every, look: Box::new(look), last: Mutex::new(Instant::now()) });
         CancelToken(Arc::new(Inner { poll, ..Inner::default() }))
     }
 
-    /// A token that is cancelled with this one, or alone.
+    /// Makes a token that is cancelled when this one is, and can also be cancelled alone.
     pub fn child(&self) -> Self {
         CancelToken::child_of([self])
     }
 
-    /// A token that is cancelled with any of `parents`, or alone.
+    /// Makes a token that is cancelled when any of `parents` is, and can also be cancelled alone.
     pub fn child_of<'a>(parents: impl IntoIterator<Item = &'a CancelToken>) -> Self {
         let parents = parents.into_iter().cloned().collect();
         CancelToken(Arc::new(Inner { parents, ..Inner::default() }))
     }
 
-    /// Cancels the calls under way, and those to come until [`CancelToken::reset`]. Never waits for them.
+    /// Cancels the calls under way, and later ones until [`CancelToken::reset`]. Does not wait for them to end.
     pub fn cancel(&self) {
         self.0.is_cancelled.store(true, Ordering::SeqCst);
-        // Woken without the lock of the list: waking takes the lock of what is waited on, whose holder may be adding
-        // itself to the list.
+        // Woken without the lock of the list: waking takes the lock of the state that is waited for, and a thread that
+        // holds that lock may be adding itself to the list.
         let waits: Vec<_> = self.0.waits.lock().iter().filter_map(Weak::upgrade).collect();
         waits.iter().for_each(|wait| wait.wake());
     }
@@ -115,23 +125,24 @@ impl CancelToken {
         self.0.is_cancelled.store(false, Ordering::SeqCst);
     }
 
-    /// Whether it, or a token that it is a child of, was cancelled.
+    /// Returns whether this token or one of its ancestors was cancelled.
     pub fn is_cancelled(&self) -> bool {
         let own = self.0.is_cancelled.load(Ordering::SeqCst);
         own || self.0.parents.iter().any(CancelToken::is_cancelled)
     }
 
-    /// Fails if the token was cancelled: for loops that work for long. Polls as waits do, so the caller holds no lock that
-    /// what is polled could want.
+    /// Fails if the token was cancelled; for loops that work for long. Polls as waits do, so the caller must hold no
+    /// lock that the polled function could take.
     pub fn check(&self) -> Result<(), Cancelled> {
         self.poll();
         if self.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }
 
-    /// Waits for a message, until the token is cancelled or the deadline has passed. A message that is there is received
-    /// in any case.
+    /// Waits for a message until the token is cancelled or the deadline has passed; `None` means no deadline. A message
+    /// that is there already is received in any case.
     pub fn receive<T>(&self, messages: &Receiver<T>, deadline: Option<Instant>) -> Received<T> {
         let (ping, pinged) = crossbeam_channel::bounded(1);
+        // Listed before the first check, so that no cancellation goes unnoticed.
         let _listed = self.list(&(Arc::new(Ping(ping)) as Arc<dyn Wake>));
         loop {
             if let Ok(message) = messages.try_recv() {
@@ -155,20 +166,20 @@ impl CancelToken {
         }
     }
 
-    /// Has `wait` woken when the token is cancelled, until the result is dropped.
+    /// Lists `wait` to be woken when this token or an ancestor is cancelled, until the result is dropped.
     fn list<'a>(&'a self, wait: &Arc<dyn Wake>) -> Listed<'a> {
         let wait = Arc::downgrade(wait);
         self.for_lineage(&mut |token| token.0.waits.lock().push(Weak::clone(&wait)));
         Listed { token: self, wait }
     }
 
-    /// Visits this token and those that it is a child of.
+    /// Visits this token and its ancestors.
     fn for_lineage(&self, visit: &mut dyn FnMut(&CancelToken)) {
         visit(self);
         self.0.parents.iter().for_each(|parent| parent.for_lineage(visit));
     }
 
-    /// When a wait has to come back: for its deadline or for the next poll.
+    /// Returns when a wait must wake by itself, for its deadline or for the next poll; `None` if it need not.
     fn next_look(&self, deadline: Option<Instant>) -> Option<Instant> {
         let mut next = deadline;
         self.for_lineage(&mut |token| {
@@ -180,7 +191,7 @@ impl CancelToken {
         next
     }
 
-    /// Runs what has to be polled, and cancels the token that it belongs to if that is true. The caller holds no lock.
+    /// Polls what is due, and cancels each token whose condition is true. The caller must hold no lock.
     fn poll(&self) {
         self.for_lineage(&mut |token| {
             if token.0.poll.as_ref().is_some_and(Poll::finds) {
@@ -196,7 +207,7 @@ impl std::fmt::Debug for CancelToken {
     }
 }
 
-/// A wait in the lists of a token and its ancestors.
+/// A wait in the lists of a token and its ancestors; dropping it removes the wait from them.
 struct Listed<'a> {
     token: &'a CancelToken,
     wait: Weak<dyn Wake>,
@@ -213,17 +224,17 @@ impl Drop for Listed<'_> {
     }
 }
 
-/// Wakes who receives from the other end.
+/// Wakes the thread that receives from the other end of the channel.
 struct Ping(Sender<()>);
 
 impl Wake for Ping {
     fn wake(&self) {
-        // A full channel holds a ping that was not taken yet.
+        // Fails only if the channel holds a ping that was not received yet, which wakes the thread as well.
         let _ = self.0.try_send(());
     }
 }
 
-/// State behind a lock, and the condition on which threads wait for it to change.
+/// State behind a lock, with a condition variable on which threads wait for the state to change.
 #[derive(Debug, Default)]
 pub struct Monitor<T> {
     state: Mutex<T>,
@@ -231,30 +242,34 @@ pub struct Monitor<T> {
 }
 
 impl<T: Send + 'static> Monitor<T> {
-    /// A monitor of `state`, shared because a token that wakes its waits has to outlive none of them.
+    /// Makes a monitor of `state`. It is shared, because tokens refer to the monitors of their waits without keeping
+    /// them alive.
     pub fn new(state: T) -> Arc<Self> {
         Arc::new(Monitor { state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// The state. Short waits for the lock cannot be cancelled: nobody may wait for anything while holding it.
+    /// Locks the state. The wait for the lock cannot be cancelled, so a caller must not wait for anything while holding
+    /// it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.state.lock()
     }
 
-    /// Has every wait look at the state again, after it was changed under the lock.
+    /// Makes all waits check the state again; to be called after the state was changed under the lock.
     pub fn notify_all(&self) {
         self.changed.notify_all();
     }
 
-    /// Has every wait look again, after a change of something else that it looks at.
+    /// Makes all waits check again after a change outside the state that they depend on.
     pub fn notify_of_other(&self) {
-        // A wait that has looked already holds the lock until it can be woken.
+        // A wait holds the lock from its check until it can be woken, so taking the lock makes sure that no wait misses
+        // this.
         drop(self.state.lock());
         self.changed.notify_all();
     }
 
-    /// Waits until `ready` gives a value, until the token is cancelled or the deadline has passed; `None` is no deadline.
-    /// Gives the lock that `ready` saw the state under. A state that is ready counts in any case.
+    /// Waits until `ready` returns a value, the token is cancelled or the deadline has passed; `None` means no
+    /// deadline. Returns the value, with the lock under which `ready` saw the state. If the state is ready, its value
+    /// is returned in any case.
     pub fn wait_for<R>(
         self: &Arc<Self>,
         cancel: &CancelToken,
@@ -271,7 +286,7 @@ impl<T: Send + 'static> Monitor<T> {
             if let Some(found) = ready(&mut state) {
                 return Ok((state, found));
             }
-            // Looked at under the lock, which whoever cancels takes before waking: no wake is lost in between.
+            // Checked under the lock, which cancelling takes before it wakes: no cancellation is missed in between.
             if cancel.is_cancelled() {
                 return Err(Unready::Cancelled);
             }
@@ -283,6 +298,7 @@ impl<T: Send + 'static> Monitor<T> {
                 if has_passed(deadline) {
                     return ready(&mut state).map(|found| (state, found)).ok_or(Unready::TimedOut);
                 }
+                // Polled without the lock: cancelling the token wakes this wait, which takes the lock.
                 MutexGuard::unlocked(&mut state, || cancel.poll());
             }
         }
@@ -306,7 +322,8 @@ mod tests {
 
     use super::*;
 
-    /// A wait that only the token can end; gives how it ended.
+    /// Starts a wait that only the token can end, and returns its thread once the wait is listed; the thread returns
+    /// how the wait ended.
     fn waits_on(cancel: &CancelToken) -> thread::JoinHandle<Unready> {
         let cancel = cancel.clone();
         let monitor = Monitor::new(());

@@ -1,58 +1,23 @@
-//! Checks of plans at installation, and of the edges of dataflows in debug builds.
+//! Checks plans when they are installed, so that rendering them cannot fail.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
-use timely::container::NoopBuilder;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator as _;
 
+use crate::DataflowError;
 use crate::arrangement::Layout;
-use crate::plan::{Arrangement, ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, SemiJoin, Step};
-use crate::render::context::Updates;
+use crate::plan::{
+    Arrangement, ArrangementId, DataflowPlan, InputId, Join, Linear, Node, NodeId, Operator, OutputState, SemiJoin,
+    Step,
+};
 use crate::render::join::JoinLayout;
 use crate::render::reduce::ReduceState;
 use crate::render::semi_join::SemiJoinLayout;
 use crate::render::set::SetState;
-use crate::render::steps_between;
 use crate::render::top_k::TopKState;
 use crate::row_bytes::{KeyCodec, RowCodec};
 use crate::state::layout_by;
-use crate::{DataflowError, UpdateBatch};
-
-/// Passes `updates` on. Debug builds assert of every batch that it has the schema of its edge, is not empty, has as
-/// many times and diffs as rows, has no zero diff, and has no time before the one at which it was sent.
-pub(crate) fn checked<'s>(updates: Updates<'s>, name: &'static str, schema: SchemaRef) -> Updates<'s> {
-    if !cfg!(debug_assertions) {
-        return updates;
-    }
-    updates.unary::<NoopBuilder<UpdateBatch>, _, _, _>(Pipeline, "Check", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, batch| {
-                let sent_at = capability.stamp().least().copied().expect("batches are sent at a time");
-                check_batch(batch, name, &schema, sent_at);
-                output.session_with_builder(&capability).give_container(batch);
-            });
-        }
-    })
-}
-
-fn check_batch(batch: &UpdateBatch, name: &str, schema: &SchemaRef, sent_at: crate::Time) {
-    use crate::update::PerRow;
-    assert!(batch.rows.schema_ref() == schema, "{name} sends rows of schema {} for {schema}", batch.rows.schema());
-    assert!(!batch.is_empty(), "{name} sends an empty batch");
-    if let PerRow::Each(times) = &batch.times {
-        assert!(times.len() == batch.len(), "{name} sends {} times for {} rows", times.len(), batch.len());
-    }
-    if let PerRow::Each(diffs) = &batch.diffs {
-        assert!(diffs.len() == batch.len(), "{name} sends {} diffs for {} rows", diffs.len(), batch.len());
-    }
-    for row in 0..batch.len() {
-        assert!(batch.times.at(row) >= sent_at, "{name} sends an update of a time before its capability");
-        assert!(batch.diffs.at(row) != 0, "{name} sends an update of nothing");
-    }
-}
 
 /// Checks that `plan` can be rendered.
 pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
@@ -69,7 +34,7 @@ pub(crate) fn check_plan(plan: &DataflowPlan) -> Result<(), DataflowError> {
         }
         OutputState::Reduce(id) => {
             let reduces = matches!(plan.nodes.get(id.0).map(|node| &node.operator), Some(Operator::Reduce(_)));
-            if !reduces || steps_between(plan, *id, plan.output.node).is_none() {
+            if !reduces || plan.steps_between(*id, plan.output.node).is_none() {
                 return Err(malformed(*id, "is not an aggregate from which the output follows by linear steps"));
             }
         }
@@ -95,45 +60,53 @@ pub(crate) fn check_keys(plan: &DataflowPlan, keys: &RecordBatch) -> Result<(), 
 }
 
 fn check_node(plan: &DataflowPlan, id: NodeId) -> Result<(), DataflowError> {
-    let node = plan.node(id);
-    match &node.operator {
+    let Node { operator, schema } = plan.node(id);
+    check_inputs(plan, id, operator)?;
+    match operator {
         Operator::Input(_) => Ok(()),
-        Operator::Constant(rows) => check_types(id, &types(rows.schema_ref()), &types(&node.schema)),
-        Operator::Linear { input, steps } => {
-            check_order(id, *input)?;
-            check_steps(plan, id, *input, steps)
-        }
-        Operator::Union(inputs) => {
-            for input in inputs {
-                check_order(id, *input)?;
-                check_types(id, &types(&plan.node(*input).schema), &types(&node.schema))?;
-            }
-            Ok(())
-        }
+        Operator::Constant(rows) => check_types(id, &types(rows.schema_ref()), &types(schema)),
+        Operator::Linear(linear) => check_steps(plan, id, linear),
+        Operator::Union(union) => check_same_types(plan, id, &union.inputs),
         Operator::Join(join) => check_join(plan, id, join),
         Operator::SemiJoin(semi) => check_semi_join(plan, id, semi),
-        Operator::Reduce(reduce) => {
-            check_order(id, reduce.input)?;
-            ReduceState::new(reduce, &plan.node(reduce.input).schema, &node.schema).map(|_| ())
-        }
-        Operator::Set(operation) => {
-            for input in [operation.left, operation.right] {
-                check_order(id, input)?;
-                check_types(id, &types(&plan.node(input).schema), &types(&node.schema))?;
-            }
-            SetState::new(operation.operator, &node.schema).map(|_| ())
+        Operator::Reduce(reduce) => ReduceState::new(reduce, &plan.node(reduce.input).schema, schema).map(|_| ()),
+        Operator::Set(set) => {
+            check_same_types(plan, id, &[set.left, set.right])?;
+            SetState::new(set.operator, schema).map(|_| ())
         }
         Operator::TopK(top_k) => {
-            check_order(id, top_k.input)?;
-            check_types(id, &types(&plan.node(top_k.input).schema), &types(&node.schema))?;
-            TopKState::new(top_k, &node.schema).map(|_| ())
+            check_same_types(plan, id, &[top_k.input])?;
+            TopKState::new(top_k, schema).map(|_| ())
         }
     }
 }
 
-fn check_steps(plan: &DataflowPlan, id: NodeId, input: NodeId, steps: &[Step]) -> Result<(), DataflowError> {
-    let mut current = types(&plan.node(input).schema);
-    for step in steps {
+/// Checks that what an operator reads exists and comes before it.
+fn check_inputs(plan: &DataflowPlan, id: NodeId, operator: &Operator) -> Result<(), DataflowError> {
+    for input in operator.input_ids() {
+        let input = match input {
+            InputId::Node(input) => input,
+            InputId::Arrangement(arrangement) => match plan.arrangements.get(arrangement.0) {
+                Some(arrangement) => arrangement.input,
+                None => return Err(malformed(id, "reads an arrangement that does not exist")),
+            },
+        };
+        if input >= id {
+            return Err(malformed(id, "reads a node that is not before it"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that `inputs` have the types of the node.
+fn check_same_types(plan: &DataflowPlan, id: NodeId, inputs: &[NodeId]) -> Result<(), DataflowError> {
+    let wanted = types(&plan.node(id).schema);
+    inputs.iter().try_for_each(|input| check_types(id, &types(&plan.node(*input).schema), &wanted))
+}
+
+fn check_steps(plan: &DataflowPlan, id: NodeId, linear: &Linear) -> Result<(), DataflowError> {
+    let mut current = types(&plan.node(linear.input).schema);
+    for step in &linear.steps {
         match step {
             Step::Filter(predicate) => {
                 if predicate.data_type() != &DataType::Boolean {
@@ -153,13 +126,8 @@ fn check_steps(plan: &DataflowPlan, id: NodeId, input: NodeId, steps: &[Step]) -
     check_types(id, &current, &types(&plan.node(id).schema))
 }
 
-fn check_order(reader: NodeId, input: NodeId) -> Result<(), DataflowError> {
-    if input < reader { Ok(()) } else { Err(malformed(reader, "reads a node that is not before it")) }
-}
-
 fn check_join(plan: &DataflowPlan, id: NodeId, join: &Join) -> Result<(), DataflowError> {
-    let left = check_arrangement(plan, id, join.left)?;
-    let right = check_arrangement(plan, id, join.right)?;
+    let (left, right) = (layout_of(plan, join.left)?, layout_of(plan, join.right)?);
     JoinLayout::new(&left, &right, &join.output, &plan.node(id).schema)?;
     match &join.residual {
         Some(residual) if residual.data_type() != &DataType::Boolean => {
@@ -170,17 +138,13 @@ fn check_join(plan: &DataflowPlan, id: NodeId, join: &Join) -> Result<(), Datafl
 }
 
 fn check_semi_join(plan: &DataflowPlan, id: NodeId, semi: &SemiJoin) -> Result<(), DataflowError> {
-    let left = check_arrangement(plan, id, semi.left)?;
-    check_order(id, semi.right)?;
+    let left = layout_of(plan, semi.left)?;
     let right_key = Arc::new(KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key)?);
     SemiJoinLayout::new(&left, &right_key, semi.kind, &plan.node(id).schema).map(|_| ())
 }
 
-fn check_arrangement(plan: &DataflowPlan, reader: NodeId, id: ArrangementId) -> Result<Arc<Layout>, DataflowError> {
-    let Some(Arrangement { input, key, value }) = plan.arrangements.get(id.0) else {
-        return Err(malformed(reader, "reads an arrangement that does not exist"));
-    };
-    check_order(reader, *input)?;
+fn layout_of(plan: &DataflowPlan, id: ArrangementId) -> Result<Arc<Layout>, DataflowError> {
+    let Arrangement { input, key, value } = &plan.arrangements[id.0];
     Layout::new(&plan.node(*input).schema, key, value)
 }
 

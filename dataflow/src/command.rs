@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use crossbeam_channel::Sender;
 
+use crate::failure::RowFailure;
 use crate::plan::DataflowPlan;
-use crate::render::errors::RowFailure;
 use crate::report::EngineReport;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 

@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use timely::container::NoopBuilder;
 use timely::dataflow::{InputHandle, Scope};
 
-use crate::render::context::Updates;
+use crate::update::UpdateStream;
 use crate::{CollectionId, Time, UpdateBatch};
 
 /// About how many rows enter before a worker looks at its commands again, so that a large load does not delay them.
@@ -67,7 +67,7 @@ impl CollectionInput {
         schema: SchemaRef,
         opening: Time,
         scope: Scope<'s, Time>,
-    ) -> (Self, Updates<'s>) {
+    ) -> (Self, UpdateStream<'s>) {
         let mut handle = InputHandle::new_with_builder();
         handle.advance_to(opening);
         let stream = handle.to_stream(scope);

@@ -53,8 +53,11 @@ pub mod arrangement;
 pub mod cancel;
 mod check;
 mod command;
+mod coordinator;
 mod engine;
 pub mod error;
+mod failure;
+mod frontier;
 mod input;
 pub mod interval;
 mod output;
@@ -64,7 +67,9 @@ mod report;
 pub mod row_bytes;
 pub mod scalar;
 pub mod short;
+mod sink;
 mod state;
+mod steps;
 pub mod update;
 pub mod work;
 mod worker;
@@ -73,12 +78,15 @@ mod worker;
 mod testing;
 
 pub use cancel::CancelToken;
-pub use engine::{ChangeSink, Engine, EngineConfig, LiveError, PendingSnapshot, ViewSnapshot};
+pub use engine::{Engine, EngineConfig, PendingSnapshot, ViewSnapshot};
 pub use error::{DataflowError, panic_text};
+pub use failure::LiveError;
 pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport};
 pub use scalar::{Evaluated, RowError, Scalar};
 pub use short::{short_text, short_value};
+pub use sink::ChangeSink;
 pub use update::{Diffs, UpdateBatch};
+pub use worker::LOOK_FOR;
 
 /// Logical time, counted from 1. One commit, or several that arrived while the workers were busy, share a time; 0 is
 /// before everything.

@@ -16,45 +16,19 @@ use std::sync::Arc;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
 use crate::arrangement::Batch;
-use crate::engine::{ChangeSink, LiveError};
+use crate::failure::{Failures, LiveError, failures_at};
+use crate::frontier::Frontier;
 use crate::input::Event;
 use crate::plan::{DataflowPlan, OutputState};
-use crate::render::context::Updates;
-use crate::render::errors::{Failures, failures_at};
 use crate::row_bytes::{RowCodec, hash_bytes};
-use crate::update::PerRow;
+use crate::sink::ChangeSink;
+use crate::update::{PerRow, UpdateStream};
 use crate::work::Work;
 use crate::{Diff, Time, UpdateBatch, ViewId};
-
-/// The frontier of something on this worker: all times before it are complete. `Time::MAX` when it has ended.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Frontier(Rc<Cell<Time>>);
-
-impl Frontier {
-    pub(crate) fn get(&self) -> Time {
-        self.0.get()
-    }
-
-    pub(crate) fn set(&self, time: Time) {
-        self.0.set(time);
-    }
-}
-
-/// Returns the frontier of `stream`; `take` is called with every container that arrives.
-pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>, mut take: impl FnMut(&C) + 'static) -> Frontier {
-    let frontier = Frontier::default();
-    let seen = frontier.clone();
-    stream.sink(Pipeline, "Frontier", move |(input, progress)| {
-        input.for_each(|_, arrived| take(arrived));
-        seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
-    });
-    frontier
-}
 
 /// Counts the rows that a view's changes add and remove on this worker.
 #[derive(Debug)]
@@ -81,7 +55,7 @@ impl ChangeCount {
 }
 
 /// The queue of a view's events for a dataflow that reads the view.
-pub(crate) type Queue = Rc<RefCell<Vec<Event>>>;
+pub(crate) type EventQueue = Rc<RefCell<Vec<Event>>>;
 
 /// The output of a view on one worker.
 pub(crate) struct ViewOutput {
@@ -98,7 +72,7 @@ pub(crate) struct ViewOutput {
     /// open.
     watched: Vec<(Time, Option<Time>)>,
     /// The queues of readers; each receives the changes after its time.
-    readers: Vec<(Time, Queue)>,
+    readers: Vec<(Time, EventQueue)>,
     stash: Vec<UpdateBatch>,
     frontier: Frontier,
     /// The last frontier reported to the sink.
@@ -162,9 +136,9 @@ impl ViewOutput {
     }
 
     /// Returns a queue that receives the changes after `time`. Panics if some of those may already have been published.
-    pub(crate) fn subscribe(&mut self, time: Time) -> Queue {
+    pub(crate) fn subscribe(&mut self, time: Time) -> EventQueue {
         assert!(self.frontier.get() <= time + 1, "a queue starts before the changes it is for");
-        let queue = Queue::default();
+        let queue = EventQueue::default();
         self.readers.push((time, Rc::clone(&queue)));
         queue
     }
@@ -274,7 +248,7 @@ impl ViewOutput {
 }
 
 /// Connects `output` to the stream of a view's updates.
-pub(crate) fn attach(updates: Updates<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
+pub(crate) fn attach(updates: UpdateStream<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
     updates.sink(Pipeline, "Output", move |(input, progress)| {
         let mut output = output.borrow_mut();
         input.for_each(|_, batch| {

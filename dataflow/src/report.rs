@@ -11,6 +11,12 @@ pub struct StateSize {
     pub bytes: u64,
 }
 
+impl StateSize {
+    pub(crate) fn new(rows: usize, bytes: usize) -> Self {
+        StateSize { rows: rows as u64, bytes: bytes as u64 }
+    }
+}
+
 impl std::ops::AddAssign for StateSize {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;

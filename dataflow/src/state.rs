@@ -1,7 +1,5 @@
 //! The state a view keeps of its rows on one worker, for reads and for views built on it.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -10,12 +8,9 @@ use differential_dataflow::trace::TraceReader;
 use timely::progress::frontier::AntichainRef;
 
 use crate::arrangement::{self, Layout, Trace};
-use crate::plan::Step;
-use crate::render::linear;
-use crate::render::reduce::ReduceState;
 use crate::report::StateSize;
-use crate::update::{PerRow, build_rows};
-use crate::{DataflowError, Diffs, Time, UpdateBatch};
+use crate::update::build_rows;
+use crate::{DataflowError, Diffs, Time};
 
 /// State from which a view's rows can be read.
 pub(crate) trait ViewState {
@@ -60,7 +55,7 @@ impl TraceHandle {
 
     pub(crate) fn size(&self) -> StateSize {
         let size = arrangement::size(&self.trace);
-        StateSize { rows: size.updates as u64, bytes: size.bytes as u64 }
+        StateSize::new(size.updates, size.bytes)
     }
 }
 
@@ -122,51 +117,5 @@ impl ViewState for ArrangementState {
 
     fn size(&self) -> StateSize {
         self.handle.size()
-    }
-}
-
-/// The groups of an aggregate that linear steps turn into the view's rows.
-pub(crate) struct GroupsState {
-    groups: Rc<RefCell<ReduceState>>,
-    steps: Vec<Step>,
-    schema: SchemaRef,
-}
-
-impl GroupsState {
-    pub(crate) fn new(groups: Rc<RefCell<ReduceState>>, steps: Vec<Step>, schema: SchemaRef) -> Self {
-        GroupsState { groups, steps, schema }
-    }
-
-    fn through_steps(&self, groups: Vec<(RecordBatch, Diffs)>, time: Time) -> Vec<(RecordBatch, Diffs)> {
-        let through = |(rows, diffs): (RecordBatch, Diffs)| {
-            let batch = UpdateBatch { rows, times: PerRow::Same(time), diffs };
-            // The view's ledger recorded these failures when the groups first passed through the steps.
-            let batch = linear::apply(&self.steps, batch, &mut Vec::new())?.with_schema(&self.schema);
-            Some((batch.rows, batch.diffs))
-        };
-        groups.into_iter().filter_map(through).collect()
-    }
-}
-
-impl ViewState for GroupsState {
-    fn rows(&mut self, time: Time) -> Vec<(RecordBatch, Diffs)> {
-        let groups = self.groups.borrow().all_rows();
-        self.through_steps(groups, time)
-    }
-
-    fn rows_of(&mut self, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)> {
-        let groups = self.groups.borrow().rows_of(keys);
-        self.through_steps(groups, time)
-    }
-
-    fn has_history(&self) -> bool {
-        false
-    }
-
-    fn compact(&mut self, _: Time) {}
-
-    fn size(&self) -> StateSize {
-        let groups = self.groups.borrow();
-        StateSize { rows: groups.len() as u64, bytes: groups.bytes() as u64 }
     }
 }

@@ -1,5 +1,6 @@
 //! `UpdateBatch`: rows in columns with their times and diffs; the container on every edge of a dataflow.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
@@ -7,6 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt
 use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use timely::bytes::arc::Bytes;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::ContainerBytes;
 
 use crate::{Diff, Time};
@@ -85,6 +87,9 @@ pub struct UpdateBatch {
     pub diffs: Diffs,
 }
 
+/// The updates on an edge of a dataflow.
+pub(crate) type UpdateStream<'s> = Stream<'s, Time, UpdateBatch>;
+
 impl UpdateBatch {
     /// Inserts all rows once at `time`.
     pub fn insert(rows: RecordBatch, time: Time) -> Self {
@@ -132,6 +137,19 @@ impl UpdateBatch {
     pub fn with_schema(mut self, schema: &SchemaRef) -> Self {
         self.rows = rename(self.rows, schema);
         self
+    }
+
+    /// Splits the batch into one batch per time, by ascending time.
+    pub(crate) fn by_time(self) -> Vec<(Time, UpdateBatch)> {
+        let times = match &self.times {
+            PerRow::Same(time) => return vec![(*time, self)],
+            PerRow::Each(times) => times,
+        };
+        let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
+        for (row, time) in (0_u32..).zip(times.iter()) {
+            rows.entry(*time).or_default().push(row);
+        }
+        rows.into_iter().map(|(time, rows)| (time, self.take(&rows))).collect()
     }
 
     /// Returns the updates where `keep` is true; NULL counts as false.

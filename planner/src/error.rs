@@ -113,6 +113,8 @@ pub fn bare_message(error: &DataFusionError) -> String {
         DataFusionError::SchemaError(inner, _) => inner.to_string(),
         other => other.to_string(),
     };
+    // Both are parts of DataFusion's texts, of which it has no shorter form: it appends the back trace when it makes an
+    // error, and the advice to report a bug when an error that wraps another is shown.
     let end = [DataFusionError::BACK_TRACE_SEP, ".\nThis issue was likely caused by a bug in DataFusion"]
         .into_iter()
         .filter_map(|end| message.find(end))

@@ -8,13 +8,14 @@
 //! vectorised expressions. No other crate sees DataFusion types, except the bridge's executor for ad-hoc queries.
 
 pub mod bind;
-mod calendar;
+pub mod calendar;
 pub mod catalog;
 mod common_type;
 pub mod decorrelate;
 pub mod error;
 pub mod function;
 pub mod lower;
+pub mod numeral;
 pub mod panics;
 pub mod property;
 pub mod rewrite;

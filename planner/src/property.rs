@@ -7,7 +7,7 @@
 use arrow::datatypes::Schema;
 use laminardb_dataflow::CollectionId;
 use laminardb_dataflow::plan::{
-    Arrangement, Join, JoinColumn, NodeId, Operator, Reduce, SemiJoinKind, SetOperator, Step, TopK,
+    Arrangement, Join, JoinColumn, Linear, NodeId, Operator, Reduce, SemiJoinKind, SetOperator, Step, TopK,
 };
 
 /// Row count assumed for a relation of unknown size; only ratios between estimates matter.
@@ -119,10 +119,10 @@ impl Known<'_> {
                 rows: rows.num_rows() as f64,
                 kept: 1.0,
             },
-            Operator::Linear { input, steps } => {
+            Operator::Linear(Linear { input, steps }) => {
                 steps.iter().fold(self.of(*input).clone(), |properties, step| step_properties(&properties, step))
             }
-            Operator::Union(inputs) => self.union(inputs, width),
+            Operator::Union(union) => self.union(&union.inputs, width),
             Operator::Join(join) => self.join(join),
             Operator::SemiJoin(semi) => {
                 let left = self.arranged(&self.arrangements[semi.left.0]);

@@ -1,8 +1,8 @@
-//! The only module that releases the interpreter lock.
+//! Runs the calls of the engine with the interpreter lock released.
 //!
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. Only the main thread
-//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`. Other
-//! threads wait without interruption. A panic of the engine becomes one of our exceptions.
+//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`.
+//! Other threads wait without interruption. A panic of the engine becomes a Python exception of this package.
 //!
 //! | the call | goes through |
 //! |---|---|
@@ -30,8 +30,8 @@ use crate::error::raised;
 
 /// The longest time that a wait on the main thread goes without checking for signals.
 ///
-/// CPython only notes that a signal came, and runs the handler when the main thread asks: nothing wakes a thread that
-/// waits in native code, so this is the one wait that has to poll.
+/// CPython only notes that a signal came, and runs its handler when the main thread checks for signals. Nothing wakes a
+/// thread that waits in native code, so this is the one wait that has to poll.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
 
 /// Stack size of the thread that runs a long call: as on a main thread, for deeply nested queries.
@@ -80,12 +80,13 @@ pub(crate) fn waited<T: Send>(
 
 /// Runs `work`, which waits without holding a lock, and ends when the token that it receives is cancelled.
 pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken) -> T + Send) -> PyResult<T> {
-    // Another thread may still wait when the interpreter has ended, so it must not attach to it.
+    // A thread other than the main one may still wait when the interpreter has ended, so it must not attach to poll.
     if !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(|| work(&CancelToken::new()))));
     }
     let signal = Arc::new(Mutex::new(None));
     let noted = Arc::clone(&signal);
+    // The exception of a signal handler is kept, to be raised in place of the result of the cancelled call.
     let cancel = CancelToken::polled(SIGNAL_CHECK, move || {
         let raised = Python::attach(|py| py.check_signals().err());
         let is_raised = raised.is_some();
@@ -101,9 +102,10 @@ pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken)
 
 /// Runs `work`, which may take long, and ends when the token that it receives is cancelled.
 ///
-/// Signal handlers are Python code, and `work` may hold locks of the engine when it looks at its token. So if the caller
-/// is the main thread, `work` runs on a thread of its own, and the main thread checks for signals meanwhile. What `work`
-/// needs of the calling thread, as its session, it must have before.
+/// Signal handlers are Python code, and `work` may hold locks of the engine when it checks its token. So if the caller
+/// is the main thread, `work` runs on a thread of its own, and the main thread checks for signals meanwhile. `work`
+/// must not depend on the thread on which it runs: the caller looks up what belongs to its own thread, such as its
+/// session, before.
 pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken) -> T + Send) -> PyResult<T> {
     let cancel = CancelToken::new();
     if !on_main_thread(py)? {
@@ -125,7 +127,8 @@ pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelTo
                     Ok(value) => return signal.map_or(Ok(value), Err),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(raised) = Python::attach(|py| py.check_signals()) {
-                            // Keeps waiting after a signal: the thread borrows from this call, and ends it now.
+                            // Waits on after a signal, because the thread borrows from this call; the cancelled token
+                            // ends its work.
                             cancel.cancel();
                             signal.get_or_insert(raised);
                         }
@@ -149,7 +152,7 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
         return whole(py, py.detach(|| caught(work)));
     }
     let (sender, receiver) = channel();
-    // Fails if the wait was ended, and nobody needs the value then.
+    // Sending fails only if a signal has ended the wait, and then the value is not needed.
     let run = move || drop(sender.send(caught(work)));
     thread::Builder::new()
         .name("laminardb-call".to_owned())
@@ -165,9 +168,9 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
     whole(py, done.flatten().ok_or_else(|| PyRuntimeError::new_err("the call failed"))?)
 }
 
-/// Whether this is the thread on which Python handles signals.
+/// Returns whether this is the thread on which Python handles signals.
 pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
-    // The functions are cached and not the thread's id, since after a fork another thread may be the main one.
+    // The functions are cached rather than the thread's id, since after a fork another thread may be the main one.
     static THREADS: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
     let [main_thread, get_ident] = THREADS.get_or_try_init(py, || {
         let threading = py.import("threading")?;

@@ -1,4 +1,4 @@
-//! `_Transaction`: what `Connection.transaction()` returns for a `with` statement.
+//! `_Transaction`: the context manager that `Connection.transaction()` returns for a `with` statement.
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -19,11 +19,13 @@ impl Transaction {
         Self(connection)
     }
 
+    /// Commits the transaction of the calling thread's session.
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
         let session = self.0.get().session(py)?;
         checked(py, attentive(py, |cancel| session.with_cancel(cancel).commit())?)
     }
 
+    /// Rolls back the transaction of the calling thread's session.
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
         let session = self.0.get().session(py)?;
         checked(py, detached(py, || session.rollback()))
@@ -43,7 +45,8 @@ impl Transaction {
         let raised = exception.get_item(0).is_ok_and(|class| !class.is_none());
         let committed = if raised { Ok(()) } else { self.commit(py) };
         if raised || committed.is_err() {
-            // The exception being raised says more than an error about a transaction that has already ended.
+            // An error of the rollback is ignored: the exception being raised says more than that the transaction has
+            // ended already.
             let _ended = self.rollback(py);
         }
         committed.map(|()| false)

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::capsule::pyarrow_schema;
-use crate::detach::attentive;
+use crate::detach::{attentive, detached};
 use crate::error::checked;
 use crate::fork::Owned;
 use crate::session::Sessions;
@@ -73,7 +73,9 @@ impl Writer {
     /// >>> writer.current_watermark
     /// 7
     fn watermark(&self, py: Python<'_>, timestamp: i64) -> PyResult<()> {
-        checked(py, self.writer.get(py)?.advance_watermark(timestamp))
+        let writer = self.writer.get(py)?;
+        // A statement that reads a view may hold the commit lock for a while.
+        checked(py, detached(py, || writer.advance_watermark(timestamp)))
     }
 
     /// Flushes and ends the writer; it may be called again.

@@ -1,10 +1,11 @@
-//! What the end-to-end tests share: sessions spoken to in text, and the oracle.
+//! Shared parts of the end-to-end tests: databases that tests use by text, the oracle, and the sources of the workspace.
 //!
-//! The oracle is the definition of right: a view equals the same SELECT run from scratch, and a subscription's snapshot
-//! plus all changes delivered equals the view.
+//! The oracle defines what is right: a view equals the same SELECT run from scratch, and a subscription's snapshot plus
+//! all changes delivered equals the view.
 
 pub mod oracle;
 pub mod random;
+pub mod sources;
 pub mod text;
 
 use std::num::NonZeroUsize;
@@ -15,37 +16,38 @@ use laminardb_bridge::{CancelToken, DatabaseConfig, Error, Outcome, Params, Sess
 
 pub use oracle::{Bag, Follower};
 
-/// A session of a database, whose failures are the test's.
+/// A database with a session; a failure of a call fails the test.
 pub struct Database {
-    /// What it shares with all other sessions.
+    /// The database, which all its sessions share.
     pub shared: Arc<laminardb_bridge::Database>,
-    /// The session.
+    /// The session in which the calls run.
     pub session: Session,
 }
 
 impl Database {
-    /// An empty one with so many workers.
+    /// Opens an empty database with `workers` workers.
     pub fn new(workers: usize) -> Self {
         let workers = NonZeroUsize::new(workers).expect("at least one worker");
         Database::open(DatabaseConfig { workers, ..DatabaseConfig::default() })
     }
 
-    /// An empty one.
+    /// Opens an empty database with the given configuration.
     pub fn open(config: DatabaseConfig) -> Self {
         Database::of(laminardb_bridge::Database::open(config).expect("a database opens").session())
     }
 
-    /// The database of a session, with that session.
+    /// Returns the database of `session`, with that session.
     pub fn of(session: Session) -> Self {
         Database { shared: Arc::clone(session.database()), session }
     }
 
-    /// The same database with another session.
+    /// Returns the same database with a new session.
     pub fn other(&self) -> Self {
         Database::of(self.shared.session())
     }
 
-    /// The same, whose session says on `waits`, again and again, that a call of it waits.
+    /// Returns the same database and session, but calls through the result send on `waits` again and again while they
+    /// wait.
     pub fn telling(&self, waits: &mpsc::Sender<()>) -> Self {
         let waits = waits.clone();
         let told = CancelToken::polled(Duration::from_millis(10), move || waits.send(()).is_err());
@@ -61,7 +63,7 @@ impl Database {
         }
     }
 
-    /// Runs a statement that must change rows; how many.
+    /// Runs a statement that must change rows, and returns how many it changed.
     #[track_caller]
     pub fn changed(&self, sql: &str) -> u64 {
         match self.run(sql) {
@@ -70,7 +72,7 @@ impl Database {
         }
     }
 
-    /// Runs a statement that must fail; its code and text.
+    /// Runs a statement that must fail, and returns the code and text of its error.
     #[track_caller]
     pub fn refused(&self, sql: &str) -> (u16, String) {
         match self.session.execute(sql, &Params::none()) {
@@ -79,7 +81,7 @@ impl Database {
         }
     }
 
-    /// Rows of a query as text, in its order.
+    /// Returns the rows of a query as text, in the order of the query.
     #[track_caller]
     pub fn rows(&self, sql: &str) -> Vec<String> {
         match self.query(sql) {
@@ -88,13 +90,13 @@ impl Database {
         }
     }
 
-    /// The same, or its error.
+    /// Returns the rows of a query as [`Database::rows`] does, or its error.
     pub fn query(&self, sql: &str) -> Result<Vec<String>, Error> {
         let output = self.session.query(sql, &Params::none())?;
         Ok(output.batches.iter().flat_map(text::rows).collect())
     }
 
-    /// Rows of a query in no order.
+    /// Returns the rows of a query as text, without an order.
     #[track_caller]
     pub fn bag(&self, sql: &str) -> Bag {
         Bag::of(self.rows(sql))

@@ -1,4 +1,4 @@
-//! Multisets of rows, and subscriptions followed into one.
+//! Multisets of rows, and subscriptions whose changes are added up in one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use laminardb_bridge::{ChangeBatch, Error, Next, Op, Params, SubscribeOptions, S
 
 use crate::{Database, text};
 
-/// Rows as text with how often each is there.
+/// A multiset of rows as text: each row with the number of times it occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bag(BTreeMap<String, i64>);
 
 impl Bag {
-    /// The multiset of `rows`.
+    /// Returns the multiset of `rows`.
     pub fn of(rows: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut bag = Bag::default();
         for row in rows {
@@ -21,7 +21,7 @@ impl Bag {
         bag
     }
 
-    /// Changes how often a row is there.
+    /// Adds `diff` to the number of times that a row occurs.
     pub fn add(&mut self, row: String, diff: i64) {
         let count = self.0.entry(row.clone()).or_default();
         *count += diff;
@@ -30,29 +30,29 @@ impl Bag {
         }
     }
 
-    /// The rows that are there a negative number of times.
+    /// Returns the rows that occur a negative number of times.
     pub fn negative(&self) -> Vec<&str> {
         self.0.iter().filter(|(_, count)| **count < 0).map(|(row, _)| row.as_str()).collect()
     }
 }
 
-/// A subscription and what it says the view is.
+/// A subscription, with the contents of the view according to what it has delivered.
 pub struct Follower {
     subscription: Subscription,
     contents: Bag,
     time: u64,
-    /// Changes taken, snapshot left out.
+    /// Number of changed rows taken so far, without those of the snapshot.
     pub changes: usize,
 }
 
 impl Follower {
-    /// Follows a relation or view from its snapshot on.
+    /// Subscribes to a relation or view, starting with its snapshot.
     #[track_caller]
     pub fn of(database: &Database, name: &str) -> Self {
         Self::start(database.session.subscribe(Target::Relation(name), SubscribeOptions::default()), name)
     }
 
-    /// Follows a query.
+    /// Subscribes to a query, starting with its snapshot.
     #[track_caller]
     pub fn of_query(database: &Database, sql: &str) -> Self {
         let target = Target::Sql(sql, &Params::none());
@@ -67,7 +67,7 @@ impl Follower {
         }
     }
 
-    /// Takes all that is there without waiting.
+    /// Takes all batches that are there, without waiting, and returns the contents.
     #[track_caller]
     pub fn catch_up(&mut self) -> &Bag {
         loop {
@@ -79,7 +79,8 @@ impl Follower {
         }
     }
 
-    /// Waits for the next batch, as `op row` lines; `None` at the end.
+    /// Waits for the next batch, takes it, and returns it as `op row` lines; returns `None` at the end of the
+    /// subscription.
     #[track_caller]
     pub fn changes(&mut self) -> Option<Vec<String>> {
         match self.subscription.next(Some(Duration::from_secs(60))) {
@@ -93,7 +94,7 @@ impl Follower {
         }
     }
 
-    /// Takes what is there, then the error it must end with.
+    /// Takes batches until the subscription ends with an error, as it must, and returns the error.
     #[track_caller]
     pub fn failure(&mut self) -> Error {
         loop {
@@ -105,11 +106,13 @@ impl Follower {
         }
     }
 
-    /// The subscription itself.
+    /// Returns the subscription.
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
     }
 
+    /// Adds a batch to the contents, and checks that times and ops are right and no row occurs a negative number of
+    /// times.
     #[track_caller]
     fn apply(&mut self, batch: &ChangeBatch) {
         assert!(batch.rows.num_rows() > 0, "a batch is never empty");
@@ -126,13 +129,13 @@ impl Follower {
     }
 }
 
-/// `op row` a row.
+/// Returns one line `op row` for each row of a batch.
 pub fn lines(batch: &ChangeBatch) -> Vec<String> {
     let rows = text::rows(&batch.rows).into_iter();
     rows.zip(&*batch.ops).map(|(row, op)| format!("{} {row}", op.name())).collect()
 }
 
-/// Pairs are adjacent, and a time is net.
+/// Checks that the two halves of an update are adjacent, and that no row both comes and goes at one time.
 #[track_caller]
 fn check_ops(batch: &ChangeBatch) {
     let ops = &batch.ops;

@@ -1,10 +1,10 @@
-//! Random choices from a seed, and how many cases a test makes.
+//! Makes random choices from a seed, and decides how many cases a test runs.
 
-/// A stream of numbers decided by its seed (splitmix64).
+/// A generator of numbers that depend only on its seed (splitmix64).
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of `seed`.
+    /// Makes the generator for `seed`.
     pub fn new(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
     }
@@ -17,23 +17,24 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which must not be 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// True once in `times`.
+    /// Returns true with a probability of 1 in `times`, which must not be 0.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of them.
+    /// Returns one element of `from`, which must not be empty.
     pub fn pick<'a, X>(&mut self, from: &'a [X]) -> &'a X {
         &from[self.below(from.len())]
     }
 }
 
-/// The seeds of a test: the one in `LAMINARDB_TEST_SEED`, or as many as usual times `LAMINARDB_TEST_CASES_FACTOR`.
+/// Returns the seeds of a test: the one in `LAMINARDB_TEST_SEED` if it is set, or else `usual` seeds times
+/// `LAMINARDB_TEST_CASES_FACTOR`.
 pub fn seeds(usual: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("LAMINARDB_TEST_SEED") {

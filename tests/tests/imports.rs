@@ -1,9 +1,10 @@
 //! The import law: which of our crates may know which, and where each foreign vocabulary has its one home.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
+use laminardb_tests::sources::sources;
+use regex::Regex;
 use serde_json::Value;
 
 /// Dependencies of each crate of ours, by name, as `cargo metadata` tells them; dev-dependencies left out.
@@ -70,20 +71,27 @@ fn each_foreign_vocabulary_has_one_home() {
 /// In the bridge, DataFusion is the executor of ad-hoc queries and nothing else.
 #[test]
 fn the_bridge_knows_datafusion_in_its_query_executor_alone() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bridge/src");
-    let mut users = Vec::new();
-    let mut folders = vec![source.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("the bridge's sources are there") {
-            let path = entry.expect("a readable folder").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if std::fs::read_to_string(&path).expect("a text file").contains("datafusion::") {
-                users.push(path.strip_prefix(&source).expect("below the sources").display().to_string());
-            }
-        }
-    }
-    users.sort();
+    let users = sources("bridge").into_iter().filter(|(_, text)| text.contains("datafusion::"));
+    let users: Vec<String> = users.map(|(file, _)| file).collect();
     assert!(!users.is_empty(), "the executor is gone: this test guards nothing");
-    assert!(users.iter().all(|file| file == "query.rs" || file.starts_with("query/")), "{users:?}");
+    assert!(
+        users.iter().all(|file| file == "bridge/src/query.rs" || file.starts_with("bridge/src/query/")),
+        "{users:?}"
+    );
+}
+
+/// Whoever else asks about an operator asks `Operator`, so that a new kind is added in few places.
+#[test]
+fn kinds_of_operators_are_told_apart_in_four_places() {
+    let arm = Regex::new(r"\bOperator::(Union|Join|SemiJoin|Set|TopK)\([^)]*\)\s+(=>|\|)").expect("a pattern");
+    let files = ["dataflow", "planner", "bridge", "python"].into_iter().flat_map(sources);
+    let files = files.filter(|(file, _)| !file.contains("/tests/") && !file.ends_with("/tests.rs"));
+    let asking: Vec<String> = files.filter(|(_, text)| arm.is_match(text)).map(|(file, _)| file).collect();
+    let places = [
+        "dataflow/src/check.rs",
+        "dataflow/src/plan/operator.rs",
+        "dataflow/src/render/mod.rs",
+        "planner/src/property.rs",
+    ];
+    assert_eq!(asking, places);
 }

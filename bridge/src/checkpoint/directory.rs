@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use laminardb_planner::statement::RestoreFrom;
 
 use super::file::{failed, sync_folder, write_bytes};
-use super::{Taken, Verified, image};
+use super::{ImageSource, Verified, image};
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
@@ -46,8 +46,8 @@ impl Directory {
         }
     }
 
-    /// Writes an image; gives its id, which no image had before. Leaves nothing unless all of it is on the disk.
-    pub(crate) fn write(&mut self, image: &Taken, cancel: &CancelToken) -> Result<u64, Error> {
+    /// Writes an image and returns its id, which no image had before. If it fails, the image does not exist.
+    pub(crate) fn write(&mut self, image: &ImageSource, cancel: &CancelToken) -> Result<u64, Error> {
         fs::create_dir_all(&self.path).map_err(|error| failed("make the directory", &self.path, &error))?;
         self.claim()?;
         let id = self.next_id()?;
@@ -67,7 +67,7 @@ impl Directory {
     fn write_as(
         &self,
         id: u64,
-        image: &Taken,
+        image: &ImageSource,
         incomplete: &Path,
         complete: &Path,
         cancel: &CancelToken,
@@ -86,7 +86,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Reads an image, and its id. Makes nothing, but the lock of a directory that is there.
+    /// Reads an image and returns it with its id. Writes nothing to the disk, except for the lock file if there are
+    /// images.
     pub(crate) fn read(&mut self, which: RestoreFrom, cancel: &CancelToken) -> Result<(u64, Verified), Error> {
         let shown = self.path.display().to_string();
         let none = || Error::CheckpointFailed(format!("there is no checkpoint in {shown}"));

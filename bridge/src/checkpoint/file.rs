@@ -14,7 +14,7 @@ use siphasher::sip::SipHasher13;
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
-/// Number of rows written at a time; between two pieces, the caller may interrupt.
+/// Number of rows written at a time; the caller can cancel between two pieces.
 const PIECE_ROWS: usize = 1 << 16;
 
 /// Number of bytes after which the file is flushed to disk, so that no single flush takes long.
@@ -96,7 +96,7 @@ impl Summing {
     }
 }
 
-/// Writes rows of `schema` to the new file `name` in `folder`. Fails if the file exists or the caller interrupts.
+/// Writes rows of `schema` to the new file `name` in `folder`. Fails if the file exists or the caller cancels.
 pub(super) fn write_rows(
     folder: &Path,
     name: String,
@@ -151,7 +151,7 @@ pub(super) fn read_rows(
     Ok((schema, batches))
 }
 
-/// The bytes of a file, whose number and checksum must be those that were written.
+/// Reads the bytes of a file; fails if their number or checksum differs from `stored`.
 fn read_summed(path: &Path, stored: &Stored, cancel: &CancelToken) -> Result<Vec<u8>, Error> {
     let unreadable = |error: io::Error| failed("read", path, &error);
     let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));

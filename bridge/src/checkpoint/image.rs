@@ -1,4 +1,4 @@
-//! An image as a folder: the files of all entries, and then the manifest, which completes it.
+//! Writes and reads an image as a folder: the files of all entries, and then the manifest, which completes it.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use laminardb_planner::Params;
 
 use super::file::{self, Stored, read_rows, write_rows};
 use super::manifest::{Described, Manifest, Parameters};
-use super::{Image, Item, Taken, Verified};
+use super::{Image, ImageSource, Item, Verified};
 use crate::error::Error;
 use laminardb_dataflow::CancelToken;
 
@@ -30,7 +30,7 @@ fn parameters_file(entry: usize) -> String {
 }
 
 /// Writes an image into the empty folder `folder`, through to the disk.
-pub(super) fn write(folder: &Path, id: u64, image: &Taken, cancel: &CancelToken) -> Result<(), Error> {
+pub(super) fn write(folder: &Path, id: u64, image: &ImageSource, cancel: &CancelToken) -> Result<(), Error> {
     let mut entries = Vec::with_capacity(image.items.len());
     for (number, item) in image.items.iter().enumerate() {
         entries.push(match item {
@@ -94,7 +94,7 @@ fn write_values(
     write_rows(folder, name, &schema, std::iter::once(row), cancel).map(Some)
 }
 
-/// Reads the image in `folder`, which must be whole and number `id`.
+/// Reads the image in `folder`. Fails if it is damaged or its id is not `id`.
 pub(super) fn read(folder: &Path, id: u64, cancel: &CancelToken) -> Result<Verified, Error> {
     let path = folder.join(MANIFEST);
     let damaged = |why: String| Error::CheckpointFailed(format!("{} is damaged: {why}", path.display()));
@@ -170,7 +170,7 @@ fn parameters_in(row: &RecordBatch, names: Vec<String>) -> Result<Params, Error>
     Ok(Params::from_arrays(positional, &named)?)
 }
 
-/// The one row of a file of values.
+/// Reads a file of values, which must have one row.
 fn read_values(folder: &Path, name: String, stored: &Stored, cancel: &CancelToken) -> Result<RecordBatch, Error> {
     let (_, mut batches) = read_named(folder, name, stored, cancel)?;
     match (batches.pop(), batches.pop()) {

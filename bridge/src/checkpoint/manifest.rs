@@ -9,7 +9,7 @@ use laminardb_planner::statement::OnError;
 use serde_json::{Map, Value, json};
 
 use super::file::{Stored, checksum};
-use super::{Base, View};
+use super::{BaseImage, ViewImage};
 
 /// The format that is written, and the only one that is read.
 const FORMAT: u64 = 1;
@@ -33,8 +33,8 @@ pub(super) struct Manifest {
 /// An entry of the catalogue and the files that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Described {
-    Base { base: Base, rows: Stored, defaults: Option<Stored> },
-    View { view: View, parameters: Option<Parameters> },
+    Base { base: BaseImage, rows: Stored, defaults: Option<Stored> },
+    View { view: ViewImage, parameters: Option<Parameters> },
 }
 
 /// The values bound in a view: the positional ones, then those with the names in `named`.
@@ -45,7 +45,7 @@ pub(super) struct Parameters {
 }
 
 /// Result of reading a manifest; the error says what is wrong with it.
-type Read<T> = Result<T, String>;
+type ManifestResult<T> = Result<T, String>;
 
 impl Manifest {
     /// Returns the manifest as the bytes of its file.
@@ -61,7 +61,7 @@ impl Manifest {
     }
 
     /// Reads a manifest from the bytes of its file; fails if any byte was changed.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Read<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> ManifestResult<Self> {
         let body = body_of(bytes)?;
         let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let body = object(&body)?;
@@ -73,13 +73,13 @@ impl Manifest {
         if time > LAST_TIME {
             return Err(format!("its time is {time}"));
         }
-        let entries = list(body, "entries")?.iter().map(Described::from_json).collect::<Read<_>>()?;
+        let entries = list(body, "entries")?.iter().map(Described::from_json).collect::<ManifestResult<_>>()?;
         Ok(Manifest { id: number(body, "id")?, time, entries })
     }
 }
 
 /// Returns the body of the file; fails if the checksum does not match.
-fn body_of(bytes: &[u8]) -> Read<&[u8]> {
+fn body_of(bytes: &[u8]) -> ManifestResult<&[u8]> {
     let rest = bytes.strip_prefix(BEFORE_CHECKSUM).ok_or("it does not begin as one")?;
     let (sum, rest) = rest.split_at_checked(CHECKSUM_DIGITS).ok_or("it is cut off")?;
     let rest = rest.strip_prefix(BEFORE_BODY).ok_or("it does not begin as one")?;
@@ -118,7 +118,7 @@ impl Described {
         }
     }
 
-    fn from_json(value: &Value) -> Read<Self> {
+    fn from_json(value: &Value) -> ManifestResult<Self> {
         let entry = object(value)?;
         let (kind, name) = (kind_of(text(entry, "kind")?)?, text(entry, "name")?.to_owned());
         if kind.is_view() {
@@ -127,18 +127,18 @@ impl Described {
                 "skip" => OnError::Skip,
                 other => return Err(format!("on_error is {other}")),
             };
-            let columns = list(entry, "columns")?.iter().map(string).collect::<Read<_>>()?;
+            let columns = list(entry, "columns")?.iter().map(string).collect::<ManifestResult<_>>()?;
             let (query, placeholders_before) = (text(entry, "query")?.to_owned(), count(entry, "placeholders_before")?);
-            let parameters = |value: &Value| -> Read<Parameters> {
+            let parameters = |value: &Value| -> ManifestResult<Parameters> {
                 let parameters = object(value)?;
-                let named = list(parameters, "named")?.iter().map(string).collect::<Read<_>>()?;
+                let named = list(parameters, "named")?.iter().map(string).collect::<ManifestResult<_>>()?;
                 Ok(Parameters { named, stored: stored(field(parameters, "values")?)? })
             };
             let parameters = optional(entry, "parameters")?.map(parameters).transpose()?;
-            let view = View { name, kind, columns, query, placeholders_before, on_error };
+            let view = ViewImage { name, kind, columns, query, placeholders_before, on_error };
             return Ok(Described::View { view, parameters });
         }
-        let follow = |value: &Value| -> Read<(usize, i128)> {
+        let follow = |value: &Value| -> ManifestResult<(usize, i128)> {
             let follow = object(value)?;
             let delay = text(follow, "delay")?.parse().map_err(|_| "a delay is no number".to_owned())?;
             Ok((count(follow, "column")?, delay))
@@ -148,10 +148,10 @@ impl Described {
             position.ok_or_else(|| "a key column is no number".to_owned())
         };
         let watermark = |value: &Value| value.as_i64().ok_or_else(|| "a watermark is no number".to_owned());
-        let base = Base {
+        let base = BaseImage {
             name,
             kind,
-            primary_key: list(entry, "primary_key")?.iter().map(position).collect::<Read<_>>()?,
+            primary_key: list(entry, "primary_key")?.iter().map(position).collect::<ManifestResult<_>>()?,
             watermark: optional(entry, "watermark")?.map(watermark).transpose()?,
             follow: optional(entry, "follow")?.map(follow).transpose()?,
             total_events: number(entry, "total_events")?,
@@ -161,7 +161,7 @@ impl Described {
     }
 }
 
-fn kind_of(keyword: &str) -> Read<RelationKind> {
+fn kind_of(keyword: &str) -> ManifestResult<RelationKind> {
     use RelationKind::{MaterializedView, Source, Stream, Table, View};
     let kinds = [Source, Table, View, Stream, MaterializedView];
     kinds.into_iter().find(|kind| kind.keyword() == keyword).ok_or_else(|| format!("{keyword} is no kind of relation"))
@@ -172,7 +172,7 @@ fn stored_json(stored: &Stored) -> Value {
     json!({"file": file, "bytes": bytes, "rows": rows, "checksum": checksum})
 }
 
-fn stored(value: &Value) -> Read<Stored> {
+fn stored(value: &Value) -> ManifestResult<Stored> {
     let stored = object(value)?;
     Ok(Stored {
         file: text(stored, "file")?.to_owned(),
@@ -182,35 +182,35 @@ fn stored(value: &Value) -> Read<Stored> {
     })
 }
 
-fn object(value: &Value) -> Read<&Map<String, Value>> {
+fn object(value: &Value) -> ManifestResult<&Map<String, Value>> {
     value.as_object().ok_or_else(|| "an object is missing".to_owned())
 }
 
-fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a Value> {
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> ManifestResult<&'a Value> {
     object.get(name).ok_or_else(|| format!("{name} is missing"))
 }
 
 /// Returns the field, or `None` if it is null.
-fn optional<'a>(object: &'a Map<String, Value>, name: &str) -> Read<Option<&'a Value>> {
+fn optional<'a>(object: &'a Map<String, Value>, name: &str) -> ManifestResult<Option<&'a Value>> {
     field(object, name).map(|value| (!value.is_null()).then_some(value))
 }
 
-fn list<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a Vec<Value>> {
+fn list<'a>(object: &'a Map<String, Value>, name: &str) -> ManifestResult<&'a Vec<Value>> {
     field(object, name)?.as_array().ok_or_else(|| format!("{name} is no list"))
 }
 
-fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Read<&'a str> {
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> ManifestResult<&'a str> {
     field(object, name)?.as_str().ok_or_else(|| format!("{name} is no text"))
 }
 
-fn string(value: &Value) -> Read<String> {
+fn string(value: &Value) -> ManifestResult<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| "a name is no text".to_owned())
 }
 
-fn number(object: &Map<String, Value>, name: &str) -> Read<u64> {
+fn number(object: &Map<String, Value>, name: &str) -> ManifestResult<u64> {
     field(object, name)?.as_u64().ok_or_else(|| format!("{name} is no number"))
 }
 
-fn count(object: &Map<String, Value>, name: &str) -> Read<usize> {
+fn count(object: &Map<String, Value>, name: &str) -> ManifestResult<usize> {
     usize::try_from(number(object, name)?).map_err(|_| format!("{name} is out of range"))
 }

@@ -40,7 +40,7 @@ pub(crate) struct Image<R> {
 }
 
 /// An image to be written: its scans have been taken, which is cheap, and are read batch by batch.
-pub(crate) type Taken = Image<Scan>;
+pub(crate) type ImageSource = Image<Scan>;
 
 /// An image that was read and verified.
 pub(crate) type Verified = Image<Vec<RecordBatch>>;
@@ -50,7 +50,7 @@ pub(crate) enum Item<R> {
     /// A source or table.
     Base {
         /// Its description.
-        base: Base,
+        base: BaseImage,
         /// Its columns.
         schema: SchemaRef,
         /// Default of each column, an array of one row; `None` if it has none.
@@ -61,7 +61,7 @@ pub(crate) enum Item<R> {
     /// A view of any kind. Its contents are not stored; it is rebuilt from what it reads.
     View {
         /// Its description.
-        view: View,
+        view: ViewImage,
         /// The values bound in its query.
         params: Params,
     },
@@ -69,7 +69,7 @@ pub(crate) enum Item<R> {
 
 /// Describes a source or table, apart from its columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Base {
+pub(crate) struct BaseImage {
     pub(crate) name: String,
     pub(crate) kind: RelationKind,
     /// Positions of the key columns, in key order.
@@ -84,7 +84,7 @@ pub(crate) struct Base {
 
 /// Describes a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct View {
+pub(crate) struct ViewImage {
     pub(crate) name: String,
     pub(crate) kind: RelationKind,
     /// New names for the first columns of the query.

@@ -18,8 +18,9 @@ use laminardb_planner::statement::RestoreFrom;
 
 use super::*;
 use crate::error::Error;
+use crate::relation::{Operation, Spec, StorageKind};
+use crate::store::Store;
 use crate::store::testing::{Random, random_batch, schema_of_all_types};
-use crate::store::{Kind, Operation, Spec, Store};
 
 /// A path where nothing exists, and where nothing is left after the test.
 struct Place(PathBuf);
@@ -62,7 +63,7 @@ impl Drop for Place {
     }
 }
 
-fn scan(schema: &SchemaRef, kind: Kind, batches: &[RecordBatch]) -> Scan {
+fn scan(schema: &SchemaRef, kind: StorageKind, batches: &[RecordBatch]) -> Scan {
     let id = RelationId(1);
     let mut store = Store::default();
     let schema = Arc::clone(schema);
@@ -74,8 +75,8 @@ fn scan(schema: &SchemaRef, kind: Kind, batches: &[RecordBatch]) -> Scan {
     store.scan(id).expect("just made")
 }
 
-fn base(name: &str, kind: RelationKind) -> Base {
-    Base { name: name.to_owned(), kind, primary_key: Vec::new(), watermark: None, follow: None, total_events: 0 }
+fn base(name: &str, kind: RelationKind) -> BaseImage {
+    BaseImage { name: name.to_owned(), kind, primary_key: Vec::new(), watermark: None, follow: None, total_events: 0 }
 }
 
 fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Scan> {
@@ -83,11 +84,11 @@ fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Sca
         base: base(name, RelationKind::Source),
         schema: Arc::clone(schema),
         defaults: vec![None; schema.fields().len()],
-        rows: scan(schema, Kind::Append, batches),
+        rows: scan(schema, StorageKind::Append, batches),
     }
 }
 
-fn small(time: Time) -> Taken {
+fn small(time: Time) -> ImageSource {
     let schema = schema_of_all_types();
     Image { time, items: vec![relation("t", &schema, &[random_batch(&schema, time, 5)])] }
 }
@@ -189,7 +190,7 @@ fn what_relations_and_views_are_comes_back() {
     let mut defaults = vec![None; schema.fields().len()];
     defaults[5] = Some(Arc::new(StringArray::from(vec!["x"])) as ArrayRef);
     defaults[4] = Some(arrow::array::new_null_array(schema.field(4).data_type(), 1));
-    let base = Base {
+    let base = BaseImage {
         name: odd.clone(),
         kind: RelationKind::Table,
         primary_key: vec![3, 0],
@@ -197,7 +198,7 @@ fn what_relations_and_views_are_comes_back() {
         follow: Some((7, i128::MAX)),
         total_events: u64::MAX,
     };
-    let view = View {
+    let view = ViewImage {
         name: "v".to_owned(),
         kind: RelationKind::MaterializedView,
         columns: vec!["A b".to_owned(), odd],
@@ -213,11 +214,11 @@ fn what_relations_and_views_are_comes_back() {
     ];
     let named = vec![("x".to_owned(), Arc::new(StringArray::from(vec![Some("ä")])) as ArrayRef)];
     let params = Params::from_arrays(&positional, &named).expect("one value each");
-    let rows = scan(&schema, Kind::Bag, &[random_batch(&schema, 1, 100)]);
+    let rows = scan(&schema, StorageKind::Bag, &[random_batch(&schema, 1, 100)]);
     let items = vec![
         Item::Base { base: base.clone(), schema: Arc::clone(&schema), defaults: defaults.clone(), rows },
         Item::View { view: view.clone(), params: params.clone() },
-        Item::View { view: View { kind: RelationKind::View, ..view.clone() }, params: Params::none() },
+        Item::View { view: ViewImage { kind: RelationKind::View, ..view.clone() }, params: Params::none() },
     ];
     let mut directory = place.directory();
     directory.write(&Image { time: 0, items }, &CancelToken::new()).expect("it is written");
@@ -237,7 +238,7 @@ fn an_image_with_any_bit_changed_is_refused() {
     let mut directory = place.directory();
     let schema = schema_of_all_types();
     let mut items = vec![relation("t", &schema, &[random_batch(&schema, 1, 50)])];
-    let view = View {
+    let view = ViewImage {
         name: "v".to_owned(),
         kind: RelationKind::Stream,
         columns: Vec::new(),

@@ -1,16 +1,17 @@
-//! The write path: rows are fitted to their relation, then, under the one commit lock, checked and applied to the
-//! store, and their exact changes given to the engine.
+//! The write path: rows are cast to the columns of their relation; then, under the one commit lock, they are checked
+//! and applied to the store, and their exact changes are passed to the engine.
 //!
 //! ```text
 //! wait for room -> fit, encode keys -> [ lock: delta -> tables -> engine -> record -> sources ] -> done
 //! ```
 //!
-//! Definitions, drops, restores and watermarks take the same lock, and everything that changes the database is told to
-//! its [`History`] there. Because the lock is held over store and engine, the times of the engine and the states of the store are in the
-//! same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine. Only UPDATE and
-//! DELETE whose subquery reads a view wait for it while holding the lock. In a transaction (see `transaction`) a write
-//! ends before the engine, which is given the changes of all of them at the end; until then all but its owner see the
-//! store as the engine knows it.
+//! Definitions, drops, restores and watermarks take the same lock, and every change of the database is passed to its
+//! [`History`] under it. Because the lock is held over store and engine, the times of the engine and the states of the
+//! store have the same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine.
+//! A call waits for views while holding the lock only if it is an UPDATE or DELETE whose subquery reads a view.
+//!
+//! In a transaction (see `transaction`), a write changes only the store. The engine receives the changes of all its
+//! writes when the transaction is committed; until then, other sessions see the store as the engine knows it.
 
 mod record;
 mod state;
@@ -25,31 +26,32 @@ use laminardb_dataflow::{CancelToken, DataflowError, Engine, RelationId, Time};
 use parking_lot::MutexGuard;
 
 use crate::error::Error;
-use crate::store::{Applied, Layout, Operation, Prepared, Scan, Spec, Store};
+use crate::relation::{Operation, Spec};
+use crate::store::{Applied, Prepared, RelationLayout, Scan, Store};
 pub use record::{Change, History, Record};
 pub(crate) use state::Actor;
 use state::CommitState;
 
-/// A write as it is asked for.
+/// A write to one relation, as a caller requests it.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// What is written to.
+    /// The relation that is written to.
     pub relation: RelationId,
-    /// What is done with the rows.
+    /// What to do with the rows.
     pub operation: Operation,
-    /// The rows, as the caller has them.
+    /// The rows, with the columns and types that the caller gave.
     pub rows: Vec<RecordBatch>,
 }
 
-/// What the write path needs of the engine; tests put a slow one in its place.
+/// The part of the engine that the write path uses; tests replace it by a slow one.
 trait Downstream: Send + Sync {
-    /// See [`Engine::commit_with`].
+    /// Commits changes, as [`Engine::commit_with`] does.
     fn commit(&self, changes: Vec<Change>, committed: &mut dyn FnMut(Time, &[Change])) -> Result<Time, DataflowError>;
 
     /// Returns the last time that was given to a commit.
     fn last_time(&self) -> Time;
 
-    /// Waits until at most `rows` of a relation are pending.
+    /// Waits until at most `rows` rows of a relation are pending.
     fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError>;
 }
 
@@ -67,20 +69,20 @@ impl Downstream for Engine {
     }
 }
 
-/// The only way to the store.
+/// Owns the store: all reads and writes of it pass through a committer.
 pub struct Committer {
     engine: Arc<dyn Downstream>,
     history: Box<dyn History>,
-    /// Notified whenever a call that waits for its turn may have it.
+    /// Notified whenever a waiting call may have its turn.
     state: Arc<Monitor<CommitState>>,
-    /// The transaction under way, to be looked at without the lock; 0: there is none.
+    /// Id of the transaction under way, readable without the lock; 0 if there is none.
     open: AtomicU64,
-    /// Pending rows of a relation at which its writers wait; 0 is no bound.
+    /// Number of pending rows of a relation at which its writers wait; 0 means no limit.
     buffer_size: u64,
 }
 
 impl Committer {
-    /// Makes a committer with an empty store. `history` receives what is committed.
+    /// Makes a committer with an empty store. `history` receives a record of everything that is committed.
     pub fn new(engine: Arc<Engine>, history: Box<dyn History>, buffer_size: usize) -> Self {
         Committer::over(engine, history, buffer_size as u64)
     }
@@ -89,10 +91,10 @@ impl Committer {
         Committer { engine, history, state: Monitor::new(CommitState::default()), open: AtomicU64::new(0), buffer_size }
     }
 
-    /// Makes writes in order, at one time, all or none; returns once every later read sees them. Waits first while a
-    /// relation has as many rows pending as the buffer holds, and while a transaction of another session is under way;
-    /// if such a wait is cancelled, nothing was written. In the caller's own transaction the writes are part of it, and
-    /// wait for nothing.
+    /// Makes writes in order, at one time, all or none; when it returns, every later read sees them. Waits first while
+    /// one of the relations has as many rows pending as the buffer holds, and while a transaction of another session is
+    /// under way; if such a wait is cancelled, nothing is written. Writes in the caller's own transaction become part
+    /// of it and do not wait.
     pub(crate) fn commit(&self, actor: Actor, writes: Vec<Write>, cancel: &CancelToken) -> Result<Vec<Applied>, Error> {
         let relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
         let room = || if self.is_open_for(actor) { Ok(()) } else { self.wait_for_room(&relations, cancel) };
@@ -100,10 +102,11 @@ impl Committer {
         let layouts = self.layouts(&writes)?;
         let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
         let prepared = prepared.collect::<Result<_, Error>>()?;
+        // The buffer may fill up again while the call waits for its turn.
         self.turn(actor, cancel, &room)?.apply(prepared)
     }
 
-    /// Waits until no relation has more rows pending than the buffer holds.
+    /// Waits until each relation has fewer rows pending than the buffer holds.
     fn wait_for_room(&self, relations: &[RelationId], cancel: &CancelToken) -> Result<(), Error> {
         if let Some(rows) = self.buffer_size.checked_sub(1) {
             for relation in relations {
@@ -113,16 +116,17 @@ impl Committer {
         Ok(())
     }
 
-    /// Puts rows into a relation that nobody else knows of yet. That is no write: it takes no time, and the engine,
-    /// where nothing reads the relation, is not told. No transaction must be under way.
+    /// Stores rows in a relation that no other call knows of yet. Fails if a key occurs twice. This is not a write: it
+    /// takes no time, and neither the engine nor the history receives it. Must not be called while a transaction is
+    /// under way.
     pub(crate) fn load(&self, relation: RelationId, rows: &[RecordBatch]) -> Result<(), Error> {
         let layout = layout(&self.state.lock().store, relation)?;
         let prepared = layout.prepare(Operation::InsertNew, rows)?;
         self.state.lock().store.apply(vec![prepared], |_, _| Ok(())).map(|_| ())
     }
 
-    /// Gives the changes of a write to the engine, and tells the history of them. A write that changes nothing, such as
-    /// an equal replacement, takes no time.
+    /// Passes the changes of a write to the engine, and its record to the history. A write that changes nothing, such
+    /// as an equal replacement, takes no time; its record has the time of the last commit.
     fn send(&self, changes: Vec<Change>, rows: &[(RelationId, u64)]) -> Result<(), Error> {
         let mut committed =
             |time: Time, changes: &[Change]| self.history.record(time, &Record::Write { changes, rows });
@@ -134,29 +138,32 @@ impl Committer {
         Ok(())
     }
 
-    fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<Layout>>, Error> {
+    /// Returns the layouts of the relations written to; fails if one of them does not exist.
+    fn layouts(&self, writes: &[Write]) -> Result<Vec<Arc<RelationLayout>>, Error> {
         let state = self.state.lock();
         writes.iter().map(|write| layout(&state.store, write.relation)).collect()
     }
 
+    /// Takes the commit lock. Only an `actor` of the transaction under way sees that transaction's writes.
     fn lock(&self, actor: Option<Actor>) -> Frozen<'_> {
         let state = self.state.lock();
         let in_transaction = actor.is_some_and(|actor| state.is_open_for(actor));
         Frozen { committer: self, state, in_transaction }
     }
 
-    /// Runs `look` with no commit by anybody in between, so that all it sees is of one time: the committed rows. It
-    /// should be short, and must not call the committer, nor write while a transaction may be under way.
+    /// Runs `look` under the commit lock, so that all it sees is of one time: the committed rows. It should be short,
+    /// and must not call the committer, nor write while a transaction may be under way.
     pub fn frozen<T>(&self, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
         look(&mut self.lock(None))
     }
 
-    /// Runs `look` likewise; in a transaction of the caller, it sees the rows as they are inside.
+    /// Runs `look` as [`Committer::frozen`] does; in a transaction of the caller, it sees the rows as they are inside.
     pub(crate) fn frozen_for<T>(&self, actor: Actor, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
         look(&mut self.lock(Some(actor)))
     }
 
-    /// Runs `write` likewise, as soon as no transaction of another session is under way.
+    /// Runs `write` as [`Committer::frozen_for`] does, after waiting until no transaction of another session is under
+    /// way and writers are not held off. Fails if that wait is cancelled.
     pub(crate) fn writing<T>(
         &self,
         actor: Actor,
@@ -166,17 +173,18 @@ impl Committer {
         write(&mut self.turn(actor, cancel, &|| Ok(()))?)
     }
 
-    /// Memory the relation's rows and indexes take; 0 if there is none.
+    /// Returns the memory that the relation's rows and indexes take, in bytes; 0 if there is no such relation.
     pub fn bytes(&self, relation: RelationId) -> u64 {
         self.state.lock().store.bytes(relation)
     }
 }
 
-fn layout(store: &Store, relation: RelationId) -> Result<Arc<Layout>, Error> {
+fn layout(store: &Store, relation: RelationId) -> Result<Arc<RelationLayout>, Error> {
     store.layout(relation).ok_or_else(|| Error::Dropped("the relation".to_owned()))
 }
 
-/// The store while nobody else writes. A call of the transaction under way sees what it did, all others do not.
+/// The store under the commit lock. A call of the transaction under way sees that transaction's writes, all other calls
+/// see the committed rows.
 pub struct Frozen<'a> {
     committer: &'a Committer,
     state: MutexGuard<'a, CommitState>,
@@ -184,57 +192,59 @@ pub struct Frozen<'a> {
 }
 
 impl Frozen<'_> {
-    /// Whether the call is part of the transaction under way.
+    /// Returns whether the call is part of the transaction under way.
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
     }
 
+    /// Returns whether the call may write now, as [`CommitState::may_write`] does.
     fn may_write(&self) -> bool {
         !self.state.held && (self.state.open.is_none() || self.in_transaction)
     }
 
-    /// Adds an empty relation. `id` must be new, and no transaction be under way.
+    /// Adds an empty relation. `id` must be new. Must not be called while a transaction is under way.
     pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
         self.state.store.create(id, spec)
     }
 
-    /// Forgets a relation and its rows. No transaction must be under way.
+    /// Removes a relation and its rows. Must not be called while a transaction is under way.
     pub fn drop(&mut self, id: RelationId) {
         Store::drop(&mut self.state.store, id);
     }
 
-    /// What the relation is; None if there is none.
-    pub fn layout(&self, id: RelationId) -> Option<Arc<Layout>> {
+    /// Returns the layout of the relation; `None` if there is no such relation.
+    pub fn layout(&self, id: RelationId) -> Option<Arc<RelationLayout>> {
         self.state.store.layout(id)
     }
 
-    /// The relation's rows as the caller sees them; None if there is no such relation.
+    /// Returns the relation's rows as the caller sees them; `None` if there is no such relation.
     pub fn scan(&mut self, id: RelationId) -> Option<Scan> {
         if self.in_transaction { self.state.store.scan(id) } else { self.committed_scan(id) }
     }
 
-    /// The relation's rows as the engine knows them; None if there is no such relation.
+    /// Returns the relation's rows as the engine knows them; `None` if there is no such relation.
     pub fn committed_scan(&mut self, id: RelationId) -> Option<Scan> {
         self.state.store.committed_scan(id)
     }
 
-    /// Rows of a keyed table by key as the next write finds them, see [`Store::find`].
+    /// Finds rows of a keyed table by key, as the next write finds them; see [`Store::find`].
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
         self.state.store.find(id, keys)
     }
 
-    /// Number of rows of the relation as the caller sees them; 0 if there is none.
+    /// Returns the number of rows of the relation as the caller sees them; 0 if there is no such relation.
     pub fn rows(&self, id: RelationId) -> u64 {
         let store = &self.state.store;
         if self.in_transaction { store.rows(id) } else { store.committed_rows(id) }
     }
 
-    /// How many writes the relation has had; 0 if there is none. While it stays the same, so do the rows.
+    /// Returns how many writes the relation has had; 0 if there is no such relation. While the number stays the same,
+    /// so do the committed rows.
     pub fn writes(&self, id: RelationId) -> u64 {
         self.state.store.writes(id)
     }
 
-    /// Makes writes in order, at one time, all or none, without waiting for room.
+    /// Makes writes in order, at one time, all or none. Does not wait for room in the buffer.
     pub fn write(&mut self, writes: Vec<Write>) -> Result<Vec<Applied>, Error> {
         let store = &self.state.store;
         let prepare = |write: Write| layout(store, write.relation)?.prepare(write.operation, &write.rows);
@@ -254,13 +264,14 @@ impl Frozen<'_> {
         Ok(applied)
     }
 
-    /// Adds the first rows of a relation that nobody else knows of yet, as [`Committer::load`] does.
+    /// Stores the first rows of a relation that no other call knows of yet. Like [`Committer::load`], this is not a
+    /// write.
     pub(crate) fn load(&mut self, relation: RelationId, rows: &[RecordBatch]) -> Result<(), Error> {
-        let prepared = layout(&self.state.store, relation)?.prepare(Operation::Insert, rows)?;
+        let prepared = layout(&self.state.store, relation)?.prepare(Operation::InsertNew, rows)?;
         self.state.store.apply(vec![prepared], |_, _| Ok(())).map(|_| ())
     }
 
-    /// Tells the history of a change that takes no time of its own: it has the time of the last commit.
+    /// Passes the record of a change that takes no time of its own to the history, with the time of the last commit.
     pub(crate) fn record(&self, record: &Record<'_>) {
         self.committer.history.record(self.committer.engine.last_time(), record);
     }

@@ -1,4 +1,4 @@
-//! Commits against an engine that records what it is given, and is as slow as a test wants it to be.
+//! Tests commits against an engine that records its input and works as slowly as a test wants.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +13,18 @@ use super::*;
 use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState};
 use laminardb_dataflow::{ChangeSink, CollectionId, Diffs, EngineConfig, UpdateBatch, ViewId};
 
-use crate::store::Kind;
+use crate::relation::StorageKind;
 
 const SOURCE: RelationId = RelationId(1);
 const TABLE: RelationId = RelationId(2);
 const BAG: RelationId = RelationId(3);
 
-/// Keeps all changes; rows stay pending until the test works them off.
+/// An engine that keeps all changes; rows stay pending until the test calls `work_off`.
 #[derive(Default)]
 struct Recorder {
     state: Arc<Monitor<Recorded>>,
     broken: AtomicBool,
-    /// Told for how many pending rows of what a writer waits, whenever it finds that it has to.
+    /// Channel to which the relation and its number of pending rows are sent whenever a writer has to wait.
     waits: Option<mpsc::Sender<(RelationId, u64)>>,
 }
 
@@ -40,7 +40,7 @@ impl Recorder {
         self.state.notify_all();
     }
 
-    /// Sum of all changes of a relation's (k, v) rows.
+    /// Returns the sum of all changes of a relation's (k, v) rows.
     fn sum(&self, relation: RelationId) -> BTreeMap<(i64, Option<i64>), i64> {
         let mut sum = BTreeMap::new();
         for (id, rows, diffs) in self.state.lock().commits.iter().flatten() {
@@ -99,8 +99,8 @@ fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
 }
 
 fn create_relations(committer: &Committer) {
-    for (id, kind) in [(SOURCE, Kind::Append), (TABLE, Kind::Keyed), (BAG, Kind::Bag)] {
-        let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+    for (id, kind) in [(SOURCE, StorageKind::Append), (TABLE, StorageKind::Keyed), (BAG, StorageKind::Bag)] {
+        let primary_key = if kind == StorageKind::Keyed { vec![0] } else { Vec::new() };
         let spec = Spec {
             name: format!("t{}", id.0),
             kind,
@@ -130,7 +130,7 @@ fn write(relation: RelationId, operation: Operation, values: &[(i64, i64)]) -> W
     Write { relation, operation, rows: vec![rows(values)] }
 }
 
-/// Rows with how often each is there.
+/// Rows of (k, v), each with the number of times it occurs.
 type Contents = BTreeMap<(i64, Option<i64>), i64>;
 
 fn contents_in(frozen: &mut Frozen<'_>, relation: RelationId) -> Contents {
@@ -141,17 +141,17 @@ fn contents_in(frozen: &mut Frozen<'_>, relation: RelationId) -> Contents {
     contents
 }
 
-/// The committed rows of a relation.
+/// Returns the committed rows of a relation.
 fn contents(committer: &Committer, relation: RelationId) -> Contents {
     committer.frozen(|frozen| contents_in(frozen, relation))
 }
 
-/// How many there are.
+/// Returns the number of committed rows of a relation.
 fn count(committer: &Committer, relation: RelationId) -> u64 {
     committer.frozen(|frozen| frozen.rows(relation))
 }
 
-/// A view of all rows of `relation`, kept.
+/// Returns the plan of a view that keeps all rows of `relation`.
 fn everything(relation: RelationId) -> Arc<DataflowPlan> {
     let node = Node { operator: Operator::Input(CollectionId::Relation(relation)), schema: schema() };
     let state = OutputState::Arrangement { key: vec![0, 1] };
@@ -172,14 +172,14 @@ fn install(engine: &Engine, frozen: &mut Frozen<'_>, relation: RelationId) {
     engine.install(ViewId(relation.0), everything(relation), vec![(relation, rows)]).expect("a plan");
 }
 
-/// Keeps no history.
+/// A history that ignores all records.
 struct Nobody;
 
 impl History for Nobody {
     fn record(&self, _: Time, _: &Record<'_>) {}
 }
 
-/// Hears nothing.
+/// A sink that ignores all changes.
 struct Deaf;
 
 impl ChangeSink for Deaf {
@@ -190,7 +190,7 @@ impl ChangeSink for Deaf {
     }
 }
 
-/// Takes each change only when it is let.
+/// A sink that waits for a message of the test before it takes a change.
 struct Gate(Mutex<mpsc::Receiver<()>>);
 
 impl ChangeSink for Gate {
@@ -203,12 +203,12 @@ impl ChangeSink for Gate {
     }
 }
 
-/// Who has no transaction.
+/// A session without a transaction.
 const ALONE: Actor = Actor { session: 1, transaction: None };
-/// Another session without one.
+/// Another session without a transaction.
 const OTHER: Actor = Actor { session: 2, transaction: None };
 const TRANSACTION: u64 = 7;
-/// Who has the transaction that [`begin`] begins.
+/// A session in the transaction that [`begin`] begins.
 const INSIDE: Actor = Actor { session: 1, transaction: Some(TRANSACTION) };
 
 fn never() -> CancelToken {
@@ -221,7 +221,7 @@ fn cancelled() -> CancelToken {
     token
 }
 
-/// A token that sends again and again while a call waits.
+/// Makes a token that sends on `waits` again and again while a call waits with it.
 fn telling(waits: &mpsc::Sender<()>) -> CancelToken {
     let waits = waits.clone();
     CancelToken::polled(Duration::from_millis(1), move || waits.send(()).is_err())
@@ -269,7 +269,8 @@ fn one_bad_write_undoes_all() {
         (write(BAG, Operation::Delete, &[(9, 8)]), 300),
         (write(SOURCE, Operation::Delete, &[(1, 1)]), 202),
         (Write { relation: SOURCE, operation: Operation::Insert, rows: vec![unfit] }, 302),
-        // Its name is known to who calls, and gives the error its code.
+        // The code is that of `Error::Dropped`: the committer does not know by which name the caller found the
+        // relation.
         (write(RelationId(99), Operation::Insert, &[(1, 1)]), 400),
     ];
     for (bad, code) in bad {
@@ -303,14 +304,14 @@ fn a_write_waits_for_room_and_is_woken_by_progress() {
     let (waits, waiting) = mpsc::channel();
     let engine = Arc::new(Recorder { waits: Some(waits), ..Recorder::default() });
     let committer = committer(Arc::clone(&engine), 3);
-    // One larger than the buffer is taken whole; another relation has room of its own.
+    // A write larger than the buffer is taken as a whole; another relation has room of its own.
     committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(1, 1); 5])], &never()).expect("taken whole");
     committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(1, 1)])], &never()).expect("has room");
     std::thread::scope(|scope| {
         let writer =
             scope.spawn(|| committer.commit(ALONE, vec![write(SOURCE, Operation::Insert, &[(2, 2)])], &never()));
         assert_eq!(waiting.recv(), Ok((SOURCE, 5)));
-        // Whoever waits holds nothing that readers need.
+        // A waiting writer holds nothing that readers need.
         assert_eq!((count(&committer, SOURCE), contents(&committer, SOURCE).len()), (5, 1));
         engine.work_off(SOURCE, 2);
         while waiting.recv().expect("it waits") != (SOURCE, 3) {}
@@ -366,7 +367,7 @@ fn rows_are_deleted_and_inserted_at_one_time() {
     let engine = Arc::new(Recorder::default());
     let committer = committer(Arc::clone(&engine), 0);
     committer.commit(ALONE, vec![write(TABLE, Operation::InsertNew, &[(1, 1), (2, 2)])], &never()).expect("fits");
-    // UPDATE t SET k = k + 1: no key is there twice in the end.
+    // As by UPDATE t SET k = k + 1: no key occurs twice in the end.
     let applied = committer.frozen(|frozen| {
         frozen.write(vec![
             write(TABLE, Operation::Delete, &[(1, 0), (2, 0)]),
@@ -402,7 +403,7 @@ fn engine_and_store_agree_at_every_moment() {
                     }
                 });
             }
-            // The second view comes while rows do.
+            // The second view is installed while rows are being written.
             committer.frozen(|frozen| install(&engine, frozen, BAG));
             for _ in 0..50 {
                 let (scans, mut pending) = committer.frozen(|frozen| {
@@ -435,7 +436,7 @@ fn the_engines_progress_makes_room() {
     let (engine, committer) = start(1, Arc::new(Gate(Mutex::new(gate))), 3);
     committer.frozen(|frozen| install(&engine, frozen, SOURCE));
     engine.watch(ViewId(SOURCE.0), true).expect("installed");
-    // A view counts for the room in the buffer once it has its first contents.
+    // A view counts for the room in the buffer as soon as it has its first contents.
     engine
         .snapshot(&[ViewId(SOURCE.0)])
         .and_then(|mut snapshot| snapshot.wait(&never(), None))
@@ -458,12 +459,12 @@ fn begin(committer: &Committer) {
     assert!(committer.begin(&committer.line_up(ALONE), TRANSACTION), "nobody else has one");
 }
 
-/// What the transaction sees of a relation.
+/// Returns the rows of a relation as the transaction sees them.
 fn inside(committer: &Committer, relation: RelationId) -> Contents {
     committer.frozen_for(INSIDE, |frozen| contents_in(frozen, relation))
 }
 
-/// What another session sees of a relation.
+/// Returns the rows of a relation as another session sees them.
 fn elsewhere(committer: &Committer, relation: RelationId) -> Contents {
     committer.frozen_for(OTHER, |frozen| contents_in(frozen, relation))
 }
@@ -589,7 +590,7 @@ fn writers_that_are_held_off_wait_while_others_read() {
     assert_eq!(committer.frozen(|frozen| frozen.writes(BAG)), 2, "not before its end");
     committer.commit_transaction(TRANSACTION, &never()).expect("the engine takes it");
     assert_eq!(committer.frozen(|frozen| (frozen.rows(BAG), frozen.writes(BAG))), (3, 3));
-    // It also ends without being released.
+    // The hold also ends when it is dropped.
     drop(committer.hold());
     committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(4, 0)])], &never()).expect("nobody is held off");
 }

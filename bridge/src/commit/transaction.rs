@@ -1,13 +1,13 @@
-//! Transactions: the writes of one are one write at its end, and all other writes wait for it.
+//! Transactions: all writes of a transaction become one write at its end, and all other writes wait for that end.
 //!
-//! The store's lock is not held while a transaction is open: each of its statements takes it, and readers take it to
-//! find the committed rows. Who wants to write waits here, in no lock, until the transaction has ended:
+//! The commit lock is not held while a transaction is open: each of its statements takes it, and readers take it to
+//! find the committed rows. Calls that want to write wait here, holding no lock, until the transaction has ended:
 //!
 //! ```text
 //! begin --> open: statements in it ... --> commit or rollback --> the writes that waited --> next begin
 //! ```
 //!
-//! A transaction is begun after the writes that came to wait before it, so nobody waits for ever for his turn.
+//! A transaction begins after the writes that came to wait before it, so no call waits for ever.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ use super::{Committer, Frozen};
 use crate::error::Error;
 use crate::store::Given;
 
-/// A place in the line, until it is dropped. That takes the lock.
+/// A place in the line of calls that wait to write. Dropping it gives up the place, and takes the lock for that.
 pub(crate) struct PlaceInLine<'a> {
     committer: &'a Committer,
     number: u64,
@@ -27,16 +27,20 @@ pub(crate) struct PlaceInLine<'a> {
 }
 
 impl PlaceInLine<'_> {
+    /// Returns whether a transaction can begin from this place: none is under way, and no call of another session has
+    /// an earlier place.
     fn can_begin(&self, state: &CommitState) -> bool {
-        // A session cannot wait for itself: a signal handler may begin a transaction while the session waits to write.
+        // Earlier calls of the same session do not count, for a session cannot wait for itself: a signal handler may
+        // begin a transaction while its session waits to write.
         let mut before = state.line.waiting.range(..self.number);
         state.open.is_none() && before.all(|(_, session)| *session == self.actor.session)
     }
 
-    /// Gives up the place of who has the lock.
+    /// Gives up the place; for a caller that holds the lock.
     fn leave(self, state: &mut CommitState) {
         state.line.waiting.remove(&self.number);
         self.committer.state.notify_all();
+        // Dropping it would take the lock again.
         std::mem::forget(self);
     }
 }
@@ -48,14 +52,15 @@ impl Drop for PlaceInLine<'_> {
     }
 }
 
-/// Holds off all who want to write, until it is dropped. That takes the lock.
+/// Holds off all writers until it is dropped. Dropping it takes the lock.
 pub(crate) struct WriteHold<'a>(&'a Committer);
 
 impl WriteHold<'_> {
-    /// Ends it for who has the lock.
+    /// Ends the hold; for a caller that holds the lock.
     pub(super) fn leave(self, state: &mut CommitState) {
         state.held = false;
         self.0.state.notify_all();
+        // Dropping it would take the lock again.
         std::mem::forget(self);
     }
 }
@@ -68,17 +73,17 @@ impl Drop for WriteHold<'_> {
 }
 
 impl Committer {
-    /// Whether a transaction is under way.
+    /// Returns whether a transaction is under way.
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire) != 0
     }
 
-    /// Whether the transaction under way is the one that a call is part of.
+    /// Returns whether a call is part of the transaction under way.
     pub(crate) fn is_open_for(&self, actor: Actor) -> bool {
         self.is_open() && self.state.lock().is_open_for(actor)
     }
 
-    /// A place behind all who wait for a turn.
+    /// Takes a place behind all calls that wait for a turn.
     pub(crate) fn line_up(&self, actor: Actor) -> PlaceInLine<'_> {
         let mut state = self.state.lock();
         state.line.last += 1;
@@ -87,7 +92,8 @@ impl Committer {
         PlaceInLine { committer: self, number, actor }
     }
 
-    /// Waits, in no lock, until `ready`.
+    /// Waits, holding no lock, until `ready` returns true; returns the locked state. Fails if `cancel` is cancelled or
+    /// writing has ended.
     fn wait_until(
         &self,
         cancel: &CancelToken,
@@ -101,8 +107,8 @@ impl Committer {
         found.map(|()| state)
     }
 
-    /// Waits until no transaction of another session is under way; gives the place that was waited in, if any. None is
-    /// begun by another session before that place is dropped.
+    /// Waits until no transaction of another session is under way; returns the place in line if it had to wait. No
+    /// other session begins a transaction before that place is dropped.
     pub(crate) fn wait_for_turn(&self, actor: Actor, cancel: &CancelToken) -> Result<Option<PlaceInLine<'_>>, Error> {
         if !self.is_open() {
             return Ok(None);
@@ -112,8 +118,8 @@ impl Committer {
         Ok(Some(place))
     }
 
-    /// Lets all who want to write wait, while reads go on and [`Committer::frozen`] still writes. The caller must hold
-    /// off transactions, and other holds.
+    /// Holds off all writers, while reads go on and [`Committer::frozen`] can still write. The caller must make sure
+    /// that no transaction begins, and that no other hold exists.
     pub(crate) fn hold(&self) -> WriteHold<'_> {
         let mut state = self.state.lock();
         assert!(!state.held && state.open.is_none(), "somebody else has the turn");
@@ -121,7 +127,8 @@ impl Committer {
         WriteHold(self)
     }
 
-    /// The store, as soon as the caller may write to it. `waited` is run, without a lock, after each wait.
+    /// Returns the store under the commit lock, as soon as the caller may write to it. Runs `waited`, without the lock,
+    /// after each wait.
     pub(super) fn turn(
         &self,
         actor: Actor,
@@ -129,6 +136,7 @@ impl Committer {
         waited: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Frozen<'_>, Error> {
         let mut place: Option<PlaceInLine<'_>> = None;
+        // Checks again after each wait: another call may have taken the turn while `waited` ran without the lock.
         loop {
             let mut frozen = self.lock(Some(actor));
             if frozen.may_write() {
@@ -144,8 +152,8 @@ impl Committer {
         }
     }
 
-    /// Waits until a transaction can be begun: none is under way, and nobody else waits who came before. Fails if the
-    /// one under way is the caller's own.
+    /// Waits until a transaction can begin: none is under way, and no call of another session came to wait before.
+    /// Fails if the transaction under way is the caller's own.
     pub(crate) fn wait_to_begin(&self, place: &PlaceInLine<'_>, cancel: &CancelToken) -> Result<(), Error> {
         let ready = |state: &CommitState| place.can_begin(state) || state.is_open_for(place.actor);
         if self.wait_until(cancel, ready)?.is_open_for(place.actor) {
@@ -154,7 +162,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Begins transaction `id`, which is not 0, if one can be begun. The caller must hold off definitions.
+    /// Begins transaction `id`, which must not be 0; returns false if none can begin now. The caller must hold the
+    /// definitions.
     pub(crate) fn begin(&self, place: &PlaceInLine<'_>, id: u64) -> bool {
         let mut state = self.state.lock();
         if state.ended || !place.can_begin(&state) {
@@ -166,7 +175,7 @@ impl Committer {
         true
     }
 
-    /// The state, if transaction `id` is under way.
+    /// Returns the locked state if transaction `id` is under way, and fails otherwise.
     fn within(&self, id: u64) -> Result<MutexGuard<'_, CommitState>, Error> {
         let state = self.state.lock();
         if state.ended {
@@ -178,20 +187,22 @@ impl Committer {
         }
     }
 
-    /// Makes all writes of transaction `id`, at one time, or none if that fails; waits first for room in the relations
-    /// that were written to: if that wait is cancelled, the transaction stays open.
+    /// Commits all writes of transaction `id` at one time. If that fails, none is made and the transaction has ended.
+    /// Waits first for room in the relations that were written to; if that wait is cancelled, the transaction stays
+    /// open.
     pub(crate) fn commit_transaction(&self, id: u64, cancel: &CancelToken) -> Result<(), Error> {
         let written = self.within(id)?.store.written();
         self.wait_for_room(&written, cancel)?;
+        // Checked again, since the transaction may have ended during the wait.
         let mut state = self.within(id)?;
-        // A transaction without a write is nothing to tell of.
+        // A transaction without writes leaves no record.
         let send = |changes: Vec<_>, rows: Given| if rows.is_empty() { Ok(()) } else { self.send(changes, &rows) };
         let committed = state.store.commit(send);
         self.close_open(&mut state);
         committed
     }
 
-    /// Ends transaction `id` as if it had never been.
+    /// Undoes all writes of transaction `id`, and ends it.
     pub(crate) fn rollback_transaction(&self, id: u64) -> Result<(), Error> {
         let mut state = self.within(id)?;
         let undone = state.store.rollback();
@@ -199,32 +210,34 @@ impl Committer {
         undone
     }
 
+    /// Marks the transaction under way as ended, and wakes the calls that wait for it.
     fn close_open(&self, state: &mut CommitState) {
         self.open.store(0, Ordering::Release);
         self.state.notify_all();
         state.open = None;
     }
 
-    /// Rolls transaction `id` back if it is under way: nobody is left to commit it.
+    /// Rolls transaction `id` back if it is under way; called when no handle is left to commit it.
     pub(crate) fn abandon(&self, id: u64) {
         if self.open.load(Ordering::Acquire) != id {
             return;
         }
         let mut state = self.state.lock();
         if !state.ended && state.open.as_ref().is_some_and(|open| open.id == id) {
-            // A store that fails here says why at the next write.
+            // If the rollback fails, the store is broken and reports the reason at the next write.
             let _ = state.store.rollback();
             self.close_open(&mut state);
         }
     }
 
-    /// Ends all writing: the transaction under way is rolled back, and those who wait are told.
+    /// Ends all writing for good: rolls the transaction under way back, and wakes the calls that wait, which fail.
     pub fn end(&self) {
         let mut state = self.state.lock();
         if !state.ended {
             state.ended = true;
             if state.open.is_some() {
-                // Nothing is read any more; whoever commits it is told that the database has ended.
+                // A failure does not matter: nothing is read any more, and a later commit fails because writing has
+                // ended.
                 let _ = state.store.rollback();
             }
         }
@@ -233,7 +246,7 @@ impl Committer {
 }
 
 impl Frozen<'_> {
-    /// Lets those write again who were held off.
+    /// Ends a hold, so that writers can go on as soon as the lock is released.
     pub(crate) fn release(&mut self, hold: WriteHold<'_>) {
         hold.leave(&mut self.state);
     }

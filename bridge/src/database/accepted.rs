@@ -1,4 +1,4 @@
-//! `Accepted`: counters of accepted writes, kept from the records of a database.
+//! `Accepted`: counters of the accepted writes of a database, updated from the database's records.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::catalog::Entry;
 use crate::commit::{History, Record};
 
-/// Counts accepted writes and the rows given by them.
+/// Counts the accepted writes of a database, and the rows given in them.
 #[derive(Default)]
 pub(crate) struct Accepted(Mutex<Counters>);
 
@@ -20,18 +20,19 @@ struct Counters {
 }
 
 impl Accepted {
-    /// Returns the number of writes, to any relation.
+    /// Returns the number of writes to any relation.
     pub(crate) fn writes(&self) -> u64 {
         self.0.lock().writes
     }
 
-    /// Returns the number of rows given in writes to a relation.
+    /// Returns the number of rows given in writes to `relation`.
     pub(crate) fn rows(&self, relation: RelationId) -> u64 {
         self.0.lock().rows.get(&relation).copied().unwrap_or(0)
     }
 }
 
 impl Counters {
+    /// Removes the counters of relations that were dropped.
     fn forget(&mut self, gone: &[Arc<Entry>]) {
         for relation in gone.iter().filter_map(|entry| entry.relation_id()) {
             self.rows.remove(&relation);

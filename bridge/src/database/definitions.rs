@@ -1,11 +1,11 @@
-//! Changing the relations and views of a database.
+//! Changes the relations and views of a database.
 //!
-//! Views are installed, and the catalog is replaced, between two commits. Views that go leave the catalog at once, and
-//! the engine when what was written before is through them.
+//! Views are installed and the catalog is replaced under the commit lock, so no write comes in between. A view that is
+//! dropped leaves the catalog at once; it leaves the engine when all earlier writes have passed through it.
 
 use std::sync::Arc;
 
-use laminardb_dataflow::plan::{AggregateFunction, DataflowPlan, Operator, OutputState, Step};
+use laminardb_dataflow::plan::{DataflowPlan, OutputState};
 use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
 use laminardb_planner::lower::ViewPlan;
 use laminardb_planner::statement::OnError;
@@ -19,22 +19,23 @@ use crate::error::Error;
 use crate::store::Scan;
 use crate::subscription::{End, Shape, ViewSetup};
 
-/// A view ready to be installed.
+/// A planned view that is not installed yet.
 pub(crate) struct NewView {
     pub(crate) maintained: MaintainedView,
     setup: ViewSetup,
 }
 
-/// Views that have left the catalog and not yet the engine.
+/// Views that were removed from the catalog and are still in the engine.
 pub(crate) struct Leaving {
-    /// Each before all that it reads, with what its subscribers are told.
+    /// The views, each before all views that it reads, with the reason for which its subscriptions end.
     views: Vec<(ViewId, End)>,
-    /// What was written through this time is still delivered.
+    /// Time of the last write before the removal; changes through it are still delivered.
     through: Time,
 }
 
 impl Database {
-    /// A view of `plan`, whose columns users see as `schema`, over the relations `reads`.
+    /// Prepares a view that is maintained by `plan` over the relations `reads`; `schema` has the columns as users see
+    /// them. Installs nothing. Fails if columns of these types cannot be maintained.
     pub(crate) fn new_view(
         &self,
         catalog: &CatalogState,
@@ -45,11 +46,12 @@ impl Database {
     ) -> Result<NewView, Error> {
         let id = self.new_view_id();
         let dataflow = match on_error {
-            // What is evaluated on reading fails on a bad row; a view that leaves such rows out has to keep the others.
+            // A view that keeps no rows is evaluated when it is read, and then fails on a bad row. A view that leaves
+            // such rows out must therefore keep the others.
             OnError::Skip => keeping_rows(&plan.plan),
             OnError::Fail => Arc::clone(&plan.plan),
         };
-        let can_fail = can_fail(&dataflow);
+        let can_fail = dataflow.can_fail();
         let shape = Shape::new(Arc::clone(schema), plan.unique_key.clone())
             .map_err(|error| Error::StreamFailed(format!("columns of these types cannot be maintained: {error}")))?;
         let under = catalog.strict_views(reads).into_iter().map(|(view, _)| view).collect();
@@ -58,7 +60,8 @@ impl Database {
         Ok(NewView { maintained: MaintainedView { id, plan: dataflow, unique_key, on_error, can_fail }, setup })
     }
 
-    /// Installs a view over the relations as the engine knows them. Gives the scans it was filled from.
+    /// Installs a view whose first contents are the committed rows of its relations, and returns the scans of these
+    /// rows. If it fails, the view is not installed.
     pub(crate) fn install(&self, view: NewView, frozen: &mut Frozen<'_>) -> Result<Vec<(RelationId, Scan)>, Error> {
         let NewView { maintained: MaintainedView { id, plan, .. }, setup } = view;
         let mut scans = Vec::new();
@@ -72,6 +75,7 @@ impl Database {
         }
         let rows = |scan: &Scan| scan.iter().map(|batch| (batch, Diffs::Same(1))).collect();
         let contents = scans.iter().map(|(relation, scan)| (*relation, rows(scan))).collect();
+        // The hub must know the view before the workers send it changes.
         self.hub.open(id, setup);
         if let Err(error) = self.engine.install(id, plan, contents) {
             self.hub.end(id, &End::Finished);
@@ -80,15 +84,17 @@ impl Database {
         Ok(scans)
     }
 
-    /// Whether the engine maintains something for relations that are about to go.
+    /// Returns whether dropping `entries` removes a view from the engine: one of them is maintained, or the view of a
+    /// subscription reads one of them.
     pub(crate) fn has_views(&self, entries: &[Arc<Entry>]) -> bool {
         let anonymous = self.anonymous.lock();
         let is_read = |entry: &Entry| anonymous.iter().any(|(_, reads)| reads.iter().any(|read| read == entry.name()));
         entries.iter().any(|entry| entry.maintained.is_some() || is_read(entry))
     }
 
-    /// Puts `new` in the place of the catalog, between two commits, and tells the history of it by `record`; takes `gone`,
-    /// the topmost first, out of the store. `end` says what the subscribers of each are told.
+    /// Replaces the catalog by `new`, passes `record` to the history, and removes the relations among `gone` from the
+    /// store. `gone` lists each entry before all that it reads; `end` returns, by the entry's name, the reason for
+    /// which subscriptions end. Returns the views that the caller must pass to [`Database::remove`].
     pub(crate) fn replace_catalog(
         &self,
         frozen: &mut Frozen<'_>,
@@ -102,8 +108,8 @@ impl Database {
         self.leave(frozen, gone, end)
     }
 
-    /// Takes relations that have just left the catalog, the topmost first, out of the store, so that a write on its way
-    /// to one of them fails from here on. `end` says what the subscribers of each are told. Does not wait.
+    /// Removes relations that have just left the catalog from the store, so that a write that is already on its way to
+    /// one of them fails. `entries` and `end` are those of [`Database::replace_catalog`]. Does not wait.
     fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
         let mut leaving = Leaving { views: Vec::new(), through: self.engine.last_time() };
         for entry in entries {
@@ -117,8 +123,8 @@ impl Database {
         leaving
     }
 
-    /// Takes views that have left out of the engine, when what was written before is through them; if the wait for that
-    /// is cancelled, at once. They are gone in any case.
+    /// Removes views from the engine after all earlier writes have passed through them. If this wait is cancelled or
+    /// fails, removes them at once and returns the error.
     pub(crate) fn remove(&self, leaving: Leaving, cancel: &CancelToken) -> Result<(), Error> {
         let Leaving { views, through } = leaving;
         if views.is_empty() {
@@ -126,15 +132,18 @@ impl Database {
         }
         let mut removed = self.engine.wait_for_commits(through, cancel).map_err(Error::from);
         for (view, end) in views {
+            // `and` evaluates its argument in any case: every view is removed, and the first error is returned.
             removed = removed.and(self.uninstall(view, end));
         }
         removed
     }
 
-    /// Takes a view that nothing reads any more out of the engine; its subscribers are told why after what is pending.
+    /// Removes a view that nothing reads from the engine. Its subscriptions end with `end` after they have delivered
+    /// the pending changes.
     pub(crate) fn uninstall(&self, view: ViewId, end: End) -> Result<(), Error> {
         self.hub.ending(view, end.clone());
         let dropped = self.engine.drop_view(view);
+        // The engine will close no more times of the view, so its subscriptions end here.
         if dropped.is_err() {
             self.hub.end(view, &end);
         }
@@ -142,7 +151,7 @@ impl Database {
     }
 }
 
-/// The same plan with its output kept.
+/// Returns the plan changed such that it keeps its output rows.
 fn keeping_rows(plan: &Arc<DataflowPlan>) -> Arc<DataflowPlan> {
     if plan.output.state != OutputState::Nothing {
         return Arc::clone(plan);
@@ -151,25 +160,4 @@ fn keeping_rows(plan: &Arc<DataflowPlan>) -> Arc<DataflowPlan> {
     let all = || (0..plan.schema().fields().len()).collect();
     keeping.output.state = OutputState::Arrangement { key: plan.output.unique_key.clone().unwrap_or_else(all) };
     Arc::new(keeping)
-}
-
-/// Whether there can be a row that an expression or an aggregate of `plan` fails on.
-fn can_fail(plan: &DataflowPlan) -> bool {
-    plan.nodes.iter().any(|node| match &node.operator {
-        Operator::Linear { steps, .. } => steps.iter().any(|step| match step {
-            Step::Filter(predicate) => predicate.column().is_none(),
-            Step::Project { columns, .. } => columns.iter().any(|column| column.column().is_none()),
-        }),
-        Operator::Join(join) => join.residual.is_some(),
-        Operator::Reduce(reduce) => reduce.aggregates.iter().any(|aggregate| {
-            use AggregateFunction::{BoolAnd, BoolOr, Count, Max, Min};
-            !matches!(aggregate.function, Count | Min | Max | BoolAnd | BoolOr)
-        }),
-        Operator::Input(_)
-        | Operator::Constant(_)
-        | Operator::Union(_)
-        | Operator::SemiJoin(_)
-        | Operator::Set(_)
-        | Operator::TopK(_) => false,
-    })
 }

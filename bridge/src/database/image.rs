@@ -1,4 +1,4 @@
-//! Taking an image of a database: all its relations, views and rows at one moment.
+//! Takes an image of a database: all its relations, views and rows as of one moment.
 
 use std::sync::Arc;
 
@@ -7,14 +7,15 @@ use laminardb_dataflow::CancelToken;
 use super::Database;
 use super::keeper::Mark;
 use crate::catalog::{Entry, ViewDefinition};
-use crate::checkpoint::{self, Image, Item, Taken};
+use crate::checkpoint::{self, Image, ImageSource, Item};
 use crate::commit::Frozen;
 use crate::error::Error;
 use crate::watermark::{Follow, NO_WATERMARK, Watermark};
 
 impl Database {
-    /// The whole database at one moment, without what a transaction under way has done so far; its rows are read later.
-    pub(crate) fn take_image(&self, cancel: &CancelToken) -> Result<(Mark, Taken), Error> {
+    /// Takes an image of the whole database as of one moment, without the writes of a transaction under way. Waits for
+    /// definitions under way. The image holds scans, whose rows are read when it is written.
+    pub(crate) fn take_image(&self, cancel: &CancelToken) -> Result<(Mark, ImageSource), Error> {
         let _definitions = self.take_definitions(cancel, || self.check_usable())?;
         let catalog = self.catalog();
         let (time, items) = self.committer.frozen(|frozen| {
@@ -22,16 +23,18 @@ impl Database {
             (self.engine.last_time(), items.collect::<Result<Vec<_>, _>>())
         });
         let items = items?;
-        // What the image has, and not what they are now: a watermark moves without a lock.
+        // Read from the image, not from the relations: a write may have moved a watermark since the commit lock was
+        // released.
         let watermarks = items.iter().map(watermark_in).collect();
         Ok((Mark { time, catalog, watermarks }, Image { time, items }))
     }
 
+    /// Returns what an image holds of one entry; the rows of a base relation are a scan of its committed rows.
     fn take_item(&self, frozen: &mut Frozen<'_>, entry: &Entry) -> Result<Item<crate::store::Scan>, Error> {
         let gone = || Error::Internal(format!("the rows of {} are gone", entry.name()));
         if let Some(made_from) = &entry.made_from {
             let ViewDefinition { create, params } = &**made_from;
-            let view = checkpoint::View {
+            let view = checkpoint::ViewImage {
                 name: entry.name().to_owned(),
                 kind: create.kind,
                 columns: create.columns.iter().map(|column| column.value.clone()).collect(),
@@ -46,7 +49,7 @@ impl Database {
         let spec = layout.spec();
         let watermark = watermark_of(entry);
         let total_events = self.accepted.rows(id);
-        let base = checkpoint::Base {
+        let base = checkpoint::BaseImage {
             name: entry.name().to_owned(),
             kind: entry.kind(),
             primary_key: spec.primary_key.clone(),
@@ -58,7 +61,7 @@ impl Database {
     }
 }
 
-/// How far an image has a relation's watermark; views have none.
+/// Returns the watermark that an image holds for an item; `None` for a view and if the watermark was never set.
 fn watermark_in<T>(item: &Item<T>) -> Option<i64> {
     match item {
         Item::Base { base, .. } => base.watermark,
@@ -66,6 +69,7 @@ fn watermark_in<T>(item: &Item<T>) -> Option<i64> {
     }
 }
 
+/// Returns the current watermark of a relation; [`NO_WATERMARK`] if it has none or it was never set.
 fn watermark_of(entry: &Entry) -> i64 {
     entry.watermark.as_deref().map_or(NO_WATERMARK, Watermark::current)
 }

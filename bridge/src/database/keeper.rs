@@ -1,4 +1,5 @@
-//! `Checkpoints`: the storage directory that holds the images of a database, and the thread that takes images by time.
+//! `Checkpoints`: the storage directory that holds the images of a database, and the thread that takes timed
+//! checkpoints.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,18 +11,19 @@ use laminardb_dataflow::cancel::{CancelToken, Monitor};
 use parking_lot::{Condvar, Mutex};
 
 use crate::catalog::CatalogState;
-use crate::checkpoint::{Directory, Taken};
+use crate::checkpoint::{Directory, ImageSource};
 use crate::error::Error;
 
-/// How checkpoints are configured when a database is opened.
+/// Configuration of a database's checkpoints.
 #[derive(Clone)]
 pub struct CheckpointConfig {
-    /// Where images go; made on first use.
+    /// Directory that holds the images; it is created on first use.
     pub directory: PathBuf,
-    /// How often one is taken while the database is running, if anything changed; zero: only on request.
+    /// Time between two checkpoints while the database is running; one is skipped if nothing has changed since the
+    /// last. Zero means that checkpoints are taken only on request.
     pub interval: Duration,
-    /// Told why a checkpoint that nobody asked for could not be taken: once, until the reason is another. Called
-    /// without a lock, on a thread of its own.
+    /// Called with the reason when a timed checkpoint fails; not called again for the same reason until an attempt
+    /// succeeds. Called on the thread of timed checkpoints, which holds no lock then.
     pub on_failure: Arc<dyn Fn(&Error) + Send + Sync>,
 }
 
@@ -32,21 +34,21 @@ impl std::fmt::Debug for CheckpointConfig {
     }
 }
 
-/// The checkpoints of a database, which end with it.
+/// The checkpoints of a database; `None` if they are not enabled. Dropping it ends them.
 pub(crate) struct Checkpoints(Option<Arc<Keeper>>);
 
-/// What a database and the thread of its timed checkpoints share.
+/// State that a database shares with its thread of timed checkpoints.
 pub(crate) struct Keeper {
     config: CheckpointConfig,
-    /// `None` while a checkpoint or a restore uses it.
+    /// The storage directory; `None` while a checkpoint or a restore uses it.
     state: Arc<Monitor<Option<Storage>>>,
     timer: Mutex<Timer>,
     wake: Condvar,
-    /// Cancelled when nothing is begun any more, and what is under way has to give up.
+    /// Cancelled when the database is closed: no checkpoint begins any more, and those under way give up.
     over: CancelToken,
 }
 
-/// The storage directory in the hands of one checkpoint or restore, until it is dropped.
+/// Exclusive use of the storage directory by one checkpoint or restore; ends on drop.
 pub(crate) struct Held<'a> {
     keeper: &'a Keeper,
     state: Option<Storage>,
@@ -65,20 +67,21 @@ impl Drop for Held<'_> {
     }
 }
 
-/// The storage directory, and what is in it.
+/// The storage directory, with the state of the database in its newest image.
 pub(crate) struct Storage {
     pub(crate) directory: Directory,
-    /// The database when it was last written.
+    /// State of the database when this connection last wrote an image; before that, the state of an empty database.
     pub(crate) last: Mark,
 }
 
+/// The thread of timed checkpoints, and whether it must end.
 #[derive(Default)]
 struct Timer {
     thread: Option<ThreadId>,
     is_over: bool,
 }
 
-/// By which a change since a checkpoint is seen.
+/// State of a database, compared with a later one to find out whether anything has changed.
 #[derive(Default)]
 pub(crate) struct Mark {
     pub(super) time: Time,
@@ -89,7 +92,7 @@ pub(crate) struct Mark {
 impl PartialEq for Mark {
     fn eq(&self, other: &Mark) -> bool {
         let relations = |mark: &Mark| mark.catalog.entries().len();
-        // Before the first definition there are several catalogs without any.
+        // Empty catalogs are compared by their contents: the default mark has one of its own.
         let same_catalog = Arc::ptr_eq(&self.catalog, &other.catalog) || relations(self) + relations(other) == 0;
         self.time == other.time && same_catalog && self.watermarks == other.watermarks
     }
@@ -113,11 +116,11 @@ impl Checkpoints {
         self.0.as_ref().ok_or_else(|| Error::CheckpointFailed("checkpoints are not enabled".to_owned()))
     }
 
-    /// Begins to take checkpoints by time, if the database was opened so.
-    /// `image` takes an image of the database now, unless the token is cancelled.
+    /// Starts the thread of timed checkpoints, if the configuration asks for one and it was neither started nor ended
+    /// before. `image` takes an image of the database, and gives up when the token is cancelled.
     pub(crate) fn start(
         &self,
-        image: impl Fn(&CancelToken) -> Result<(Mark, Taken), Error> + Send + 'static,
+        image: impl Fn(&CancelToken) -> Result<(Mark, ImageSource), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let Some(keeper) = self.0.as_ref().filter(|keeper| !keeper.config.interval.is_zero()) else { return Ok(()) };
         let mut timer = keeper.timer.lock();
@@ -132,7 +135,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Ends checkpoints by time; one that is under way is still written.
+    /// Ends timed checkpoints without waiting; one that is under way is still written.
     pub(crate) fn stop(&self) {
         if let Some(keeper) = &self.0 {
             keeper.timer.lock().is_over = true;
@@ -140,12 +143,14 @@ impl Checkpoints {
         }
     }
 
-    /// Ends all: what is under way gives up, and the directory is free when this returns.
+    /// Ends all checkpoints: those under way give up, and the directory is unlocked when this returns. If the thread of
+    /// timed checkpoints calls it, that thread unlocks the directory when it ends.
     pub(crate) fn end(&self) {
         let Some(keeper) = &self.0 else { return };
         keeper.over.cancel();
         self.stop();
-        // The thread of timed checkpoints comes here when it held the last handle; it lets go itself when it ends.
+        // The thread of timed checkpoints gets here if it drops the last handle of the database while it takes an
+        // image. It uses the directory then, so it must not wait until nobody uses it.
         let on_timer = keeper.timer.lock().thread == Some(thread::current().id());
         if !on_timer {
             keeper.release();
@@ -160,7 +165,8 @@ impl Drop for Checkpoints {
 }
 
 impl Keeper {
-    /// Waits until nobody else uses the directory.
+    /// Waits until no other checkpoint or restore uses the directory, then takes it. Fails if `cancel` is cancelled or
+    /// the database is closed.
     pub(crate) fn hold(&self, cancel: &CancelToken) -> Result<Held<'_>, Error> {
         let cancel = CancelToken::child_of([cancel, &self.over]);
         match self.state.wait_for(&cancel, None, Option::take) {
@@ -173,7 +179,7 @@ impl Keeper {
         }
     }
 
-    /// Runs work on the disk, which ends with the database.
+    /// Runs `work`, which uses the disk, with a token that is also cancelled when the database is closed.
     pub(crate) fn work<T>(
         &self,
         cancel: &CancelToken,
@@ -182,7 +188,7 @@ impl Keeper {
         self.ended(work(&CancelToken::child_of([cancel, &self.over])))
     }
 
-    /// What was interrupted because the database is closed says so.
+    /// Returns the result; an interruption by the closing of the database becomes [`Error::ConnectionClosed`].
     fn ended<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match result {
             Err(Error::Interrupted) if self.over.is_cancelled() => Err(Error::ConnectionClosed),
@@ -190,15 +196,15 @@ impl Keeper {
         }
     }
 
-    /// Lets go of the directory, once nobody uses it.
+    /// Unlocks the directory after waiting until nobody uses it.
     fn release(&self) {
         let release = |state: &mut Option<Storage>| state.as_mut().map(|state| state.directory.release());
         let released = self.state.wait_for(&CancelToken::new(), None, release);
         debug_assert!(released.is_ok(), "nobody cancels it");
     }
 
-    /// Takes a checkpoint whenever the interval is over, until the database ends.
-    fn take_by_time(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, Taken), Error>) {
+    /// Takes a checkpoint after each interval until timed checkpoints end.
+    fn take_by_time(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, ImageSource), Error>) {
         let mut told = None;
         loop {
             let mut timer = self.timer.lock();
@@ -218,12 +224,14 @@ impl Keeper {
                 }
             }
         }
+        // `Checkpoints::end` does not unlock the directory when it runs on this thread; unlocking it twice is harmless.
         if self.over.is_cancelled() {
             self.release();
         }
     }
 
-    fn take_if_changed(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, Taken), Error>) -> Result<(), Error> {
+    /// Takes a checkpoint unless nothing has changed since the last one.
+    fn take_if_changed(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, ImageSource), Error>) -> Result<(), Error> {
         let mut held = self.hold(&self.over)?;
         let (mark, image) = image(&self.over)?;
         if mark == held.storage().last {

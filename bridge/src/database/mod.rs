@@ -1,4 +1,5 @@
-//! `Database`: what all sessions share, and its life from `open` to `close`. It knows no caller.
+//! `Database`: the state that all sessions share, and its life from `open` to `close`. Nothing here depends on a
+//! session.
 //!
 //! ```text
 //!             catalog (a state per definition, swapped whole)
@@ -10,10 +11,10 @@
 //! ```
 //!
 //! Locks are taken in this order: that of the storage directory, `definitions`, the committer's, then the short ones
-//! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). Nobody holds one of them
-//! while waiting for the transaction of another session to end. A definition that waits for views holds `definitions`
-//! alone, and every call but `shutdown` waits for it such that it can be cancelled. A session that holds off writers
-//! (see `Committer::hold`) has `definitions`, which no writer waits for.
+//! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). No call holds one of them
+//! while it waits for the transaction of another session to end. A definition that waits for views holds only
+//! `definitions`, and every call except `shutdown` can be cancelled while it waits for `definitions`. A session that
+//! holds off writers (see `Committer::hold`) holds `definitions`, for which no writer waits.
 
 mod accepted;
 mod definitions;
@@ -46,14 +47,15 @@ use keeper::Checkpoints;
 pub use queries::QueryInfo;
 pub(crate) use queries::{Cancel, Registry, Running};
 
-/// How a database is opened.
+/// Configuration of a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// Threads that maintain views; results never depend on it.
+    /// Number of threads that maintain views; results never depend on it.
     pub workers: NonZeroUsize,
-    /// Per relation, rows accepted but not yet worked through all views, beyond which a write waits; 0: no bound.
+    /// Number of rows of one relation, accepted but not yet through all views, at which writes to it wait; 0 means no
+    /// limit.
     pub buffer_size: usize,
-    /// Checkpoints; `None`: they are not enabled.
+    /// Configuration of checkpoints; `None` means that they are not enabled.
     pub checkpoints: Option<CheckpointConfig>,
 }
 
@@ -63,21 +65,21 @@ impl Default for DatabaseConfig {
     }
 }
 
-/// Where a database is in its life.
+/// State of a database in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseState {
-    /// Opened; views are live already.
+    /// The database was opened; views are live already.
     Created,
     /// `start` was called.
     Running,
-    /// `shutdown` was called: nothing is accepted any more.
+    /// `shutdown` was called: reads and writes fail.
     Stopped,
     /// `close` was called.
     Closed,
 }
 
 impl DatabaseState {
-    /// The word programs see.
+    /// Returns the name of the state as programs see it.
     pub fn name(self) -> &'static str {
         match self {
             DatabaseState::Created => "created",
@@ -88,30 +90,30 @@ impl DatabaseState {
     }
 }
 
-/// One in-memory database. Every call may come from any thread.
+/// An in-memory database. Its methods may be called from any thread.
 pub struct Database {
     config: DatabaseConfig,
     state: Mutex<DatabaseState>,
-    /// True while the set of relations or of installed views changes, or must not.
+    /// True while a [`Definitions`] exists: a call changes the set of relations or installed views, or relies on it.
     definitions: Arc<Monitor<bool>>,
     pub(crate) catalog: RwLock<Arc<CatalogState>>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) executor: Executor,
-    /// How many subscriptions watch a view.
+    /// Number of subscriptions of each view that has any.
     pub(crate) watched: Mutex<HashMap<ViewId, usize>>,
-    /// Views of subscriptions, with the names of the relations they read.
+    /// Views that were installed for one subscription each, with the names of the relations they read.
     pub(crate) anonymous: Mutex<Vec<(ViewId, Vec<String>)>>,
     pub(crate) queries: Arc<Registry>,
     pub(crate) accepted: Arc<Accepted>,
     pub(crate) checkpoints: Checkpoints,
-    /// The last id of a relation, view or session.
+    /// The next id of a relation, view, session or transaction.
     ids: AtomicU64,
     opened: Instant,
 }
 
-/// Passes records to the counters, and to whoever else asked for them.
+/// Passes records to the counters, and to the history given to [`Database::open_with`].
 struct Histories {
     accepted: Arc<Accepted>,
     other: Option<Arc<dyn History>>,
@@ -126,7 +128,7 @@ impl History for Histories {
     }
 }
 
-/// The right to change the set of relations, or to rely on it; given back when it is dropped.
+/// The right to change the set of relations, or to rely on it; released on drop.
 pub(crate) struct Definitions<'a>(&'a Monitor<bool>);
 
 impl Drop for Definitions<'_> {
@@ -142,7 +144,7 @@ impl Database {
         Database::open_with(config, None)
     }
 
-    /// Opens a new, empty database in memory, whose records `history` receives.
+    /// Opens a new, empty database in memory; `history` receives its records.
     #[expect(clippy::disallowed_methods, reason = "uptime is a metric")]
     pub fn open_with(config: DatabaseConfig, history: Option<Arc<dyn History>>) -> Result<Arc<Database>, Error> {
         let hub = Arc::new(Hub::new(config.workers.get()));
@@ -170,12 +172,14 @@ impl Database {
         }))
     }
 
-    /// Marks the database as running, and starts timed checkpoints. Idempotent; views are live without it.
+    /// Marks the database as running and starts timed checkpoints. Views are live without it. Calling it again does
+    /// nothing. Fails if the database is shut down or closed.
     pub fn start(self: &Arc<Self>) -> Result<(), Error> {
         self.check_usable()?;
         let database = Arc::downgrade(self);
         self.checkpoints.start(move |cancel| {
-            // A database that nobody else holds ends when its image was taken.
+            // The upgraded handle may be the last one when this closure returns; the database is then dropped on this
+            // thread.
             let Some(database) = database.upgrade() else { return Err(Error::ConnectionClosed) };
             database.check_usable()?;
             database.take_image(cancel)
@@ -188,7 +192,8 @@ impl Database {
     }
 
     /// Brings all accepted writes through all views, lets subscriptions deliver them and end, and accepts nothing more.
-    /// An open transaction, of whatever session, is rolled back: its writes were not accepted yet.
+    /// An open transaction of any session is rolled back, since its writes were not accepted yet. Does nothing if the
+    /// database was shut down before; fails if it is closed before or meanwhile.
     pub fn shutdown(&self) -> Result<(), Error> {
         self.check_open()?;
         {
@@ -199,18 +204,18 @@ impl Database {
             *state = DatabaseState::Stopped;
         }
         self.checkpoints.stop();
-        // Those who wait for it find that the database has ended.
+        // Wakes the calls that wait for `definitions`; they fail, because the database is not usable any more.
         self.definitions.notify_of_other();
         let _definitions = self.take_definitions(&CancelToken::new(), || Ok(()))?;
         self.committer.end();
         self.engine.shutdown();
         self.hub.end_all(&End::Finished);
-        // A database that was closed meanwhile has not brought anything to its end.
+        // If the database was closed meanwhile, accepted writes may have been discarded.
         self.check_open()
     }
 
-    /// Ends everything: what was accepted and is not through all views is discarded, blocked calls wake, and an open
-    /// transaction is rolled back. Idempotent.
+    /// Ends everything: accepted writes that are not through all views are discarded, calls that wait return, and an
+    /// open transaction is rolled back. Calling it again does nothing.
     pub fn close(&self) {
         {
             let mut state = self.state.lock();
@@ -219,83 +224,84 @@ impl Database {
             }
             *state = DatabaseState::Closed;
         }
-        // Iterations end; they would fail if they met the end of the engine.
+        // Before the engine: a cancelled iteration ends normally, but would fail if it found that the engine has ended.
         self.queries.close();
-        // Before any lock is taken: a call that waits for a view may hold it.
+        // Before any lock is taken: a call may hold that lock while it waits for a view, and this ends its wait.
         self.engine.abandon();
         self.definitions.notify_of_other();
         self.committer.end();
-        // After all that was begun under the committer's lock: a subscription may have been made there.
+        // After `end` has taken the committer's lock: a subscription that was being made under that lock is in the hub
+        // then.
         self.hub.end_all(&End::Cancelled);
         self.checkpoints.end();
-        // Waits for the workers.
+        // Waits for the worker threads to end.
         self.engine.shutdown();
     }
 
-    /// Where it is in its life.
+    /// Returns the state of the database.
     pub fn state(&self) -> DatabaseState {
         *self.state.lock()
     }
 
-    /// Whether it was closed.
+    /// Returns whether the database was closed.
     pub fn is_closed(&self) -> bool {
         self.state() == DatabaseState::Closed
     }
 
-    /// Number of worker threads.
+    /// Returns the number of worker threads.
     pub fn workers(&self) -> usize {
         self.config.workers.get()
     }
 
-    /// How long ago it was opened.
+    /// Returns the time since the database was opened.
     pub fn uptime(&self) -> Duration {
         self.opened.elapsed()
     }
 
-    /// The configured bound of pending rows per relation; 0: none.
+    /// Returns [`DatabaseConfig::buffer_size`].
     pub fn buffer_size(&self) -> usize {
         self.config.buffer_size
     }
 
-    /// The relation or view a name in a call means.
+    /// Returns the relation or view that a name in a call refers to; fails if there is none.
     pub fn relation(&self, name: &str) -> Result<Arc<RelationInfo>, Error> {
         self.check_open()?;
         Ok(Arc::clone(&self.catalog().named(name)?.info))
     }
 
-    /// All relations and views, in creation order.
+    /// Returns all relations and views in creation order.
     pub fn relations(&self) -> Result<Vec<Arc<Entry>>, Error> {
         self.check_open()?;
         Ok(self.catalog().entries().to_vec())
     }
 
-    /// Time of the last accepted write, 0 if none.
+    /// Returns the time of the last accepted write; 0 if there was none.
     pub fn current_time(&self) -> Time {
         self.engine.last_time()
     }
 
-    /// What the engine holds and has done.
+    /// Returns the state and work of the engine.
     pub fn engine_report(&self) -> Result<EngineReport, Error> {
         self.check_usable()?;
         self.ended_as(self.engine.report().map_err(Error::from))
     }
 
-    /// Queries and subscriptions: those running, and the last that are not.
+    /// Returns the running queries and subscriptions and the last finished ones, by ascending id.
     pub fn queries(&self) -> Vec<QueryInfo> {
         self.queries.list()
     }
 
-    /// Ends a running query or subscription; nothing if it is over. An id that was never given is an error.
+    /// Cancels a running query or subscription; does nothing if it is over. Fails if no query has had this id.
     pub fn cancel_query(&self, id: u64) -> Result<(), Error> {
         self.queries.cancel(id)
     }
 
-    /// Whether the database was opened with checkpoints.
+    /// Returns whether the database was opened with checkpoints.
     pub fn is_checkpoint_enabled(&self) -> bool {
         self.config.checkpoints.is_some()
     }
 
-    /// Fails on a closed database.
+    /// Fails if the database is closed.
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         match *self.state.lock() {
             DatabaseState::Closed => Err(Error::ConnectionClosed),
@@ -303,7 +309,7 @@ impl Database {
         }
     }
 
-    /// Fails on a database that is closed or shut down, or whose engine stopped.
+    /// Fails if the database is closed or shut down, or if its engine has stopped.
     pub(crate) fn check_usable(&self) -> Result<(), Error> {
         match *self.state.lock() {
             DatabaseState::Closed => return Err(Error::ConnectionClosed),
@@ -316,8 +322,8 @@ impl Database {
         }
     }
 
-    /// A call that was under way when the database was closed fails as one that comes later does, whatever it found
-    /// missing.
+    /// Returns the result of a call. If the database was closed meanwhile, an error other than `Interrupted` becomes
+    /// `ConnectionClosed`: what the call found missing may be a consequence of the closing.
     pub(crate) fn ended_as<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match result {
             Ok(_) | Err(Error::Interrupted) => result,
@@ -328,19 +334,19 @@ impl Database {
         }
     }
 
-    /// The relations as they are now.
+    /// Returns the current state of the catalog.
     pub(crate) fn catalog(&self) -> Arc<CatalogState> {
         Arc::clone(&self.catalog.read())
     }
 
-    /// Whether the relations are others than those of `catalog`. Waits for a change under way, in which a view that goes
-    /// is gone before the catalog is another one.
+    /// Returns whether the catalog is no longer `catalog`. Takes the commit lock, so it waits for a change under way.
     pub(crate) fn has_changed_since(&self, catalog: &Arc<CatalogState>) -> bool {
         self.committer.frozen(|_| !Arc::ptr_eq(catalog, &self.catalog()))
     }
 
-    /// Keeps the set of relations as it is. Waits for definitions under way; fails when `cancel` is cancelled first, or
-    /// when `check` does, which is asked whenever the wait is woken.
+    /// Waits until no other [`Definitions`] exists, and takes it: the set of relations stays as it is until the result
+    /// is dropped. `check` runs at first and whenever the wait is woken. Fails with its error, or if `cancel` is
+    /// cancelled.
     pub(crate) fn take_definitions(
         &self,
         cancel: &CancelToken,
@@ -359,14 +365,17 @@ impl Database {
         taken.map(|()| Definitions(&self.definitions))
     }
 
+    /// Returns a new id for a relation.
     pub(crate) fn new_relation_id(&self) -> RelationId {
         RelationId(self.new_id())
     }
 
+    /// Returns a new id for a view.
     pub(crate) fn new_view_id(&self) -> ViewId {
         ViewId(self.new_id())
     }
 
+    /// Returns an id that no other relation, view, session or transaction of the database has; never 0.
     pub(crate) fn new_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }

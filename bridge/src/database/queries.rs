@@ -1,4 +1,4 @@
-//! The queries and subscriptions of a database by id, so that they can be listed and cancelled.
+//! Registry of the queries and subscriptions of a database, by which they are listed and cancelled.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use laminardb_dataflow::CancelToken;
 
 use crate::error::Error;
 
-/// Finished queries that stay listed.
+/// Maximum number of finished queries that stay listed.
 const KEPT: usize = 1000;
 
-/// One query.
+/// A query or subscription, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryInfo {
-    /// Given in order, from 1.
+    /// Number of the query; numbers ascend from 1 in the order in which queries begin.
     pub id: u64,
-    /// Its text.
+    /// The text of the query.
     pub sql: String,
-    /// Whether it still runs.
+    /// Whether the query is still running.
     pub active: bool,
 }
 
-/// What a running query is told through.
+/// A way to cancel a running query.
 #[derive(Clone)]
 pub(crate) enum Cancel {
-    /// It works or waits with this.
+    /// Cancels the token that the query checks and waits on.
     Token(CancelToken),
-    /// It is told.
+    /// Calls a function that ends the query.
     Call(Arc<dyn Fn() + Send + Sync>),
 }
 
 impl Cancel {
-    /// Ends the query.
+    /// Cancels the query.
     fn end(&self) {
         match self {
             Cancel::Token(token) => token.cancel(),
@@ -42,6 +42,7 @@ impl Cancel {
     }
 }
 
+/// A query in the list; `cancel` is `None` when it has finished.
 struct Listed {
     id: u64,
     sql: String,
@@ -55,13 +56,13 @@ struct Listing {
     finished: VecDeque<Listed>,
 }
 
-/// All queries of a database.
+/// The queries of a database: those running, and the last that finished.
 #[derive(Default)]
 pub(crate) struct Registry {
     listing: Mutex<Listing>,
 }
 
-/// A running query; it is over when this is dropped.
+/// A running query; dropping it marks the query as finished.
 pub(crate) struct Running {
     registry: Arc<Registry>,
     id: u64,
@@ -74,7 +75,7 @@ impl Drop for Running {
 }
 
 impl Registry {
-    /// Lists a query until the result is dropped.
+    /// Lists a query as running until the result is dropped.
     pub(crate) fn begin(self: &Arc<Self>, sql: &str, cancel: Cancel) -> Running {
         let mut listing = self.listing.lock();
         listing.last_id += 1;
@@ -83,6 +84,7 @@ impl Registry {
         Running { registry: Arc::clone(self), id }
     }
 
+    /// Moves a query from the running ones to the finished ones.
     fn finish(&self, id: u64) {
         let mut listing = self.listing.lock();
         let Some(position) = listing.running.iter().position(|query| query.id == id) else { return };
@@ -93,9 +95,11 @@ impl Registry {
             listing.finished.pop_front();
         }
         drop(listing);
+        // Dropped without the lock, since the function may own anything.
         drop(cancel);
     }
 
+    /// Returns the running queries and the last finished ones, by ascending id.
     pub(crate) fn list(&self) -> Vec<QueryInfo> {
         let listing = self.listing.lock();
         let info = |query: &Listed, active| QueryInfo { id: query.id, sql: query.sql.clone(), active };
@@ -105,6 +109,7 @@ impl Registry {
         all
     }
 
+    /// Cancels a query; does nothing if it has finished. Fails if no query has had this id.
     pub(crate) fn cancel(&self, id: u64) -> Result<(), Error> {
         let listing = self.listing.lock();
         if id == 0 || id > listing.last_id {
@@ -112,7 +117,7 @@ impl Registry {
         }
         let running = listing.running.iter().find(|query| query.id == id);
         let cancel = running.and_then(|query| query.cancel.clone());
-        // What is called ends the query, which takes it off the list.
+        // Cancelling may finish the query at once, which takes the lock.
         drop(listing);
         if let Some(cancel) = cancel {
             cancel.end();
@@ -120,7 +125,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Ends all queries, streams and subscriptions because the database is closed.
+    /// Cancels all running queries, streams and subscriptions, because the database is closed.
     pub(crate) fn close(&self) {
         let running: Vec<Cancel> = self.listing.lock().running.iter().filter_map(|r| r.cancel.clone()).collect();
         for cancel in running {

@@ -1,39 +1,15 @@
-//! Casts one column to a relation's type exactly, or refuses it and names the first row that cannot be cast.
+//! Casts one column to a relation's type exactly, or refuses it and names the first row that cannot be cast. Lists and
+//! structs are cast by casting their contents.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, make_array, new_null_array};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MutableArrayData, StructArray, make_array, new_null_array};
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
 
-use super::{nested, number, time};
-
-/// Names the first row that cannot be stored.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) row: usize,
-    pub(super) why: Why,
-}
-
-/// Why a row cannot be stored.
-#[derive(Debug)]
-pub(super) enum Why {
-    /// The value is NULL, or holds NULL, where a nested field must not be NULL.
-    Null,
-    /// The value does not fit.
-    Value(String),
-}
-
-/// Why a cast refuses a value; completes a sentence about the value.
-pub(super) type Reason = &'static str;
-
-pub(super) const OUT_OF_RANGE: Reason = "it is out of range";
-
-impl Refused {
-    pub(super) fn new(row: usize, why: impl Into<String>) -> Self {
-        Refused { row, why: Why::Value(why.into()) }
-    }
-}
+use super::names::match_columns;
+use super::refused::{Refused, Why, first_null, first_valid, reencode, refuse_all, with_nulls};
+use super::{number, time};
 
 /// Casts the values of `array` to `target`. NULL stays NULL.
 pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
@@ -46,14 +22,7 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refu
     }
     match target {
         DataType::Boolean => refuse_all(array, target, "only booleans can be"),
-        DataType::Int8
-        | DataType::Int16
-        | DataType::Int32
-        | DataType::Int64
-        | DataType::UInt8
-        | DataType::UInt16
-        | DataType::UInt32
-        | DataType::UInt64 => number::to_integer(array, target),
+        whole if whole.is_integer() => number::to_integer(array, target),
         DataType::Float32 | DataType::Float64 => number::to_float(array, target),
         DataType::Decimal128(precision, scale) => number::to_decimal(array, *precision, *scale),
         DataType::Utf8 => match array.data_type() {
@@ -68,60 +37,93 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refu
         DataType::Time64(TimeUnit::Microsecond) => time::to_time(array),
         DataType::Timestamp(unit, None) => time::to_timestamp(array, *unit),
         DataType::Timestamp(unit, Some(_)) => time::to_instant(array, *unit, target),
-        DataType::List(field) => nested::to_list(array, field),
-        DataType::Struct(fields) => nested::to_struct(array, fields),
+        DataType::List(field) => to_list(array, field),
+        DataType::Struct(fields) => to_struct(array, fields),
         _ => refuse_all(array, target, "no other type can be"),
     }
 }
 
-/// Casts to another encoding, which can hold all of the values.
-#[expect(clippy::disallowed_methods, reason = "another encoding of the same values")]
-pub(super) fn reencode(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
-    let cast = arrow::compute::cast(array, target);
-    cast.map_err(|_| Refused::new(0, "the batch holds more than the 2 GiB that one can"))
-}
-
-/// Refuses the first value of a type that cannot be cast to `target`; a column of only NULLs may have any type.
-pub(super) fn refuse_all(array: &ArrayRef, target: &DataType, why: &str) -> Result<ArrayRef, Refused> {
-    match first_valid(array) {
-        Some(row) => Err(Refused::new(row, why)),
-        None => Ok(new_null_array(target, array.len())),
+fn to_list(array: &ArrayRef, element: &FieldRef) -> Result<ArrayRef, Refused> {
+    let target = DataType::List(Arc::clone(element));
+    match array.data_type() {
+        DataType::List(_) => {}
+        DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field) => {
+            return to_list(&reencode(array, &DataType::List(Arc::clone(field)))?, element);
+        }
+        _ => return refuse_all(array, &target, "only lists can be"),
     }
-}
-
-pub(super) fn first_valid(array: &ArrayRef) -> Option<usize> {
-    (0..array.len()).find(|row| array.is_valid(*row))
-}
-
-pub(super) fn first_null(array: &ArrayRef) -> Option<usize> {
-    array.nulls().filter(|nulls| nulls.null_count() > 0).and_then(|_| (0..array.len()).find(|row| array.is_null(*row)))
-}
-
-/// Returns the same values, with NULL where `nulls` says so.
-pub(super) fn with_nulls(array: &ArrayRef, nulls: Option<NullBuffer>) -> ArrayRef {
-    let data = array.to_data().into_builder().nulls(nulls).build();
-    make_array(data.expect("the same array with other NULLs"))
-}
-
-/// Converts each value with `value`; the slots of NULLs need not be convertible.
-pub(super) fn convert<S, T>(
-    array: &ArrayRef,
-    target: &DataType,
-    value: impl Fn(S::Native) -> Result<T::Native, Reason>,
-) -> Result<ArrayRef, Refused>
-where
-    S: ArrowPrimitiveType,
-    T: ArrowPrimitiveType,
-{
-    let source = array.as_primitive::<S>();
-    let mut values = Vec::with_capacity(source.len());
-    for (row, given) in source.values().iter().enumerate() {
-        values.push(match value(*given) {
-            Ok(value) => value,
-            Err(_) if source.is_null(row) => T::Native::default(),
-            Err(why) => return Err(Refused::new(row, why)),
-        });
+    let list = array.as_list::<i32>();
+    let (offsets, elements) = compact(list);
+    // An element belongs to the last row that begins at or before it: rows without elements come before that one.
+    let row_of = |at: usize| offsets.partition_point(|offset| *offset as usize <= at) - 1;
+    let elements = cast(&elements, element.data_type())
+        .map_err(|refused| Refused { row: row_of(refused.row), why: refused.why })?;
+    if !element.is_nullable()
+        && let Some(at) = first_null(&elements)
+    {
+        return Err(Refused { row: row_of(at), why: Why::Null });
     }
-    let converted = PrimitiveArray::<T>::new(values.into(), source.nulls().cloned());
-    Ok(Arc::new(converted.with_data_type(target.clone())))
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    Ok(Arc::new(ListArray::new(Arc::clone(element), offsets, elements, list.nulls().cloned())))
+}
+
+/// Returns offsets that start at 0, and the elements of all lists that are not NULL and no others.
+fn compact(list: &ListArray) -> (Vec<i32>, ArrayRef) {
+    let given = list.value_offsets();
+    let hidden = |row: usize| list.is_null(row) && given[row] != given[row + 1];
+    let first = given[0];
+    if list.null_count() == 0 || !(0..list.len()).any(hidden) {
+        let offsets = given.iter().map(|offset| offset - first).collect();
+        return (offsets, list.values().slice(first as usize, (given[list.len()] - first) as usize));
+    }
+    let data = list.values().to_data();
+    let mut elements = MutableArrayData::new(vec![&data], false, data.len());
+    let mut offsets = vec![0];
+    for row in 0..list.len() {
+        if list.is_valid(row) {
+            let (from, to) = (given[row] as usize, given[row + 1] as usize);
+            elements.try_extend(0, from, to).expect("no longer than the original");
+        }
+        offsets.push(elements.len() as i32);
+    }
+    (offsets, make_array(elements.freeze()))
+}
+
+fn to_struct(array: &ArrayRef, fields: &Fields) -> Result<ArrayRef, Refused> {
+    let target = DataType::Struct(fields.clone());
+    let DataType::Struct(given) = array.data_type() else {
+        return refuse_all(array, &target, "only structs can be");
+    };
+    let Some(first) = first_valid(array) else { return Ok(new_null_array(&target, array.len())) };
+    let places = match_columns(&Schema::new(given.clone()), &Schema::new(fields.clone()));
+    let places = places.map_err(|why| Refused::new(first, why.in_value()))?;
+    let rows = array.as_struct();
+    let fit = |(field, place): (&Arc<Field>, &Option<usize>)| {
+        let column = match place {
+            Some(given) => cast(&masked(rows.column(*given), rows.nulls()), field.data_type())?,
+            None => new_null_array(field.data_type(), rows.len()),
+        };
+        let is_missing = |row: &usize| rows.is_valid(*row) && column.is_null(*row);
+        if !field.is_nullable()
+            && let Some(row) = (0..rows.len()).find(is_missing)
+        {
+            return Err(Refused { row, why: Why::Null });
+        }
+        Ok(column)
+    };
+    let columns = fields.iter().zip(&places).map(fit).collect::<Result<_, Refused>>()?;
+    Ok(Arc::new(StructArray::new(fields.clone(), columns, rows.nulls().cloned())))
+}
+
+/// Returns a field's values, with NULL where the whole struct is NULL: the values there are meaningless.
+fn masked(column: &ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
+    match nulls {
+        Some(nulls) if nulls.null_count() > 0 && *column.data_type() != DataType::Null => {
+            with_nulls(column, NullBuffer::union(column.nulls(), Some(nulls)))
+        }
+        _ => Arc::clone(column),
+    }
 }

@@ -10,15 +10,17 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 
-use super::text::{Pace, Rows, Value, place, unmarked};
-use super::{match_columns, unmatched};
+use super::names::match_columns;
+use super::rows::RowBuilder;
+use super::text::{Pace, place, unmarked};
+use super::value::Value;
 use crate::error::Error;
-use crate::store::Spec;
+use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
-/// The rows that a CSV text has for a relation, in batches. Fails when `cancel` is cancelled.
+/// Reads the rows of a CSV text for a relation, in batches. Fails when `cancel` is cancelled.
 ///
-/// An empty line is a row of one empty field; where the header has several it is nothing.
+/// If the header names one column, an empty line is a row whose field is NULL; otherwise it is skipped.
 pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
     let mut lines = Lines { text, at: 0, line: 1 };
@@ -33,14 +35,14 @@ pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Rec
     }
     let header = fields.iter().map(|field| ArrowField::new(&*field.text, DataType::Null, true));
     let header = Schema::new(header.collect::<Vec<_>>());
-    let places = match_columns(&header, &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let places = match_columns(&header, &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let mut columns = vec![0; fields.len()];
     for (column, place) in places.into_iter().enumerate() {
         if let Some(place) = place {
             columns[place] = column;
         }
     }
-    let mut rows = Rows::new(spec)?;
+    let mut rows = RowBuilder::new(spec)?;
     let mut pace = Pace::new(cancel);
     while let Some(line) = lines.next(&mut fields)? {
         if fields.len() != columns.len() {

@@ -1,42 +1,18 @@
 //! Converts between decimal text and scaled integers, exactly.
 
+use std::fmt::LowerExp;
+
+use laminardb_planner::numeral::{Numeral, Rounding};
+
 /// Parses `text` (digits, a point, an exponent) as a multiple of `10^-scale`. Returns `None` if it is not a number,
 /// needs a finer scale, or has more than `precision` digits.
 pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-        None => (text, 0),
-    };
-    let (negative, digits) = match mantissa.as_bytes().first()? {
-        b'-' => (true, &mantissa[1..]),
-        b'+' => (false, &mantissa[1..]),
-        _ => (false, mantissa),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let all: String = whole.chars().chain(fraction.chars()).collect();
-    if !all.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let significant = all.trim_start_matches('0');
-    let trimmed = significant.trim_end_matches('0');
-    if trimmed.is_empty() {
-        return Some(0);
-    }
-    // Number of zeros dropped at the end, and how far the digits shift left to reach the scale.
-    let dropped = i64::try_from(significant.len() - trimmed.len()).ok()?;
-    let fraction = i64::try_from(fraction.len()).ok()?;
-    let shift = exponent.checked_add(i64::from(scale))?.checked_sub(fraction)?.checked_add(dropped)?;
-    let shift = u32::try_from(shift).ok()?;
-    let places = trimmed.len().checked_add(shift as usize)?;
-    // An i128 holds every number of 38 digits.
-    if places > usize::from(precision) || places > 38 {
-        return None;
-    }
-    let value = trimmed.parse::<i128>().ok()? * 10_i128.pow(shift);
-    Some(if negative { -value } else { value })
+    Numeral::parse(text)?.to_scaled(precision, scale, Rounding::Exact)
+}
+
+/// Whether `text` is an optional sign, digits with or without a point, and an optional exponent.
+pub(super) fn is_number(text: &str) -> bool {
+    Numeral::parse(text).is_some()
 }
 
 /// Returns the shortest decimal text that reads back as `value`; `None` for NaN and infinities.
@@ -47,6 +23,17 @@ pub fn of_float(value: f64) -> Option<String> {
 /// Returns the shortest decimal text that reads back as the single-precision `value`; `None` for NaN and infinities.
 pub fn of_single(value: f32) -> Option<String> {
     value.is_finite().then(|| format!("{value:e}"))
+}
+
+/// Returns the digits of the shortest text that reads back as `value`, which must be finite, and how many of them
+/// follow the point; less than 0 if zeros follow the digits.
+pub(super) fn shortest(value: impl LowerExp) -> (i128, i32) {
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}").parse().expect("a float has at most 17 digits");
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    (digits, fraction.len() as i32 - exponent)
 }
 
 /// Formats a multiple of `10^-scale` as plain decimal text.
@@ -67,11 +54,7 @@ pub fn text(value: i128, scale: i8) -> String {
 
 /// Returns the precision and scale that `text` needs; `None` if it is not a finite number of at most 38 digits.
 pub fn shape(text: &str) -> Option<(u8, i8)> {
-    (0..=38_i8).find_map(|scale| {
-        let value = parse(text, 38, scale)?;
-        let digits = u8::try_from(value.unsigned_abs().to_string().len()).ok()?;
-        Some((digits.max(scale.unsigned_abs()).max(1), scale))
-    })
+    Numeral::parse(text)?.shape()
 }
 
 #[cfg(test)]
@@ -89,6 +72,7 @@ mod tests {
             ("0.0999e3", 9_990),
             ("-0", 0),
             ("0e99", 0),
+            ("0e99999999999999999999", 0),
             ("000999.99", 99_999),
         ];
         for (text, expected) in taken {
@@ -102,6 +86,18 @@ mod tests {
         }
         assert_eq!(parse("99999999999999999999999999999999999999", 38, 0), Some(10_i128.pow(38) - 1));
         assert_eq!(parse("100000000000000000000000000000000000000", 38, 0), None);
+    }
+
+    #[test]
+    fn numbers_have_digits() {
+        for text in ["0", "-1", "+1", "007", "1.", ".5", "1.5e3", "1E-3", "1e+3"] {
+            assert!(is_number(text), "{text}");
+        }
+        for text in
+            ["", "-", ".", "e1", "1e", "1e+", "--1", "1_0", " 1", "1 ", "0x1", "NaN", "inf", "1.2.3", "١", "1e1.5"]
+        {
+            assert!(!is_number(text), "{text}");
+        }
     }
 
     #[test]

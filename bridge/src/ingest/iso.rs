@@ -8,54 +8,54 @@
 //! ```
 
 use arrow::datatypes::TimeUnit;
+use laminardb_planner::calendar::{Civil, SECONDS_A_DAY, per_second};
 
-use super::cast::{OUT_OF_RANGE, Reason};
-use super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE, ZONED, a_second};
+use super::refused::{OUT_OF_RANGE, Reason};
+use super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE, ZONED};
 
 const NO_DATE: Reason = "it is no ISO 8601 date";
 const NO_TIME: Reason = "it is no ISO 8601 time of day";
 const NO_TIMESTAMP: Reason = "it is no ISO 8601 timestamp";
 
-const A_DAY: i128 = 86_400;
 const NANOS: i128 = 1_000_000_000;
 
 /// Returns the days since 1970-01-01; a timestamp must be at midnight.
 pub(super) fn date(text: &str) -> Result<i32, Reason> {
-    let moment = Moment::parse(text).ok_or(NO_DATE)?;
-    if moment.zone.is_some() {
+    let parsed = ParsedTime::parse(text).ok_or(NO_DATE)?;
+    if parsed.zone.is_some() {
         return Err(ZONED);
     }
-    if moment.nanos != 0 || moment.is_finer {
+    if parsed.nanos != 0 || parsed.is_finer {
         return Err(NOT_MIDNIGHT);
     }
-    i32::try_from(moment.days).map_err(|_| OUT_OF_RANGE)
+    i32::try_from(parsed.days).map_err(|_| OUT_OF_RANGE)
 }
 
 /// Returns the microseconds since midnight.
 pub(super) fn time(text: &str) -> Result<i64, Reason> {
-    let mut scan = Scan(text.as_bytes());
-    let (nanos, is_finer) = scan.time().ok_or(NO_TIME)?;
-    if !scan.0.is_empty() {
+    let mut scanner = Scanner(text.as_bytes());
+    let (nanos, is_finer) = scanner.time().ok_or(NO_TIME)?;
+    if !scanner.0.is_empty() {
         // Tells text with a valid zone from other trailing text, to name the right reason.
-        return Err(if scan.zone().is_some() && scan.0.is_empty() { ZONED } else { NO_TIME });
+        return Err(if scanner.zone().is_some() && scanner.0.is_empty() { ZONED } else { NO_TIME });
     }
     units(i128::from(nanos), TimeUnit::Microsecond, is_finer)
 }
 
 /// Returns the number of `unit`s since 1970-01-01T00:00:00; no zone may be given.
 pub(super) fn timestamp(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
-    let moment = Moment::parse(text).ok_or(NO_TIMESTAMP)?;
-    if moment.zone.is_some() { Err(ZONED) } else { moment.count(0, unit) }
+    let parsed = ParsedTime::parse(text).ok_or(NO_TIMESTAMP)?;
+    if parsed.zone.is_some() { Err(ZONED) } else { parsed.count(0, unit) }
 }
 
 /// Returns the number of `unit`s since 1970-01-01T00:00:00Z; a zone must be given.
 pub(super) fn instant(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
-    let moment = Moment::parse(text).ok_or(NO_TIMESTAMP)?;
-    moment.count(moment.zone.ok_or(NOT_ZONED)?, unit)
+    let parsed = ParsedTime::parse(text).ok_or(NO_TIMESTAMP)?;
+    parsed.count(parsed.zone.ok_or(NOT_ZONED)?, unit)
 }
 
 /// The parts of a date or timestamp.
-struct Moment {
+struct ParsedTime {
     days: i64,
     /// Nanoseconds since the start of the day.
     nanos: i64,
@@ -65,30 +65,30 @@ struct Moment {
     zone: Option<i64>,
 }
 
-impl Moment {
-    fn parse(text: &str) -> Option<Moment> {
-        let mut scan = Scan(text.as_bytes());
-        let mut moment = Moment { days: scan.date()?, nanos: 0, is_finer: false, zone: None };
-        if !scan.0.is_empty() {
-            if !scan.eat(b"Tt ") {
+impl ParsedTime {
+    fn parse(text: &str) -> Option<ParsedTime> {
+        let mut scanner = Scanner(text.as_bytes());
+        let mut parsed = ParsedTime { days: scanner.date()?, nanos: 0, is_finer: false, zone: None };
+        if !scanner.0.is_empty() {
+            if !scanner.eat(b"Tt ") {
                 return None;
             }
-            (moment.nanos, moment.is_finer) = scan.time()?;
-            if !scan.0.is_empty() {
-                moment.zone = Some(scan.zone()?);
+            (parsed.nanos, parsed.is_finer) = scanner.time()?;
+            if !scanner.0.is_empty() {
+                parsed.zone = Some(scanner.zone()?);
             }
         }
-        scan.0.is_empty().then_some(moment)
+        scanner.0.is_empty().then_some(parsed)
     }
 
     fn count(&self, zone: i64, unit: TimeUnit) -> Result<i64, Reason> {
-        let seconds = i128::from(self.days) * A_DAY - i128::from(zone);
+        let seconds = i128::from(self.days) * i128::from(SECONDS_A_DAY) - i128::from(zone);
         units(seconds * NANOS + i128::from(self.nanos), unit, self.is_finer)
     }
 }
 
 fn units(nanos: i128, unit: TimeUnit, is_finer: bool) -> Result<i64, Reason> {
-    let each = NANOS / i128::from(a_second(unit));
+    let each = NANOS / i128::from(per_second(unit));
     if is_finer || nanos % each != 0 {
         return Err(TOO_FINE);
     }
@@ -96,9 +96,9 @@ fn units(nanos: i128, unit: TimeUnit, is_finer: bool) -> Result<i64, Reason> {
 }
 
 /// The text that has not been parsed yet.
-struct Scan<'a>(&'a [u8]);
+struct Scanner<'a>(&'a [u8]);
 
-impl Scan<'_> {
+impl Scanner<'_> {
     fn eat(&mut self, any_of: &[u8]) -> bool {
         match self.0.split_first() {
             Some((first, rest)) if any_of.contains(first) => {
@@ -141,7 +141,7 @@ impl Scan<'_> {
         }
         let month = self.two_digits(13)?;
         let day = if self.eat(b"-") { self.two_digits(32)? } else { return None };
-        days(year * sign.unwrap_or(1), month, day)
+        Civil::checked(year * sign.unwrap_or(1), month, day).map(Civil::days)
     }
 
     /// Parses a time of day: nanoseconds, and whether the text gives a smaller fraction.
@@ -182,27 +182,6 @@ impl Scan<'_> {
         }
         Some(sign * seconds)
     }
-}
-
-/// Returns the days from 1970-01-01 to a date of the proleptic Gregorian calendar; `None` if the date does not exist.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    if day < 1 || day > length {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is the last day of its year.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, month) = (year.div_euclid(400), (month + 9) % 12);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
 }
 
 #[cfg(test)]

@@ -4,17 +4,23 @@
 //! column and from a decimal to a column of floats, which store the nearest value.
 
 mod cast;
+mod column;
 mod csv;
 pub mod decimal;
+mod display;
 mod iso;
 mod json;
-mod nested;
+mod names;
 mod number;
+mod refused;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
 mod time;
 mod valid;
+mod value;
+mod walk;
 
 use std::sync::Arc;
 
@@ -22,14 +28,16 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Schema, SchemaRef};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use laminardb_planner::statement::type_name;
 
+use crate::batch::with_columns;
 use crate::error::Error;
-use crate::store::{Spec, with_columns};
-use cast::{Refused, Why};
+use crate::relation::Spec;
 pub use csv::from_csv;
+pub(crate) use display::display;
 pub use json::from_json;
+use names::match_columns;
+use refused::{Refused, Why, first_null, with_nulls};
 pub use valid::own;
 
 /// Converts rows to a relation's schema: columns are matched by name, in any order, and cast without loss; a missing
@@ -39,12 +47,12 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
     if Arc::ptr_eq(batch.schema_ref(), &spec.schema) {
         return Ok(batch.clone());
     }
-    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let fit = |(column, field): (usize, &Arc<Field>)| {
-        let place = Place { spec, field, first_row };
+        let destination = Destination { spec, field, first_row };
         match places[column] {
-            Some(given) => place.fit(batch.column(given)),
-            None => place.fill(spec.defaults.get(column).and_then(Option::as_ref), batch.num_rows()),
+            Some(given) => destination.fit(batch.column(given)),
+            None => destination.fill(spec.defaults.get(column).and_then(Option::as_ref), batch.num_rows()),
         }
     };
     let columns = spec.schema.fields().iter().enumerate().map(fit).collect::<Result<_, Error>>()?;
@@ -54,11 +62,11 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
 /// Converts rows to the key columns of a relation, whose schema is `key`. Other columns of the relation may be present
 /// and are ignored.
 pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
-    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| unmatched(&why, spec))?;
+    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let fit = |(column, field): (&usize, &Arc<Field>)| {
-        let place = Place { spec, field, first_row };
+        let destination = Destination { spec, field, first_row };
         match places[*column] {
-            Some(given) => place.fit(batch.column(given)),
+            Some(given) => destination.fit(batch.column(given)),
             None => Err(Error::IngestionFailed(format!("key column {} of {} is missing", field.name(), spec.name))),
         }
     };
@@ -80,7 +88,7 @@ pub fn nan_as_null(batch: &RecordBatch) -> RecordBatch {
             return Arc::clone(column);
         }
         let nulls = NullBuffer::union(column.nulls(), Some(&NullBuffer::new(!&is_nan)));
-        cast::with_nulls(column, nulls)
+        with_nulls(column, nulls)
     };
     let fields = batch.schema_ref().fields().iter().map(|field| Field::clone(field).with_nullable(true));
     let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), batch.schema_ref().metadata().clone());
@@ -91,61 +99,14 @@ fn positions<T>(values: &[T], of: impl Fn(&T) -> bool) -> BooleanBuffer {
     values.iter().map(of).collect()
 }
 
-/// Why a given column cannot be matched with a relation's columns.
-enum Unmatched {
-    Unknown(String),
-    Ambiguous(String),
-    Twice(String),
-}
-
-fn unmatched(why: &Unmatched, spec: &Spec) -> Error {
-    let name = &spec.name;
-    Error::BatchSchemaMismatch(match why {
-        Unmatched::Unknown(column) => format!("{name} has no column {column}"),
-        Unmatched::Ambiguous(column) => format!("column {column} is ambiguous: several columns of {name} match it"),
-        Unmatched::Twice(column) => format!("column {column} of {name} is given twice"),
-    })
-}
-
-/// For each column of `wanted`, finds the column of `given` with its name: the same, or the only one that differs in
-/// case.
-fn match_columns(given: &Schema, wanted: &Schema) -> Result<Vec<Option<usize>>, Unmatched> {
-    let mut places = vec![None; wanted.fields().len()];
-    for (at, field) in given.fields().iter().enumerate() {
-        let column = match_name(field.name(), at, wanted)?;
-        if places[column].replace(at).is_some() {
-            return Err(Unmatched::Twice(wanted.field(column).name().clone()));
-        }
-    }
-    Ok(places)
-}
-
-/// Finds the column called `name`; looks at position `likely` first.
-fn match_name(name: &str, likely: usize, schema: &Schema) -> Result<usize, Unmatched> {
-    let fields = schema.fields();
-    if fields.get(likely).is_some_and(|field| field.name() == name) {
-        return Ok(likely);
-    }
-    if let Some(exact) = fields.iter().position(|field| field.name() == name) {
-        return Ok(exact);
-    }
-    let folded = name.to_lowercase();
-    let mut similar = (0..fields.len()).filter(|at| fields[*at].name().to_lowercase() == folded);
-    match (similar.next(), similar.next()) {
-        (Some(column), None) => Ok(column),
-        (None, _) => Err(Unmatched::Unknown(name.to_owned())),
-        (Some(_), Some(_)) => Err(Unmatched::Ambiguous(name.to_owned())),
-    }
-}
-
 /// The column that values are stored in.
-struct Place<'a> {
+struct Destination<'a> {
     spec: &'a Spec,
     field: &'a Field,
     first_row: usize,
 }
 
-impl Place<'_> {
+impl Destination<'_> {
     fn fit(&self, given: &ArrayRef) -> Result<ArrayRef, Error> {
         let array = cast::cast(given, self.field.data_type()).map_err(|refused| self.refused(given, &refused))?;
         self.check_nulls(&array, "")?;
@@ -167,7 +128,7 @@ impl Place<'_> {
     }
 
     fn check_nulls(&self, array: &ArrayRef, note: &str) -> Result<(), Error> {
-        match cast::first_null(array) {
+        match first_null(array) {
             Some(row) if !self.field.is_nullable() => Err(self.null(row, note)),
             _ => Ok(()),
         }
@@ -195,23 +156,4 @@ impl Place<'_> {
 
 fn repeat(value: &ArrayRef, rows: usize) -> ArrayRef {
     take(value, &UInt32Array::from(vec![0; rows]), None).expect("the value is there")
-}
-
-/// Formats a value for messages, cut if it is long.
-pub(crate) fn display(array: &ArrayRef, row: usize) -> String {
-    const LONGEST: usize = 200;
-    if array.is_null(row) {
-        return "NULL".to_owned();
-    }
-    let quoted = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let text = match ArrayFormatter::try_new(array, &FormatOptions::default()) {
-        Ok(formatter) => formatter.value(row).try_to_string().ok(),
-        Err(_) => None,
-    };
-    let Some(mut text) = text else { return format!("a value of type {}", type_name(array.data_type())) };
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(end);
-        text.push_str("...");
-    }
-    if quoted { format!("'{text}'") } else { text }
 }

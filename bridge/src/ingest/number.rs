@@ -1,12 +1,15 @@
 //! Casts between numbers.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType};
+use std::fmt::LowerExp;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, downcast_integer};
 use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
+    Float64Type, i256,
 };
 
-use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+use super::decimal;
+use super::refused::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
 pub(super) const FRACTION: Reason = "it has a fraction";
 const NOT_FINITE: Reason = "it is not a finite number";
@@ -14,34 +17,15 @@ pub(super) const NOT_EXACT: Reason = "it has no exact representation there";
 pub(super) const MORE_DIGITS: Reason = "it has more digits than the type";
 pub(super) const NUMBERS_ONLY: Reason = "only numbers can be";
 
-/// Applies `$f` to the primitive type of an `$array` of integers; for other types, evaluates `$other`.
-macro_rules! each_integer {
-    ($array:expr, $f:ident => $other:expr) => {
-        match $array.data_type() {
-            DataType::Int8 => $f!(Int8Type),
-            DataType::Int16 => $f!(Int16Type),
-            DataType::Int32 => $f!(Int32Type),
-            DataType::Int64 => $f!(Int64Type),
-            DataType::UInt8 => $f!(UInt8Type),
-            DataType::UInt16 => $f!(UInt16Type),
-            DataType::UInt32 => $f!(UInt32Type),
-            DataType::UInt64 => $f!(UInt64Type),
-            _ => $other,
-        }
-    };
-}
-
 pub(super) fn to_integer(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
-    match target {
-        DataType::Int8 => integer::<Int8Type>(array, target),
-        DataType::Int16 => integer::<Int16Type>(array, target),
-        DataType::Int32 => integer::<Int32Type>(array, target),
-        DataType::Int64 => integer::<Int64Type>(array, target),
-        DataType::UInt8 => integer::<UInt8Type>(array, target),
-        DataType::UInt16 => integer::<UInt16Type>(array, target),
-        DataType::UInt32 => integer::<UInt32Type>(array, target),
-        DataType::UInt64 => integer::<UInt64Type>(array, target),
-        other => unreachable!("{other} is not a type of integers"),
+    macro_rules! to {
+        ($t:ty) => {
+            integer::<$t>(array, target)
+        };
+    }
+    downcast_integer! {
+        target => (to),
+        other => unreachable!("{other} is not a type of integers")
     }
 }
 
@@ -58,7 +42,8 @@ where
         };
     }
     let unscaled = |(value, scale)| rescale(value, scale, 0, FRACTION).and_then(narrow);
-    each_integer!(array, from_integer => match array.data_type() {
+    downcast_integer! {
+        array.data_type() => (from_integer),
         DataType::Float16 => convert::<Float16Type, T>(array, target, |v| narrow(whole(v.to_f64())?)),
         DataType::Float32 => convert::<Float32Type, T>(array, target, |v| narrow(whole(v.into())?)),
         DataType::Float64 => convert::<Float64Type, T>(array, target, |v| narrow(whole(v)?)),
@@ -67,7 +52,7 @@ where
         DataType::Decimal128(_, s) => convert::<Decimal128Type, T>(array, target, |v| unscaled((v, *s))),
         DataType::Decimal256(_, s) => convert::<Decimal256Type, T>(array, target, |v| unscaled(shorten(v, *s)?)),
         _ => refuse_all(array, target, NUMBERS_ONLY),
-    })
+    }
 }
 
 fn whole(value: f64) -> Result<i128, Reason> {
@@ -151,7 +136,8 @@ where
         };
     }
     let decimal = |digits, scale| finite(T::Native::decimal(digits, scale));
-    each_integer!(array, from_integer => match array.data_type() {
+    downcast_integer! {
+        array.data_type() => (from_integer),
         DataType::Float16 => convert::<Float16Type, T>(array, target, |v| nearest(v.to_f64())),
         DataType::Float32 => convert::<Float32Type, T>(array, target, |v| nearest(v.into())),
         DataType::Float64 => convert::<Float64Type, T>(array, target, nearest),
@@ -162,7 +148,7 @@ where
             finite(T::Native::parse(&Decimal256Type::format_decimal(v, *p, *s)))
         }),
         _ => refuse_all(array, target, NUMBERS_ONLY),
-    })
+    }
 }
 
 pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, Refused> {
@@ -178,7 +164,8 @@ pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<A
             convert::<$s, To>(array, target, |v| fit((v.into(), 0)))
         };
     }
-    each_integer!(array, from_integer => match array.data_type() {
+    downcast_integer! {
+        array.data_type() => (from_integer),
         // Uses the shortest text that gives the same float back; for a half, that of the equal single.
         DataType::Float16 => convert::<Float16Type, To>(array, target, |v| fit(shortest(v.to_f32(), v.is_finite())?)),
         DataType::Float32 => convert::<Float32Type, To>(array, target, |v| fit(shortest(v, v.is_finite())?)),
@@ -188,7 +175,7 @@ pub(super) fn to_decimal(array: &ArrayRef, precision: u8, scale: i8) -> Result<A
         DataType::Decimal128(_, s) => convert::<Decimal128Type, To>(array, target, |v| fit((v, *s))),
         DataType::Decimal256(_, s) => convert::<Decimal256Type, To>(array, target, |v| fit(shorten(v, *s)?)),
         _ => refuse_all(array, target, NUMBERS_ONLY),
-    })
+    }
 }
 
 /// Returns `value / 10^from` as a multiple of `10^-to`; fails with `inexact` if it is not one.
@@ -207,19 +194,14 @@ fn rescale(value: i128, from: i8, to: i8, inexact: Reason) -> Result<i128, Reaso
 }
 
 /// Returns the digits and scale of a float's shortest text.
-fn shortest(value: impl std::fmt::LowerExp, finite: bool) -> Result<(i128, i8), Reason> {
+fn shortest(value: impl LowerExp, finite: bool) -> Result<(i128, i8), Reason> {
     if !finite {
         return Err(NOT_FINITE);
     }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}").parse().expect("a float has at most 17 digits");
+    let (digits, scale) = decimal::shortest(value);
     if digits == 0 {
         return Ok((0, 0));
     }
-    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
-    let scale = fraction.len() as i32 - exponent;
     // Beyond this range, no decimal of 38 digits can hold the value.
     let why = if scale < 0 { OUT_OF_RANGE } else { MORE_DIGITS };
     Ok((digits, i8::try_from(scale).map_err(|_| why)?))

@@ -12,7 +12,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Fields, Int32Type, Int64Type, TimeUnit, i256};
 
 use super::*;
-use crate::store::Kind;
+use crate::relation::StorageKind;
 
 const US: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
@@ -22,7 +22,14 @@ fn utc() -> DataType {
 
 fn spec(fields: Vec<Field>) -> Spec {
     let schema = Arc::new(Schema::new(fields));
-    Spec { name: "t".into(), kind: Kind::Bag, schema, primary_key: Vec::new(), defaults: Vec::new(), follow: None }
+    Spec {
+        name: "t".into(),
+        kind: StorageKind::Bag,
+        schema,
+        primary_key: Vec::new(),
+        defaults: Vec::new(),
+        follow: None,
+    }
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {

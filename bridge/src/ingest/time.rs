@@ -6,28 +6,18 @@ use arrow::datatypes::{
     Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
 };
+use laminardb_planner::calendar::{SECONDS_A_DAY, per_second};
 
-use super::cast::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
+use super::refused::{OUT_OF_RANGE, Reason, Refused, convert, refuse_all};
 
 pub(super) const NOT_MIDNIGHT: Reason = "it is not at midnight";
 pub(super) const TOO_FINE: Reason = "it is finer than the type's unit";
 pub(super) const ZONED: Reason = "it has a time zone";
 pub(super) const NOT_ZONED: Reason = "it has no time zone";
 
-const SECONDS_A_DAY: i64 = 86_400;
-
-pub(super) fn a_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
-}
-
 /// Converts a time to another unit; fails if it would lose digits.
 fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Reason> {
-    let (from, to) = (a_second(from), a_second(to));
+    let (from, to) = (per_second(from), per_second(to));
     if to >= from {
         return value.checked_mul(to / from).ok_or(OUT_OF_RANGE);
     }
@@ -36,7 +26,7 @@ fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Reason> 
 
 /// Converts a count of `unit`s to days; fails if it is not at midnight.
 fn days(value: i64, unit: TimeUnit) -> Result<i32, Reason> {
-    let a_day = SECONDS_A_DAY * a_second(unit);
+    let a_day = SECONDS_A_DAY * per_second(unit);
     if value % a_day != 0 {
         return Err(NOT_MIDNIGHT);
     }

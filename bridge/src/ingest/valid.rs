@@ -15,8 +15,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Time64MicrosecondType, TimeUnit};
 
-use super::cast::{Reason, reencode};
 use super::number::MORE_DIGITS;
+use super::refused::{Reason, reencode};
 use super::time::is_of_day;
 
 const NOT_OF_DAY: Reason = "it is no time of day";

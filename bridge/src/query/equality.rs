@@ -1,5 +1,8 @@
-//! Makes sorts, joins and groups compare as SQL does: -0.0 equals 0.0, all NaNs are equal, a month is 30 days, and
-//! inside lists and structs NULL is the greatest value. DataFusion compares bits, with NULL as the least value there.
+//! Makes sorts, joins and groups compare as SQL does: -0.0 equals 0.0, all NaNs are equal, a month is as long as 30
+//! days, and inside lists and structs NULL is the greatest value. DataFusion compares bits, and takes NULL for the
+//! least value there.
+//!
+//! For this, keys are wrapped in functions that return the same value for all values that are equal.
 
 use std::hash::{Hash, Hasher};
 use std::mem::take;
@@ -40,16 +43,18 @@ fn transformed(plan: LogicalPlan, changed: bool) -> Transformed<LogicalPlan> {
     if changed { Transformed::yes(plan) } else { Transformed::no(plan) }
 }
 
-/// Wraps `expr` so that equal values get one value, ordered as SQL orders them; returns whether its type needs that.
+/// Wraps `expr` so that equal values become one, and values compare as in SQL; the result is not for showing. Returns
+/// whether the type needs it.
 pub(super) fn make_compared(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
     make(&COMPARED, expr, schema)
 }
 
-/// Wraps `expr` so that equal values get one value, as it is shown; returns whether its type needs that.
+/// Wraps `expr` so that equal values become one of them, which can be shown. Returns whether the type needs it.
 fn make_grouped(expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
     make(&GROUPED, expr, schema)
 }
 
+/// Wraps `expr` in `function` unless equal values of its type always have equal bits; returns whether it did.
 fn make(function: &ScalarUDF, expr: &mut Expr, schema: &DFSchema) -> Result<bool> {
     let data_type = expr.get_type(schema)?;
     let is_made = data_type.is_floating() || data_type.is_nested() || has_intervals(&data_type);
@@ -59,6 +64,7 @@ fn make(function: &ScalarUDF, expr: &mut Expr, schema: &DFSchema) -> Result<bool
     Ok(is_made)
 }
 
+/// Wraps the keys of an equality join; returns whether any needed it.
 fn make_keys_one(join: &mut Join) -> Result<bool> {
     let mut changed = false;
     for (left, right) in &mut join.on {
@@ -68,7 +74,8 @@ fn make_keys_one(join: &mut Join) -> Result<bool> {
     Ok(changed)
 }
 
-/// Normalises the columns that are grouped by below the aggregate, and other key expressions in place.
+/// Wraps what an aggregate groups by. Columns are wrapped in a projection below the aggregate, so its functions see the
+/// same values; other expressions are wrapped where they are.
 fn group_as_sql(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let schema = Arc::clone(aggregate.input.schema());
     let mut grouped: Vec<Column> = Vec::new();

@@ -1,7 +1,8 @@
-//! Replaces the expressions of a physical plan by those of views: evaluated exactly per row, with overflow as an error.
+//! Makes a query evaluate its expressions as views do: exactly, each row on its own, with overflow as an error. To
+//! harden an expression means to replace it by one that does so; the others are called soft.
 //!
-//! Every operator either gets its expressions replaced or is checked to hold none that would change. An operator that
-//! does hold one and is not known here is refused, since its answers could silently differ from a view's.
+//! Soft expressions are replaced in the operators that are known here. A plan with a soft expression in any other
+//! operator is refused, since its answer could silently differ from that of a view.
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ use laminardb_planner::scalar::harden;
 type Expr = Arc<dyn PhysicalExpr>;
 type Plan = Arc<dyn ExecutionPlan>;
 
-/// Must run after all rules that inspect expressions: they cannot look into the ones that it inserts.
+/// The optimiser rule that hardens all expressions. It must run after all rules that inspect expressions: they cannot
+/// look into hardened ones.
 #[derive(Debug)]
 pub(super) struct HardenExpressions;
 
@@ -43,7 +45,7 @@ impl PhysicalOptimizerRule for HardenExpressions {
     }
 }
 
-/// Returns the hardened expression if it differs from `expr`.
+/// Returns the hardened form of `expr`, or `None` if `expr` is not soft.
 fn changed(expr: &Expr) -> Option<Expr> {
     let hardened = harden(Arc::clone(expr));
     (!Arc::ptr_eq(&hardened, expr)).then_some(hardened)
@@ -53,6 +55,7 @@ fn hard(expr: &Expr) -> Expr {
     harden(Arc::clone(expr))
 }
 
+/// Hardens the expressions of one operator, but not those of its inputs.
 fn harden_node(plan: Plan) -> Result<Transformed<Plan>> {
     if !has_soft_expression(&plan)? {
         return Ok(Transformed::no(plan));

@@ -1,8 +1,9 @@
-//! Ad-hoc queries: one SELECT at one time, run by DataFusion's executor with the expressions of views.
+//! Runs ad-hoc queries: DataFusion's executor computes the answer of one SELECT as of one time.
 //!
-//! Binding and rewriting are those of views. Scans get the rows of their relation, all taken at one moment; the
-//! executor runs on one thread, in one partition. An operator may work for seconds before it checks whether to stop, so
-//! a caller who gives up abandons the thread, which holds no lock, and whose result is dropped.
+//! A query is bound and rewritten as that of a view is, and its expressions are evaluated as in views, so that both
+//! give the same answer. Each scan reads rows that are given to it; those of all relations are taken at one moment. The
+//! executor runs on one thread, in one partition. An operator may work for seconds before it checks whether it should
+//! stop, so a caller who cancels does not wait for the thread: it holds no lock, and its result is dropped.
 
 mod distinct;
 mod equality;
@@ -18,7 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::bounded;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -47,6 +48,7 @@ use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
 use laminardb_planner::panics::caught;
 
+use crate::batch::relabel;
 use crate::error::Error;
 
 /// An optimised plan; the rest of the bridge passes it on without looking inside.
@@ -83,8 +85,8 @@ impl Executor {
         Executor { state: Arc::new(state) }
     }
 
-    /// Runs an optimised plan on a thread of its own, which is left to itself once `cancel` is cancelled: the error is
-    /// then [`Error::Interrupted`]. Batches have `schema`, none is empty.
+    /// Runs an optimised plan on a thread of its own and returns its rows as batches of `schema`, none of them empty.
+    /// If `cancel` is cancelled, returns [`Error::Interrupted`] at once; the thread ends later.
     pub(crate) fn run(
         &self,
         plan: LogicalPlan,
@@ -102,7 +104,7 @@ impl Executor {
             });
             // Dropped before the answer is sent, so that the caller's next write finds its rows unshared.
             drop(contents);
-            // Fails if the caller has given up, and nobody needs the result then.
+            // Fails if the caller was cancelled, and nobody needs the result then.
             drop(sender.send(done.map(|()| batches)));
         };
         spawn("laminardb-query", run)?;
@@ -125,7 +127,8 @@ impl Executor {
     ) -> std::result::Result<(), Error> {
         let run = async {
             let physical = self.plan(plan, contents).await.map_err(query_error)?;
-            let mut relabelled = |batch: RecordBatch| take(relabel(&batch, schema).map_err(query_error)?);
+            let mut relabelled =
+                |batch: RecordBatch| take(relabel(&batch, schema).map_err(|error| query_error(error.into()))?);
             self.each(physical, cancel, &mut relabelled).await
         };
         on_runtime(|runtime| runtime.block_on(run))
@@ -145,8 +148,8 @@ impl Executor {
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
-        // The order matters: this adds sort keys and `as_grouping` groups, both of which `compare_as_sql` must still
-        // see.
+        // The order matters: `make_cuts_total` adds sort keys and `as_grouping` adds groups, and `compare_as_sql` must
+        // still see both.
         let plan = ties::make_cuts_total(plan)?;
         let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
@@ -165,7 +168,7 @@ impl Executor {
     ) -> std::result::Result<(), Error> {
         let mut stream = pin!(execute_stream(physical, self.state.task_ctx()).map_err(query_error)?);
         loop {
-            // No check, which would poll for signals: this thread cannot see them.
+            // Not `cancel.check()`, which would also poll for signals: this thread cannot see them.
             let next = std::future::poll_fn(|context| match cancel.is_cancelled() {
                 true => Poll::Ready(Err(Error::Interrupted)),
                 false => stream.as_mut().poll_next(context).map(Ok),
@@ -183,7 +186,7 @@ impl Executor {
     }
 }
 
-/// Runs `work`, which plans or runs a query, with a new runtime; a panic becomes an error.
+/// Gives a new runtime to `work`, which plans or runs a query; a panic becomes an error.
 fn on_runtime<T>(
     work: impl FnOnce(tokio::runtime::Runtime) -> std::result::Result<T, Error>,
 ) -> std::result::Result<T, Error> {
@@ -205,7 +208,8 @@ pub(crate) fn ended_early() -> Error {
     Error::Internal("the thread of the query ended early".to_owned())
 }
 
-/// Returns rules that neither move expressions past filters nor evaluate them on other rows than the logical plan does.
+/// Returns the rules that improve a physical plan. They evaluate each expression on the same rows as the logical plan
+/// does: on others it could fail.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     vec![
         Arc::new(unions::ChainUnions),
@@ -268,19 +272,11 @@ fn give_rows(node: LogicalPlan, contents: &Contents) -> Result<Transformed<Logic
     let Some(batches) = contents.get(&collection) else {
         return internal_err!("no rows were taken of {}", relation.name);
     };
-    let batches = batches.iter().map(|batch| relabel(batch, &relation.schema)).collect::<Result<Vec<_>>>()?;
+    let batches =
+        batches.iter().map(|batch| relabel(batch, &relation.schema)).collect::<std::result::Result<Vec<_>, _>>()?;
     let table = MemTable::try_new(Arc::clone(&relation.schema), vec![batches])?;
     scan.source = provider_as_source(Arc::new(table));
     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-}
-
-/// Returns the batch with the column names and nullability of `schema`.
-pub(crate) fn relabel(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    if batch.schema_ref() == schema {
-        return Ok(batch.clone());
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)?)
 }
 
 fn query_error(error: DataFusionError) -> Error {

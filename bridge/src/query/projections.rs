@@ -13,7 +13,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, remove_unnecessary_projections};
 
-/// The optimiser rule.
+/// The optimiser rule that pushes down projections of plain columns.
 #[derive(Debug)]
 pub(super) struct PushDownColumns;
 
@@ -35,6 +35,7 @@ impl PhysicalOptimizerRule for PushDownColumns {
     }
 }
 
+/// Whether the projection computes nothing.
 fn is_plain(projection: &ProjectionExec) -> bool {
     projection.expr().iter().all(|column| column.expr.downcast_ref::<Column>().is_some())
 }

@@ -1,4 +1,5 @@
-//! Runs EXCEPT and INTERSECT, with or without ALL: reads both sides, counts their rows and combines the counts.
+//! Runs EXCEPT and INTERSECT, with or without ALL: counts how often each row occurs on both sides, and combines the
+//! counts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -126,6 +127,7 @@ fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Re
     let left = &RecordBatch::try_new(left.schema(), columns(left))?;
     let (left_rows, right_rows) =
         (converter.convert_columns(left.columns())?, converter.convert_columns(&columns(right))?);
+    // For each distinct row of `left`, its position in `counts`.
     let mut place: HashMap<&[u8], usize> = HashMap::with_capacity(left.num_rows());
     // For each distinct row: its first position in `left`, and its count on each side.
     let mut counts: Vec<(u64, u64, u64)> = Vec::new();

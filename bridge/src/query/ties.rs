@@ -1,4 +1,4 @@
-//! Breaks ties under LIMIT as views do: rows with equal sort keys are ordered by all columns, ascending.
+//! Makes LIMIT keep the same rows as in a view: rows with equal sort keys are ordered by all columns, ascending.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn ends_in_sort(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Moves the limit down to its sort, which is made total, and what was between them above the limit.
+/// Moves the limit down to its sort, which is made total; what was between the two comes above the limit.
 ///
 /// DataFusion removes a sort whose order it considers unused, including one below a projection below a limit.
 fn cut_sort(mut limit: Limit) -> Result<LogicalPlan> {
@@ -49,6 +49,7 @@ fn cut_sort(mut limit: Limit) -> Result<LogicalPlan> {
     }
 }
 
+/// Adds all columns to the sort keys, so that only equal rows have equal keys.
 fn total(mut sort: Sort) -> Sort {
     for column in sort.input.schema().columns() {
         let column = Expr::Column(column);

@@ -1,8 +1,8 @@
 //! Runs unions in one partition; DataFusion gives UNION ALL one partition per branch.
 //!
-//! DataFusion aggregates several partitions in two phases, but our aggregates have one. So the branches are read one
-//! after the other where the union is, and nothing above sees several partitions. A `CoalescePartitionsExec` would not
-//! do: the rule that ensures requirements would remove it and put it elsewhere.
+//! DataFusion aggregates several partitions in two phases, but our aggregates have only one. So the union itself reads
+//! its branches one after the other, and no operator above it sees several partitions. A `CoalescePartitionsExec` above
+//! the union would not do: the rule `EnsureRequirements` would move it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
-/// Makes the branches of every union run one after the other.
+/// The optimiser rule that makes the branches of every union run one after the other.
 #[derive(Debug)]
 pub(super) struct ChainUnions;
 

@@ -1,6 +1,7 @@
-//! Gives window functions only columns: their arguments are computed below them, where each row may fail on its own.
+//! Makes window functions read only columns: whatever else is an argument of theirs is computed by a projection below
+//! them, whose expressions can be hardened.
 //!
-//! In their partitions and orders, zeros are equal, NaNs are equal, and so are intervals of the same length.
+//! What they partition and order by is compared as SQL does (see `equality`).
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(super) fn over_columns(node: LogicalPlan) -> Result<Transformed<LogicalPlan>
         let Expr::WindowFunction(function) = function else { continue };
         let before = computed.len();
         compute_below(function, input.schema(), &mut computed)?;
+        // The name of the result is the text of the function, which has changed.
         if computed.len() > before && !is_named {
             *expr = std::mem::take(expr).alias(name);
         }
@@ -44,6 +46,7 @@ pub(super) fn over_columns(node: LogicalPlan) -> Result<Transformed<LogicalPlan>
 /// columns.
 fn compute_below(function: &mut WindowFunction, schema: &DFSchema, computed: &mut Vec<Expr>) -> Result<()> {
     let WindowFunctionParams { args, partition_by, order_by, filter, .. } = &mut function.params;
+    // A key that is wrapped is no longer a column, so it is then computed below as well.
     let mut keys: Vec<&mut Expr> =
         partition_by.iter_mut().chain(order_by.iter_mut().map(|key| &mut key.expr)).collect();
     for key in &mut keys {

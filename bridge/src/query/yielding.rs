@@ -1,7 +1,7 @@
-//! Makes joins yield, so that a query can be interrupted while a join makes many rows from few.
+//! Makes joins yield, so that a query can be cancelled while a join makes many rows from few.
 //!
-//! The executor polls for interruption whenever the plan yields. `EnsureCooperative` makes leaves yield for every batch
-//! read; a join can make batches without reading any, so it needs a budget of its own.
+//! The executor checks whether it should stop whenever the plan yields. DataFusion's rule `EnsureCooperative` makes the
+//! leaves of a plan yield as they read batches; a join can make batches without reading any, so it must yield as well.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 
-/// Makes every join yield from time to time.
+/// The optimiser rule that makes every join yield from time to time.
 #[derive(Debug)]
 pub(super) struct YieldInJoins;
 

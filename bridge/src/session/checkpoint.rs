@@ -1,4 +1,4 @@
-//! CHECKPOINT and RESTORE: an image of the database is written, or takes its place.
+//! CHECKPOINT and RESTORE: write an image of the database, or replace the database by an image.
 //!
 //! ```text
 //! checkpoint: [ definitions, committer: catalog, scans, time ] -> write files
@@ -6,7 +6,7 @@
 //!             -> [ definitions: new relations, rows, new views beside the old -> swap the catalog -> drop the old ]
 //! ```
 //!
-//! Nobody who reads or writes waits for the disk. The lock of the storage directory comes before `definitions`.
+//! No reader or writer waits for the disk. The lock of the storage directory is taken before `definitions`.
 
 use std::sync::Arc;
 
@@ -25,14 +25,15 @@ use crate::subscription::End;
 use crate::watermark::Follow;
 
 impl Session {
-    /// Writes an image of the whole database; gives its id. A call that is cancelled leaves none.
+    /// Writes an image of the whole database and returns its id. A call that is cancelled leaves no image.
     pub fn checkpoint(&self) -> Result<u64, Error> {
         self.database.check_usable()?;
         self.database.ended_as(self.write_image())
     }
 
-    /// Replaces the whole database by an image, or changes nothing; gives the id of the image. Subscriptions end, when
-    /// what was written before is delivered. If the call is cancelled in that wait, the image is in place.
+    /// Replaces the whole database by an image, or changes nothing; returns the id of the image. Subscriptions end when
+    /// the changes of all earlier writes are delivered. Only if the call is cancelled in its last step, while it waits
+    /// to remove the old views, is the image already in place.
     pub fn restore(&self, which: RestoreFrom) -> Result<u64, Error> {
         self.database.check_usable()?;
         self.database.ended_as(self.replace_by_image(which))
@@ -65,6 +66,7 @@ impl Session {
             Ok(leaving) => leaving,
             Err(error) => {
                 self.discard(&restored);
+                // If the database has ended meanwhile, the image is not the cause of the failure.
                 self.database.check_usable()?;
                 return Err(unbuildable(id, error));
             }
@@ -73,7 +75,7 @@ impl Session {
         Ok(id)
     }
 
-    /// Makes the relations of an image with their rows, and plans its views; nobody sees any of it.
+    /// Creates the relations of an image with their rows, and plans its views. No other call sees any of it yet.
     fn build(&self, image: Verified, restored: &mut Restored) -> Result<(), Error> {
         for item in image.items {
             let entry = match item {
@@ -108,20 +110,22 @@ impl Session {
         Ok(())
     }
 
+    /// Loads the rows of a relation batch by batch; checks in between whether the call was cancelled.
     fn fill(&self, relation: RelationId, entry: &Entry, rows: Vec<RecordBatch>) -> Result<(), Error> {
         for batch in rows {
             self.cancel.check()?;
             self.database.check_usable()?;
-            // Of the relation's own schema, rows are taken as they are.
-            let batch = crate::store::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
+            // Rows that have the relation's own schema are stored as they are, without casts.
+            let batch = crate::batch::with_columns(&entry.info.schema, batch.columns().to_vec(), batch.num_rows());
             self.database.committer.load(relation, &[batch])?;
         }
         Ok(())
     }
 
-    /// Installs the new views and makes the catalog the image's, between two commits; gives the views it had before.
+    /// Installs the new views and replaces the catalog by that of the image, under the commit lock. Returns the views
+    /// of the old catalog, which the caller must remove from the engine.
     fn put_in_place(&self, restored: &mut Restored, id: u64, time: Time) -> Result<Leaving, Error> {
-        // What was written before is still delivered.
+        // The changes of earlier writes are still delivered.
         self.wait_for(self.database.engine.last_time(), None)?;
         self.database.committer.frozen(|frozen| {
             for view in std::mem::take(&mut restored.views) {
@@ -129,20 +133,21 @@ impl Session {
                 self.database.install(view, frozen)?;
                 restored.installed.push(view_id);
             }
-            // The image's own time, unless it has passed here: then one of its own, for the contents are others now.
+            // Time continues with that of the image, or with a new one if that has passed: the contents change here.
             let last = self.database.engine.last_time();
             self.database.engine.close_through(if time > last { time } else { last + 1 })?;
             let new = std::mem::take(&mut restored.catalog);
+            // In reverse order of creation, each entry comes before all that it reads.
             let gone: Vec<_> = self.database.catalog().entries().iter().rev().map(Arc::clone).collect();
             let record = Record::Restore { checkpoint: id, relations: &restored.relations, gone: &gone };
             Ok(self.database.replace_catalog(frozen, new, &record, &gone, |_| End::Restored(id)))
         })
     }
 
-    /// Takes back what a restore that failed has made.
+    /// Removes what a failed restore has made.
     fn discard(&self, restored: &Restored) {
         for view in restored.installed.iter().rev() {
-            // The engine may have ended; then there is nothing to take back.
+            // An error means that the engine has ended; then nothing is left to remove.
             let _ = self.database.uninstall(*view, End::Finished);
         }
         self.database
@@ -155,20 +160,21 @@ impl Session {
 #[derive(Default)]
 struct Restored {
     catalog: CatalogState,
-    /// With the number of rows in their accepted writes.
+    /// The new relations, each with the number of rows given for it before the checkpoint.
     relations: Vec<(RelationId, u64)>,
-    /// Still to be installed, each after all it reads.
+    /// Views that are not installed yet, each after all that it reads.
     views: Vec<NewView>,
+    /// Views that are installed already, in the same order.
     installed: Vec<ViewId>,
 }
 
-/// A relation of an image as a new one, and where its watermark was.
+/// Returns a relation of an image as a new relation, with the watermark that it had.
 fn base_of(
-    base: checkpoint::Base,
+    base: checkpoint::BaseImage,
     schema: arrow::datatypes::SchemaRef,
     defaults: Vec<Option<arrow::array::ArrayRef>>,
 ) -> Result<(NewRelation, Option<i64>), Error> {
-    let checkpoint::Base { name, kind, primary_key, watermark, follow, .. } = base;
+    let checkpoint::BaseImage { name, kind, primary_key, watermark, follow, .. } = base;
     check_columns(&name, &schema)?;
     let follow = match follow {
         Some((column, delay)) => {
@@ -181,9 +187,9 @@ fn base_of(
     Ok((NewRelation { name, kind, schema, primary_key, defaults, watermark_column: column, follow }, watermark))
 }
 
-/// The statement that made a view.
-fn create_of(view: checkpoint::View) -> Result<CreateView, Error> {
-    let checkpoint::View { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
+/// Returns the statement that creates a view of an image.
+fn create_of(view: checkpoint::ViewImage) -> Result<CreateView, Error> {
+    let checkpoint::ViewImage { name, kind, columns, query: query_text, placeholders_before, on_error } = view;
     let exact = |value| Name { value, quoted: true };
     Ok(CreateView {
         query: parse_query(&query_text, placeholders_before)?,
@@ -198,7 +204,7 @@ fn create_of(view: checkpoint::View) -> Result<CreateView, Error> {
     })
 }
 
-/// What is wrong with an image is a failed checkpoint; what ends every call is what it is.
+/// Returns the error as that of a failed restore, unless it is one that ends any call.
 fn unbuildable(id: u64, error: Error) -> Error {
     match error {
         Error::Interrupted | Error::ConnectionClosed | Error::Shutdown | Error::Internal(_) => error,

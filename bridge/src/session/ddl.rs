@@ -1,4 +1,5 @@
-//! CREATE and DROP. Each is all or nothing: what can fail comes before what cannot be taken back.
+//! CREATE and DROP. Each statement is all or nothing: every step that can fail comes before those that cannot be
+//! undone.
 
 use std::sync::Arc;
 
@@ -21,21 +22,21 @@ use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::commit::{Frozen, Record};
 use crate::database::NewView;
 use crate::error::Error;
-use crate::store::{Kind, Spec};
+use crate::relation::{Spec, StorageKind};
 use crate::subscription::End;
 use crate::watermark::Follow;
 
 /// What a CREATE statement finds under its name.
 enum Existing {
-    /// Nothing.
+    /// No relation has the name.
     None,
-    /// A relation that stays, so that nothing is to be done; holds its stored name.
+    /// A relation that stays because of IF NOT EXISTS; holds its stored name.
     Kept(String),
-    /// A relation that is replaced.
+    /// A relation that OR REPLACE replaces.
     Replaced(Arc<Entry>),
 }
 
-/// Columns and key of a new base relation.
+/// Definition of a new base relation.
 pub(super) struct NewRelation {
     pub(super) name: String,
     pub(super) kind: RelationKind,
@@ -46,7 +47,7 @@ pub(super) struct NewRelation {
     pub(super) follow: Option<Follow>,
 }
 
-/// A new relation or view, and the first rows of a table that is made of a query.
+/// The entry of a new relation or view, and the first rows of a table that is created from a query.
 struct Made<'a> {
     entry: Entry,
     rows: &'a [RecordBatch],
@@ -58,7 +59,7 @@ impl Made<'_> {
     }
 }
 
-/// A table that is made of the rows of a query.
+/// A table to be created from the rows of a query.
 struct TableCopy<'a> {
     name: &'a str,
     schema: SchemaRef,
@@ -67,6 +68,7 @@ struct TableCopy<'a> {
 }
 
 impl TableCopy<'_> {
+    /// Returns the definition of the table: its columns have neither keys nor defaults.
     fn base(&self) -> NewRelation {
         NewRelation {
             name: self.name.to_owned(),
@@ -81,7 +83,8 @@ impl TableCopy<'_> {
 }
 
 impl Session {
-    /// Makes a source, or with key columns a keyed table; names are taken as written.
+    /// Creates a source or, with key columns, a keyed table. Names are taken exactly as written. Fails if the name is
+    /// taken, or if a key column does not exist or a column is invalid.
     pub fn create_relation(&self, name: &str, schema: SchemaRef, primary_key: Option<&[String]>) -> Result<(), Error> {
         self.database.check_usable()?;
         let mut fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field)).collect();
@@ -158,11 +161,11 @@ impl Session {
         Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
 
-    /// Makes a table of the rows of a query. No write to a table that is replaced by a query of itself is lost: if one
-    /// comes between reading the table and replacing it, it is read again, and writers wait meanwhile.
+    /// Creates a table from the rows of a query. If the query reads the table that it replaces, no write to that table
+    /// is lost: if one comes between reading and replacing it, the query runs again while writers are held off.
     fn copy_rows(&self, copy: &TableCopy<'_>, catalog: &CatalogState, replaced: &[Arc<Entry>]) -> Result<(), Error> {
         let reads = |entry: &&Arc<Entry>| copy.query.query.relations.iter().any(|read| read == entry.name());
-        // Nothing reads what is replaced, so no view stands between the query and it.
+        // No view reads a relation that can be replaced, so the query reads it only if it names it.
         let read_again = replaced.iter().find(reads).and_then(|entry| entry.relation_id());
         let mut hold = None;
         loop {
@@ -175,7 +178,7 @@ impl Session {
                     return Err(Error::QueryFailed(format!("{} was written to meanwhile", copy.name)));
                 }
                 let entry = self.add_base(frozen, copy.base(), &rows.batches)?;
-                // The second wait for views is nothing that writers must wait for.
+                // `change_relations` waits for views once more after the change, and writers need not wait for that.
                 if let Some(hold) = hold.take() {
                     frozen.release(hold);
                 }
@@ -188,7 +191,8 @@ impl Session {
         }
     }
 
-    /// Makes a base relation with its first rows, and its entry for the catalog.
+    /// Creates a base relation with its first rows, and returns its entry for the catalog. If the rows cannot be
+    /// stored, the relation is removed again.
     fn add_base(&self, frozen: &mut Frozen<'_>, base: NewRelation, rows: &[RecordBatch]) -> Result<Entry, Error> {
         let (id, entry) = self.new_base(frozen, base)?;
         if !rows.is_empty()
@@ -200,7 +204,7 @@ impl Session {
         Ok(entry)
     }
 
-    /// Makes an empty base relation, and its entry for the catalog.
+    /// Creates an empty base relation, and returns its id and its entry for the catalog.
     pub(super) fn new_base(&self, frozen: &mut Frozen<'_>, base: NewRelation) -> Result<(RelationId, Entry), Error> {
         let NewRelation { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
@@ -209,7 +213,7 @@ impl Session {
             id,
             Spec {
                 name: name.clone(),
-                kind: Kind::of(kind, &primary_key),
+                kind: StorageKind::of(kind, &primary_key),
                 schema: Arc::clone(&schema),
                 primary_key: primary_key.clone(),
                 defaults,
@@ -270,7 +274,7 @@ impl Session {
         Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
     }
 
-    /// The catalog's entry of a view, and the view to install if it is maintained.
+    /// Plans a view; returns its entry for the catalog, and the view to install if it is maintained. Installs nothing.
     pub(super) fn define_view(
         &self,
         made_from: &Arc<ViewDefinition>,
@@ -303,7 +307,7 @@ impl Session {
             };
             (definition, Some(view), plan.append_only)
         };
-        // What is built on the view may rely on the key that its plan found.
+        // Plans of queries over the view may rely on the key that its own plan has found.
         let key = view.as_ref().and_then(|view| view.maintained.unique_key.clone());
         let info = RelationInfo {
             name: name.clone(),
@@ -365,19 +369,20 @@ impl Session {
         Ok(Outcome::Ddl { ddl_type, object: Some(entry.name().to_owned()) })
     }
 
-    /// Puts what `make` makes into the catalog, in place of `gone`, between two commits. `gone` is the topmost first, and
-    /// nothing else reads it. If that cannot be made, or the call ends before, nothing has changed.
+    /// Adds what `make` returns to the catalog and removes `gone` from it, under the commit lock. `gone` lists each
+    /// entry before all that it reads; nothing else may read them. If `make` fails, or the call is cancelled before
+    /// that, nothing has changed.
     ///
-    /// What was written before is still delivered to the subscribers of what goes. Most of that is waited for before the
-    /// change, the rest after it, for nobody waits between the two commits. If the second wait is cancelled, the
-    /// change has been made, and those subscribers get no more.
+    /// Changes of earlier writes are still delivered to the subscribers of `gone`. The call waits for most of them
+    /// before the change and for the rest after it, because it must not wait while it holds the commit lock. If the
+    /// second wait is cancelled, the change has been made, and those subscribers receive no more.
     fn change_relations<'a>(
         &self,
         catalog: &CatalogState,
         gone: &[Arc<Entry>],
         make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Made<'a>>, Error>,
     ) -> Result<(), Error> {
-        // Also, a view that goes has all its first contents then.
+        // This also waits until the views in `gone` have all their first contents, which the second wait does not do.
         if self.database.has_views(gone) {
             self.wait_for(self.database.engine.last_time(), None)?;
         }
@@ -398,7 +403,8 @@ impl Session {
     }
 }
 
-/// What a CREATE finds under its name.
+/// Returns what a CREATE statement finds under its name. Fails if the name is taken and neither IF NOT EXISTS nor OR
+/// REPLACE applies, or if another relation reads the one to be replaced.
 fn existing(
     catalog: &CatalogState,
     name: &Name,
@@ -417,12 +423,13 @@ fn existing(
     Ok(Existing::Replaced(Arc::clone(entry)))
 }
 
-/// A stream and a materialized view are the same thing.
+/// Returns whether a statement for one kind applies to the other. A stream and a materialized view are the same thing.
 fn same_kind(one: RelationKind, other: RelationKind) -> bool {
     use RelationKind::{MaterializedView, Stream};
     one == other || matches!((one, other), (Stream, MaterializedView) | (MaterializedView, Stream))
 }
 
+/// Fails if another relation reads `entry`, unless `cascade` is set.
 fn check_unread(catalog: &CatalogState, entry: &Entry, cascade: bool) -> Result<(), Error> {
     let readers = catalog.readers(entry.name());
     if cascade || readers.is_empty() {
@@ -432,6 +439,8 @@ fn check_unread(catalog: &CatalogState, entry: &Entry, cascade: bool) -> Result<
     Err(Error::QueryFailed(format!("{name} is read by {readers}; drop these first, or use CASCADE")))
 }
 
+/// Returns the definition of the relation that the statement creates; fails if a column, a default, the key or the
+/// watermark is invalid.
 fn base_of(create: &CreateRelation) -> Result<NewRelation, Error> {
     let columns = &create.columns;
     let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
@@ -457,6 +466,8 @@ fn base_of(create: &CreateRelation) -> Result<NewRelation, Error> {
     Ok(base)
 }
 
+/// Returns the column that a WATERMARK clause names, with its delay; fails if the column does not exist or does not
+/// fit.
 fn follow_of(watermark: &WatermarkDefinition, columns: &[ColumnDefinition]) -> Result<Follow, Error> {
     let name = &watermark.column;
     let Some(column) = columns.iter().position(|column| column.name == *name) else {
@@ -466,6 +477,7 @@ fn follow_of(watermark: &WatermarkDefinition, columns: &[ColumnDefinition]) -> R
     Follow::new(column, name, &columns[column].data_type, delay.as_ref())
 }
 
+/// Fails if a base relation cannot have these columns: none, unnamed, repeated, or of a type that cannot be stored.
 pub(super) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
     if schema.fields().is_empty() {
         return Err(Error::InvalidSchema(format!("{relation} needs at least one column")));
@@ -485,7 +497,8 @@ pub(super) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Er
     }
 }
 
-/// Intervals, differences of times and a NULL of no type are values of results only.
+/// Returns whether a base relation can have columns of this type: intervals, durations and untyped NULLs occur only in
+/// results.
 fn is_stored(data_type: &DataType) -> bool {
     match data_type {
         DataType::Interval(_) | DataType::Duration(_) | DataType::Null => false,
@@ -495,7 +508,7 @@ fn is_stored(data_type: &DataType) -> bool {
     }
 }
 
-/// A column is in a key once.
+/// Fails if a column occurs twice in the key.
 fn check_key(base: &NewRelation) -> Result<(), Error> {
     let key = &base.primary_key;
     match key.iter().enumerate().find(|(idx, column)| key[..*idx].contains(column)) {
@@ -507,12 +520,13 @@ fn check_key(base: &NewRelation) -> Result<(), Error> {
     }
 }
 
+/// Returns the first name that an earlier column has already.
 fn first_duplicate(schema: &SchemaRef) -> Option<&str> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     names.iter().enumerate().find(|(idx, name)| names[..*idx].contains(name)).map(|(_, name)| *name)
 }
 
-/// The query's columns under the names of a view's column list.
+/// Returns the query's columns, the first ones renamed by the view's column list. Fails if the list is too long.
 fn renamed(view: &str, query: &BoundQuery, names: &[Name]) -> Result<SchemaRef, Error> {
     if names.is_empty() {
         return Ok(Arc::clone(&query.schema));

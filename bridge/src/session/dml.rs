@@ -1,6 +1,7 @@
-//! Writes: calls with Arrow data, and INSERT, UPDATE, DELETE, TRUNCATE.
+//! Writes: calls with Arrow data, and the statements INSERT, UPDATE, DELETE and TRUNCATE.
 //!
-//! UPDATE and DELETE read the rows concerned and write between the same two commits, so no other write is lost.
+//! UPDATE and DELETE read the rows concerned and write them under one commit lock, so no other write comes in between
+//! and is lost.
 
 use std::sync::Arc;
 
@@ -20,37 +21,38 @@ use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;
 use crate::ingest;
-use crate::store::{Operation, Spec};
+use crate::relation::{Operation, Spec};
 
 impl Session {
-    /// Stores rows; in a keyed table they replace those with their keys. Columns are matched by name and cast without
-    /// loss. Gives the number of rows given.
+    /// Stores rows and returns their number. In a keyed table they replace the rows with their keys. Columns are
+    /// matched by name and cast without loss; the call fails if a value does not fit.
     pub fn insert(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
         self.write(table, Operation::Insert, data)
     }
 
-    /// [`Session::insert`] for keyed tables only.
+    /// Does the same as [`Session::insert`]; fails if the relation is not a keyed table.
     pub fn upsert(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
         self.write(table, Operation::Upsert, data)
     }
 
-    /// Removes rows: of a keyed table those with the keys given, of another table one equal row for each row given.
-    /// Gives the number of rows removed.
+    /// Removes rows and returns how many were removed: from a keyed table those with the keys given, from another table
+    /// one equal row for each row given.
     pub fn delete(&self, table: &str, data: Vec<RecordBatch>) -> Result<u64, Error> {
         self.write(table, Operation::Delete, data)
     }
 
-    /// Stores the rows of a JSON text: an array of objects, one object, or one object per line; as
-    /// [`Session::insert`] does otherwise.
+    /// Stores the rows of a JSON text, as [`Session::insert`] does. The text is an array of objects, one object, or one
+    /// object per line.
     pub fn insert_json(&self, table: &str, text: &str) -> Result<u64, Error> {
         self.insert_text(table, |spec| ingest::from_json(text, spec, &self.cancel))
     }
 
-    /// Stores the rows of a CSV text with a header line, as [`Session::insert`] does otherwise.
+    /// Stores the rows of a CSV text with a header line, as [`Session::insert`] does.
     pub fn insert_csv(&self, table: &str, text: &str) -> Result<u64, Error> {
         self.insert_text(table, |spec| ingest::from_csv(text, spec, &self.cancel))
     }
 
+    /// Stores the rows that `read` makes from a text for the columns of the relation.
     fn insert_text(&self, table: &str, read: impl Fn(&Spec) -> Result<Vec<RecordBatch>, Error>) -> Result<u64, Error> {
         self.write_named(table, |relation| {
             let layout = self.database.committer.frozen(|frozen| frozen.layout(relation));
@@ -60,11 +62,12 @@ impl Session {
     }
 
     fn write(&self, table: &str, operation: Operation, rows: Vec<RecordBatch>) -> Result<u64, Error> {
+        // Cloned because the write may run again; the columns are shared.
         self.write_named(table, |relation| self.write_to(relation, operation, rows.clone()))
     }
 
-    /// Writes to what `table` means. When that is dropped before anything was written, it is done with what the name
-    /// means then, as if the call had come later.
+    /// Runs `write` on the relation that `table` refers to. If that is dropped before anything was written, runs it
+    /// again on the relation that the name refers to by then, as if the call had come later.
     fn write_named(&self, table: &str, write: impl Fn(RelationId) -> Result<u64, Error>) -> Result<u64, Error> {
         loop {
             self.database.check_usable()?;
@@ -77,6 +80,8 @@ impl Session {
         }
     }
 
+    /// Writes rows in one commit; returns the number of rows removed by a delete, and of rows given for any other
+    /// operation.
     pub(super) fn write_to(
         &self,
         relation: RelationId,
@@ -96,7 +101,7 @@ impl Session {
         let catalog = self.database.catalog();
         let bound = bind_insert(insert, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        // A transaction under way may be about to write what is read here.
+        // Waits for a transaction of another session first: it may be about to write what the query reads.
         drop(self.database.committer.wait_for_turn(self.actor(), &self.cancel)?);
         let rows = self.run_unfrozen(&catalog, &bound.rows)?;
         let rows = named_columns(&rows, &bound.target, &bound.columns)?;
@@ -172,12 +177,12 @@ impl Session {
         Ok(removed)
     }
 
-    /// The rows of a query that a statement writes, read at a moment of their own.
+    /// Returns the rows of the query of an INSERT. Other writes may come between reading these rows and storing them.
     fn run_unfrozen(&self, catalog: &CatalogState, query: &BoundQuery) -> Result<QueryOutput, Error> {
         self.run_bound(catalog, query, "INSERT", |taking| self.database.committer.frozen_for(self.actor(), taking))
     }
 
-    /// The rows of a query as of the commit that a statement is about to make.
+    /// Returns the rows of the query of an UPDATE or DELETE, as they are immediately before the statement's own commit.
     fn run_frozen(
         &self,
         frozen: &mut Frozen<'_>,
@@ -188,15 +193,17 @@ impl Session {
     }
 }
 
-/// The relation that a call writes to.
+/// Returns the id of a relation that a call writes to; fails for a view.
 fn writable(entry: &Entry) -> Result<RelationId, Error> {
     entry.relation_id().ok_or_else(|| not_writable(entry))
 }
 
+/// Returns the error of a call that writes to a view.
 pub(super) fn not_writable(entry: &Entry) -> Error {
     Error::SchemaMismatch(format!("{} is a {}: it cannot be written to", entry.name(), entry.kind().keyword()))
 }
 
+/// Returns the id of a relation that a statement writes to; fails for a view.
 fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {
     match target.collection() {
         Some(laminardb_dataflow::CollectionId::Relation(id)) => Ok(id),
@@ -206,6 +213,7 @@ fn base_id(target: &RelationInfo) -> Result<RelationId, Error> {
     }
 }
 
+/// Returns the id of a table that a statement writes to; fails for a source or a view.
 fn writable_table(entry: &Entry) -> Result<RelationId, Error> {
     match (entry.kind(), entry.relation_id()) {
         (RelationKind::Table, Some(id)) => Ok(id),
@@ -213,7 +221,7 @@ fn writable_table(entry: &Entry) -> Result<RelationId, Error> {
     }
 }
 
-/// Old rows go and new ones come at one time.
+/// Replaces old rows by new ones, in one commit.
 fn replace(
     frozen: &mut Frozen<'_>,
     relation: RelationId,
@@ -225,7 +233,7 @@ fn replace(
     frozen.write(vec![delete, insert]).map(|_| ()).map_err(Error::in_statement)
 }
 
-/// The answer's batches with the names of the target's columns that they go to.
+/// Returns the query's batches, their columns named after the target's columns that they are stored in.
 fn named_columns(rows: &QueryOutput, target: &RelationInfo, columns: &[usize]) -> Result<Vec<RecordBatch>, Error> {
     let name = |(field, column): (&Arc<Field>, &usize)| {
         Field::clone(field).with_name(target.schema.field(*column).name()).with_nullable(true)
@@ -235,20 +243,21 @@ fn named_columns(rows: &QueryOutput, target: &RelationInfo, columns: &[usize]) -
     rows.batches.iter().map(|batch| target_batch(&schema, batch.columns().to_vec(), batch.num_rows())).collect()
 }
 
+/// Makes a batch of the schema; fails if the columns do not fit it.
 fn target_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
         .map_err(|error| Error::Internal(format!("rows do not fit their relation: {error}")))
 }
 
-/// Columns named as in `schema`, but of the types that they have, nullable.
+/// Makes a batch whose columns are named as in `schema`, but have types of their own and may contain NULL.
 fn loose_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
     let fields = schema.fields().iter().zip(&columns);
     let fields: Vec<Field> = fields.map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true)).collect();
     target_batch(&Arc::new(Schema::new(fields)), columns, rows)
 }
 
-/// INSERT ... ON CONFLICT DO UPDATE.
+/// The assignments and the condition of INSERT ... ON CONFLICT DO UPDATE.
 struct DoUpdate<'a> {
     target: &'a RelationInfo,
     relation: RelationId,
@@ -257,7 +266,8 @@ struct DoUpdate<'a> {
 }
 
 impl DoUpdate<'_> {
-    /// Gives the number of rows stored or changed.
+    /// Stores rows with new keys and changes those whose keys exist; returns the number of rows stored or changed.
+    /// Fails if two of the rows given have the same key.
     fn run(&self, frozen: &mut Frozen<'_>, rows: &[RecordBatch]) -> Result<u64, Error> {
         let layout = frozen.layout(self.relation).ok_or_else(|| Error::Dropped(self.target.name.clone()))?;
         let mut given = Vec::with_capacity(rows.len());
@@ -283,8 +293,8 @@ impl DoUpdate<'_> {
         Ok(count)
     }
 
-    /// Of rows there and the rows given for their keys, those that the statement changes: as they are and as they
-    /// become.
+    /// Returns the rows that the statement changes, as they are and as they become. `old` has existing rows, and `new`
+    /// the rows given for the same keys in the same order.
     fn changed(&self, old: RecordBatch, new: &RecordBatch) -> Result<(RecordBatch, RecordBatch), Error> {
         let pair = |old: &RecordBatch, new: &RecordBatch| {
             let columns: Vec<ArrayRef> = old.columns().iter().chain(new.columns()).map(Arc::clone).collect();
@@ -313,6 +323,7 @@ impl DoUpdate<'_> {
     }
 }
 
+/// Evaluates an expression on all rows; fails if it fails on one of them.
 fn evaluate(expression: &Arc<dyn Scalar>, rows: &RecordBatch) -> Result<ArrayRef, Error> {
     let evaluated = expression.evaluate(rows);
     match evaluated.errors.first() {

@@ -1,4 +1,4 @@
-//! EXPLAIN: the maintained plan of a query as text.
+//! EXPLAIN: shows the plan by which a query would be maintained, as text.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::catalog::Entry;
 use crate::error::Error;
 
 impl Session {
-    /// One column `plan`, a line a row.
+    /// Returns the plan in one column `plan`, with one row per line.
     pub(super) fn explain_statement(&self, parsed: &Parsed, params: &Params) -> Result<QueryOutput, Error> {
         let text = self.explain_parsed(parsed, params)?;
         let lines = StringArray::from(text.lines().collect::<Vec<_>>());
@@ -26,6 +26,7 @@ impl Session {
         Ok(QueryOutput { schema, batches: vec![batch] })
     }
 
+    /// Returns the plan of a query or of a view's query; fails for other statements.
     pub(super) fn explain_parsed(&self, parsed: &Parsed, params: &Params) -> Result<String, Error> {
         let query = match &parsed.statement {
             Statement::Query(query) => query,
@@ -39,6 +40,7 @@ impl Session {
         self.explain_query(&self.bind(query, params)?)
     }
 
+    /// Returns the maintained plan; if the query cannot be maintained, the reason and the plan by which it runs once.
     fn explain_query(&self, bound: &Bound) -> Result<String, Error> {
         match plan_view(&bound.query, &*bound.catalog) {
             Ok(view) => {

@@ -1,4 +1,4 @@
-//! `Session`: one user of a database: statements, its open transaction, and what cancels its calls.
+//! `Session`: one user of a database, with its statements, its open transaction, and the token that cancels its calls.
 
 mod checkpoint;
 mod ddl;
@@ -35,7 +35,7 @@ pub use stream::{NextRows, QueryStream};
 pub use subscribe::Target;
 pub use writer::Writer;
 
-/// One user of a database: a connection, or a part of one. Clones are the same session, and may be used from any thread.
+/// One user of a database: a connection or a part of one. Clones are the same session and may be used from any thread.
 ///
 /// While a transaction is open, every statement and call of the session is part of it.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ pub struct Session {
 }
 
 impl Database {
-    /// Makes a new session of the database, which keeps it alive.
+    /// Makes a new session, which keeps the database alive.
     pub fn session(self: &Arc<Self>) -> Session {
         let database = Arc::clone(self);
         Session { id: self.new_id(), database, transaction: Arc::default(), cancel: CancelToken::new() }
@@ -55,25 +55,26 @@ impl Database {
 }
 
 impl Session {
-    /// The database that it is of.
+    /// Returns the database of the session.
     pub fn database(&self) -> &Arc<Database> {
         &self.database
     }
 
-    /// The same session, whose calls through this handle `cancel` ends. A call that is cancelled has done nothing, unless
-    /// it says otherwise.
+    /// Returns the same session with `cancel` as the token that cancels the calls made through the result. A call that
+    /// is cancelled has changed nothing, unless its documentation says otherwise.
     pub fn with_cancel(&self, cancel: &CancelToken) -> Session {
         Session { cancel: cancel.clone(), ..self.clone() }
     }
 
-    /// Another session in which every call is part of `transaction`.
+    /// Makes another session, in which every call is part of `transaction`.
     pub fn within(transaction: &Arc<Transaction>) -> Session {
         let session = transaction.database().session();
         *session.transaction.lock() = Some(Arc::clone(transaction));
         session
     }
 
-    /// Runs one or more statements of any kind; all are parsed first, the first error stops. The result of the last.
+    /// Runs one or more statements of any kind and returns the outcome of the last. All are parsed before the first
+    /// runs. The first error stops the run; what ran before it stays.
     pub fn execute(&self, sql: &str, params: &Params) -> Result<Outcome, Error> {
         self.database.check_usable()?;
         let mut last = None;
@@ -83,7 +84,8 @@ impl Session {
         last.ok_or_else(empty_statement)
     }
 
-    /// Runs statements that only read; anything else is refused before any of them runs. The result of the last.
+    /// Runs statements that only read, and returns the rows of the last. If any other statement is among them, none is
+    /// run.
     pub fn query(&self, sql: &str, params: &Params) -> Result<QueryOutput, Error> {
         self.database.check_usable()?;
         let statements = read_statements(sql, params)?;
@@ -97,8 +99,8 @@ impl Session {
         last.ok_or_else(empty_statement)
     }
 
-    /// The rows of the relation that a name in a call means, or those for which the condition `filter` is true, one
-    /// expression of SQL.
+    /// Returns the rows of the relation that a name in a call refers to, or only those for which `filter`, one SQL
+    /// expression, is true.
     pub fn query_relation(&self, name: &str, filter: Option<&str>) -> Result<QueryOutput, Error> {
         self.database.check_usable()?;
         let stored = match self.database.catalog().named(name) {
@@ -143,7 +145,8 @@ impl Session {
         }
     }
 
-    /// What maintains or answers a query, as text. A bad query fails as it would in [`Session::query`].
+    /// Returns the plan that maintains a query or, if it cannot be maintained, answers it, as text. A wrong query fails
+    /// as it does in [`Session::query`].
     pub fn explain(&self, sql: &str, params: &Params) -> Result<String, Error> {
         self.database.check_usable()?;
         let mut statements = parse(sql, params)?;
@@ -153,7 +156,8 @@ impl Session {
         }
     }
 
-    /// Waits until every view is complete up to the last write that returned before the call; gives its time.
+    /// Waits until every view is complete up to the last write that returned before the call, and returns the time of
+    /// that write. Fails if `timeout` passes first; `None` waits without limit.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Time, Error> {
         self.database.check_usable()?;
         let time = self.database.engine.last_time();
@@ -161,13 +165,14 @@ impl Session {
         Ok(time)
     }
 
-    /// Who makes the calls of the session, as the committer sees it.
+    /// Returns the session and its transaction, as the committer needs them.
     pub(crate) fn actor(&self) -> Actor {
         let transaction = self.transaction.lock().as_ref().map(|transaction| transaction.id());
         Actor { session: self.id, transaction }
     }
 
-    /// Waits until all views are complete through `time`, or the database is closed.
+    /// Waits until all views are complete through `time`. Fails if `timeout` passes, the call is cancelled or the
+    /// database is closed first.
     fn wait_for(&self, time: Time, timeout: Option<Duration>) -> Result<(), Error> {
         Ok(self.database.engine.wait(time, timeout, &self.cancel)?)
     }

@@ -1,39 +1,39 @@
-//! `Outcome`: what a statement did.
+//! `Outcome`: the result of a statement.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-/// Rows of an answer.
+/// The rows that a query or another reading statement returns.
 #[derive(Clone, Debug)]
 pub struct QueryOutput {
-    /// Names, which may repeat, and types.
+    /// Names, which may repeat, and types of the columns.
     pub schema: SchemaRef,
     /// The rows; no batch is empty.
     pub batches: Vec<RecordBatch>,
 }
 
 impl QueryOutput {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn num_rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 }
 
-/// What a statement did.
+/// Result of a statement.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It defined or removed something, or controls a transaction.
+    /// The statement defined or removed a relation, took or restored a checkpoint, or controlled a transaction.
     Ddl {
-        /// The words of the statement, as `CREATE TABLE`.
+        /// Words that name the statement, such as `CREATE TABLE`.
         ddl_type: &'static str,
-        /// Stored name of what it was about.
+        /// Stored name of the relation or checkpoint that the statement was about.
         object: Option<String>,
     },
-    /// It changed this many rows.
+    /// The statement changed this many rows.
     Rows(u64),
-    /// It asked for rows.
+    /// Rows of a query.
     Query(QueryOutput),
-    /// It asked for what there is.
+    /// Rows of SHOW, DESCRIBE or EXPLAIN.
     Metadata(QueryOutput),
 }
 

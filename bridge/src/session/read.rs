@@ -1,4 +1,4 @@
-//! Ad-hoc queries: what they read is taken at one moment, between two commits, and read afterwards.
+//! Ad-hoc queries: what a query reads is taken at one moment, under the commit lock, and read afterwards.
 
 use std::sync::Arc;
 
@@ -18,50 +18,52 @@ use crate::query::{Contents, Plan, scanned};
 use crate::store::Scan;
 use crate::subscription::repeat;
 
-/// How often a query is bound without holding off definitions.
+/// Number of times that a query is bound without holding off definitions.
 const TRIES: usize = 3;
 
-/// A query with the state of the catalog that it was bound in.
+/// A query, with the state of the catalog in which it was bound.
 pub(super) struct Bound {
     pub(super) catalog: Arc<CatalogState>,
     pub(super) query: BoundQuery,
 }
 
-/// What a query has to read.
+/// The relations and views that a query has to read.
 pub(super) struct Reads {
     collections: Vec<(CollectionId, String)>,
-    /// Views whose failing rows fail the query, with their names; those that keep rows are read by it or lie under one
-    /// that is.
+    /// Views whose failing rows make the query fail, with their names: those that it reads, directly or through other
+    /// views.
     strict: Vec<(ViewId, String)>,
-    /// The first maintained view that it stands on.
+    /// Name of the first maintained view that the query reads, directly or through other views.
     maintained: Option<String>,
 }
 
-/// What a query reads, as of one moment; views may still have to reach it.
+/// What a query reads, as of one moment; views may not have reached that moment yet.
 pub(super) struct ReadSet {
     scans: Vec<(CollectionId, Scan)>,
     views: Vec<ViewId>,
     rows: Option<PendingSnapshot>,
     errors: Option<PendingSnapshot>,
     strict: Vec<(ViewId, String)>,
-    /// Of `strict`, those that `errors` is about.
+    /// The views among `strict` that `errors` is about.
     checked: Vec<ViewId>,
 }
 
 impl Session {
+    /// Binds a query in the current state of the catalog.
     pub(super) fn bind(&self, query: &Query, params: &Params) -> Result<Bound, Error> {
         let catalog = self.database.catalog();
         let query = bind_query(query, &*catalog, params)?;
         Ok(Bound { catalog, query })
     }
 
-    /// Keeps the set of relations as it is while a query is bound and takes what it reads, if that was replaced in
-    /// between in several `tries`: definitions that follow each other fast must not keep a query from its turn.
+    /// Holds the definitions while a query is bound and takes what it reads, if that was replaced in between in several
+    /// `tries` before. Otherwise definitions that follow each other fast could keep a query from ever running.
     pub(super) fn settled(&self, tries: usize) -> Result<Option<Definitions<'_>>, Error> {
         if tries < TRIES { Ok(None) } else { self.definitions().map(Some) }
     }
 
-    /// Runs a query, listed under `text` while it runs.
+    /// Runs a query, listed under `text` while it runs. If a relation is dropped after the query was bound, binds it
+    /// again.
     pub(super) fn answer(&self, query: &Query, params: &Params, text: &str) -> Result<QueryOutput, Error> {
         let mut tries = 0;
         loop {
@@ -74,21 +76,22 @@ impl Session {
                 taken
             };
             match self.run_bound(&bound.catalog, &bound.query, text, freeze) {
-                // What it was to read may have been replaced after it was bound; then it is bound to what there is now.
+                // What the query was to read was replaced after it was bound, so it is bound to what exists by then.
                 Err(Error::Dropped(_)) if self.database.has_changed_since(&bound.catalog) => {}
                 answered => return answered,
             }
         }
     }
 
-    /// Runs a bound query, listed under `text` while it runs.
+    /// Runs a bound query, listed under `text` while it runs. Fails if a relation was dropped since.
     pub(super) fn run_query(&self, bound: &Bound, text: &str) -> Result<QueryOutput, Error> {
         self.run_bound(&bound.catalog, &bound.query, text, |taking| {
             self.database.committer.frozen_for(self.actor(), taking)
         })
     }
 
-    /// Runs a bound query on what `freeze` lets it take.
+    /// Runs a bound query, listed under `text` while it runs. `freeze` must call the function that it receives once,
+    /// with the store from which the query takes what it reads.
     pub(super) fn run_bound(
         &self,
         catalog: &CatalogState,
@@ -98,7 +101,7 @@ impl Session {
     ) -> Result<QueryOutput, Error> {
         let token = self.cancel.child();
         let _listed = self.database.queries.begin(text, Cancel::Token(token.clone()));
-        // A session that is closed from here on tells the query.
+        // Checked after the query is listed: closing the database from here on cancels it.
         self.database.check_open()?;
         let (plan, mut reads) = reads_of(catalog, query)?;
         let taken = freeze(&mut |frozen| reads.take(frozen, &self.database.engine))?;
@@ -106,7 +109,7 @@ impl Session {
         let run = |contents| self.database.executor.run(plan, contents, &query.schema, &token);
         match contents.and_then(run) {
             Ok(batches) => Ok(QueryOutput { schema: Arc::clone(&query.schema), batches }),
-            // The query alone was cancelled, and not the call.
+            // Only the query's own token was cancelled, not the call.
             Err(Error::Interrupted) if !self.cancel.is_cancelled() => {
                 self.database.check_open()?;
                 Err(Error::QueryCancelled("the query was cancelled".to_owned()))
@@ -116,9 +119,9 @@ impl Session {
     }
 }
 
-/// The optimised plan of a query, and what it has to read.
+/// Returns the optimised plan of a query, and what it has to read.
 pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Plan, Reads), Error> {
-    let plan = rewrite::optimise_once(query).map_err(|error| Error::from(error).in_query())?;
+    let plan = rewrite::optimise_once(query)?;
     let mut reads = Reads {
         collections: Vec::new(),
         strict: catalog.strict_views(&query.relations),
@@ -131,7 +134,8 @@ pub(super) fn reads_of(catalog: &CatalogState, query: &BoundQuery) -> Result<(Pl
 }
 
 impl Reads {
-    /// Takes all rows at one moment, without waiting. In a transaction they are those it sees.
+    /// Takes all rows at one moment, without waiting; in a transaction, as the transaction sees them. Fails with
+    /// [`Error::Dropped`] if a relation or view was dropped, and in a transaction if the query reads a maintained view.
     pub(super) fn take(&mut self, frozen: &mut Frozen<'_>, engine: &Engine) -> Result<ReadSet, Error> {
         if let Some(view) = &self.maintained
             && frozen.in_transaction()
@@ -158,7 +162,7 @@ impl Reads {
 }
 
 impl ReadSet {
-    /// The rows, once the views are there. Fails if a strict view has failing rows.
+    /// Waits until the views have reached the moment, and returns the rows. Fails if a strict view has failing rows.
     pub(super) fn wait(self, cancel: &CancelToken) -> Result<Contents, Error> {
         let mut contents = Contents::new();
         for (collection, scan) in &self.scans {
@@ -182,6 +186,7 @@ impl ReadSet {
     }
 }
 
+/// Fails if `view` is strict and one of `errors` is still present.
 fn check_errors(strict: &[(ViewId, String)], view: ViewId, errors: &[LiveError]) -> Result<(), Error> {
     let name = strict.iter().find(|(other, _)| *other == view).map(|(_, name)| name);
     match (name, errors.iter().find(|error| error.count > 0)) {
@@ -190,7 +195,7 @@ fn check_errors(strict: &[(ViewId, String)], view: ViewId, errors: &[LiveError])
     }
 }
 
-/// Names the view, the expression and the cause.
+/// Returns the text of an error: the view, the expression, the cause and the row.
 pub(super) fn live_error_text(view: &str, error: &LiveError) -> String {
     let LiveError { expression, message, row, .. } = error;
     format!("view {view} has a row on which {expression} fails: {message}; the row is {row}")

@@ -1,4 +1,4 @@
-//! SHOW and DESCRIBE: what there is, as rows.
+//! SHOW and DESCRIBE: list the relations and queries of a database as rows.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 type Text = Vec<Option<String>>;
 
 impl Session {
-    /// Columns of a relation of any kind, with SQL type names.
+    /// Returns the columns of a relation of any kind, with the names of their SQL types.
     pub(super) fn describe(&self, name: &Name) -> Result<QueryOutput, Error> {
         let catalog = self.database.catalog();
         let Some(entry) = catalog.find(&name.value, name.quoted)? else {
@@ -116,7 +116,7 @@ fn text(column: &'static str, values: Text) -> (&'static str, ArrayRef) {
     (column, Arc::new(StringArray::from(values)))
 }
 
-/// Columns of one length as an answer.
+/// Makes an answer of columns, which must have the same length.
 fn table(columns: Vec<(&'static str, ArrayRef)>) -> QueryOutput {
     let field = |(name, values): &(&'static str, ArrayRef)| Field::new(*name, values.data_type().clone(), true);
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));

@@ -1,18 +1,18 @@
-//! Reading the statements of a text.
+//! Parses the statements of a SQL text.
 
 use laminardb_planner::Params;
 use laminardb_planner::statement::{self, Parsed};
 
 use crate::error::Error;
 
-/// The statements of a text that together use all of `params`.
+/// Returns the statements of a text. Fails if the text does not parse or if they do not use all of `params`.
 pub(super) fn parse(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
     let statements = statement::parse(sql)?;
     params.all_used(&statements)?;
     Ok(statements)
 }
 
-/// The statements of a text that only reads.
+/// Returns the statements of a text, and fails if one of them does more than read.
 pub(super) fn read_statements(sql: &str, params: &Params) -> Result<Vec<Parsed>, Error> {
     let statements = parse(sql, params)?;
     match statements.iter().find(|parsed| !parsed.statement.is_read()) {
@@ -21,11 +21,12 @@ pub(super) fn read_statements(sql: &str, params: &Params) -> Result<Vec<Parsed>,
     }
 }
 
+/// Returns the error of a text without statements.
 pub(super) fn empty_statement() -> Error {
     Error::QueryFailed("Empty SQL statement".to_owned())
 }
 
-/// The beginning of a statement, for messages.
+/// Returns the first words of a statement, for messages.
 pub(super) fn first_words(text: &str) -> String {
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,7 @@
-//! `QueryStream`: the answer of one query, batch by batch, as it is read.
+//! `QueryStream`: the answer of one query in batches, made as they are read.
 //!
-//! What is read is taken at one moment, when the stream is made; then a thread of the stream runs the query, and waits
-//! after each batch until it is taken.
+//! What the query reads is taken at one moment, when the stream is made. Then the stream's own thread runs the query;
+//! it waits with each batch until the one before is taken.
 //!
 //! ```text
 //! thread --batches of one query--> channel of one --> QueryStream::next
@@ -31,21 +31,21 @@ use crate::database::{Cancel, Database, Running};
 use crate::error::Error;
 use crate::query::{Contents, Plan, ended_early, spawn};
 
-/// No batch has more rows.
+/// Maximum number of rows in a batch.
 const MAX_ROWS: usize = 65_536;
 
-/// What waiting for rows found.
+/// Result of waiting for rows.
 #[derive(Clone, Debug)]
 pub enum NextRows {
-    /// Rows; never none.
+    /// Rows, at least one.
     Batch(RecordBatch),
-    /// Nothing came in the time given.
+    /// Nothing came within the timeout.
     TimedOut,
-    /// No more will come.
+    /// Nothing more will come.
     Ended,
 }
 
-/// The answer of a query in batches. Keeps its database alive; dropping it ends the query.
+/// The answer of a query in batches. It keeps its database alive; dropping it ends the query.
 pub struct QueryStream {
     schema: SchemaRef,
     batches: Receiver<Result<RecordBatch, Error>>,
@@ -54,17 +54,19 @@ pub struct QueryStream {
     _database: Arc<Database>,
 }
 
-/// What a stream, its thread and the list of queries share.
+/// State shared by a stream, its thread and the list of queries.
 #[derive(Default)]
 struct Control {
-    /// Cancelled when nobody wants more of the answer, or a reader has met its end.
+    /// Cancelled when the stream was ended, by a reader or from outside, or a reader has reached its end.
     over: CancelToken,
-    /// A reader has met its end; another may still have a batch in hand.
+    /// Whether a reader has reached the end. A batch that another reader has received before is still delivered then,
+    /// unlike after a cancellation.
     is_read: AtomicBool,
-    /// The thread has sent all, the error that ended the query included.
+    /// Whether the thread has sent everything, including the error that ended the query.
     is_complete: AtomicBool,
-    /// Dropped to wake all who wait.
+    /// Sender of a channel without messages; dropped to wake all threads that wait on the other end.
     open: Mutex<Option<Sender<Infallible>>>,
+    /// The stream's entry in the list of running queries.
     listed: Mutex<Option<Running>>,
 }
 
@@ -73,18 +75,20 @@ impl Control {
         self.over.is_cancelled()
     }
 
-    /// Ends the stream, whether it was read, cancelled, or its session closed.
+    /// Ends the stream, for any reason: it was read to its end, it was cancelled, or the database was closed. Wakes all
+    /// waiting threads, and takes the stream off the list of running queries.
     fn end(&self) {
         self.over.cancel();
         drop(self.open.lock().take());
+        // Dropped after the lock is released, because dropping it takes the lock of the list.
         let listed = self.listed.lock().take();
         drop(listed);
     }
 }
 
 impl Session {
-    /// The answer of statements that only read, the last one's, in batches; all of one time, that of this call, or a
-    /// later one if a view that is read is replaced before it has reached that time.
+    /// Runs statements that only read, and returns the answer of the last one in batches. All batches are of one time:
+    /// that of the call, or a later one if a view that the query reads is replaced before it has reached that time.
     pub fn stream(&self, sql: &str, params: &Params) -> Result<QueryStream, Error> {
         self.database.check_usable()?;
         let mut statements = read_statements(sql, params)?;
@@ -114,7 +118,7 @@ impl Session {
         Ok(stream)
     }
 
-    /// A stream of an answer that is there.
+    /// Makes a stream of an answer that is complete already.
     fn stream_of(&self, output: QueryOutput, text: &str) -> QueryStream {
         let parts: Vec<RecordBatch> = output.batches.iter().flat_map(parts).collect();
         let (sender, receiver) = bounded(parts.len());
@@ -126,6 +130,7 @@ impl Session {
         stream
     }
 
+    /// Makes a stream that receives `batches`, listed as a running query under `text` until it is over.
     fn listed_stream(
         &self,
         schema: SchemaRef,
@@ -134,13 +139,13 @@ impl Session {
     ) -> QueryStream {
         let (open, over) = bounded(0);
         let control = Arc::new(Control { open: Mutex::new(Some(open)), ..Control::default() });
-        // Weak: the control holds its place in the list.
+        // Weak, because the control holds its entry in the list, which holds this function.
         let ended = Arc::downgrade(&control);
         let end = move || ended.upgrade().iter().for_each(|control| control.end());
         let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(end)));
         *control.listed.lock() = Some(listed);
         if self.database.is_closed() {
-            // The session may have looked for its streams before this one was listed.
+            // The database may have cancelled its running queries before this one was listed.
             control.end();
         }
         QueryStream { schema, batches, over, control, _database: Arc::clone(&self.database) }
@@ -148,17 +153,18 @@ impl Session {
 }
 
 impl QueryStream {
-    /// Columns of the rows.
+    /// Returns the columns of the rows.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// Until it is cancelled or a reader has met its end.
+    /// Returns whether the stream is neither cancelled nor read to its end.
     pub fn is_active(&self) -> bool {
         !self.control.is_over()
     }
 
-    /// Waits for the next batch, at most `timeout` (`None`: for ever). An error ends the stream, and is raised once.
+    /// Waits for the next batch, at most for `timeout`; `None` waits without limit. An error ends the stream and is
+    /// returned once.
     pub fn next(&self, timeout: Option<Duration>) -> Result<NextRows, Error> {
         let late = timeout.map_or_else(never, after);
         select! {
@@ -168,7 +174,7 @@ impl QueryStream {
         }
     }
 
-    /// The next batch if it is there; never waits.
+    /// Returns the next batch if it is there; never waits.
     pub fn try_next(&self) -> Result<NextRows, Error> {
         match self.batches.try_recv() {
             Err(TryRecvError::Empty) if !self.control.is_over() => Ok(NextRows::TimedOut),
@@ -176,12 +182,13 @@ impl QueryStream {
         }
     }
 
-    /// Ends it; a blocked reader wakes. Idempotent, never waits.
+    /// Ends the stream and wakes blocked readers. Never waits; calling it again does nothing.
     pub fn cancel(&self) {
         self.control.end();
     }
 
-    /// What a batch, or the end of the channel, means to the reader.
+    /// Returns what a batch, or the end of the channel (`None`), means to the reader: nothing is delivered after a
+    /// cancellation.
     fn taken(&self, batch: Option<Result<RecordBatch, Error>>) -> Result<NextRows, Error> {
         if self.control.is_over() && !self.control.is_read.load(Ordering::Acquire) {
             return Ok(NextRows::Ended);
@@ -199,6 +206,7 @@ impl QueryStream {
                 if was_read || self.control.is_complete.load(Ordering::Acquire) {
                     Ok(NextRows::Ended)
                 } else {
+                    // The channel was closed before the thread had sent everything: the thread has panicked.
                     Err(ended_early())
                 }
             }
@@ -212,7 +220,7 @@ impl Drop for QueryStream {
     }
 }
 
-/// A query that has taken what it reads.
+/// A bound query that has taken what it reads.
 struct Begun {
     bound: Bound,
     plan: Plan,
@@ -220,8 +228,7 @@ struct Begun {
 }
 
 impl Session {
-    /// Binds a query and takes what it reads. That may be replaced after it was bound; then it is bound to what there is
-    /// now.
+    /// Binds a query and takes what it reads. If that was replaced after the query was bound, binds it again.
     fn begin_query(&self, query: &Query, params: &Params) -> Result<Begun, Error> {
         let mut tries = 0;
         loop {
@@ -237,9 +244,9 @@ impl Session {
     }
 }
 
-/// The thread's part.
+/// The part of a stream that runs on its thread.
 struct Producer {
-    /// Of its own: what the stream reads was taken before.
+    /// A session of the stream's own, outside any transaction; its calls end with the stream.
     session: Session,
     batches: Sender<Result<RecordBatch, Error>>,
     over: Receiver<Infallible>,
@@ -250,6 +257,7 @@ struct Producer {
 }
 
 impl Producer {
+    /// Runs the query and sends its batches, or the error with which it ends.
     fn run(self, begun: Begun) {
         let mut give = |batch: RecordBatch| parts(&batch).try_for_each(|part| self.send(Ok(part)));
         let database = &self.session.database;
@@ -257,13 +265,14 @@ impl Producer {
             database.executor.run_each(plan, &contents, &self.schema, &self.session.cancel, &mut give)
         });
         if let Err(error) = database.ended_as(done) {
-            // Without a reader there is nobody to tell.
+            // Sending fails only if the stream is over, and then no reader needs the error.
             drop(self.send(Err(error)));
         }
         self.control.is_complete.store(true, Ordering::Release);
     }
 
-    /// The rows that the query reads, once the views are there. A view that is replaced before is read as it is then.
+    /// Waits for the views and returns the rows that the query reads. If a view is replaced before that, binds the
+    /// query again and reads what exists by then.
     fn contents(&self, mut begun: Begun) -> Result<(Plan, Contents), Error> {
         loop {
             let Begun { bound, plan, taken } = begun;
@@ -276,13 +285,13 @@ impl Producer {
             }
             begun = self.session.begin_query(&self.query, &self.params)?;
             if begun.bound.query.schema != self.schema {
-                // The reader was promised other columns.
+                // The stream has announced other columns to its reader.
                 return Err(failed);
             }
         }
     }
 
-    /// Waits for the reader to have room.
+    /// Sends a batch or an error, waiting until the channel has room. Fails if the stream is over.
     fn send(&self, batch: Result<RecordBatch, Error>) -> Result<(), Error> {
         select! {
             send(self.batches, batch) -> sent => sent.map_err(|_| Error::Interrupted),
@@ -291,7 +300,7 @@ impl Producer {
     }
 }
 
-/// The batch in parts that are not too large.
+/// Returns the batch in parts of at most [`MAX_ROWS`] rows.
 fn parts(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
     let rows = batch.num_rows();
     let starts = (0..rows).step_by(MAX_ROWS);

@@ -1,4 +1,4 @@
-//! Subscribing: a view is found or made, watched, and its contents taken, all between two commits.
+//! Subscribes: finds or installs a view, watches it and takes its contents, all under one commit lock.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::query::Contents;
 use crate::store::Scan;
 use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription, repeat};
 
-/// What to subscribe to.
+/// The object of a subscription.
 #[derive(Clone, Copy)]
 pub enum Target<'a> {
-    /// A query, or just the name of a relation.
+    /// A query, or only the name of a relation.
     Sql(&'a str, &'a Params),
     /// A relation or view by name.
     Relation(&'a str),
@@ -39,37 +39,38 @@ struct Followed {
     name: String,
     plan: Arc<DataflowPlan>,
     shape: Shape,
-    /// How its contents are evaluated if it keeps none; `None`: they are those of its only input.
+    /// The query that evaluates the contents of a view that keeps none; `None` if they are those of its only input.
     query: Option<Arc<BoundQuery>>,
-    /// The order of the rows that it keeps.
+    /// The order of the rows that the view keeps.
     order: ViewOrder,
-    /// The view to install, of a subscription of its own, and what it reads.
+    /// The view to install, with the relations it reads, if the subscription needs a view of its own.
     new: Option<(NewView, Vec<String>)>,
     /// Views whose failing rows end the subscription, with their names.
     strict: Vec<(ViewId, String)>,
 }
 
-/// A followed view between taking its contents and having them.
+/// A followed view whose contents have been taken and may not have arrived yet.
 struct Opening {
     starting: Starting,
     time: Time,
     rows: SnapshotSource,
-    /// Live errors of these views are on their way.
+    /// Views whose failing rows were requested, with their names.
     errors: Option<(Vec<(ViewId, String)>, PendingSnapshot)>,
 }
 
-/// Where the contents come from.
+/// Source of the contents that a subscription starts with.
 enum SnapshotSource {
-    /// They are not wanted.
+    /// No contents are wanted.
     None,
-    /// The view keeps them.
+    /// The rows that the view keeps.
     Kept(PendingSnapshot),
-    /// They are computed from these.
+    /// Scans from which the contents are computed.
     Computed(Vec<(RelationId, Scan)>),
 }
 
 impl Session {
-    /// Subscribes to a query or a relation: its contents if wanted, then every later change.
+    /// Subscribes to a query or a relation. The subscription delivers the contents, if wanted, and then every later
+    /// change.
     pub fn subscribe(&self, target: Target<'_>, options: SubscribeOptions) -> Result<Subscription, Error> {
         self.database.check_usable()?;
         self.database.ended_as(self.subscribe_to(target, options))
@@ -97,6 +98,7 @@ impl Session {
         }
     }
 
+    /// Subscribes to the one query of a text.
     fn subscribe_to_text(
         &self,
         definitions: Definitions<'_>,
@@ -116,6 +118,7 @@ impl Session {
         self.subscribe_to_query(definitions, catalog, (Arc::new(bound), query), text, options)
     }
 
+    /// Subscribes to a relation or view: to its maintained view, or to one that is installed for the subscription.
     fn subscribe_to_entry(
         &self,
         definitions: Definitions<'_>,
@@ -164,6 +167,7 @@ impl Session {
         self.follow(definitions, followed, text, options)
     }
 
+    /// Subscribes to a query by a view that is installed for the subscription. `written` is the query as it was parsed.
     fn subscribe_to_query(
         &self,
         definitions: Definitions<'_>,
@@ -188,6 +192,7 @@ impl Session {
         self.follow(definitions, Followed { order, ..followed }, text, options)
     }
 
+    /// Subscribes to a query that reads no relation: the subscription delivers its rows, if wanted, and ends.
     fn subscribe_to_constants(
         &self,
         query: &BoundQuery,
@@ -198,12 +203,12 @@ impl Session {
         let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(starting.canceller())));
         starting.when_over(move || drop(listed));
         let snapshot = if options.snapshot { self.constants(query)? } else { Vec::new() };
-        // The session may have ended its subscriptions before this one was listed.
+        // Closing the database may have cancelled its subscriptions before this one was listed.
         self.database.check_open()?;
         Ok(starting.start(Time::MAX, snapshot))
     }
 
-    /// The rows of a query that reads no relation.
+    /// Returns the rows of a query that reads no relation.
     fn constants(&self, query: &BoundQuery) -> Result<Vec<ChangeBatch>, Error> {
         let schema = &query.schema;
         let batches = self.database.executor.run(rewrite::optimise(query)?, Contents::new(), schema, &self.cancel)?;
@@ -211,6 +216,7 @@ impl Session {
         new_shape(schema, None)?.snapshot(&rows, self.database.engine.last_time()).map_err(cannot_read)
     }
 
+    /// Plans a view for the subscription; it is installed later, by [`Session::open_followed`].
     fn new_followed(
         &self,
         catalog: &CatalogState,
@@ -232,6 +238,8 @@ impl Session {
         Ok(Followed { id, name, plan: dataflow, shape, query, order, new: Some((new, reads)), strict })
     }
 
+    /// Opens a followed view, waits for its contents without any lock, and starts the subscription. If the contents
+    /// cannot be computed or a strict view has failing rows, returns a subscription that ends with this reason.
     fn follow(
         &self,
         definitions: Definitions<'_>,
@@ -262,7 +270,7 @@ impl Session {
         }
     }
 
-    /// Installs the view if it is the subscription's own, watches it, and takes what its contents are made of.
+    /// Installs the view if it is the subscription's own, watches it, and takes the source of its contents.
     fn open_followed(
         &self,
         frozen: &mut Frozen<'_>,
@@ -276,7 +284,7 @@ impl Session {
             self.database.install(new, frozen)?;
             self.database.anonymous.lock().push((id, reads));
         }
-        // No commit comes before the end of this call, so nothing is missed between watching and collecting.
+        // The commit lock is held until this call returns, so no change is missed between watching and collecting.
         let time = self.database.watch(id)?;
         let schema = Arc::clone(followed.shape.schema());
         let Some(starting) = Starting::new(&self.database.hub, id, schema, options.max_pending) else {
@@ -305,6 +313,7 @@ impl Session {
         Ok(Opening { starting, time, rows, errors })
     }
 
+    /// Takes scans of the committed rows of all relations that the plan reads.
     fn scan_inputs(&self, frozen: &mut Frozen<'_>, plan: &DataflowPlan) -> Result<Vec<(RelationId, Scan)>, Error> {
         let mut scans = Vec::new();
         for input in plan.inputs() {
@@ -316,7 +325,7 @@ impl Session {
         Ok(scans)
     }
 
-    /// The contents as of `time`.
+    /// Returns the contents as of `time`.
     fn contents_of(&self, followed: &Followed, rows: SnapshotSource, time: Time) -> Result<Vec<ChangeBatch>, Error> {
         let rows = match rows {
             SnapshotSource::None => return Ok(Vec::new()),
@@ -345,10 +354,10 @@ impl Session {
         followed.shape.snapshot(&rows, time).map_err(cannot_read)
     }
 
-    /// The rows that a view keeps, in its order.
+    /// Returns the rows that a view keeps, in the view's order.
     fn in_order(&self, followed: &Followed, rows: &[(RecordBatch, Diffs)]) -> Result<Vec<(RecordBatch, Diffs)>, Error> {
         let schema = followed.shape.schema();
-        // The names of a query's columns may repeat.
+        // Columns are named by their positions, since the names of a query's columns may repeat.
         let fields = schema.fields().iter().enumerate();
         let fields: Vec<Field> = fields.map(|(at, field)| Field::clone(field).with_name(at.to_string())).collect();
         let view = RelationInfo {
@@ -377,7 +386,7 @@ fn cannot_read(error: arrow::error::ArrowError) -> Error {
     Error::Internal(format!("cannot read a view: {error}"))
 }
 
-/// All rows of a relation.
+/// Returns the plan of a view of all rows of a relation.
 fn identity(relation: RelationId, schema: &SchemaRef, unique_key: Option<Vec<usize>>, append_only: bool) -> ViewPlan {
     let node = Node { operator: Operator::Input(CollectionId::Relation(relation)), schema: Arc::clone(schema) };
     let output = Output { node: NodeId(0), unique_key: unique_key.clone(), state: OutputState::Nothing };

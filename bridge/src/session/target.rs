@@ -1,4 +1,4 @@
-//! What a call writes to, known before its data is looked at.
+//! Looks up the relation that a call writes to, before its data is converted.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use laminardb_planner::RelationInfo;
 use super::Session;
 use super::dml::not_writable;
 use crate::error::Error;
-use crate::store::{Kind, Operation};
+use crate::relation::{Operation, StorageKind};
 
 impl Session {
-    /// The source or table that a call means, if it allows `operation`.
+    /// Returns the source or table that a name in a call refers to; fails if there is none, it is a view, or it does
+    /// not allow `operation`.
     pub fn writable(&self, table: &str, operation: Operation) -> Result<Arc<RelationInfo>, Error> {
         self.database.check_usable()?;
         let catalog = self.database.catalog();
@@ -18,7 +19,7 @@ impl Session {
         if entry.relation_id().is_none() {
             return Err(not_writable(entry));
         }
-        Kind::of(entry.kind(), &entry.info.primary_key).check(operation, entry.name())?;
+        StorageKind::of(entry.kind(), &entry.info.primary_key).check(operation, entry.name())?;
         Ok(Arc::clone(&entry.info))
     }
 }

@@ -1,7 +1,8 @@
-//! BEGIN, COMMIT and ROLLBACK, and what an open transaction does not allow.
+//! BEGIN, COMMIT and ROLLBACK, and the restrictions of an open transaction.
 //!
-//! A transaction is of base relations: views, which the engine maintains, learn of its writes when it is committed. So
-//! a session can read sources and tables as they are inside, but no maintained view; and nothing is defined inside.
+//! A transaction comprises writes to base relations; the views that the engine maintains receive them when it is
+//! committed. So inside a transaction a session reads sources and tables with its own writes, but cannot read a
+//! maintained view or change definitions.
 
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use crate::error::Error;
 use crate::transaction::Transaction;
 
 impl Session {
-    /// Begins a transaction: until [`Session::commit`] or [`Session::rollback`] the writes of this session are seen by
-    /// itself only, and those of others wait. Waits for the transaction of another session to end. Gives the handle, by
-    /// which other sessions can take part; when all handles and the session are gone, it is rolled back.
+    /// Begins a transaction and returns its handle, by which other sessions can take part. Until [`Session::commit`] or
+    /// [`Session::rollback`], only sessions in the transaction see its writes, and the writes of others wait. Waits for
+    /// the transaction of another session to end. When all handles and the session are dropped, the transaction is
+    /// rolled back.
     pub fn begin(&self) -> Result<Arc<Transaction>, Error> {
         let database = &self.database;
         database.check_usable()?;
@@ -25,9 +27,11 @@ impl Session {
         let place = committer.line_up(self.actor());
         loop {
             committer.wait_to_begin(&place, &self.cancel)?;
-            // Nothing is defined while a transaction is open, so no definition may be under way either.
+            // No definition may run while a transaction is open, so none may be under way when it begins.
             let _definitions = self.definitions()?;
             let id = self.database.new_id();
+            // Fails only if this session has begun a transaction meanwhile or the database has ended; the next wait
+            // reports it.
             if committer.begin(&place, id) {
                 let transaction = Transaction::new(Arc::clone(&self.database), id);
                 *self.transaction.lock() = Some(Arc::clone(&transaction));
@@ -36,17 +40,19 @@ impl Session {
         }
     }
 
-    /// Makes all writes of the session's transaction at one time. If that fails none was made, and the transaction has
-    /// ended. Waits first for room in the relations written to; a call that is cancelled meanwhile leaves it open.
+    /// Commits all writes of the session's transaction at one time. If that fails, none is made and the transaction has
+    /// ended. Waits first for room in the relations written to; if the call is cancelled during that wait, the
+    /// transaction stays open.
     pub fn commit(&self) -> Result<(), Error> {
         self.end(|transaction| transaction.commit(&self.cancel))
     }
 
-    /// Ends the session's transaction as if it had never been.
+    /// Undoes all writes of the session's transaction and ends it.
     pub fn rollback(&self) -> Result<(), Error> {
         self.end(Transaction::rollback)
     }
 
+    /// Ends the session's transaction by `end`; the session keeps it only if that was interrupted.
     fn end(&self, end: impl FnOnce(&Transaction) -> Result<(), Error>) -> Result<(), Error> {
         self.database.check_usable()?;
         let Some(transaction) = self.transaction.lock().clone() else {
@@ -63,31 +69,32 @@ impl Session {
         ended
     }
 
-    /// Whether a transaction of the session is open.
+    /// Returns whether a transaction of the session is open.
     pub fn in_transaction(&self) -> bool {
         self.database.committer.is_open_for(self.actor())
     }
 
-    /// The right to change the set of relations. Waits for the transaction of another session to end; while the right
-    /// is held none is begun.
+    /// Returns the right to change the set of relations. Waits for the transaction of another session to end; no
+    /// transaction begins while the right is held. Fails inside a transaction of the session.
     pub(super) fn define(&self) -> Result<Definitions<'_>, Error> {
         loop {
             self.refuse_in_transaction("definitions cannot be changed")?;
             let _place = self.database.committer.wait_for_turn(self.actor(), &self.cancel)?;
             let definitions = self.definitions()?;
+            // A transaction may have begun before the definitions were taken; none can begin now.
             if !self.database.committer.is_open() {
                 return Ok(definitions);
             }
         }
     }
 
-    /// Keeps the set of relations as it is. Waits for definitions under way.
+    /// Returns the right to rely on the set of relations. Waits for definitions under way.
     pub(super) fn definitions(&self) -> Result<Definitions<'_>, Error> {
-        // A database that ended meanwhile has nothing to be read or defined in.
+        // Checked whenever the wait wakes: the database may be shut down or closed meanwhile.
         self.database.take_definitions(&self.cancel, || self.database.check_usable())
     }
 
-    /// Fails if the session has a transaction open, in which `what` is not allowed.
+    /// Fails if the session has a transaction open; `what` says in the message what is not allowed there.
     pub(super) fn refuse_in_transaction(&self, what: &str) -> Result<(), Error> {
         if !self.in_transaction() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `Writer`: writes to one relation, and says how far the time of its rows has come.
+//! `Writer`: writes to one relation and moves its watermark.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use super::dml::not_writable;
 use crate::commit::Record;
 use crate::database::Database;
 use crate::error::Error;
-use crate::store::Operation;
+use crate::relation::Operation;
 use crate::watermark::Watermark;
 
-/// Writes to one source or table until it, or its database, is closed; keeps the database alive. Any session of the
+/// Writes to one source or table until it or its database is closed; keeps the database alive. Any session of the
 /// database may write through it.
 pub struct Writer {
     database: Arc<Database>,
@@ -26,7 +26,7 @@ pub struct Writer {
 }
 
 impl Session {
-    /// A writer to a source or table.
+    /// Makes a writer to a source or table; fails for a view.
     pub fn writer(&self, table: &str) -> Result<Writer, Error> {
         self.database.check_usable()?;
         let catalog = self.database.catalog();
@@ -45,28 +45,30 @@ impl Session {
 }
 
 impl Writer {
-    /// Whether it may be used.
+    /// Returns whether neither the writer nor its database is closed.
     pub fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire) && !self.database.is_closed()
     }
 
-    /// What is written to.
+    /// Returns the relation that is written to.
     pub fn relation(&self) -> Result<&RelationInfo, Error> {
         self.check_open()?;
         Ok(&self.info)
     }
 
-    /// The relation's watermark.
+    /// Returns the relation's watermark.
     pub fn current_watermark(&self) -> Result<i64, Error> {
         self.check_open()?;
         Ok(self.watermark.current())
     }
 
-    /// Moves the relation's watermark forward; a lower value is ignored.
+    /// Moves the relation's watermark forward; a lower value has no effect. Fails if the relation was dropped or
+    /// replaced.
     pub fn advance_watermark(&self, to: i64) -> Result<(), Error> {
         self.check_open()?;
         self.database.check_usable()?;
         self.check_there()?;
+        // Under the commit lock, so that the record is in order with those of writes.
         self.database.committer.frozen(|frozen| {
             self.watermark.advance(to);
             frozen.record(&Record::Watermark { relation: self.relation, to });
@@ -74,7 +76,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Stores rows as a call of `session`, as [`Session::insert`] does.
+    /// Stores rows as a call of `session`, as [`Session::insert`] does. Fails if the relation was dropped or replaced.
     pub fn insert(&self, session: &Session, rows: Vec<RecordBatch>) -> Result<u64, Error> {
         self.check_open()?;
         self.database.check_usable()?;
@@ -85,25 +87,25 @@ impl Writer {
         })
     }
 
-    /// Waits until all writes that returned before are through all views.
+    /// Waits until all writes that returned before the call are through all views.
     pub fn flush(&self, session: &Session) -> Result<(), Error> {
         self.check_open()?;
         session.wait(None).map(|_| ())
     }
 
-    /// Ends it, then waits as [`Writer::flush`] does. Idempotent.
+    /// Closes the writer, then waits as [`Writer::flush`] does. Calling it again does nothing.
     pub fn close(&self, session: &Session) -> Result<(), Error> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         match session.wait(None) {
-            // A session that has ended has nothing left to wait for.
+            // A database that is closed or shut down has nothing left to wait for.
             Err(Error::ConnectionClosed | Error::Shutdown) => Ok(()),
             other => other.map(|_| ()),
         }
     }
 
-    /// Fails when the relation was dropped, or replaced by another of its name.
+    /// Fails if the relation was dropped, or replaced by another one of its name.
     fn check_there(&self) -> Result<(), Error> {
         let catalog = self.database.catalog();
         let entries = catalog.entries();
@@ -117,6 +119,7 @@ impl Writer {
         }
     }
 
+    /// Fails if the writer or its database is closed.
     fn check_open(&self) -> Result<(), Error> {
         if self.is_open() { Ok(()) } else { Err(Error::WriterClosed) }
     }

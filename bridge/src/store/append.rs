@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::buffer::{RowBuffer, batch_bytes, is_large, owned};
-use super::scan::{Part, Scan};
+use super::scan::{Scan, ScanPart};
 
 /// Rows in insertion order: `frozen`, then `tail`.
 pub(super) struct Append {
@@ -52,7 +52,7 @@ impl Append {
 
     pub(super) fn scan(&mut self) -> Scan {
         let batches = self.frozen.iter().chain(self.tail.snapshot());
-        let parts = batches.map(|rows| Part { rows: rows.clone(), live: None });
+        let parts = batches.map(|rows| ScanPart { rows: rows.clone(), live: None });
         Scan::new(Arc::clone(&self.schema), parts.collect())
     }
 

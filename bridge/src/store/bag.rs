@@ -4,105 +4,118 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow_row::Rows;
 use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
+use laminardb_dataflow::row_bytes::EncodedRows;
 
-use super::heap::{Heap, Position};
-use super::scan::Scan;
-use super::{Delta, Layout};
+use super::delta::Delta;
+use super::heap::{Heap, HeapChange, RowRef};
+use super::layout::RelationLayout;
 use crate::error::Error;
 
 /// The rows of a table without a primary key.
 pub(super) struct Bag {
-    layout: Arc<Layout>,
+    layout: Arc<RelationLayout>,
     heap: Heap,
-    index: Option<Index>,
+    index: Option<HashIndex>,
 }
 
 /// Maps a hash to the positions of the rows that have it, which are nearly always equal rows.
-pub(super) type Index = HashTable<Entry>;
+pub(super) type HashIndex = HashTable<Slot>;
 
-pub(super) struct Entry {
+/// A hash and where the rows are that have it.
+pub(super) struct Slot {
     hash: u64,
-    positions: Positions,
+    positions: RowRefs,
 }
 
-pub(super) enum Positions {
-    One(Position),
-    /// Positions of several rows; never empty.
-    Many(Vec<Position>),
+/// Where one row or several rows are.
+pub(super) enum RowRefs {
+    One(RowRef),
+    /// Those of several rows; never empty.
+    Many(Vec<RowRef>),
 }
 
-impl Positions {
-    fn as_slice(&self) -> &[Position] {
+impl RowRefs {
+    fn as_slice(&self) -> &[RowRef] {
         match self {
-            Positions::One(position) => std::slice::from_ref(position),
-            Positions::Many(positions) => positions,
+            RowRefs::One(position) => std::slice::from_ref(position),
+            RowRefs::Many(positions) => positions,
         }
     }
 }
 
-fn add(index: &mut Index, hash: u64, position: Position) {
-    match index.find_mut(hash, |entry| entry.hash == hash) {
+fn add(index: &mut HashIndex, hash: u64, position: RowRef) {
+    match index.find_mut(hash, |slot| slot.hash == hash) {
         None => {
-            index.insert_unique(hash, Entry { hash, positions: Positions::One(position) }, |entry| entry.hash);
+            index.insert_unique(hash, Slot { hash, positions: RowRefs::One(position) }, |slot| slot.hash);
         }
-        Some(Entry { positions: Positions::Many(positions), .. }) => positions.push(position),
-        Some(Entry { positions, .. }) => *positions = Positions::Many(vec![positions.as_slice()[0], position]),
+        Some(Slot { positions: RowRefs::Many(positions), .. }) => positions.push(position),
+        Some(Slot { positions, .. }) => *positions = RowRefs::Many(vec![positions.as_slice()[0], position]),
     }
 }
 
 /// Removes `position` from the index, which must contain it; fast for positions that were added late.
-fn remove(index: &mut Index, hash: u64, position: Position) {
-    let Ok(mut entry) = index.find_entry(hash, |entry| entry.hash == hash) else {
+fn remove(index: &mut HashIndex, hash: u64, position: RowRef) {
+    let Ok(mut slot) = index.find_entry(hash, |slot| slot.hash == hash) else {
         unreachable!("every row is in the index")
     };
-    if let Positions::Many(positions) = &mut entry.get_mut().positions
+    if let RowRefs::Many(positions) = &mut slot.get_mut().positions
         && positions.len() > 1
     {
         let at = positions.iter().rposition(|other| *other == position).expect("every row is in the index");
         positions.swap_remove(at);
     } else {
-        entry.remove();
+        slot.remove();
     }
 }
 
-/// Removes all positions in `chunk` of rows with these hashes, in one pass over each entry: a table may hold one row a
+/// Removes all positions in `segment` of rows with these hashes, in one pass over each slot: a table may hold one row a
 /// million times.
-fn forget_chunk(index: &mut Index, chunk: u32, hashes: &[u64]) {
+fn forget_segment(index: &mut HashIndex, segment: u32, hashes: &[u64]) {
     let mut hashes = hashes.to_vec();
     hashes.sort_unstable();
     hashes.dedup();
     for hash in hashes {
-        let Ok(mut entry) = index.find_entry(hash, |entry| entry.hash == hash) else { continue };
-        if let Positions::Many(positions) = &mut entry.get_mut().positions {
-            positions.retain(|position| position.chunk != chunk);
+        let Ok(mut slot) = index.find_entry(hash, |slot| slot.hash == hash) else { continue };
+        if let RowRefs::Many(positions) = &mut slot.get_mut().positions {
+            positions.retain(|position| position.segment != segment);
         }
-        let gone = match &entry.get().positions {
-            Positions::One(position) => position.chunk == chunk,
-            Positions::Many(positions) => positions.is_empty(),
+        let gone = match &slot.get().positions {
+            RowRefs::One(position) => position.segment == segment,
+            RowRefs::Many(positions) => positions.is_empty(),
         };
         if gone {
-            entry.remove();
+            slot.remove();
         }
     }
 }
 
 /// Describes one write, with enough detail to undo it.
-pub(super) enum Undo {
-    Inserted(Vec<Position>),
-    Deleted(Vec<(u64, Position)>),
-    Truncated(Box<(Heap, Option<Index>)>),
+pub(super) enum BagUndo {
+    Inserted(Vec<RowRef>),
+    Deleted(Vec<(u64, RowRef)>),
+    Truncated(Box<(Heap, Option<HashIndex>)>),
+}
+
+impl BagUndo {
+    /// Returns what the write changed in the heap.
+    pub(super) fn change(&mut self) -> HeapChange<'_> {
+        match self {
+            BagUndo::Inserted(positions) => HeapChange::Rows(positions.iter().map(|new| (None, Some(*new))).collect()),
+            BagUndo::Deleted(taken) => HeapChange::Rows(taken.iter().map(|(_, old)| (Some(*old), None)).collect()),
+            BagUndo::Truncated(state) => HeapChange::Replaced(&mut state.0),
+        }
+    }
 }
 
 impl Bag {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(super) fn new(layout: Arc<RelationLayout>) -> Self {
         Bag { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: None }
     }
 
     /// Adds rows.
-    pub(super) fn insert(&mut self, batch: &RecordBatch) -> (Delta, Undo) {
+    pub(super) fn insert(&mut self, batch: &RecordBatch) -> (Delta, BagUndo) {
         let rows = batch.num_rows() as u64;
         let positions = self.heap.push(batch);
         if let Some(index) = &mut self.index {
@@ -110,14 +123,14 @@ impl Bag {
             hashes.into_iter().zip(&positions).for_each(|(hash, position)| add(index, hash, *position));
         }
         let changes = if rows == 0 { Vec::new() } else { vec![(batch.clone(), Diffs::Same(1))] };
-        (Delta { changes, given: rows, changed: rows }, Undo::Inserted(positions))
+        (Delta { changes, given: rows, changed: rows }, BagUndo::Inserted(positions))
     }
 
     fn build_index(&mut self) {
         if self.index.is_some() {
             return;
         }
-        let mut index = Index::with_capacity(self.heap.rows());
+        let mut index = HashIndex::with_capacity(self.heap.rows());
         let mut positions = self.heap.positions().into_iter();
         for rows in self.heap.scan().iter() {
             let hashes = self.layout.row.hashes(&self.layout.row.encode(&rows));
@@ -127,9 +140,9 @@ impl Bag {
     }
 
     /// Removes one equal row for each given row; if one does not exist, removes nothing and fails.
-    pub(super) fn delete(&mut self, batch: &RecordBatch) -> Result<(Delta, Undo), Error> {
+    pub(super) fn delete(&mut self, batch: &RecordBatch) -> Result<(Delta, BagUndo), Error> {
         if batch.num_rows() == 0 {
-            return Ok((Delta::default(), Undo::Deleted(Vec::new())));
+            return Ok((Delta::default(), BagUndo::Deleted(Vec::new())));
         }
         self.build_index();
         let bytes = self.layout.row.encode(batch);
@@ -149,30 +162,30 @@ impl Bag {
         };
         taken.iter().for_each(|(_, position)| self.heap.delete(*position));
         let rows = taken.len() as u64;
-        Ok((Delta { changes: vec![(old, Diffs::Same(-1))], given: rows, changed: rows }, Undo::Deleted(taken)))
+        Ok((Delta { changes: vec![(old, Diffs::Same(-1))], given: rows, changed: rows }, BagUndo::Deleted(taken)))
     }
 
     /// Removes a position of an equal row from the index for each given row. If a row does not exist, the error holds
     /// what was removed before it and the index of that row.
     fn take_all(
         &mut self,
-        bytes: &Rows,
+        bytes: &EncodedRows,
         hashes: &[u64],
-    ) -> Result<(Vec<(u64, Position)>, RecordBatch), (Vec<(u64, Position)>, usize)> {
+    ) -> Result<(Vec<(u64, RowRef)>, RecordBatch), (Vec<(u64, RowRef)>, usize)> {
         let index = self.index.as_mut().expect("made before");
-        let mut taken: Vec<(u64, Position)> = Vec::with_capacity(hashes.len());
+        let mut taken: Vec<(u64, RowRef)> = Vec::with_capacity(hashes.len());
         for &hash in hashes {
-            let Some(entry) = index.find(hash, |entry| entry.hash == hash) else { break };
-            let position = *entry.positions.as_slice().last().expect("never empty");
+            let Some(slot) = index.find(hash, |slot| slot.hash == hash) else { break };
+            let position = *slot.positions.as_slice().last().expect("never empty");
             remove(index, hash, position);
             taken.push((hash, position));
         }
         // Rows are compared in bulk: different rows with one hash are rare, and `take_colliding` handles them.
         let old = self.fetch(&taken);
         let old_bytes = self.layout.row.encode(&old);
-        let same = |row: usize| old_bytes.row(row).as_ref() == bytes.row(row).as_ref();
+        let same = |row: usize| old_bytes.row(row) == bytes.row(row);
         if (0..taken.len()).all(same) {
-            // The loop stops at the first row whose hash has no entry left: that row is missing.
+            // The loop stops at the first row whose hash has no slot left: that row is missing.
             return if taken.len() == hashes.len() { Ok((taken, old)) } else { Err((taken.clone(), taken.len())) };
         }
         self.give_back(&taken);
@@ -182,17 +195,17 @@ impl Bag {
     /// Does the same when different rows share a hash: compares every candidate.
     fn take_colliding(
         &mut self,
-        bytes: &Rows,
+        bytes: &EncodedRows,
         hashes: &[u64],
-    ) -> Result<(Vec<(u64, Position)>, RecordBatch), (Vec<(u64, Position)>, usize)> {
+    ) -> Result<(Vec<(u64, RowRef)>, RecordBatch), (Vec<(u64, RowRef)>, usize)> {
         let mut taken = Vec::with_capacity(hashes.len());
         for (row, &hash) in hashes.iter().enumerate() {
             let index = self.index.as_ref().expect("made before");
-            let entry = index.find(hash, |entry| entry.hash == hash);
-            let candidates = entry.map_or(&[][..], |entry| entry.positions.as_slice());
-            let equal = |position: &&Position| {
+            let slot = index.find(hash, |slot| slot.hash == hash);
+            let candidates = slot.map_or(&[][..], |slot| slot.positions.as_slice());
+            let equal = |position: &&RowRef| {
                 let old = self.layout.row.encode(&self.heap.gather(std::slice::from_ref(*position)));
-                old.row(0).as_ref() == bytes.row(row).as_ref()
+                old.row(0) == bytes.row(row)
             };
             let Some(&position) = candidates.iter().rev().find(equal) else { return Err((taken, row)) };
             remove(self.index.as_mut().expect("made before"), hash, position);
@@ -202,29 +215,29 @@ impl Bag {
         Ok((taken, old))
     }
 
-    fn fetch(&self, taken: &[(u64, Position)]) -> RecordBatch {
-        let positions: Vec<Position> = taken.iter().map(|(_, position)| *position).collect();
+    fn fetch(&self, taken: &[(u64, RowRef)]) -> RecordBatch {
+        let positions: Vec<RowRef> = taken.iter().map(|(_, position)| *position).collect();
         self.heap.gather(&positions)
     }
 
-    fn give_back(&mut self, taken: &[(u64, Position)]) {
+    fn give_back(&mut self, taken: &[(u64, RowRef)]) {
         let index = self.index.as_mut().expect("what was taken out of it goes back");
         taken.iter().rev().for_each(|(hash, position)| add(index, *hash, *position));
     }
 
     /// Removes all rows.
-    pub(super) fn truncate(&mut self) -> (Delta, Undo) {
+    pub(super) fn truncate(&mut self) -> (Delta, BagUndo) {
         let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
         let rows = self.heap.rows() as u64;
         let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
-        let undo = Undo::Truncated(Box::new((heap, self.index.take())));
+        let undo = BagUndo::Truncated(Box::new((heap, self.index.take())));
         (Delta { changes, given: rows, changed: rows }, undo)
     }
 
     /// Undoes a write; all later writes must have been undone before.
-    pub(super) fn undo(&mut self, undo: Undo) {
+    pub(super) fn undo(&mut self, undo: BagUndo) {
         match undo {
-            Undo::Inserted(positions) => {
+            BagUndo::Inserted(positions) => {
                 if let Some(index) = &mut self.index
                     && !positions.is_empty()
                 {
@@ -238,50 +251,32 @@ impl Bag {
                 }
                 positions.into_iter().for_each(|position| self.heap.delete(position));
             }
-            Undo::Deleted(taken) => {
+            BagUndo::Deleted(taken) => {
                 if !taken.is_empty() {
                     self.give_back(&taken);
                 }
                 taken.into_iter().for_each(|(_, position)| self.heap.restore(position));
             }
-            Undo::Truncated(state) => (self.heap, self.index) = *state,
+            BagUndo::Truncated(state) => (self.heap, self.index) = *state,
         }
     }
 
-    /// Returns the rows before a series of writes. `undo` must hold all writes since then, the oldest first.
-    pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
-        let mut heap = &mut self.heap;
-        let mut steps = Vec::new();
-        for undo in undo {
-            match undo {
-                Undo::Inserted(positions) => steps.extend(positions.iter().map(|position| (None, Some(*position)))),
-                Undo::Deleted(taken) => steps.extend(taken.iter().map(|(_, position)| (Some(*position), None))),
-                Undo::Truncated(state) => {
-                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
-                    heap = &mut state.0;
-                    break;
-                }
-            }
-        }
-        heap.scan_before(&steps)
-    }
-
-    /// Compacts sparse chunks; earlier writes cannot be undone afterwards.
+    /// Compacts sparse segments; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
-        while let Some((chunk, _, rows)) = self.heap.next_sparse() {
+        while let Some((segment, _, rows)) = self.heap.next_sparse() {
             let new = self.heap.push(&rows);
             if let Some(index) = &mut self.index {
                 let hashes = self.layout.row.hashes(&self.layout.row.encode(&rows));
-                forget_chunk(index, chunk, &hashes);
+                forget_segment(index, segment, &hashes);
                 hashes.into_iter().zip(new).for_each(|(hash, position)| add(index, hash, position));
             }
-            // Released last, so that `push` cannot reuse the chunk while the index still names it.
-            self.heap.release(chunk);
+            // Released last, so that `push` cannot reuse the segment while the index still names it.
+            self.heap.release(segment);
         }
         if let Some(index) = &mut self.index
             && index.len() * 4 < index.capacity()
         {
-            index.shrink_to(index.len() * 2, |entry| entry.hash);
+            index.shrink_to(index.len() * 2, |slot| slot.hash);
         }
     }
 
@@ -294,6 +289,6 @@ impl Bag {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.heap.bytes() + self.index.as_ref().map_or(0, Index::allocation_size)
+        self.heap.bytes() + self.index.as_ref().map_or(0, HashIndex::allocation_size)
     }
 }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, GenericByteArray,
-    NullBufferBuilder, PrimitiveArray, RecordBatch, RecordBatchOptions, UInt32Array, downcast_primitive,
-    new_empty_array,
+    NullBufferBuilder, PrimitiveArray, RecordBatch, UInt32Array, downcast_primitive, new_empty_array,
 };
 use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, concat_batches, interleave_record_batch, take};
 use arrow::datatypes::{BinaryType, ByteArrayType, DataType, SchemaRef, Utf8Type};
+
+use crate::batch::with_columns;
 
 /// Number of rows at which a buffer is frozen.
 pub(super) const FULL_ROWS: usize = 8192;
@@ -62,12 +63,6 @@ pub(super) fn owned(batch: &RecordBatch) -> RecordBatch {
         arrow::array::make_array(rows.freeze())
     };
     with_columns(batch.schema_ref(), batch.columns().iter().map(copy).collect(), batch.num_rows())
-}
-
-/// Makes a batch from `columns`, which must match `schema` and have `rows` rows.
-pub(crate) fn with_columns(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).expect("columns are of the schema")
 }
 
 /// Rows of one schema that grow at the end.

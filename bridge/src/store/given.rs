@@ -2,7 +2,9 @@
 
 use laminardb_dataflow::RelationId;
 
-use super::{Applied, Operation, Prepared};
+use super::delta::Applied;
+use super::layout::Prepared;
+use crate::relation::Operation;
 
 /// Rows given to relations, in the order in which they were first written to.
 pub(crate) type Given = Vec<(RelationId, u64)>;

@@ -1,8 +1,8 @@
-//! `Heap`: the rows of a table in columns. Each row has a position, which it keeps until its chunk is compacted.
+//! `Heap`: the rows of a table in columns. Each row has a position, which it keeps until its segment is compacted.
 //!
-//! A deleted row stays in place and is masked out. When fewer than half of the rows of a chunk are left, the table that
-//! owns the heap rewrites the chunk and updates its index. So memory falls with the number of rows, and a row is copied
-//! O(1) times, amortised.
+//! A deleted row stays in place and is masked out. When fewer than half of the rows of a segment are left, the table
+//! that owns the heap rewrites the segment and updates its index. So memory falls with the number of rows, and a row is
+//! copied O(1) times, amortised.
 
 use std::sync::Arc;
 
@@ -12,36 +12,44 @@ use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
 
 use super::buffer::{RowBuffer, batch_bytes, is_large, owned};
-use super::scan::{Live, Part, Scan};
+use super::scan::{Live, Scan, ScanPart};
 
-/// Maximum number of rows in a chunk, which bounds the work of the first read after a delete.
-const CHUNK_ROWS: usize = 8192;
+/// Maximum number of rows in a segment, which bounds the work of the first read after a delete.
+const SEGMENT_ROWS: usize = 8192;
 
-/// Location of a row.
+/// Where a row is: the number of its segment, and the row in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) chunk: u32,
+pub(super) struct RowRef {
+    pub(super) segment: u32,
     row: u32,
 }
 
 /// A set of rows, each at a position.
 pub(super) struct Heap {
     schema: SchemaRef,
-    chunks: Vec<Chunk>,
-    /// Empty chunks that can be reused.
+    segments: Vec<Segment>,
+    /// Empty segments that can be reused.
     free: Vec<u32>,
     tail: RowBuffer,
-    /// The chunk whose rows are in `tail`; `None` while the tail is empty.
-    tail_chunk: Option<u32>,
-    /// Chunks that lost rows and may have become sparse.
+    /// The segment whose rows are in `tail`; `None` while the tail is empty.
+    tail_segment: Option<u32>,
+    /// Segments that lost rows and may have become sparse.
     touched: Vec<u32>,
     rows: usize,
     frozen_bytes: usize,
 }
 
+/// What one write changed in a heap.
+pub(super) enum HeapChange<'a> {
+    /// For each changed row, the position of the row that was deleted and of the row that was added.
+    Rows(Vec<(Option<RowRef>, Option<RowRef>)>),
+    /// A new heap took the place of this one, which held all rows before the write.
+    Replaced(&'a mut Heap),
+}
+
 /// A batch and a mask of the rows that are left.
-struct Chunk {
-    /// `None` for the tail and for a free chunk.
+struct Segment {
+    /// `None` for the tail and for a free segment.
     rows: Option<RecordBatch>,
     bytes: usize,
     /// One bit per row, set while the row is live; made at the first delete.
@@ -53,11 +61,11 @@ struct Chunk {
     shared_runs: Vec<Live>,
 }
 
-impl Chunk {
+impl Segment {
     fn new(rows: Option<RecordBatch>) -> Self {
         let bytes = rows.as_ref().map_or(0, batch_bytes);
         let live = rows.as_ref().map_or(0, RecordBatch::num_rows);
-        Chunk { rows, bytes, mask: None, live, shared: None, shared_runs: Vec::new() }
+        Segment { rows, bytes, mask: None, live, shared: None, shared_runs: Vec::new() }
     }
 
     fn set(&mut self, row: u32, len: usize, live: bool) {
@@ -88,9 +96,9 @@ impl Chunk {
     }
 
     /// Adds the tail's runs, with their masks, to the parts of a scan.
-    fn tail_parts(&mut self, runs: &[RecordBatch], parts: &mut Vec<Part>) {
+    fn tail_parts(&mut self, runs: &[RecordBatch], parts: &mut Vec<ScanPart>) {
         let Some(mask) = &self.mask else {
-            parts.extend(runs.iter().map(|rows| Part { rows: rows.clone(), live: None }));
+            parts.extend(runs.iter().map(|rows| ScanPart { rows: rows.clone(), live: None }));
             return;
         };
         if self.shared_runs.len() != runs.len() {
@@ -105,7 +113,7 @@ impl Chunk {
             self.shared_runs = runs.iter().map(live).collect();
         }
         let live = runs.iter().zip(&self.shared_runs);
-        parts.extend(live.map(|(rows, live)| Part { rows: rows.clone(), live: Some(live.clone()) }));
+        parts.extend(live.map(|(rows, live)| ScanPart { rows: rows.clone(), live: Some(live.clone()) }));
     }
 }
 
@@ -114,9 +122,9 @@ impl Heap {
         Heap {
             tail: RowBuffer::new(Arc::clone(&schema)),
             schema,
-            chunks: Vec::new(),
+            segments: Vec::new(),
             free: Vec::new(),
-            tail_chunk: None,
+            tail_segment: None,
             touched: Vec::new(),
             rows: 0,
             frozen_bytes: 0,
@@ -124,16 +132,16 @@ impl Heap {
     }
 
     /// Adds rows, which must have the heap's schema, and returns their positions in the same order.
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Vec<Position> {
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Vec<RowRef> {
         self.rows += batch.num_rows();
         let mut positions = Vec::with_capacity(batch.num_rows());
         if is_large(batch) {
             let batch = owned(batch);
-            for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
-                let rows = batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start));
+            for start in (0..batch.num_rows()).step_by(SEGMENT_ROWS) {
+                let rows = batch.slice(start, SEGMENT_ROWS.min(batch.num_rows() - start));
                 let len = rows.num_rows() as u32;
-                let chunk = self.add(Chunk::new(Some(rows)));
-                positions.extend((0..len).map(|row| Position { chunk, row }));
+                let segment = self.add(Segment::new(Some(rows)));
+                positions.extend((0..len).map(|row| RowRef { segment, row }));
             }
         } else if batch.num_rows() > 0 {
             self.push_to_tail(batch, &mut positions);
@@ -141,16 +149,16 @@ impl Heap {
         positions
     }
 
-    fn push_to_tail(&mut self, batch: &RecordBatch, positions: &mut Vec<Position>) {
-        let chunk = match self.tail_chunk {
-            Some(chunk) => chunk,
-            None => self.add(Chunk::new(None)),
+    fn push_to_tail(&mut self, batch: &RecordBatch, positions: &mut Vec<RowRef>) {
+        let segment = match self.tail_segment {
+            Some(segment) => segment,
+            None => self.add(Segment::new(None)),
         };
-        self.tail_chunk = Some(chunk);
+        self.tail_segment = Some(segment);
         let first = self.tail.rows() as u32;
         self.tail.append(batch);
-        positions.extend((first..self.tail.rows() as u32).map(|row| Position { chunk, row }));
-        let tail = &mut self.chunks[chunk as usize];
+        positions.extend((first..self.tail.rows() as u32).map(|row| RowRef { segment, row }));
+        let tail = &mut self.segments[segment as usize];
         tail.live += batch.num_rows();
         if let Some(mask) = &mut tail.mask {
             mask.append_n(batch.num_rows(), true);
@@ -162,57 +170,57 @@ impl Heap {
             self.frozen_bytes += tail.bytes;
             tail.rows = Some(rows);
             tail.forget_shared();
-            self.tail_chunk = None;
+            self.tail_segment = None;
             // A growing tail is not checked for sparseness, so rows deleted from it are only considered now.
-            self.touched.push(chunk);
+            self.touched.push(segment);
         }
     }
 
-    fn add(&mut self, chunk: Chunk) -> u32 {
-        self.frozen_bytes += chunk.bytes;
+    fn add(&mut self, segment: Segment) -> u32 {
+        self.frozen_bytes += segment.bytes;
         match self.free.pop() {
-            Some(slot) => {
-                self.chunks[slot as usize] = chunk;
-                slot
+            Some(number) => {
+                self.segments[number as usize] = segment;
+                number
             }
             None => {
-                self.chunks.push(chunk);
-                u32::try_from(self.chunks.len() - 1).expect("fewer than 2^32 chunks fit in memory")
+                self.segments.push(segment);
+                u32::try_from(self.segments.len() - 1).expect("fewer than 2^32 segments fit in memory")
             }
         }
     }
 
-    fn len(&self, chunk: u32) -> usize {
-        self.chunks[chunk as usize].rows.as_ref().map_or(self.tail.rows(), RecordBatch::num_rows)
+    fn len(&self, segment: u32) -> usize {
+        self.segments[segment as usize].rows.as_ref().map_or(self.tail.rows(), RecordBatch::num_rows)
     }
 
     /// Deletes the row at `position`, which must be live.
-    pub(super) fn delete(&mut self, position: Position) {
-        let len = self.len(position.chunk);
-        let chunk = &mut self.chunks[position.chunk as usize];
-        chunk.set(position.row, len, false);
-        // A chunk may be listed more than once, since `next_sparse` checks it again.
-        if chunk.rows.is_some() && chunk.live * 2 < len && self.touched.last() != Some(&position.chunk) {
-            self.touched.push(position.chunk);
+    pub(super) fn delete(&mut self, position: RowRef) {
+        let len = self.len(position.segment);
+        let segment = &mut self.segments[position.segment as usize];
+        segment.set(position.row, len, false);
+        // A segment may be listed more than once, since `next_sparse` checks it again.
+        if segment.rows.is_some() && segment.live * 2 < len && self.touched.last() != Some(&position.segment) {
+            self.touched.push(position.segment);
         }
         self.rows -= 1;
     }
 
-    /// Restores a deleted row; its chunk must not have been compacted in between.
-    pub(super) fn restore(&mut self, position: Position) {
-        let len = self.len(position.chunk);
-        self.chunks[position.chunk as usize].set(position.row, len, true);
+    /// Restores a deleted row; its segment must not have been compacted in between.
+    pub(super) fn restore(&mut self, position: RowRef) {
+        let len = self.len(position.segment);
+        self.segments[position.segment as usize].set(position.row, len, true);
         self.rows += 1;
     }
 
     /// Returns the rows at `positions`, in that order, whether deleted or not.
-    pub(super) fn gather(&self, positions: &[Position]) -> RecordBatch {
-        if let [Position { chunk, row }] = positions
-            && let Some(rows) = &self.chunks[*chunk as usize].rows
+    pub(super) fn gather(&self, positions: &[RowRef]) -> RecordBatch {
+        if let [RowRef { segment, row }] = positions
+            && let Some(rows) = &self.segments[*segment as usize].rows
         {
             return rows.slice(*row as usize, 1);
         }
-        let in_tail = |position: &&Position| self.tail_chunk == Some(position.chunk);
+        let in_tail = |position: &&RowRef| self.tail_segment == Some(position.segment);
         let tail_rows: Vec<u32> = positions.iter().filter(in_tail).map(|position| position.row).collect();
         let tail = self.tail.gather(&tail_rows);
         if tail_rows.len() == positions.len() {
@@ -222,10 +230,10 @@ impl Heap {
         let mut sources = vec![&tail];
         let mut source_of: HashMap<u32, usize> = HashMap::new();
         let mut tail_rows = 0..;
-        let pick = |position: &Position| match &self.chunks[position.chunk as usize].rows {
+        let pick = |position: &RowRef| match &self.segments[position.segment as usize].rows {
             None => (0, tail_rows.next().expect("endless")),
             Some(rows) => {
-                let source = *source_of.entry(position.chunk).or_insert_with(|| {
+                let source = *source_of.entry(position.segment).or_insert_with(|| {
                     sources.push(rows);
                     sources.len() - 1
                 });
@@ -236,68 +244,80 @@ impl Heap {
         interleave_record_batch(&sources, &picks).expect("batches of one schema")
     }
 
-    /// Returns a sparse chunk with the positions and contents of its live rows. The caller must push the rows again,
-    /// update its references to them, and then `release` the chunk.
-    pub(super) fn next_sparse(&mut self) -> Option<(u32, Vec<Position>, RecordBatch)> {
-        while let Some(slot) = self.touched.pop() {
-            let chunk = &self.chunks[slot as usize];
-            let (Some(rows), Some(mask)) = (&chunk.rows, &chunk.mask) else { continue };
-            if chunk.live * 2 >= rows.num_rows() {
+    /// Returns a sparse segment with the positions and contents of its live rows. The caller must push the rows again,
+    /// update its references to them, and then `release` the segment.
+    pub(super) fn next_sparse(&mut self) -> Option<(u32, Vec<RowRef>, RecordBatch)> {
+        while let Some(number) = self.touched.pop() {
+            let segment = &self.segments[number as usize];
+            let (Some(rows), Some(mask)) = (&segment.rows, &segment.mask) else { continue };
+            if segment.live * 2 >= rows.num_rows() {
                 continue;
             }
             let mask = mask.finish_cloned();
-            let positions = mask.set_indices().map(|row| Position { chunk: slot, row: row as u32 }).collect();
+            let positions = mask.set_indices().map(|row| RowRef { segment: number, row: row as u32 }).collect();
             let rows = filter_record_batch(rows, &BooleanArray::new(mask, None)).expect("one bit a row");
-            return Some((slot, positions, rows));
+            return Some((number, positions, rows));
         }
         None
     }
 
-    /// Removes a chunk and all rows in it.
-    pub(super) fn release(&mut self, slot: u32) {
-        let chunk = std::mem::replace(&mut self.chunks[slot as usize], Chunk::new(None));
-        self.rows -= chunk.live;
-        self.frozen_bytes -= chunk.bytes;
-        self.free.push(slot);
+    /// Removes a segment and all rows in it.
+    pub(super) fn release(&mut self, number: u32) {
+        let segment = std::mem::replace(&mut self.segments[number as usize], Segment::new(None));
+        self.rows -= segment.live;
+        self.frozen_bytes -= segment.bytes;
+        self.free.push(number);
     }
 
     pub(super) fn scan(&mut self) -> Scan {
-        let mut parts = Vec::with_capacity(self.chunks.len());
-        for (slot, chunk) in self.chunks.iter_mut().enumerate() {
-            if let Some(rows) = &chunk.rows {
+        let mut parts = Vec::with_capacity(self.segments.len());
+        for (number, segment) in self.segments.iter_mut().enumerate() {
+            if let Some(rows) = &segment.rows {
                 let rows = rows.clone();
-                parts.push(Part { rows, live: chunk.live() });
-            } else if self.tail_chunk == Some(slot as u32) {
-                chunk.tail_parts(self.tail.snapshot(), &mut parts);
+                parts.push(ScanPart { rows, live: segment.live() });
+            } else if self.tail_segment == Some(number as u32) {
+                segment.tail_parts(self.tail.snapshot(), &mut parts);
             }
         }
         Scan::new(Arc::clone(&self.schema), parts)
     }
 
-    /// Returns the rows as they were before `steps`, the oldest first. Each step deleted the row at one position and
-    /// added a row at another. No chunk may have been compacted in between.
-    pub(super) fn scan_before(&mut self, steps: &[(Option<Position>, Option<Position>)]) -> Scan {
-        // Undoing the steps and redoing them leaves the heap unchanged, and the scan keeps its own copy of the masks.
-        for (gone, come) in steps.iter().rev() {
-            come.iter().for_each(|position| self.delete(*position));
-            gone.iter().for_each(|position| self.restore(*position));
+    /// Returns the rows as they were before `writes`, which are all writes since then, the oldest first. No segment may
+    /// have been compacted in between.
+    pub(super) fn scan_before<'a>(&'a mut self, writes: impl Iterator<Item = HeapChange<'a>>) -> Scan {
+        let mut heap = self;
+        let mut steps = Vec::new();
+        for write in writes {
+            match write {
+                HeapChange::Rows(rows) => steps.extend(rows),
+                HeapChange::Replaced(before) => {
+                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
+                    heap = before;
+                    break;
+                }
+            }
         }
-        let scan = self.scan();
-        for (gone, come) in steps {
-            gone.iter().for_each(|position| self.delete(*position));
-            come.iter().for_each(|position| self.restore(*position));
+        // Undoing the steps and redoing them leaves the heap unchanged, and the scan keeps its own copy of the masks.
+        for (old, new) in steps.iter().rev() {
+            new.iter().for_each(|position| heap.delete(*position));
+            old.iter().for_each(|position| heap.restore(*position));
+        }
+        let scan = heap.scan();
+        for (old, new) in &steps {
+            old.iter().for_each(|position| heap.delete(*position));
+            new.iter().for_each(|position| heap.restore(*position));
         }
         scan
     }
 
     /// Returns the positions of all live rows, in the order of a scan.
-    pub(super) fn positions(&self) -> Vec<Position> {
+    pub(super) fn positions(&self) -> Vec<RowRef> {
         let mut positions = Vec::with_capacity(self.rows);
-        for (slot, chunk) in self.chunks.iter().enumerate() {
-            let at = |row: usize| Position { chunk: slot as u32, row: row as u32 };
-            match &chunk.mask {
+        for (number, segment) in self.segments.iter().enumerate() {
+            let at = |row: usize| RowRef { segment: number as u32, row: row as u32 };
+            match &segment.mask {
                 Some(mask) => positions.extend(mask.finish_cloned().set_indices().map(at)),
-                None => positions.extend((0..chunk.live).map(at)),
+                None => positions.extend((0..segment.live).map(at)),
             }
         }
         positions

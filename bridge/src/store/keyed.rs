@@ -5,129 +5,87 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow_row::Rows;
 use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
+use laminardb_dataflow::row_bytes::EncodedRows;
 
-use super::heap::{Heap, Position};
-use super::scan::Scan;
-use super::{Conflict, Delta, Layout};
+use super::delta::{Conflict, Delta};
+use super::heap::{Heap, HeapChange, RowRef};
+use super::keys::Keys;
+use super::layout::RelationLayout;
 use crate::error::Error;
 
 /// The rows of a keyed table.
 pub(super) struct Keyed {
-    layout: Arc<Layout>,
+    layout: Arc<RelationLayout>,
     heap: Heap,
-    index: Index,
+    index: HashIndex,
 }
 
-pub(super) type Index = HashTable<Entry>;
+/// Finds the slots of the rows whose keys have a hash: more than one if different keys share it.
+pub(super) type HashIndex = HashTable<Slot>;
 
-pub(super) struct Entry {
+/// The hash of a key and where its row is.
+pub(super) struct Slot {
     hash: u64,
-    position: Position,
+    position: RowRef,
 }
 
 /// Describes one write, with enough detail to undo it.
-pub(super) enum Undo {
+pub(super) enum KeyedUndo {
     Moves(Vec<Move>),
-    Truncated(Box<(Heap, Index)>),
+    Truncated(Box<(Heap, HashIndex)>),
+}
+
+impl KeyedUndo {
+    /// Returns what the write changed in the heap.
+    pub(super) fn change(&mut self) -> HeapChange<'_> {
+        match self {
+            KeyedUndo::Moves(moves) => HeapChange::Rows(moves.iter().map(|step| (step.old, step.new)).collect()),
+            KeyedUndo::Truncated(state) => HeapChange::Replaced(&mut state.0),
+        }
+    }
 }
 
 /// Change of one key's row: its position before and after the write.
 pub(super) struct Move {
     hash: u64,
-    old: Option<Position>,
-    new: Option<Position>,
-}
-
-/// Keys of a write, with everything that can be computed without reading the table.
-pub(super) struct Keys {
-    bytes: Rows,
-    hashes: Vec<u64>,
-    /// The rows that count, ascending, if some do not: of rows with equal keys only one wins.
-    winners: Option<Vec<u32>>,
-}
-
-impl Keys {
-    /// Makes keys from `bytes`; of equal keys the last row wins if `last_wins`, otherwise the first.
-    pub(super) fn new(layout: &Layout, bytes: Rows, last_wins: bool) -> Self {
-        let hashes = layout.key.hashes(&bytes);
-        let winners = (hashes.len() > 1).then(|| winners(&bytes, &hashes, last_wins)).flatten();
-        Keys { bytes, hashes, winners }
-    }
-
-    /// Makes keys from `bytes` in which every row counts, also those with equal keys.
-    pub(super) fn all(layout: &Layout, bytes: Rows) -> Self {
-        Keys { hashes: layout.key.hashes(&bytes), bytes, winners: None }
-    }
-
-    fn rows(&self) -> Vec<u32> {
-        self.winners.clone().unwrap_or_else(|| (0..self.hashes.len() as u32).collect())
-    }
-
-    /// Returns the first row whose key an earlier row has. The keys must have been made with the first row winning.
-    pub(super) fn first_repeated(&self) -> Option<u32> {
-        let winners = self.winners.as_ref()?;
-        (0..self.hashes.len() as u32).find(|row| winners.binary_search(row).is_err())
-    }
-}
-
-/// Returns one row of each distinct key, ascending; `None` if all keys are distinct.
-fn winners(bytes: &Rows, hashes: &[u64], last_wins: bool) -> Option<Vec<u32>> {
-    let mut seen: HashTable<u32> = HashTable::with_capacity(hashes.len());
-    let mut rows = Vec::with_capacity(hashes.len());
-    for step in 0..hashes.len() {
-        let row = if last_wins { hashes.len() - 1 - step } else { step };
-        let equal = |other: &u32| {
-            hashes[*other as usize] == hashes[row] && bytes.row(*other as usize).as_ref() == bytes.row(row).as_ref()
-        };
-        if seen.find(hashes[row], equal).is_none() {
-            seen.insert_unique(hashes[row], row as u32, |row| hashes[*row as usize]);
-            rows.push(row as u32);
-        }
-    }
-    if rows.len() == hashes.len() {
-        return None;
-    }
-    if last_wins {
-        rows.reverse();
-    }
-    Some(rows)
+    old: Option<RowRef>,
+    new: Option<RowRef>,
 }
 
 /// Rows of a write whose key already exists in the table.
 #[derive(Default)]
 struct Matches {
     /// For each match, the row of the write and the position in the table, ascending by row.
-    at: Vec<(u32, Position)>,
+    at: Vec<(u32, RowRef)>,
     /// The table's rows, in the order of `at`, and their bytes; `None` if there are no matches.
-    old: Option<(RecordBatch, Rows)>,
+    old: Option<(RecordBatch, EncodedRows)>,
 }
 
 impl Matches {
     /// Returns the bytes of the table's row of match `i`.
     fn bytes(&self, i: usize) -> &[u8] {
         let (_, bytes) = self.old.as_ref().expect("there are matches");
-        bytes.row(i).data()
+        bytes.row(i)
     }
 
     /// Whether the table's row of match `i` has the key of the write's row. The bytes of a row begin with those of its
     /// key, and no value's bytes are a prefix of another value's, so a common prefix means equal key columns.
     fn has_key(&self, i: usize, keys: &Keys) -> bool {
-        self.bytes(i).starts_with(keys.bytes.row(self.at[i].0 as usize).as_ref())
+        self.bytes(i).starts_with(keys.bytes.row(self.at[i].0 as usize))
     }
 }
 
 impl Keyed {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
-        Keyed { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: Index::new() }
+    pub(super) fn new(layout: Arc<RelationLayout>) -> Self {
+        Keyed { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: HashIndex::new() }
     }
 
     fn find(&self, keys: &Keys, rows: &[u32]) -> Matches {
         let first = |&row: &u32| {
             let hash = keys.hashes[row as usize];
-            self.index.find(hash, |entry| entry.hash == hash).map(|entry| (row, entry.position))
+            self.index.find(hash, |slot| slot.hash == hash).map(|slot| (row, slot.position))
         };
         // Rows are compared in bulk: different keys with one hash are rare, and `find_colliding` handles them.
         let matches = self.fetch(rows.iter().filter_map(first).collect());
@@ -142,19 +100,19 @@ impl Keyed {
         let mut at = Vec::new();
         for &row in rows {
             let hash = keys.hashes[row as usize];
-            let candidates = self.index.iter_hash(hash).filter(|entry| entry.hash == hash);
-            let candidates = self.fetch(candidates.map(|entry| (row, entry.position)).collect());
+            let candidates = self.index.iter_hash(hash).filter(|slot| slot.hash == hash);
+            let candidates = self.fetch(candidates.map(|slot| (row, slot.position)).collect());
             let found = (0..candidates.at.len()).find(|&i| candidates.has_key(i, keys));
             at.extend(found.map(|i| candidates.at[i]));
         }
         self.fetch(at)
     }
 
-    fn fetch(&self, at: Vec<(u32, Position)>) -> Matches {
+    fn fetch(&self, at: Vec<(u32, RowRef)>) -> Matches {
         if at.is_empty() {
             return Matches::default();
         }
-        let positions: Vec<Position> = at.iter().map(|(_, position)| *position).collect();
+        let positions: Vec<RowRef> = at.iter().map(|(_, position)| *position).collect();
         let old = self.heap.gather(&positions);
         let bytes = self.layout.row.encode(&old);
         Matches { at, old: Some((old, bytes)) }
@@ -174,7 +132,7 @@ impl Keyed {
         batch: &RecordBatch,
         keys: &Keys,
         conflict: Conflict,
-    ) -> Result<(Delta, Undo), Error> {
+    ) -> Result<(Delta, KeyedUndo), Error> {
         if conflict == Conflict::Refuse
             && let Some(row) = keys.first_repeated()
         {
@@ -205,7 +163,7 @@ impl Keyed {
         }
         let rows: Vec<u32> = matches.at.iter().map(|(row, _)| *row).collect();
         let bytes = self.layout.row.encode(&pick(batch, &rows));
-        (0..rows.len()).map(|i| bytes.row(i).as_ref() == matches.bytes(i)).collect()
+        (0..rows.len()).map(|i| bytes.row(i) == matches.bytes(i)).collect()
     }
 
     /// Stores the rows `stored` of the batch, replacing the matches `replaced`.
@@ -216,7 +174,7 @@ impl Keyed {
         stored: &[u32],
         matches: &Matches,
         replaced: &[u32],
-    ) -> (Delta, Undo) {
+    ) -> (Delta, KeyedUndo) {
         let mut delta = Delta { given: batch.num_rows() as u64, changed: stored.len() as u64, ..Delta::default() };
         if let Some((old, _)) = &matches.old
             && !replaced.is_empty()
@@ -224,7 +182,7 @@ impl Keyed {
             delta.changes.push((pick(old, replaced), Diffs::Same(-1)));
         }
         if stored.is_empty() {
-            return (delta, Undo::Moves(Vec::new()));
+            return (delta, KeyedUndo::Moves(Vec::new()));
         }
         let new = pick(batch, stored);
         // `stored` and `replaced` are both ascending by row, so one pass pairs them.
@@ -236,23 +194,23 @@ impl Keyed {
         }
         moves.iter().for_each(|step| self.shift(step.hash, step.old, step.new));
         delta.changes.push((new, Diffs::Same(1)));
-        (delta, Undo::Moves(moves))
+        (delta, KeyedUndo::Moves(moves))
     }
 
     /// Updates the index and the heap for a key's row that moves from `old`, if it existed, to `new`, if it still does.
-    fn shift(&mut self, hash: u64, old: Option<Position>, new: Option<Position>) {
+    fn shift(&mut self, hash: u64, old: Option<RowRef>, new: Option<RowRef>) {
         let index = &mut self.index;
         match (old, new) {
             (Some(old), Some(new)) => {
-                let entry = index.find_mut(hash, |entry| entry.position == old).expect("every row is in the index");
-                entry.position = new;
+                let slot = index.find_mut(hash, |slot| slot.position == old).expect("every row is in the index");
+                slot.position = new;
             }
             (Some(old), None) => {
-                let entry = index.find_entry(hash, |entry| entry.position == old);
-                entry.unwrap_or_else(|_| unreachable!("every row is in the index")).remove();
+                let slot = index.find_entry(hash, |slot| slot.position == old);
+                slot.unwrap_or_else(|_| unreachable!("every row is in the index")).remove();
             }
             (None, Some(position)) => {
-                index.insert_unique(hash, Entry { hash, position }, |entry| entry.hash);
+                index.insert_unique(hash, Slot { hash, position }, |slot| slot.hash);
             }
             (None, None) => {}
         }
@@ -262,7 +220,7 @@ impl Keyed {
     }
 
     /// Removes the rows with these keys; absent keys are skipped.
-    pub(super) fn delete(&mut self, keys: &Keys) -> (Delta, Undo) {
+    pub(super) fn delete(&mut self, keys: &Keys) -> (Delta, KeyedUndo) {
         let matches = self.find(keys, &keys.rows());
         let given = keys.hashes.len() as u64;
         let mut delta = Delta { given, changed: matches.at.len() as u64, ..Delta::default() };
@@ -273,22 +231,22 @@ impl Keyed {
             moves.push(Move { hash, old: Some(*position), new: None });
         }
         delta.changes.extend(matches.old.map(|(old, _)| (old, Diffs::Same(-1))));
-        (delta, Undo::Moves(moves))
+        (delta, KeyedUndo::Moves(moves))
     }
 
     /// Removes all rows.
-    pub(super) fn truncate(&mut self) -> (Delta, Undo) {
+    pub(super) fn truncate(&mut self) -> (Delta, KeyedUndo) {
         let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
         let rows = self.heap.rows() as u64;
         let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
         let index = std::mem::take(&mut self.index);
-        (Delta { changes, given: rows, changed: rows }, Undo::Truncated(Box::new((heap, index))))
+        (Delta { changes, given: rows, changed: rows }, KeyedUndo::Truncated(Box::new((heap, index))))
     }
 
     /// Undoes a write; all later writes must have been undone before.
-    pub(super) fn undo(&mut self, undo: Undo) {
+    pub(super) fn undo(&mut self, undo: KeyedUndo) {
         match undo {
-            Undo::Moves(moves) => {
+            KeyedUndo::Moves(moves) => {
                 for step in moves.into_iter().rev() {
                     // `shift` then points the index at the restored row and deletes the new one.
                     if let Some(old) = step.old {
@@ -297,41 +255,24 @@ impl Keyed {
                     self.shift(step.hash, step.new, step.old);
                 }
             }
-            Undo::Truncated(state) => (self.heap, self.index) = *state,
+            KeyedUndo::Truncated(state) => (self.heap, self.index) = *state,
         }
     }
 
-    /// Returns the rows before a series of writes. `undo` must hold all writes since then, the oldest first.
-    pub(super) fn scan_before<'a>(&mut self, undo: impl Iterator<Item = &'a mut Undo>) -> Scan {
-        let mut heap = &mut self.heap;
-        let mut steps = Vec::new();
-        for undo in undo {
-            match undo {
-                Undo::Moves(moves) => steps.extend(moves.iter().map(|step| (step.old, step.new))),
-                Undo::Truncated(state) => {
-                    // Later writes did not touch the heap from before the truncation, so they need not be undone.
-                    heap = &mut state.0;
-                    break;
-                }
-            }
-        }
-        heap.scan_before(&steps)
-    }
-
-    /// Compacts sparse chunks; earlier writes cannot be undone afterwards.
+    /// Compacts sparse segments; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
-        while let Some((chunk, old, rows)) = self.heap.next_sparse() {
+        while let Some((segment, old, rows)) = self.heap.next_sparse() {
             let hashes = self.layout.key.hashes(&self.layout.key.encode(&rows));
             let new = self.heap.push(&rows);
             for ((hash, old), new) in hashes.into_iter().zip(old).zip(new) {
-                let entry = self.index.find_mut(hash, |entry| entry.position == old);
-                entry.expect("every row is in the index").position = new;
+                let slot = self.index.find_mut(hash, |slot| slot.position == old);
+                slot.expect("every row is in the index").position = new;
             }
-            // Released last, so that `push` cannot reuse the chunk while the index still names it.
-            self.heap.release(chunk);
+            // Released last, so that `push` cannot reuse the segment while the index still names it.
+            self.heap.release(segment);
         }
         if self.index.len() * 4 < self.index.capacity() {
-            self.index.shrink_to(self.index.len() * 2, |entry| entry.hash);
+            self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
         }
     }
 

@@ -11,13 +11,13 @@ use arrow::datatypes::SchemaRef;
 #[derive(Clone, Debug)]
 pub struct Scan {
     schema: SchemaRef,
-    parts: Vec<Part>,
+    parts: Vec<ScanPart>,
     rows: usize,
 }
 
 /// A batch and which of its rows are live; `None` means all.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct ScanPart {
     pub(super) rows: RecordBatch,
     pub(super) live: Option<Live>,
 }
@@ -46,8 +46,8 @@ impl Live {
 }
 
 impl Scan {
-    pub(super) fn new(schema: SchemaRef, parts: Vec<Part>) -> Self {
-        let count = |part: &Part| part.live.as_ref().map_or(part.rows.num_rows(), |live| live.count);
+    pub(super) fn new(schema: SchemaRef, parts: Vec<ScanPart>) -> Self {
+        let count = |part: &ScanPart| part.live.as_ref().map_or(part.rows.num_rows(), |live| live.count);
         let rows = parts.iter().map(count).sum();
         Scan { schema, parts, rows }
     }
@@ -55,7 +55,7 @@ impl Scan {
     /// Appends `batches`, which must have the scan's schema, after the rows.
     pub(super) fn followed_by(mut self, batches: &[RecordBatch]) -> Self {
         self.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        self.parts.extend(batches.iter().map(|rows| Part { rows: rows.clone(), live: None }));
+        self.parts.extend(batches.iter().map(|rows| ScanPart { rows: rows.clone(), live: None }));
         self
     }
 

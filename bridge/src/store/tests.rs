@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use proptest::prelude::*;
 
+use super::encode::Encoder;
 use super::testing::{Random, random_batch, schema_of_all_types};
 use super::*;
+use crate::relation::StorageKind;
 
 /// Multiplicity of each row.
 type Contents = BTreeMap<Vec<u8>, i64>;
@@ -23,22 +25,18 @@ struct Harness {
     encoder: Encoder,
 }
 
-fn spec(kind: Kind, schema: &SchemaRef, primary_key: Vec<usize>) -> Spec {
+fn spec(kind: StorageKind, schema: &SchemaRef, primary_key: Vec<usize>) -> Spec {
     Spec { name: "t".into(), kind, schema: Arc::clone(schema), primary_key, defaults: Vec::new(), follow: None }
 }
 
 impl Harness {
-    fn new(kind: Kind, primary_key: Vec<usize>, mask: u64) -> Self {
+    fn new(kind: StorageKind, primary_key: Vec<usize>, mask: u64) -> Self {
         let schema = schema_of_all_types();
-        let mut layout = Layout::new(ID, spec(kind, &schema, primary_key)).expect("types of ours");
+        let mut layout = RelationLayout::new(ID, spec(kind, &schema, primary_key)).expect("types of ours");
         layout.key = layout.key.with_mask(mask);
         layout.row = layout.row.with_mask(mask);
         let layout = Arc::new(layout);
-        let rows = match kind {
-            Kind::Append => Rows::Append(Append::new(Arc::clone(&schema))),
-            Kind::Keyed => Rows::Keyed(Keyed::new(Arc::clone(&layout))),
-            Kind::Bag => Rows::Bag(Bag::new(Arc::clone(&layout))),
-        };
+        let rows = Storage::new(&layout);
         let mut store = Store::default();
         store.relations.insert(ID, Relation { layout, rows, writes: 0 });
         let encoder = Encoder::new(&schema, (0..schema.fields().len()).collect()).expect("types of ours");
@@ -46,7 +44,8 @@ impl Harness {
     }
 
     fn rows(&self, batch: &RecordBatch) -> Vec<Vec<u8>> {
-        self.encoder.encode(batch).iter().map(|row| row.as_ref().to_vec()).collect()
+        let rows = self.encoder.encode(batch);
+        (0..rows.len()).map(|row| rows.row(row).to_vec()).collect()
     }
 
     fn contents(&mut self) -> Contents {
@@ -125,7 +124,7 @@ proptest! {
     #[test]
     fn keyed_is_a_map(seed: u64, collide: bool) {
         let random = &mut Random::new(seed);
-        let mut harness = Harness::new(Kind::Keyed, vec![0], if collide { 3 } else { u64::MAX });
+        let mut harness = Harness::new(StorageKind::Keyed, vec![0], if collide { 3 } else { u64::MAX });
         let mut model: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
         let mut scans = Vec::new();
         for _ in 0..30 {
@@ -182,7 +181,7 @@ proptest! {
     #[test]
     fn bag_counts_rows(seed: u64, collide: bool) {
         let random = &mut Random::new(seed);
-        let mut harness = Harness::new(Kind::Bag, Vec::new(), if collide { 1 } else { u64::MAX });
+        let mut harness = Harness::new(StorageKind::Bag, Vec::new(), if collide { 1 } else { u64::MAX });
         let mut model = Contents::new();
         let mut given: Vec<RecordBatch> = Vec::new();
         let mut scans = Vec::new();
@@ -233,7 +232,7 @@ proptest! {
     #[test]
     fn append_keeps_all_rows(seed: u64) {
         let random = &mut Random::new(seed);
-        let mut harness = Harness::new(Kind::Append, Vec::new(), u64::MAX);
+        let mut harness = Harness::new(StorageKind::Append, Vec::new(), u64::MAX);
         let mut model: Vec<Vec<u8>> = Vec::new();
         for _ in 0..30 {
             let batch = rows(random);
@@ -252,17 +251,17 @@ proptest! {
 }
 
 /// Makes the writes of one statement to a relation of this kind, which may fail; `given` holds rows that may exist.
-fn statement(random: &mut Random, kind: Kind, given: &mut Vec<RecordBatch>) -> Vec<(Operation, RecordBatch)> {
+fn statement(random: &mut Random, kind: StorageKind, given: &mut Vec<RecordBatch>) -> Vec<(Operation, RecordBatch)> {
     let mut writes = Vec::new();
     for _ in 0..1 + random.below(2) {
         let batch = rows(random);
         writes.push(match (kind, random.below(8)) {
-            (Kind::Append, _) => (Operation::Insert, batch),
+            (StorageKind::Append, _) => (Operation::Insert, batch),
             (_, 0) => (Operation::Truncate, batch),
-            (Kind::Keyed, 1 | 2) => (Operation::Delete, id_and_integer(&batch)),
-            (Kind::Keyed, 3) => (Operation::InsertNew, batch),
-            (Kind::Keyed, 4) => (Operation::InsertMissing, batch),
-            (Kind::Bag, 1..4) if !given.is_empty() => {
+            (StorageKind::Keyed, 1 | 2) => (Operation::Delete, id_and_integer(&batch)),
+            (StorageKind::Keyed, 3) => (Operation::InsertNew, batch),
+            (StorageKind::Keyed, 4) => (Operation::InsertMissing, batch),
+            (StorageKind::Bag, 1..4) if !given.is_empty() => {
                 (Operation::Delete, given[random.below(given.len() as u64) as usize].clone())
             }
             _ => {
@@ -281,9 +280,9 @@ proptest! {
     #[test]
     fn a_transaction_has_both_states(seed: u64, kind in 0..3_usize, collide: bool) {
         let random = &mut Random::new(seed);
-        let kind = [Kind::Append, Kind::Keyed, Kind::Bag][kind];
+        let kind = [StorageKind::Append, StorageKind::Keyed, StorageKind::Bag][kind];
         let new = || {
-            let key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+            let key = if kind == StorageKind::Keyed { vec![0] } else { Vec::new() };
             Harness::new(kind, key, if collide { 3 } else { u64::MAX })
         };
         let (mut harness, mut twin, mut given, mut scans) = (new(), new(), Vec::new(), Vec::new());
@@ -345,9 +344,9 @@ fn numbers(rows: &[(i64, i64)]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).expect("two columns")
 }
 
-fn table(kind: Kind, batch: &RecordBatch) -> Store {
+fn table(kind: StorageKind, batch: &RecordBatch) -> Store {
     let mut store = Store::default();
-    let primary_key = if kind == Kind::Keyed { vec![0] } else { Vec::new() };
+    let primary_key = if kind == StorageKind::Keyed { vec![0] } else { Vec::new() };
     store.create(ID, spec(kind, &batch.schema(), primary_key)).expect("types of ours");
     store
 }
@@ -369,7 +368,7 @@ fn write(
 #[test]
 fn an_equal_replacement_is_no_change() {
     let rows = numbers(&[(1, 10), (2, 20), (1, 11)]);
-    let mut store = table(Kind::Keyed, &rows);
+    let mut store = table(StorageKind::Keyed, &rows);
     let (changes, applied) = write(&mut store, Operation::Insert, &rows).expect("fits");
     assert_eq!(applied, Applied { given: 3, changed: 2 });
     assert_eq!(changes.iter().map(|(rows, _)| rows.num_rows()).collect::<Vec<_>>(), [2]);
@@ -384,7 +383,7 @@ fn an_equal_replacement_is_no_change() {
 #[test]
 fn a_duplicate_key_names_table_and_key() {
     let rows = numbers(&[(1, 10), (2, 20)]);
-    let mut store = table(Kind::Keyed, &rows);
+    let mut store = table(StorageKind::Keyed, &rows);
     write(&mut store, Operation::InsertNew, &rows).expect("fits");
     for again in [numbers(&[(3, 0), (2, 0)]), numbers(&[(4, 0), (2, 1), (4, 0)])] {
         let error = write(&mut store, Operation::InsertNew, &again).expect_err("a key twice");
@@ -397,7 +396,7 @@ fn a_duplicate_key_names_table_and_key() {
 #[test]
 fn deleting_a_row_that_is_not_there_names_it() {
     let rows = numbers(&[(1, 10), (1, 10), (2, 20)]);
-    let mut store = table(Kind::Bag, &rows);
+    let mut store = table(StorageKind::Bag, &rows);
     write(&mut store, Operation::Insert, &rows).expect("fits");
     let error = write(&mut store, Operation::Delete, &numbers(&[(1, 10), (2, 21)])).expect_err("not there");
     assert_eq!(error.code(), 300);
@@ -413,11 +412,11 @@ fn deleting_a_row_that_is_not_there_names_it() {
 fn kinds_refuse_what_they_cannot_do() {
     let rows = numbers(&[(1, 10)]);
     let cases = [
-        (Kind::Append, Operation::Delete),
-        (Kind::Append, Operation::Truncate),
-        (Kind::Append, Operation::Upsert),
-        (Kind::Bag, Operation::Upsert),
-        (Kind::Bag, Operation::InsertMissing),
+        (StorageKind::Append, Operation::Delete),
+        (StorageKind::Append, Operation::Truncate),
+        (StorageKind::Append, Operation::Upsert),
+        (StorageKind::Bag, Operation::Upsert),
+        (StorageKind::Bag, Operation::InsertMissing),
     ];
     for (kind, operation) in cases {
         let error = write(&mut table(kind, &rows), operation, &rows).expect_err("refused");
@@ -427,12 +426,12 @@ fn kinds_refuse_what_they_cannot_do() {
 
 #[test]
 fn memory_falls_with_the_rows() {
-    for kind in [Kind::Keyed, Kind::Bag] {
+    for kind in [StorageKind::Keyed, StorageKind::Bag] {
         let rows = numbers(&(0..50_000).map(|k| (k, k)).collect::<Vec<_>>());
         let mut store = table(kind, &rows);
         write(&mut store, Operation::Insert, &rows).expect("fits");
         let most = numbers(&(100..50_000).map(|k| (k, k)).collect::<Vec<_>>());
-        let batch = if kind == Kind::Keyed { most.project(&[0]).expect("key first") } else { most };
+        let batch = if kind == StorageKind::Keyed { most.project(&[0]).expect("key first") } else { most };
         let full = store.bytes(ID);
         write(&mut store, Operation::Delete, &batch).expect("all there");
         assert_eq!(store.rows(ID), 100);
@@ -442,7 +441,7 @@ fn memory_falls_with_the_rows() {
 
 #[test]
 fn upserts_of_one_row_do_not_pile_up() {
-    let mut store = table(Kind::Keyed, &numbers(&[(1, 1)]));
+    let mut store = table(StorageKind::Keyed, &numbers(&[(1, 1)]));
     for v in 0..50_000 {
         write(&mut store, Operation::Upsert, &numbers(&[(1, v)])).expect("fits");
     }
@@ -453,7 +452,7 @@ fn upserts_of_one_row_do_not_pile_up() {
 #[test]
 fn a_long_transaction_leaves_no_more_behind_than_its_rows() {
     for commits in [true, false] {
-        let mut store = table(Kind::Keyed, &numbers(&[(1, 1)]));
+        let mut store = table(StorageKind::Keyed, &numbers(&[(1, 1)]));
         store.begin();
         let layout = store.layout(ID).expect("made by table");
         for v in 0..50_000 {
@@ -469,7 +468,7 @@ fn a_long_transaction_leaves_no_more_behind_than_its_rows() {
 #[test]
 fn many_equal_rows_are_deleted_quickly() {
     let rows = numbers(&vec![(1, 1); 200_000]);
-    let mut store = table(Kind::Bag, &rows);
+    let mut store = table(StorageKind::Bag, &rows);
     write(&mut store, Operation::Insert, &rows).expect("fits");
     write(&mut store, Operation::Delete, &rows.slice(0, 150_000)).expect("there");
     assert_eq!(store.rows(ID), 50_000);
@@ -480,19 +479,19 @@ fn many_equal_rows_are_deleted_quickly() {
 #[test]
 fn rows_are_found_by_key() {
     let rows = numbers(&[(1, 10), (2, 20), (3, 30)]);
-    let mut store = table(Kind::Keyed, &rows);
+    let mut store = table(StorageKind::Keyed, &rows);
     write(&mut store, Operation::Insert, &rows).expect("fits");
     let (found, old) = store.find(ID, &numbers(&[(3, 0), (4, 0), (1, 0), (3, 1)])).expect("a keyed table");
     assert_eq!((found, old.column(1).as_primitive::<Int64Type>().values().to_vec()), (vec![0, 2, 3], vec![30, 10, 30]));
     let (found, old) = store.find(ID, &numbers(&[(7, 0)])).expect("a keyed table");
     assert_eq!((found.len(), old.num_rows()), (0, 0));
-    assert_eq!(table(Kind::Bag, &rows).find(ID, &rows).expect_err("no key").code(), 202);
+    assert_eq!(table(StorageKind::Bag, &rows).find(ID, &rows).expect_err("no key").code(), 202);
 }
 
 #[test]
 fn a_broken_invariant_ends_reads_and_writes() {
     let rows = numbers(&[(1, 10)]);
-    let mut store = table(Kind::Keyed, &rows);
+    let mut store = table(StorageKind::Keyed, &rows);
     let prepared =
         store.layout(ID).expect("there").prepare(Operation::Insert, std::slice::from_ref(&rows)).expect("fits");
     let error =
@@ -505,6 +504,6 @@ fn a_broken_invariant_ends_reads_and_writes() {
 #[test]
 fn a_key_column_must_not_be_nullable() {
     let schema = numbers(&[]).schema();
-    let error = Store::default().create(ID, spec(Kind::Keyed, &schema, vec![1])).expect_err("v is nullable");
+    let error = Store::default().create(ID, spec(StorageKind::Keyed, &schema, vec![1])).expect_err("v is nullable");
     assert_eq!((error.code(), error.to_string().as_str()), (203, "key column v of t must be NOT NULL"));
 }

@@ -1,61 +1,30 @@
-//! `Transaction`: several writes that are committed as one. Each is made in the tables as it comes; until the end, the
-//! rows before it can be read and restored.
+//! Transactions of the store: several writes that are committed as one. Each is made in the tables as it comes; until
+//! the end, the rows before it can be read and restored.
 //!
 //! ```text
 //! writes --> tables in place  (undo kept)  --commit--> changes of all to the engine, rows to the sources
 //!        +-> rows for sources (kept aside) --rollback--> undo, the last first
 //! ```
 //!
-//! No chunk is compacted while a transaction is open, so the positions in its undo stay valid. Its whole cost is
+//! No segment is compacted while a transaction is open, so the positions in its undo stay valid. Its whole cost is
 //! proportional to the rows written: nothing is copied to keep the state before.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use laminardb_dataflow::{Diffs, RelationId};
 
+use super::Store;
+use super::delta::Applied;
 use super::given::{self, Given, rows_given};
+use super::layout::Prepared;
+use super::open::{Before, OpenTransaction};
 use super::scan::Scan;
-use super::{Applied, Prepared, Rows, Store, Undo};
+use super::storage::Storage;
 use crate::error::Error;
-use crate::watermark::Watermark;
-
-/// Changes that an open transaction made, and the work left for its end.
-#[derive(Default)]
-pub(super) struct Transaction {
-    /// Undoes the changes of tables.
-    undo: Vec<(RelationId, Undo)>,
-    /// Changes for the engine.
-    changes: Vec<(RelationId, RecordBatch, Diffs)>,
-    /// Rows given by its writes.
-    given: Given,
-    /// Rows for sources: they are added at the end, since they cannot be taken out again.
-    appended: BTreeMap<RelationId, Vec<RecordBatch>>,
-    /// Values to which the transaction moves watermarks.
-    reached: Vec<(Arc<Watermark>, i64)>,
-    /// State of the written relations before the transaction.
-    before: BTreeMap<RelationId, Before>,
-}
-
-/// State of a relation before the transaction.
-struct Before {
-    rows: u64,
-    /// The rows, once they have been asked for.
-    scan: Option<Scan>,
-}
-
-impl Transaction {
-    /// Returns the rows that will be added to a source.
-    pub(super) fn appended(&self, id: RelationId) -> &[RecordBatch] {
-        self.appended.get(&id).map_or(&[], Vec::as_slice)
-    }
-}
 
 impl Store {
     /// Opens a transaction; none may be open.
     pub(crate) fn begin(&mut self) {
-        let before = self.open.replace(Transaction::default());
+        let before = self.open.replace(OpenTransaction::default());
         assert!(before.is_none(), "a transaction is begun when the one before has ended");
     }
 
@@ -99,7 +68,7 @@ impl Store {
             Ok(done) => {
                 for (id, batches) in open.appended {
                     let relation = store.relations.get_mut(&id).expect("no relation is dropped in a transaction");
-                    let Rows::Append(rows) = &mut relation.rows else {
+                    let Storage::Append(rows) = &mut relation.rows else {
                         unreachable!("only sources wait for their rows")
                     };
                     batches.iter().for_each(|batch| rows.insert(batch));
@@ -156,18 +125,7 @@ impl Store {
         let relation = self.relations.get_mut(&id)?;
         let open = self.open.as_mut()?;
         let undo = open.undo.iter_mut().filter(|(of, _)| *of == id).map(|(_, undo)| undo);
-        let scan = match &mut relation.rows {
-            // A source's rows are added at commit, so the current ones are those before the transaction.
-            Rows::Append(rows) => rows.scan(),
-            Rows::Keyed(rows) => rows.scan_before(undo.map(|undo| match undo {
-                Undo::Keyed(undo) => undo,
-                Undo::Bag(_) => unreachable!("an undo is of the relation that made it"),
-            })),
-            Rows::Bag(rows) => rows.scan_before(undo.map(|undo| match undo {
-                Undo::Bag(undo) => undo,
-                Undo::Keyed(_) => unreachable!("an undo is of the relation that made it"),
-            })),
-        };
+        let scan = relation.rows.scan_before(undo);
         if let Some(before) = open.before.get_mut(&id) {
             before.scan = Some(scan.clone());
         }

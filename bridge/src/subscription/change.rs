@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, Float64Array, RecordBatch, UInt64Array, cast::AsArray};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow_row::{RowConverter, SortField};
 use hashbrown::HashMap;
-use laminardb_dataflow::{Diff, Diffs, Time, UpdateBatch};
+use laminardb_dataflow::row_bytes::RowCodec;
+use laminardb_dataflow::{DataflowError, Diff, Diffs, Time, UpdateBatch};
+
+use crate::batch::relabel;
 
 /// Maximum number of rows in one [`ChangeBatch`]; a time with more rows is split.
 pub const MAX_BATCH_ROWS: usize = 1_000_000;
@@ -66,19 +68,19 @@ pub struct ChangeBatch {
 pub struct Shape {
     schema: SchemaRef,
     unique_key: Option<Vec<usize>>,
-    rows: RowConverter,
-    keys: Option<RowConverter>,
+    /// Encodes whole rows. No column is a key here: as in the engine, intervals are equal only if they are the same.
+    rows: RowCodec,
+    /// Encodes keys.
+    keys: RowCodec,
 }
 
 impl Shape {
     /// Makes the shape of a view's rows. Fails if a column type has no row encoding.
-    pub fn new(schema: SchemaRef, unique_key: Option<Vec<usize>>) -> Result<Self, ArrowError> {
-        let field = |column: usize| SortField::new(schema.field(column).data_type().clone());
-        let rows = RowConverter::new((0..schema.fields().len()).map(field).collect())?;
-        let keys = match &unique_key {
-            Some(key) if !key.is_empty() => Some(RowConverter::new(key.iter().copied().map(field).collect())?),
-            _ => None,
-        };
+    pub fn new(schema: SchemaRef, unique_key: Option<Vec<usize>>) -> Result<Self, DataflowError> {
+        let types = |columns: &[usize]| columns.iter().map(|c| schema.field(*c).data_type().clone()).collect();
+        let rows = RowCodec::comparing(types(&(0..schema.fields().len()).collect::<Vec<_>>()), 0)?;
+        let key = unique_key.as_deref().unwrap_or_default();
+        let keys = RowCodec::comparing(types(key), key.len())?;
         Ok(Shape { schema, unique_key, rows, keys })
     }
 
@@ -92,7 +94,7 @@ impl Shape {
         let mut batches = Vec::with_capacity(rows.len());
         for (batch, diffs) in rows {
             if batch.num_rows() > 0 {
-                batches.push(repeat(&self.relabel(batch)?, diffs)?);
+                batches.push(repeat(&relabel(batch, &self.schema)?, diffs)?);
             }
         }
         let all = concat_batches(&self.schema, &batches)?;
@@ -103,7 +105,7 @@ impl Shape {
     /// Returns the net changes of one time from the updates of all workers. The result may be empty.
     pub fn changes(&self, shards: &[UpdateBatch], time: Time) -> Result<Vec<ChangeBatch>, ArrowError> {
         let batches: Vec<RecordBatch> =
-            shards.iter().map(|s| self.relabel(&s.rows)).collect::<Result<_, ArrowError>>()?;
+            shards.iter().map(|s| relabel(&s.rows, &self.schema)).collect::<Result<_, ArrowError>>()?;
         let all = match &batches[..] {
             [one] => one.clone(),
             several => concat_batches(&self.schema, several)?,
@@ -113,46 +115,40 @@ impl Shape {
             let ops = vec![Op::Insert; all.num_rows()];
             return Ok(split(&all, &ops, time, false));
         }
+        let mut values: Vec<u64> = (0..diffs.len() as u64).collect();
         // Without an insertion nothing can cancel, so equal rows need not be found.
         if diffs.iter().any(|diff| *diff > 0) {
-            self.consolidate(&all, &mut diffs)?;
+            self.consolidate(&all, &mut diffs, &mut values);
         }
-        let (rows, ops) = self.pair(&all, &diffs)?;
+        let (rows, ops) = self.pair(&all, &diffs, &values);
         let picked = take_record_batch(&all, &UInt64Array::from(rows))?;
         Ok(split(&picked, &ops, time, false))
     }
 
-    /// Returns the batch with the view's own column names and nullability.
-    fn relabel(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        if batch.schema_ref() == &self.schema {
-            return Ok(batch.clone());
-        }
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)
-    }
-
     /// Adds the diffs of equal rows to the first of them: several workers may hold parts of one row.
-    fn consolidate(&self, all: &RecordBatch, diffs: &mut [Diff]) -> Result<(), ArrowError> {
-        // All rows without columns are equal.
-        if all.num_columns() == 0 {
-            let sum = diffs.iter().sum();
-            diffs.fill(0);
-            diffs[0] = sum;
-            return Ok(());
-        }
-        let encoded = self.rows.convert_columns(all.columns())?;
+    ///
+    /// Equal rows may have different values, such as 0.0 and -0.0. `values` holds for each row the row whose values are
+    /// delivered for it: what is left is an addition with values that were added, or a removal with values that were
+    /// removed.
+    fn consolidate(&self, all: &RecordBatch, diffs: &mut [Diff], values: &mut [u64]) {
+        let encoded = self.rows.encode(all.columns(), all.num_rows());
         let mut first: HashMap<&[u8], usize> = HashMap::with_capacity(diffs.len());
         for row in 0..diffs.len() {
-            let holder = *first.entry(encoded.row(row).data()).or_insert(row);
+            let holder = *first.entry(encoded.row(row)).or_insert(row);
             if holder != row {
+                let before = diffs[holder];
                 diffs[holder] += std::mem::take(&mut diffs[row]);
+                // Then the sum has the sign of this row, or is 0 and has none.
+                if diffs[holder].signum() != before.signum() {
+                    values[holder] = row as u64;
+                }
             }
         }
-        Ok(())
     }
 
     /// Returns rows and ops in delivery order: by first appearance of the key, and deletes before inserts within it.
-    fn pair(&self, all: &RecordBatch, diffs: &[Diff]) -> Result<(Vec<u64>, Vec<Op>), ArrowError> {
+    /// `values` is what [`Shape::consolidate`] makes of it.
+    fn pair(&self, all: &RecordBatch, diffs: &[Diff], values: &[u64]) -> (Vec<u64>, Vec<Op>) {
         let mut rows = Vec::with_capacity(diffs.len());
         let mut ops = Vec::with_capacity(diffs.len());
         let live = (0..diffs.len()).filter(|row| diffs[*row] != 0);
@@ -160,30 +156,23 @@ impl Shape {
             for row in live {
                 let op = if diffs[row] > 0 { Op::Insert } else { Op::Delete };
                 for _ in 0..diffs[row].unsigned_abs() {
-                    rows.push(row as u64);
+                    rows.push(values[row]);
                     ops.push(op);
                 }
             }
-            return Ok((rows, ops));
+            return (rows, ops);
         };
         let mut groups: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
-        let encoded = match &self.keys {
-            Some(keys) => {
-                let columns: Vec<ArrayRef> = key.iter().map(|c| without_negative_zero(all.column(*c))).collect();
-                Some(keys.convert_columns(&columns)?)
-            }
-            None => None,
-        };
+        let columns: Vec<ArrayRef> = key.iter().map(|column| Arc::clone(all.column(*column))).collect();
+        let encoded = self.keys.encode(&columns, all.num_rows());
         let mut group_of: HashMap<&[u8], usize> = HashMap::with_capacity(diffs.len());
         for row in live {
-            // With an empty key, all rows have the same key.
-            let bytes = encoded.as_ref().map_or(&[][..], |rows| rows.row(row).data());
-            let group = *group_of.entry(bytes).or_insert_with(|| {
+            let group = *group_of.entry(encoded.row(row)).or_insert_with(|| {
                 groups.push((Vec::new(), Vec::new()));
                 groups.len() - 1
             });
             let side = if diffs[row] < 0 { &mut groups[group].0 } else { &mut groups[group].1 };
-            side.extend(std::iter::repeat_n(row as u64, diffs[row].unsigned_abs() as usize));
+            side.extend(std::iter::repeat_n(values[row], diffs[row].unsigned_abs() as usize));
         }
         for (deletes, inserts) in groups {
             let pairs = deletes.len().min(inserts.len());
@@ -196,22 +185,7 @@ impl Shape {
                 ops.extend(std::iter::repeat_n(op, rest.len()));
             }
         }
-        Ok((rows, ops))
-    }
-}
-
-/// Replaces -0.0 by 0.0, since SQL calls keys with either equal.
-fn without_negative_zero(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Float32 => {
-            let floats: Float32Array = column.as_primitive::<Float32Type>().unary(|x| if x == 0.0 { 0.0 } else { x });
-            Arc::new(floats)
-        }
-        DataType::Float64 => {
-            let floats: Float64Array = column.as_primitive::<Float64Type>().unary(|x| if x == 0.0 { 0.0 } else { x });
-            Arc::new(floats)
-        }
-        _ => Arc::clone(column),
+        (rows, ops)
     }
 }
 

@@ -12,7 +12,7 @@ use laminardb_dataflow::{ChangeSink, Diff, LiveError, Time, UpdateBatch, ViewId}
 use parking_lot::{Mutex, RwLock};
 
 use super::change::Shape;
-use super::queue::{Closed, End, Queue};
+use super::queue::{ChangeQueue, Closed, End};
 
 /// Number of left-out rows that stay listed per view.
 const KEPT: usize = 1000;
@@ -59,7 +59,7 @@ struct ChannelState {
     /// Frontier of each worker: all earlier times are closed there.
     frontiers: Vec<Time>,
     pending: BTreeMap<Time, PendingTime>,
-    subscribers: Vec<Arc<Queue>>,
+    subscribers: Vec<Arc<ChangeQueue>>,
     /// Reason given to subscribers when the view's last time is closed.
     ending: Option<End>,
     /// Failing rows of each worker as of the last published time, with their counts.
@@ -127,16 +127,16 @@ impl Hub {
         self.views.write().insert(view, Arc::new(Channel { shape, strict, under, state: Mutex::new(state) }));
     }
 
-    /// Returns a queue that collects what is closed from now on; `Queue::start` then selects what of it is delivered.
-    pub(super) fn subscribe(&self, view: ViewId, max_pending: usize) -> Option<Arc<Queue>> {
+    /// Returns a queue that collects what is closed from now on; `ChangeQueue::start` then selects what is delivered.
+    pub(super) fn subscribe(&self, view: ViewId, max_pending: usize) -> Option<Arc<ChangeQueue>> {
         let channel = self.channel(view)?;
-        let queue = Arc::new(Queue::new(max_pending));
+        let queue = Arc::new(ChangeQueue::new(max_pending));
         channel.state.lock().subscribers.push(Arc::clone(&queue));
         Some(queue)
     }
 
     /// Removes a queue and returns the number of those left.
-    pub(super) fn unsubscribe(&self, view: ViewId, queue: &Arc<Queue>) -> usize {
+    pub(super) fn unsubscribe(&self, view: ViewId, queue: &Arc<ChangeQueue>) -> usize {
         let Some(channel) = self.channel(view) else { return 0 };
         let mut state = channel.state.lock();
         state.subscribers.retain(|other| !Arc::ptr_eq(other, queue));

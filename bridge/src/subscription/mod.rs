@@ -1,7 +1,7 @@
 //! Subscriptions deliver a view's contents and then every change of every closed time, in order, each exactly once.
 //!
 //! ```text
-//! workers --changes, frontier--> Hub --closed times--> Queue of each subscriber --decode, once--> Subscription::next
+//! workers --changes, frontier--> Hub --closed times--> ChangeQueue (one a subscriber) --decoded--> Subscription::next
 //! ```
 
 mod change;
@@ -23,7 +23,7 @@ pub use change::{ChangeBatch, MAX_BATCH_ROWS, Op, Shape};
 pub(crate) use hub::ViewSetup;
 pub use hub::{FailedRow, Hub, ViewCounters};
 pub(crate) use queue::End;
-use queue::{Queue, Taken};
+use queue::{ChangeQueue, Polled};
 
 /// Default of [`SubscribeOptions::max_pending`].
 pub const DEFAULT_MAX_PENDING: usize = 10_000_000;
@@ -63,7 +63,7 @@ pub struct Subscription(Arc<Inner>);
 
 struct Inner {
     schema: SchemaRef,
-    queue: Arc<Queue>,
+    queue: Arc<ChangeQueue>,
     release: parking_lot::Mutex<Option<Release>>,
 }
 
@@ -101,7 +101,7 @@ impl Starting {
 
     /// Makes a subscription to contents that never change: it ends after its snapshot.
     pub(crate) fn constant(schema: SchemaRef) -> Self {
-        let queue = Arc::new(Queue::new(DEFAULT_MAX_PENDING));
+        let queue = Arc::new(ChangeQueue::new(DEFAULT_MAX_PENDING));
         queue.end(End::Finished);
         Starting { subscription: Subscription::over(schema, queue) }
     }
@@ -143,7 +143,7 @@ impl Starting {
 }
 
 impl Subscription {
-    fn over(schema: SchemaRef, queue: Arc<Queue>) -> Self {
+    fn over(schema: SchemaRef, queue: Arc<ChangeQueue>) -> Self {
         Subscription(Arc::new(Inner { schema, queue, release: parking_lot::Mutex::new(None) }))
     }
 
@@ -162,11 +162,11 @@ impl Subscription {
         self.next_of(self.0.queue.try_take())
     }
 
-    fn next_of(&self, taken: Taken) -> Result<Next, Error> {
-        match taken {
-            Taken::Batch(batch) => Ok(Next::Batch(batch)),
-            Taken::TimedOut => Ok(Next::TimedOut),
-            Taken::End(reason) => {
+    fn next_of(&self, polled: Polled) -> Result<Next, Error> {
+        match polled {
+            Polled::Batch(batch) => Ok(Next::Batch(batch)),
+            Polled::TimedOut => Ok(Next::TimedOut),
+            Polled::End(reason) => {
                 self.0.release();
                 match reason.and_then(into_error) {
                     Some(error) => Err(error),

@@ -37,7 +37,7 @@ pub(crate) enum End {
 
 /// The outcome of asking for the next batch.
 #[derive(Clone, Debug)]
-pub(super) enum Taken {
+pub(super) enum Polled {
     /// Changes.
     Batch(ChangeBatch),
     /// Nothing came within the timeout.
@@ -80,7 +80,7 @@ enum Phase {
     Started { after: Time },
 }
 
-struct State {
+struct QueueState {
     phase: Phase,
     /// Decoded batches, to be delivered before `closed`.
     parts: VecDeque<ChangeBatch>,
@@ -95,15 +95,15 @@ struct State {
 }
 
 /// Closed times on their way to one subscriber.
-pub(super) struct Queue {
+pub(super) struct ChangeQueue {
     max_pending: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
-impl Queue {
+impl ChangeQueue {
     pub(super) fn new(max_pending: usize) -> Self {
-        let state = State {
+        let state = QueueState {
             phase: Phase::Starting,
             parts: VecDeque::new(),
             closed: VecDeque::new(),
@@ -113,7 +113,7 @@ impl Queue {
             decoding: false,
             ready: Vec::new(),
         };
-        Queue { max_pending, state: Mutex::new(state), changed: Condvar::new() }
+        ChangeQueue { max_pending, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(super) fn max_pending(&self) -> usize {
@@ -188,45 +188,72 @@ impl Queue {
     }
 
     /// Waits until there is something to take; a timeout of `None` means for ever.
-    pub(super) fn take(&self, timeout: Option<Duration>) -> Taken {
-        let mut state = self.look_for(timeout);
-        loop {
-            let idle = |state: &mut State| !state.is_ready();
-            match timeout {
+    pub(super) fn take(&self, timeout: Option<Duration>) -> Polled {
+        let start = Instant::now();
+        // A timeout that ends after the clock does is none.
+        let deadline = timeout.and_then(|timeout| start.checked_add(timeout));
+        let mut state = self.look_for(start, deadline);
+        let polled = loop {
+            let idle = |state: &mut QueueState| !state.is_ready();
+            match deadline {
                 None => self.changed.wait_while(&mut state, idle),
-                Some(timeout) => {
-                    if self.changed.wait_while_for(&mut state, idle, timeout).timed_out() && !state.is_ready() {
-                        return Taken::TimedOut;
+                Some(deadline) => {
+                    if self.changed.wait_while_until(&mut state, idle, deadline).timed_out() && !state.is_ready() {
+                        break Polled::TimedOut;
                     }
                 }
             }
-            if let Some(part) = state.parts.pop_front() {
-                return Taken::Batch(part);
+            if let Some(polled) = Self::take_ready(&mut state) {
+                break polled;
             }
-            if let Some(closed) = state.closed.pop_front() {
-                state.rows -= closed.rows;
-                state.decoding = true;
-                // Decodes without the lock: workers push to this queue and must not wait for a reader.
-                drop(state);
-                let decoded = closed.decode();
-                state = self.state.lock();
-                state.decoding = false;
-                state.accept(decoded);
-                self.changed.notify_all();
-            } else {
-                return Taken::End(state.meet_end());
+            // Times that net to nothing may come without end.
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break Polled::TimedOut;
             }
+        };
+        self.wake(state);
+        polled
+    }
+
+    /// Takes what is there without waiting.
+    pub(super) fn try_take(&self) -> Polled {
+        let mut state = self.state.lock();
+        let mut polled = None;
+        while polled.is_none() && state.is_ready() {
+            polled = Self::take_ready(&mut state);
+        }
+        self.wake(state);
+        polled.unwrap_or(Polled::TimedOut)
+    }
+
+    /// Takes the first of what is there; returns `None` if this was a time that nets to nothing. Afterwards, `wake`
+    /// must be called: while a time is decoded, others wait.
+    fn take_ready(state: &mut MutexGuard<'_, QueueState>) -> Option<Polled> {
+        if let Some(part) = state.parts.pop_front() {
+            return Some(Polled::Batch(part));
+        }
+        let Some(closed) = state.closed.pop_front() else { return Some(Polled::End(state.meet_end())) };
+        state.rows -= closed.rows;
+        state.decoding = true;
+        // Decodes without the lock: workers push to this queue and must not wait for a reader.
+        let decoded = MutexGuard::unlocked(state, || closed.decode());
+        state.decoding = false;
+        state.accept(decoded);
+        match state.parts.pop_front() {
+            Some(part) => Some(Polled::Batch(part)),
+            None if state.closed.is_empty() && state.end.is_some() => Some(Polled::End(state.meet_end())),
+            None => None,
         }
     }
 
     /// Spins for a short time before the thread sleeps: waking a thread on an idle core takes longer than the engine
     /// needs for a small change.
-    fn look_for(&self, timeout: Option<Duration>) -> MutexGuard<'_, State> {
-        let limit = timeout.map_or(LOOK_FOR, |timeout| timeout.min(LOOK_FOR));
-        let start = Instant::now();
+    fn look_for(&self, start: Instant, deadline: Option<Instant>) -> MutexGuard<'_, QueueState> {
+        let end = start + LOOK_FOR;
+        let end = deadline.map_or(end, |deadline| deadline.min(end));
         loop {
             let state = self.state.lock();
-            if state.is_ready() || start.elapsed() >= limit {
+            if state.is_ready() || Instant::now() >= end {
                 return state;
             }
             drop(state);
@@ -234,13 +261,8 @@ impl Queue {
         }
     }
 
-    /// Takes what is there without waiting.
-    pub(super) fn try_take(&self) -> Taken {
-        let ready = self.state.lock().is_ready();
-        if ready { self.take(Some(Duration::ZERO)) } else { Taken::TimedOut }
-    }
-
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    /// Tells all who wait if there is something to take.
+    fn wake(&self, mut state: MutexGuard<'_, QueueState>) {
         let ready = if state.is_ready() { std::mem::take(&mut state.ready) } else { Vec::new() };
         // The calls may use this queue, so they run without its lock.
         drop(state);
@@ -251,7 +273,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl QueueState {
     fn can_give_out(&self) -> bool {
         matches!(self.phase, Phase::Started { .. })
     }
@@ -286,5 +308,81 @@ impl State {
         self.parts.clear();
         self.closed.clear();
         self.rows = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::thread;
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use laminardb_dataflow::{Diff, update::PerRow};
+
+    use super::*;
+
+    /// Returns a time whose rows, all equal, have these diffs.
+    fn closed(time: Time, diffs: &[Diff]) -> Arc<Closed> {
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true)]));
+        let keys = Arc::new(Int64Array::from(vec![1; diffs.len()]));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![keys]).expect("one column");
+        let shape = Arc::new(Shape::new(schema, None).expect("types with a row encoding"));
+        let update = UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::from_vec(diffs.to_vec()) };
+        Arc::new(Closed::new(time, vec![update], shape))
+    }
+
+    fn started() -> ChangeQueue {
+        let queue = ChangeQueue::new(1000);
+        queue.start(0, Vec::new());
+        queue
+    }
+
+    #[test]
+    fn who_asks_while_a_time_is_decoded_is_called_when_another_reader_has_taken_it() {
+        let queue = started();
+        let first = closed(1, &[1]);
+        queue.push(&first);
+        queue.end(End::Finished);
+        let called = Arc::new(AtomicBool::new(false));
+        thread::scope(|scope| {
+            // The reader decodes until it gets the shards.
+            let shards = first.shards.lock();
+            let reader = scope.spawn(|| queue.take(None));
+            while !queue.state.lock().decoding {
+                thread::yield_now();
+            }
+            let call = Arc::clone(&called);
+            queue.on_ready(Box::new(move || call.store(true, Ordering::SeqCst)));
+            assert!(!called.load(Ordering::SeqCst), "nothing can be taken while a time is decoded");
+            drop(shards);
+            assert!(matches!(reader.join().expect("the reader gets the time"), Polled::Batch(_)));
+        });
+        assert!(called.load(Ordering::SeqCst), "the end can be taken, and nothing else will come");
+    }
+
+    #[test]
+    fn times_that_net_to_nothing_do_not_prolong_a_timeout() {
+        const MOST: Time = 1_000_000;
+        let queue = started();
+        let (gone, pushed) = (AtomicBool::new(false), AtomicU64::new(0));
+        thread::scope(|scope| {
+            // Each time is pushed once the one before was taken, so that the reader is never without one for long.
+            scope.spawn(|| {
+                for time in 1..=MOST {
+                    queue.push(&closed(time, &[1, -1]));
+                    while queue.pending() > 0 && !gone.load(Ordering::SeqCst) {
+                        thread::yield_now();
+                    }
+                    if gone.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    pushed.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            assert!(matches!(queue.take(Some(Duration::from_millis(100))), Polled::TimedOut));
+            gone.store(true, Ordering::SeqCst);
+        });
+        assert!(pushed.load(Ordering::SeqCst) < MOST, "the reader waited until no more times came");
     }
 }

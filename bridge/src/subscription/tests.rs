@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use laminardb_dataflow::{Diff, Diffs, UpdateBatch, update::PerRow};
 
 use super::*;
@@ -234,15 +236,86 @@ fn splits_do_not_part_pairs() {
     assert!(!parts[0].is_last && parts[1].is_last);
 }
 
+/// Returns the changes of one time in a view with one column, `k`, to which each worker adds updates.
+fn changes_of(unique_key: Option<Vec<usize>>, shards: Vec<(ArrayRef, Vec<Diff>)>) -> Vec<ChangeBatch> {
+    let schema = Arc::new(Schema::new(vec![Field::new("k", shards[0].0.data_type().clone(), true)]));
+    let shape = Shape::new(Arc::clone(&schema), unique_key).expect("types with a row encoding");
+    let update = |(values, diffs): (ArrayRef, Vec<Diff>)| {
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![values]).expect("one column");
+        UpdateBatch { rows, times: PerRow::Same(1), diffs: PerRow::from_vec(diffs) }
+    };
+    let shards: Vec<UpdateBatch> = shards.into_iter().map(update).collect();
+    shape.changes(&shards, 1).expect("changes")
+}
+
+/// Two zeros, as values of each type that can hold a float; then two NaNs.
+fn equal_pairs() -> Vec<[ArrayRef; 2]> {
+    let nans = [f64::NAN, f64::from_bits(f64::NAN.to_bits() ^ 1 ^ (1 << 63))];
+    let mut pairs = Vec::new();
+    for [one, other] in [[0.0, -0.0], nans] {
+        let double = |x: f64| Arc::new(Float64Array::from(vec![x])) as ArrayRef;
+        let list = |x: f64| {
+            Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>([Some(vec![Some(1.0), Some(x)])])) as ArrayRef
+        };
+        let structs = |x: f64| {
+            let field = Arc::new(Field::new("l", list(x).data_type().clone(), true));
+            Arc::new(StructArray::from(vec![(field, list(x))])) as ArrayRef
+        };
+        pairs.extend([[double(one), double(other)], [list(one), list(other)], [structs(one), structs(other)]]);
+    }
+    pairs
+}
+
 #[test]
-fn negative_zero_is_the_key_zero() {
-    let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Float64, true)]));
-    let shape = Shape::new(Arc::clone(&schema), Some(vec![0])).expect("types with a row encoding");
-    let keys = arrow::array::Float64Array::from(vec![0.0, -0.0]);
-    let rows = RecordBatch::try_new(schema, vec![Arc::new(keys)]).expect("one column");
-    let update = UpdateBatch { rows, times: PerRow::Same(1), diffs: PerRow::from_vec(vec![1, -1]) };
-    let parts = shape.changes(&[update], 1).expect("changes");
-    assert_eq!(*parts[0].ops, [Op::UpdateDelete, Op::UpdateInsert]);
+fn a_change_between_equal_values_of_a_key_is_an_update() {
+    for [one, other] in equal_pairs() {
+        let name = format!("{one:?}");
+        let parts = changes_of(Some(vec![0]), vec![(one, vec![2]), (other, vec![-1])]);
+        assert_eq!(*parts[0].ops, [Op::Insert], "{name}: equal rows cancel");
+    }
+    // Rows that differ, so that they do not cancel: their keys are still one.
+    for [one, other] in equal_pairs() {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("k", one.data_type().clone(), true),
+            Field::new("v", DataType::Int64, true),
+        ]));
+        let shape = Shape::new(Arc::clone(&schema), Some(vec![0])).expect("types with a row encoding");
+        let update = |key: &ArrayRef, value: i64, diff: Diff| {
+            let columns = vec![Arc::clone(key), Arc::new(Int64Array::from(vec![value])) as ArrayRef];
+            let rows = RecordBatch::try_new(Arc::clone(&schema), columns).expect("two columns");
+            UpdateBatch { rows, times: PerRow::Same(1), diffs: PerRow::Same(diff) }
+        };
+        let parts = shape.changes(&[update(&one, 2, 1), update(&other, 1, -1)], 1).expect("changes");
+        assert_eq!(*parts[0].ops, [Op::UpdateDelete, Op::UpdateInsert], "{one:?}");
+    }
+}
+
+#[test]
+fn equal_rows_of_two_workers_cancel_however_their_zeros_and_nans_are_written() {
+    for [one, other] in equal_pairs() {
+        let name = format!("{one:?}");
+        let parts = changes_of(None, vec![(one, vec![1]), (other, vec![-1])]);
+        assert!(parts.is_empty(), "{name}: {parts:?}");
+    }
+}
+
+#[test]
+fn what_is_left_of_equal_rows_is_a_row_that_was_added_or_removed() {
+    let zeros = |zeros: &[f64]| Arc::new(Float64Array::from(zeros.to_vec())) as ArrayRef;
+    let cases = [
+        // A zero is gone and two others came: one of those is left, at the place of the first.
+        (vec![-1, 2], Op::Insert, -0.0),
+        (vec![1, -2], Op::Delete, -0.0),
+        (vec![2, -1], Op::Insert, 0.0),
+        (vec![-2, 1], Op::Delete, 0.0),
+    ];
+    for (diffs, op, left) in cases {
+        let (one, other) = (zeros(&[0.0, 7.0]), zeros(&[-0.0]));
+        let parts = changes_of(None, vec![(one, vec![diffs[0], -1]), (other, vec![diffs[1]])]);
+        assert_eq!(*parts[0].ops, [op, Op::Delete], "{diffs:?}");
+        let values = parts[0].rows.column(0).as_primitive::<Float64Type>().values();
+        assert_eq!([values[0].to_bits(), values[1].to_bits()], [f64::to_bits(left), 7_f64.to_bits()], "{diffs:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `Transaction`: writes that are made at one time or not at all, in the hands of whoever holds the handle.
+//! `Transaction`: a handle of writes that are made at one time or not at all.
 
 use std::sync::Arc;
 
@@ -7,37 +7,39 @@ use laminardb_dataflow::CancelToken;
 use crate::database::Database;
 use crate::error::Error;
 
-/// An open transaction. Any thread may hold it; sessions are put into it by [`crate::Session::begin`] and
-/// [`crate::Session::within`]. It is rolled back when the last handle is dropped before its end.
+/// An open transaction. Any thread may hold it. [`crate::Session::begin`] and [`crate::Session::within`] make sessions
+/// part of it. It is rolled back when the last handle is dropped before it has ended.
 pub struct Transaction {
     database: Arc<Database>,
     id: u64,
 }
 
 impl Transaction {
-    /// The handle of a transaction that the committer has begun as `id`.
+    /// Makes the handle of a transaction that the committer has begun as `id`.
     pub(crate) fn new(database: Arc<Database>, id: u64) -> Arc<Transaction> {
         Arc::new(Transaction { database, id })
     }
 
+    /// Returns the database that the transaction is part of.
     pub(crate) fn database(&self) -> &Arc<Database> {
         &self.database
     }
 
-    /// A number that no other transaction or session of the database has.
+    /// Returns a number that no other transaction or session of the database has.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Makes all writes at one time. If that fails none was made, and the transaction has ended. Waits first for room in
-    /// the relations written to: if `cancel` ends that wait, the transaction goes on. Fails when it has ended before.
+    /// Makes all writes at one time. If that fails, none is made and the transaction has ended. Waits first for room in
+    /// the relations written to; if `cancel` ends that wait, the transaction stays open. Fails if the transaction has
+    /// ended before.
     pub fn commit(&self, cancel: &CancelToken) -> Result<(), Error> {
         let database = &self.database;
         database.check_usable()?;
         database.ended_as(database.committer.commit_transaction(self.id, cancel))
     }
 
-    /// Ends it as if it had never been. Fails when it has ended before.
+    /// Undoes all writes and ends the transaction. Fails if it has ended before.
     pub fn rollback(&self) -> Result<(), Error> {
         self.database.check_usable()?;
         self.database.ended_as(self.database.committer.rollback_transaction(self.id))

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array,
-    PrimitiveArray,
-};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
 };
 
 use super::Accumulator;
-use super::selection::Selection;
+use super::selection::Arguments;
 use super::superaccumulator::{Superaccumulators, Total, VALUES};
 use super::whole::WholeSums;
 use crate::{Diff, Diffs, Evaluated, RowError};
@@ -29,19 +26,19 @@ pub(super) enum Finish {
 /// Creates SUM or AVG of numbers, if it is supported with this result type.
 pub(super) fn make(finish: Finish, argument: &DataType, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     let sums = Sums::of(argument)?;
-    let target = Target::of(data_type)?;
-    let supported = match (&sums, target, finish) {
+    let result = ResultType::of(data_type)?;
+    let supported = match (&sums, result, finish) {
         // A fraction does not fit a whole number, nor a decimal of smaller scale.
-        (_, Target::Signed | Target::Unsigned, Finish::Mean) => false,
-        (Sums::Whole { scale, .. }, Target::Signed | Target::Unsigned, _) => *scale == 0,
-        (Sums::Whole { scale, .. }, Target::Decimal(_, to), _) => *scale <= to,
-        (Sums::Whole { .. }, Target::Double, _) => true,
-        (Sums::Whole { .. }, Target::Real, _) => false,
-        (Sums::Float(_), Target::Double | Target::Real, _) => true,
+        (_, ResultType::Signed | ResultType::Unsigned, Finish::Mean) => false,
+        (Sums::Whole { scale, .. }, ResultType::Signed | ResultType::Unsigned, _) => *scale == 0,
+        (Sums::Whole { scale, .. }, ResultType::Decimal(_, to), _) => *scale <= to,
+        (Sums::Whole { .. }, ResultType::Double, _) => true,
+        (Sums::Whole { .. }, ResultType::Real, _) => false,
+        (Sums::Float(_), ResultType::Double | ResultType::Real, _) => true,
         (Sums::Float(_), _, _) => false,
     };
     supported.then(|| {
-        let state = ExactSum { finish, counts: Vec::new(), sums, target, data_type: data_type.clone() };
+        let state = ExactSum { finish, counts: Vec::new(), sums, result, data_type: data_type.clone() };
         Box::new(state) as Box<dyn Accumulator>
     })
 }
@@ -51,7 +48,7 @@ struct ExactSum {
     /// Number of arguments of each group.
     counts: Vec<Diff>,
     sums: Sums,
-    target: Target,
+    result: ResultType,
     data_type: DataType,
 }
 
@@ -78,7 +75,7 @@ impl Sums {
 
 /// Kinds of result types.
 #[derive(Clone, Copy, Debug)]
-enum Target {
+enum ResultType {
     Signed,
     Unsigned,
     Decimal(u8, i8),
@@ -86,25 +83,25 @@ enum Target {
     Real,
 }
 
-impl Target {
-    fn of(data_type: &DataType) -> Option<Target> {
+impl ResultType {
+    fn of(data_type: &DataType) -> Option<ResultType> {
         match data_type {
-            DataType::Int64 => Some(Target::Signed),
-            DataType::UInt64 => Some(Target::Unsigned),
-            DataType::Decimal128(precision, scale) => Some(Target::Decimal(*precision, *scale)),
-            DataType::Float64 => Some(Target::Double),
-            DataType::Float32 => Some(Target::Real),
+            DataType::Int64 => Some(ResultType::Signed),
+            DataType::UInt64 => Some(ResultType::Unsigned),
+            DataType::Decimal128(precision, scale) => Some(ResultType::Decimal(*precision, *scale)),
+            DataType::Float64 => Some(ResultType::Double),
+            DataType::Float32 => Some(ResultType::Real),
             _ => None,
         }
     }
 
     fn name(self) -> String {
         match self {
-            Target::Signed => "BIGINT".to_owned(),
-            Target::Unsigned => "UBIGINT".to_owned(),
-            Target::Decimal(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-            Target::Double => "DOUBLE".to_owned(),
-            Target::Real => "REAL".to_owned(),
+            ResultType::Signed => "BIGINT".to_owned(),
+            ResultType::Unsigned => "UBIGINT".to_owned(),
+            ResultType::Decimal(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+            ResultType::Double => "DOUBLE".to_owned(),
+            ResultType::Real => "REAL".to_owned(),
         }
     }
 }
@@ -119,83 +116,44 @@ impl Accumulator for ExactSum {
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
-        let values = argument.expect("the aggregate has an argument");
-        let rows = Rows { groups, selection: Selection::new(groups.len(), argument, diffs, filter) };
+        let arguments = Arguments::new(groups, argument, diffs, filter);
         let counts = &mut self.counts[..];
         match &mut self.sums {
-            Sums::Whole { sums, .. } => match values.data_type() {
-                DataType::Int8 => rows.add_short::<Int8Type>(values, counts, sums),
-                DataType::Int16 => rows.add_short::<Int16Type>(values, counts, sums),
-                DataType::Int32 => rows.add_short::<Int32Type>(values, counts, sums),
-                DataType::Int64 => rows.add_short::<Int64Type>(values, counts, sums),
-                DataType::UInt8 => rows.add_short::<UInt8Type>(values, counts, sums),
-                DataType::UInt16 => rows.add_short::<UInt16Type>(values, counts, sums),
-                DataType::UInt32 => rows.add_short::<UInt32Type>(values, counts, sums),
-                DataType::UInt64 => rows.add_long::<UInt64Type>(values, counts, sums),
-                DataType::Decimal32(..) => rows.add_short::<Decimal32Type>(values, counts, sums),
-                DataType::Decimal64(..) => rows.add_short::<Decimal64Type>(values, counts, sums),
-                DataType::Decimal128(..) => rows.add_long::<Decimal128Type>(values, counts, sums),
+            Sums::Whole { sums, .. } => match arguments.data_type() {
+                DataType::Int8 => add_short::<Int8Type>(&arguments, counts, sums),
+                DataType::Int16 => add_short::<Int16Type>(&arguments, counts, sums),
+                DataType::Int32 => add_short::<Int32Type>(&arguments, counts, sums),
+                DataType::Int64 => add_short::<Int64Type>(&arguments, counts, sums),
+                DataType::UInt8 => add_short::<UInt8Type>(&arguments, counts, sums),
+                DataType::UInt16 => add_short::<UInt16Type>(&arguments, counts, sums),
+                DataType::UInt32 => add_short::<UInt32Type>(&arguments, counts, sums),
+                DataType::UInt64 => add_long::<UInt64Type>(&arguments, counts, sums),
+                DataType::Decimal32(..) => add_short::<Decimal32Type>(&arguments, counts, sums),
+                DataType::Decimal64(..) => add_short::<Decimal64Type>(&arguments, counts, sums),
+                DataType::Decimal128(..) => add_long::<Decimal128Type>(&arguments, counts, sums),
                 other => panic!("an argument of type {other} to a sum of whole numbers"),
             },
-            Sums::Float(sums) => match values.data_type() {
-                DataType::Float32 => rows.add_floats::<Float32Type>(values, counts, sums),
-                DataType::Float64 => rows.add_floats::<Float64Type>(values, counts, sums),
+            Sums::Float(sums) => match arguments.data_type() {
+                DataType::Float32 => add_floats::<Float32Type>(&arguments, counts, sums),
+                DataType::Float64 => add_floats::<Float64Type>(&arguments, counts, sums),
                 other => panic!("an argument of type {other} to a sum of floats"),
             },
         }
     }
 
     fn evaluate(&self, groups: &[u32]) -> Evaluated {
-        let mut errors = Vec::new();
-        let mut checked = |row: usize, value: Option<i128>| {
-            if value.is_none() {
-                errors.push(RowError { row, message: self.out_of_range() });
-            }
-            value
-        };
-        let numbered = groups.iter().copied().enumerate();
-        let values: ArrayRef = match self.target {
-            Target::Double => {
-                let values = groups.iter().map(|group| self.present(*group).then(|| self.double(*group)));
-                Arc::new(values.collect::<Float64Array>())
-            }
-            Target::Real => {
-                let values = groups.iter().map(|group| self.present(*group).then(|| self.real(*group)));
-                Arc::new(values.collect::<Float32Array>())
-            }
-            Target::Signed | Target::Unsigned if self.finish == Finish::Mean => {
+        match self.result {
+            ResultType::Double => self.results::<Float64Type>(groups, |group| Some(self.double(group))),
+            ResultType::Real => self.results::<Float32Type>(groups, |group| Some(self.real(group))),
+            ResultType::Signed | ResultType::Unsigned if self.finish == Finish::Mean => {
                 unreachable!("means of whole numbers are decimals or floats")
             }
-            Target::Signed => {
-                let whole = |(row, group)| {
-                    if !self.present(group) {
-                        return None;
-                    }
-                    let fits = self.whole(group).and_then(|sum| i64::try_from(sum).ok());
-                    checked(row, fits.map(i128::from)).map(|value| value as i64)
-                };
-                Arc::new(numbered.map(whole).collect::<PrimitiveArray<Int64Type>>())
+            ResultType::Signed => self.results::<Int64Type>(groups, |group| i64::try_from(self.whole(group)?).ok()),
+            ResultType::Unsigned => self.results::<UInt64Type>(groups, |group| u64::try_from(self.whole(group)?).ok()),
+            ResultType::Decimal(precision, scale) => {
+                self.results::<Decimal128Type>(groups, |group| self.decimal(group, precision, scale))
             }
-            Target::Unsigned => {
-                let whole = |(row, group)| {
-                    if !self.present(group) {
-                        return None;
-                    }
-                    let fits = self.whole(group).and_then(|sum| u64::try_from(sum).ok());
-                    checked(row, fits.map(i128::from)).map(|value| value as u64)
-                };
-                Arc::new(numbered.map(whole).collect::<PrimitiveArray<UInt64Type>>())
-            }
-            Target::Decimal(precision, scale) => {
-                let decimal = |(row, group)| {
-                    let present = self.present(group);
-                    present.then(|| checked(row, self.decimal(group, precision, scale))).flatten()
-                };
-                let values = numbered.map(decimal).collect::<Decimal128Array>();
-                Arc::new(values.with_data_type(self.data_type.clone()))
-            }
-        };
-        Evaluated { values, errors }
+        }
     }
 
     fn free(&mut self, group: u32) {
@@ -216,8 +174,21 @@ impl Accumulator for ExactSum {
 }
 
 impl ExactSum {
-    fn present(&self, group: u32) -> bool {
-        self.counts[group as usize] > 0
+    /// Returns the results of `groups`: NULL for those without arguments, an error where `result` is out of range.
+    fn results<T: ArrowPrimitiveType>(&self, groups: &[u32], result: impl Fn(u32) -> Option<T::Native>) -> Evaluated {
+        let mut errors = Vec::new();
+        let of_group = |(row, group): (usize, &u32)| {
+            if self.counts[*group as usize] <= 0 {
+                return None;
+            }
+            let value = result(*group);
+            if value.is_none() {
+                errors.push(RowError { row, message: self.out_of_range() });
+            }
+            value
+        };
+        let values: PrimitiveArray<T> = groups.iter().enumerate().map(of_group).collect();
+        Evaluated { values: Arc::new(values.with_data_type(self.data_type.clone())), errors }
     }
 
     fn whole(&self, group: u32) -> Option<i128> {
@@ -232,7 +203,7 @@ impl ExactSum {
             Finish::Sum => "sum",
             Finish::Mean => "avg",
         };
-        format!("{function} out of range for {}", self.target.name())
+        format!("{function} out of range for {}", self.result.name())
     }
 
     fn double(&self, group: u32) -> f64 {
@@ -310,56 +281,33 @@ fn divide_wide(value: i256, by: i256) -> Option<i128> {
     quotient.wrapping_add(step).to_i128()
 }
 
-/// The rows of one update, with their groups.
-struct Rows<'a> {
-    groups: &'a [u32],
-    selection: Selection<'a>,
+/// Adds numbers of at most 64 bits, of which single ones are added in a shorter way.
+fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(
+    arguments: &Arguments<'_>,
+    counts: &mut [Diff],
+    sums: &mut WholeSums,
+) {
+    arguments.for_each::<T>(counts, |group, value, diff| {
+        if diff == 1 {
+            sums.add_short(group, value.into());
+        } else {
+            sums.add(group, i128::from(value.into()), diff);
+        }
+    });
 }
 
-impl Rows<'_> {
-    fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(
-        &self,
-        values: &ArrayRef,
-        counts: &mut [Diff],
-        sums: &mut WholeSums,
-    ) {
-        let values = values.as_primitive::<T>().values();
-        self.selection.for_each(|row, diff| {
-            let group = self.groups[row];
-            counts[group as usize] = counts[group as usize].wrapping_add(diff);
-            if diff == 1 {
-                sums.add_short(group, values[row].into());
-            } else {
-                sums.add(group, i128::from(values[row].into()), diff);
-            }
-        });
-    }
+fn add_long<T: ArrowPrimitiveType<Native: Into<i128>>>(
+    arguments: &Arguments<'_>,
+    counts: &mut [Diff],
+    sums: &mut WholeSums,
+) {
+    arguments.for_each::<T>(counts, |group, value, diff| sums.add(group, value.into(), diff));
+}
 
-    fn add_long<T: ArrowPrimitiveType<Native: Into<i128>>>(
-        &self,
-        values: &ArrayRef,
-        counts: &mut [Diff],
-        sums: &mut WholeSums,
-    ) {
-        let values = values.as_primitive::<T>().values();
-        self.selection.for_each(|row, diff| {
-            let group = self.groups[row];
-            counts[group as usize] = counts[group as usize].wrapping_add(diff);
-            sums.add(group, values[row].into(), diff);
-        });
-    }
-
-    fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
-        &self,
-        values: &ArrayRef,
-        counts: &mut [Diff],
-        sums: &mut Superaccumulators<1>,
-    ) {
-        let values = values.as_primitive::<T>().values();
-        self.selection.for_each(|row, diff| {
-            let group = self.groups[row];
-            counts[group as usize] = counts[group as usize].wrapping_add(diff);
-            sums.add_value(group, values[row].into(), diff);
-        });
-    }
+fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
+    arguments: &Arguments<'_>,
+    counts: &mut [Diff],
+    sums: &mut Superaccumulators<1>,
+) {
+    arguments.for_each::<T>(counts, |group, value, diff| sums.add_value(group, value.into(), diff));
 }

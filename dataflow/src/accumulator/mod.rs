@@ -8,7 +8,7 @@
 //! * nothing panics on data: a result that does not fit its type is an error of its group.
 //!
 //! ```text
-//! for_aggregate ─┬─ count.rs       number of rows or arguments
+//! choice.rs ─────┬─ count.rs       number of rows or arguments
 //!                ├─ exact_sum.rs   sum and avg  ─┬─ whole.rs             integers and decimals, i128 and more
 //!                ├─ moments.rs     var, stddev ──┴─ superaccumulator.rs  floats, every bit kept ── exact.rs
 //!                ├─ boolean.rs     bool_and, bool_or
@@ -17,6 +17,7 @@
 //! ```
 
 mod boolean;
+mod choice;
 mod count;
 mod distinct;
 mod exact;
@@ -33,8 +34,10 @@ use std::fmt;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::DataType;
 
-use crate::plan::{Aggregate, AggregateFunction};
+use crate::plan::AggregateFunction;
 use crate::{Diffs, Evaluated};
+
+pub use choice::{for_aggregate, for_planned};
 
 /// The states of one aggregate, one for each group.
 pub trait Accumulator: Send {
@@ -79,25 +82,6 @@ impl fmt::Display for Unsupported {
     }
 }
 
-impl AggregateFunction {
-    /// Returns the SQL name.
-    pub fn name(self) -> &'static str {
-        match self {
-            AggregateFunction::Count => "count",
-            AggregateFunction::Sum => "sum",
-            AggregateFunction::Avg => "avg",
-            AggregateFunction::Min => "min",
-            AggregateFunction::Max => "max",
-            AggregateFunction::VarPop => "var_pop",
-            AggregateFunction::VarSamp => "var_samp",
-            AggregateFunction::StddevPop => "stddev_pop",
-            AggregateFunction::StddevSamp => "stddev_samp",
-            AggregateFunction::BoolAnd => "bool_and",
-            AggregateFunction::BoolOr => "bool_or",
-        }
-    }
-}
-
 /// Whether rows may be retracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retractions {
@@ -105,51 +89,6 @@ pub enum Retractions {
     Possible,
     /// All diffs are positive, so MIN and MAX keep only one value. A negative diff is a broken invariant and panics.
     Never,
-}
-
-/// Creates the accumulator of `function` over arguments of `argument_type`, with results of type `data_type`.
-///
-/// `argument_type` is `None` only for a count of rows. With `distinct`, equal arguments count once. Fails if there is
-/// no such accumulator.
-pub fn for_aggregate(
-    function: AggregateFunction,
-    argument_type: Option<&DataType>,
-    distinct: bool,
-    data_type: &DataType,
-    retractions: Retractions,
-) -> Result<Box<dyn Accumulator>, Unsupported> {
-    use AggregateFunction as F;
-    let made = match (function, argument_type) {
-        (F::Count, argument) => count::make(argument, data_type),
-        (F::Sum, Some(argument)) => exact_sum::make(exact_sum::Finish::Sum, argument, data_type),
-        (F::Avg, Some(argument)) => exact_sum::make(exact_sum::Finish::Mean, argument, data_type),
-        (F::Min, Some(argument)) => ordered::make(ordered::End::Least, argument, data_type, retractions),
-        (F::Max, Some(argument)) => ordered::make(ordered::End::Greatest, argument, data_type, retractions),
-        (F::VarPop, Some(argument)) => moments::make(moments::VAR_POP, argument, data_type),
-        (F::VarSamp, Some(argument)) => moments::make(moments::VAR_SAMP, argument, data_type),
-        (F::StddevPop, Some(argument)) => moments::make(moments::STDDEV_POP, argument, data_type),
-        (F::StddevSamp, Some(argument)) => moments::make(moments::STDDEV_SAMP, argument, data_type),
-        (F::BoolAnd, Some(argument)) => boolean::make(boolean::Connective::And, argument, data_type),
-        (F::BoolOr, Some(argument)) => boolean::make(boolean::Connective::Or, argument, data_type),
-        (_, None) => None,
-    };
-    // Minima, maxima and connectives do not change when equal arguments count once.
-    let repeats_matter = !matches!(function, F::Min | F::Max | F::BoolAnd | F::BoolOr);
-    let made = match (made, argument_type) {
-        (Some(inner), Some(argument)) if distinct && repeats_matter => distinct::make(inner, argument),
-        (Some(_), None) if distinct => None,
-        (made, _) => made,
-    };
-    made.ok_or_else(|| Unsupported { function, argument: argument_type.cloned(), data_type: data_type.clone() })
-}
-
-/// Creates the accumulator of a planned aggregate over arguments of `argument_type`.
-pub fn for_planned(
-    aggregate: &Aggregate,
-    argument_type: Option<&DataType>,
-    retractions: Retractions,
-) -> Result<Box<dyn Accumulator>, Unsupported> {
-    for_aggregate(aggregate.function, argument_type, aggregate.distinct, &aggregate.data_type, retractions)
 }
 
 #[cfg(test)]

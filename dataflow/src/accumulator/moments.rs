@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float64Array};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, Float64Array};
 use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -13,7 +13,7 @@ use arrow::datatypes::{
 
 use super::Accumulator;
 use super::exact::scale;
-use super::selection::Selection;
+use super::selection::Arguments;
 use super::superaccumulator::{SQUARES, Superaccumulators, Total, VALUES};
 use crate::{Diff, Diffs, Evaluated};
 
@@ -76,22 +76,21 @@ impl Accumulator for Moments {
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
-        let values = argument.expect("the aggregate has an argument");
-        let selection = Selection::new(groups.len(), argument, diffs, filter);
-        match values.data_type() {
-            DataType::Float32 => self.add_floats::<Float32Type>(groups, values, &selection),
-            DataType::Float64 => self.add_floats::<Float64Type>(groups, values, &selection),
-            DataType::Int8 => self.add_whole::<Int8Type>(groups, values, &selection),
-            DataType::Int16 => self.add_whole::<Int16Type>(groups, values, &selection),
-            DataType::Int32 => self.add_whole::<Int32Type>(groups, values, &selection),
-            DataType::Int64 => self.add_whole::<Int64Type>(groups, values, &selection),
-            DataType::UInt8 => self.add_whole::<UInt8Type>(groups, values, &selection),
-            DataType::UInt16 => self.add_whole::<UInt16Type>(groups, values, &selection),
-            DataType::UInt32 => self.add_whole::<UInt32Type>(groups, values, &selection),
-            DataType::UInt64 => self.add_whole::<UInt64Type>(groups, values, &selection),
-            DataType::Decimal32(..) => self.add_whole::<Decimal32Type>(groups, values, &selection),
-            DataType::Decimal64(..) => self.add_whole::<Decimal64Type>(groups, values, &selection),
-            DataType::Decimal128(..) => self.add_whole::<Decimal128Type>(groups, values, &selection),
+        let arguments = Arguments::new(groups, argument, diffs, filter);
+        match arguments.data_type() {
+            DataType::Float32 => self.add_floats::<Float32Type>(&arguments),
+            DataType::Float64 => self.add_floats::<Float64Type>(&arguments),
+            DataType::Int8 => self.add_whole::<Int8Type>(&arguments),
+            DataType::Int16 => self.add_whole::<Int16Type>(&arguments),
+            DataType::Int32 => self.add_whole::<Int32Type>(&arguments),
+            DataType::Int64 => self.add_whole::<Int64Type>(&arguments),
+            DataType::UInt8 => self.add_whole::<UInt8Type>(&arguments),
+            DataType::UInt16 => self.add_whole::<UInt16Type>(&arguments),
+            DataType::UInt32 => self.add_whole::<UInt32Type>(&arguments),
+            DataType::UInt64 => self.add_whole::<UInt64Type>(&arguments),
+            DataType::Decimal32(..) => self.add_whole::<Decimal32Type>(&arguments),
+            DataType::Decimal64(..) => self.add_whole::<Decimal64Type>(&arguments),
+            DataType::Decimal128(..) => self.add_whole::<Decimal128Type>(&arguments),
             other => panic!("an argument of type {other} to a variance"),
         }
     }
@@ -113,39 +112,22 @@ impl Accumulator for Moments {
 }
 
 impl Moments {
-    fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
-        &mut self,
-        groups: &[u32],
-        values: &ArrayRef,
-        selection: &Selection<'_>,
-    ) {
-        let values = values.as_primitive::<T>().values();
-        selection.for_each(|row, diff| {
-            let (group, value) = (groups[row], values[row].into());
-            self.count(group, diff);
-            self.sums.add_value(group, value, diff);
-            self.squares.add_square(group, value, diff);
+    fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(&mut self, arguments: &Arguments<'_>) {
+        let Moments { counts, sums, squares, .. } = self;
+        arguments.for_each::<T>(counts, |group, value, diff| {
+            let value = value.into();
+            sums.add_value(group, value, diff);
+            squares.add_square(group, value, diff);
         });
     }
 
-    fn add_whole<T: ArrowPrimitiveType<Native: Into<i128>>>(
-        &mut self,
-        groups: &[u32],
-        values: &ArrayRef,
-        selection: &Selection<'_>,
-    ) {
-        let values = values.as_primitive::<T>().values();
-        selection.for_each(|row, diff| {
-            let (group, value) = (groups[row], values[row].into());
-            self.count(group, diff);
-            self.sums.add_whole(group, value, diff);
-            self.squares.add_whole_square(group, value, diff);
+    fn add_whole<T: ArrowPrimitiveType<Native: Into<i128>>>(&mut self, arguments: &Arguments<'_>) {
+        let Moments { counts, sums, squares, .. } = self;
+        arguments.for_each::<T>(counts, |group, value, diff| {
+            let value = value.into();
+            sums.add_whole(group, value, diff);
+            squares.add_whole_square(group, value, diff);
         });
-    }
-
-    fn count(&mut self, group: u32, diff: Diff) {
-        let count = &mut self.counts[group as usize];
-        *count = count.wrapping_add(diff);
     }
 
     fn spread(&self, group: u32) -> Option<f64> {

@@ -1,9 +1,11 @@
 //! Selects the rows of a batch that an aggregate uses: its filter is true and its argument is not NULL.
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::DataType;
 
-use crate::{Diff, Diffs, update::PerRow};
+use crate::update::PerRow;
+use crate::{Diff, Diffs};
 
 /// Some of the rows of a batch, with their diffs.
 pub(super) struct Selection<'a> {
@@ -43,5 +45,46 @@ impl<'a> Selection<'a> {
             (Some(selected), PerRow::Same(diff)) => selected.set_indices().for_each(|row| visit(row, *diff)),
             (Some(selected), PerRow::Each(diffs)) => selected.set_indices().for_each(|row| visit(row, diffs[row])),
         }
+    }
+}
+
+/// The numbers of a batch that an aggregate uses, with their groups.
+pub(super) struct Arguments<'a> {
+    groups: &'a [u32],
+    values: &'a ArrayRef,
+    selection: Selection<'a>,
+}
+
+impl<'a> Arguments<'a> {
+    /// Selects among the rows of an update of an aggregate that has an argument.
+    pub(super) fn new(
+        groups: &'a [u32],
+        argument: Option<&'a ArrayRef>,
+        diffs: &'a Diffs,
+        filter: Option<&BooleanArray>,
+    ) -> Self {
+        let values = argument.expect("the aggregate has an argument");
+        Arguments { groups, values, selection: Selection::new(groups.len(), argument, diffs, filter) }
+    }
+
+    /// Returns the type of the numbers.
+    pub(super) fn data_type(&self) -> &DataType {
+        self.values.data_type()
+    }
+
+    /// Counts the numbers of each group in `counts`, and calls `add` with the group, value and diff of each. `T` must be
+    /// their type.
+    #[inline(always)]
+    pub(super) fn for_each<T: ArrowPrimitiveType>(
+        &self,
+        counts: &mut [Diff],
+        mut add: impl FnMut(u32, T::Native, Diff),
+    ) {
+        let values = self.values.as_primitive::<T>().values();
+        self.selection.for_each(|row, diff| {
+            let group = self.groups[row];
+            counts[group as usize] = counts[group as usize].wrapping_add(diff);
+            add(group, values[row], diff);
+        });
     }
 }

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 
 use differential_dataflow::trace::chunk::Chunk as _;
 
-use super::chunk::{Chunk, Updates, push_chunk};
+use super::chunk::{Chunk, UpdateColumns, push_chunk};
 use crate::Time;
 
 /// Moves the times before `frontier` to it. Unless `done`, the last update stays in `input`, because the next may add
 /// to it.
 pub(super) fn advance(input: &mut VecDeque<Chunk>, frontier: Option<Time>, done: bool, out: &mut VecDeque<Chunk>) {
     let Some(first) = input.front() else { return };
-    let ready = Updates::with_capacity(Chunk::TARGET + 1, &first.updates);
+    let ready = UpdateColumns::with_capacity(Chunk::TARGET + 1, &first.updates);
     let mut advancer = Advancer { frontier, ready, last_time: 0, out };
     for chunk in input.drain(..) {
         advancer.chunk(&chunk);
@@ -25,7 +25,7 @@ pub(super) fn advance(input: &mut VecDeque<Chunk>, frontier: Option<Time>, done:
 struct Advancer<'a> {
     frontier: Option<Time>,
     /// Consolidated updates, except that the next update may add to the last one.
-    ready: Updates,
+    ready: UpdateColumns,
     /// The last update's original time, before it was advanced.
     last_time: Time,
     out: &'a mut VecDeque<Chunk>,
@@ -57,7 +57,7 @@ impl Advancer<'_> {
         self.frontier.map_or(time, |f| f.max(time))
     }
 
-    fn adds_to_last(&self, updates: &Updates, row: usize) -> bool {
+    fn adds_to_last(&self, updates: &UpdateColumns, row: usize) -> bool {
         self.ready.len().checked_sub(1).is_some_and(|last| {
             self.ready.times.at(last) == self.advanced(updates.time(row)) && self.ready.same_row(last, updates, row)
         })
@@ -65,7 +65,7 @@ impl Advancer<'_> {
 
     /// Returns the end, at most `end`, of the rows from `start` on of which none adds to the row before it.
     #[inline]
-    fn distinct_end(&self, updates: &Updates, start: usize, end: usize) -> usize {
+    fn distinct_end(&self, updates: &UpdateColumns, start: usize, end: usize) -> usize {
         let mut row = start + 1;
         while row < end
             && !(updates.same_row(row - 1, updates, row)
@@ -76,7 +76,7 @@ impl Advancer<'_> {
         row
     }
 
-    fn copy(&mut self, updates: &Updates, start: usize, end: usize) {
+    fn copy(&mut self, updates: &UpdateColumns, start: usize, end: usize) {
         self.ready.extend_data(updates, start, end);
         match updates.times.constant() {
             Some(time) => self.ready.times.push_many(self.advanced(time), end - start),
@@ -89,13 +89,13 @@ impl Advancer<'_> {
         self.last_time = updates.time(end - 1);
         if self.ready.len() > Chunk::TARGET {
             let last = self.take_last();
-            let full = std::mem::replace(&mut self.ready, Updates::with_capacity(Chunk::TARGET + 1, updates));
+            let full = std::mem::replace(&mut self.ready, UpdateColumns::with_capacity(Chunk::TARGET + 1, updates));
             self.ready.extend(&last, 0, 1);
             push_chunk(full, self.out);
         }
     }
 
-    fn take_last(&mut self) -> Updates {
+    fn take_last(&mut self) -> UpdateColumns {
         let last = self.ready.len() - 1;
         let taken = self.ready.copy(last, last + 1);
         self.ready.pop();

@@ -13,10 +13,11 @@ use differential_dataflow::trace::chunk::{ChunkBatch, settle_all};
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::Batch;
-use super::chunk::{Chunk, extract_chunk};
+use super::chunk::Chunk;
+use super::chunk_trace::extract_chunk;
 use super::layout::Layout;
 use super::sort::{merge_runs, sort};
+use super::trace::Batch;
 use crate::update::PerRow;
 use crate::work::Work;
 use crate::{Time, UpdateBatch};

@@ -8,29 +8,24 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use differential_dataflow::trace::chunk::{self, pack};
-use timely::progress::Antichain;
-use timely::progress::frontier::AntichainRef;
-
-use super::column::{Column, Slab, shrink};
-use super::{advance, merge};
+use super::column::{RunColumn, Slab, shrink};
 use crate::{Diff, Time};
 
 /// Updates, stored by column.
 #[derive(Clone, Debug, Default)]
-pub struct Updates {
+pub struct UpdateColumns {
     pub(super) hashes: Vec<u64>,
     /// Key bytes followed by value bytes.
     pub(super) rows: Slab,
-    pub(super) key_lengths: Column<u32>,
-    pub(super) times: Column<Time>,
-    pub(super) diffs: Column<Diff>,
+    pub(super) key_lengths: RunColumn<u32>,
+    pub(super) times: RunColumn<Time>,
+    pub(super) diffs: RunColumn<Diff>,
 }
 
-impl Updates {
+impl UpdateColumns {
     /// Creates empty columns with room for `rows` updates of the average size of those in `model`.
-    pub(super) fn with_capacity(rows: usize, model: &Updates) -> Self {
-        let mut updates = Updates { hashes: Vec::with_capacity(rows), ..Updates::default() };
+    pub(super) fn with_capacity(rows: usize, model: &UpdateColumns) -> Self {
+        let mut updates = UpdateColumns { hashes: Vec::with_capacity(rows), ..UpdateColumns::default() };
         if let Some(average) = model.rows.byte_len().checked_div(model.len()) {
             updates.rows.reserve((average + 1) * rows);
         }
@@ -50,13 +45,13 @@ impl Updates {
     }
 
     /// Appends updates `start..end` of `other` with their times as they are.
-    pub(super) fn extend(&mut self, other: &Updates, start: usize, end: usize) {
+    pub(super) fn extend(&mut self, other: &UpdateColumns, start: usize, end: usize) {
         self.extend_data(other, start, end);
         self.times.extend(&other.times, start, end);
     }
 
     /// Like `extend`, but without the times, which the caller must append.
-    pub(super) fn extend_data(&mut self, other: &Updates, start: usize, end: usize) {
+    pub(super) fn extend_data(&mut self, other: &UpdateColumns, start: usize, end: usize) {
         self.hashes.extend_from_slice(&other.hashes[start..end]);
         self.rows.extend(&other.rows, start, end);
         self.key_lengths.extend(&other.key_lengths, start, end);
@@ -73,20 +68,20 @@ impl Updates {
     }
 
     /// Copies the updates `start..end` into columns of their own.
-    pub(super) fn copy(&self, start: usize, end: usize) -> Updates {
-        let mut copy = Updates::with_capacity(end - start, self);
+    pub(super) fn copy(&self, start: usize, end: usize) -> UpdateColumns {
+        let mut copy = UpdateColumns::with_capacity(end - start, self);
         copy.extend(self, start, end);
         copy
     }
 
     /// Whether two updates have the same key and value.
     #[inline]
-    pub(super) fn same_row(&self, row: usize, other: &Updates, other_row: usize) -> bool {
+    pub(super) fn same_row(&self, row: usize, other: &UpdateColumns, other_row: usize) -> bool {
         self.hashes[row] == other.hashes[other_row] && self.rows.at(row) == other.rows.at(other_row)
     }
 
     #[inline]
-    pub(super) fn compare(&self, row: usize, other: &Updates, other_row: usize) -> Ordering {
+    pub(super) fn compare(&self, row: usize, other: &UpdateColumns, other_row: usize) -> Ordering {
         let hashes = self.hashes[row].cmp(&other.hashes[other_row]);
         hashes
             .then_with(|| self.rows.at(row).cmp(other.rows.at(other_row)))
@@ -134,7 +129,7 @@ impl Updates {
         self.hashes.capacity() * size_of::<u64>() + self.rows.held_bytes() + columns
     }
 
-    fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         shrink(&mut self.hashes);
         self.rows.shrink();
         self.key_lengths.shrink();
@@ -146,7 +141,7 @@ impl Updates {
 /// A range of shared updates. It is never empty, except for `Default`, which nothing keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
-    pub(super) updates: Rc<Updates>,
+    pub(super) updates: Rc<UpdateColumns>,
     pub(super) start: usize,
     pub(super) end: usize,
     /// The hash of the last update in the range, stored here so that seeks can skip the chunk without touching its
@@ -156,7 +151,7 @@ pub struct Chunk {
 
 impl Chunk {
     /// Creates a chunk of all `updates`, which must be sorted, consolidated and not empty.
-    pub(super) fn new(updates: Updates) -> Self {
+    pub(super) fn new(updates: UpdateColumns) -> Self {
         let end = updates.len();
         Chunk { last_hash: updates.hashes[end - 1], updates: Rc::new(updates), start: 0, end }
     }
@@ -167,7 +162,7 @@ impl Chunk {
     }
 
     /// Returns the shared updates, of which only those at [`Chunk::range`] belong to the chunk.
-    pub fn updates(&self) -> &Updates {
+    pub fn updates(&self) -> &UpdateColumns {
         &self.updates
     }
 
@@ -178,7 +173,7 @@ impl Chunk {
 
     /// Returns how many rows are added and removed after `time`, counting multiplicities.
     pub(crate) fn changes_after(&self, time: Time) -> u64 {
-        let Updates { times, diffs, .. } = &*self.updates;
+        let UpdateColumns { times, diffs, .. } = &*self.updates;
         match (times.constant(), diffs.constant()) {
             (Some(at), _) if at <= time => 0,
             (Some(_), Some(diff)) => diff.unsigned_abs() * self.range().len() as u64,
@@ -194,117 +189,18 @@ impl Chunk {
         if let Some(time) = self.updates.times.constant() {
             return vec![(time, self.clone())];
         }
-        let mut times: BTreeMap<Time, Updates> = BTreeMap::new();
+        let mut times: BTreeMap<Time, UpdateColumns> = BTreeMap::new();
         for row in self.range() {
             let updates = times.entry(self.updates.time(row)).or_default();
             updates.extend(&self.updates, row, row + 1);
         }
         times.into_iter().map(|(time, updates)| (time, Chunk::new(updates))).collect()
     }
-
-    /// Returns the chunk with updates of its own, and without spare capacity if nobody shares them.
-    fn settled(mut self) -> Self {
-        if self.range().len() < self.updates.len() {
-            self = Chunk::new(self.updates.copy(self.start, self.end));
-        }
-        if let Some(updates) = Rc::get_mut(&mut self.updates) {
-            updates.shrink();
-        }
-        self
-    }
-
-    fn concatenated(chunks: Vec<Chunk>) -> Self {
-        let rows = chunks.iter().map(|c| c.range().len()).sum();
-        let mut updates = Updates::with_capacity(rows, &chunks[0].updates);
-        for chunk in &chunks {
-            updates.extend(&chunk.updates, chunk.start, chunk.end);
-        }
-        Chunk::new(updates)
-    }
-
-    fn split(self, rows: usize) -> (Self, Self) {
-        let middle = self.start + rows;
-        (self.slice(self.start, middle), self.slice(middle, self.end))
-    }
 }
 
 /// Pushes the updates as a chunk if there are any.
-pub(super) fn push_chunk(updates: Updates, out: &mut VecDeque<Chunk>) {
+pub(super) fn push_chunk(updates: UpdateColumns, out: &mut VecDeque<Chunk>) {
     if updates.len() > 0 {
         out.push_back(Chunk::new(updates));
     }
-}
-
-impl chunk::Chunk for Chunk {
-    type Time = Time;
-
-    /// Small in tests, so that tests meet the borders of chunks.
-    const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
-
-    fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    fn merge(left: &mut VecDeque<Self>, right: &mut VecDeque<Self>, out: &mut VecDeque<Self>) {
-        merge::merge(left, right, out);
-    }
-
-    fn extract(
-        input: &mut VecDeque<Self>,
-        frontier: AntichainRef<Time>,
-        residual: &mut Antichain<Time>,
-        keep: &mut VecDeque<Self>,
-        ship: &mut VecDeque<Self>,
-    ) {
-        if let Some(chunk) = input.pop_front() {
-            let frontier = frontier.first().copied();
-            if let Some(least) = extract_chunk(chunk, frontier, keep, ship) {
-                residual.insert(least);
-            }
-        }
-    }
-
-    fn advance(input: &mut VecDeque<Self>, frontier: AntichainRef<Time>, done: bool, out: &mut VecDeque<Self>) {
-        advance::advance(input, frontier.first().copied(), done, out);
-    }
-
-    fn settle(input: &mut VecDeque<Self>, done: bool, out: &mut VecDeque<Self>) {
-        pack(input, done, out, Chunk::concatenated, Chunk::split, Chunk::settled);
-    }
-}
-
-/// Moves the updates at or after `frontier` to `keep` and those before it to `ship`. Returns the least time kept.
-pub(super) fn extract_chunk(
-    chunk: Chunk,
-    frontier: Option<Time>,
-    keep: &mut VecDeque<Chunk>,
-    ship: &mut VecDeque<Chunk>,
-) -> Option<Time> {
-    let kept = |time: Time| frontier.is_some_and(|f| f <= time);
-    if let Some(time) = chunk.updates.times.constant() {
-        if kept(time) {
-            keep.push_back(chunk);
-            return Some(time);
-        }
-        ship.push_back(chunk);
-        return None;
-    }
-    let (mut keeping, mut shipping) = (Updates::default(), Updates::default());
-    let mut least = None;
-    let updates = &chunk.updates;
-    let mut row = chunk.start;
-    while row < chunk.end {
-        let start = row;
-        let keeps = kept(updates.time(row));
-        while row < chunk.end && kept(updates.time(row)) == keeps {
-            if keeps {
-                least = Some(least.map_or(updates.time(row), |l: Time| l.min(updates.time(row))));
-            }
-            row += 1;
-        }
-        if keeps { &mut keeping } else { &mut shipping }.extend(updates, start, row);
-    }
-    push_chunk(keeping, keep);
-    push_chunk(shipping, ship);
-    least
 }

@@ -2,7 +2,7 @@
 
 /// One value per row, stored once while all rows agree.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Column<X> {
+pub(super) struct RunColumn<X> {
     rows: usize,
     /// The value of all rows while `each` is empty.
     same: X,
@@ -10,7 +10,7 @@ pub(super) struct Column<X> {
     each: Vec<X>,
 }
 
-impl<X: Copy + PartialEq + Default> Column<X> {
+impl<X: Copy + PartialEq + Default> RunColumn<X> {
     #[inline]
     pub(super) fn at(&self, row: usize) -> X {
         if self.each.is_empty() { self.same } else { self.each[row] }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use differential_dataflow::trace::chunk::ChunkBatch;
 
-use super::Batch;
-use super::chunk::{Chunk, Updates};
+use super::chunk::{Chunk, UpdateColumns};
+use super::trace::Batch;
 
 /// A position in the updates of a batch. Seeks go forward only.
 #[derive(Clone)]
@@ -16,16 +16,16 @@ pub struct Cursor<'a> {
     row: usize,
 }
 
-/// The position of an update in a list of batches: 20 bits for the batch, 24 for the chunk, 20 for the row. Positions
-/// sort in the order of the batches.
-pub(crate) type Position = u64;
+/// Refers to an update in a list of batches: 20 bits for the batch, 24 for the chunk, 20 for the row. References sort in
+/// the order of the batches.
+pub(crate) type UpdateRef = u64;
 
-/// Returns the updates that contain the one at `position`, and its row in them.
+/// Returns the updates that contain the one that `update` refers to, and its row in them.
 #[inline]
-pub(crate) fn locate(batches: &[Batch], position: Position) -> (&Updates, usize) {
-    let batch: &Rc<ChunkBatch<Chunk>> = &batches[(position >> 44) as usize];
-    let chunk = &batch.chunks[(position >> 20 & 0xff_ffff) as usize];
-    (chunk.updates(), (position & 0xf_ffff) as usize)
+pub(crate) fn locate(batches: &[Batch], update: UpdateRef) -> (&UpdateColumns, usize) {
+    let batch: &Rc<ChunkBatch<Chunk>> = &batches[(update >> 44) as usize];
+    let chunk = &batch.chunks[(update >> 20 & 0xff_ffff) as usize];
+    (chunk.updates(), (update & 0xf_ffff) as usize)
 }
 
 impl<'a> Cursor<'a> {
@@ -43,13 +43,13 @@ impl<'a> Cursor<'a> {
 
     /// Returns the current update, or `None` at the end.
     #[inline]
-    pub fn get(&self) -> Option<(&'a Updates, usize)> {
+    pub fn get(&self) -> Option<(&'a UpdateColumns, usize)> {
         self.chunks.get(self.chunk).map(|chunk| (chunk.updates(), self.row))
     }
 
-    /// Returns the current position in batch number `batch` of a list.
+    /// Returns a reference to the current update, whose batch is number `batch` of a list.
     #[inline]
-    pub(crate) fn position(&self, batch: usize) -> Position {
+    pub(crate) fn update_ref(&self, batch: usize) -> UpdateRef {
         debug_assert!(batch < 1 << 20 && self.chunk < 1 << 24 && self.row < 1 << 20, "positions fit their bits");
         (batch as u64) << 44 | (self.chunk as u64) << 20 | self.row as u64
     }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use differential_dataflow::trace::chunk::Chunk as _;
 
-use super::chunk::{Chunk, Updates, push_chunk};
-use super::column::Column;
+use super::chunk::{Chunk, UpdateColumns, push_chunk};
+use super::column::RunColumn;
 use crate::Diff;
 
 /// Merges until one of the runs is used up; the rest of the other stays in its queue.
@@ -64,7 +64,7 @@ fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut Vec
 /// Returns the end of the run of rows with hashes before `hash` that starts at the first row of the chunk. The first
 /// row belongs to the run in any case: the caller has compared it.
 #[inline]
-fn run_end(updates: &Updates, chunk: &Chunk, hash: u64) -> usize {
+fn run_end(updates: &UpdateColumns, chunk: &Chunk, hash: u64) -> usize {
     let mut end = chunk.start + 1;
     while end < chunk.end && updates.hashes[end] < hash {
         end += 1;
@@ -82,7 +82,7 @@ struct Run {
 /// Rows of several sources that are going to be copied into one chunk.
 #[derive(Default)]
 struct Gather {
-    sources: Vec<Rc<Updates>>,
+    sources: Vec<Rc<UpdateColumns>>,
     runs: Vec<Run>,
     rows: usize,
     /// Position among the gathered rows, and diff, of each row that stands for one update of either side.
@@ -114,7 +114,7 @@ impl Gather {
 
     fn build(&mut self, out: &mut VecDeque<Chunk>) {
         if let Some(first) = self.runs.first() {
-            let mut updates = Updates::with_capacity(self.rows, &self.sources[first.source]);
+            let mut updates = UpdateColumns::with_capacity(self.rows, &self.sources[first.source]);
             self.gather_hashes(&mut updates.hashes);
             for run in &self.runs {
                 updates.rows.extend(&self.sources[run.source].rows, run.start, run.end);
@@ -146,8 +146,8 @@ impl Gather {
 
     fn gather_column<X: Copy + PartialEq + Default>(
         &self,
-        to: &mut Column<X>,
-        column: impl Fn(&Updates) -> &Column<X>,
+        to: &mut RunColumn<X>,
+        column: impl Fn(&UpdateColumns) -> &RunColumn<X>,
     ) {
         let source = |run: &Run| column(&self.sources[run.source]);
         let first = source(&self.runs[0]).constant();

@@ -10,6 +10,7 @@
 mod advance;
 mod batcher;
 pub mod chunk;
+mod chunk_trace;
 mod column;
 pub mod cursor;
 pub mod exchange;
@@ -17,13 +18,12 @@ mod layout;
 mod merge;
 pub mod read;
 mod sort;
+mod trace;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
-use differential_dataflow::trace::chunk::{ChunkBatch, ChunkSpine};
 use timely::dataflow::Stream;
 
 use crate::work::Work;
@@ -36,11 +36,7 @@ pub(crate) use exchange::worker_of_no_columns;
 pub use exchange::{KeyExchange, exchange_by};
 pub use layout::Layout;
 pub use read::{ArrangementSize, lookup, size, snapshot};
-
-/// An immutable part of an arrangement's history.
-pub type Batch = Rc<ChunkBatch<Chunk>>;
-/// A handle to an arrangement's history; it holds back compaction at its own two frontiers until it is dropped.
-pub type Trace = TraceAgent<ChunkSpine<Chunk>>;
+pub use trace::{Batch, Trace};
 
 /// Indexes a collection by the layout's key, each key on one worker; `work` counts the rows.
 ///

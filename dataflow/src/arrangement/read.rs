@@ -7,11 +7,13 @@ use differential_dataflow::trace::TraceReader;
 use differential_dataflow::trace::chunk::Chunk as _;
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::{Chunk, extract_chunk};
+use super::advance;
+use super::chunk::Chunk;
+use super::chunk_trace::extract_chunk;
 use super::cursor::Cursor;
 use super::layout::Layout;
 use super::sort::merge_runs;
-use super::{Batch, Trace, advance};
+use super::trace::{Batch, Trace};
 use crate::row_bytes::hash_bytes;
 use crate::update::{Diffs, PerRow};
 use crate::{Diff, Time};

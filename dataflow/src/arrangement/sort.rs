@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use differential_dataflow::trace::chunk::Chunk as _;
 
-use super::chunk::{Chunk, Updates, push_chunk};
+use super::chunk::{Chunk, UpdateColumns, push_chunk};
 use super::layout::Layout;
 use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::PerRow;
@@ -119,7 +119,7 @@ impl Unsorted {
 /// Cuts sorted updates into chunks of the target size.
 struct RunBuilder {
     chunks: VecDeque<Chunk>,
-    updates: Updates,
+    updates: UpdateColumns,
     /// Upper bound on the number of updates in the run.
     coming: usize,
     /// Average bytes of a row.
@@ -128,7 +128,7 @@ struct RunBuilder {
 
 impl RunBuilder {
     fn new(coming: usize, row_bytes: usize) -> Self {
-        RunBuilder { chunks: VecDeque::new(), updates: Updates::default(), coming, row_bytes }
+        RunBuilder { chunks: VecDeque::new(), updates: UpdateColumns::default(), coming, row_bytes }
     }
 
     /// Adds an update, which must sort after the previous one. An update with diff 0 is left out.

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 use differential_dataflow::batcher::{Batcher, Extract};
 use differential_dataflow::trace::TraceReader;
-use differential_dataflow::trace::chunk::{Chunk as _, is_graded, merge_chains, settle_all};
+use differential_dataflow::trace::chunk::{Chunk as _, ChunkBatch, is_graded, merge_chains, settle_all};
 use timely::container::NoopBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::probe::Probe;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::{Updates, push_chunk};
+use super::chunk::{UpdateColumns, push_chunk};
 use super::*;
 use crate::Diff;
 use crate::row_bytes::hash_bytes;
@@ -45,7 +45,7 @@ fn random_model(random: &mut Random, updates: usize, domain: usize) -> Model {
 /// The model in chunks of random sizes.
 fn chunks_of(random: &mut Random, model: &Model) -> Vec<Chunk> {
     let mut chunks = VecDeque::new();
-    let mut updates = Updates::default();
+    let mut updates = UpdateColumns::default();
     for ((hash, row, time), diff) in model {
         updates.push(*hash, row, 2, *time, *diff);
         if random.once_in(40) {

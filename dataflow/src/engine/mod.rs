@@ -13,7 +13,6 @@
 #![expect(clippy::disallowed_methods, reason = "timely asks for a clock, and waits have deadlines")]
 
 mod reading;
-mod shared;
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,15 +29,14 @@ use timely::communication::{Allocator, WorkerGuards};
 use crate::cancel::CancelToken;
 use crate::check::check_plan;
 use crate::command::{Command, Install, Reading};
+use crate::coordinator::{Coordinator, share};
 use crate::plan::{DataflowPlan, OutputState};
 use crate::report::EngineReport;
+use crate::sink::ChangeSink;
 use crate::worker::Worker;
-use crate::{CollectionId, DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId, panic_text};
+use crate::{CollectionId, DataflowError, Diffs, LiveError, RelationId, Time, ViewId, panic_text};
 
-pub use crate::render::errors::LiveError;
 pub use reading::{PendingSnapshot, ViewSnapshot};
-pub(crate) use shared::Shared;
-use shared::share;
 
 /// Configuration of an engine.
 #[derive(Clone, Copy, Debug)]
@@ -47,37 +45,11 @@ pub struct EngineConfig {
     pub workers: NonZeroUsize,
 }
 
-/// Receives the changes of closed times. Called on worker threads: implementations must be quick and must not call the
-/// engine.
-pub trait ChangeSink: Send + Sync {
-    /// Receives changes of a watched view at a time that is closed on this worker, for this worker's shard of the view.
-    /// They may come in several calls, all before `frontier` passes `time`; over all calls, no row is both inserted and
-    /// removed.
-    fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch);
-
-    /// Receives how many rows a view's changes have added and removed on this worker since the last call, whether or
-    /// not the view is watched. The contents over which the view was made do not count. A view that keeps an
-    /// arrangement of its rows counts the net changes of each time; others count changes before equal rows of one time
-    /// cancel out. Called before `frontier` passes the times of the changes.
-    fn changed(&self, _worker: usize, _view: ViewId, _rows: u64) {}
-
-    /// All times of the view before `frontier` are closed on this worker; `u64::MAX` means that the view has ended.
-    fn frontier(&self, worker: usize, view: ViewId, frontier: Time);
-
-    /// Receives the rows that fail in a view at a closed time, on this worker. Called before `frontier` passes `time`,
-    /// for each time at which they may have changed, whether or not the view is watched. A count may be negative where
-    /// another worker received the insertion; the sum over all workers never is.
-    fn failures(&self, _worker: usize, _view: ViewId, _time: Time, _failures: Vec<LiveError>) {}
-
-    /// The engine has stopped on a broken invariant. Called once.
-    fn stopped(&self, reason: &str);
-}
-
 /// Maintains views over relations whose contents the caller holds.
 ///
 /// Dropping it without [`Engine::shutdown`] abandons the work in progress.
 pub struct Engine {
-    shared: Arc<Shared>,
+    coordinator: Arc<Coordinator>,
     guards: Mutex<Option<WorkerGuards<()>>>,
 }
 
@@ -85,7 +57,7 @@ impl Engine {
     /// Starts the worker threads.
     pub fn start(config: EngineConfig, sink: Arc<dyn ChangeSink>) -> Result<Engine, DataflowError> {
         let workers = config.workers.get();
-        let (shared, receivers) = Shared::new(workers, sink);
+        let (coordinator, receivers) = Coordinator::new(workers, sink);
         let communication = match workers {
             1 => timely::CommunicationConfig::Thread,
             n => timely::CommunicationConfig::Process(n),
@@ -93,14 +65,14 @@ impl Engine {
         let stopped = |reason| DataflowError::Stopped { reason };
         let (allocators, others) = communication.try_build().map_err(stopped)?;
         let receivers: Vec<_> = receivers.into_iter().map(Some).collect();
-        let (receivers, worker_shared) = (Mutex::new(receivers), Arc::clone(&shared));
+        let (receivers, worker_coordinator) = (Mutex::new(receivers), Arc::clone(&coordinator));
         let guards = timely::communication::initialize_from(allocators, others, move |allocator| {
             let commands = receivers.lock()[allocator.index()].take().expect("each worker starts once");
-            run_worker(allocator, commands, &worker_shared);
+            run_worker(allocator, commands, &worker_coordinator);
         });
         let guards = guards.map_err(stopped)?;
-        shared.set_threads(guards.guards().iter().map(|thread| thread.thread().clone()).collect());
-        Ok(Engine { shared, guards: Mutex::new(Some(guards)) })
+        coordinator.set_threads(guards.guards().iter().map(|thread| thread.thread().clone()).collect());
+        Ok(Engine { coordinator, guards: Mutex::new(Some(guards)) })
     }
 
     /// Adds changes to the open time and returns that time, without waiting for the views. All changes of one call have
@@ -116,29 +88,29 @@ impl Engine {
         changes: Vec<(RelationId, RecordBatch, Diffs)>,
         committed: impl FnOnce(Time, &[(RelationId, RecordBatch, Diffs)]),
     ) -> Result<Time, DataflowError> {
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         committed(state.next_time(), &changes);
         let time = state.add(changes);
         if state.is_idle() {
             state.seal();
             drop(state);
-            self.shared.unpark();
+            self.coordinator.unpark();
         }
         Ok(time)
     }
 
     /// Returns the last time that was given to a commit, or 0 if there was none.
     pub fn last_time(&self) -> Time {
-        self.shared.state().last_time()
+        self.coordinator.state().last_time()
     }
 
     /// Closes all times through `time` that are not closed yet, without changes, so that later commits get later times.
     /// Does nothing if the last commit was at `time` or later. `time` must leave room for the times to come.
     pub fn close_through(&self, time: Time) -> Result<(), DataflowError> {
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         state.close_through(time);
         drop(state);
-        self.shared.unpark();
+        self.coordinator.unpark();
         Ok(())
     }
 
@@ -154,7 +126,7 @@ impl Engine {
         contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
     ) -> Result<Time, DataflowError> {
         check_plan(&plan)?;
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         if state.views.contains_key(&view) {
             return Err(DataflowError::AlreadyInstalled(view));
         }
@@ -174,13 +146,13 @@ impl Engine {
             Command::Install(Install { view, plan: Arc::clone(&plan), time, contents })
         });
         drop(state);
-        self.shared.unpark();
+        self.coordinator.unpark();
         Ok(time)
     }
 
     /// Drops a view that no other view reads, together with its operators and the indexes that only it reads.
     pub fn drop_view(&self, view: ViewId) -> Result<(), DataflowError> {
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         if !state.views.contains_key(&view) {
             return Err(DataflowError::UnknownView(view));
         }
@@ -192,20 +164,20 @@ impl Engine {
         state.seal_open();
         state.send(|_| Command::Drop(view));
         drop(state);
-        self.shared.unpark();
+        self.coordinator.unpark();
         Ok(())
     }
 
     /// Starts or stops calls of [`ChangeSink::changes`] for a view; returns the time after which this takes effect.
     pub fn watch(&self, view: ViewId, deliver: bool) -> Result<Time, DataflowError> {
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         if !state.views.contains_key(&view) {
             return Err(DataflowError::UnknownView(view));
         }
         let time = state.seal_open();
         state.send(|_| if deliver { Command::Watch(view, time) } else { Command::Unwatch(view, time) });
         drop(state);
-        self.shared.unpark();
+        self.coordinator.unpark();
         Ok(time)
     }
 
@@ -232,7 +204,7 @@ impl Engine {
     }
 
     fn read(&self, views: &[ViewId], what: Reading) -> Result<PendingSnapshot, DataflowError> {
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         for view in views {
             let plan = state.views.get(view).ok_or(DataflowError::UnknownView(*view))?;
             if plan.output.state == OutputState::Nothing && !matches!(what, Reading::Errors) {
@@ -243,32 +215,32 @@ impl Engine {
             }
         }
         let time = state.seal_open();
-        let pending = reading::send(&mut state, &self.shared, time, views, &what);
+        let pending = reading::send(&mut state, &self.coordinator, time, views, &what);
         drop(state);
-        self.shared.unpark();
+        self.coordinator.unpark();
         Ok(pending)
     }
 
     /// Waits until all views are complete through `time`, or `timeout` is over or the wait is cancelled, which are errors.
     pub fn wait(&self, time: Time, timeout: Option<Duration>, cancel: &CancelToken) -> Result<(), DataflowError> {
         self.send_through(time)?;
-        self.shared.wait_until(timeout, cancel, |state| state.is_complete(time))
+        self.coordinator.wait_until(timeout, cancel, |state| state.is_complete(time))
     }
 
     /// Waits until what was committed through `time` is through all views but those that are still taking in their first
     /// contents.
     pub fn wait_for_commits(&self, time: Time, cancel: &CancelToken) -> Result<(), DataflowError> {
         self.send_through(time)?;
-        self.shared.wait_until(None, cancel, |state| state.is_through(time))
+        self.coordinator.wait_until(None, cancel, |state| state.is_through(time))
     }
 
     /// Sends the commits through `time` to the workers if they do not have them yet.
     fn send_through(&self, time: Time) -> Result<(), DataflowError> {
-        let mut state = self.shared.running()?;
+        let mut state = self.coordinator.running()?;
         if time > state.sealed() {
             state.seal_open();
             drop(state);
-            self.shared.unpark();
+            self.coordinator.unpark();
         }
         Ok(())
     }
@@ -276,7 +248,7 @@ impl Engine {
     /// Returns how many committed rows of a relation have not yet passed through all views, ignoring views that still
     /// take in their first contents.
     pub fn rows_pending(&self, relation: RelationId) -> u64 {
-        self.shared.state().rows_pending(relation)
+        self.coordinator.state().rows_pending(relation)
     }
 
     /// Waits until at most `rows` rows of a relation are pending, as [`Engine::rows_pending`] counts them.
@@ -287,23 +259,23 @@ impl Engine {
         timeout: Option<Duration>,
         cancel: &CancelToken,
     ) -> Result<(), DataflowError> {
-        self.shared.wait_until(timeout, cancel, |state| state.rows_pending(relation) <= rows)
+        self.coordinator.wait_until(timeout, cancel, |state| state.rows_pending(relation) <= rows)
     }
 
     /// Returns the sizes of all state and the work done, as of the commands before this one.
     pub fn report(&self) -> Result<EngineReport, DataflowError> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let workers = {
-            let mut state = self.shared.running()?;
+            let mut state = self.coordinator.running()?;
             state.seal_open();
             state.send(|_| Command::Report(sender.clone()));
             state.workers()
         };
         drop(sender);
-        self.shared.unpark();
+        self.coordinator.unpark();
         let mut report = EngineReport::default();
         for _ in 0..workers {
-            report.add(self.shared.answer_of(&receiver, &CancelToken::new(), None)?);
+            report.add(self.coordinator.answer_of(&receiver, &CancelToken::new(), None)?);
         }
         Ok(report)
     }
@@ -312,13 +284,13 @@ impl Engine {
     /// call, including a shutdown, returns at once, and every later call fails. Does not wait for the threads to exit;
     /// [`Engine::shutdown`] does.
     pub fn abandon(&self) {
-        self.shared.abandon();
+        self.coordinator.abandon();
     }
 
     /// Finishes the accepted work, unless it was abandoned, and ends the threads. Every later call fails; a second
     /// shutdown does nothing.
     pub fn shutdown(&self) {
-        self.shared.shut_down();
+        self.coordinator.shut_down();
         let Some(guards) = self.guards.lock().take() else { return };
         let current = std::thread::current().id();
         if guards.guards().iter().any(|thread| thread.thread().id() == current) {
@@ -333,7 +305,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.abandon();
+        self.coordinator.abandon();
         // Dropping the guards would join the worker threads.
         std::mem::forget(self.guards.lock().take());
     }
@@ -346,22 +318,22 @@ impl std::fmt::Debug for Engine {
 }
 
 /// Runs a worker thread from start to end. A panic stops the engine with the panic's message as its reason.
-fn run_worker(allocator: Allocator, commands: Receiver<Command>, shared: &Arc<Shared>) {
+fn run_worker(allocator: Allocator, commands: Receiver<Command>, coordinator: &Arc<Coordinator>) {
     let worked = catch_unwind(AssertUnwindSafe(|| {
         // Without a clock timely considers every worker busy, and none would ever park.
         let clock = Some(Instant::now());
         let mut timely = timely::worker::Worker::new(worker_config(), allocator, clock);
-        let mut worker = Worker::new(&mut timely, commands, Arc::clone(shared));
+        let mut worker = Worker::new(&mut timely, commands, Arc::clone(coordinator));
         let worked = catch_unwind(AssertUnwindSafe(|| worker.run()));
         if let Err(panic) = worked {
-            shared.stop(&panic_text(panic.as_ref()));
+            coordinator.stop(&panic_text(panic.as_ref()));
         }
         worker.dismantle();
     }));
     if let Err(panic) = worked {
-        shared.stop(&panic_text(panic.as_ref()));
+        coordinator.stop(&panic_text(panic.as_ref()));
     }
-    shared.leave();
+    coordinator.leave();
 }
 
 fn worker_config() -> WorkerConfig {
@@ -383,9 +355,4 @@ fn merge_when_idle(layers: &[(usize, usize, usize)]) -> Option<usize> {
     let total: usize = layers.iter().map(|(_, _, rows)| rows).sum();
     let largest = layers.iter().map(|(_, _, rows)| *rows).max().unwrap_or(0);
     (under_way || (total - largest) * 4 > largest).then_some(IDLE_MERGE_ROWS)
-}
-
-/// Returns when a wait that begins now and lasts for `timeout` is over, or `None` if it has no limit.
-fn deadline(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

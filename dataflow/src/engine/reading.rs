@@ -7,11 +7,10 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use crossbeam_channel::Receiver;
 
-use super::shared::{Shared, State};
-use super::{LiveError, deadline};
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, deadline};
 use crate::command::{Command, Read, Reading, Reply, Shard};
-use crate::render::errors::RowFailure;
+use crate::coordinator::{Coordinator, CoordinatorState};
+use crate::failure::{LiveError, RowFailure};
 use crate::{DataflowError, Diff, Diffs, Time, ViewId};
 
 /// The contents of a view as of a time.
@@ -32,13 +31,13 @@ pub struct PendingSnapshot {
     missing: usize,
     shards: Vec<Vec<Shard>>,
     replies: Receiver<Reply>,
-    shared: Arc<Shared>,
+    coordinator: Arc<Coordinator>,
 }
 
 /// Sends a read to all workers.
 pub(super) fn send(
-    state: &mut State,
-    shared: &Arc<Shared>,
+    state: &mut CoordinatorState,
+    coordinator: &Arc<Coordinator>,
     time: Time,
     views: &[ViewId],
     what: &Reading,
@@ -46,7 +45,14 @@ pub(super) fn send(
     let (reply, replies) = crossbeam_channel::unbounded();
     state.send(|_| Command::Read(Read { time, views: views.to_vec(), what: what.clone(), reply: reply.clone() }));
     let missing = state.workers();
-    PendingSnapshot { time, views: views.len(), missing, shards: Vec::new(), replies, shared: Arc::clone(shared) }
+    PendingSnapshot {
+        time,
+        views: views.len(),
+        missing,
+        shards: Vec::new(),
+        replies,
+        coordinator: Arc::clone(coordinator),
+    }
 }
 
 impl PendingSnapshot {
@@ -64,7 +70,7 @@ impl PendingSnapshot {
     ) -> Result<Vec<ViewSnapshot>, DataflowError> {
         let deadline = deadline(timeout);
         while self.missing > 0 {
-            let reply = self.shared.answer_of(&self.replies, cancel, deadline)?;
+            let reply = self.coordinator.answer_of(&self.replies, cancel, deadline)?;
             self.shards.push(reply?);
             self.missing -= 1;
         }

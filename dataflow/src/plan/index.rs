@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Arrangement, ArrangementId, DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step};
+use super::{
+    Arrangement, ArrangementId, DataflowPlan, InputId, Linear, Node, NodeId, Operator, Output, OutputState, Step,
+};
 
 /// A shared index as data, extracted from the plan of a view.
 pub(crate) struct IndexPlan {
@@ -36,7 +38,7 @@ pub(super) fn needed(plan: &DataflowPlan) -> BTreeSet<ArrangementId> {
 pub(crate) fn source_text(plan: &DataflowPlan, id: NodeId) -> Option<String> {
     match &plan.node(id).operator {
         Operator::Input(collection) => Some(format!("{collection:?}")),
-        Operator::Linear { input, steps } => {
+        Operator::Linear(Linear { input, steps }) => {
             let Operator::Input(collection) = &plan.node(*input).operator else { return None };
             let mut text = format!("{collection:?}");
             for step in steps {
@@ -60,8 +62,8 @@ fn index_plan(plan: &DataflowPlan, arrangement: &Arrangement) -> Option<IndexPla
     let text = format!("{source} by {key:?} holding {value:?}");
     let indexed = plan.node(*input);
     let nodes = match &indexed.operator {
-        Operator::Linear { input, steps } => {
-            let operator = Operator::Linear { input: NodeId(0), steps: steps.clone() };
+        Operator::Linear(Linear { input, steps }) => {
+            let operator = Operator::Linear(Linear { input: NodeId(0), steps: steps.clone() });
             vec![plan.node(*input).clone(), Node { operator, schema: Arc::clone(&indexed.schema) }]
         }
         _ => vec![indexed.clone()],
@@ -83,24 +85,11 @@ impl Needed {
         if !self.nodes.insert(id) {
             return;
         }
-        match &plan.node(id).operator {
-            Operator::Input(_) | Operator::Constant(_) => {}
-            Operator::Linear { input, .. } => self.node(plan, *input),
-            Operator::Union(inputs) => inputs.iter().for_each(|input| self.node(plan, *input)),
-            Operator::Join(join) => {
-                self.arrangement(plan, join.left);
-                self.arrangement(plan, join.right);
+        for input in plan.node(id).operator.input_ids() {
+            match input {
+                InputId::Node(input) => self.node(plan, input),
+                InputId::Arrangement(arrangement) => self.arrangement(plan, arrangement),
             }
-            Operator::SemiJoin(semi) => {
-                self.arrangement(plan, semi.left);
-                self.node(plan, semi.right);
-            }
-            Operator::Reduce(reduce) => self.node(plan, reduce.input),
-            Operator::Set(set) => {
-                self.node(plan, set.left);
-                self.node(plan, set.right);
-            }
-            Operator::TopK(top_k) => self.node(plan, top_k.input),
         }
     }
 

@@ -1,9 +1,11 @@
-//! Joins of two arrangements, and rows selected by the presence of a key.
+//! Joins of two arrangements.
 
 use std::sync::Arc;
 
+use super::id::ArrangementId;
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::text::named_text;
 use crate::Scalar;
-use crate::plan::{ArrangementId, NodeId};
 
 /// A column of a join's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,27 +32,39 @@ pub struct Join {
     pub residual: Option<Arc<dyn Scalar>>,
 }
 
-/// Whether rows with a match on the other side are kept or dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SemiJoinKind {
-    /// Keeps the rows whose key the other side has.
-    Semi,
-    /// Keeps the rows whose key the other side does not have.
-    Anti,
-}
+impl Kind for Join {
+    fn name(&self) -> &'static str {
+        "join"
+    }
 
-/// Selects the rows of `left` by whether `right` has a row with their key; multiplicities of `left` are kept.
-///
-/// The node's columns are the left arrangement's: key columns, then value columns. NULLs in keys are equal here;
-/// a plan that wants SQL's `=` filters them on both sides and unions the rows of an anti join back in.
-#[derive(Clone, Debug)]
-pub struct SemiJoin {
-    /// The rows to select from.
-    pub left: ArrangementId,
-    /// The node in which keys are looked up; only its `right_key` columns matter.
-    pub right: NodeId,
-    /// Columns of `right`, with the types of the left key.
-    pub right_key: Vec<usize>,
-    /// Which rows are kept.
-    pub kind: SemiJoinKind,
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Arrangement(self.left), InputId::Arrangement(self.right)]
+    }
+
+    fn map_inputs(&mut self, map: &mut dyn MapInputs) {
+        self.left = map.arrangement(self.left);
+        self.right = map.arrangement(self.right);
+    }
+
+    fn net(&self, _: &dyn Nodes) -> Net {
+        Net::Unknown
+    }
+
+    fn can_fail(&self) -> bool {
+        self.residual.is_some()
+    }
+
+    fn explain(&self, place: &Place<'_>) -> Vec<String> {
+        let (left, right) = (place.plan.arrangement(self.left), place.plan.arrangement(self.right));
+        let kind = if left.key.is_empty() { "CrossJoin" } else { "Join" };
+        let on = [left, right].map(|side| place.columns(side.input, &side.key));
+        let residual = self.residual.as_ref().map(|residual| named_text(residual.text(), place.schema));
+        let condition = residual.map_or_else(String::new, |residual| format!(" where {residual}"));
+        vec![format!("{kind} on [{}] = [{}]{condition}", on[0], on[1])]
+    }
+
+    fn identity(&self) -> Option<String> {
+        let residual = self.residual.as_deref().map(Scalar::text);
+        Some(format!("join {:?} {:?} {:?} {residual:?}", self.left, self.right, self.output))
+    }
 }

@@ -3,36 +3,43 @@
 //! A plan is a list of nodes in topological order: a node reads only nodes before it. Columns are identified by
 //! position. A node or arrangement that is used more than once appears once.
 
+mod arrangement;
+mod constant;
 mod explain;
+mod id;
 mod index;
+mod input;
 mod join;
+mod kind;
 mod linear;
+mod operator;
 mod reduce;
+mod semi_join;
 mod set;
+mod text;
 mod top_k;
+mod union;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::CollectionId;
+use kind::{Net, Nodes};
 
-pub use explain::named_text;
+pub use arrangement::Arrangement;
+pub use id::{ArrangementId, NodeId};
 pub(crate) use index::{IndexPlan, shared_indexes, source_text};
-pub use join::{Join, JoinColumn, SemiJoin, SemiJoinKind};
-pub use linear::Step;
+pub use join::{Join, JoinColumn};
+pub use kind::{InputId, MapInputs};
+pub use linear::{Linear, Step};
+pub use operator::Operator;
 pub use reduce::{Aggregate, AggregateFunction, Reduce};
+pub use semi_join::{SemiJoin, SemiJoinKind};
 pub use set::{SetOperation, SetOperator};
+pub use text::named_text;
 pub use top_k::{SortKey, TopK};
-
-/// Position of a node in [`DataflowPlan::nodes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub usize);
-
-/// Position of an arrangement in [`DataflowPlan::arrangements`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ArrangementId(pub usize);
+pub use union::Union;
 
 /// The dataflow of a view.
 #[derive(Clone, Debug)]
@@ -52,48 +59,6 @@ pub struct Node {
     pub operator: Operator,
     /// The columns of its output.
     pub schema: SchemaRef,
-}
-
-/// The kinds of operators.
-#[derive(Clone, Debug)]
-pub enum Operator {
-    /// All changes of a relation or view.
-    Input(CollectionId),
-    /// Rows that never change.
-    Constant(RecordBatch),
-    /// Filters and projections, without state.
-    Linear {
-        /// The node it reads.
-        input: NodeId,
-        /// The steps, in the order in which they are applied.
-        steps: Vec<Step>,
-    },
-    /// The sum of its inputs (UNION ALL); all have the node's schema.
-    Union(Vec<NodeId>),
-    /// Inner equi-join of two arrangements.
-    Join(Join),
-    /// Rows of one side, selected by whether the other side has their key.
-    SemiJoin(SemiJoin),
-    /// GROUP BY with aggregates that can take rows back; without aggregates, DISTINCT.
-    Reduce(Reduce),
-    /// EXCEPT and INTERSECT, with or without ALL.
-    Set(SetOperation),
-    /// The first rows of each group in a given order.
-    TopK(TopK),
-}
-
-/// An index of a node's rows by key.
-///
-/// The rows held are the key columns followed by the value columns; nothing else of the input is kept. Rows with
-/// NULL in a key column are kept and equal to each other: a plan that must not match them filters them first.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Arrangement {
-    /// The node that is indexed.
-    pub input: NodeId,
-    /// Columns of `input` by which rows are found; may be empty, which puts all rows under one key.
-    pub key: Vec<usize>,
-    /// Columns of `input` held in addition to the key.
-    pub value: Vec<usize>,
 }
 
 /// The node that produces a view's rows, and what is kept of them.
@@ -145,22 +110,39 @@ impl DataflowPlan {
         inputs
     }
 
+    /// Returns the steps that turn the rows of `from` into those of `to`, if there are only linear steps between them.
+    pub(crate) fn steps_between(&self, from: NodeId, to: NodeId) -> Option<Vec<Step>> {
+        if from == to {
+            return Some(Vec::new());
+        }
+        let Operator::Linear(Linear { input, steps }) = &self.node(to).operator else { return None };
+        let mut all = self.steps_between(from, *input)?;
+        all.extend(steps.iter().cloned());
+        Some(all)
+    }
+
+    /// Whether there can be a row or a group on which an operator of the plan fails.
+    pub fn can_fail(&self) -> bool {
+        self.nodes.iter().any(|node| node.operator.can_fail())
+    }
+
     /// Whether the changes of a node are net at each time: no row is both inserted and removed.
     pub(crate) fn comes_net(&self, id: NodeId) -> bool {
-        match &self.node(id).operator {
-            Operator::Reduce(_) | Operator::Set(_) | Operator::TopK(_) => true,
-            Operator::Linear { input, steps } => {
-                let mut width = self.node(*input).schema.fields().len();
-                self.comes_net(*input)
-                    && steps.iter().all(|step| {
-                        let distinct = step.keeps_distinct(width);
-                        width = step.width(width);
-                        distinct
-                    })
-            }
-            Operator::Input(_) | Operator::Constant(_) | Operator::Union(_) => false,
-            Operator::Join(_) | Operator::SemiJoin(_) => false,
+        match self.node(id).operator.net(self) {
+            Net::Always => true,
+            Net::Like(input) => self.comes_net(input),
+            Net::Unknown => false,
         }
+    }
+}
+
+impl Nodes for DataflowPlan {
+    fn schema_of(&self, id: NodeId) -> &SchemaRef {
+        &self.node(id).schema
+    }
+
+    fn arrangement(&self, id: ArrangementId) -> &Arrangement {
+        &self.arrangements[id.0]
     }
 }
 

@@ -2,7 +2,8 @@
 
 use arrow::datatypes::DataType;
 
-use crate::plan::NodeId;
+use super::id::NodeId;
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// A function that an aggregate computes over the non-NULL arguments of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +30,31 @@ pub enum AggregateFunction {
     BoolAnd,
     /// Whether any argument is true.
     BoolOr,
+}
+
+impl AggregateFunction {
+    /// Returns the SQL name.
+    pub fn name(self) -> &'static str {
+        match self {
+            AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+            AggregateFunction::VarPop => "var_pop",
+            AggregateFunction::VarSamp => "var_samp",
+            AggregateFunction::StddevPop => "stddev_pop",
+            AggregateFunction::StddevSamp => "stddev_samp",
+            AggregateFunction::BoolAnd => "bool_and",
+            AggregateFunction::BoolOr => "bool_or",
+        }
+    }
+
+    /// Whether there can be a group on which the function fails: one whose result is outside its type.
+    fn can_fail(self) -> bool {
+        use AggregateFunction::{BoolAnd, BoolOr, Count, Max, Min};
+        !matches!(self, Count | Min | Max | BoolAnd | BoolOr)
+    }
 }
 
 /// One aggregate of a [`Reduce`].
@@ -60,4 +86,52 @@ pub struct Reduce {
     pub aggregates: Vec<Aggregate>,
     /// Whether `input` never retracts, so that MIN and MAX need to keep only one value.
     pub monotonic: bool,
+}
+
+impl Kind for Reduce {
+    fn name(&self) -> &'static str {
+        "reduce"
+    }
+
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.input)]
+    }
+
+    fn map_inputs(&mut self, map: &mut dyn MapInputs) {
+        self.input = map.node(self.input);
+    }
+
+    fn net(&self, _: &dyn Nodes) -> Net {
+        Net::Always
+    }
+
+    fn can_fail(&self) -> bool {
+        self.aggregates.iter().any(|aggregate| aggregate.function.can_fail())
+    }
+
+    fn explain(&self, place: &Place<'_>) -> Vec<String> {
+        let key = place.columns(self.input, &self.key);
+        if self.aggregates.is_empty() {
+            return vec![format!("Distinct [{key}]")];
+        }
+        let aggregates: Vec<String> = self.aggregates.iter().map(|a| self.explain_aggregate(a, place)).collect();
+        let append_only = if self.monotonic { " append_only" } else { "" };
+        vec![format!("Reduce by [{key}] [{}]{append_only}", aggregates.join(", "))]
+    }
+}
+
+impl Reduce {
+    fn explain_aggregate(&self, aggregate: &Aggregate, place: &Place<'_>) -> String {
+        let function = format!("{:?}", aggregate.function).to_lowercase();
+        let distinct = if aggregate.distinct { "distinct " } else { "" };
+        let argument = match aggregate.argument {
+            Some(column) => place.columns(self.input, &[column]),
+            None => "*".to_owned(),
+        };
+        let filter = match aggregate.filter {
+            Some(column) => format!(" filter {}", place.columns(self.input, &[column])),
+            None => String::new(),
+        };
+        format!("{function}({distinct}{argument}){filter}")
+    }
 }

@@ -1,6 +1,7 @@
 //! EXCEPT and INTERSECT on whole rows.
 
-use crate::plan::NodeId;
+use super::id::NodeId;
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// How the multiplicities l and r of a row in the two inputs determine its multiplicity in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,4 +25,31 @@ pub struct SetOperation {
     pub right: NodeId,
     /// How the multiplicities are combined.
     pub operator: SetOperator,
+}
+
+impl Kind for SetOperation {
+    fn name(&self) -> &'static str {
+        "set"
+    }
+
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.left), InputId::Node(self.right)]
+    }
+
+    fn map_inputs(&mut self, map: &mut dyn MapInputs) {
+        self.left = map.node(self.left);
+        self.right = map.node(self.right);
+    }
+
+    fn net(&self, _: &dyn Nodes) -> Net {
+        Net::Always
+    }
+
+    fn can_fail(&self) -> bool {
+        false
+    }
+
+    fn explain(&self, _: &Place<'_>) -> Vec<String> {
+        vec![format!("{:?}", self.operator)]
+    }
 }

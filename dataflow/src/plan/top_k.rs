@@ -1,6 +1,7 @@
 //! The first rows of each group in an order.
 
-use crate::plan::NodeId;
+use super::id::NodeId;
+use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 
 /// A column to order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,4 +30,39 @@ pub struct TopK {
     pub offset: u64,
     /// Whether the input never retracts, so that only the first `offset + limit` rows need to be kept.
     pub monotonic: bool,
+}
+
+impl Kind for TopK {
+    fn name(&self) -> &'static str {
+        "top_k"
+    }
+
+    fn input_ids(&self) -> Vec<InputId> {
+        vec![InputId::Node(self.input)]
+    }
+
+    fn map_inputs(&mut self, map: &mut dyn MapInputs) {
+        self.input = map.node(self.input);
+    }
+
+    fn net(&self, _: &dyn Nodes) -> Net {
+        Net::Always
+    }
+
+    fn can_fail(&self) -> bool {
+        false
+    }
+
+    fn explain(&self, place: &Place<'_>) -> Vec<String> {
+        let key = |key: &SortKey| {
+            let direction = if key.descending { " desc" } else { "" };
+            let nulls = if key.nulls_first { " nulls first" } else { "" };
+            format!("{}{direction}{nulls}", place.columns(self.input, &[key.column]))
+        };
+        let order: Vec<String> = self.order.iter().map(key).collect();
+        let group = place.columns(self.input, &self.group);
+        let limit = self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));
+        let offset = if self.offset > 0 { format!(" offset {}", self.offset) } else { String::new() };
+        vec![format!("TopK by [{group}] order [{}]{limit}{offset}", order.join(", "))]
+    }
 }

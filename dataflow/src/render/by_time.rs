@@ -19,9 +19,10 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::context::Aside;
-use super::errors::RowFailure;
+use super::aside::Aside;
 use crate::arrangement::KeyExchange;
+use crate::failure::RowFailure;
+use crate::report::StateSize;
 use crate::update::PerRow;
 use crate::{Diff, Diffs, Time, UpdateBatch};
 
@@ -38,6 +39,9 @@ pub(crate) trait TimedState: 'static {
 
     /// Called when all updates of a time are applied; returns what the time changed.
     fn close(&mut self) -> Changes;
+
+    /// Returns the size of the state; the bytes are approximate.
+    fn size(&self) -> StateSize;
 }
 
 /// What an operator sends at one time.
@@ -49,11 +53,36 @@ pub(crate) struct Changes {
     pub(crate) failures: Vec<(RowFailure, Diff)>,
 }
 
-/// A time that has updates and is not closed yet.
+/// The times that have updates and are not closed yet.
+#[derive(Default)]
+struct Waiting(BTreeMap<Time, Pending>);
+
+/// The updates of a time, and the capability to send what they change.
 struct Pending {
     capability: Capability<Time>,
-    /// The input, rows and diffs of each batch.
-    batches: Vec<(usize, RecordBatch, Diffs)>,
+    /// The batches, all of this time, and the input of each.
+    batches: Vec<(usize, UpdateBatch)>,
+}
+
+impl Waiting {
+    /// Returns what waits at `time`; if nothing does, `capability` must return the capability of the time.
+    fn hold(&mut self, time: Time, capability: impl FnOnce() -> Capability<Time>) -> &mut Pending {
+        self.0.entry(time).or_insert_with(|| Pending { capability: capability(), batches: Vec::new() })
+    }
+
+    /// Applies to `state` the updates that wait at the least time, unless times before it are open. Returns the
+    /// capability of the time if it is closed: then its changes can be sent.
+    fn apply_next(&mut self, state: &mut impl TimedState, frontier: Option<Time>) -> Option<Capability<Time>> {
+        let mut first = self.0.first_entry()?;
+        let time = *first.key();
+        if frontier.is_some_and(|frontier| frontier < time) {
+            return None;
+        }
+        for (input, batch) in first.get_mut().batches.drain(..) {
+            state.apply(input, &batch.rows, &batch.diffs);
+        }
+        (frontier != Some(time)).then(|| first.remove().capability)
+    }
 }
 
 /// Builds the operator `name` around `state`. The time `opening`, if given, is closed even if no updates arrive at it.
@@ -71,21 +100,17 @@ pub(crate) fn by_time<'s, S: TimedState>(
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(output);
     builder.build(move |capabilities| {
-        let mut pending: BTreeMap<Time, Pending> = BTreeMap::new();
+        let mut waiting = Waiting::default();
         if let Some(opening) = opening {
-            pending.insert(opening, Pending { capability: capabilities[0].delayed(&opening), batches: Vec::new() });
+            waiting.hold(opening, || capabilities[0].delayed(&opening));
         }
         drop(capabilities);
         move |frontiers| {
             for (input, handle) in handles.iter_mut().enumerate() {
                 handle.for_each(|capability, batch| {
                     aside.work.received(batch.len());
-                    for (time, rows, diffs) in split(std::mem::take(batch)) {
-                        let at_time = pending.entry(time).or_insert_with(|| Pending {
-                            capability: capability.delayed(&time, 0),
-                            batches: Vec::new(),
-                        });
-                        at_time.batches.push((input, rows, diffs));
+                    for (time, batch) in std::mem::take(batch).by_time() {
+                        waiting.hold(time, || capability.delayed(&time, 0)).batches.push((input, batch));
                     }
                 });
             }
@@ -93,19 +118,8 @@ pub(crate) fn by_time<'s, S: TimedState>(
             let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
             let mut output = output.activate();
             let mut state = state.borrow_mut();
-            while let Some(mut entry) = pending.first_entry() {
-                let time = *entry.key();
-                if frontier.is_some_and(|frontier| frontier < time) {
-                    break;
-                }
-                for (input, rows, diffs) in entry.get_mut().batches.drain(..) {
-                    state.apply(input, &rows, &diffs);
-                }
-                // The time is still open: its updates are applied, but its changes are not sent yet.
-                if frontier == Some(time) {
-                    break;
-                }
-                let capability = entry.remove().capability;
+            while let Some(capability) = waiting.apply_next(&mut *state, frontier) {
+                let time = *capability.time();
                 let Changes { rows, failures } = state.close();
                 for (changed, diffs) in rows {
                     if changed.num_rows() > 0 {
@@ -119,21 +133,4 @@ pub(crate) fn by_time<'s, S: TimedState>(
         }
     });
     stream
-}
-
-/// Splits a batch by time.
-fn split(batch: UpdateBatch) -> Vec<(Time, RecordBatch, Diffs)> {
-    let times = match &batch.times {
-        PerRow::Same(time) => return vec![(*time, batch.rows, batch.diffs)],
-        PerRow::Each(times) => times,
-    };
-    let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-    for (row, time) in times.iter().enumerate() {
-        rows.entry(*time).or_default().push(u32::try_from(row).expect("batches have less than 2^32 rows"));
-    }
-    let part = |(time, rows): (Time, Vec<u32>)| {
-        let part = batch.take(&rows);
-        (time, part.rows, part.diffs)
-    };
-    rows.into_iter().map(part).collect()
 }

@@ -7,46 +7,23 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use differential_dataflow::operators::arrange::Arranged;
-use timely::dataflow::{Scope, Stream};
+use timely::dataflow::Scope;
 
-use super::errors::{FailureUpdate, Failures};
+use super::aside::Aside;
+use super::by_time::TimedState;
 use super::reduce::ReduceState;
 use crate::arrangement::{Layout, Trace};
+use crate::failure::Failures;
 use crate::input::CollectionInput;
 use crate::plan::{ArrangementId, DataflowPlan, NodeId};
 use crate::report::StateSize;
 use crate::state::TraceHandle;
+use crate::update::UpdateStream;
 use crate::work::Work;
 use crate::{CollectionId, Time, UpdateBatch};
 
-/// The updates on an edge.
-pub(crate) type Updates<'s> = Stream<'s, Time, UpdateBatch>;
-
 /// Returns the size of the state that an operator keeps.
 pub(crate) type SizeOf = Box<dyn Fn() -> StateSize>;
-
-/// What an operator reports besides its rows.
-#[derive(Clone)]
-pub(crate) struct Aside {
-    /// The ledger of its failures; `None` if they are recorded elsewhere.
-    pub(crate) failures: Option<Failures>,
-    /// Counts the rows it processes.
-    pub(crate) work: Rc<Work>,
-}
-
-impl Aside {
-    /// Creates the reports of an operator of this kind.
-    pub(crate) fn new(operator: &'static str, failures: &Failures) -> Self {
-        Aside { failures: Some(Rc::clone(failures)), work: Work::new(operator) }
-    }
-
-    /// Records failures; the operator must still hold the capabilities of their times.
-    pub(crate) fn failed(&self, updates: &mut Vec<FailureUpdate>) {
-        if let Some(failures) = self.failures.as_ref().filter(|_| !updates.is_empty()) {
-            failures.borrow_mut().record(updates);
-        }
-    }
-}
 
 /// The dataflow of a plan while it is being built.
 pub(crate) struct Context<'s, 'p> {
@@ -59,7 +36,7 @@ pub(crate) struct Context<'s, 'p> {
     pub(crate) failures: Failures,
     pub(crate) work: Vec<Rc<Work>>,
     /// The streams of the nodes built so far.
-    pub(crate) built: BTreeMap<NodeId, Updates<'s>>,
+    pub(crate) built: BTreeMap<NodeId, UpdateStream<'s>>,
     /// The arrangements built or imported so far.
     pub(crate) arranged: BTreeMap<ArrangementId, (Arranged<'s, Trace>, Arc<Layout>)>,
     /// The traces of shared indexes to import.
@@ -107,8 +84,23 @@ impl<'s, 'p> Context<'s, 'p> {
         aside
     }
 
+    /// Creates a counter for the operator of a node, named for its kind.
+    pub(crate) fn work_of(&mut self, id: NodeId) -> Rc<Work> {
+        self.work(self.plan.node(id).operator.name())
+    }
+
+    /// Creates a counter for the operator of a node, named for its kind, together with the ledger of its failures.
+    pub(crate) fn aside_of(&mut self, id: NodeId) -> Aside {
+        self.aside(self.plan.node(id).operator.name())
+    }
+
+    /// Has the size of what an operator keeps reported.
+    pub(crate) fn keeps(&mut self, state: Rc<RefCell<impl TimedState>>) {
+        self.sizes.push(Box::new(move || state.borrow().size()));
+    }
+
     /// Creates an input of rows that never change for `node` and returns its stream.
-    pub(crate) fn constant(&mut self, node: NodeId, rows: &RecordBatch) -> Updates<'s> {
+    pub(crate) fn constant(&mut self, node: NodeId, rows: &RecordBatch) -> UpdateStream<'s> {
         let stream = self.input(node, None);
         // Every worker has the input, but only one has the rows.
         let rows = (self.scope.worker().index() == 0).then(|| UpdateBatch::insert(rows.clone(), self.opening));
@@ -118,7 +110,7 @@ impl<'s, 'p> Context<'s, 'p> {
 
     /// Creates an input for `node` and returns its stream. It reads a collection, or with `None` rows that never
     /// change.
-    pub(crate) fn input(&mut self, node: NodeId, collection: Option<CollectionId>) -> Updates<'s> {
+    pub(crate) fn input(&mut self, node: NodeId, collection: Option<CollectionId>) -> UpdateStream<'s> {
         let schema = Arc::clone(&self.plan.node(node).schema);
         let (input, stream) = CollectionInput::new(collection, schema, self.opening, self.scope);
         self.inputs.push(input);

@@ -3,11 +3,11 @@
 use timely::dataflow::Scope;
 
 use super::context::Context;
-use super::errors::Failures;
 use super::{Built, node};
 use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
-use crate::output::track;
+use crate::failure::Failures;
+use crate::frontier::track;
 use crate::plan::IndexPlan;
 
 /// An index on one worker.

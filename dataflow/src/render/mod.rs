@@ -1,8 +1,9 @@
 //! Builds the operators of a plan on one worker. The code is straight-line: every choice was made in the plan.
 
+mod aside;
 pub(crate) mod by_time;
 pub(crate) mod context;
-pub(crate) mod errors;
+mod edge;
 mod groups;
 pub(crate) mod index;
 pub(crate) mod join;
@@ -23,19 +24,21 @@ use timely::dataflow::Scope;
 
 use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
-use crate::check::checked;
+use crate::failure::Failures;
+use crate::frontier::{Frontier, track};
 use crate::input::CollectionInput;
-use crate::output::{self, ChangeCount, Frontier, ViewOutput, track};
+use crate::output::{self, ChangeCount, ViewOutput};
 use crate::plan::{
-    ArrangementId, DataflowPlan, Join, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
+    ArrangementId, DataflowPlan, Join, Node, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
     source_text,
 };
-use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
-use crate::state::{ArrangementState, GroupsState, TraceHandle, ViewState, layout_by};
+use crate::state::{ArrangementState, TraceHandle, ViewState, layout_by};
+use crate::update::UpdateStream;
 use crate::work::Work;
-use context::{Context, SizeOf, Updates};
-use errors::Failures;
+use context::{Context, SizeOf};
+use edge::checked;
+use reduce::GroupsState;
 use semi_join::SemiJoinLayout;
 
 /// The parts that all kinds of dataflows have, on one worker.
@@ -83,7 +86,7 @@ pub(crate) fn view(
 /// Builds the state that the view keeps for reads; `changes` counts what an arrangement receives.
 fn state<'s>(
     context: &mut Context<'s, '_>,
-    rows: Updates<'s>,
+    rows: UpdateStream<'s>,
     changes: Rc<ChangeCount>,
     frontiers: &mut Vec<Frontier>,
 ) -> Option<Box<dyn ViewState>> {
@@ -101,61 +104,50 @@ fn state<'s>(
         }
         OutputState::Reduce(id) => {
             let groups = context.reduces.remove(id).expect("the output node follows from the aggregate");
-            let steps = steps_between(plan, *id, plan.output.node).expect("the plan was checked");
+            let steps = plan.steps_between(*id, plan.output.node).expect("the plan was checked");
             Some(Box::new(GroupsState::new(groups, steps, Arc::clone(plan.schema()))))
         }
     }
 }
 
-/// Returns the steps that turn the rows of `from` into those of `to`, if there are only linear steps between them.
-pub(crate) fn steps_between(plan: &DataflowPlan, from: NodeId, to: NodeId) -> Option<Vec<Step>> {
-    if from == to {
-        return Some(Vec::new());
-    }
-    let Operator::Linear { input, steps } = &plan.node(to).operator else { return None };
-    let mut all = steps_between(plan, from, *input)?;
-    all.extend(steps.iter().cloned());
-    Some(all)
-}
-
 /// Returns the rows of a node, which is built once however many nodes read it.
-fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> Updates<'s> {
+fn node<'s>(context: &mut Context<'s, '_>, id: NodeId) -> UpdateStream<'s> {
     if let Some(stream) = context.built.get(&id) {
         return stream.clone();
     }
     let plan = context.plan;
-    let schema = Arc::clone(&plan.node(id).schema);
-    let (name, rows) = match &plan.node(id).operator {
-        Operator::Input(collection) => ("input", context.input(id, Some(*collection))),
-        Operator::Constant(rows) => ("constant", context.constant(id, rows)),
-        Operator::Linear { input, steps } => {
+    let Node { operator, schema } = plan.node(id);
+    let rows = match operator {
+        Operator::Input(collection) => context.input(id, Some(*collection)),
+        Operator::Constant(rows) => context.constant(id, rows),
+        Operator::Linear(linear) => {
             let covered = source_text(plan, id).is_some_and(|text| context.covered.contains(&text));
-            let input = node(context, *input);
-            ("linear", linear_node(context, input, id, steps.clone(), covered))
+            let input = node(context, linear.input);
+            linear_node(context, input, id, linear.steps.clone(), covered)
         }
-        Operator::Union(inputs) => {
-            let inputs = inputs.iter().map(|input| node(context, *input)).collect();
-            let work = context.work("union");
-            ("union", union::union(context.scope, inputs, Arc::clone(&schema), work))
+        Operator::Union(union) => {
+            let inputs = union.inputs.iter().map(|input| node(context, *input)).collect();
+            let work = context.work_of(id);
+            union::union(context.scope, inputs, Arc::clone(schema), work)
         }
-        Operator::Join(join) => ("join", join_node(context, id, join)),
-        Operator::SemiJoin(semi) => ("semi_join", semi_join_node(context, id, semi)),
-        Operator::Reduce(reduce) => ("reduce", reduce_node(context, id, reduce)),
-        Operator::Set(operation) => ("set", set_node(context, id, operation)),
-        Operator::TopK(top_k) => ("top_k", top_k_node(context, id, top_k)),
+        Operator::Join(join) => join_node(context, id, join),
+        Operator::SemiJoin(semi) => semi_join_node(context, id, semi),
+        Operator::Reduce(reduce) => reduce_node(context, id, reduce),
+        Operator::Set(set) => set_node(context, id, set),
+        Operator::TopK(top_k) => top_k_node(context, id, top_k),
     };
-    let rows = checked(rows, name, schema);
+    let rows = checked(rows, operator.name(), Arc::clone(schema));
     context.built.insert(id, rows.clone());
     rows
 }
 
 fn linear_node<'s>(
     context: &mut Context<'s, '_>,
-    input: Updates<'s>,
+    input: UpdateStream<'s>,
     id: NodeId,
     steps: Vec<Step>,
     covered: bool,
-) -> Updates<'s> {
+) -> UpdateStream<'s> {
     let mut aside = context.aside("linear");
     // The index that holds these rows records their failures.
     if covered {
@@ -164,13 +156,13 @@ fn linear_node<'s>(
     linear::linear(input, steps, Arc::clone(&context.plan.node(id).schema), aside)
 }
 
-fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Updates<'s> {
+fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> UpdateStream<'s> {
     let (left, left_layout) = arrangement(context, join.left);
     let (right, right_layout) = arrangement(context, join.right);
     let schema = &context.plan.node(id).schema;
     let layout =
         join::JoinLayout::new(&left_layout, &right_layout, &join.output, schema).expect("the plan was checked");
-    let work = context.work("join");
+    let work = context.work_of(id);
     let rows = join::join(left, right, layout, work);
     match &join.residual {
         Some(residual) => linear_node(context, rows, id, vec![Step::Filter(Arc::clone(residual))], false),
@@ -178,62 +170,50 @@ fn join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, join: &Join) -> Upda
     }
 }
 
-fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin) -> Updates<'s> {
+fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin) -> UpdateStream<'s> {
     let plan = context.plan;
     let (left, layout) = arrangement(context, semi.left);
     let right = node(context, semi.right);
     let right_key = KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key).expect("the plan was checked");
     let schema = &plan.node(id).schema;
     let layout = SemiJoinLayout::new(&layout, &Arc::new(right_key), semi.kind, schema).expect("the plan was checked");
-    let work = context.work("semi_join");
+    let work = context.work_of(id);
     let (rows, size) = semi_join::semi_join(left, right, layout, work);
-    context.sizes.push(Box::new(move || {
-        let size = size.get();
-        StateSize { rows: size.keys as u64, bytes: size.bytes as u64 }
-    }));
+    context.sizes.push(Box::new(move || size.get()));
     rows
 }
 
-fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> Updates<'s> {
+fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -> UpdateStream<'s> {
     let plan = context.plan;
     let input = node(context, reduce.input);
-    let aside = context.aside("reduce");
+    let aside = context.aside_of(id);
     let input_schema = &plan.node(reduce.input).schema;
     // Imported history may be older than the opening, so the group of all rows exists from time 0 on.
     let (rows, groups) =
         reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0, aside).expect("the plan was checked");
     context.reduces.insert(id, Rc::clone(&groups));
     if plan.output.state != OutputState::Reduce(id) {
-        context.sizes.push(Box::new(move || {
-            let groups = groups.borrow();
-            StateSize { rows: groups.len() as u64, bytes: groups.bytes() as u64 }
-        }));
+        context.keeps(groups);
     }
     rows
 }
 
-fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> Updates<'s> {
+fn set_node<'s>(context: &mut Context<'s, '_>, id: NodeId, operation: &SetOperation) -> UpdateStream<'s> {
     let left = node(context, operation.left);
     let right = node(context, operation.right);
-    let aside = context.aside("set");
+    let aside = context.aside_of(id);
     let schema = &context.plan.node(id).schema;
     let (rows, state) = set::set(left, right, operation.operator, schema, aside).expect("the plan was checked");
-    context.sizes.push(Box::new(move || {
-        let state = state.borrow();
-        StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
-    }));
+    context.keeps(state);
     rows
 }
 
-fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> Updates<'s> {
+fn top_k_node<'s>(context: &mut Context<'s, '_>, id: NodeId, top_k: &TopK) -> UpdateStream<'s> {
     let input = node(context, top_k.input);
-    let aside = context.aside("top_k");
+    let aside = context.aside_of(id);
     let schema = &context.plan.node(id).schema;
     let (rows, state) = top_k::top_k(input, top_k, schema, aside).expect("the plan was checked");
-    context.sizes.push(Box::new(move || {
-        let state = state.borrow();
-        StateSize { rows: state.len() as u64, bytes: state.bytes() as u64 }
-    }));
+    context.keeps(state);
     rows
 }
 

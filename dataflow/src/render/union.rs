@@ -10,17 +10,17 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
-use super::context::Updates;
+use crate::update::UpdateStream;
 use crate::work::Work;
 use crate::{Time, UpdateBatch};
 
 /// Merges all updates of `inputs` into one stream with the schema `schema`.
 pub(crate) fn union<'s>(
     scope: Scope<'s, Time>,
-    inputs: Vec<Updates<'s>>,
+    inputs: Vec<UpdateStream<'s>>,
     schema: SchemaRef,
     work: Rc<Work>,
-) -> Updates<'s> {
+) -> UpdateStream<'s> {
     let mut builder = OperatorBuilder::new("Union".to_owned(), scope);
     let mut inputs: Vec<_> = inputs.into_iter().map(|input| builder.new_input(input, Pipeline)).collect();
     // Without state the operator has nothing to do when its frontiers advance.

@@ -34,6 +34,8 @@ pub struct RowCodec {
     /// Whether a byte before a column says that it is NULL, because NULL must sort elsewhere than the NULLs inside
     /// values.
     marked: Vec<bool>,
+    /// Whether equal values always have equal bits and no column is marked: then columns are encoded as they are.
+    is_plain: bool,
     /// Number of bytes of every row, if the types alone determine it.
     width: Option<usize>,
 }
@@ -42,6 +44,13 @@ impl RowCodec {
     /// Creates a codec for columns of these types, of which rows are compared by the first `keys`. Fails for types
     /// outside the engine's physical types.
     pub fn new(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
+        check_physical(&types)?;
+        RowCodec::comparing(types, keys)
+    }
+
+    /// Creates a codec that only compares rows, also rows of types that the engine cannot keep. It must not decode.
+    /// Fails for types that have no row bytes.
+    pub fn comparing(types: Vec<DataType>, keys: usize) -> Result<Self, DataflowError> {
         let fields = types.iter().cloned().map(SortField::new).collect();
         let marked = vec![false; types.len()];
         RowCodec::of_fields(types, fields, marked, keys)
@@ -50,6 +59,7 @@ impl RowCodec {
     /// Creates a codec whose byte order is that of `options`, one per column, with NULL the greatest value inside lists
     /// and structs. It decodes only what such a codec encoded.
     pub fn ordered(types: Vec<DataType>, options: Vec<SortOptions>, keys: usize) -> Result<Self, DataflowError> {
+        check_physical(&types)?;
         let (mut fields, mut marked) = (Vec::new(), Vec::new());
         for (data_type, mut options) in types.iter().zip(options) {
             // The bytes of nested values place the NULLs inside them where they place NULL itself.
@@ -71,12 +81,12 @@ impl RowCodec {
         marked: Vec<bool>,
         keys: usize,
     ) -> Result<Self, DataflowError> {
-        if let Some(unsupported) = types.iter().find(|t| !is_physical(t)) {
-            return Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")));
-        }
         let converter = RowConverter::new(fields).map_err(|e| DataflowError::MalformedPlan(e.to_string()))?;
         let parser = converter.parser();
-        let mut codec = RowCodec { converter, parser, types, keys, marked, width: None };
+        let is_plain = !marked.contains(&true)
+            && !types.iter().any(has_floats)
+            && !types[..keys].iter().any(interval::has_intervals);
+        let mut codec = RowCodec { converter, parser, types, keys, marked, is_plain, width: None };
         codec.width = codec.fixed_width();
         Ok(codec)
     }
@@ -101,6 +111,10 @@ impl RowCodec {
     pub fn append(&self, to: &mut EncodedRows, columns: &[ArrayRef], rows: usize) {
         to.rows += rows;
         let Some(encoded) = &mut to.encoded else { return };
+        if self.is_plain {
+            self.converter.append(encoded, columns).expect("columns have the codec's types");
+            return;
+        }
         let mut columns: Vec<ArrayRef> = columns.iter().map(normalise).collect();
         for key in &mut columns[..self.keys] {
             *key = interval::map(key, interval::ordered);
@@ -248,6 +262,15 @@ pub(crate) fn column_type(schema: &Schema, column: usize) -> Result<DataType, Da
     }
 }
 
+fn check_physical(types: &[DataType]) -> Result<(), DataflowError> {
+    match types.iter().find(|t| !is_physical(t)) {
+        Some(unsupported) => {
+            Err(DataflowError::MalformedPlan(format!("no row bytes for columns of type {unsupported}")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether rows may have columns of this type. Each logical type has one physical type, or equal values would differ.
 pub fn is_physical(data_type: &DataType) -> bool {
     match data_type {
@@ -269,9 +292,18 @@ pub fn order_bytes(values: &ArrayRef) -> Result<BinaryArray, ArrowError> {
     BinaryArray::try_new(offsets, bytes, values.logical_nulls())
 }
 
-/// Returns the same values with one representation of NaN and of zero.
+fn has_floats(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => has_floats(f.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_floats(f.data_type())),
+        other => other.is_floating(),
+    }
+}
+
+/// Returns the same values with one representation of NaN and of zero. Copies only columns of floats that have others.
 pub fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
+        other if !has_floats(other) => Arc::clone(array),
         DataType::Float16 => normalise_floats::<Float16Type>(
             array,
             |x| x.is_nan() || x.to_bits() == 1 << 15,
@@ -302,6 +334,7 @@ pub fn normalise(array: &ArrayRef) -> ArrayRef {
         }
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns().iter().map(normalise).collect();
+            // A struct with floats has fields.
             Arc::new(StructArray::new(fields.clone(), columns, array.nulls().cloned()))
         }
         _ => Arc::clone(array),

@@ -79,6 +79,16 @@ fn second_physical_types_are_refused() {
 }
 
 #[test]
+fn structs_without_fields_are_compared_but_not_kept() {
+    let structs: ArrayRef = Arc::new(StructArray::new_empty_fields(3, Some(vec![true, false, true].into())));
+    let types = vec![structs.data_type().clone()];
+    assert!(RowCodec::new(types.clone(), 0).is_err());
+    let rows = RowCodec::comparing(types, 0).expect("all types with row bytes").encode(&[structs], 3);
+    assert_eq!(rows.row(0), rows.row(2));
+    assert_ne!(rows.row(0), rows.row(1));
+}
+
+#[test]
 fn the_hash_never_changes() {
     let bytes: Vec<u8> = (0..100).collect();
     let hashes: Vec<u64> = [0, 1, 3, 4, 8, 9, 16, 17, 33, 100].iter().map(|n| wyhash(&bytes[..*n])).collect();

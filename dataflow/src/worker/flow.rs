@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use crate::Time;
+use crate::frontier::Frontier;
 use crate::input::{CollectionInput, Pumped};
-use crate::output::{Frontier, Queue};
+use crate::output::EventQueue;
 use crate::render::context::SizeOf;
 use crate::report::{OperatorWork, StateSize};
 use crate::state::TraceHandle;
@@ -29,7 +30,7 @@ pub(super) struct Flow {
     pub(super) opening: Time,
     pub(super) inputs: Vec<CollectionInput>,
     /// Queues of the inputs that read another view, with the position of each input.
-    pub(super) queues: Vec<(usize, Queue)>,
+    pub(super) queues: Vec<(usize, EventQueue)>,
     /// The frontiers of its outputs; the flow is complete up to the least of these.
     pub(super) frontiers: Vec<Frontier>,
     /// Times of reads that hold the flow: no later time enters while such a read waits.

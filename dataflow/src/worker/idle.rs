@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a worker looks for work before it parks.
-const LOOK_FOR: Duration = Duration::from_micros(60);
+/// How long a worker looks for work before it parks; also the right time for those who wait for a worker.
+pub const LOOK_FOR: Duration = Duration::from_micros(60);
 
 /// Number of steps without work before the worker yields its core. A commit passes through a dataflow in several steps,
 /// and nothing tells before a step whether it has work to do; yielding before each would make the commit wait as often.

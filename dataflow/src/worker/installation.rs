@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::flow::{Flow, FlowId};
-use super::reads::Then;
-use super::{Index, View, Worker};
+use super::pending::Then;
+use super::{Index, InstalledView, Worker};
 use crate::arrangement::Trace;
 use crate::command::Install;
 use crate::output::ViewOutput;
@@ -22,7 +22,7 @@ impl Worker<'_> {
         assert!(time == self.closed, "a view is installed at the last closed time");
         let (imports, indexes) = self.index(&plan, &contents);
         let covered: Vec<String> = indexes.iter().map(|text| self.indexes[text].source.clone()).collect();
-        let output = ViewOutput::new(self.timely.index(), view, &plan, time, Arc::clone(self.shared.sink()));
+        let output = ViewOutput::new(self.timely.index(), view, &plan, time, Arc::clone(self.coordinator.sink()));
         let dataflow = self.timely.next_dataflow_index();
         let rendered = self.timely.dataflow_named::<Time, _, _>(&format!("View {}", view.0), |scope| {
             render::view(&plan, scope, time, output, imports, covered)
@@ -38,7 +38,8 @@ impl Worker<'_> {
                 failures.push(Rc::clone(&index.failures));
             }
         }
-        self.views.insert(view, View { flow, indexes, output: rendered.output, failures, state: rendered.state });
+        self.views
+            .insert(view, InstalledView { flow, indexes, output: rendered.output, failures, state: rendered.state });
     }
 
     /// Returns the traces of the shared indexes that `plan` reads and the texts of these indexes. Missing indexes are

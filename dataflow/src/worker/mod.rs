@@ -11,6 +11,7 @@
 mod flow;
 mod idle;
 mod installation;
+mod pending;
 mod reads;
 
 use std::cell::RefCell;
@@ -21,19 +22,20 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use crate::command::Command;
-use crate::engine::Shared;
+use crate::coordinator::Coordinator;
+use crate::failure::Failures;
 use crate::input::{Event, Pumped};
 use crate::output::ViewOutput;
-use crate::render::errors::Failures;
 use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
 use crate::state::{TraceHandle, ViewState};
 use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
 use flow::{Flow, FlowId};
 use idle::Idle;
-use reads::{Hold, PendingRead};
+pub use idle::LOOK_FOR;
+use pending::{FlowHold, PendingRead};
 
 /// An installed view.
-struct View {
+struct InstalledView {
     flow: FlowId,
     /// Texts of the shared indexes it reads, each once.
     indexes: Vec<String>,
@@ -66,18 +68,18 @@ enum Reported {
 pub(crate) struct Worker<'t> {
     timely: &'t mut timely::worker::Worker,
     commands: Receiver<Command>,
-    shared: Arc<Shared>,
+    coordinator: Arc<Coordinator>,
     /// The last time that was closed.
     closed: Time,
     flows: BTreeMap<FlowId, Flow>,
     next_flow: FlowId,
-    views: BTreeMap<ViewId, View>,
+    views: BTreeMap<ViewId, InstalledView>,
     indexes: BTreeMap<String, Index>,
     /// The inputs that read each relation, by flow and position.
     readers: BTreeMap<RelationId, Vec<(FlowId, usize)>>,
     reads: Vec<PendingRead>,
     /// Holds of reads that this worker has answered and others have not.
-    holds: Vec<Hold>,
+    holds: Vec<FlowHold>,
     next_hold: u64,
     /// The progress last reported to the handle: `paced` and `complete`.
     reported: (Time, Time),
@@ -89,12 +91,12 @@ impl<'t> Worker<'t> {
     pub(crate) fn new(
         timely: &'t mut timely::worker::Worker,
         commands: Receiver<Command>,
-        shared: Arc<Shared>,
+        coordinator: Arc<Coordinator>,
     ) -> Self {
         Worker {
             timely,
             commands,
-            shared,
+            coordinator,
             closed: 0,
             flows: BTreeMap::new(),
             next_flow: FlowId::default(),
@@ -112,7 +114,7 @@ impl<'t> Worker<'t> {
 
     /// Works until told to end. Returns early if the engine is abandoned or another worker has panicked.
     pub(crate) fn run(&mut self) {
-        while !self.shared.is_abandoned() {
+        while !self.coordinator.is_abandoned() {
             let mut busy = !self.commands.is_empty();
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
@@ -272,7 +274,7 @@ impl<'t> Worker<'t> {
             return Reported::Nothing;
         }
         self.reported = (paced, complete);
-        let sent = self.shared.progress(self.timely.index(), paced, complete);
+        let sent = self.coordinator.progress(self.timely.index(), paced, complete);
         if sent && complete > self.closed { Reported::NextCommit } else { Reported::Progress }
     }
 

@@ -3,42 +3,15 @@
 //! State without history is read while its dataflow is held at the time of the read. The hold ends once all workers
 //! have read: a worker that continued earlier would send later rows to workers that have not read yet.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crossbeam_channel::Sender;
+use std::sync::atomic::Ordering;
 
 use super::Worker;
 use super::flow::FlowId;
-use crate::command::{Read, Reading, Reply, Shard};
-use crate::render::errors::failures_at;
+use super::pending::{FlowHold, PendingRead, Then};
+use crate::command::{Read, Reading, Shard};
+use crate::failure::failures_at;
 use crate::update::PerRow;
 use crate::{DataflowError, Time, UpdateBatch, ViewId};
-
-/// A read whose time is not complete yet.
-pub(super) struct PendingRead {
-    pub(super) time: Time,
-    views: Vec<ViewId>,
-    then: Then,
-    hold: Option<Hold>,
-}
-
-/// Flows that admit no later time until all workers have answered a read.
-pub(super) struct Hold {
-    time: Time,
-    flows: Vec<FlowId>,
-    /// The read's number, the same on all workers.
-    number: u64,
-    answers: Arc<AtomicUsize>,
-}
-
-/// What happens to the rows that were read.
-pub(super) enum Then {
-    /// They are sent to a caller.
-    Reply(Reading, Sender<Reply>),
-    /// They become the contents of an input of the flow, given by its position.
-    Open(FlowId, usize),
-}
 
 impl Worker<'_> {
     /// Queues a read, which must be at the last closed time.
@@ -65,17 +38,17 @@ impl Worker<'_> {
             }
             let number = self.next_hold;
             self.next_hold += 1;
-            hold = Some(Hold { time, flows: held, number, answers: self.shared.answers(number) });
+            hold = Some(FlowHold { time, flows: held, number, answers: self.coordinator.answers(number) });
         }
         self.reads.push(PendingRead { time, views, then, hold });
     }
 
     /// Counts this worker's answer to a held read. The hold lasts until all workers have answered.
-    fn answered(&mut self, hold: Option<Hold>) {
+    fn answered(&mut self, hold: Option<FlowHold>) {
         let Some(hold) = hold else { return };
         if hold.answers.fetch_add(1, Ordering::AcqRel) + 1 == self.timely.peers() {
-            self.shared.forget_answers(hold.number);
-            self.shared.unpark();
+            self.coordinator.forget_answers(hold.number);
+            self.coordinator.unpark();
         }
         self.holds.push(hold);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
-use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState};
+use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState, Union};
 use laminardb_dataflow::{CancelToken, DataflowError, RelationId, ViewId};
 use parking_lot::Mutex;
 
@@ -111,7 +111,7 @@ fn unions_and_constants_flow_together() {
         let one = plan.relation(1, 1);
         let two = plan.relation(2, 1);
         let fixed = plan.node(Operator::Constant(insert(&[&[7], &[8]]).0), 1);
-        let union = plan.node(Operator::Union(vec![one, two, one, fixed]), 1);
+        let union = plan.node(Operator::Union(Union { inputs: vec![one, two, one, fixed] }), 1);
         engine.install(ViewId(1), plan.finish(union, OutputState::Nothing), vec![]).expect("a good plan");
         engine.watch(ViewId(1), true).expect("installed");
         let mut changes = change(1, insert(&[&[1]]));
@@ -177,7 +177,7 @@ fn commits_of_many_threads_are_atomic_and_share_times() {
     let (engine, recorder) = start(2);
     let mut plan = PlanBuilder::default();
     let (one, two) = (plan.relation(1, 1), plan.relation(2, 1));
-    let union = plan.node(Operator::Union(vec![one, two]), 1);
+    let union = plan.node(Operator::Union(Union { inputs: vec![one, two] }), 1);
     engine.install(ViewId(1), plan.finish(union, OutputState::Nothing), vec![]).expect("a good plan");
     engine.watch(ViewId(1), true).expect("installed");
     std::thread::scope(|scope| {
@@ -433,6 +433,9 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     });
     let output = plan.filter(input, slow);
     engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+    // Answered when the first contents are complete. Otherwise the commit may enter together with them, and the worker
+    // stands at the gate before it tells that they are.
+    assert_eq!(engine.errors(ViewId(1)), Ok(vec![]));
     engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
     assert_eq!(engine.rows_pending(RelationId(1)), 2);
     assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &CancelToken::new()), Err(DataflowError::TimedOut));

@@ -11,7 +11,7 @@ use crate::support::{
 use arrow::datatypes::DataType;
 use laminardb_dataflow::plan::{
     Aggregate, AggregateFunction, DataflowPlan, Join, JoinColumn, Operator, OutputState, Reduce, SemiJoin,
-    SemiJoinKind, SetOperation, SetOperator, SortKey, TopK,
+    SemiJoinKind, SetOperation, SetOperator, SortKey, TopK, Union,
 };
 use laminardb_dataflow::{CancelToken, CollectionId, Diff, Diffs, Engine, RelationId, ViewId};
 use proptest::prelude::*;
@@ -106,7 +106,7 @@ fn first_of_each() -> Arc<DataflowPlan> {
 fn distinct() -> Arc<DataflowPlan> {
     let mut plan = PlanBuilder::default();
     let (one, two) = (plan.relation(1, 2), plan.relation(2, 2));
-    let union = plan.node(Operator::Union(vec![one, two]), 2);
+    let union = plan.node(Operator::Union(Union { inputs: vec![one, two] }), 2);
     let groups = reduce(&mut plan, union, vec![0, 1], 2);
     plan.finish(groups, OutputState::Reduce(groups))
 }

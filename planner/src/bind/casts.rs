@@ -45,7 +45,7 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => cast(*number, to.clone()),
             }))
         }
-        _ if is_cast(Kind::of(&from), Kind::of(to)) => Ok(Transformed::no(expr)),
+        _ if is_cast(TypeClass::of(&from), TypeClass::of(to)) => Ok(Transformed::no(expr)),
         _ => {
             let (from, to) = (type_name(&from), type_name(to));
             Err(PlanError::invalid(format!("a {from} cannot be cast to {to}")).into())
@@ -53,9 +53,9 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// Groups of types that can be cast alike.
+/// A class of types that can be cast alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TypeClass {
     Number,
     Text,
     Bytes,
@@ -68,25 +68,25 @@ enum Kind {
     Any,
 }
 
-impl Kind {
-    fn of(data_type: &DataType) -> Kind {
+impl TypeClass {
+    fn of(data_type: &DataType) -> TypeClass {
         match data_type {
-            DataType::Boolean => Kind::Number,
-            number if number.is_numeric() => Kind::Number,
-            text if text.is_string() => Kind::Text,
-            bytes if bytes.is_binary() => Kind::Bytes,
-            DataType::Date32 | DataType::Date64 => Kind::Date,
-            DataType::Time32(_) | DataType::Time64(_) => Kind::Time,
-            DataType::Timestamp(..) => Kind::Timestamp,
-            DataType::Interval(_) | DataType::Duration(_) => Kind::Interval,
-            nested if nested.is_nested() => Kind::Nested,
-            _ => Kind::Any,
+            DataType::Boolean => TypeClass::Number,
+            number if number.is_numeric() => TypeClass::Number,
+            text if text.is_string() => TypeClass::Text,
+            bytes if bytes.is_binary() => TypeClass::Bytes,
+            DataType::Date32 | DataType::Date64 => TypeClass::Date,
+            DataType::Time32(_) | DataType::Time64(_) => TypeClass::Time,
+            DataType::Timestamp(..) => TypeClass::Timestamp,
+            DataType::Interval(_) | DataType::Duration(_) => TypeClass::Interval,
+            nested if nested.is_nested() => TypeClass::Nested,
+            _ => TypeClass::Any,
         }
     }
 }
 
-fn is_cast(from: Kind, to: Kind) -> bool {
-    use Kind::{Any, Bytes, Date, Nested, Text, Time, Timestamp};
+fn is_cast(from: TypeClass, to: TypeClass) -> bool {
+    use TypeClass::{Any, Bytes, Date, Nested, Text, Time, Timestamp};
     match (from, to) {
         (Any, _) | (_, Any | Text) => true,
         (Text, Nested) => false,

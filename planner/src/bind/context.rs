@@ -157,35 +157,17 @@ impl ExprPlanner for OperatorPlanner {
         let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(expr));
         };
+        if expr.op != StringConcat {
+            return plan_time_op(expr, &left, &right);
+        }
         let RawBinaryExpr { op, left: l, right: r } = expr;
-        if op == StringConcat && function::joins_lists(&left, &right) {
+        if function::joins_lists(&left, &right) {
             return Ok(PlannerResult::Planned(function::join_of_lists().call(vec![l, r])));
         }
+        // DataFusion joins a date to a text, but not to a NULL without a type.
         let (l, r) = match (&left, &right) {
-            (DataType::Date32, days) if days.is_integer() || days.is_null() => {
-                let days = cast(r, DataType::Int64);
-                let days = if op == Plus { days } else { Expr::Negative(Box::new(days)) };
-                return Ok(PlannerResult::Planned(called("add_days", vec![l, days])?));
-            }
-            (days, DataType::Date32) if op == Plus && (days.is_integer() || days.is_null()) => {
-                return Ok(PlannerResult::Planned(called("add_days", vec![r, cast(l, DataType::Int64)])?));
-            }
-            (DataType::Date32, DataType::Time64(_)) if op == Plus => {
-                return Ok(PlannerResult::Planned(called("add_time", vec![l, r])?));
-            }
-            (DataType::Time64(_), DataType::Date32) if op == Plus => {
-                return Ok(PlannerResult::Planned(called("add_time", vec![r, l])?));
-            }
-            (DataType::Timestamp(..), DataType::Null) => (l, cast(r, INTERVAL)),
-            (DataType::Null, DataType::Timestamp(..)) if op == Plus => (cast(l, INTERVAL), r),
-            (time, DataType::Interval(_) | DataType::Duration(_)) => (in_micros(l, time), r),
-            (DataType::Interval(_) | DataType::Duration(_), time) if op == Plus => (l, in_micros(r, time)),
-            (DataType::Date32 | DataType::Timestamp(..), DataType::Timestamp(..))
-            | (DataType::Timestamp(..), DataType::Date32)
-                if op == Minus =>
-            {
-                (in_micros(l, &left), in_micros(r, &right))
-            }
+            (DataType::Date32, DataType::Null) => (l, cast(r, DataType::Utf8)),
+            (DataType::Null, DataType::Date32) => (cast(l, DataType::Utf8), r),
             _ => (l, r),
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }))
@@ -202,6 +184,41 @@ impl ExprPlanner for OperatorPlanner {
     fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         Ok(PlannerResult::Original(expr))
     }
+}
+
+/// Plans a sum or difference of operands of types `left` and `right`, of which one may be a date or time.
+fn plan_time_op(expr: RawBinaryExpr, left: &DataType, right: &DataType) -> Result<PlannerResult<RawBinaryExpr>> {
+    let RawBinaryExpr { op, left: l, right: r } = expr;
+    let is_sum = op == ast::BinaryOperator::Plus;
+    let is_days = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
+    let (l, r) = match (left, right) {
+        (DataType::Date32, days) if is_days(days) => {
+            let days = cast(r, DataType::Int64);
+            let days = if is_sum { days } else { Expr::Negative(Box::new(days)) };
+            return Ok(PlannerResult::Planned(called("add_days", vec![l, days])?));
+        }
+        (days, DataType::Date32) if is_sum && is_days(days) => {
+            return Ok(PlannerResult::Planned(called("add_days", vec![r, cast(l, DataType::Int64)])?));
+        }
+        (DataType::Date32, DataType::Time64(_)) if is_sum => {
+            return Ok(PlannerResult::Planned(called("add_time", vec![l, r])?));
+        }
+        (DataType::Time64(_), DataType::Date32) if is_sum => {
+            return Ok(PlannerResult::Planned(called("add_time", vec![r, l])?));
+        }
+        (DataType::Timestamp(..), DataType::Null) => (l, cast(r, INTERVAL)),
+        (DataType::Null, DataType::Timestamp(..)) if is_sum => (cast(l, INTERVAL), r),
+        (time, DataType::Interval(_) | DataType::Duration(_)) => (in_micros(l, time), r),
+        (DataType::Interval(_) | DataType::Duration(_), time) if is_sum => (l, in_micros(r, time)),
+        (DataType::Date32 | DataType::Timestamp(..), DataType::Timestamp(..))
+        | (DataType::Timestamp(..), DataType::Date32)
+            if !is_sum =>
+        {
+            (in_micros(l, left), in_micros(r, right))
+        }
+        _ => (l, r),
+    };
+    Ok(PlannerResult::Original(RawBinaryExpr { op, left: l, right: r }))
 }
 
 /// For a regular expression operator, returns whether the text must match and the flags; `None` for other operators.

@@ -10,13 +10,11 @@ use sqlparser::ast;
 
 use crate::catalog::RelationInfo;
 use crate::error::PlanError;
+use crate::numeral::{MOST_DIGITS, Numeral, Rounding};
 use crate::statement::type_name;
 
-/// Maximum number of digits of a decimal.
-const DIGITS: usize = 38;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum LiteralKind {
     Integer,
     /// A number with a point or an exponent.
     Decimal,
@@ -26,7 +24,7 @@ enum Kind {
 
 /// A literal; the text of a number includes its sign.
 struct Literal {
-    kind: Kind,
+    kind: LiteralKind,
     text: String,
     span: sqlparser::tokenizer::Span,
 }
@@ -37,12 +35,14 @@ impl Literal {
         match expr {
             ast::Expr::Value(ast::ValueWithSpan { value, span }) => {
                 let (kind, text) = match value {
-                    ast::Value::Number(text, _) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                        (Kind::Integer, text.clone())
+                    ast::Value::Number(text, _) => {
+                        // SQL allows underscores between the digits.
+                        let text = text.replace('_', "");
+                        let is_integer = text.bytes().all(|byte| byte.is_ascii_digit());
+                        (if is_integer { LiteralKind::Integer } else { LiteralKind::Decimal }, text)
                     }
-                    ast::Value::Number(text, _) => (Kind::Decimal, text.clone()),
-                    ast::Value::SingleQuotedString(text) => (Kind::Text, text.clone()),
-                    ast::Value::Boolean(value) => (Kind::Boolean, value.to_string()),
+                    ast::Value::SingleQuotedString(text) => (LiteralKind::Text, text.clone()),
+                    ast::Value::Boolean(value) => (LiteralKind::Boolean, value.to_string()),
                     _ => return None,
                 };
                 Some(Literal { kind, text, span: *span })
@@ -59,36 +59,17 @@ impl Literal {
     }
 
     fn is_number(&self) -> bool {
-        matches!(self.kind, Kind::Integer | Kind::Decimal)
+        matches!(self.kind, LiteralKind::Integer | LiteralKind::Decimal)
     }
 
     /// Returns the digits of the number without the point, and how many of them are behind it; `None` if they are more
     /// than a decimal can have.
     fn digits(&self) -> Option<(String, usize)> {
-        let (sign, number) = match self.text.strip_prefix('-') {
-            Some(number) => ("-", number),
-            None => ("", self.text.as_str()),
-        };
-        let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-            None => (number, 0),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let mut scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent);
-        let mut digits = format!("{whole}{fraction}").trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            scale = 0;
-        }
-        while scale > 0 && digits.ends_with('0') {
-            digits.pop();
-            scale -= 1;
-        }
-        let zeros = usize::try_from(-scale).unwrap_or(0);
-        let scale = usize::try_from(scale).unwrap_or(0);
-        if digits.len().max(scale).saturating_add(zeros) > DIGITS {
-            return None;
-        }
-        digits.extend(std::iter::repeat_n('0', zeros));
+        let number = Numeral::parse(&self.text)?;
+        let (_, scale) = number.shape()?;
+        let digits = number.to_scaled(MOST_DIGITS, scale, Rounding::Exact)?.unsigned_abs();
+        let sign = if number.is_negative() { "-" } else { "" };
+        let scale = usize::from(scale.unsigned_abs());
         Some((format!("{sign}{digits:0>width$}", width = scale + 1), scale))
     }
 
@@ -100,7 +81,7 @@ impl Literal {
                 // At least the column's scale, so that rows with no more digits than the column all get one type.
                 let wanted = scale.max(usize::try_from(*column_scale).unwrap_or(0));
                 digits.insert(digits.len() - scale, '.');
-                let info = ast::ExactNumberInfo::PrecisionAndScale(DIGITS as u64, wanted as i64);
+                let info = ast::ExactNumberInfo::PrecisionAndScale(u64::from(MOST_DIGITS), wanted as i64);
                 Some(ast::Expr::Cast {
                     kind: ast::CastKind::Cast,
                     expr: Box::new(self.value(ast::Value::SingleQuotedString(digits))),
@@ -109,7 +90,7 @@ impl Literal {
                     format: None,
                 })
             }
-            data_type if data_type.is_integer() && self.kind == Kind::Decimal => match self.digits()? {
+            data_type if data_type.is_integer() && self.kind == LiteralKind::Decimal => match self.digits()? {
                 (digits, 0) => Some(match digits.strip_prefix('-') {
                     Some(positive) => ast::Expr::UnaryOp {
                         op: ast::UnaryOperator::Minus,
@@ -130,9 +111,9 @@ impl Literal {
     /// Returns whether the literal keeps its value as type `bound`, on its way to a column of type `stored`.
     fn is_kept_by(&self, bound: &DataType, stored: &DataType) -> bool {
         match self.kind {
-            Kind::Text => matches!(bound, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
-            Kind::Boolean => bound == &DataType::Boolean,
-            Kind::Integer if stored.is_floating() => self.digits().is_some_and(|(digits, _)| match stored {
+            LiteralKind::Text => matches!(bound, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            LiteralKind::Boolean => bound == &DataType::Boolean,
+            LiteralKind::Integer if stored.is_floating() => self.digits().is_some_and(|(digits, _)| match stored {
                 DataType::Float32 => digits.parse().is_ok_and(|float: f32| format!("{float:.0}") == digits),
                 _ => digits.parse().is_ok_and(|float: f64| format!("{float:.0}") == digits),
             }),
@@ -140,11 +121,11 @@ impl Literal {
                 (Some((_, scale)), DataType::Decimal128(_, bound_scale)) => i64::from(*bound_scale) >= scale as i64,
                 _ => false,
             },
-            Kind::Integer => bound.is_integer() || bound.is_decimal(),
-            Kind::Decimal if stored.is_integer() && !bound.is_floating() => {
+            LiteralKind::Integer => bound.is_integer() || bound.is_decimal(),
+            LiteralKind::Decimal if stored.is_integer() && !bound.is_floating() => {
                 self.digits().is_some_and(|(_, scale)| scale == 0) && (bound.is_integer() || bound.is_decimal())
             }
-            Kind::Decimal => bound.is_floating(),
+            LiteralKind::Decimal => bound.is_floating(),
         }
     }
 }
@@ -188,4 +169,87 @@ pub(super) fn check_rows(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::parse_condition;
+
+    /// Returns what a literal becomes for a column of this type; `as it is` if it stays.
+    fn stored(literal: &str, data_type: &DataType) -> String {
+        let expr = parse_condition(literal).expect("an expression");
+        let literal = Literal::of(&expr).expect("a literal");
+        literal.stored(data_type).map_or("as it is".to_owned(), |expr| expr.to_string())
+    }
+
+    /// Which literals are stored as decimals or integers: literal, for a DECIMAL(10,2), for a BIGINT.
+    #[test]
+    fn numbers_are_stored_as_written() {
+        let cases = [
+            ("0", "CAST('0.' AS DECIMAL(38,2))", "as it is"),
+            ("-0", "CAST('-0.' AS DECIMAL(38,2))", "as it is"),
+            ("-0.0", "CAST('-0.' AS DECIMAL(38,2))", "-0"),
+            ("007", "CAST('7.' AS DECIMAL(38,2))", "as it is"),
+            ("1.", "CAST('1.' AS DECIMAL(38,2))", "1"),
+            (".5", "CAST('0.5' AS DECIMAL(38,2))", "as it is"),
+            ("-.50", "CAST('-0.5' AS DECIMAL(38,2))", "as it is"),
+            ("1.5e3", "CAST('1500.' AS DECIMAL(38,2))", "1500"),
+            ("1E-3", "CAST('0.001' AS DECIMAL(38,3))", "as it is"),
+            ("1.250e+3", "CAST('1250.' AS DECIMAL(38,2))", "1250"),
+            ("12e-1", "CAST('1.2' AS DECIMAL(38,2))", "as it is"),
+            (
+                "1e37",
+                "CAST('10000000000000000000000000000000000000.' AS DECIMAL(38,2))",
+                "10000000000000000000000000000000000000",
+            ),
+            ("1e38", "as it is", "as it is"),
+            ("1e-38", "CAST('0.00000000000000000000000000000000000001' AS DECIMAL(38,38))", "as it is"),
+            ("1e-39", "as it is", "as it is"),
+            ("0e38", "CAST('0.' AS DECIMAL(38,2))", "0"),
+            ("0e2147483648", "CAST('0.' AS DECIMAL(38,2))", "0"),
+            ("0e99999999999999999999", "CAST('0.' AS DECIMAL(38,2))", "0"),
+            ("1e2147483648", "as it is", "as it is"),
+            ("1e-99999999999999999999", "as it is", "as it is"),
+            ("1_000", "CAST('1000.' AS DECIMAL(38,2))", "as it is"),
+            ("1_000.5", "CAST('1000.5' AS DECIMAL(38,2))", "as it is"),
+            (
+                "99999999999999999999999999999999999999",
+                "CAST('99999999999999999999999999999999999999.' AS DECIMAL(38,2))",
+                "as it is",
+            ),
+            (
+                "099999999999999999999999999999999999999.0",
+                "CAST('99999999999999999999999999999999999999.' AS DECIMAL(38,2))",
+                "99999999999999999999999999999999999999",
+            ),
+            ("100000000000000000000000000000000000000", "as it is", "as it is"),
+            (
+                "0.99999999999999999999999999999999999999",
+                "CAST('0.99999999999999999999999999999999999999' AS DECIMAL(38,38))",
+                "as it is",
+            ),
+            ("1.99999999999999999999999999999999999999", "as it is", "as it is"),
+        ];
+        for (literal, decimal, integer) in cases {
+            assert_eq!(stored(literal, &DataType::Decimal128(10, 2)), decimal, "{literal} in a DECIMAL(10,2)");
+            assert_eq!(stored(literal, &DataType::Int64), integer, "{literal} in a BIGINT");
+        }
+    }
+
+    /// The text with underscores was no decimal, and 1_000 was taken for a number with a fraction, which a column of
+    /// VALUES with integers alone does not keep.
+    #[test]
+    fn underscores_do_not_change_what_a_literal_is() {
+        for (plain, with_underscores) in
+            [("1000", "1_000"), ("-1000", "-1_000"), ("1000.5", "1_000.5"), ("1000e1", "1_000e1")]
+        {
+            let [plain, with_underscores] = [plain, with_underscores].map(|text| {
+                let literal = parse_condition(text).ok().and_then(|expr| Literal::of(&expr)).expect("a literal");
+                let kept = |bound: DataType| literal.is_kept_by(&bound, &DataType::Float64);
+                (literal.kind, literal.digits(), kept(DataType::Int64), kept(DataType::Float64))
+            });
+            assert_eq!(plain, with_underscores);
+        }
+    }
 }

@@ -7,7 +7,9 @@ use arrow::datatypes::{
 };
 use datafusion::common::{Result, exec_datafusion_err};
 
-use super::{DAY, Part, SECOND, Text, per_second};
+use super::civil::{DAY, SECOND, per_second};
+use super::part::Part;
+use super::read::Text;
 
 /// Days of a month, where days stand for months.
 const MONTH: i64 = 30;

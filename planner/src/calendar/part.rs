@@ -2,7 +2,7 @@
 
 use arrow::datatypes::IntervalMonthDayNano;
 
-use super::{Civil, DAY, SECOND, iso_week, iso_weekday, moment};
+use super::civil::{Civil, DAY, SECOND, iso_week, iso_weekday, moment};
 
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;

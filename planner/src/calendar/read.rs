@@ -5,7 +5,7 @@ use std::str::FromStr;
 use arrow::array::timezone::Tz;
 use chrono::{DateTime, NaiveDateTime, TimeZone};
 
-use super::{Civil, DAY, iso_weekday};
+use super::civil::{Civil, DAY, SECONDS_A_DAY, iso_weekday};
 
 /// Nanoseconds per second.
 const SECOND: i64 = 1_000_000_000;
@@ -204,7 +204,7 @@ pub(crate) fn in_utc(zone: &Tz, shown: i64) -> i64 {
         Some(moment) => moment.timestamp(),
         None => {
             // No zone skips more than a day.
-            let before = shown - 86_400;
+            let before = shown - SECONDS_A_DAY;
             shown - (clocks(zone, before) - before)
         }
     };
@@ -226,7 +226,7 @@ fn clocks(zone: &Tz, moment: i64) -> i64 {
 /// Rules are recorded until 2100; a later year uses those of a year that begins on the same day of the week and is as
 /// long. Before 1600 nothing changes, and chrono's range is limited.
 fn near(seconds: i64) -> (i64, i64) {
-    let year = Civil::of_days(seconds.div_euclid(86_400)).year;
+    let year = Civil::of_days(seconds.div_euclid(SECONDS_A_DAY)).year;
     let alike = match year {
         2100.. => {
             let first = |year| Civil { year, month: 1, day: 1 }.days();
@@ -235,9 +235,9 @@ fn near(seconds: i64) -> (i64, i64) {
             let is_alike =
                 |other: &i64| days(*other) == days(year) && iso_weekday(first(*other)) == iso_weekday(first(year));
             let other = (2072..2100).find(is_alike).expect("28 years are of all kinds");
-            (first(year) - first(other)) * 86_400
+            (first(year) - first(other)) * SECONDS_A_DAY
         }
-        ..1600 => ((year - 1600).div_euclid(400) + 1) * 146_097 * 86_400,
+        ..1600 => ((year - 1600).div_euclid(400) + 1) * 146_097 * SECONDS_A_DAY,
         _ => 0,
     };
     (seconds - alike, alike)

@@ -3,6 +3,7 @@
 use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{Datelike, NaiveDate};
 
+use super::civil::{iso_week, iso_weekday};
 use super::*;
 
 #[test]

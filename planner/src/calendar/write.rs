@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use arrow::datatypes::{IntervalMonthDayNano, TimeUnit};
 
-use super::{Civil, per_second};
+use super::civil::{Civil, SECONDS_A_DAY, per_second};
 
 /// Writes a date as `2024-01-31`, or as `0044-03-15 (BC)`.
 pub(crate) fn date_text(days: i64) -> String {
@@ -28,7 +28,7 @@ pub(crate) fn time_text(count: i64, unit: TimeUnit) -> String {
 
 /// Writes a count since 1970 as a date and a time.
 pub(crate) fn timestamp_text(count: i64, unit: TimeUnit) -> String {
-    let per_day = per_second(unit) * 86_400;
+    let per_day = per_second(unit) * SECONDS_A_DAY;
     let (days, of_day) = (count.div_euclid(per_day), count.rem_euclid(per_day));
     format!("{} {}", date_text(days), time_text(of_day, unit))
 }

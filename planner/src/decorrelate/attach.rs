@@ -41,13 +41,13 @@ impl Decorrelation {
             };
             return Ok(Some(if exists.negated { found.is_null() } else { found.is_not_null() }));
         }
-        match rows(&plan) {
-            Rows::One | Rows::AtMostOne => Ok(Some(match self.attach_aggregate(input, &plan)? {
+        match cardinality(&plan) {
+            Cardinality::One | Cardinality::AtMostOne => Ok(Some(match self.attach_aggregate(input, &plan)? {
                 Some(value) => value,
                 None => Expr::Column(self.attach(input, &plan, Value::Scalar)?),
             })),
-            Rows::Any if references(&plan)?.is_empty() => Ok(None),
-            Rows::Any => Err(PlanError::NotMaintainable {
+            Cardinality::Any if references(&plan)?.is_empty() => Ok(None),
+            Cardinality::Any => Err(PlanError::NotMaintainable {
                 construct: "a correlated scalar subquery that can return more than one row".to_owned(),
                 position: None,
                 hint: Some("aggregate it, or end it with LIMIT 1".to_owned()),
@@ -78,7 +78,7 @@ impl Decorrelation {
         let plan = plan.alias(alias.as_str())?.build()?;
         let plan = self.rewrite(plan)?;
         let joined = LogicalPlanBuilder::from(std::mem::take(input));
-        *input = if domain.is_empty() && matches!((value, rows(subquery)), (Value::Scalar, Rows::One)) {
+        *input = if domain.is_empty() && matches!((value, cardinality(subquery)), (Value::Scalar, Cardinality::One)) {
             joined.cross_join(plan)?.build()?
         } else {
             joined.join_on(plan, JoinType::Left, domain.join_conditions(&alias))?.build()?
@@ -94,7 +94,7 @@ enum Value {
 }
 
 /// How many rows a subquery has for one row of the outer query.
-enum Rows {
+enum Cardinality {
     One,
     AtMostOne,
     Any,
@@ -102,25 +102,25 @@ enum Rows {
 
 /// Returns whether a subquery has exactly one row for every row of the outer query.
 pub(crate) fn is_one_row(plan: &LogicalPlan) -> bool {
-    matches!(rows(plan), Rows::One)
+    matches!(cardinality(plan), Cardinality::One)
 }
 
-fn rows(plan: &LogicalPlan) -> Rows {
+fn cardinality(plan: &LogicalPlan) -> Cardinality {
     match plan {
-        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => Rows::One,
-        LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Rows::One,
-        LogicalPlan::EmptyRelation(_) => Rows::AtMostOne,
-        LogicalPlan::Limit(limit) if at_most_one(limit) => Rows::AtMostOne,
-        LogicalPlan::Projection(projection) => rows(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => rows(&alias.input),
-        LogicalPlan::Subquery(subquery) => rows(&subquery.subquery),
-        LogicalPlan::Sort(sort) => rows(&sort.input),
-        LogicalPlan::Distinct(distinct) => rows(distinct.input()),
-        LogicalPlan::Filter(filter) => match rows(&filter.input) {
-            Rows::Any => Rows::Any,
-            _ => Rows::AtMostOne,
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => Cardinality::One,
+        LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Cardinality::One,
+        LogicalPlan::EmptyRelation(_) => Cardinality::AtMostOne,
+        LogicalPlan::Limit(limit) if at_most_one(limit) => Cardinality::AtMostOne,
+        LogicalPlan::Projection(projection) => cardinality(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => cardinality(&alias.input),
+        LogicalPlan::Subquery(subquery) => cardinality(&subquery.subquery),
+        LogicalPlan::Sort(sort) => cardinality(&sort.input),
+        LogicalPlan::Distinct(distinct) => cardinality(distinct.input()),
+        LogicalPlan::Filter(filter) => match cardinality(&filter.input) {
+            Cardinality::Any => Cardinality::Any,
+            _ => Cardinality::AtMostOne,
         },
-        _ => Rows::Any,
+        _ => Cardinality::Any,
     }
 }
 

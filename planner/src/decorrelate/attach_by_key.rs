@@ -18,7 +18,7 @@ use crate::decorrelate::pull_up::{PulledUp, pull_up};
 use crate::decorrelate::{Decorrelation, column};
 
 /// An equality between the outer query and the subquery.
-struct Key {
+struct CorrelationKey {
     outer: Expr,
     inner: Expr,
     op: Operator,
@@ -83,7 +83,13 @@ impl Decorrelation {
         Ok(Some(value.data))
     }
 
-    fn join_by_key(&mut self, input: &mut LogicalPlan, plan: LogicalPlan, keys: &[Key], alias: &str) -> Result<()> {
+    fn join_by_key(
+        &mut self,
+        input: &mut LogicalPlan,
+        plan: LogicalPlan,
+        keys: &[CorrelationKey],
+        alias: &str,
+    ) -> Result<()> {
         let plan = self.rewrite(plan)?;
         let on = keys
             .iter()
@@ -98,11 +104,11 @@ impl Decorrelation {
 trait ProjectKeys: Sized {
     // A trait, so that it can be called in a chain of the builder's methods.
     /// Projects to all columns of `like`, followed by the keys.
-    fn project_keys(self, keys: &[Key], like: &LogicalPlan) -> Result<Self>;
+    fn project_keys(self, keys: &[CorrelationKey], like: &LogicalPlan) -> Result<Self>;
 }
 
 impl ProjectKeys for LogicalPlanBuilder {
-    fn project_keys(self, keys: &[Key], like: &LogicalPlan) -> Result<Self> {
+    fn project_keys(self, keys: &[CorrelationKey], like: &LogicalPlan) -> Result<Self> {
         let columns = like.schema().columns().into_iter().map(Expr::Column);
         self.project(columns.chain(inner_keys(keys)).collect::<Vec<_>>())
     }
@@ -112,17 +118,17 @@ fn key_name(at: usize) -> String {
     format!("k{at}")
 }
 
-fn inner_keys(keys: &[Key]) -> Vec<Expr> {
+fn inner_keys(keys: &[CorrelationKey]) -> Vec<Expr> {
     keys.iter().enumerate().map(|(at, key)| key.inner.clone().alias(key_name(at))).collect()
 }
 
 /// Returns the conditions as equalities; `None` if there are no conditions or one is not an equality.
-fn keys(pulled: &PulledUp) -> Option<Vec<Key>> {
-    let keys: Vec<Key> = pulled.conditions.iter().map(key).collect::<Option<_>>()?;
+fn keys(pulled: &PulledUp) -> Option<Vec<CorrelationKey>> {
+    let keys: Vec<CorrelationKey> = pulled.conditions.iter().map(key).collect::<Option<_>>()?;
     (!keys.is_empty()).then_some(keys)
 }
 
-fn key(condition: &Expr) -> Option<Key> {
+fn key(condition: &Expr) -> Option<CorrelationKey> {
     let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Eq | Operator::IsNotDistinctFrom), right }) = condition
     else {
         return None;
@@ -152,7 +158,7 @@ fn key(condition: &Expr) -> Option<Key> {
             other => Transformed::no(other),
         })
     });
-    Some(Key { outer: outer.ok()?.data, inner: inner.as_ref().clone(), op: *op })
+    Some(CorrelationKey { outer: outer.ok()?.data, inner: inner.as_ref().clone(), op: *op })
 }
 
 /// Returns the value of a subquery over aggregates of all its rows, and the node of these aggregates.

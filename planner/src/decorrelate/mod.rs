@@ -26,6 +26,7 @@ mod three_valued;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -50,7 +51,21 @@ pub fn decorrelate(plan: LogicalPlan) -> std::result::Result<LogicalPlan, PlanEr
     if !found {
         return Ok(plan);
     }
-    Ok(Decorrelation::default().rewrite(plan)?)
+    Ok(Decorrelation { names: 0, taken: taken_names(&plan)? }.rewrite(plan)?)
+}
+
+/// Returns the names of relations and columns in `plan` that look like those of [`Decorrelation::fresh`]: a statement
+/// can contain them too.
+fn taken_names(plan: &LogicalPlan) -> Result<HashSet<String>> {
+    let mut taken = HashSet::new();
+    plan.apply_with_subqueries(|node| {
+        for (qualifier, field) in node.schema().iter() {
+            let names = qualifier.map(TableReference::table).into_iter().chain([field.name().as_str()]);
+            taken.extend(names.filter(|name| name.starts_with("__")).map(str::to_owned));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(taken)
 }
 
 /// Returns whether `node` keeps none of its rows.
@@ -72,16 +87,22 @@ fn emptied(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// The state of rewriting one query.
-#[derive(Default)]
 struct Decorrelation {
     names: usize,
+    /// The names that the query itself uses.
+    taken: HashSet<String>,
 }
 
 impl Decorrelation {
-    /// Returns a relation name that no other call returns.
+    /// Returns a name that the query does not use and no other call returns.
     fn fresh(&mut self, prefix: &str) -> String {
-        self.names += 1;
-        format!("__{prefix}{}", self.names)
+        loop {
+            self.names += 1;
+            let name = format!("__{prefix}{}", self.names);
+            if !self.taken.contains(&name) {
+                return name;
+            }
+        }
     }
 
     fn rewrite(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use crate::PlanError;
 use crate::lower::tests::context::bind;
-use crate::lower::tests::{check, plan};
+use crate::lower::tests::{answer, check, plan};
 use crate::rewrite::optimise_once;
 
 #[test]
@@ -301,4 +301,26 @@ fn what_runs_once_is_refused_in_words_of_its_own() {
         "a correlated scalar subquery that can return more than one row is not supported; aggregate it, or end it with \
          LIMIT 1"
     );
+}
+
+/// An alias like those of the rewritten plan was an error: two relations had its name.
+#[test]
+fn a_query_may_use_the_names_that_subqueries_get() {
+    let queries = [
+        "SELECT ?.k FROM t AS ? WHERE EXISTS (SELECT 1 FROM u WHERE u.w > ?.g LIMIT 1)",
+        "SELECT ?.k, ?.k IN (SELECT tk FROM u WHERE u.w > ?.g) AS x FROM t AS ?",
+        "SELECT ?.k, ?.__value, ?.v IN (SELECT v FROM t AS c) AS x FROM (SELECT k, k AS v, g AS __value FROM t) AS ?",
+        "SELECT ?.k, (SELECT max(w) FROM u WHERE u.w < ?.k AND u.tk <> ?.g) AS x FROM t AS ?",
+        "SELECT t.k, (SELECT max(w) FROM u AS ? WHERE ?.w < t.k AND ?.tk <> t.g) AS x FROM t",
+        "SELECT k, ?, (SELECT w FROM u WHERE w < k ORDER BY w LIMIT 1) AS x FROM (SELECT k, g AS ? FROM t) AS v",
+        "SELECT ?.k, u.k AS l FROM t AS ? LEFT JOIN u ON ?.k = u.tk AND EXISTS (SELECT 1 FROM bag WHERE a = ?.g AND b = u.w)",
+    ];
+    let names = ["s", "d", "g", "n", "p"].map(|prefix| (1..=4).map(move |count| format!("__{prefix}{count}")));
+    let names: Vec<String> = names.into_iter().flatten().chain(["__subquery".to_owned()]).collect();
+    for query in queries {
+        let expected = answer(&query.replace('?', "other"));
+        for name in &names {
+            assert_eq!(answer(&query.replace('?', name)), expected, "{name}: {query}");
+        }
+    }
 }

@@ -11,9 +11,9 @@ use datafusion::logical_expr::{
 
 use crate::scalar::without_zeros;
 
-static DIVISOR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Divisor));
-static MAY_BE_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::MayBeNull));
-static OF_VALUES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(Kind::Cell));
+static DIVISOR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(MarkKind::Divisor));
+static MAY_BE_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(MarkKind::MayBeNull));
+static OF_VALUES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Mark::function(MarkKind::Cell));
 
 /// The name of the mark on a cell of VALUES in the syntax tree. A query that writes it, in quotes, gets its argument.
 pub(crate) const CELL: &str = "#cell";
@@ -25,7 +25,7 @@ pub(crate) const CAST: &str = "#cast ";
 /// Returns the mark of the syntax tree that has this name.
 pub(crate) fn of_syntax(name: &str) -> Option<Arc<ScalarUDF>> {
     match name.strip_prefix(CAST) {
-        Some(to) => Some(Mark::function(Kind::Cast(to.to_owned()))),
+        Some(to) => Some(Mark::function(MarkKind::Cast(to.to_owned()))),
         None => (name == CELL).then(|| Arc::clone(&OF_VALUES)),
     }
 }
@@ -35,7 +35,7 @@ pub(crate) fn in_cast(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::ScalarFunction(call) => {
             let mark = call.func.inner().downcast_ref::<Mark>();
-            mark.is_some_and(|mark| matches!(mark.kind, Kind::Cast(_))).then(|| &call.args[0])
+            mark.is_some_and(|mark| matches!(mark.kind, MarkKind::Cast(_))).then(|| &call.args[0])
         }
         _ => None,
     }
@@ -45,7 +45,7 @@ pub(crate) fn in_cast(expr: &Expr) -> Option<&Expr> {
 pub(crate) fn in_cell(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::ScalarFunction(call) => {
-            let is_cell = call.func.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == Kind::Cell);
+            let is_cell = call.func.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == MarkKind::Cell);
             is_cell.then(|| &call.args[0])
         }
         _ => None,
@@ -59,7 +59,7 @@ pub(crate) fn divisor(expr: Expr) -> Expr {
 
 /// Returns whether a function is the mark of a divisor.
 pub(crate) fn is_divisor(function: &ScalarUDF) -> bool {
-    function.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == Kind::Divisor)
+    function.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == MarkKind::Divisor)
 }
 
 /// Marks `expr` as possibly NULL even if none of its parts can be.
@@ -71,7 +71,7 @@ pub(crate) fn may_be_null(expr: Expr) -> Expr {
 pub(crate) fn without_may_be_null(expr: &Expr) -> &Expr {
     match expr {
         Expr::ScalarFunction(call)
-            if call.func.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == Kind::MayBeNull) =>
+            if call.func.inner().downcast_ref::<Mark>().is_some_and(|mark| mark.kind == MarkKind::MayBeNull) =>
         {
             &call.args[0]
         }
@@ -80,7 +80,7 @@ pub(crate) fn without_may_be_null(expr: &Expr) -> &Expr {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum MarkKind {
     Divisor,
     MayBeNull,
     Cell,
@@ -92,12 +92,12 @@ enum Kind {
 /// return NULL, as for any function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mark {
-    kind: Kind,
+    kind: MarkKind,
     signature: Signature,
 }
 
 impl Mark {
-    fn function(kind: Kind) -> Arc<ScalarUDF> {
+    fn function(kind: MarkKind) -> Arc<ScalarUDF> {
         let signature = Signature::any(1, Volatility::Immutable);
         Arc::new(ScalarUDF::new_from_impl(Mark { kind, signature }))
     }
@@ -106,10 +106,10 @@ impl Mark {
 impl ScalarUDFImpl for Mark {
     fn name(&self) -> &str {
         match self.kind {
-            Kind::Divisor => "divisor",
-            Kind::MayBeNull => "may_be_null",
-            Kind::Cell => CELL,
-            Kind::Cast(_) => CAST,
+            MarkKind::Divisor => "divisor",
+            MarkKind::MayBeNull => "may_be_null",
+            MarkKind::Cell => CELL,
+            MarkKind::Cast(_) => CAST,
         }
     }
 
@@ -120,8 +120,8 @@ impl ScalarUDFImpl for Mark {
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         let name = args[0].schema_name();
         Ok(match &self.kind {
-            Kind::Cast(to) => format!("CAST({name} AS {to})"),
-            Kind::Divisor | Kind::MayBeNull | Kind::Cell => name.to_string(),
+            MarkKind::Cast(to) => format!("CAST({name} AS {to})"),
+            MarkKind::Divisor | MarkKind::MayBeNull | MarkKind::Cell => name.to_string(),
         })
     }
 
@@ -136,8 +136,8 @@ impl ScalarUDFImpl for Mark {
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = args.args.swap_remove(0);
         match self.kind {
-            Kind::Divisor => Ok(ColumnarValue::Array(without_zeros(values.into_array(args.number_rows)?)?)),
-            Kind::MayBeNull | Kind::Cell | Kind::Cast(_) => Ok(values),
+            MarkKind::Divisor => Ok(ColumnarValue::Array(without_zeros(values.into_array(args.number_rows)?)?)),
+            MarkKind::MayBeNull | MarkKind::Cell | MarkKind::Cast(_) => Ok(values),
         }
     }
 }

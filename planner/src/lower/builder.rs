@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use laminardb_dataflow::CollectionId;
 use laminardb_dataflow::plan::{
-    Arrangement, ArrangementId, DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step,
+    Arrangement, ArrangementId, DataflowPlan, Linear, MapInputs, Node, NodeId, Operator, Output, OutputState, Step,
 };
-use laminardb_dataflow::{CollectionId, Scalar};
 
 use crate::property::{Known, Properties};
 
@@ -102,7 +101,7 @@ impl PlanBuilder {
             Step::Filter(_) => Arc::clone(self.schema(input)),
             Step::Project { schema, .. } => Arc::clone(schema),
         };
-        self.add(Operator::Linear { input, steps: vec![step] }, schema)
+        self.add(Operator::Linear(Linear { input, steps: vec![step] }), schema)
     }
 
     /// Renames the columns of `id`, which must be the output of the plan and must not be an input.
@@ -111,22 +110,7 @@ impl PlanBuilder {
         let fields: Vec<Field> = fields.map(|(field, name)| field.as_ref().clone().with_name(name.name())).collect();
         let schema = Arc::new(Schema::new(fields));
         let node = &mut self.nodes[id.0];
-        match &mut node.operator {
-            Operator::Constant(rows) => {
-                let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-                let columns = rows.columns().to_vec();
-                *rows = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)
-                    .expect("only names differ");
-            }
-            Operator::Linear { steps, .. } => {
-                if let Some(Step::Project { schema: last, .. }) =
-                    steps.iter_mut().rfind(|step| matches!(step, Step::Project { .. }))
-                {
-                    *last = Arc::clone(&schema);
-                }
-            }
-            _ => {}
-        }
+        node.operator.rename(&schema);
         node.schema = schema;
     }
 
@@ -150,28 +134,17 @@ impl PlanBuilder {
             readers[id.0] += 1;
         }
         for position in 0..self.nodes.len() {
-            let Operator::Linear { input, steps } = &self.nodes[position].operator else { continue };
-            let Operator::Linear { input: source, steps: first } = &self.nodes[input.0].operator else { continue };
+            let Operator::Linear(Linear { input, steps }) = &self.nodes[position].operator else { continue };
+            let Operator::Linear(first) = &self.nodes[input.0].operator else { continue };
             if readers[input.0] == 1 {
-                let steps = first.iter().chain(steps).cloned().collect();
-                self.nodes[position].operator = Operator::Linear { input: *source, steps };
+                let steps = first.steps.iter().chain(steps).cloned().collect();
+                self.nodes[position].operator = Operator::Linear(Linear { input: first.input, steps });
             }
         }
     }
 
-    fn inputs(&self, id: NodeId) -> Vec<NodeId> {
-        match &self.nodes[id.0].operator {
-            Operator::Input(_) | Operator::Constant(_) => Vec::new(),
-            Operator::Linear { input, .. } => vec![*input],
-            Operator::Union(inputs) => inputs.clone(),
-            Operator::Join(join) => {
-                vec![self.arrangements[join.left.0].input, self.arrangements[join.right.0].input]
-            }
-            Operator::SemiJoin(semi) => vec![self.arrangements[semi.left.0].input, semi.right],
-            Operator::Reduce(reduce) => vec![reduce.input],
-            Operator::Set(set) => vec![set.left, set.right],
-            Operator::TopK(top_k) => vec![top_k.input],
-        }
+    fn inputs(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        self.nodes[id.0].operator.inputs(&self.arrangements)
     }
 
     /// Returns the nodes that `output` depends on, itself included, in ascending order.
@@ -181,7 +154,7 @@ impl PlanBuilder {
         // Inputs always have smaller ids than their readers, so one pass from the end visits every dependency.
         for position in (0..=output.0).rev() {
             if needed[position] {
-                self.inputs(NodeId(position)).iter().for_each(|input| needed[input.0] = true);
+                self.inputs(NodeId(position)).for_each(|input| needed[input.0] = true);
             }
         }
         (0..self.nodes.len()).filter(|position| needed[*position]).map(NodeId).collect()
@@ -195,9 +168,10 @@ impl PlanBuilder {
             Renumbering { places, arrangements: Vec::new(), old: self.arrangements, moved: Vec::new() };
         renumbering.moved.resize(renumbering.old.len(), None);
         let mut nodes = Vec::with_capacity(kept.len());
-        for (position, node) in self.nodes.into_iter().enumerate() {
+        for (position, mut node) in self.nodes.into_iter().enumerate() {
             if renumbering.places[position].0 != usize::MAX {
-                nodes.push(Node { operator: renumbering.operator(node.operator), schema: node.schema });
+                node.operator.map_inputs(&mut renumbering);
+                nodes.push(node);
             }
         }
         let state = match output.state {
@@ -217,8 +191,8 @@ struct Renumbering {
     moved: Vec<Option<ArrangementId>>,
 }
 
-impl Renumbering {
-    fn node(&self, id: NodeId) -> NodeId {
+impl MapInputs for Renumbering {
+    fn node(&mut self, id: NodeId) -> NodeId {
         self.places[id.0]
     }
 
@@ -228,71 +202,18 @@ impl Renumbering {
         }
         let old = &self.old[id.0];
         let moved = ArrangementId(self.arrangements.len());
-        self.arrangements.push(Arrangement { input: self.node(old.input), ..old.clone() });
+        self.arrangements.push(Arrangement { input: self.places[old.input.0], ..old.clone() });
         self.moved[id.0] = Some(moved);
         moved
     }
-
-    fn operator(&mut self, operator: Operator) -> Operator {
-        match operator {
-            Operator::Input(_) | Operator::Constant(_) => operator,
-            Operator::Linear { input, steps } => Operator::Linear { input: self.node(input), steps },
-            Operator::Union(inputs) => Operator::Union(inputs.into_iter().map(|input| self.node(input)).collect()),
-            Operator::Join(mut join) => {
-                join.left = self.arrangement(join.left);
-                join.right = self.arrangement(join.right);
-                Operator::Join(join)
-            }
-            Operator::SemiJoin(mut semi) => {
-                semi.left = self.arrangement(semi.left);
-                semi.right = self.node(semi.right);
-                Operator::SemiJoin(semi)
-            }
-            Operator::Reduce(mut reduce) => {
-                reduce.input = self.node(reduce.input);
-                Operator::Reduce(reduce)
-            }
-            Operator::Set(mut set) => {
-                set.left = self.node(set.left);
-                set.right = self.node(set.right);
-                Operator::Set(set)
-            }
-            Operator::TopK(mut top_k) => {
-                top_k.input = self.node(top_k.input);
-                Operator::TopK(top_k)
-            }
-        }
-    }
 }
 
-/// Returns a text that two nodes share exactly when they produce the same rows of the same types. The text of a
-/// constant contains `next`, so no two are equal.
+/// Returns a text that two nodes share exactly when they produce the same rows of the same types. An operator without
+/// an identity is the only one with its text, which contains `next`.
 fn fingerprint(operator: &Operator, schema: &Schema, next: usize) -> String {
-    let mut text = String::new();
-    match operator {
-        Operator::Constant(_) => write!(text, "constant {next}"),
-        Operator::Linear { input, steps } => {
-            write!(text, "linear {input:?}").and_then(|()| steps.iter().try_for_each(|step| step_text(&mut text, step)))
-        }
-        Operator::Join(join) => {
-            let residual = join.residual.as_deref().map(Scalar::text);
-            write!(text, "join {:?} {:?} {:?} {residual:?}", join.left, join.right, join.output)
-        }
-        other => write!(text, "{other:?}"),
-    }
-    .expect("writing to a string");
+    let mut text = operator.identity().unwrap_or_else(|| format!("{} {next}", operator.name()));
     for field in schema.fields() {
         write!(text, " {}", field.data_type()).expect("writing to a string");
     }
     text
-}
-
-fn step_text(text: &mut String, step: &Step) -> std::fmt::Result {
-    match step {
-        Step::Filter(predicate) => write!(text, " filter {:?}", predicate.text()),
-        Step::Project { columns, .. } => {
-            write!(text, " project")?;
-            columns.iter().try_for_each(|column| write!(text, " {:?}: {}", column.text(), column.data_type()))
-        }
-    }
 }

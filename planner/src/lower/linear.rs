@@ -8,21 +8,12 @@ use crate::PlanError;
 use crate::lower::Lowering;
 use crate::lower::join_graph::is_inner_join;
 use crate::lower::refuse;
-use crate::lower::relation::{Demand, Relation, compile, demand_of, plain_position, positional, project};
+use crate::lower::relation::{Demand, Relation, compile, demand_of, demanded, plain_position, positional, project};
 
 impl Lowering {
     pub(super) fn lower_projection(&mut self, projection: &Projection, demand: &Demand) -> Result<Relation, PlanError> {
-        let schema = projection.input.schema();
-        let mut below = Demand::new();
-        for column in demand {
-            refuse::expression(&projection.expr[*column])?;
-            demand_of(&projection.expr[*column], schema, &mut below)?;
-        }
+        let (exprs, below) = demanded(&projection.expr, projection.input.schema(), demand)?;
         let input = self.lower(&projection.input, &below)?;
-        let exprs = demand
-            .iter()
-            .map(|column| Ok((*column, positional(&projection.expr[*column], schema, |at| at)?)))
-            .collect::<Result<Vec<(usize, Expr)>, PlanError>>()?;
         let name = |column: usize| projection.schema.field(column).name().clone();
         self.compute(&input, exprs, name)
     }

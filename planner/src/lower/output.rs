@@ -87,8 +87,8 @@ impl Lowering {
         }
         let mut source = node;
         // A reduce under linear nodes already keeps its groups; reads apply the linear nodes to them.
-        while let Operator::Linear { input, .. } = self.builder.operator(source) {
-            source = *input;
+        while let Operator::Linear(linear) = self.builder.operator(source) {
+            source = linear.input;
         }
         if let Operator::Reduce(_) = self.builder.operator(source) {
             return OutputState::Reduce(source);

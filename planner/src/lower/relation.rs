@@ -11,6 +11,7 @@ use laminardb_dataflow::Scalar;
 use laminardb_dataflow::plan::{NodeId, Step};
 
 use crate::lower::builder::PlanBuilder;
+use crate::lower::refuse;
 use crate::{PlanError, scalar};
 
 /// The columns of a logical plan that are read.
@@ -46,6 +47,23 @@ pub(super) fn demand_of(expr: &Expr, schema: &DFSchema, demand: &mut Demand) -> 
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(())
+}
+
+/// Returns those of `exprs`, over the columns of `schema`, that are demanded, by position, and the columns that they
+/// read. Fails if one of them cannot be maintained.
+pub(super) fn demanded(
+    exprs: &[Expr],
+    schema: &DFSchema,
+    demand: &Demand,
+) -> Result<(Vec<(usize, Expr)>, Demand), PlanError> {
+    let mut read = Demand::new();
+    let mut found = Vec::with_capacity(demand.len());
+    for column in demand {
+        refuse::expression(&exprs[*column])?;
+        demand_of(&exprs[*column], schema, &mut read)?;
+        found.push((*column, positional(&exprs[*column], schema, |at| at)?));
+    }
+    Ok((found, read))
 }
 
 /// Replaces each column of `expr` by a stand-in for its position in `schema`, mapped by `place`; [`compile`] resolves

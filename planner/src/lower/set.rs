@@ -1,7 +1,7 @@
 //! Lowers UNION ALL, EXCEPT and INTERSECT.
 
-use datafusion::logical_expr::{LogicalPlan, Union};
-use laminardb_dataflow::plan::{NodeId, Operator, SetOperation};
+use datafusion::logical_expr::{self, LogicalPlan};
+use laminardb_dataflow::plan::{NodeId, Operator, SetOperation, Union};
 
 use crate::PlanError;
 use crate::lower::relation::{Demand, Relation, compile, named_schema, position_column, project, row_marker};
@@ -9,7 +9,7 @@ use crate::lower::{Lowering, all_columns};
 use crate::set_operation::SetOperationNode;
 
 impl Lowering {
-    pub(super) fn lower_union(&mut self, union: &Union, demand: &Demand) -> Result<Relation, PlanError> {
+    pub(super) fn lower_union(&mut self, union: &logical_expr::Union, demand: &Demand) -> Result<Relation, PlanError> {
         let mut inputs = Vec::with_capacity(union.inputs.len());
         for input in &union.inputs {
             let relation = self.lower(input, demand)?;
@@ -27,7 +27,7 @@ impl Lowering {
         let first = self.builder.schema(inputs[0]);
         let columns = first.fields().iter().map(|field| (field.name().clone(), field.data_type().clone()));
         let schema = named_schema(columns);
-        self.builder.add(Operator::Union(inputs), schema)
+        self.builder.add(Operator::Union(Union { inputs }), schema)
     }
 
     /// Returns a node with the columns of `demand` in order, named and cast as in `schema`.
@@ -42,7 +42,7 @@ impl Lowering {
             let field = schema.field(*column);
             let mut expr = position_column(*column);
             if self.builder.column_type(relation.node, relation.at(*column)) != field.data_type() {
-                expr = datafusion::logical_expr::cast(expr, field.data_type().clone());
+                expr = logical_expr::cast(expr, field.data_type().clone());
             }
             let scalar = compile(&self.builder, relation.node, &expr, |at| relation.at(at))?;
             columns.push((scalar, field.name().clone()));

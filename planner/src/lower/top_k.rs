@@ -14,7 +14,7 @@ use laminardb_dataflow::plan::{Operator, SortKey, TopK};
 
 use crate::PlanError;
 use crate::lower::relation::{
-    Demand, Relation, column_scalar, compile, demand_of, plain_position, positional, project, with_values,
+    Demand, Relation, column_scalar, compile, demand_of, demanded, plain_position, positional, project, with_values,
 };
 use crate::lower::{Lowering, refuse};
 
@@ -85,27 +85,13 @@ impl Lowering {
         range: Range,
         demand: &Demand,
     ) -> Result<Relation, PlanError> {
-        let schema = projection.input.schema();
-        let mut below = Demand::new();
-        let mut exprs = Vec::with_capacity(demand.len());
-        for column in demand {
-            refuse::expression(&projection.expr[*column])?;
-            demand_of(&projection.expr[*column], schema, &mut below)?;
-            exprs.push((*column, positional(&projection.expr[*column], schema, |at| at)?));
-        }
+        let (exprs, below) = demanded(&projection.expr, projection.input.schema(), demand)?;
         let input = self.lower_limited(&projection.input, range, &below)?;
         self.compute(&input, exprs, |column| projection.schema.field(column).name().clone())
     }
 
     pub(super) fn lower_distinct_on(&mut self, distinct: &DistinctOn, demand: &Demand) -> Result<Relation, PlanError> {
-        let schema = distinct.input.schema();
-        let mut below = Demand::new();
-        let mut exprs = Vec::with_capacity(demand.len());
-        for column in demand {
-            refuse::expression(&distinct.select_expr[*column])?;
-            demand_of(&distinct.select_expr[*column], schema, &mut below)?;
-            exprs.push((*column, positional(&distinct.select_expr[*column], schema, |at| at)?));
-        }
+        let (exprs, below) = demanded(&distinct.select_expr, distinct.input.schema(), demand)?;
         let order = distinct.sort_expr.as_deref().unwrap_or_default();
         let range = Range { offset: 0, limit: Some(1) };
         let ranking = Ranking { group: &distinct.on_expr, order, range };

@@ -50,24 +50,7 @@ pub(super) fn can_fail(expr: &Expr, schema: &DFSchema) -> bool {
 /// Returns whether the outermost operation of `expr` can fail when its operands do not.
 fn node_can_fail(expr: &Expr, schema: &DFSchema) -> bool {
     match expr {
-        Expr::Column(_)
-        | Expr::Literal(..)
-        | Expr::OuterReferenceColumn(..)
-        | Expr::Alias(_)
-        | Expr::Not(_)
-        | Expr::IsNull(_)
-        | Expr::IsNotNull(_)
-        | Expr::IsTrue(_)
-        | Expr::IsFalse(_)
-        | Expr::IsUnknown(_)
-        | Expr::IsNotTrue(_)
-        | Expr::IsNotFalse(_)
-        | Expr::IsNotUnknown(_)
-        | Expr::Like(_)
-        | Expr::Between(_)
-        | Expr::InList(_)
-        | Expr::Case(_)
-        | Expr::TryCast(_) => false,
+        Expr::Column(_) | Expr::Literal(..) | Expr::OuterReferenceColumn(..) | Expr::Alias(_) => false,
         Expr::BinaryExpr(binary) => operator_can_fail(binary, schema),
         Expr::Negative(arg) => !is_float(arg, schema),
         Expr::Cast(cast) => {
@@ -77,8 +60,30 @@ fn node_can_fail(expr: &Expr, schema: &DFSchema) -> bool {
         // It casts values of two types to a common one itself.
         Expr::ScalarFunction(call) if call.func.name() == "nullif" => !have_one_type(&call.args, schema),
         Expr::ScalarFunction(call) => !TOTAL.contains(&call.func.name()),
-        _ => true,
+        other => !is_total(other),
     }
+}
+
+/// Returns whether the outermost operation of `expr` is part of the language, depends on its operands alone, and has a
+/// value for all of them.
+pub(super) fn is_total(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Not(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::Like(_)
+            | Expr::Between(_)
+            | Expr::InList(_)
+            | Expr::Case(_)
+            | Expr::TryCast(_)
+    )
 }
 
 fn operator_can_fail(binary: &BinaryExpr, schema: &DFSchema) -> bool {

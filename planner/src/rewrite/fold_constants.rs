@@ -8,10 +8,11 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Volatility};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
+use super::can_fail::is_total;
+use super::expression::rewrite_each;
 use crate::{PlanError, scalar};
 
 /// The optimiser rule that this module describes.
@@ -28,11 +29,7 @@ impl OptimizerRule for FoldConstants {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(fold(expr, true)?.update_data(|expr| name.restore(expr)))
-        })
+        rewrite_each(plan, |expr| fold(expr, true))
     }
 }
 
@@ -81,25 +78,8 @@ fn is_constant(expr: &Expr) -> bool {
     let depends = expr.exists(|expr| {
         Ok(match expr {
             Expr::ScalarFunction(function) => function.func.signature().volatility != Volatility::Immutable,
-            Expr::Literal(..)
-            | Expr::BinaryExpr(_)
-            | Expr::Like(_)
-            | Expr::Not(_)
-            | Expr::IsNull(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsTrue(_)
-            | Expr::IsFalse(_)
-            | Expr::IsUnknown(_)
-            | Expr::IsNotTrue(_)
-            | Expr::IsNotFalse(_)
-            | Expr::IsNotUnknown(_)
-            | Expr::Negative(_)
-            | Expr::Between(_)
-            | Expr::Case(_)
-            | Expr::Cast(_)
-            | Expr::TryCast(_)
-            | Expr::InList(_) => false,
-            _ => true,
+            Expr::Literal(..) | Expr::BinaryExpr(_) | Expr::Negative(_) | Expr::Cast(_) => false,
+            other => !is_total(other),
         })
     });
     !depends.expect("the visitor does not fail")

@@ -4,11 +4,11 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::conditions::alternatives;
+use super::expression::rewrite_each;
 
 /// The optimiser rule that this module describes.
 #[derive(Debug)]
@@ -24,11 +24,7 @@ impl OptimizerRule for GatherInList {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_down(|expr| Ok(gathered(expr)))?.update_data(|expr| name.restore(expr)))
-        })
+        rewrite_each(plan, |expr| expr.transform_down(|expr| Ok(gathered(expr))))
     }
 }
 

@@ -14,15 +14,16 @@ mod can_fail;
 mod conditions;
 mod cross_joins;
 mod equijoin_keys;
+mod expression;
 mod factor_disjunction;
 mod fold_constants;
 mod gather_in_list;
 mod guard_aggregate;
-mod moment;
 mod push_down_filter;
 mod scope_check;
 mod share_expression;
 mod simplify_boolean;
+mod statement_time;
 mod without;
 
 use std::sync::Arc;
@@ -88,7 +89,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         // Nested unions become one before filters are pushed into each branch.
         Arc::new(OptimizeUnions::new()),
         // Before constants are folded, because a value computed from the current time is a constant.
-        Arc::new(moment::Moment),
+        Arc::new(statement_time::StatementTime),
         Arc::new(fold_constants::FoldConstants),
         Arc::new(simplify_boolean::SimplifyBoolean),
         Arc::new(gather_in_list::GatherInList),

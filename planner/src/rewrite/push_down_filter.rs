@@ -61,7 +61,7 @@ fn below(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     let conditions = movable(predicate.clone(), input.schema());
     match Arc::unwrap_or_clone(input) {
         LogicalPlan::Projection(projection) => below_projection(projection, conditions),
-        LogicalPlan::SubqueryAlias(alias) => below_alias(&alias, conditions),
+        LogicalPlan::SubqueryAlias(alias) => below_alias(&alias, &conditions),
         LogicalPlan::Sort(mut sort) if sort.fetch.is_none() => {
             sort.input = Arc::new(filtered(sort.input, conditions));
             Ok(Transformed::yes(LogicalPlan::Sort(sort)))
@@ -118,19 +118,25 @@ fn below_projection(mut projection: Projection, conditions: Vec<Expr>) -> Result
     let stays = |at: usize| has_subquery_or_volatile(&projection.expr[at]);
     let goes = |condition: &Expr| reads_only(condition, &projection.schema, |at| !stays(at));
     let (down, rest) = split_by(conditions, goes);
-    let with = |at: usize| projection.expr[at].clone().unalias_nested().data;
-    let down: Vec<Expr> =
-        down.iter().map(|condition| replaced(condition, &projection.schema, with)).collect::<Result<_>>()?;
     let any = !down.is_empty();
-    projection.input = Arc::new(filtered(projection.input, down));
+    projection.input = Arc::new(computed_below(projection.input, &down, &projection.schema, &projection.expr)?);
     moved(any, LogicalPlan::Projection(projection), rest)
 }
 
-fn below_alias(alias: &SubqueryAlias, conditions: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
-    let columns = alias.input.schema().columns();
-    let with = |at: usize| Expr::Column(columns[at].clone());
-    let down = conditions.iter().map(|condition| replaced(condition, &alias.schema, with)).collect::<Result<_>>()?;
-    let input = Arc::new(filtered(Arc::clone(&alias.input), down));
+/// Puts `conditions` above `input`; the columns of `schema`, which they use, are computed from it by `exprs`.
+fn computed_below(
+    input: Arc<LogicalPlan>,
+    conditions: &[Expr],
+    schema: &DFSchema,
+    exprs: &[Expr],
+) -> Result<LogicalPlan> {
+    let with = |at: usize| exprs[at].clone().unalias_nested().data;
+    let down = conditions.iter().map(|condition| replaced(condition, schema, with)).collect::<Result<_>>()?;
+    Ok(filtered(input, down))
+}
+
+fn below_alias(alias: &SubqueryAlias, conditions: &[Expr]) -> Result<Transformed<LogicalPlan>> {
+    let input = Arc::new(below_names(&alias.input, conditions, &alias.schema)?);
     Ok(Transformed::yes(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(input, alias.alias.clone())?)))
 }
 
@@ -145,11 +151,8 @@ fn below_aggregate(mut aggregate: Aggregate, conditions: Vec<Expr>) -> Result<Tr
             && is_blind(condition, &aggregate.schema)
     };
     let (down, rest) = split_by(conditions, goes);
-    let with = |at: usize| aggregate.group_expr[at].clone().unalias_nested().data;
-    let down: Vec<Expr> =
-        down.iter().map(|condition| replaced(condition, &aggregate.schema, with)).collect::<Result<_>>()?;
     let any = !down.is_empty();
-    aggregate.input = Arc::new(filtered(aggregate.input, down));
+    aggregate.input = Arc::new(computed_below(aggregate.input, &down, &aggregate.schema, &aggregate.group_expr)?);
     moved(any, LogicalPlan::Aggregate(aggregate), rest)
 }
 
@@ -175,13 +178,13 @@ fn below_window(mut window: Window, conditions: Vec<Expr>) -> Result<Transformed
 
 fn below_union(mut union: Union, conditions: &[Expr]) -> Result<Transformed<LogicalPlan>> {
     for input in &mut union.inputs {
-        *input = Arc::new(below_set(input, conditions, &union.schema)?);
+        *input = Arc::new(below_names(input, conditions, &union.schema)?);
     }
     Ok(Transformed::yes(LogicalPlan::Union(union)))
 }
 
-/// Puts `conditions` above one input of a set operation; they use the column names of `schema`.
-fn below_set(input: &Arc<LogicalPlan>, conditions: &[Expr], schema: &DFSchema) -> Result<LogicalPlan> {
+/// Puts `conditions` above `input`; they use the column names of `schema`.
+fn below_names(input: &Arc<LogicalPlan>, conditions: &[Expr], schema: &DFSchema) -> Result<LogicalPlan> {
     let columns = input.schema().columns();
     let with = |at: usize| Expr::Column(columns[at].clone());
     let down = conditions.iter().map(|condition| replaced(condition, schema, with)).collect::<Result<_>>()?;
@@ -196,8 +199,8 @@ fn below_extension(extension: Extension, conditions: Vec<Expr>) -> Result<Transf
     let schema = Arc::clone(set.left.schema());
     let (down, rest) = split_by(conditions, |condition| is_blind(condition, &schema));
     let node = SetOperationNode {
-        left: Arc::new(below_set(&set.left, &down, &schema)?),
-        right: Arc::new(below_set(&set.right, &down, &schema)?),
+        left: Arc::new(below_names(&set.left, &down, &schema)?),
+        right: Arc::new(below_names(&set.right, &down, &schema)?),
         operator: set.operator,
     };
     moved(!down.is_empty(), LogicalPlan::Extension(Extension { node: Arc::new(node) }), rest)

@@ -26,8 +26,13 @@ impl OptimizerRule for ShareExpression {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        // No column of a relation has such a name.
-        let fresh = || config.alias_generator().next("#shared");
+        let Some(schema) = plan.inputs().first().map(|input| Arc::clone(input.schema())) else {
+            return Ok(Transformed::no(plan));
+        };
+        let names = || config.alias_generator().next("#shared");
+        // A statement can contain such a name too.
+        let is_free = |name: &String| !schema.has_column_with_unqualified_name(name);
+        let fresh = || std::iter::repeat_with(names).find(is_free).expect("the generator does not end");
         match plan {
             LogicalPlan::Projection(projection) => of_projection(projection, &fresh),
             LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate, &fresh),
@@ -37,7 +42,7 @@ impl OptimizerRule for ShareExpression {
 }
 
 fn of_projection(projection: Projection, fresh: &dyn Fn() -> String) -> Result<Transformed<LogicalPlan>> {
-    let Some(Shared { common, mut lists }) = shared(vec![projection.expr.clone()], fresh)? else {
+    let Some(CommonExprs { common, mut lists }) = common_exprs(vec![projection.expr.clone()], fresh)? else {
         return Ok(Transformed::no(LogicalPlan::Projection(projection)));
     };
     let input = with_columns(projection.input, common)?;
@@ -48,7 +53,7 @@ fn of_projection(projection: Projection, fresh: &dyn Fn() -> String) -> Result<T
 
 fn of_aggregate(aggregate: Aggregate, fresh: &dyn Fn() -> String) -> Result<Transformed<LogicalPlan>> {
     let lists = vec![aggregate.group_expr.clone(), aggregate.aggr_expr.clone()];
-    let Some(Shared { common, mut lists }) = shared(lists, fresh)? else {
+    let Some(CommonExprs { common, mut lists }) = common_exprs(lists, fresh)? else {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
     let input = with_columns(aggregate.input, common)?;
@@ -70,17 +75,17 @@ fn of_aggregate(aggregate: Aggregate, fresh: &dyn Fn() -> String) -> Result<Tran
     Ok(Transformed::yes(LogicalPlan::Projection(plan)))
 }
 
-/// The shared parts with their names, and the expressions that now refer to these names.
-struct Shared {
+/// The common parts with their names, and the expressions that now refer to these names.
+struct CommonExprs {
     common: Vec<(Expr, String)>,
     lists: Vec<Vec<Expr>>,
 }
 
-fn shared(lists: Vec<Vec<Expr>>, fresh: &dyn Fn() -> String) -> Result<Option<Shared>> {
+fn common_exprs(lists: Vec<Vec<Expr>>, fresh: &dyn Fn() -> String) -> Result<Option<CommonExprs>> {
     Ok(match CSE::new(Always { fresh }).extract_common_nodes(lists)? {
         FoundCommonNodes::No { .. } => None,
         FoundCommonNodes::Yes { common_nodes, new_nodes_list, .. } => {
-            Some(Shared { common: common_nodes, lists: new_nodes_list })
+            Some(CommonExprs { common: common_nodes, lists: new_nodes_list })
         }
     })
 }

@@ -5,11 +5,11 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, lit};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::can_fail::{can_fail, is_comparison};
+use super::expression::rewrite_each;
 use crate::scope::scope_of;
 
 /// The optimiser rule that this module describes.
@@ -26,12 +26,8 @@ impl OptimizerRule for SimplifyBoolean {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let names = NamePreserver::new(&plan);
         let schema = scope_of(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(simplified(expr, &schema)?.update_data(|expr| name.restore(expr)))
-        })
+        rewrite_each(plan, |expr| simplified(expr, &schema))
     }
 }
 

@@ -16,6 +16,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::time::{Direction, shifted};
+use super::unary::Operation;
 use crate::function::is_divisor;
 
 /// A binary operator: one of `+ - * / %`.
@@ -194,64 +195,19 @@ impl PhysicalExpr for Arithmetic {
 }
 
 /// The unary minus.
-#[derive(Debug, Eq)]
-pub(super) struct Negate {
-    arg: Arc<dyn PhysicalExpr>,
-}
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Negate;
 
-// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for Negate {
-    fn eq(&self, other: &Self) -> bool {
-        self.arg.eq(&other.arg)
-    }
-}
-
-impl Hash for Negate {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.arg.hash(state);
-    }
-}
-
-impl Negate {
-    /// Makes the negation of `arg`.
-    pub(super) fn new(arg: Arc<dyn PhysicalExpr>) -> Self {
-        Negate { arg }
-    }
-}
-
-impl fmt::Display for Negate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(- {})", self.arg)
-    }
-}
-
-impl PhysicalExpr for Negate {
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.arg.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.arg.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let values = self.arg.evaluate(batch)?.into_array(batch.num_rows())?;
+impl Operation for Negate {
+    fn apply(&self, values: &ArrayRef) -> Result<ArrayRef> {
         match values.data_type() {
-            DataType::Null => Ok(ColumnarValue::Array(values)),
+            DataType::Null => Ok(Arc::clone(values)),
             unsigned if unsigned.is_unsigned_integer() => exec_err!("an unsigned number cannot be negated"),
-            _ => Ok(ColumnarValue::Array(neg(&values)?)),
+            _ => Ok(neg(values)?),
         }
     }
 
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.arg]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Negate { arg: Arc::clone(&children[0]) }))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
+    fn write(&self, f: &mut fmt::Formatter<'_>, operand: &dyn PhysicalExpr) -> fmt::Result {
+        write!(f, "(- {operand})")
     }
 }

@@ -4,18 +4,17 @@
 //! This is needed because kernels read and cast fields and elements without looking at the NULLs of their parents.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StructArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StructArray, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{nullif, take};
-use arrow::datatypes::{DataType, Schema};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::ColumnarValue;
+use arrow::datatypes::DataType;
+use datafusion::common::Result;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+
+use super::unary::{Operation, Unary};
 
 /// Names of the functions that read fields or elements.
 static READERS: LazyLock<HashSet<String>> = LazyLock::new(|| {
@@ -34,7 +33,7 @@ pub(super) fn reader(expr: &Arc<dyn PhysicalExpr>) -> Option<Result<Arc<dyn Phys
     let visible = |arg: &Arc<dyn PhysicalExpr>| -> Arc<dyn PhysicalExpr> {
         // DataFusion requires some arguments to be literals, so plain literals are not wrapped.
         let is_plain = arg.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().data_type().is_nested());
-        if is_plain || arg.is::<Visible>() { Arc::clone(arg) } else { Arc::new(Visible { arg: Arc::clone(arg) }) }
+        if is_plain || arg.is::<Unary<Visible>>() { Arc::clone(arg) } else { Unary::of(Visible, arg) }
     };
     Some(Arc::clone(expr).with_new_children(function.args().iter().map(visible).collect()))
 }
@@ -78,60 +77,13 @@ fn elements(list: &ListArray, nulls: Option<&NullBuffer>) -> UInt64Array {
     rows.flat_map(|row| offsets[row]..offsets[row + 1]).map(|place| u64::from(place.unsigned_abs())).collect()
 }
 
-/// An expression that evaluates its operand and clears what lies beneath NULLs.
-#[derive(Debug, Eq)]
-struct Visible {
-    arg: Arc<dyn PhysicalExpr>,
-}
+/// Clears what lies beneath the NULLs of the operand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Visible;
 
-// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for Visible {
-    fn eq(&self, other: &Self) -> bool {
-        self.arg.eq(&other.arg)
-    }
-}
-
-impl Hash for Visible {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.arg.hash(state);
-    }
-}
-
-impl fmt::Display for Visible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.arg)
-    }
-}
-
-impl PhysicalExpr for Visible {
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.arg.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.arg.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        Ok(match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => ColumnarValue::Array(visible(&values)?),
-            ColumnarValue::Scalar(value) if value.data_type().is_nested() => {
-                ColumnarValue::Scalar(ScalarValue::try_from_array(&visible(&value.to_array()?)?, 0)?)
-            }
-            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(value),
-        })
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.arg]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Visible { arg: Arc::clone(&children[0]) }))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.arg.fmt_sql(f)
+impl Operation for Visible {
+    fn apply(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        visible(values)
     }
 }
 

@@ -1,23 +1,23 @@
 //! Casts that round, parse and print as DuckDB's do.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray, StringArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::FormatOptions;
 use datafusion::common::{DataFusionError, Result, exec_err};
-use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::unary::Operation;
 use super::{beneath, show, time};
+use crate::numeral::{MOST_DIGITS, Numeral, Rounding};
 use crate::statement::type_name;
 
 /// Says what happens to a value that the target type cannot hold.
@@ -30,73 +30,29 @@ pub enum OnFailure {
 }
 
 /// A CAST or TRY_CAST.
-#[derive(Debug, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Cast {
-    arg: Arc<dyn PhysicalExpr>,
-    data_type: DataType,
-    on_failure: OnFailure,
+    /// The type that the operand is cast to.
+    pub(super) data_type: DataType,
+    pub(super) on_failure: OnFailure,
 }
 
-// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for Cast {
-    fn eq(&self, other: &Self) -> bool {
-        self.arg.eq(&other.arg) && self.data_type == other.data_type && self.on_failure == other.on_failure
+impl Operation for Cast {
+    fn data_type(&self, _operand: DataType) -> DataType {
+        self.data_type.clone()
     }
-}
 
-impl Hash for Cast {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.arg.hash(state);
-        self.data_type.hash(state);
-        self.on_failure.hash(state);
+    fn makes_nulls(&self) -> bool {
+        self.on_failure == OnFailure::Null
     }
-}
 
-impl Cast {
-    /// Makes a cast of `arg` to `data_type`.
-    pub(super) fn new(arg: Arc<dyn PhysicalExpr>, data_type: DataType, on_failure: OnFailure) -> Self {
-        Cast { arg, data_type, on_failure }
+    fn apply(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        cast_array(values, &self.data_type, self.on_failure)
     }
-}
 
-impl fmt::Display for Cast {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, operand: &dyn PhysicalExpr) -> fmt::Result {
         let name = if self.on_failure == OnFailure::Error { "CAST" } else { "TRY_CAST" };
-        write!(f, "{name}({} AS {})", self.arg, type_name(&self.data_type))
-    }
-}
-
-impl PhysicalExpr for Cast {
-    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
-        Ok(self.data_type.clone())
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        Ok(self.on_failure == OnFailure::Null || self.arg.nullable(schema)?)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => {
-                Ok(ColumnarValue::Array(cast_array(&values, &self.data_type, self.on_failure)?))
-            }
-            ColumnarValue::Scalar(value) => {
-                let values = cast_array(&value.to_array()?, &self.data_type, self.on_failure)?;
-                Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&values, 0)?))
-            }
-        }
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.arg]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Cast::new(Arc::clone(&children[0]), self.data_type.clone(), self.on_failure)))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
+        write!(f, "{name}({operand} AS {})", type_name(&self.data_type))
     }
 }
 
@@ -121,11 +77,8 @@ pub fn cast_array(values: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
         (DataType::Binary, Utf8) => Ok(show::bytes(values.as_binary::<i32>())),
         (Utf8, DataType::Binary) => show::bytes_of(values.as_string::<i32>(), on_failure),
         (from, to) if time::casts(from, to) => time::cast(values, to, on_failure),
-        (Utf8, Decimal128(..)) if has_exponent(values.as_string::<i32>()) => {
-            let plain: StringArray = values.as_string::<i32>().iter().map(|text| text.map(without_exponent)).collect();
-            cast.by_arrow(&(Arc::new(plain) as ArrayRef))
-        }
-        (Utf8, Float32 | Float64 | Decimal128(..) | DataType::Boolean) => {
+        (Utf8, Decimal128(precision, scale)) => cast.text_to_decimal(values.as_string::<i32>(), *precision, *scale),
+        (Utf8, Float32 | Float64 | DataType::Boolean) => {
             let trimmed: StringArray = values.as_string::<i32>().iter().map(|text| text.map(str::trim)).collect();
             cast.by_arrow(&(Arc::new(trimmed) as ArrayRef))
         }
@@ -168,10 +121,20 @@ impl Kernel<'_> {
     }
 
     fn text_to_integer(&self, texts: &StringArray) -> Result<ArrayRef> {
-        let wholes = texts
-            .iter()
-            .map(|text| text.map(|text| integer_of_text(text.trim()).ok_or_else(|| self.unfit(&format!("'{text}'")))));
-        self.integers(wholes)
+        self.integers(texts.iter().map(|text| text.map(|text| self.rounded(text, MOST_DIGITS, 0))))
+    }
+
+    /// Arrow's own cast wraps around where a number has more than 256 bits.
+    fn text_to_decimal(&self, texts: &StringArray, precision: u8, scale: i8) -> Result<ArrayRef> {
+        let values = self.kept(texts.iter().map(|text| text.map(|text| self.rounded(text, precision, scale))))?;
+        Ok(Arc::new(PrimitiveArray::<Decimal128Type>::from_iter(values).with_data_type(self.to.clone())))
+    }
+
+    /// Reads a number from text, as the nearest multiple of `10^-scale`.
+    fn rounded(&self, text: &str, precision: u8, scale: i8) -> Result<i128> {
+        Numeral::parse(text.trim())
+            .and_then(|number| number.to_scaled(precision, scale, Rounding::HalfAwayFromZero))
+            .ok_or_else(|| self.unfit(&format!("'{text}'")))
     }
 
     fn unfit(&self, value: &dyn fmt::Debug) -> DataFusionError {
@@ -197,16 +160,17 @@ impl Kernel<'_> {
         T::Native: TryFrom<i128>,
     {
         let narrow = |whole: i128| T::Native::try_from(whole).map_err(|_| self.unfit(&whole));
-        let mut out = Vec::with_capacity(wholes.size_hint().0);
-        for whole in wholes {
-            out.push(match whole.map(|whole| whole.and_then(narrow)) {
-                None => None,
-                Some(Ok(value)) => Some(value),
-                Some(Err(_)) if self.on_failure == OnFailure::Null => None,
-                Some(Err(error)) => return Err(error),
-            });
-        }
-        Ok(Arc::new(PrimitiveArray::<T>::from_iter(out)))
+        let values = self.kept(wholes.map(|whole| whole.map(|whole| whole.and_then(narrow))))?;
+        Ok(Arc::new(PrimitiveArray::<T>::from_iter(values)))
+    }
+
+    /// Returns the values; the first failure fails the cast or, in a TRY_CAST, each is NULL.
+    fn kept<V>(&self, values: impl Iterator<Item = Option<Result<V>>>) -> Result<Vec<Option<V>>> {
+        let kept = values.map(|value| match value.transpose() {
+            Err(_) if self.on_failure == OnFailure::Null => Ok(None),
+            value => value,
+        });
+        kept.collect()
     }
 
     /// Casts DOUBLE to REAL; a finite number that REAL cannot hold fails instead of becoming infinite.
@@ -236,66 +200,6 @@ fn rounded_float(value: f64) -> Option<i128> {
 fn rounded_quotient(value: i128, unit: i128) -> i128 {
     let (quotient, rest) = (value / unit, value % unit);
     if rest.unsigned_abs() * 2 >= unit.unsigned_abs() && rest != 0 { quotient + rest.signum() } else { quotient }
-}
-
-/// Parses digits with an optional fraction and exponent, and rounds halves away from zero.
-fn integer_of_text(text: &str) -> Option<i128> {
-    if let Ok(whole) = text.parse::<i128>() {
-        return Some(whole);
-    }
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (sign, digits) = match mantissa.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, mantissa.strip_prefix('+').unwrap_or(mantissa)),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = format!("{whole}{fraction}");
-    if all.is_empty() || all.len() > 36 || !all.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let value = sign * all.parse::<i128>().ok()?;
-    match u32::try_from(shift) {
-        Ok(shift) => value.checked_mul(10_i128.checked_pow(shift)?),
-        Err(_) => match 10_i128.checked_pow(shift.unsigned_abs()) {
-            // The unit of an overflowing power exceeds every value of at most 36 digits, which rounds to 0.
-            Some(unit) => Some(rounded_quotient(value, unit)),
-            None => Some(0),
-        },
-    }
-}
-
-fn has_exponent(texts: &StringArray) -> bool {
-    texts.iter().flatten().any(|text| text.contains(['e', 'E']))
-}
-
-/// Writes a number with an exponent in plain digits, which Arrow's parser of decimals needs. Other texts, and exponents
-/// beyond all decimals, are only trimmed.
-fn without_exponent(text: &str) -> String {
-    let text = text.trim();
-    let plain = || {
-        let (mantissa, exponent) = text.split_once(['e', 'E'])?;
-        let exponent: i64 = exponent.parse().ok().filter(|exponent| (-100..100).contains(exponent))?;
-        let (sign, digits) = match mantissa.strip_prefix('-') {
-            Some(digits) => ("-", digits),
-            None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let all = format!("{whole}{fraction}");
-        if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let point = i64::try_from(whole.len()).ok()? + exponent;
-        let before = usize::try_from(point).unwrap_or(0);
-        let zeros = "0".repeat(usize::try_from(-point).unwrap_or(0));
-        let padded = format!("{zeros}{all:0<before$}");
-        let (whole, fraction) = padded.split_at(before);
-        Some(format!("{sign}0{whole}.{fraction}0"))
-    };
-    plain().unwrap_or_else(|| text.to_owned())
 }
 
 fn printed(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {

@@ -4,17 +4,16 @@
 //!
 //! As a result `=` and the other operators, IN, and CASE with an operand agree with grouping and joining.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
 use laminardb_dataflow::{interval, row_bytes};
+
+use super::unary::{Operation, Unary};
 
 /// Makes the comparison `binary` use our rules.
 pub(super) fn binary(binary: &BinaryExpr) -> BinaryExpr {
@@ -52,7 +51,7 @@ pub(super) fn case(case: &CaseExpr) -> Option<Result<Arc<dyn PhysicalExpr>>> {
 fn operand(arg: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     match literal(arg) {
         Some(value) if !value.data_type().is_nested() => Arc::new(Literal::new(compared_scalar(value.clone()))),
-        _ => Arc::new(Compared { arg: Arc::clone(arg) }),
+        _ => Unary::of(Compared, arg),
     }
 }
 
@@ -60,22 +59,17 @@ fn literal(arg: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
     arg.downcast_ref::<Literal>().map(Literal::value)
 }
 
-/// An expression that maps its operand to the form in which it is compared; see [`compared`].
-#[derive(Debug, Eq)]
-struct Compared {
-    arg: Arc<dyn PhysicalExpr>,
-}
+/// Maps the operand to the form in which it is compared; see [`compared`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Compared;
 
-// Not derived: the derived implementation would move out of `Arc<dyn PhysicalExpr>`.
-impl PartialEq for Compared {
-    fn eq(&self, other: &Self) -> bool {
-        self.arg.eq(&other.arg)
+impl Operation for Compared {
+    fn data_type(&self, operand: DataType) -> DataType {
+        compared_type(&operand)
     }
-}
 
-impl Hash for Compared {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.arg.hash(state);
+    fn apply(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        compared(values)
     }
 }
 
@@ -117,43 +111,5 @@ fn compared_scalar(value: ScalarValue) -> ScalarValue {
             ScalarValue::IntervalMonthDayNano(Some(interval::ordered(value)))
         }
         other => other,
-    }
-}
-
-impl fmt::Display for Compared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.arg)
-    }
-}
-
-impl PhysicalExpr for Compared {
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        Ok(compared_type(&self.arg.data_type(schema)?))
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.arg.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        Ok(match self.arg.evaluate(batch)? {
-            ColumnarValue::Array(values) => ColumnarValue::Array(compared(&values)?),
-            ColumnarValue::Scalar(value) if value.data_type().is_nested() => {
-                ColumnarValue::Scalar(ScalarValue::try_from_array(&compared(&value.to_array()?)?, 0)?)
-            }
-            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(compared_scalar(value)),
-        })
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.arg]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Compared { arg: Arc::clone(&children[0]) }))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.arg.fmt_sql(f)
     }
 }

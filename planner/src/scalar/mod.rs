@@ -12,6 +12,7 @@ mod proof;
 mod show;
 mod text;
 mod time;
+mod unary;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use laminardb_dataflow::{Evaluated, RowError, Scalar};
 use self::arithmetic::{Arithmetic, Negate};
 use self::cast::Cast;
 use self::logic::{Coalesce, Logic};
+use self::unary::Unary;
 use crate::bind::config_options;
 use crate::error::{PlanError, bare_message};
 use crate::panics;
@@ -100,13 +102,13 @@ fn arithmetic_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>
         };
     }
     if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
-        return Some(Arc::new(Negate::new(Arc::clone(negative.arg()))));
+        return Some(Unary::of(Negate, negative.arg()));
     }
     if let Some(cast) = expr.downcast_ref::<CastExpr>() {
-        return Some(Arc::new(Cast::new(Arc::clone(cast.expr()), cast.cast_type().clone(), OnFailure::Error)));
+        return Some(casted(cast.expr(), cast.cast_type(), OnFailure::Error));
     }
     if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
-        return Some(Arc::new(Cast::new(Arc::clone(cast.expr()), cast.cast_type().clone(), OnFailure::Null)));
+        return Some(casted(cast.expr(), cast.cast_type(), OnFailure::Null));
     }
     let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
     match function.fun().name() {
@@ -116,6 +118,10 @@ fn arithmetic_node(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>
         }
         _ => None,
     }
+}
+
+fn casted(expr: &Arc<dyn PhysicalExpr>, to: &DataType, on_failure: OnFailure) -> Arc<dyn PhysicalExpr> {
+    Unary::of(Cast { data_type: to.clone(), on_failure }, expr)
 }
 
 /// A compiled expression with its type, canonical text and, if it is only a column, that column's position.

@@ -297,7 +297,7 @@ fn casts_are_those_of_duckdb() {
         ("CAST('-2.5' AS INT)", "-3"),
         ("CAST(' 12 ' AS INT)", "12"),
         ("CAST('1e3' AS INT)", "1000"),
-        ("CAST('1.5e-2147483648' AS INT)", "error"),
+        ("CAST('1.5e-2147483648' AS INT)", "0"),
         ("CAST('12x' AS INT)", "error"),
         ("TRY_CAST('12x' AS INT)", "NULL"),
         ("CAST('' AS INT)", "error"),
@@ -334,6 +334,117 @@ fn casts_are_those_of_duckdb() {
         ("CAST(CAST(16777217 AS INT) AS REAL) = 16777216", "true"),
         ("CAST(DATE '2024-01-31' + INTERVAL '1 month' AS TEXT)", "2024-02-29 00:00:00"),
     ]);
+}
+
+/// Which texts are numbers, and which of them fit a type: text, as BIGINT, as DECIMAL(10,2).
+#[test]
+fn numbers_are_read_from_text() {
+    let cases = [
+        ("0", "0", "0.00"),
+        ("-0", "0", "0.00"),
+        ("+0", "0", "0.00"),
+        ("007", "7", "7.00"),
+        ("1.", "1", "1.00"),
+        (".5", "1", "0.50"),
+        ("+.5", "1", "0.50"),
+        ("-.5", "-1", "-0.50"),
+        ("-1.5", "-2", "-1.50"),
+        ("1.005", "1", "1.01"),
+        ("1.5e3", "1500", "1500.00"),
+        ("1E-3", "0", "0.00"),
+        ("1e+3", "1000", "1000.00"),
+        ("12e-1", "1", "1.20"),
+        ("0.0999e3", "100", "99.90"),
+        (" 12 ", "12", "12.00"),
+        ("\t1e1\n", "10", "10.00"),
+        ("", "error", "error"),
+        ("-", "error", "error"),
+        ("+", "error", "error"),
+        (".", "error", "error"),
+        ("e1", "error", "error"),
+        ("1e", "error", "error"),
+        ("1e+", "error", "error"),
+        ("1e1.5", "error", "error"),
+        ("1e1e1", "error", "error"),
+        ("--1", "error", "error"),
+        ("+-1", "error", "error"),
+        ("1.2.3", "error", "error"),
+        ("1 0", "error", "error"),
+        ("1_0", "error", "error"),
+        ("0x1", "error", "error"),
+        ("NaN", "error", "error"),
+        ("inf", "error", "error"),
+        ("١", "error", "error"),
+        ("1e٣", "error", "error"),
+        ("99999999.994", "100000000", "99999999.99"),
+        ("99999999.995", "100000000", "error"),
+        ("1e7", "10000000", "10000000.00"),
+        ("1e8", "100000000", "error"),
+        ("1e38", "error", "error"),
+        ("1e99", "error", "error"),
+        ("1e100", "error", "error"),
+        ("1e2147483648", "error", "error"),
+        ("1e99999999999999999999", "error", "error"),
+        ("0e99", "0", "0.00"),
+        ("0e100", "0", "0.00"),
+        ("0e2147483648", "0", "0.00"),
+        ("0e99999999999999999999", "0", "0.00"),
+        ("1e-99", "0", "0.00"),
+        ("1e-101", "0", "0.00"),
+        ("1e-2147483648", "0", "0.00"),
+        ("1.5e-2147483648", "0", "0.00"),
+        ("1e-99999999999999999999", "0", "0.00"),
+        ("9223372036854775807", "9223372036854775807", "error"),
+        ("9223372036854775807.4", "9223372036854775807", "error"),
+        ("9223372036854775807.5", "error", "error"),
+        ("-9223372036854775808.4", "-9223372036854775808", "error"),
+        ("92233720368547758.07e2", "9223372036854775807", "error"),
+        ("0000000000000000000000000000000000000001", "1", "1.00"),
+        ("0000000000000000000000000000000000000001.0", "1", "1.00"),
+        ("1.000000000000000000000000000000000000", "1", "1.00"),
+        ("0.1111111111111111111111111111111111111111111111111111111111111111111111111111111111", "0", "0.11"),
+        ("28948022309329048855892746252171976963317496166410141009864396001978282409984.001", "error", "error"),
+    ];
+    for (text, integer, decimal) in cases {
+        assert_eq!(value(&format!("CAST('{text}' AS BIGINT)")), integer, "{text:?} as BIGINT");
+        assert_eq!(value(&format!("CAST('{text}' AS DECIMAL(10,2))")), decimal, "{text:?} as DECIMAL(10,2)");
+    }
+}
+
+/// Zero is zero with any exponent, and what is far below a half rounds to it, as an integer and as a decimal.
+#[test]
+fn an_exponent_beyond_all_digits_is_no_error() {
+    for text in ["0e99", "0e99999999999999999999", "1e-99", "1.5e-2147483648", "1e-99999999999999999999"] {
+        check(&[(&format!("CAST('{text}' AS BIGINT)"), "0"), (&format!("CAST('{text}' AS DECIMAL(10,2))"), "0.00")]);
+    }
+}
+
+/// Arrow multiplies modulo 2^256: 2^254 with a fraction was the decimal 0.00, and 78 digits after the point an error.
+#[test]
+fn a_text_of_many_digits_is_the_decimal_it_says_or_none() {
+    let ones = "1".repeat(100);
+    check(&[
+        (
+            "CAST('28948022309329048855892746252171976963317496166410141009864396001978282409984.001' AS DECIMAL(10,2))",
+            "error",
+        ),
+        (&format!("CAST('0.{ones}' AS DECIMAL(10,2))"), "0.11"),
+        (&format!("CAST('7.{ones}' AS BIGINT)"), "7"),
+        (&format!("TRY_CAST('{ones}.5' AS DECIMAL(38,0))"), "NULL"),
+    ]);
+}
+
+/// The number was taken for days and subtracted.
+#[test]
+fn a_date_joined_to_a_number_is_no_other_date() {
+    check(&[
+        ("DATE '2024-01-01' || 'a'", "2024-01-01a"),
+        ("DATE '2024-01-01' || NULL", "NULL"),
+        ("NULL || DATE '2024-01-01'", "NULL"),
+        ("DATE '2024-01-01' - 1", "2023-12-31"),
+    ]);
+    let error = bind("SELECT DATE '2024-01-01' || 1 AS x").expect_err("it is neither text nor a sum");
+    assert!(error.to_string().contains("Date32 || Int64"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::parser::{Read, StatementParser, is_word};
+use super::parser::{ParseResult, StatementParser, is_word};
 use super::{
     ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, Statement, WatermarkDefinition,
     sql_type,
@@ -104,7 +104,7 @@ struct Elements {
 
 impl StatementParser<'_> {
     /// Parses a name, which must have only one part.
-    pub(super) fn name(&mut self) -> Read<Name> {
+    pub(super) fn name(&mut self) -> ParseResult<Name> {
         let ident = self.read(Parser::parse_identifier)?;
         if self.parser.peek_token_ref().token == Token::Period {
             return Err(PlanError::invalid(format!("{ident} is not known: names have no schema or catalog")).into());
@@ -115,7 +115,7 @@ impl StatementParser<'_> {
         Ok(Name::of(&ident))
     }
 
-    pub(super) fn create(&mut self) -> Read<Statement> {
+    pub(super) fn create(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         let or_replace = self.eat_all(&["OR", "REPLACE"]);
         for words in [&["SINK"][..], &["LOOKUP", "TABLE"]] {
@@ -145,7 +145,7 @@ impl StatementParser<'_> {
         kinds.into_iter().find(|(words, _)| self.eat_all(words)).map(|(_, kind)| kind)
     }
 
-    pub(super) fn drop_relation(&mut self) -> Read<Statement> {
+    pub(super) fn drop_relation(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         if self.eat("SINK") {
             return Err(
@@ -162,7 +162,7 @@ impl StatementParser<'_> {
         Ok(Statement::Drop(Drop { kind, name, if_exists, cascade }))
     }
 
-    fn create_view(&mut self, head: Head) -> Read<Statement> {
+    fn create_view(&mut self, head: Head) -> ParseResult<Statement> {
         let mut columns = Vec::new();
         if self.parser.consume_token(&Token::LParen) {
             let idents = self.read(|parser| parser.parse_comma_separated(Parser::parse_identifier))?;
@@ -215,7 +215,7 @@ impl StatementParser<'_> {
         Some(cut[2..cut.len() - 1].to_vec())
     }
 
-    fn view_options(&self, tokens: &[TokenWithSpan], head: &Head) -> Read<OnError> {
+    fn view_options(&self, tokens: &[TokenWithSpan], head: &Head) -> ParseResult<OnError> {
         let mut on_error = None;
         for option in tokens.split(|token| token.token == Token::Comma) {
             let [key, eq, value] = option else { return Err(bad_options().into()) };
@@ -241,12 +241,12 @@ impl StatementParser<'_> {
         Ok(on_error.unwrap_or_default())
     }
 
-    fn refuse_connector<T>(&self, head: &Head) -> Read<T> {
+    fn refuse_connector<T>(&self, head: &Head) -> ParseResult<T> {
         let message = format!("{} {} needs a connector; there are none", head.kind.keyword(), head.name);
         Err(PlanError::Connector { message }.into())
     }
 
-    fn create_relation(&mut self, head: Head) -> Read<Statement> {
+    fn create_relation(&mut self, head: Head) -> ParseResult<Statement> {
         if self.eat("AS") {
             return self.create_table_as(head);
         }
@@ -262,7 +262,7 @@ impl StatementParser<'_> {
     }
 
     /// Refuses options after the columns.
-    fn refuse_table_option(&self, head: &Head) -> Read<()> {
+    fn refuse_table_option(&self, head: &Head) -> ParseResult<()> {
         let next = &self.parser.peek_token_ref().token;
         let asks_for_connector = || {
             let mut rest = self.rest().iter().filter_map(|token| word(&token.token));
@@ -277,7 +277,7 @@ impl StatementParser<'_> {
         }
     }
 
-    fn create_table_as(&mut self, head: Head) -> Read<Statement> {
+    fn create_table_as(&mut self, head: Head) -> ParseResult<Statement> {
         let Head { kind, or_replace, if_not_exists, name } = head;
         if kind != RelationKind::Table {
             return Err(PlanError::invalid("CREATE SOURCE takes columns, not a query").into());
@@ -289,7 +289,7 @@ impl StatementParser<'_> {
     }
 
     /// Parses columns, keys and the watermark, up to and including the closing parenthesis.
-    fn elements(&mut self) -> Read<Elements> {
+    fn elements(&mut self) -> ParseResult<Elements> {
         let mut elements = Elements::default();
         loop {
             if self.parser.peek_token_ref().token == Token::RParen && elements.columns.is_empty() {
@@ -311,9 +311,8 @@ impl StatementParser<'_> {
         if self.parser.consume_token(&Token::RParen) { Ok(elements) } else { self.expected(", or )") }
     }
 
-    /// Parses a column and its options. They are parsed one by one, because the parser silently skips some words of
-    /// other dialects.
-    fn column(&mut self, elements: &mut Elements) -> Read<()> {
+    /// Parses a column and its options.
+    fn column(&mut self, elements: &mut Elements) -> ParseResult<()> {
         let name = Name::of(&self.read(Parser::parse_identifier)?);
         if name.value.is_empty() {
             return Err(PlanError::schema("a column name cannot be empty").into());
@@ -322,51 +321,52 @@ impl StatementParser<'_> {
         let data_type = sql_type(&data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
         let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
         let mut is_null_said = false;
-        loop {
-            let is_named = self.eat("CONSTRAINT");
-            if is_named {
-                self.name()?;
-            }
-            let Token::Word(next) = &self.parser.peek_token_ref().token else {
-                if is_named {
-                    return self.expected("a constraint");
-                }
-                break;
-            };
-            let (word, place) = (next.value.to_uppercase(), self.place());
-            let refused =
-                |option: &str| PlanError::invalid(format!("column option {option} of {name} is not supported{place}"));
+        while let Some((option, place)) = self.column_option(&name)? {
             let repeated =
                 |option: &str| PlanError::invalid(format!("column option {option} of {name} is there twice{place}"));
-            if !COLUMN_OPTIONS.contains(&word.as_str()) {
-                return Err(match OTHER_COLUMN_OPTIONS.contains(&word.as_str()) {
-                    true => refused(&word).into(),
-                    false => return self.expected(", or )"),
-                });
-            }
-            match self.read(Parser::parse_optional_column_option)? {
-                Some(ColumnOption::Null | ColumnOption::NotNull) if is_null_said => return Err(repeated("NULL").into()),
-                Some(ColumnOption::Default(_)) if definition.default.is_some() => {
-                    return Err(repeated("DEFAULT").into());
-                }
-                Some(option @ (ColumnOption::Null | ColumnOption::NotNull)) => {
+            match option {
+                ColumnOption::Null | ColumnOption::NotNull if is_null_said => return Err(repeated("NULL").into()),
+                ColumnOption::Default(_) if definition.default.is_some() => return Err(repeated("DEFAULT").into()),
+                ColumnOption::Null | ColumnOption::NotNull => {
                     is_null_said = true;
                     definition.nullable = option == ColumnOption::Null;
                 }
-                Some(ColumnOption::Default(expr)) => definition.default = Some(expr),
-                Some(ColumnOption::PrimaryKey(key)) => {
+                ColumnOption::Default(expr) => definition.default = Some(expr),
+                ColumnOption::PrimaryKey(key) => {
                     refuse_key_options(&key, &place)?;
                     elements.keys.push(vec![name.clone()]);
                 }
-                Some(other) => return Err(refused(&other.to_string()).into()),
-                None => return self.expected(", or )"),
+                other => return Err(refused_option(&other.to_string(), &name, &place).into()),
             }
         }
         elements.columns.push(definition);
         Ok(())
     }
 
-    fn watermark(&mut self, elements: &mut Elements) -> Read<()> {
+    /// Parses the next option of column `name`; returns it and its position as the end of a message, or `None` if there
+    /// is no more. Options are parsed one by one, because the parser silently skips some words of other dialects.
+    fn column_option(&mut self, name: &Name) -> ParseResult<Option<(ColumnOption, String)>> {
+        let is_named = self.eat("CONSTRAINT");
+        if is_named {
+            self.name()?;
+        }
+        let Token::Word(next) = &self.parser.peek_token_ref().token else {
+            return if is_named { self.expected("a constraint") } else { Ok(None) };
+        };
+        let (word, place) = (next.value.to_uppercase(), self.place());
+        if OTHER_COLUMN_OPTIONS.contains(&word.as_str()) {
+            return Err(refused_option(&word, name, &place).into());
+        }
+        if !COLUMN_OPTIONS.contains(&word.as_str()) {
+            return self.expected(", or )");
+        }
+        match self.read(Parser::parse_optional_column_option)? {
+            Some(option) => Ok(Some((option, place))),
+            None => self.expected(", or )"),
+        }
+    }
+
+    fn watermark(&mut self, elements: &mut Elements) -> ParseResult<()> {
         if elements.watermark.is_some() {
             return Err(PlanError::invalid("only one WATERMARK is possible").into());
         }
@@ -377,7 +377,7 @@ impl StatementParser<'_> {
     }
 
     /// Parses `column` or `column - delay`; returns the delay.
-    fn watermark_delay(&mut self, column: &Name) -> Read<Option<Expr>> {
+    fn watermark_delay(&mut self, column: &Name) -> ParseResult<Option<Expr>> {
         let is_column = |expr: &Expr| matches!(expr, Expr::Identifier(ident) if Name::of(ident) == *column);
         match self.read(Parser::parse_expr)? {
             expr if is_column(&expr) => Ok(None),
@@ -420,6 +420,10 @@ fn refuse_key_options(key: &PrimaryKeyConstraint, place: &str) -> Result<(), Pla
         (.., Some(characteristics)) => characteristics.to_string(),
     };
     Err(PlanError::invalid(format!("PRIMARY KEY with {refused} is not supported{place}")))
+}
+
+fn refused_option(option: &str, column: &Name, place: &str) -> PlanError {
+    PlanError::invalid(format!("column option {option} of {column} is not supported{place}"))
 }
 
 fn key_column(column: &IndexColumn, place: &str) -> Result<Name, PlanError> {

@@ -3,12 +3,12 @@
 use sqlparser::ast::{self, FromTable, OnConflictAction, OnInsert, SqliteOnConflict, TableFactor, TableObject};
 use sqlparser::tokenizer::Token;
 
-use super::parser::{Read, StatementParser, is_word};
+use super::parser::{ParseResult, StatementParser, is_word};
 use super::{Delete, Insert, Name, OnConflict, Statement, Update};
 use crate::error::PlanError;
 
 impl StatementParser<'_> {
-    pub(super) fn insert(&mut self) -> Read<Statement> {
+    pub(super) fn insert(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token();
         self.refuse_local()?;
         let ast::Statement::Insert(insert) = self.read(|parser| parser.parse_insert(word))? else {
@@ -18,7 +18,7 @@ impl StatementParser<'_> {
     }
 
     /// Refuses LOCAL before the table, which the parser would skip even if it is the table's name.
-    fn refuse_local(&self) -> Read<()> {
+    fn refuse_local(&self) -> ParseResult<()> {
         let rest = self.rest();
         let at = rest.iter().take(3).position(|token| is_word(&token.token, "INTO")).map_or(0, |into| into + 1);
         match rest.get(at) {
@@ -29,7 +29,7 @@ impl StatementParser<'_> {
         }
     }
 
-    pub(super) fn update(&mut self) -> Read<Statement> {
+    pub(super) fn update(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token();
         let ast::Statement::Update(update) = self.read(|parser| parser.parse_update(word))? else {
             return Err(unsupported("UPDATE", "this form").into());
@@ -37,7 +37,7 @@ impl StatementParser<'_> {
         Ok(Statement::Update(Box::new(update_of(update)?)))
     }
 
-    pub(super) fn delete(&mut self) -> Read<Statement> {
+    pub(super) fn delete(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token();
         let ast::Statement::Delete(delete) = self.read(|parser| parser.parse_delete(word))? else {
             return Err(unsupported("DELETE", "this form").into());
@@ -45,7 +45,7 @@ impl StatementParser<'_> {
         Ok(Statement::Delete(Box::new(delete_of(delete)?)))
     }
 
-    pub(super) fn truncate(&mut self) -> Read<Statement> {
+    pub(super) fn truncate(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         self.eat("TABLE");
         let name = self.name()?;
@@ -77,23 +77,42 @@ pub(crate) fn single_name(name: &ast::ObjectName) -> Result<Name, PlanError> {
 }
 
 fn insert_of(insert: ast::Insert) -> Result<Insert, PlanError> {
+    refuse_insert_parts(&insert)?;
+    let TableObject::TableName(table) = &insert.table else {
+        return Err(unsupported("INSERT", "anything but a table's name"));
+    };
+    let columns: Vec<_> = insert.columns.iter().map(single_name).collect::<Result<_, _>>()?;
+    let source = insert.source.ok_or_else(|| unsupported("INSERT", "DEFAULT VALUES"))?;
+    let conflict = match (insert.or, insert.on) {
+        (None, None) => OnConflict::Fail,
+        (Some(SqliteOnConflict::Replace), None) => OnConflict::Replace,
+        (Some(SqliteOnConflict::Ignore), None) => OnConflict::DoNothing { target: Vec::new() },
+        (None, Some(OnInsert::OnConflict(conflict))) => on_conflict_of(conflict)?,
+        _ => return Err(unsupported("INSERT", "this conflict clause")),
+    };
+    let columns = if columns.is_empty() { None } else { Some(columns) };
+    Ok(Insert { table: single_name(table)?, columns, source, conflict })
+}
+
+/// Refuses the parts of an INSERT that other dialects have.
+fn refuse_insert_parts(insert: &ast::Insert) -> Result<(), PlanError> {
     // Destructured in full so that a part added by a later version of the parser cannot be overlooked.
     let ast::Insert {
         insert_token: _,
         optimizer_hints,
-        or,
+        or: _,
         ignore,
         into: _,
-        table,
+        table: _,
         table_alias,
-        columns,
+        columns: _,
         overwrite,
-        source,
+        source: _,
         assignments,
         partitioned,
         after_columns,
         has_table_keyword: _,
-        on,
+        on: _,
         returning,
         output,
         replace_into,
@@ -114,34 +133,20 @@ fn insert_of(insert: ast::Insert) -> Result<Insert, PlanError> {
         "INSERT",
         &[
             (!optimizer_hints.is_empty(), "a hint"),
-            (ignore, "IGNORE"),
+            (*ignore, "IGNORE"),
             (table_alias.is_some() || insert_alias.is_some(), "an alias"),
-            (overwrite, "OVERWRITE"),
+            (*overwrite, "OVERWRITE"),
             (partitioned.is_some() || !after_columns.is_empty(), "PARTITION"),
             (returning.is_some(), "RETURNING"),
             (output.is_some(), "OUTPUT"),
             (!assignments.is_empty(), "SET"),
-            (replace_into, "REPLACE INTO"),
+            (*replace_into, "REPLACE INTO"),
             (priority.is_some(), "a priority"),
             (settings.is_some(), "SETTINGS"),
             (format_clause.is_some(), "FORMAT"),
             (is_multi_table, "several tables"),
         ],
-    )?;
-    let TableObject::TableName(table) = &table else {
-        return Err(unsupported("INSERT", "anything but a table's name"));
-    };
-    let columns: Vec<_> = columns.iter().map(single_name).collect::<Result<_, _>>()?;
-    let source = source.ok_or_else(|| unsupported("INSERT", "DEFAULT VALUES"))?;
-    let conflict = match (or, on) {
-        (None, None) => OnConflict::Fail,
-        (Some(SqliteOnConflict::Replace), None) => OnConflict::Replace,
-        (Some(SqliteOnConflict::Ignore), None) => OnConflict::DoNothing { target: Vec::new() },
-        (None, Some(OnInsert::OnConflict(conflict))) => on_conflict_of(conflict)?,
-        _ => return Err(unsupported("INSERT", "this conflict clause")),
-    };
-    let columns = if columns.is_empty() { None } else { Some(columns) };
-    Ok(Insert { table: single_name(table)?, columns, source, conflict })
+    )
 }
 
 fn on_conflict_of(conflict: ast::OnConflict) -> Result<OnConflict, PlanError> {

@@ -78,7 +78,10 @@ pub fn parse_query(sql: &str, placeholders_before: usize) -> Result<Box<ast::Que
 }
 
 /// Parses the whole of `text` as one part of a statement.
-pub(super) fn parse_part<T>(text: &str, read: impl for<'p> Fn(StatementParser<'p>) -> Read<T>) -> Result<T, PlanError> {
+pub(super) fn parse_part<T>(
+    text: &str,
+    read: impl for<'p> Fn(StatementParser<'p>) -> ParseResult<T>,
+) -> Result<T, PlanError> {
     let lines = Lines::of(text);
     let tokens = tokenized(text, 0)?;
     stack::on_big_stack(|| read_tokens(&tokens, &lines, read))
@@ -153,7 +156,7 @@ fn adapt(tokens: &mut [TokenWithSpan], before: usize) -> Result<(), PlanError> {
 fn read_tokens<T>(
     tokens: &[TokenWithSpan],
     lines: &Lines<'_>,
-    read: impl for<'p> Fn(StatementParser<'p>) -> Read<T>,
+    read: impl for<'p> Fn(StatementParser<'p>) -> ParseResult<T>,
 ) -> Result<T, PlanError> {
     refuse_chains(tokens)?;
     let read = |depth| match read(StatementParser::new(tokens, lines, depth)) {
@@ -215,7 +218,7 @@ impl From<PlanError> for Failure {
 }
 
 /// The result of parsing a part of a statement.
-pub(super) type Read<T> = Result<T, Failure>;
+pub(super) type ParseResult<T> = Result<T, Failure>;
 
 /// Parses one statement.
 pub(super) struct StatementParser<'a> {
@@ -234,7 +237,7 @@ impl<'a> StatementParser<'a> {
         StatementParser { parser, lines, tokens, depth }
     }
 
-    fn parsed(mut self) -> Read<Parsed> {
+    fn parsed(mut self) -> ParseResult<Parsed> {
         let parameters = self.parameters();
         let statement = self.statement()?;
         if !self.is_at_end() {
@@ -321,7 +324,7 @@ impl<'a> StatementParser<'a> {
     }
 
     /// Fails with a syntax error at the next token.
-    pub(super) fn expected<T>(&self, what: &str) -> Read<T> {
+    pub(super) fn expected<T>(&self, what: &str) -> ParseResult<T> {
         let found = &self.parser.peek_token_ref().token;
         let found = if *found == Token::EOF { "end of statement".to_owned() } else { found.to_string() };
         let location = self.location();
@@ -329,12 +332,12 @@ impl<'a> StatementParser<'a> {
     }
 
     /// Refuses `what`, at the next token.
-    pub(super) fn unsupported<T>(&self, what: &str) -> Read<T> {
+    pub(super) fn unsupported<T>(&self, what: &str) -> ParseResult<T> {
         Err(unsupported(what, self.location()).into())
     }
 
     /// Refuses `statement` for the kind that the next token names.
-    pub(super) fn refuse_next<T>(&self, statement: &str) -> Read<T> {
+    pub(super) fn refuse_next<T>(&self, statement: &str) -> ParseResult<T> {
         match &self.parser.peek_token_ref().token {
             Token::Word(word) if word.quote_style.is_none() => {
                 self.unsupported(&format!("{statement} {}", word.value.to_uppercase()))
@@ -344,14 +347,15 @@ impl<'a> StatementParser<'a> {
     }
 
     /// Runs a function of the parser and converts its error to ours, with its position.
-    pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Parser<'a>) -> Result<T, ParserError>) -> Read<T> {
+    pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Parser<'a>) -> Result<T, ParserError>) -> ParseResult<T> {
         read(&mut self.parser).map_err(|error| match error {
             ParserError::RecursionLimitExceeded => Failure::TooDeep,
             ParserError::ParserError(message) | ParserError::TokenizerError(message) => self.located(&message).into(),
         })
     }
 
-    /// Makes an error from a message of the parser, which contains the position.
+    /// Makes an error from a message of the parser. The position is read from its end: the parser's errors have no
+    /// fields, and nothing else of them is interpreted.
     fn located(&self, message: &str) -> PlanError {
         let (message, location) = match message.rsplit_once(" at Line: ") {
             Some((message, position)) => {
@@ -366,7 +370,8 @@ impl<'a> StatementParser<'a> {
         syntax(fragment(&self.as_written(message, location)), location)
     }
 
-    /// Rewrites a message about the token at `location` to show a `?` as written; the parser sees `$1` in its place.
+    /// Rewrites a message about the token at `location` to show a `?` as written; the parser sees `$1` in its place, and
+    /// its message is all that it gives.
     fn as_written(&self, message: &str, location: Location) -> String {
         match self.tokens.iter().find(|token| token.span.start == location) {
             Some(TokenWithSpan { token: Token::Placeholder(name), span }) => {
@@ -397,7 +402,7 @@ impl<'a> StatementParser<'a> {
     }
 
     /// Consumes the word, or fails if it is not next.
-    pub(super) fn expect(&mut self, word: &str) -> Read<()> {
+    pub(super) fn expect(&mut self, word: &str) -> ParseResult<()> {
         if self.eat(word) { Ok(()) } else { self.expected(word) }
     }
 
@@ -407,14 +412,14 @@ impl<'a> StatementParser<'a> {
     }
 
     /// Parses a query, which must end the statement.
-    pub(super) fn query(&mut self) -> Read<Box<ast::Query>> {
+    pub(super) fn query(&mut self) -> ParseResult<Box<ast::Query>> {
         if !self.next_is_query() {
             return self.expected("a query");
         }
         self.read(Parser::parse_query)
     }
 
-    fn statement(&mut self) -> Read<Statement> {
+    fn statement(&mut self) -> ParseResult<Statement> {
         if self.next_is_query() {
             return Ok(Statement::Query(self.query()?));
         }
@@ -447,7 +452,7 @@ impl<'a> StatementParser<'a> {
         }
     }
 
-    fn transaction(&mut self) -> Read<Statement> {
+    fn transaction(&mut self) -> ParseResult<Statement> {
         let word = self.parser.next_token().token.to_string().to_uppercase();
         if word == "START" {
             self.expect("TRANSACTION")?;
@@ -461,7 +466,7 @@ impl<'a> StatementParser<'a> {
         })
     }
 
-    fn explain(&mut self) -> Read<Statement> {
+    fn explain(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         let first = self.position();
         for word in ["ANALYZE", "VERBOSE"] {
@@ -477,7 +482,7 @@ impl<'a> StatementParser<'a> {
         Ok(Statement::Explain(Box::new(Parsed { statement, text: self.text_from(first).to_owned(), parameters })))
     }
 
-    fn show(&mut self) -> Read<Statement> {
+    fn show(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         let kinds: [(&[&str], ShowKind); 7] = [
             (&["SOURCES"], ShowKind::Sources),
@@ -494,7 +499,7 @@ impl<'a> StatementParser<'a> {
         }
     }
 
-    fn restore(&mut self) -> Read<Statement> {
+    fn restore(&mut self) -> ParseResult<Statement> {
         self.parser.advance_token();
         self.expect("FROM")?;
         self.expect("CHECKPOINT")?;

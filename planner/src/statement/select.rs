@@ -5,7 +5,7 @@
 use sqlparser::ast::{Expr, ObjectName, Query, SetExpr, TableAlias, TableFactor};
 use sqlparser::parser::Parser;
 
-use super::parser::{Read, StatementParser, parse, parse_part};
+use super::parser::{ParseResult, StatementParser, parse, parse_part};
 use super::{Name, Parsed, Statement};
 use crate::error::PlanError;
 
@@ -45,7 +45,7 @@ pub fn parse_condition(text: &str) -> Result<Expr, PlanError> {
 
 impl StatementParser<'_> {
     /// Parses an expression, which must be all there is.
-    fn condition(mut self) -> Read<Expr> {
+    fn condition(mut self) -> ParseResult<Expr> {
         let condition = self.read(Parser::parse_expr)?;
         if self.is_at_end() { Ok(condition) } else { self.expected("the end of the condition") }
     }

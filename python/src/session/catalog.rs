@@ -11,10 +11,12 @@ use crate::detach::detached;
 use crate::error::checked;
 
 impl Connection {
+    /// Returns all relations and views, oldest first.
     fn entries(&self, py: Python<'_>) -> PyResult<Vec<Arc<Entry>>> {
         checked(py, self.database(py)?.relations())
     }
 
+    /// Returns the names of the relations and views for which `wanted` is true, oldest first.
     fn names(&self, py: Python<'_>, wanted: fn(&Entry) -> bool) -> PyResult<Vec<String>> {
         let entries = self.entries(py)?;
         Ok(entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.name().to_owned()).collect())

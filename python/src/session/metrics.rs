@@ -1,4 +1,4 @@
-//! Counters, watermarks, and the rows that views left out.
+//! Reads counters, watermarks, and the rows that views left out.
 
 use laminardb_bridge::subscription::FailedRow;
 use pyo3::prelude::*;

@@ -1,4 +1,4 @@
-//! `Connection`: the methods of a database, each a thin call of it or of the calling thread's session.
+//! `Connection`: a database in Python. Each method is a thin call of the database or of the calling thread's session.
 //!
 //! This file has the class and its life cycle; the other methods are in one file per subject. The docstrings are the
 //! reference documentation, with its examples.

@@ -16,6 +16,7 @@ use crate::show::picture;
 use crate::stream::QueryStreamIter;
 
 impl Connection {
+    /// Runs statements that only read in the session of the calling thread, and returns the rows of the last.
     fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
         let session = self.session(py)?;
         let answer = attentive(py, |cancel| session.with_cancel(cancel).query(sql, &params))?;

@@ -12,6 +12,7 @@ use crate::error::checked;
 use crate::params;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 
+/// Subscribes in the session of the calling thread, and returns the subscription for a Python object to read.
 fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: SubscribeOptions) -> PyResult<Feed> {
     let session = connection.session(py)?;
     let subscribed = interruptible(py, |cancel| session.with_cancel(cancel).subscribe(target, options))?;
@@ -19,6 +20,7 @@ fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: Su
     Ok(Feed::new(subscription, Arc::clone(session.database()), Arc::clone(&connection.listening)))
 }
 
+/// Returns the options of a subscription, with the default for `max_pending` if it is `None`.
 fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {
     let default = SubscribeOptions::default();
     SubscribeOptions { snapshot, max_pending: max_pending.unwrap_or(default.max_pending) }

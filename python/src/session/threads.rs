@@ -1,8 +1,8 @@
-//! `Sessions`: a session of the database for each thread, so that in Python a transaction belongs to the thread that
-//! began it, and the writes of other threads wait for it.
+//! `Sessions`: one session of the database for each thread. So in Python a transaction belongs to the thread that began
+//! it, and the writes of other threads wait for it.
 //!
-//! A session is made by the first call of a thread, and dropped when the thread ends: nobody else could commit what it
-//! has begun. A call that runs on another thread on behalf of its caller must be given the session of the caller.
+//! A session is made by the first call of a thread and dropped when the thread ends, since no other thread could commit
+//! what it has begun. A call that runs on another thread for its caller must be given the session of the caller.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Makes the sessions of `database`, none so far.
+    /// Makes the sessions of `database`; there are none until a thread uses it.
     pub(crate) fn new(database: Arc<Database>) -> Arc<Self> {
         Arc::new(Self { database, of_threads: Mutex::default() })
     }
@@ -41,7 +41,7 @@ impl Sessions {
             self.of_threads.lock().insert(used.thread, session.clone());
             session
         });
-        // A thread that is ending has nothing beyond this call.
+        // The thread is ending, and its thread-local values are gone: it gets a session for this call alone.
         found.unwrap_or_else(|_| self.database.session())
     }
 
@@ -57,16 +57,16 @@ thread_local! {
     static USED: Used = Used { thread: thread::current().id(), sessions: RefCell::default() };
 }
 
-/// Where a thread has sessions.
+/// The [`Sessions`] in which a thread has a session, so that it is dropped when the thread ends.
 struct Used {
     thread: ThreadId,
-    /// Each with the process that it is of. They are not kept alive: the database of a connection that is dropped goes
-    /// with it, whether or not the threads that used it go on.
+    /// Each with the process in which the thread used it. Weak, so that the database of a dropped connection is dropped
+    /// too, even if threads that have used it go on.
     sessions: RefCell<Vec<(u32, Weak<Sessions>)>>,
 }
 
 impl Used {
-    /// Remembers to drop a session when the thread ends.
+    /// Adds `sessions` to those from which the thread's session is dropped when it ends.
     fn remember(&self, sessions: &Arc<Sessions>) {
         let mut known = self.sessions.borrow_mut();
         known.retain(|(_, sessions)| sessions.strong_count() > 0);
@@ -74,11 +74,11 @@ impl Used {
     }
 }
 
-/// The thread has ended. It is not attached to the interpreter any more.
+/// Runs when the thread ends, which is not attached to the interpreter any more.
 impl Drop for Used {
     fn drop(&mut self) {
         for (process, sessions) in self.sessions.take() {
-            // A forked child has copies of its parent's sessions, whose locks may be held for ever there.
+            // A forked child has copies of its parent's sessions, whose locks may be locked for ever there.
             if process == process::id()
                 && let Some(sessions) = sessions.upgrade()
             {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use laminardb_bridge::Session;
-use laminardb_bridge::store::Operation;
+use laminardb_bridge::relation::Operation;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -16,8 +16,8 @@ use crate::value::{self, Target};
 use crate::writer::Writer;
 
 impl Connection {
-    /// Returns the session of the calling thread, and the relation that values given for `table` are converted for; fails if it does not
-    /// allow `operation`.
+    /// Returns the session of the calling thread, and the relation that values given for `table` are converted for;
+    /// fails if it does not allow `operation`.
     fn target(&self, py: Python<'_>, table: &str, operation: Operation) -> PyResult<(Session, Target)> {
         let session = self.session(py)?;
         let relation = checked(py, session.writable(table, operation))?;

@@ -10,7 +10,7 @@ use differential_dataflow::operators::int_proxy::join::JoinMatches;
 use differential_dataflow::operators::int_proxy::{JoinInstance, KeyPosition, ProxyBridge, ProxyJoinBackend};
 
 use super::output::{Pair, PairDecoder};
-use crate::arrangement::cursor::{Position, locate};
+use crate::arrangement::cursor::{UpdateRef, locate};
 use crate::arrangement::{Batch, Cursor};
 use crate::update::PerRow;
 use crate::work::Work;
@@ -28,20 +28,20 @@ const OUTPUT_ROWS: usize = if cfg!(test) { 40 } else { 1 << 13 };
 const OUTPUT_BYTES: usize = 1 << 30;
 
 /// A hash and the number of a tile of its pairs.
-type Key = (u64, usize);
+type TileKey = (u64, usize);
 /// An update of one side.
-type Update = (Position, Time, Diff);
-type Bridge = ProxyBridge<Time, Diff, Key, Position>;
+type SideUpdate = (UpdateRef, Time, Diff);
+type Bridge = ProxyBridge<Time, Diff, TileKey, UpdateRef>;
 type Instance = JoinInstance<Time, Batch, Batch>;
-type Matches = JoinMatches<Time, Diff, Key, Position, Position>;
+type Matches = JoinMatches<Time, Diff, TileKey, UpdateRef, UpdateRef>;
 
 /// The backend of the join tactic.
 pub(super) struct Matcher {
     decoder: PairDecoder,
     /// Hashes in the current block that several keys share, ascending.
     colliding: Vec<u64>,
-    left: Vec<Update>,
-    right: Vec<Update>,
+    left: Vec<SideUpdate>,
+    right: Vec<SideUpdate>,
     work: Rc<Work>,
 }
 
@@ -64,7 +64,7 @@ impl Matcher {
 
     /// Whether the updates taken have several keys.
     fn has_collision(&self, instance: &Instance) -> bool {
-        let key = |batches, update: &Update| {
+        let key = |batches, update: &SideUpdate| {
             let (updates, row) = locate(batches, update.0);
             updates.key(row)
         };
@@ -78,7 +78,7 @@ impl Matcher {
     }
 
     /// Adds one tile of the updates taken to the bridges and returns where to continue.
-    fn push_tile(&self, key: Key, left: &mut Bridge, right: &mut Bridge) -> KeyPosition<Key> {
+    fn push_tile(&self, key: TileKey, left: &mut Bridge, right: &mut Bridge) -> KeyPosition<TileKey> {
         let tiling = Tiling::new(self.left.len(), self.right.len());
         let (rows, columns) = tiling.tile(key.1);
         push(left, key, &self.left[rows]);
@@ -91,15 +91,15 @@ impl Matcher {
 }
 
 impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
-    type Key = Key;
-    type V0 = Position;
-    type V1 = Position;
+    type Key = TileKey;
+    type V0 = UpdateRef;
+    type V1 = UpdateRef;
     type R0 = Diff;
     type R1 = Diff;
     type ROut = Diff;
     type Output = UpdateBatch;
 
-    fn advance(&mut self, instance: &Instance, from: &mut KeyPosition<Key>, left: &mut Bridge, right: &mut Bridge) {
+    fn advance(&mut self, instance: &Instance, from: &mut KeyPosition<TileKey>, left: &mut Bridge, right: &mut Bridge) {
         let mut tile = 0;
         let mut sides = Sides::new(instance);
         match *from {
@@ -236,17 +236,17 @@ fn least(cursors: &[Cursor<'_>]) -> Option<u64> {
 }
 
 /// Appends the updates with this hash in order of their positions, and moves the cursors past them.
-fn draw(cursors: &mut [Cursor<'_>], hash: u64, lower: Time, to: &mut Vec<Update>) {
+fn draw(cursors: &mut [Cursor<'_>], hash: u64, lower: Time, to: &mut Vec<SideUpdate>) {
     for (batch, cursor) in cursors.iter_mut().enumerate() {
         while cursor.hash() == Some(hash) {
             let (updates, row) = cursor.get().expect("there is a hash");
-            to.push((cursor.position(batch), updates.time(row).max(lower), updates.diff(row)));
+            to.push((cursor.update_ref(batch), updates.time(row).max(lower), updates.diff(row)));
             cursor.step();
         }
     }
 }
 
-fn push(bridge: &mut Bridge, key: Key, updates: &[Update]) {
+fn push(bridge: &mut Bridge, key: TileKey, updates: &[SideUpdate]) {
     bridge.extend(updates.iter().map(|(position, time, diff)| ((key, *position), *time, *diff)));
 }
 

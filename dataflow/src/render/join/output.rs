@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::DataflowError;
 use crate::arrangement::Layout;
-use crate::arrangement::chunk::Updates;
+use crate::arrangement::chunk::UpdateColumns;
 use crate::plan::JoinColumn;
 
 /// The part of an arrangement's rows that is decoded.
@@ -30,7 +30,7 @@ impl Part {
         }
     }
 
-    fn bytes(self, updates: &Updates, row: usize) -> &[u8] {
+    fn bytes(self, updates: &UpdateColumns, row: usize) -> &[u8] {
         match self {
             Part::Nothing => &[],
             Part::Key => updates.key(row),
@@ -43,7 +43,7 @@ impl Part {
     fn decode_shared<'a>(
         self,
         layout: &Layout,
-        rows: impl ExactSizeIterator<Item = (&'a Updates, usize)>,
+        rows: impl ExactSizeIterator<Item = (&'a UpdateColumns, usize)>,
     ) -> Vec<ArrayRef> {
         if self == Part::Nothing {
             return Vec::new();
@@ -93,7 +93,7 @@ pub(super) struct PairDecoder {
 }
 
 /// A row of each side.
-pub(super) type Pair<'a> = ((&'a Updates, usize), (&'a Updates, usize));
+pub(super) type Pair<'a> = ((&'a UpdateColumns, usize), (&'a UpdateColumns, usize));
 
 impl PairDecoder {
     pub(super) fn new(

@@ -7,7 +7,8 @@
 //! Each touched group sends one retraction and one insertion, or neither if its row is unchanged. Groups without rows
 //! are freed. A group whose aggregates do not fit their types has no row but a failure, which is retracted like a row.
 
-mod outcome;
+mod group_results;
+mod groups_state;
 mod state;
 
 use std::cell::RefCell;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use timely::dataflow::Stream;
 
+pub(crate) use groups_state::GroupsState;
 pub(crate) use state::ReduceState;
 
+use super::aside::Aside;
 use super::by_time::{Input, by_time};
-use super::context::Aside;
 use crate::arrangement::exchange_by;
 use crate::plan::Reduce;
 use crate::row_bytes::KeyCodec;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
-use super::outcome::{Outcome, pick, unchanged};
+use super::group_results::{GroupResults, pick, unchanged};
 use crate::accumulator::{Accumulator, Retractions, for_planned};
+use crate::failure::{RowFailure, failure};
 use crate::plan::{Aggregate, Reduce};
 use crate::render::by_time::{Changes, TimedState};
-use crate::render::errors::{RowFailure, failure};
 use crate::render::groups::Groups;
+use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, column_type};
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs};
@@ -38,7 +39,7 @@ pub(crate) struct ReduceState {
     /// Groups that have updates at the current time.
     touched: Vec<u32>,
     /// What touched groups were before the current time.
-    before: Vec<Outcome>,
+    before: Vec<GroupResults>,
     /// The groups of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
@@ -124,23 +125,10 @@ impl ReduceState {
         assert!(self.touched.is_empty() || !self.announced && self.holds_all, "groups are read between times");
         let existing: Vec<u32> = groups.into_iter().filter(|group| self.existed(*group)).collect();
         let batch = |groups: &[u32]| {
-            let Outcome { groups, columns, .. } = Outcome::of(groups.to_vec(), &self.accumulators);
+            let GroupResults { groups, columns, .. } = GroupResults::of(groups.to_vec(), &self.accumulators);
             (self.batch(&groups, columns), PerRow::Same(1))
         };
         existing.chunks(BATCH).map(batch).filter(|(rows, _)| rows.num_rows() > 0).collect()
-    }
-
-    /// Returns the number of groups.
-    pub(crate) fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    /// Returns approximately how many bytes are held.
-    pub(crate) fn bytes(&self) -> usize {
-        let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
-        let beside = self.rows.capacity() * size_of::<Diff>()
-            + (self.marks.capacity() + self.touched.capacity() + self.assigned.capacity()) * size_of::<u32>();
-        self.groups.bytes() + accumulators + beside
     }
 
     /// Whether a group was in the output before the current time; must be called before its rows change.
@@ -175,7 +163,7 @@ impl ReduceState {
         let fresh = self.touched[first..].iter().copied();
         let existing: Vec<u32> = fresh.filter(|group| self.existed(*group)).collect();
         if !existing.is_empty() {
-            self.before.push(Outcome::of(existing, &self.accumulators));
+            self.before.push(GroupResults::of(existing, &self.accumulators));
         }
     }
 
@@ -188,10 +176,10 @@ impl ReduceState {
             .expect("aggregates of groups fit the schema")
     }
 
-    /// Returns the position in `outcome` of each touched group of `range`; `u32::MAX` for groups that are not in it.
-    fn positions(&self, outcome: &Outcome, range: &Range<usize>) -> Vec<u32> {
+    /// Returns the position in `results` of each touched group of `range`; `u32::MAX` for groups that are not in it.
+    fn positions(&self, results: &GroupResults, range: &Range<usize>) -> Vec<u32> {
         let mut positions = vec![u32::MAX; range.len()];
-        for (position, group) in outcome.groups.iter().enumerate() {
+        for (position, group) in results.groups.iter().enumerate() {
             positions[self.marks[*group as usize] as usize - 1 - range.start] = position as u32;
         }
         positions
@@ -202,9 +190,9 @@ impl ReduceState {
     fn changed_rows(
         &self,
         range: Range<usize>,
-        old: &Outcome,
+        old: &GroupResults,
         olds: &[u32],
-        new: &Outcome,
+        new: &GroupResults,
     ) -> Vec<(RecordBatch, Diffs)> {
         let (olds, news) = (&olds[range.clone()], self.positions(new, &range));
         let both = olds.iter().zip(&news).filter(|(o, n)| **o != u32::MAX && **n != u32::MAX);
@@ -220,10 +208,10 @@ impl ReduceState {
                     continue;
                 }
             }
-            for (outcome, position, diff) in [(0, o, -1), (1, n, 1)] {
+            for (side, position, diff) in [(0, o, -1), (1, n, 1)] {
                 if position != u32::MAX {
                     groups.push(*group);
-                    picked.push((outcome, position as usize));
+                    picked.push((side, position as usize));
                     diffs.push(diff);
                 }
             }
@@ -237,9 +225,9 @@ impl ReduceState {
         starts.map(batch).collect()
     }
 
-    /// Adds the failures of an outcome to `net`, each `diff` times.
-    fn add_failures(&self, outcome: &Outcome, diff: Diff, net: &mut BTreeMap<RowFailure, Diff>) {
-        for (group, aggregate, message) in &outcome.failures {
+    /// Adds the failures among `results` to `net`, each `diff` times.
+    fn add_failures(&self, results: &GroupResults, diff: Diff, net: &mut BTreeMap<RowFailure, Diff>) {
+        for (group, aggregate, message) in &results.failures {
             let key = self.groups.key().codec().decode([self.groups.key_of(*group)]);
             let options = RecordBatchOptions::new().with_row_count(Some(1));
             let key = RecordBatch::try_new_with_options(Arc::clone(&self.key_schema), key, &options);
@@ -288,15 +276,15 @@ impl TimedState for ReduceState {
         if self.touched.is_empty() {
             return Changes::default();
         }
-        let none = || Outcome::of(Vec::new(), &self.accumulators);
-        let old = Outcome::concatenate(std::mem::take(&mut self.before)).unwrap_or_else(none);
+        let none = || GroupResults::of(Vec::new(), &self.accumulators);
+        let old = GroupResults::concatenate(std::mem::take(&mut self.before)).unwrap_or_else(none);
         let olds = self.positions(&old, &(0..self.touched.len()));
         let (mut rows, mut failures) = (Vec::new(), BTreeMap::new());
         self.add_failures(&old, -1, &mut failures);
         for start in (0..self.touched.len()).step_by(SLICE) {
             let range = start..self.touched.len().min(start + SLICE);
             let slice = self.touched[range.clone()].iter().copied();
-            let new = Outcome::of(slice.filter(|group| self.exists(*group)).collect(), &self.accumulators);
+            let new = GroupResults::of(slice.filter(|group| self.exists(*group)).collect(), &self.accumulators);
             rows.extend(self.changed_rows(range, &old, &olds, &new));
             self.add_failures(&new, 1, &mut failures);
         }
@@ -304,6 +292,13 @@ impl TimedState for ReduceState {
         let changes = Changes { rows, failures: failures.into_iter().collect() };
         self.settle();
         changes
+    }
+
+    fn size(&self) -> StateSize {
+        let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
+        let beside = self.rows.capacity() * size_of::<Diff>()
+            + (self.marks.capacity() + self.touched.capacity() + self.assigned.capacity()) * size_of::<u32>();
+        StateSize::new(self.groups.len(), self.groups.bytes() + accumulators + beside)
     }
 }
 

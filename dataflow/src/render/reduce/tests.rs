@@ -8,9 +8,9 @@ use timely::dataflow::operators::Operator as _;
 
 use super::*;
 use crate::accumulator::{Retractions, for_planned};
+use crate::failure::Failures;
 use crate::plan::{Aggregate, AggregateFunction as F, NodeId};
 use crate::render::by_time::TimedState;
-use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, assert_same_history, changes_of, random_script, run,
     schema, seeds, to_batch,
@@ -267,7 +267,7 @@ fn reads_see_what_has_left() {
         feed(&mut state, left.iter().map(|(row, diff)| (row, -diff)));
         state.close();
         let always = plan.key.is_empty() && !plan.aggregates.is_empty();
-        assert_eq!(state.len(), usize::from(always), "seed {seed}, {plan:?}");
+        assert_eq!(state.size().rows, u64::from(always), "seed {seed}, {plan:?}");
     }
 }
 
@@ -295,12 +295,12 @@ fn groups_that_come_and_go_take_no_more_room() {
         state.close();
         feed(&mut state, rows.iter().map(|row| (row, -1)));
         state.close();
-        assert_eq!(state.len(), 0);
+        assert_eq!(state.size().rows, 0);
         if round == 5 {
-            bytes = state.bytes();
+            bytes = state.size().bytes;
         }
     }
-    assert_eq!(state.bytes(), bytes);
+    assert_eq!(state.size().bytes, bytes);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_change_touches_its_group_alone() {
     // The same row is inserted and retracted, so nothing is sent.
     feed(&mut state, [(&row(7), 1), (&row(7), -1), (&row(5000), 1), (&row(5000), -1)].into_iter());
     assert_eq!(state.close().rows.len(), 0);
-    assert_eq!(state.len(), 1000);
+    assert_eq!(state.size().rows, 1000);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! keys whose presence changes first add or retract their left rows as of just before the time; then the left side's
 //! own changes at the time are selected by the new presence. Of the right side only the counts are kept.
 
+mod layout;
 mod presence;
 mod steps;
 
@@ -17,7 +18,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::TraceReader;
 use differential_dataflow::trace::implementations::spine_fueled::SpineBatch as _;
@@ -29,46 +29,13 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::progress::frontier::MutableAntichain;
 
-use crate::arrangement::{Batch, Layout, exchange_by};
-use crate::plan::SemiJoinKind;
-use crate::row_bytes::KeyCodec;
+use crate::arrangement::{Batch, exchange_by};
+use crate::report::StateSize;
 use crate::work::Work;
-use crate::{DataflowError, Time, UpdateBatch};
+use crate::{Time, UpdateBatch};
 
-pub(crate) use presence::PresenceSize;
+pub(crate) use layout::SemiJoinLayout;
 use steps::Steps;
-
-/// Describes the inputs and the output of a semi or anti join.
-#[derive(Clone, Debug)]
-pub(crate) struct SemiJoinLayout {
-    left: Arc<Layout>,
-    right_key: Arc<KeyCodec>,
-    kind: SemiJoinKind,
-    schema: SchemaRef,
-}
-
-impl SemiJoinLayout {
-    /// Selects the rows of an arrangement with layout `left` by the presence of `right_key`; the output has the schema
-    /// `schema`. Fails if the keys or the schema do not fit.
-    pub(crate) fn new(
-        left: &Arc<Layout>,
-        right_key: &Arc<KeyCodec>,
-        kind: SemiJoinKind,
-        schema: &SchemaRef,
-    ) -> Result<Self, DataflowError> {
-        let (left_types, right_types) = (left.key().codec().types(), right_key.codec().types());
-        if left_types != right_types {
-            let message = format!("semi join of keys of types {left_types:?} and {right_types:?}");
-            return Err(DataflowError::MalformedPlan(message));
-        }
-        if !schema.fields().iter().map(|f| f.data_type()).eq(left.row().types()) {
-            let message = format!("rows of types {:?} are not under {schema:?}", left.row().types());
-            return Err(DataflowError::MalformedPlan(message));
-        }
-        let (left, right_key) = (Arc::clone(left), Arc::clone(right_key));
-        Ok(SemiJoinLayout { left, right_key, kind, schema: Arc::clone(schema) })
-    }
-}
 
 /// Returns the rows of `left` whose key `right` has, or does not have; and the size of the state, updated as it
 /// changes.
@@ -77,11 +44,11 @@ pub(crate) fn semi_join<'scope, Left>(
     right: Stream<'scope, Time, UpdateBatch>,
     layout: SemiJoinLayout,
     work: Rc<Work>,
-) -> (Stream<'scope, Time, UpdateBatch>, Rc<Cell<PresenceSize>>)
+) -> (Stream<'scope, Time, UpdateBatch>, Rc<Cell<StateSize>>)
 where
     Left: TraceReader<Time = Time, Batch = Batch> + 'static,
 {
-    let size = Rc::new(Cell::new(PresenceSize::default()));
+    let size = Rc::new(Cell::new(StateSize::default()));
     let reported = Rc::clone(&size);
     let exchange = exchange_by(Arc::clone(&layout.right_key));
     let Arranged { stream, trace } = left;

@@ -5,22 +5,14 @@ use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
 use crate::Diff;
-
-/// The size of what is kept of the right side of a semi join.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PresenceSize {
-    /// Number of keys held.
-    pub(crate) keys: usize,
-    /// Bytes allocated for them.
-    pub(crate) bytes: usize,
-}
+use crate::report::StateSize;
 
 /// Key bytes; keys of one or two numbers need no allocation.
-type Key = SmallVec<[u8; 24]>;
+type InlineKey = SmallVec<[u8; 24]>;
 
 struct Count {
     hash: u64,
-    key: Key,
+    key: InlineKey,
     count: Diff,
 }
 
@@ -51,7 +43,7 @@ impl Presence {
         }
         let (before, after) = match self.counts.entry(hash, |c| &c.key[..] == key, |c| c.hash) {
             Entry::Vacant(vacant) => {
-                let key = Key::from_slice(key);
+                let key = InlineKey::from_slice(key);
                 self.spilled += if key.spilled() { key.capacity() } else { 0 };
                 vacant.insert(Count { hash, key, count: diff });
                 (0, diff)
@@ -80,8 +72,8 @@ impl Presence {
         }
     }
 
-    pub(super) fn size(&self) -> PresenceSize {
-        PresenceSize { keys: self.counts.len(), bytes: self.counts.allocation_size() + self.spilled }
+    pub(super) fn size(&self) -> StateSize {
+        StateSize::new(self.counts.len(), self.counts.allocation_size() + self.spilled)
     }
 }
 
@@ -103,6 +95,6 @@ mod tests {
         }
         presence.shrink();
         let size = presence.size();
-        assert!(size.keys == 0 && size.bytes < 8192 && presence.spilled == 0, "{size:?}");
+        assert!(size.rows == 0 && size.bytes < 8192 && presence.spilled == 0, "{size:?}");
     }
 }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use differential_dataflow::trace::TraceReader;
 use timely::progress::frontier::AntichainRef;
 
-use super::SemiJoinLayout;
-use super::presence::{Flip, Presence, PresenceSize};
+use super::layout::SemiJoinLayout;
+use super::presence::{Flip, Presence};
 use crate::arrangement::read::{KeyReader, blocks};
 use crate::arrangement::{Batch, Chunk};
 use crate::plan::SemiJoinKind;
+use crate::report::StateSize;
 use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::{Diffs, PerRow};
 use crate::{Diff, Time, UpdateBatch};
@@ -49,7 +50,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
     }
 
     pub(super) fn receive_right(&mut self, batch: UpdateBatch) {
-        for (time, batch) in batch_by_time(batch) {
+        for (time, batch) in batch.by_time() {
             let keys = self.layout.right_key.encode(&batch.rows);
             self.right.entry(time.max(self.opening)).or_default().push((keys, batch.diffs));
         }
@@ -81,24 +82,24 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         let trace = self.trace.as_mut().expect("the trace is held while keys can change");
         let batches = trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches");
         let mut reader = KeyReader::new(&batches);
-        let mut output = Output::new(&self.layout, time);
+        let mut gatherer = Gatherer::new(&self.layout, time);
         let mut rows = Vec::new();
         for (hash, key, flip) in flips {
             reader.rows(*hash, key, time - 1, &mut rows);
             let selected = (*flip == Flip::Appeared) == (self.layout.kind == SemiJoinKind::Semi);
             let sign = if selected { 1 } else { -1 };
             for (row, diff) in rows.drain(..) {
-                output.push(row, diff * sign, give);
+                gatherer.push(row, diff * sign, give);
             }
         }
-        output.flush(give);
+        gatherer.flush(give);
     }
 
     /// Sends the changes of the left side whose keys are present (semi join) or absent (anti join).
     fn give_selected(&self, chunk: &Chunk, time: Time, give: &mut Give<'_>) {
         let updates = chunk.updates();
         let wanted = self.layout.kind == SemiJoinKind::Semi;
-        let mut output = Output::new(&self.layout, time);
+        let mut gatherer = Gatherer::new(&self.layout, time);
         let mut last: Option<(&[u8], bool)> = None;
         for row in chunk.range() {
             let key = updates.key(row);
@@ -109,10 +110,10 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
             };
             last = Some((key, selected));
             if selected {
-                output.push(updates.row(row), updates.diff(row), give);
+                gatherer.push(updates.row(row), updates.diff(row), give);
             }
         }
-        output.flush(give);
+        gatherer.flush(give);
     }
 
     /// Forgets history of the left side that no later step reads. `left` and `right` are the least open times of the
@@ -130,7 +131,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
         }
     }
 
-    pub(super) fn size(&self) -> PresenceSize {
+    pub(super) fn size(&self) -> StateSize {
         self.presence.size()
     }
 }
@@ -149,21 +150,8 @@ fn flips<'a>(keys: &'a [(EncodedRows, Diffs)], presence: &mut Presence) -> Vec<(
     of_one_key.filter_map(flip).collect()
 }
 
-/// Splits a batch by time.
-fn batch_by_time(batch: UpdateBatch) -> Vec<(Time, UpdateBatch)> {
-    let times = match &batch.times {
-        PerRow::Same(time) => return vec![(*time, batch)],
-        PerRow::Each(times) => times,
-    };
-    let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-    for (row, time) in (0_u32..).zip(times.iter()) {
-        rows.entry(*time).or_default().push(row);
-    }
-    rows.into_iter().map(|(time, rows)| (time, batch.take(&rows))).collect()
-}
-
 /// Collects rows of the arrangement for output at one time.
-struct Output<'a> {
+struct Gatherer<'a> {
     layout: &'a SemiJoinLayout,
     time: Time,
     rows: Vec<&'a [u8]>,
@@ -173,9 +161,9 @@ struct Output<'a> {
 /// Number of rows collected before they are decoded.
 const GATHERED: usize = if cfg!(test) { 30 } else { 1 << 13 };
 
-impl<'a> Output<'a> {
+impl<'a> Gatherer<'a> {
     fn new(layout: &'a SemiJoinLayout, time: Time) -> Self {
-        Output { layout, time, rows: Vec::new(), diffs: VecDeque::new() }
+        Gatherer { layout, time, rows: Vec::new(), diffs: VecDeque::new() }
     }
 
     fn push(&mut self, row: &'a [u8], diff: Diff, give: &mut Give<'_>) {

@@ -3,7 +3,9 @@
 use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 
 use super::*;
-use crate::arrangement::arrange;
+use crate::arrangement::{Layout, arrange};
+use crate::plan::SemiJoinKind;
+use crate::row_bytes::KeyCodec;
 use crate::testing::{
     Fragment, LateFragment, Random, Row, Rows, Script, Shape, accumulate, assert_same_history,
     assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,

@@ -14,11 +14,12 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use timely::dataflow::Stream;
 
+use super::aside::Aside;
 use super::by_time::{Changes, Input, TimedState, by_time};
-use super::context::Aside;
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::plan::SetOperator;
+use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
@@ -78,20 +79,6 @@ impl SetState {
             types,
         })
     }
-
-    /// Returns the number of distinct rows held.
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Returns approximately how many bytes are held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.rows.bytes()
-            + self.counts.capacity() * size_of::<[Diff; 2]>()
-            + self.marks.capacity()
-            + self.touched.capacity() * size_of::<(u32, Diff)>()
-            + self.assigned.capacity() * size_of::<u32>()
-    }
 }
 
 /// Returns the multiplicity in the output of a row with these multiplicities on the two sides.
@@ -144,6 +131,15 @@ impl TimedState for SetState {
             }
         }
         Changes { rows, failures: Vec::new() }
+    }
+
+    fn size(&self) -> StateSize {
+        let bytes = self.rows.bytes()
+            + self.counts.capacity() * size_of::<[Diff; 2]>()
+            + self.marks.capacity()
+            + self.touched.capacity() * size_of::<(u32, Diff)>()
+            + self.assigned.capacity() * size_of::<u32>();
+        StateSize::new(self.rows.len(), bytes)
     }
 }
 

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 
 use super::*;
-use crate::render::errors::Failures;
+use crate::failure::Failures;
 use crate::testing::{
     Fragment, Random, Rows, Shape, accumulate, assert_same_history, random_script, run, schema, seeds,
 };
@@ -84,6 +84,6 @@ fn nothing_is_held_for_rows_that_are_gone() {
         }
         state.close();
     }
-    assert_eq!(state.len(), 0);
-    assert!(state.bytes() > 0);
+    assert_eq!(state.size().rows, 0);
+    assert!(state.size().bytes > 0);
 }

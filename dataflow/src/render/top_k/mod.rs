@@ -19,11 +19,12 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use timely::dataflow::Stream;
 
+use super::aside::Aside;
 use super::by_time::{Changes, Input, TimedState, by_time};
-use super::context::Aside;
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::plan::TopK;
+use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, RowCodec, column_type};
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
@@ -95,19 +96,6 @@ impl TopKState {
         })
     }
 
-    /// Returns the number of distinct rows held.
-    pub(crate) fn len(&self) -> usize {
-        self.ordered.iter().map(Ordered::len).sum()
-    }
-
-    /// Returns approximately how many bytes are held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.groups.bytes()
-            + self.ordered.iter().map(Ordered::bytes).sum::<usize>()
-            + self.ordered.capacity() * size_of::<Ordered>()
-            + (self.marks.capacity() + self.assigned.capacity()) * size_of::<u32>()
-    }
-
     /// Returns the position of a group in `touched`; on its first touch, adds it and saves its first rows.
     fn touch(&mut self, group: u32) -> usize {
         let mark = &mut self.marks[group as usize];
@@ -177,6 +165,14 @@ impl TimedState for TopKState {
         }
         let rows = changes.chunks(BATCH).map(|changes| self.batch(changes)).collect();
         Changes { rows, failures: Vec::new() }
+    }
+
+    fn size(&self) -> StateSize {
+        let bytes = self.groups.bytes()
+            + self.ordered.iter().map(Ordered::bytes).sum::<usize>()
+            + self.ordered.capacity() * size_of::<Ordered>()
+            + (self.marks.capacity() + self.assigned.capacity()) * size_of::<u32>();
+        StateSize::new(self.ordered.iter().map(Ordered::len).sum(), bytes)
     }
 }
 

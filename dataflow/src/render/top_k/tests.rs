@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 
 use super::*;
+use crate::failure::Failures;
 use crate::plan::{NodeId, SortKey};
-use crate::render::errors::Failures;
 use crate::testing::{
     Fragment, Random, Row, Rows, Shape, Value, accumulate, assert_same_history, random_script, run, schema, seeds,
 };
@@ -116,5 +116,5 @@ fn growing_groups_keep_their_window_alone() {
     state.apply(0, &batch, &PerRow::Same(1));
     let changes = state.close();
     assert_eq!(changes.rows.iter().map(|(rows, _)| rows.num_rows()).sum::<usize>(), 2);
-    assert_eq!(state.len(), 3);
+    assert_eq!(state.size().rows, 3);
 }

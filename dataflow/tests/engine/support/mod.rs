@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use laminardb_dataflow::plan::{DataflowPlan, Node, NodeId, Operator, Output, OutputState, Step};
+use laminardb_dataflow::plan::{DataflowPlan, Linear, Node, NodeId, Operator, Output, OutputState, Step};
 use laminardb_dataflow::update::PerRow;
 use laminardb_dataflow::{
     CancelToken, ChangeSink, CollectionId, Diff, Diffs, Engine, EngineConfig, Evaluated, RelationId, RowError, Scalar,
@@ -195,14 +195,14 @@ impl PlanBuilder {
     /// Rows where a condition is true.
     pub(crate) fn filter(&mut self, input: NodeId, predicate: Arc<dyn Scalar>) -> NodeId {
         let columns = self.nodes[input.0].schema.fields().len();
-        self.node(Operator::Linear { input, steps: vec![Step::Filter(predicate)] }, columns)
+        self.node(Operator::Linear(Linear { input, steps: vec![Step::Filter(predicate)] }), columns)
     }
 
     /// Computed columns.
     pub(crate) fn project(&mut self, input: NodeId, columns: Vec<Arc<dyn Scalar>>) -> NodeId {
         let count = columns.len();
         let step = Step::Project { columns, schema: schema(count) };
-        self.node(Operator::Linear { input, steps: vec![step] }, count)
+        self.node(Operator::Linear(Linear { input, steps: vec![step] }), count)
     }
 
     /// Adds an index.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use laminardb_dataflow::plan::{
-    Aggregate, AggregateFunction, DataflowPlan, JoinColumn, NodeId, Operator, Reduce, SemiJoinKind, SetOperator, Step,
-    TopK,
+    Aggregate, AggregateFunction, DataflowPlan, JoinColumn, Linear, NodeId, Operator, Reduce, SemiJoinKind,
+    SetOperator, Step, TopK,
 };
 use laminardb_dataflow::update::PerRow;
 use laminardb_dataflow::{CollectionId, Diff};
@@ -27,10 +27,14 @@ fn node(plan: &DataflowPlan, id: NodeId, contents: &Contents) -> Bag {
             add(&mut bag, rows, &PerRow::Same(1));
             bag
         }
-        Operator::Linear { input, steps } => linear(node(plan, *input, contents), steps),
-        Operator::Union(inputs) => {
+        Operator::Linear(Linear { input, steps }) => linear(node(plan, *input, contents), steps),
+        Operator::Union(union) => {
             let mut sum = Bag::new();
-            inputs.iter().flat_map(|input| node(plan, *input, contents)).for_each(|(row, n)| put(&mut sum, row, n));
+            union
+                .inputs
+                .iter()
+                .flat_map(|input| node(plan, *input, contents))
+                .for_each(|(row, n)| put(&mut sum, row, n));
             sum
         }
         Operator::Join(join) => {

@@ -265,16 +265,16 @@ fn natural_names(left: &Scope, right: &Scope) -> Result<Vec<Ident>, PlanError> {
         return Err(PlanError::invalid("NATURAL JOIN of a table function is not supported"));
     }
     let mut names: Vec<Ident> = Vec::new();
-    for entry in &left.entries {
-        let name = exact(&entry.shown);
-        if right.entries.iter().any(|other| other.shown == entry.shown) && !names.contains(&name) {
+    for column in &left.columns {
+        let name = exact(&column.shown);
+        if right.columns.iter().any(|other| other.shown == column.shown) && !names.contains(&name) {
             names.push(name);
         }
     }
     Ok(names)
 }
 
-/// Returns, for each name, its entries in the left and in the right scope.
+/// Returns, for each name, its columns in the left and in the right scope.
 fn common_columns(left: &Scope, right: &Scope, names: &[Ident]) -> Result<Vec<(usize, usize)>, PlanError> {
     if left.is_opaque() || right.is_opaque() {
         return Err(PlanError::invalid("USING with a table function is not supported"));
@@ -284,7 +284,7 @@ fn common_columns(left: &Scope, right: &Scope, names: &[Ident]) -> Result<Vec<(u
             let at = at(name.span.start);
             PlanError::invalid(format!("column {} of USING does not exist in the {side} table{at}", name.value))
         };
-        scope.entry(name)?.ok_or_else(missing)
+        scope.column(name)?.ok_or_else(missing)
     };
     names.iter().map(|name| Ok((find(left, name, "left")?, find(right, name, "right")?))).collect()
 }
@@ -297,9 +297,9 @@ pub(super) fn only_ident(name: &ObjectName) -> Result<Ident, PlanError> {
 
 fn equalities(left: &Scope, right: &Scope, common: &[(usize, usize)]) -> Option<Expr> {
     let equal = |(l, r): &(usize, usize)| Expr::BinaryOp {
-        left: Box::new(left.entries[*l].expr.clone()),
+        left: Box::new(left.columns[*l].expr.clone()),
         op: BinaryOperator::Eq,
-        right: Box::new(right.entries[*r].expr.clone()),
+        right: Box::new(right.columns[*r].expr.clone()),
     };
     common.iter().map(equal).reduce(|all, next| Expr::BinaryOp {
         left: Box::new(all),
@@ -316,21 +316,21 @@ fn combined(left: Scope, right: Scope, sides: Sides, common: &[(usize, usize)]) 
         Sides::OnlyRight => return right,
         _ => {}
     }
-    let mut entries = left.entries;
+    let mut columns = left.columns;
     for (l, r) in common {
-        let right = right.entries[*r].expr.clone();
-        let entry = &mut entries[*l];
+        let right = right.columns[*r].expr.clone();
+        let column = &mut columns[*l];
         // A common column takes its value from the side whose rows are all kept, since the other side can be NULL.
-        entry.expr = match sides {
+        column.expr = match sides {
             Sides::RightRows => right,
-            Sides::AllRows => coalesce(entry.expr.clone(), right),
+            Sides::AllRows => coalesce(column.expr.clone(), right),
             _ => continue,
         };
     }
-    let others = right.entries.into_iter().enumerate().filter(|(idx, _)| !common.iter().any(|(_, r)| r == idx));
-    entries.extend(others.map(|(_, entry)| entry));
+    let others = right.columns.into_iter().enumerate().filter(|(idx, _)| !common.iter().any(|(_, r)| r == idx));
+    columns.extend(others.map(|(_, column)| column));
     let items = left.items.into_iter().chain(right.items).collect();
-    Scope { items, entries, aliases: Vec::new() }
+    Scope { items, columns, aliases: Vec::new() }
 }
 
 fn coalesce(left: Expr, right: Expr) -> Expr {

@@ -66,6 +66,7 @@ impl<'a> Names<'a> {
 
     /// Resolves a whole query; returns the shown names of its columns if they are known.
     pub(super) fn resolve_query(&mut self, query: &mut Query) -> Result<Option<Vec<String>>, PlanError> {
+        self.avoid(&query.to_string());
         let columns = self.query(query)?;
         Ok(columns.map(|columns| columns.into_iter().map(|column| column.shown).collect()))
     }
@@ -86,10 +87,20 @@ impl<'a> Names<'a> {
         self.scopes.last_mut().expect("a clause is resolved within a scope")
     }
 
-    /// Returns a new name that no statement can contain.
+    /// Returns a new name: neither the statement nor the relations that were found so far contain it.
     fn invent(&mut self) -> String {
         self.invented += 1;
         format!("#{}", self.invented)
+    }
+
+    /// Makes [`Names::invent`] pass over all names in `text`.
+    fn avoid(&mut self, text: &str) {
+        for rest in text.split('#').skip(1) {
+            let digits = rest.find(|char: char| !char.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+            // No statement needs so many names that a number of more digits would be reached.
+            let taken = digits.parse::<u32>().map_or(0, |number| number as usize);
+            self.invented = self.invented.max(taken);
+        }
     }
 
     fn query(&mut self, query: &mut Query) -> Result<Columns, PlanError> {
@@ -215,8 +226,9 @@ impl<'a> Names<'a> {
             return Ok(Found { name, qualifier, columns: cte.columns.clone() });
         }
         let relation = self.catalog.relation(&name.value, name.quoted)?.ok_or_else(|| unknown("table", ident))?;
-        let (name, columns) = (relation.name.clone(), Some(columns_of(&relation)));
-        let found = Found { qualifier: name.clone(), name, columns };
+        let (name, columns) = (relation.name.clone(), columns_of(&relation));
+        columns.iter().for_each(|column| self.avoid(&column.internal));
+        let found = Found { qualifier: name.clone(), name, columns: Some(columns) };
         if !self.relations.iter().any(|known| known.name == relation.name) {
             self.relations.push(relation);
         }

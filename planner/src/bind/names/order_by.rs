@@ -18,7 +18,7 @@ use sqlparser::ast::{
 
 use super::from::invented_alias;
 use super::rows::row_of;
-use super::scope::{Column, Columns, Entry, Scope, exact, qualified};
+use super::scope::{Column, Columns, Scope, ScopeColumn, exact, qualified};
 use super::{Names, item_expr};
 use crate::bind::set_operation::select_all;
 use crate::catalog::find_name;
@@ -27,7 +27,7 @@ use crate::function::registry;
 use crate::statement::Name;
 
 /// A column of a SELECT list.
-pub(super) struct Output {
+pub(super) struct SelectColumn {
     pub(super) column: Column,
     /// The expression as written; `None` for a column that came from `*`.
     pub(super) written: Option<Expr>,
@@ -36,7 +36,7 @@ pub(super) struct Output {
 }
 
 /// What a key of ORDER BY refers to.
-enum Key {
+enum OrderKey {
     /// A column of the result.
     Output(usize),
     /// A constant or a position.
@@ -54,63 +54,70 @@ impl Names<'_> {
         &mut self,
         select: &mut Select,
         order_by: &mut ast::OrderBy,
-        outputs: &[Output],
+        outputs: &[SelectColumn],
     ) -> Result<Option<String>, PlanError> {
         let sorts = sorts(order_by, outputs.len());
         let around = self.invent();
         let distinct_on = matches!(select.distinct, Some(Distinct::On(_)));
-        let aliases = outputs.iter().map(|Output { column, expr, .. }| {
+        let aliases = outputs.iter().map(|SelectColumn { column, expr, .. }| {
             let expr = if distinct_on { expr.clone() } else { qualified(&around, &column.internal) };
-            Entry { shown: column.shown.clone(), expr }
+            ScopeColumn { shown: column.shown.clone(), expr }
         });
         self.innermost().aliases = aliases.collect();
         let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
         let keys = sorts.iter().map(|sort| self.key(&sort.expr, outputs, &around, is_distinct));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         // In a derived table the names of the result cannot be confused with those of FROM.
-        let needs_table = keys.iter().any(|key| matches!(key, Key::OfInputs(_) | Key::OfOutputs(_))) && !distinct_on;
+        let needs_table =
+            keys.iter().any(|key| matches!(key, OrderKey::OfInputs(_) | OrderKey::OfOutputs(_))) && !distinct_on;
         for (sort, key) in sorts.iter_mut().zip(keys) {
             sort.expr = match key {
-                Key::Output(idx) if needs_table => qualified(&around, &outputs[idx].column.internal),
-                Key::Output(idx) => position(idx),
-                Key::OfInputs(expr) if needs_table => {
+                OrderKey::Output(idx) if needs_table => qualified(&around, &outputs[idx].column.internal),
+                OrderKey::Output(idx) => position(idx),
+                OrderKey::OfInputs(expr) if needs_table => {
                     let hidden = self.invent();
                     select.projection.push(SelectItem::ExprWithAlias { expr, alias: exact(&hidden) });
                     qualified(&around, &hidden)
                 }
-                Key::Constant(expr) | Key::OfOutputs(expr) | Key::OfInputs(expr) => expr,
+                OrderKey::Constant(expr) | OrderKey::OfOutputs(expr) | OrderKey::OfInputs(expr) => expr,
             };
         }
         Ok(needs_table.then_some(around))
     }
 
     /// Classifies `expr` in the ORDER BY of a SELECT with these outputs, whose names stand for columns of `around`.
-    fn key(&mut self, expr: &Expr, outputs: &[Output], around: &str, is_distinct: bool) -> Result<Key, PlanError> {
+    fn key(
+        &mut self,
+        expr: &Expr,
+        outputs: &[SelectColumn],
+        around: &str,
+        is_distinct: bool,
+    ) -> Result<OrderKey, PlanError> {
         if let Some(idx) = named_output(expr, outputs) {
-            return Ok(Key::Output(idx));
+            return Ok(OrderKey::Output(idx));
         }
         if matches!(expr, Expr::Value(_)) {
-            return Ok(Key::Constant(expr.clone()));
+            return Ok(OrderKey::Constant(expr.clone()));
         }
         if let Some(idx) = outputs.iter().position(|output| output.written.as_ref() == Some(expr)) {
-            return Ok(Key::Output(idx));
+            return Ok(OrderKey::Output(idx));
         }
         let invented = self.invented;
         let mut resolved = expr.clone();
         self.expr(&mut resolved)?;
         if let Some(idx) = outputs.iter().position(|output| output.expr == resolved) {
-            return Ok(Key::Output(idx));
+            return Ok(OrderKey::Output(idx));
         }
         let mut uses = Uses::of(&mut resolved, around);
         if !uses.result && !is_distinct {
-            return Ok(Key::OfInputs(resolved));
+            return Ok(OrderKey::OfInputs(resolved));
         }
         let again = std::mem::replace(&mut self.invented, invented);
         // A second resolution must invent the same names as the first, or the results could not be compared.
         let is_of_outputs = !uses.aggregate && self.means_outputs(expr, &resolved);
         self.invented = again;
         if is_of_outputs {
-            return Ok(Key::OfOutputs(resolved));
+            return Ok(OrderKey::OfOutputs(resolved));
         }
         if is_distinct {
             let _: ControlFlow<()> = VisitMut::visit(&mut resolved, &mut ToOutputs { outputs, around, depth: 0 });
@@ -120,7 +127,7 @@ impl Names<'_> {
                     "SELECT DISTINCT cannot be ordered by {expr}: no column of it"
                 )));
             }
-            return Ok(Key::OfOutputs(resolved));
+            return Ok(OrderKey::OfOutputs(resolved));
         }
         if uses.result_in_subquery {
             return Err(PlanError::invalid(format!(
@@ -128,7 +135,7 @@ impl Names<'_> {
             )));
         }
         let _: ControlFlow<()> = VisitMut::visit(&mut resolved, &mut FromOutputs { outputs, around });
-        Ok(Key::OfInputs(resolved))
+        Ok(OrderKey::OfInputs(resolved))
     }
 
     /// Returns whether `expr` also means `resolved` when FROM has no columns.
@@ -152,7 +159,7 @@ impl Names<'_> {
         let (Some(order_by), Some(columns)) = (order_by, columns) else { return Ok(()) };
         let aliases = columns
             .iter()
-            .map(|column| Entry { shown: column.shown.clone(), expr: Expr::Identifier(exact(&column.internal)) });
+            .map(|column| ScopeColumn { shown: column.shown.clone(), expr: Expr::Identifier(exact(&column.internal)) });
         let scope = Scope { aliases: aliases.collect(), ..Scope::default() };
         for sort in sorts(order_by, columns.len()) {
             match written.iter().find(|item| item.is(&sort.expr)) {
@@ -260,7 +267,7 @@ pub(super) fn position(idx: usize) -> Expr {
 }
 
 /// Returns the column that the name `expr` refers to, if there is exactly one.
-fn named_output(expr: &Expr, outputs: &[Output]) -> Option<usize> {
+fn named_output(expr: &Expr, outputs: &[SelectColumn]) -> Option<usize> {
     let Expr::Identifier(ident) = expr else { return None };
     let name = Name::of(ident);
     // A name that several columns share is left to FROM, where it may be unique.
@@ -323,7 +330,7 @@ impl VisitorMut for Uses<'_> {
 
 /// Replaces expressions that are columns of the result by these columns.
 struct ToOutputs<'a> {
-    outputs: &'a [Output],
+    outputs: &'a [SelectColumn],
     around: &'a str,
     depth: usize,
 }
@@ -353,7 +360,7 @@ impl VisitorMut for ToOutputs<'_> {
 
 /// Replaces columns of the result by their expressions.
 struct FromOutputs<'a> {
-    outputs: &'a [Output],
+    outputs: &'a [SelectColumn],
     around: &'a str,
 }
 

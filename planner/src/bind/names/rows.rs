@@ -25,7 +25,7 @@ pub(super) fn write_out(expr: &mut Expr, invent: impl FnMut() -> String) -> Resu
         return Ok(());
     }
     let taken = std::mem::replace(expr, literal(Value::Null));
-    *expr = Rows { invent }.written_out(taken)?;
+    *expr = RowRewriter { invent }.written_out(taken)?;
     Ok(())
 }
 
@@ -53,7 +53,7 @@ fn arguments_of_row(function: &Function) -> Option<Vec<Expr>> {
     list.args.iter().map(value).collect()
 }
 
-/// Returns whether [`Rows::written_out`] may change `expr`; a cheap test.
+/// Returns whether [`RowRewriter::written_out`] may change `expr`; a cheap test.
 fn may_compare(expr: &Expr) -> bool {
     match expr {
         Expr::Tuple(_) => true,
@@ -122,11 +122,11 @@ impl Comparison {
     }
 }
 
-struct Rows<F> {
+struct RowRewriter<F> {
     invent: F,
 }
 
-impl<F: FnMut() -> String> Rows<F> {
+impl<F: FnMut() -> String> RowRewriter<F> {
     fn written_out(&mut self, expr: Expr) -> Result<Expr, PlanError> {
         match expr {
             Expr::BinaryOp { left, op, right } => {

@@ -35,7 +35,7 @@ pub(super) struct Item {
 
 /// A column that `*` includes and that an unqualified name can mean.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ScopeColumn {
     pub(super) shown: String,
     /// A qualified identifier, the COALESCE of two for a FULL JOIN USING, or an expression of the SELECT list.
     pub(super) expr: Expr,
@@ -45,9 +45,9 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     pub(super) items: Vec<Item>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) columns: Vec<ScopeColumn>,
     /// Names of the SELECT list and their expressions, for use in other clauses if FROM has no such column.
-    pub(super) aliases: Vec<Entry>,
+    pub(super) aliases: Vec<ScopeColumn>,
 }
 
 /// Makes a quoted identifier, which needs no further resolution.
@@ -96,15 +96,16 @@ impl Scope {
     /// Adds an item whose columns can be used with and without a qualifier.
     pub(super) fn add(&mut self, qualifier: String, columns: Columns) {
         for column in columns.iter().flatten() {
-            self.entries.push(Entry { shown: column.shown.clone(), expr: qualified(&qualifier, &column.internal) });
+            self.columns
+                .push(ScopeColumn { shown: column.shown.clone(), expr: qualified(&qualifier, &column.internal) });
         }
         self.items.push(Item { qualifier, columns });
     }
 
-    /// Adds all items and entries of `other`; its aliases are not added.
+    /// Adds all items and columns of `other`; its aliases are not added.
     pub(super) fn append(&mut self, other: Scope) {
         self.items.extend(other.items);
-        self.entries.extend(other.entries);
+        self.columns.extend(other.columns);
     }
 
     /// Returns whether some of the columns are unknown.
@@ -112,9 +113,9 @@ impl Scope {
         self.items.iter().any(|item| item.columns.is_none())
     }
 
-    /// Returns the entry that an unqualified name means.
-    pub(super) fn entry(&self, ident: &Ident) -> Result<Option<usize>, PlanError> {
-        find(self.entries.iter().map(|entry| entry.shown.as_str()), ident).map_err(|_| ambiguous("column", ident))
+    /// Returns the column that an unqualified name means.
+    pub(super) fn column(&self, ident: &Ident) -> Result<Option<usize>, PlanError> {
+        find(self.columns.iter().map(|column| column.shown.as_str()), ident).map_err(|_| ambiguous("column", ident))
     }
 
     /// Returns the item that a qualifier means.
@@ -126,8 +127,8 @@ impl Scope {
     /// Returns what an unqualified name means in this scope, if anything. `inner` are the scopes between the name and
     /// this one.
     fn unqualified(&self, ident: &Ident, inner: &[Scope]) -> Result<Option<Expr>, PlanError> {
-        if let Some(idx) = self.entry(ident)? {
-            return Ok(Some(self.entries[idx].expr.clone()));
+        if let Some(idx) = self.column(ident)? {
+            return Ok(Some(self.columns[idx].expr.clone()));
         }
         let found = find(self.aliases.iter().map(|alias| alias.shown.as_str()), ident);
         let Some(idx) = found.map_err(|_| ambiguous("column", ident))? else { return Ok(None) };
@@ -151,8 +152,8 @@ impl Scope {
             return Ok(Some(field_of(qualified(&item.qualifier, &column.internal), &idents[2..])));
         }
         // The first part may be a column that has the same name as a table.
-        match self.entry(&idents[0])? {
-            Some(idx) => Ok(Some(field_of(self.entries[idx].expr.clone(), &idents[1..]))),
+        match self.column(&idents[0])? {
+            Some(idx) => Ok(Some(field_of(self.columns[idx].expr.clone(), &idents[1..]))),
             None => Err(unknown_of(&item.qualifier, &idents[1])),
         }
     }

@@ -6,9 +6,9 @@ use sqlparser::ast::{
 };
 
 use super::from::only_ident;
-use super::order_by::{Output, position};
+use super::order_by::{SelectColumn, position};
 use super::rows::row_of;
-use super::scope::{Column, Columns, Entry, Scope, at, exact, qualified, unknown};
+use super::scope::{Column, Columns, Scope, ScopeColumn, at, exact, qualified, unknown};
 use super::{Names, item_expr, shown, sort_exprs};
 use crate::catalog::find_name;
 use crate::error::PlanError;
@@ -54,10 +54,10 @@ impl Names<'_> {
         order_by: Option<&mut ast::OrderBy>,
     ) -> Result<Selected, PlanError> {
         let columns = shown::unique(items.iter().map(|item| item.shown.clone()).collect());
-        let outputs: Vec<Output> = items
+        let outputs: Vec<SelectColumn> = items
             .into_iter()
             .zip(&columns)
-            .map(|(Item { expr, written, .. }, column)| Output { column: column.clone(), written, expr })
+            .map(|(Item { expr, written, .. }, column)| SelectColumn { column: column.clone(), written, expr })
             .collect();
         let scope = self.innermost();
         select.projection = outputs.iter().map(|output| item(output.expr.clone(), &output.column, scope)).collect();
@@ -92,8 +92,8 @@ impl Names<'_> {
     }
 
     /// Resolves GROUP BY, HAVING, QUALIFY, WINDOW and DISTINCT ON. Columns of FROM take precedence over list names.
-    fn other_clauses(&mut self, select: &mut Select, outputs: &[Output]) -> Result<(), PlanError> {
-        let alias = |output: &Output, expr: Expr| Entry { shown: output.column.shown.clone(), expr };
+    fn other_clauses(&mut self, select: &mut Select, outputs: &[SelectColumn]) -> Result<(), PlanError> {
+        let alias = |output: &SelectColumn, expr: Expr| ScopeColumn { shown: output.column.shown.clone(), expr };
         self.innermost().aliases = outputs.iter().map(|output| alias(output, output.expr.clone())).collect();
         if let GroupByExpr::Expressions(exprs, modifiers) = &mut select.group_by {
             if !modifiers.is_empty() {
@@ -130,9 +130,9 @@ impl Names<'_> {
     }
 
     /// Replaces a name of the SELECT list by its position: if the name stood for a number, that would be taken for one.
-    fn group_key(&mut self, key: &mut Expr, outputs: &[Output]) -> Result<(), PlanError> {
+    fn group_key(&mut self, key: &mut Expr, outputs: &[SelectColumn]) -> Result<(), PlanError> {
         if let Expr::Identifier(ident) = key
-            && self.innermost().entry(ident)?.is_none()
+            && self.innermost().column(ident)?.is_none()
         {
             let name = Name::of(ident);
             let shown = outputs.iter().map(|output| output.column.shown.as_str());
@@ -164,10 +164,10 @@ impl Names<'_> {
                     if scope.items.is_empty() {
                         return Err(PlanError::invalid("SELECT * without FROM"));
                     }
-                    self.star(scope.entries.clone(), options, &mut items)?;
+                    self.star(scope.columns.clone(), options, &mut items)?;
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
-                    self.star(qualified_entries(&scope, &kind)?, options, &mut items)?;
+                    self.star(qualified_columns(&scope, &kind)?, options, &mut items)?;
                 }
                 SelectItem::ExprWithAliases { .. } => {
                     return Err(PlanError::invalid("several aliases for one expression are not supported"));
@@ -182,7 +182,7 @@ impl Names<'_> {
         let written = Some(expr.clone());
         let text = shown::expr_text(&expr);
         let shown = match unwrapped(&expr) {
-            Expr::Identifier(ident) => scope.entry(ident)?.map(|idx| scope.entries[idx].shown.clone()),
+            Expr::Identifier(ident) => scope.column(ident)?.map(|idx| scope.columns[idx].shown.clone()),
             Expr::CompoundIdentifier(idents) => compound_name(scope, idents)?,
             _ => None,
         };
@@ -192,7 +192,7 @@ impl Names<'_> {
 
     fn star(
         &mut self,
-        mut entries: Vec<Entry>,
+        mut columns: Vec<ScopeColumn>,
         options: WildcardAdditionalOptions,
         items: &mut Vec<Item>,
     ) -> Result<(), PlanError> {
@@ -215,24 +215,24 @@ impl Names<'_> {
             None => {}
         }
         for name in &excluded {
-            let idx = starred(&entries, &only_ident(name)?, "EXCLUDE")?;
-            entries.remove(idx);
+            let idx = starred(&columns, &only_ident(name)?, "EXCLUDE")?;
+            columns.remove(idx);
         }
         for element in opt_replace.into_iter().flat_map(|replace| replace.items) {
-            let idx = starred(&entries, &element.column_name, "REPLACE")?;
+            let idx = starred(&columns, &element.column_name, "REPLACE")?;
             let mut expr = element.expr;
             self.expr(&mut expr)?;
-            entries[idx].expr = expr;
+            columns[idx].expr = expr;
         }
-        items.extend(entries.into_iter().map(|Entry { shown, expr }| Item { shown, expr, written: None }));
+        items.extend(columns.into_iter().map(|ScopeColumn { shown, expr }| Item { shown, expr, written: None }));
         Ok(())
     }
 }
 
 /// Returns the column of `*` that an option such as EXCLUDE names.
-fn starred(entries: &[Entry], ident: &Ident, option: &str) -> Result<usize, PlanError> {
+fn starred(columns: &[ScopeColumn], ident: &Ident, option: &str) -> Result<usize, PlanError> {
     let name = Name::of(ident);
-    match find_name(entries.iter().map(|entry| entry.shown.as_str()), &name.value, name.quoted) {
+    match find_name(columns.iter().map(|column| column.shown.as_str()), &name.value, name.quoted) {
         Ok(Some(idx)) => Ok(idx),
         _ => {
             let at = at(ident.span.start);
@@ -275,7 +275,7 @@ fn item(expr: Expr, column: &Column, scope: &Scope) -> SelectItem {
     }
 }
 
-fn qualified_entries(scope: &Scope, kind: &SelectItemQualifiedWildcardKind) -> Result<Vec<Entry>, PlanError> {
+fn qualified_columns(scope: &Scope, kind: &SelectItemQualifiedWildcardKind) -> Result<Vec<ScopeColumn>, PlanError> {
     let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
         return Err(PlanError::invalid("* of an expression is not supported"));
     };
@@ -283,7 +283,7 @@ fn qualified_entries(scope: &Scope, kind: &SelectItemQualifiedWildcardKind) -> R
     let item = scope.item(&ident)?.ok_or_else(|| unknown("table", &ident))?;
     let columns = item.columns.iter().flatten();
     Ok(columns
-        .map(|column| Entry { shown: column.shown.clone(), expr: qualified(&item.qualifier, &column.internal) })
+        .map(|column| ScopeColumn { shown: column.shown.clone(), expr: qualified(&item.qualifier, &column.internal) })
         .collect())
 }
 

@@ -300,3 +300,25 @@ fn a_column_of_using_stays_where_the_left_table_has_it() {
         assert_eq!(columns(sql), expected, "{sql}");
     }
 }
+
+/// A name like those that the binder invents was an error: two tables or WITH queries had it.
+#[test]
+fn a_query_may_use_the_names_that_are_invented() {
+    let queries = [
+        "SELECT ?.k FROM t AS ?, (SELECT w FROM u) WHERE ?.k = w",
+        "SELECT k FROM (SELECT w FROM u), (SELECT k FROM t) AS ? WHERE ?.k = w",
+        "SELECT k, g + 1 AS ? FROM t ORDER BY v * 2, k LIMIT 3",
+        "SELECT ?, g + 1 AS y FROM (SELECT k, g, v, k AS ? FROM t) AS a ORDER BY v * 2, k LIMIT 3",
+        "SELECT ?.k FROM t AS ? WHERE (?.k, ?.g) = (SELECT tk, w FROM u ORDER BY k LIMIT 1)",
+        "WITH ? AS (SELECT k FROM t), b AS (WITH ? AS (SELECT tk AS k FROM u) SELECT k FROM ?) \
+         SELECT ?.k FROM ? JOIN b ON ?.k = b.k",
+    ];
+    for query in queries {
+        let expected = answer(&query.replace('?', "other"));
+        for count in 1..=4 {
+            let name = format!("\"#{count}\"");
+            assert_eq!(answer(&query.replace('?', &name)), expected, "{name}: {query}");
+        }
+    }
+    assert_eq!(columns("SELECT \"#4294967296\".k FROM t AS \"#4294967296\", (SELECT w FROM u)"), "k");
+}

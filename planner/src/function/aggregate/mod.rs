@@ -166,7 +166,7 @@ impl AggregateUDFImpl for Maintained {
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let states = self.states(&args, Retractions::Never)?;
-        Ok(Box::new(Groups { states, slots: Vec::new(), free: Vec::new(), made: 0 }))
+        Ok(Box::new(GroupStates { states, slots: Vec::new(), free: Vec::new(), made: 0 }))
     }
 }
 
@@ -231,7 +231,7 @@ impl Accumulator for OneGroup {
 }
 
 /// The states of many groups.
-struct Groups {
+struct GroupStates {
     states: Box<dyn States>,
     /// The slot in `states` of each group. Groups are renumbered when the first of them are emitted; slots are not.
     slots: Vec<u32>,
@@ -241,7 +241,7 @@ struct Groups {
     made: u32,
 }
 
-impl Groups {
+impl GroupStates {
     fn resize(&mut self, groups: usize) {
         while self.slots.len() < groups {
             let slot = self.free.pop().unwrap_or_else(|| {
@@ -254,7 +254,7 @@ impl Groups {
     }
 }
 
-impl GroupsAccumulator for Groups {
+impl GroupsAccumulator for GroupStates {
     fn update_batch(
         &mut self,
         arguments: &[ArrayRef],

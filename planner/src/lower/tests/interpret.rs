@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use laminardb_dataflow::plan::{
-    Aggregate, AggregateFunction, Arrangement, DataflowPlan, Join, JoinColumn, Operator, Reduce, SemiJoin,
+    Aggregate, AggregateFunction, Arrangement, DataflowPlan, Join, JoinColumn, Linear, Operator, Reduce, SemiJoin,
     SemiJoinKind, SetOperator, SortKey, Step, TopK,
 };
 use laminardb_dataflow::{CollectionId, Scalar};
@@ -21,10 +21,10 @@ pub(crate) fn interpret(plan: &DataflowPlan, input: &dyn Fn(CollectionId) -> Rec
         let rows = match &node.operator {
             Operator::Input(collection) => rows_of(&input(*collection)),
             Operator::Constant(rows) => rows_of(rows),
-            Operator::Linear { input, steps } => {
+            Operator::Linear(Linear { input, steps }) => {
                 steps.iter().fold((results[input.0].clone(), Arc::clone(&plan.node(*input).schema)), step).0
             }
-            Operator::Union(inputs) => inputs.iter().flat_map(|input| results[input.0].clone()).collect(),
+            Operator::Union(union) => union.inputs.iter().flat_map(|input| results[input.0].clone()).collect(),
             Operator::Join(join) => inner_join(plan, join, &results, &node.schema),
             Operator::SemiJoin(semi) => semi_join(plan, semi, &results),
             Operator::Reduce(reduce) => group(reduce, &results[reduce.input.0]),

@@ -5,6 +5,7 @@ mod values;
 use expect_test::{Expect, expect};
 
 use super::{optimise, optimise_once};
+use crate::lower::tests::answer;
 use crate::lower::tests::context::bind;
 
 fn check(queries: &[&str], expected: Expect) {
@@ -660,4 +661,15 @@ fn keys_that_compare_null_in_different_ways_are_kept_apart() {
 
         "#]],
     );
+}
+
+/// A column with a name like those of shared parts was an error: it was ambiguous.
+#[test]
+fn a_query_may_use_the_names_that_shared_parts_get() {
+    for count in 0..=3 {
+        let sql = format!(
+            "SELECT \"#shared_{count}\", (g + 1) * (g + 1) AS x FROM (SELECT k AS \"#shared_{count}\", g FROM t) AS v"
+        );
+        assert_eq!(answer(&sql), "1 4\n2 4\n3 9\n4 9\n5 NULL\n6 100\n7 NULL", "{sql}");
+    }
 }

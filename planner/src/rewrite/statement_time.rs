@@ -4,18 +4,19 @@
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
+use super::expression::rewrite_each;
+
 /// The optimiser rule; it does nothing if the configuration has no start time.
 #[derive(Debug)]
-pub(super) struct Moment;
+pub(super) struct StatementTime;
 
-impl OptimizerRule for Moment {
+impl OptimizerRule for StatementTime {
     fn name(&self) -> &str {
-        "moment"
+        "statement_time"
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
@@ -25,11 +26,7 @@ impl OptimizerRule for Moment {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let Some(moment) = config.query_execution_start_time() else { return Ok(Transformed::no(plan)) };
         let context = SimplifyContext::builder().with_query_execution_start_time(Some(moment)).build();
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(|expr| at(expr, &context))?.update_data(|expr| name.restore(expr)))
-        })
+        rewrite_each(plan, |expr| expr.transform_up(|expr| at(expr, &context)))
     }
 }
 

@@ -1,4 +1,5 @@
-//! State shared by the handle and the workers: the open time, the command channels, progress, and how the engine ends.
+//! What the engine's handle and the workers share: the open time, the command channels, progress, and how the engine
+//! ends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,11 +12,11 @@ use arrow::compute::concat_batches;
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{ChangeSink, deadline};
-use crate::cancel::{CancelToken, Monitor, Received};
+use crate::cancel::{CancelToken, Monitor, Received, deadline};
 use crate::command::Command;
 use crate::input::PIECE_ROWS;
 use crate::plan::DataflowPlan;
+use crate::sink::ChangeSink;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
 
@@ -30,9 +31,9 @@ pub(crate) enum Status {
     Stopped(String),
 }
 
-/// See the module. `State` is the part under the lock.
-pub(crate) struct Shared {
-    state: Arc<Monitor<State>>,
+/// Brings the handle and the workers together; `CoordinatorState` is the part under the lock.
+pub(crate) struct Coordinator {
+    state: Arc<Monitor<CoordinatorState>>,
     sink: Arc<dyn ChangeSink>,
     abandoned: AtomicBool,
     /// Cancelled when the engine is abandoned, to wake those who wait for an answer.
@@ -42,11 +43,11 @@ pub(crate) struct Shared {
     threads: OnceLock<Vec<Thread>>,
 }
 
-impl Shared {
+impl Coordinator {
     /// Creates the shared state, and each worker's end of its command channel.
     pub(crate) fn new(workers: usize, sink: Arc<dyn ChangeSink>) -> (Arc<Self>, Vec<Receiver<Command>>) {
         let (commands, receivers) = (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
-        let state = State {
+        let state = CoordinatorState {
             status: Status::Running,
             commands,
             views: BTreeMap::new(),
@@ -57,7 +58,7 @@ impl Shared {
             pending: BTreeMap::new(),
             working: workers,
         };
-        let shared = Shared {
+        let coordinator = Coordinator {
             state: Monitor::new(state),
             sink,
             abandoned: AtomicBool::new(false),
@@ -65,7 +66,7 @@ impl Shared {
             answered: Mutex::new(BTreeMap::new()),
             threads: OnceLock::new(),
         };
-        (Arc::new(shared), receivers)
+        (Arc::new(coordinator), receivers)
     }
 
     pub(crate) fn set_threads(&self, threads: Vec<Thread>) {
@@ -76,12 +77,12 @@ impl Shared {
         &self.sink
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, CoordinatorState> {
         self.state.lock()
     }
 
     /// Locks the state if the engine still answers calls; otherwise returns why it does not.
-    pub(crate) fn running(&self) -> Result<MutexGuard<'_, State>, DataflowError> {
+    pub(crate) fn running(&self) -> Result<MutexGuard<'_, CoordinatorState>, DataflowError> {
         let state = self.state.lock();
         match state.failure() {
             None => Ok(state),
@@ -150,9 +151,9 @@ impl Shared {
         &self,
         timeout: Option<Duration>,
         cancel: &CancelToken,
-        done: impl Fn(&State) -> bool,
+        done: impl Fn(&CoordinatorState) -> bool,
     ) -> Result<(), DataflowError> {
-        let ended = |state: &mut State| {
+        let ended = |state: &mut CoordinatorState| {
             if let Status::Stopped(reason) = &state.status {
                 return Some(Err(DataflowError::Stopped { reason: reason.clone() }));
             }
@@ -230,11 +231,11 @@ struct Frontiers {
     complete: Time,
 }
 
-/// See the module. The thread that holds the lock decides the order of commands.
-pub(crate) struct State {
+/// The part of a [`Coordinator`] under its lock. The thread that holds the lock decides the order of commands.
+pub(crate) struct CoordinatorState {
     status: Status,
     commands: Vec<Sender<Command>>,
-    pub(super) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
+    pub(crate) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
     /// Changes of the time after `sealed`, if that time has been given to a commit.
     open: Option<Vec<(RelationId, UpdateBatch)>>,
     /// The last time that was sent to the workers.
@@ -248,7 +249,7 @@ pub(crate) struct State {
     working: usize,
 }
 
-impl State {
+impl CoordinatorState {
     fn failure(&self) -> Option<DataflowError> {
         match &self.status {
             Status::Running => None,
@@ -257,46 +258,46 @@ impl State {
         }
     }
 
-    pub(super) fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         self.commands.len()
     }
 
-    pub(super) fn sealed(&self) -> Time {
+    pub(crate) fn sealed(&self) -> Time {
         self.sealed
     }
 
-    pub(super) fn last_time(&self) -> Time {
+    pub(crate) fn last_time(&self) -> Time {
         self.sealed + u64::from(self.open.is_some())
     }
 
     /// Whether the workers have finished everything sent to them.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.frontiers.iter().all(|f| f.paced > self.sealed)
     }
 
     /// Whether all views are complete through `time`; for a time that is not given out yet, through all commits.
-    pub(super) fn is_complete(&self, time: Time) -> bool {
+    pub(crate) fn is_complete(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         self.frontiers.iter().all(|f| f.complete > time)
     }
 
     /// Like `is_complete`, but ignores views that still take in their contents.
-    pub(super) fn is_through(&self, time: Time) -> bool {
+    pub(crate) fn is_through(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         self.frontiers.iter().all(|f| f.paced > time)
     }
 
-    pub(super) fn rows_pending(&self, relation: RelationId) -> u64 {
+    pub(crate) fn rows_pending(&self, relation: RelationId) -> u64 {
         self.pending.get(&relation).copied().unwrap_or(0)
     }
 
     /// Returns the time that the next commit is given.
-    pub(super) fn next_time(&self) -> Time {
+    pub(crate) fn next_time(&self) -> Time {
         self.sealed + 1
     }
 
     /// Adds changes to the open time and returns that time.
-    pub(super) fn add(&mut self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Time {
+    pub(crate) fn add(&mut self, changes: Vec<(RelationId, RecordBatch, Diffs)>) -> Time {
         let time = self.next_time();
         let open = self.open.get_or_insert_default();
         if self.rows.back().is_none_or(|(t, _)| *t != time) {
@@ -325,7 +326,7 @@ impl State {
     }
 
     /// Sends the open time to the workers if there is one; returns the last time sent.
-    pub(super) fn seal_open(&mut self) -> Time {
+    pub(crate) fn seal_open(&mut self) -> Time {
         if self.open.is_some() {
             self.seal();
         }
@@ -333,7 +334,7 @@ impl State {
     }
 
     /// Sends the open time to the workers. A commit must have been given that time.
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         let changes = self.open.take().expect("a time is sealed after it was given out");
         let time = self.sealed + 1;
         self.sealed = time;
@@ -342,7 +343,7 @@ impl State {
     }
 
     /// Seals the open time, and closes the later times through `time`, which have no changes.
-    pub(super) fn close_through(&mut self, time: Time) {
+    pub(crate) fn close_through(&mut self, time: Time) {
         if self.seal_open() < time {
             self.sealed = time;
             self.send(|_| Command::CloseThrough(time));
@@ -351,7 +352,7 @@ impl State {
 
     /// Sends a command to every worker. Sending to a worker that has ended fails silently: callers that wait for its
     /// answer get an error.
-    pub(super) fn send(&self, mut command: impl FnMut(usize) -> Command) {
+    pub(crate) fn send(&self, mut command: impl FnMut(usize) -> Command) {
         for (worker, channel) in self.commands.iter().enumerate() {
             let _ = channel.send(command(worker));
         }
@@ -432,7 +433,7 @@ fn divide(
 }
 
 /// Divides a view's first contents into one share per worker, in pieces of at most [`PIECE_ROWS`] rows.
-pub(super) fn share(
+pub(crate) fn share(
     contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
     time: Time,
     workers: usize,

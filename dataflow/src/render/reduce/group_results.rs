@@ -7,7 +7,7 @@ use arrow::compute::{and, concat, interleave, take};
 use crate::accumulator::Accumulator;
 
 /// What the accumulators of some groups evaluate to.
-pub(super) struct Outcome {
+pub(super) struct GroupResults {
     /// The groups that have a row, each once.
     pub(super) groups: Vec<u32>,
     /// One column per aggregate, with one value per group.
@@ -16,9 +16,9 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<(u32, usize, String)>,
 }
 
-impl Outcome {
+impl GroupResults {
     /// Evaluates `groups`; a group with a failure has no row.
-    pub(super) fn of(groups: Vec<u32>, accumulators: &[Box<dyn Accumulator>]) -> Outcome {
+    pub(super) fn of(groups: Vec<u32>, accumulators: &[Box<dyn Accumulator>]) -> GroupResults {
         let (mut columns, mut failures) = (Vec::with_capacity(accumulators.len()), Vec::new());
         let mut has_row = vec![true; groups.len()];
         for (aggregate, accumulator) in accumulators.iter().enumerate() {
@@ -30,17 +30,17 @@ impl Outcome {
             columns.push(evaluated.values);
         }
         if failures.is_empty() {
-            return Outcome { groups, columns, failures };
+            return GroupResults { groups, columns, failures };
         }
         let kept: Vec<u32> = (0..groups.len() as u32).filter(|position| has_row[*position as usize]).collect();
         let groups = kept.iter().map(|position| groups[*position as usize]).collect();
         let kept = UInt32Array::from(kept);
         let columns = columns.iter().map(|column| rows_of(column, &kept)).collect();
-        Outcome { groups, columns, failures }
+        GroupResults { groups, columns, failures }
     }
 
-    /// Concatenates the outcomes of different groups; `None` if there are none.
-    pub(super) fn concatenate(mut parts: Vec<Outcome>) -> Option<Outcome> {
+    /// Concatenates the results of different groups; `None` if there are none.
+    pub(super) fn concatenate(mut parts: Vec<GroupResults>) -> Option<GroupResults> {
         if parts.len() <= 1 {
             return parts.pop();
         }
@@ -51,7 +51,7 @@ impl Outcome {
         let columns = (0..parts[0].columns.len()).map(column).collect();
         let groups = parts.iter().flat_map(|part| part.groups.iter().copied()).collect();
         let failures = parts.into_iter().flat_map(|part| part.failures).collect();
-        Some(Outcome { groups, columns, failures })
+        Some(GroupResults { groups, columns, failures })
     }
 }
 
@@ -60,7 +60,7 @@ fn rows_of(column: &ArrayRef, positions: &UInt32Array) -> ArrayRef {
 }
 
 /// Returns for each pair of positions in `old` and `new` whether the rows there are the same.
-pub(super) fn unchanged(old: &Outcome, new: &Outcome, pairs: &[(u32, u32)]) -> BooleanArray {
+pub(super) fn unchanged(old: &GroupResults, new: &GroupResults, pairs: &[(u32, u32)]) -> BooleanArray {
     // Often all groups existed before and still exist: then the columns are compared as they are.
     let aligned = pairs.len() == new.groups.len() && old.groups == new.groups;
     if let (true, [_]) = (aligned, pairs) {
@@ -80,8 +80,8 @@ pub(super) fn unchanged(old: &Outcome, new: &Outcome, pairs: &[(u32, u32)]) -> B
     all.unwrap_or_else(|| BooleanArray::from(vec![true; pairs.len()]))
 }
 
-/// Returns the columns of chosen rows of two outcomes, given by outcome (0 or 1) and position there.
-pub(super) fn pick(from: [&Outcome; 2], positions: &[(usize, usize)]) -> Vec<ArrayRef> {
+/// Returns the columns of chosen rows of two results, given by which of the two (0 or 1) and the position there.
+pub(super) fn pick(from: [&GroupResults; 2], positions: &[(usize, usize)]) -> Vec<ArrayRef> {
     let column = |c: usize| {
         let columns = [from[0].columns[c].as_ref(), from[1].columns[c].as_ref()];
         interleave(&columns, positions).expect("both columns are of one type")
