@@ -55,7 +55,7 @@ impl Source {
 }
 
 /// The beginning of unit tests.
-static TESTS: LazyLock<Regex> = LazyLock::new(|| regex(r"\n#\[cfg\(test\)\]\nmod [a-z_]+ \{"));
+static TESTS: LazyLock<Regex> = LazyLock::new(|| regex(r"\n#\[cfg\(test\)\]\nmod [a-z0-9_]+ \{"));
 
 /// The definition of an item: what stands at the beginning of a line.
 static ITEM: LazyLock<Regex> = LazyLock::new(|| {

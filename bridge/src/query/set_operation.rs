@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow_row::{RowConverter, SortField};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
@@ -22,6 +21,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::stream;
 use hashbrown::HashMap;
 use laminardb_dataflow::plan::SetOperator;
+use laminardb_dataflow::row_bytes::RowCodec;
 use laminardb_planner::scalar::grouped;
 use laminardb_planner::set_operation::SetOperationNode;
 
@@ -121,25 +121,25 @@ fn combine(left: &RecordBatch, right: &RecordBatch, operator: SetOperator) -> Re
         let options = RecordBatchOptions::new().with_row_count(usize::try_from(count).ok());
         return Ok(RecordBatch::try_new_with_options(left.schema(), Vec::new(), &options)?);
     }
-    let field = |column: &Arc<arrow::datatypes::Field>| SortField::new(column.data_type().clone());
-    let converter = RowConverter::new(left.schema().fields().iter().map(field).collect())?;
+    let types = left.schema().fields().iter().map(|field| field.data_type().clone()).collect();
+    let codec = RowCodec::comparing(types, 0).map_err(|error| exec_datafusion_err!("{error}"))?;
     let columns = |side: &RecordBatch| side.columns().iter().map(grouped).collect::<Vec<ArrayRef>>();
     let left = &RecordBatch::try_new(left.schema(), columns(left))?;
-    let (left_rows, right_rows) =
-        (converter.convert_columns(left.columns())?, converter.convert_columns(&columns(right))?);
+    let left_rows = codec.encode(left.columns(), left.num_rows());
+    let right_rows = codec.encode(&columns(right), right.num_rows());
     // For each distinct row of `left`, its position in `counts`.
     let mut place: HashMap<&[u8], usize> = HashMap::with_capacity(left.num_rows());
     // For each distinct row: its first position in `left`, and its count on each side.
     let mut counts: Vec<(u64, u64, u64)> = Vec::new();
     for row in 0..left.num_rows() {
-        let at = *place.entry(left_rows.row(row).data()).or_insert_with(|| {
+        let at = *place.entry(left_rows.row(row)).or_insert_with(|| {
             counts.push((row as u64, 0, 0));
             counts.len() - 1
         });
         counts[at].1 += 1;
     }
     for row in 0..right.num_rows() {
-        if let Some(at) = place.get(right_rows.row(row).data()) {
+        if let Some(at) = place.get(right_rows.row(row)) {
             counts[*at].2 += 1;
         }
     }

@@ -15,7 +15,7 @@ use laminardb_dataflow::{RelationId, Time, ViewId};
 use laminardb_planner::statement::{CreateView, Name, RestoreFrom, parse_query};
 
 use super::Session;
-use super::ddl::{NewRelation, check_columns};
+use super::ddl::relation::{NewRelation, check_columns};
 use crate::catalog::{CatalogState, Entry, ViewDefinition};
 use crate::checkpoint::{self, Item, Verified};
 use crate::commit::Record;

@@ -126,6 +126,7 @@ impl Bag {
         (Delta { changes, given: rows, changed: rows }, BagUndo::Inserted(positions))
     }
 
+    /// Builds the index if there is none.
     fn build_index(&mut self) {
         if self.index.is_some() {
             return;
@@ -215,11 +216,13 @@ impl Bag {
         Ok((taken, old))
     }
 
+    /// Returns the rows that were taken out of the index.
     fn fetch(&self, taken: &[(u64, RowRef)]) -> RecordBatch {
         let positions: Vec<RowRef> = taken.iter().map(|(_, position)| *position).collect();
         self.heap.gather(&positions)
     }
 
+    /// Puts back what was taken out of the index.
     fn give_back(&mut self, taken: &[(u64, RowRef)]) {
         let index = self.index.as_mut().expect("what was taken out of it goes back");
         taken.iter().rev().for_each(|(hash, position)| add(index, *hash, *position));

@@ -68,6 +68,7 @@ impl Segment {
         Segment { rows, bytes, mask: None, live, shared: None, shared_runs: Vec::new() }
     }
 
+    /// Marks a row as live or as deleted; `len` is the number of rows in the segment.
     fn set(&mut self, row: u32, len: usize, live: bool) {
         let mask = self.mask.get_or_insert_with(|| {
             let mut mask = BooleanBufferBuilder::new(len);
@@ -89,6 +90,7 @@ impl Segment {
         self.shared_runs.clear();
     }
 
+    /// Returns the mask for a scan; `None` if no row was ever deleted.
     fn live(&mut self) -> Option<Live> {
         let mask = self.mask.as_ref()?;
         let count = self.live;
@@ -176,6 +178,7 @@ impl Heap {
         }
     }
 
+    /// Adds a segment and returns its number.
     fn add(&mut self, segment: Segment) -> u32 {
         self.frozen_bytes += segment.bytes;
         match self.free.pop() {
@@ -190,6 +193,7 @@ impl Heap {
         }
     }
 
+    /// Returns the number of rows in a segment, deleted ones included.
     fn len(&self, segment: u32) -> usize {
         self.segments[segment as usize].rows.as_ref().map_or(self.tail.rows(), RecordBatch::num_rows)
     }
@@ -226,7 +230,8 @@ impl Heap {
         if tail_rows.len() == positions.len() {
             return tail;
         }
-        // Source 0 holds the requested rows of the tail, in their order in `positions`.
+        // The rows are interleaved from several sources: number 0 holds those of the tail, in their order in
+        // `positions`, and each segment that is met becomes another.
         let mut sources = vec![&tail];
         let mut source_of: HashMap<u32, usize> = HashMap::new();
         let mut tail_rows = 0..;

@@ -82,6 +82,7 @@ impl Keyed {
         Keyed { heap: Heap::new(Arc::clone(&layout.spec.schema)), layout, index: HashIndex::new() }
     }
 
+    /// Finds the table's rows with the keys of the given rows of a write.
     fn find(&self, keys: &Keys, rows: &[u32]) -> Matches {
         let first = |&row: &u32| {
             let hash = keys.hashes[row as usize];
@@ -276,6 +277,7 @@ impl Keyed {
         }
     }
 
+    /// Makes the error for a key that exists or is given twice.
     fn duplicate(&self, batch: &RecordBatch, row: u32) -> Error {
         let spec = &self.layout.spec;
         let key = spec.primary_key.iter().map(|&column| {

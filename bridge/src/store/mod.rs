@@ -4,6 +4,12 @@
 //! without holding the store. Between two commits, the rows of a relation are always the sum of the deltas that its
 //! writes returned. While a transaction is open, a scan includes its writes; the committed rows can be read as
 //! well.
+//!
+//! ```text
+//! batches --RelationLayout::prepare--> Prepared --Store::apply--> Storage of each relation --> changes for the engine
+//!                                                                 |- Append: a source
+//!                                                                 |- Keyed, Bag: a table, whose rows are in a Heap
+//! ```
 
 mod append;
 mod bag;
@@ -45,9 +51,10 @@ use keys::Keys;
 use open::OpenTransaction;
 use storage::{Storage, Undo};
 
-struct Relation {
+/// A relation and its rows.
+struct StoredRelation {
     layout: Arc<RelationLayout>,
-    rows: Storage,
+    storage: Storage,
     /// Number of writes that the relation has had.
     writes: u64,
 }
@@ -55,7 +62,7 @@ struct Relation {
 /// The rows of all base relations.
 #[derive(Default)]
 pub struct Store {
-    relations: BTreeMap<RelationId, Relation>,
+    relations: BTreeMap<RelationId, StoredRelation>,
     /// The open transaction.
     open: Option<OpenTransaction>,
     /// Set when a write broke an invariant half way: the reason why the store can no longer be trusted.
@@ -66,8 +73,8 @@ impl Store {
     /// Adds an empty relation. `id` must not be in use. Fails if the schema or the primary key is invalid.
     pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
         let layout = Arc::new(RelationLayout::new(id, spec)?);
-        let rows = Storage::new(&layout);
-        let before = self.relations.insert(id, Relation { layout, rows, writes: 0 });
+        let storage = Storage::new(&layout);
+        let before = self.relations.insert(id, StoredRelation { layout, storage, writes: 0 });
         assert!(before.is_none(), "relation {id:?} is there already");
         Ok(())
     }
@@ -88,7 +95,7 @@ impl Store {
             return None;
         }
         let relation = self.relations.get_mut(&id)?;
-        let scan = relation.rows.scan();
+        let scan = relation.storage.scan();
         Some(match &self.open {
             Some(open) => scan.followed_by(open.appended(id)),
             None => scan,
@@ -100,7 +107,7 @@ impl Store {
     /// order.
     pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
         let relation = self.relations.get(&id).filter(|_| self.broken.is_none());
-        let Some(Relation { layout, rows: Storage::Keyed(rows), .. }) = relation else {
+        let Some(StoredRelation { layout, storage: Storage::Keyed(rows), .. }) = relation else {
             return Err(Error::SchemaMismatch("only a table with a primary key finds rows by key".to_owned()));
         };
         let keys = ingest::conform_key(keys, &layout.spec, &layout.key_schema, 0)?;
@@ -110,7 +117,7 @@ impl Store {
     /// Returns the number of rows that the next write will see; 0 if there is no such relation.
     pub fn rows(&self, id: RelationId) -> u64 {
         let appended = self.open.iter().flat_map(|open| open.appended(id)).map(RecordBatch::num_rows);
-        self.relations.get(&id).map_or(0, |relation| relation.rows.rows() + appended.sum::<usize>()) as u64
+        self.relations.get(&id).map_or(0, |relation| relation.storage.rows() + appended.sum::<usize>()) as u64
     }
 
     /// Returns how many writes the relation has had; 0 if there is none. The committed rows change only with this
@@ -121,7 +128,7 @@ impl Store {
 
     /// Returns the memory that the relation's rows and indexes take, in bytes; 0 if there is no such relation.
     pub fn bytes(&self, id: RelationId) -> u64 {
-        self.relations.get(&id).map_or(0, |relation| relation.rows.bytes()) as u64
+        self.relations.get(&id).map_or(0, |relation| relation.storage.bytes()) as u64
     }
 
     /// Applies writes in order, all or none, and passes their exact changes and the rows given to `send`. If `send`
@@ -182,12 +189,12 @@ impl Store {
                 changes.extend(delta.changes.into_iter().map(|(rows, diffs)| (id, rows, diffs)));
             };
             if write.operation == Operation::Truncate {
-                let (delta, step) = relation.rows.truncate();
+                let (delta, step) = relation.storage.truncate();
                 undo.push((id, step));
                 record(delta);
             }
             for (batch, keys) in &write.batches {
-                let (delta, step) = relation.rows.write(write.operation, batch, keys.as_ref())?;
+                let (delta, step) = relation.storage.write(write.operation, batch, keys.as_ref())?;
                 // Pushed before the next batch can fail, so that `take_back` also covers a write that fails half way.
                 undo.extend(step.map(|step| (id, step)));
                 record(delta);
@@ -201,7 +208,7 @@ impl Store {
     fn take_back(&mut self, undo: Vec<(RelationId, Undo)>) {
         for (id, undo) in undo.into_iter().rev() {
             let relation = self.relations.get_mut(&id).expect("a relation with open writes is not dropped");
-            relation.rows.undo(undo);
+            relation.storage.undo(undo);
         }
     }
 
@@ -210,7 +217,7 @@ impl Store {
         for write in writes {
             let relation = self.relations.get_mut(&write.relation()).expect("looked up before");
             relation.writes += 1;
-            if let Storage::Append(rows) = &mut relation.rows {
+            if let Storage::Append(rows) = &mut relation.storage {
                 write.batches.iter().for_each(|(batch, _)| rows.insert(batch));
             }
             self.tidy(write.relation());
@@ -223,7 +230,7 @@ impl Store {
     /// Rewrites sparse segments of a table; earlier writes cannot be undone afterwards.
     fn tidy(&mut self, id: RelationId) {
         if let Some(relation) = self.relations.get_mut(&id) {
-            relation.rows.settle();
+            relation.storage.settle();
         }
     }
 }

@@ -36,9 +36,9 @@ impl Harness {
         layout.key = layout.key.with_mask(mask);
         layout.row = layout.row.with_mask(mask);
         let layout = Arc::new(layout);
-        let rows = Storage::new(&layout);
+        let storage = Storage::new(&layout);
         let mut store = Store::default();
-        store.relations.insert(ID, Relation { layout, rows, writes: 0 });
+        store.relations.insert(ID, StoredRelation { layout, storage, writes: 0 });
         let encoder = Encoder::new(&schema, (0..schema.fields().len()).collect()).expect("types of ours");
         Harness { store, sum: Contents::new(), encoder }
     }

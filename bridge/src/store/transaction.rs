@@ -40,7 +40,7 @@ impl Store {
                     return Err(error);
                 }
             };
-            let is_source = |id| store.relations.get(&id).is_some_and(|relation| relation.rows.is_append());
+            let is_source = |id| store.relations.get(&id).is_some_and(|relation| relation.storage.is_append());
             let open = store.open.as_mut().expect("the writes are part of a transaction");
             open.undo.append(&mut undo);
             open.changes.extend(changes);
@@ -68,7 +68,7 @@ impl Store {
             Ok(done) => {
                 for (id, batches) in open.appended {
                     let relation = store.relations.get_mut(&id).expect("no relation is dropped in a transaction");
-                    let Storage::Append(rows) = &mut relation.rows else {
+                    let Storage::Append(rows) = &mut relation.storage else {
                         unreachable!("only sources wait for their rows")
                     };
                     batches.iter().for_each(|batch| rows.insert(batch));
@@ -125,7 +125,7 @@ impl Store {
         let relation = self.relations.get_mut(&id)?;
         let open = self.open.as_mut()?;
         let undo = open.undo.iter_mut().filter(|(of, _)| *of == id).map(|(_, undo)| undo);
-        let scan = relation.rows.scan_before(undo);
+        let scan = relation.storage.scan_before(undo);
         if let Some(before) = open.before.get_mut(&id) {
             before.scan = Some(scan.clone());
         }

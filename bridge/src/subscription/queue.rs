@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use laminardb_dataflow::{Time, UpdateBatch};
+use laminardb_planner::panics::caught;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::change::{ChangeBatch, Shape};
@@ -66,7 +67,9 @@ impl Closed {
     fn decode(&self) -> Result<Arc<[ChangeBatch]>, String> {
         let decode = || {
             let shards = std::mem::take(&mut *self.shards.lock());
-            self.shape.changes(&shards, self.time).map(Into::into).map_err(|e| e.to_string())
+            // A panic would leave the time without its shards, and its other subscribers would miss the changes.
+            let changes = caught(|| self.shape.changes(&shards, self.time))?;
+            changes.map(Into::into).map_err(|error| error.to_string())
         };
         self.decoded.get_or_init(decode).clone()
     }
@@ -384,5 +387,23 @@ mod tests {
             gone.store(true, Ordering::SeqCst);
         });
         assert!(pushed.load(Ordering::SeqCst) < MOST, "the reader waited until no more times came");
+    }
+
+    #[test]
+    fn a_panic_while_a_time_is_decoded_ends_all_its_subscribers() {
+        let (one, other) = (started(), started());
+        let broken = closed(1, &[1, -1]);
+        // Two rows with one diff, which no worker sends.
+        broken.shards.lock()[0].diffs = PerRow::Each(vec![-1].into());
+        one.push(&broken);
+        other.push(&broken);
+        for queue in [one, other] {
+            let taken = queue.try_take();
+            assert!(
+                matches!(&taken, Polled::End(Some(End::Failed(why))) if why.contains("out of bounds")),
+                "{taken:?}"
+            );
+            assert!(matches!(queue.try_take(), Polled::End(None)));
+        }
     }
 }

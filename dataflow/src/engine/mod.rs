@@ -141,6 +141,7 @@ impl Engine {
         let time = state.seal_open();
         let mut shares = share(contents, time, state.workers()).into_iter();
         state.views.insert(view, Arc::clone(&plan));
+        state.installs += 1;
         state.send(|_| {
             let contents = shares.next().expect("one share a worker");
             Command::Install(Install { view, plan: Arc::clone(&plan), time, contents })

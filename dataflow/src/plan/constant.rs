@@ -3,10 +3,10 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 use crate::update::build_rows;
 
-impl Kind for RecordBatch {
+impl OperatorKind for RecordBatch {
     fn name(&self) -> &'static str {
         "constant"
     }
@@ -25,7 +25,7 @@ impl Kind for RecordBatch {
         false
     }
 
-    fn explain(&self, _: &Place<'_>) -> Vec<String> {
+    fn explain(&self, _: &Explaining<'_>) -> Vec<String> {
         vec![format!("Constant rows={}", self.num_rows())]
     }
 

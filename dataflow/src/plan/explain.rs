@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::index::{needed, shared_indexes};
-use super::kind::{Nodes, Place, names};
+use super::operator_kind::{Explaining, Nodes, names};
 use super::{Arrangement, DataflowPlan, Linear, Node, NodeId, Operator, Output, OutputState};
 use crate::CollectionId;
 
@@ -94,7 +94,7 @@ impl DataflowPlan {
     ) -> fmt::Result {
         use fmt::Write;
         let Node { operator, schema } = self.node(id);
-        for line in operator.explain(&Place { plan: self, schema, name }) {
+        for line in operator.explain(&Explaining { plan: self, schema, name }) {
             writeln!(out, "{:indent$}{line}", "", indent = 2 * depth)?;
         }
         operator.inputs(&self.arrangements).try_for_each(|input| self.explain_node(input, depth + 1, name, out))

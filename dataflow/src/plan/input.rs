@@ -1,9 +1,9 @@
 //! Reads all changes of a relation or view.
 
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 use crate::CollectionId;
 
-impl Kind for CollectionId {
+impl OperatorKind for CollectionId {
     fn name(&self) -> &'static str {
         "input"
     }
@@ -22,7 +22,7 @@ impl Kind for CollectionId {
         false
     }
 
-    fn explain(&self, place: &Place<'_>) -> Vec<String> {
-        vec![format!("Input {}", (place.name)(*self))]
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
+        vec![format!("Input {}", (explaining.name)(*self))]
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::id::ArrangementId;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 use super::text::named_text;
 use crate::Scalar;
 
@@ -32,7 +32,7 @@ pub struct Join {
     pub residual: Option<Arc<dyn Scalar>>,
 }
 
-impl Kind for Join {
+impl OperatorKind for Join {
     fn name(&self) -> &'static str {
         "join"
     }
@@ -54,11 +54,11 @@ impl Kind for Join {
         self.residual.is_some()
     }
 
-    fn explain(&self, place: &Place<'_>) -> Vec<String> {
-        let (left, right) = (place.plan.arrangement(self.left), place.plan.arrangement(self.right));
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
+        let (left, right) = (explaining.plan.arrangement(self.left), explaining.plan.arrangement(self.right));
         let kind = if left.key.is_empty() { "CrossJoin" } else { "Join" };
-        let on = [left, right].map(|side| place.columns(side.input, &side.key));
-        let residual = self.residual.as_ref().map(|residual| named_text(residual.text(), place.schema));
+        let on = [left, right].map(|side| explaining.columns(side.input, &side.key));
+        let residual = self.residual.as_ref().map(|residual| named_text(residual.text(), explaining.schema));
         let condition = residual.map_or_else(String::new, |residual| format!(" where {residual}"));
         vec![format!("{kind} on [{}] = [{}]{condition}", on[0], on[1])]
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::id::NodeId;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 use super::text::named_text;
 use crate::Scalar;
 
@@ -86,7 +86,7 @@ impl Step {
     }
 }
 
-impl Kind for Linear {
+impl OperatorKind for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
@@ -113,8 +113,8 @@ impl Kind for Linear {
         self.steps.iter().any(Step::can_fail)
     }
 
-    fn explain(&self, place: &Place<'_>) -> Vec<String> {
-        let mut schema = place.plan.schema_of(self.input);
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
+        let mut schema = explaining.plan.schema_of(self.input);
         let mut lines = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             lines.push(step.explain(schema));

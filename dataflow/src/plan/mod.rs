@@ -10,9 +10,9 @@ mod id;
 mod index;
 mod input;
 mod join;
-mod kind;
 mod linear;
 mod operator;
+mod operator_kind;
 mod reduce;
 mod semi_join;
 mod set;
@@ -25,15 +25,15 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use crate::CollectionId;
-use kind::{Net, Nodes};
+use operator_kind::{Net, Nodes};
 
 pub use arrangement::Arrangement;
 pub use id::{ArrangementId, NodeId};
 pub(crate) use index::{IndexPlan, shared_indexes, source_text};
 pub use join::{Join, JoinColumn};
-pub use kind::{InputId, MapInputs};
 pub use linear::{Linear, Step};
 pub use operator::Operator;
+pub use operator_kind::{InputId, MapInputs};
 pub use reduce::{Aggregate, AggregateFunction, Reduce};
 pub use semi_join::{SemiJoin, SemiJoinKind};
 pub use set::{SetOperation, SetOperator};

@@ -6,8 +6,8 @@ use arrow::datatypes::SchemaRef;
 use super::arrangement::Arrangement;
 use super::id::NodeId;
 use super::join::Join;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
 use super::linear::Linear;
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 use super::reduce::Reduce;
 use super::semi_join::SemiJoin;
 use super::set::SetOperation;
@@ -39,7 +39,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    fn kind(&self) -> &dyn Kind {
+    fn kind(&self) -> &dyn OperatorKind {
         match self {
             Operator::Input(collection) => collection,
             Operator::Constant(rows) => rows,
@@ -53,7 +53,7 @@ impl Operator {
         }
     }
 
-    fn kind_mut(&mut self) -> &mut dyn Kind {
+    fn kind_mut(&mut self) -> &mut dyn OperatorKind {
         match self {
             Operator::Input(collection) => collection,
             Operator::Constant(rows) => rows,
@@ -110,7 +110,7 @@ impl Operator {
         self.kind().net(plan)
     }
 
-    pub(super) fn explain(&self, place: &Place<'_>) -> Vec<String> {
-        self.kind().explain(place)
+    pub(super) fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
+        self.kind().explain(explaining)
     }
 }

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 
 use super::id::NodeId;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 
 /// A function that an aggregate computes over the non-NULL arguments of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ pub struct Reduce {
     pub monotonic: bool,
 }
 
-impl Kind for Reduce {
+impl OperatorKind for Reduce {
     fn name(&self) -> &'static str {
         "reduce"
     }
@@ -109,27 +109,27 @@ impl Kind for Reduce {
         self.aggregates.iter().any(|aggregate| aggregate.function.can_fail())
     }
 
-    fn explain(&self, place: &Place<'_>) -> Vec<String> {
-        let key = place.columns(self.input, &self.key);
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
+        let key = explaining.columns(self.input, &self.key);
         if self.aggregates.is_empty() {
             return vec![format!("Distinct [{key}]")];
         }
-        let aggregates: Vec<String> = self.aggregates.iter().map(|a| self.explain_aggregate(a, place)).collect();
+        let aggregates: Vec<String> = self.aggregates.iter().map(|a| self.explain_aggregate(a, explaining)).collect();
         let append_only = if self.monotonic { " append_only" } else { "" };
         vec![format!("Reduce by [{key}] [{}]{append_only}", aggregates.join(", "))]
     }
 }
 
 impl Reduce {
-    fn explain_aggregate(&self, aggregate: &Aggregate, place: &Place<'_>) -> String {
+    fn explain_aggregate(&self, aggregate: &Aggregate, explaining: &Explaining<'_>) -> String {
         let function = format!("{:?}", aggregate.function).to_lowercase();
         let distinct = if aggregate.distinct { "distinct " } else { "" };
         let argument = match aggregate.argument {
-            Some(column) => place.columns(self.input, &[column]),
+            Some(column) => explaining.columns(self.input, &[column]),
             None => "*".to_owned(),
         };
         let filter = match aggregate.filter {
-            Some(column) => format!(" filter {}", place.columns(self.input, &[column])),
+            Some(column) => format!(" filter {}", explaining.columns(self.input, &[column])),
             None => String::new(),
         };
         format!("{function}({distinct}{argument}){filter}")

@@ -1,7 +1,7 @@
 //! Rows selected by the presence of their key on another side.
 
 use super::id::{ArrangementId, NodeId};
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 
 /// Whether rows with a match on the other side are kept or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ pub struct SemiJoin {
     pub kind: SemiJoinKind,
 }
 
-impl Kind for SemiJoin {
+impl OperatorKind for SemiJoin {
     fn name(&self) -> &'static str {
         "semi_join"
     }
@@ -50,9 +50,9 @@ impl Kind for SemiJoin {
         false
     }
 
-    fn explain(&self, place: &Place<'_>) -> Vec<String> {
-        let left = place.plan.arrangement(self.left);
-        let on = [place.columns(left.input, &left.key), place.columns(self.right, &self.right_key)];
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
+        let left = explaining.plan.arrangement(self.left);
+        let on = [explaining.columns(left.input, &left.key), explaining.columns(self.right, &self.right_key)];
         vec![format!("{:?}Join on [{}] = [{}]", self.kind, on[0], on[1])]
     }
 }

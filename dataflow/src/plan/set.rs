@@ -1,7 +1,7 @@
 //! EXCEPT and INTERSECT on whole rows.
 
 use super::id::NodeId;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 
 /// How the multiplicities l and r of a row in the two inputs determine its multiplicity in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub struct SetOperation {
     pub operator: SetOperator,
 }
 
-impl Kind for SetOperation {
+impl OperatorKind for SetOperation {
     fn name(&self) -> &'static str {
         "set"
     }
@@ -49,7 +49,7 @@ impl Kind for SetOperation {
         false
     }
 
-    fn explain(&self, _: &Place<'_>) -> Vec<String> {
+    fn explain(&self, _: &Explaining<'_>) -> Vec<String> {
         vec![format!("{:?}", self.operator)]
     }
 }

@@ -1,7 +1,7 @@
 //! The first rows of each group in an order.
 
 use super::id::NodeId;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 
 /// A column to order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ pub struct TopK {
     pub monotonic: bool,
 }
 
-impl Kind for TopK {
+impl OperatorKind for TopK {
     fn name(&self) -> &'static str {
         "top_k"
     }
@@ -53,14 +53,14 @@ impl Kind for TopK {
         false
     }
 
-    fn explain(&self, place: &Place<'_>) -> Vec<String> {
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String> {
         let key = |key: &SortKey| {
             let direction = if key.descending { " desc" } else { "" };
             let nulls = if key.nulls_first { " nulls first" } else { "" };
-            format!("{}{direction}{nulls}", place.columns(self.input, &[key.column]))
+            format!("{}{direction}{nulls}", explaining.columns(self.input, &[key.column]))
         };
         let order: Vec<String> = self.order.iter().map(key).collect();
-        let group = place.columns(self.input, &self.group);
+        let group = explaining.columns(self.input, &self.group);
         let limit = self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));
         let offset = if self.offset > 0 { format!(" offset {}", self.offset) } else { String::new() };
         vec![format!("TopK by [{group}] order [{}]{limit}{offset}", order.join(", "))]

@@ -1,7 +1,7 @@
 //! The sum of several nodes.
 
 use super::id::NodeId;
-use super::kind::{InputId, Kind, MapInputs, Net, Nodes, Place};
+use super::operator_kind::{Explaining, InputId, MapInputs, Net, Nodes, OperatorKind};
 
 /// Adds up the rows of its inputs (UNION ALL); all have the node's schema.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct Union {
     pub inputs: Vec<NodeId>,
 }
 
-impl Kind for Union {
+impl OperatorKind for Union {
     fn name(&self) -> &'static str {
         "union"
     }
@@ -31,7 +31,7 @@ impl Kind for Union {
         false
     }
 
-    fn explain(&self, _: &Place<'_>) -> Vec<String> {
+    fn explain(&self, _: &Explaining<'_>) -> Vec<String> {
         vec!["Union".to_owned()]
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Updates of the least open time are applied to the state as they arrive, later ones wait: so a large load neither
 //! piles up nor is processed all at once. The changes of a time are sent once the frontier has passed it. This is valid
-//! because times are totally ordered: when the frontier is at a time, all earlier times have been processed.
+//! because times are totally ordered, as the bounds of `Waiting` say: when the frontier is at a time, all earlier times
+//! have been processed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use timely::dataflow::Stream;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::order::TotalOrder;
+use timely::progress::Timestamp;
 
 use super::aside::Aside;
 use crate::arrangement::KeyExchange;
@@ -54,25 +57,24 @@ pub(crate) struct Changes {
 }
 
 /// The times that have updates and are not closed yet.
-#[derive(Default)]
-struct Waiting(BTreeMap<Time, Pending>);
+struct Waiting<T: Timestamp>(BTreeMap<T, Pending<T>>);
 
 /// The updates of a time, and the capability to send what they change.
-struct Pending {
-    capability: Capability<Time>,
+struct Pending<T: Timestamp> {
+    capability: Capability<T>,
     /// The batches, all of this time, and the input of each.
     batches: Vec<(usize, UpdateBatch)>,
 }
 
-impl Waiting {
+impl<T: Timestamp + TotalOrder + Copy> Waiting<T> {
     /// Returns what waits at `time`; if nothing does, `capability` must return the capability of the time.
-    fn hold(&mut self, time: Time, capability: impl FnOnce() -> Capability<Time>) -> &mut Pending {
+    fn hold(&mut self, time: T, capability: impl FnOnce() -> Capability<T>) -> &mut Pending<T> {
         self.0.entry(time).or_insert_with(|| Pending { capability: capability(), batches: Vec::new() })
     }
 
     /// Applies to `state` the updates that wait at the least time, unless times before it are open. Returns the
     /// capability of the time if it is closed: then its changes can be sent.
-    fn apply_next(&mut self, state: &mut impl TimedState, frontier: Option<Time>) -> Option<Capability<Time>> {
+    fn apply_next(&mut self, state: &mut impl TimedState, frontier: Option<T>) -> Option<Capability<T>> {
         let mut first = self.0.first_entry()?;
         let time = *first.key();
         if frontier.is_some_and(|frontier| frontier < time) {
@@ -100,7 +102,7 @@ pub(crate) fn by_time<'s, S: TimedState>(
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(output);
     builder.build(move |capabilities| {
-        let mut waiting = Waiting::default();
+        let mut waiting = Waiting(BTreeMap::new());
         if let Some(opening) = opening {
             waiting.hold(opening, || capabilities[0].delayed(&opening));
         }

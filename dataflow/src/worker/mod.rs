@@ -81,8 +81,10 @@ pub(crate) struct Worker<'t> {
     /// Holds of reads that this worker has answered and others have not.
     holds: Vec<FlowHold>,
     next_hold: u64,
-    /// The progress last reported to the handle: `paced` and `complete`.
-    reported: (Time, Time),
+    /// Number of commands to install a view that this worker has run.
+    installs: u64,
+    /// The progress last reported to the handle: `paced`, `complete` and `installs`.
+    reported: (Time, Time, u64),
     idle: Idle,
     ending: bool,
 }
@@ -106,7 +108,8 @@ impl<'t> Worker<'t> {
             reads: Vec::new(),
             holds: Vec::new(),
             next_hold: 0,
-            reported: (1, 1),
+            installs: 0,
+            reported: (1, 1, 0),
             idle: Idle::default(),
             ending: false,
         }
@@ -168,7 +171,10 @@ impl<'t> Worker<'t> {
                 assert!(time > self.closed, "a time is closed once");
                 self.close(time);
             }
-            Command::Install(install) => self.install(install),
+            Command::Install(install) => {
+                self.install(install);
+                self.installs += 1;
+            }
             Command::Drop(view) => self.drop_view(view),
             Command::Watch(view, after) => {
                 if let Some(view) = self.views.get(&view) {
@@ -270,11 +276,12 @@ impl<'t> Worker<'t> {
                 paced = paced.min(frontier);
             }
         }
-        if self.reported == (paced, complete) {
+        let reported = (paced, complete, self.installs);
+        if self.reported == reported {
             return Reported::Nothing;
         }
-        self.reported = (paced, complete);
-        let sent = self.coordinator.progress(self.timely.index(), paced, complete);
+        self.reported = reported;
+        let sent = self.coordinator.progress(self.timely.index(), paced, complete, self.installs);
         if sent && complete > self.closed { Reported::NextCommit } else { Reported::Progress }
     }
 

@@ -1,4 +1,4 @@
-//! Reads that wait until their time is complete.
+//! Answers reads once their time is complete.
 //!
 //! State without history is read while its dataflow is held at the time of the read. The hold ends once all workers
 //! have read: a worker that continued earlier would send later rows to workers that have not read yet.

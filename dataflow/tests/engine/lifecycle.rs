@@ -433,9 +433,8 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     });
     let output = plan.filter(input, slow);
     engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
-    // Answered when the first contents are complete. Otherwise the commit may enter together with them, and the worker
-    // stands at the gate before it tells that they are.
-    assert_eq!(engine.errors(ViewId(1)), Ok(vec![]));
+    // Otherwise the commit may enter together with the first contents, and the worker stands at the gate with both.
+    assert_eq!(engine.wait(0, None, &CancelToken::new()), Ok(()));
     engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
     assert_eq!(engine.rows_pending(RelationId(1)), 2);
     assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &CancelToken::new()), Err(DataflowError::TimedOut));
@@ -446,6 +445,31 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     drop(held);
     assert_eq!(engine.wait_for_room(RelationId(1), 0, None, &CancelToken::new()), Ok(()));
     assert_eq!(engine.wait(1, None, &CancelToken::new()), Ok(()));
+}
+
+#[test]
+fn a_wait_is_also_for_the_first_contents_of_a_view() {
+    for workers in [1, 2] {
+        let (engine, _recorder) = start(workers);
+        engine.commit(vec![]).expect("runs");
+        assert_eq!(engine.wait(1, None, &CancelToken::new()), Ok(()));
+        let gate = Arc::new(std::sync::Mutex::new(()));
+        let held = gate.lock().expect("nobody panics");
+        let mut plan = PlanBuilder::default();
+        let input = plan.relation(1, 1);
+        let inside = Arc::clone(&gate);
+        let slow = condition("slow", move |_| {
+            drop(inside.lock());
+            Ok(Some(1))
+        });
+        let output = plan.filter(input, slow);
+        let contents = vec![(RelationId(1), vec![insert(&[&[1]])])];
+        let time = engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), contents).expect("a good plan");
+        let early = engine.wait(time, Some(Duration::from_millis(20)), &CancelToken::new());
+        assert_eq!(early, Err(DataflowError::TimedOut), "the view has no contents yet");
+        drop(held);
+        assert_eq!(engine.wait(time, None, &CancelToken::new()), Ok(()));
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) enum Net {
 }
 
 /// The facts that the file of each kind must give.
-pub(super) trait Kind: fmt::Debug {
+pub(super) trait OperatorKind: fmt::Debug {
     /// Returns the name of the kind in reports and in the messages of broken invariants.
     fn name(&self) -> &'static str;
 
@@ -53,7 +53,7 @@ pub(super) trait Kind: fmt::Debug {
     fn can_fail(&self) -> bool;
 
     /// Returns its lines in the text of a plan, the last thing it does first.
-    fn explain(&self, place: &Place<'_>) -> Vec<String>;
+    fn explain(&self, explaining: &Explaining<'_>) -> Vec<String>;
 
     /// Returns a text that two operators share exactly when they compute the same rows from the same inputs, or `None`
     /// if only the operators themselves can be compared. Must not contain the debug text of an expression, which is not
@@ -76,8 +76,8 @@ pub(super) trait Nodes {
     fn arrangement(&self, id: ArrangementId) -> &Arrangement;
 }
 
-/// The place of an operator whose plan is being explained.
-pub(super) struct Place<'a> {
+/// What an operator is told when it explains itself.
+pub(super) struct Explaining<'a> {
     pub(super) plan: &'a dyn Nodes,
     /// The schema of the operator's output.
     pub(super) schema: &'a Schema,
@@ -85,7 +85,7 @@ pub(super) struct Place<'a> {
     pub(super) name: &'a dyn Fn(CollectionId) -> String,
 }
 
-impl Place<'_> {
+impl Explaining<'_> {
     /// Returns the names of some columns of a node.
     pub(super) fn columns(&self, node: NodeId, columns: &[usize]) -> String {
         names(self.plan.schema_of(node), columns)

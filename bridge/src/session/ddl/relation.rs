@@ -1,62 +1,34 @@
-//! CREATE and DROP. Each statement is all or nothing: every step that can fail comes before those that cannot be
-//! undone.
+//! CREATE SOURCE and CREATE TABLE, also from the rows of a query.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use laminardb_dataflow::RelationId;
-use laminardb_planner::bind::{ViewOrder, bind_query, default_value};
+use laminardb_planner::Params;
+use laminardb_planner::bind::{ViewOrder, default_value};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
-use laminardb_planner::lower::plan_view;
-use laminardb_planner::statement::{
-    ColumnDefinition, CreateRelation, CreateTableAs, CreateView, Drop, Name, OnError, Parsed, WatermarkDefinition,
-    type_name,
-};
-use laminardb_planner::{BoundQuery, Params};
+use laminardb_planner::statement::{ColumnDefinition, CreateRelation, CreateTableAs, WatermarkDefinition, type_name};
 
-use super::Session;
-use super::outcome::Outcome;
-use super::read::{Bound, reads_of};
-use crate::catalog::{CatalogState, Entry, ViewDefinition};
-use crate::commit::{Frozen, Record};
-use crate::database::NewView;
+use super::{Existing, Made, existing};
+use crate::catalog::{CatalogState, Entry};
+use crate::commit::Frozen;
 use crate::error::Error;
 use crate::relation::{Spec, StorageKind};
-use crate::subscription::End;
+use crate::session::Session;
+use crate::session::outcome::Outcome;
+use crate::session::read::Bound;
 use crate::watermark::Follow;
 
-/// What a CREATE statement finds under its name.
-enum Existing {
-    /// No relation has the name.
-    None,
-    /// A relation that stays because of IF NOT EXISTS; holds its stored name.
-    Kept(String),
-    /// A relation that OR REPLACE replaces.
-    Replaced(Arc<Entry>),
-}
-
 /// Definition of a new base relation.
-pub(super) struct NewRelation {
-    pub(super) name: String,
-    pub(super) kind: RelationKind,
-    pub(super) schema: SchemaRef,
-    pub(super) primary_key: Vec<usize>,
-    pub(super) defaults: Vec<Option<ArrayRef>>,
-    pub(super) watermark_column: Option<String>,
-    pub(super) follow: Option<Follow>,
-}
-
-/// The entry of a new relation or view, and the first rows of a table that is created from a query.
-struct Made<'a> {
-    entry: Entry,
-    rows: &'a [RecordBatch],
-}
-
-impl Made<'_> {
-    fn empty(entry: Entry) -> Self {
-        Made { entry, rows: &[] }
-    }
+pub(in crate::session) struct NewRelation {
+    pub(in crate::session) name: String,
+    pub(in crate::session) kind: RelationKind,
+    pub(in crate::session) schema: SchemaRef,
+    pub(in crate::session) primary_key: Vec<usize>,
+    pub(in crate::session) defaults: Vec<Option<ArrayRef>>,
+    pub(in crate::session) watermark_column: Option<String>,
+    pub(in crate::session) follow: Option<Follow>,
 }
 
 /// A table to be created from the rows of a query.
@@ -119,14 +91,13 @@ impl Session {
 }
 
 impl Session {
-    pub(super) fn create_relation_as(&self, create: &CreateRelation) -> Result<Outcome, Error> {
+    pub(in crate::session) fn create_relation_as(&self, create: &CreateRelation) -> Result<Outcome, Error> {
         let ddl_type = if create.kind == RelationKind::Source { "CREATE SOURCE" } else { "CREATE TABLE" };
         let _definitions = self.define()?;
         let catalog = self.database.catalog();
         let replaced = match existing(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
             Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Existing::Replaced(entry) => Some(entry),
-            Existing::None => None,
+            Existing::Replaced(replaced) => replaced,
         };
         let base = base_of(create)?;
         let object = Some(base.name.clone());
@@ -137,7 +108,7 @@ impl Session {
         Ok(Outcome::Ddl { ddl_type, object })
     }
 
-    pub(super) fn create_table_as(
+    pub(in crate::session) fn create_table_as(
         &self,
         create: &CreateTableAs,
         text: &str,
@@ -149,8 +120,7 @@ impl Session {
         let kind = RelationKind::Table;
         let replaced = match existing(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
             Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Existing::Replaced(entry) => Some(entry),
-            Existing::None => None,
+            Existing::Replaced(replaced) => replaced,
         };
         let bound = self.bind(&create.query, params)?;
         let nullable = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
@@ -205,7 +175,11 @@ impl Session {
     }
 
     /// Creates an empty base relation, and returns its id and its entry for the catalog.
-    pub(super) fn new_base(&self, frozen: &mut Frozen<'_>, base: NewRelation) -> Result<(RelationId, Entry), Error> {
+    pub(in crate::session) fn new_base(
+        &self,
+        frozen: &mut Frozen<'_>,
+        base: NewRelation,
+    ) -> Result<(RelationId, Entry), Error> {
         let NewRelation { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
         let id = self.database.new_relation_id();
@@ -240,203 +214,6 @@ impl Session {
         };
         Ok((id, entry))
     }
-
-    pub(super) fn create_view(
-        &self,
-        create: &CreateView,
-        statement: &Parsed,
-        params: &Params,
-    ) -> Result<Outcome, Error> {
-        let ddl_type = match create.kind {
-            RelationKind::Stream => "CREATE STREAM",
-            RelationKind::MaterializedView => "CREATE MATERIALIZED VIEW",
-            _ => "CREATE VIEW",
-        };
-        let _definitions = self.define()?;
-        let catalog = self.database.catalog();
-        let replaced = match existing(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
-            Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Existing::Replaced(entry) => Some(entry),
-            Existing::None => None,
-        };
-        let visible = match &replaced {
-            Some(old) => catalog.without(&[old.name()]),
-            None => CatalogState::clone(&catalog),
-        };
-        let made_from = Arc::new(ViewDefinition { create: create.clone(), params: params.used_by(statement) });
-        let (entry, view) = self.define_view(&made_from, &visible, params)?;
-        self.change_relations(&catalog, replaced.as_slice(), |frozen| {
-            if let Some(view) = view {
-                self.database.install(view, frozen)?;
-            }
-            Ok(Some(Made::empty(entry)))
-        })?;
-        Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
-    }
-
-    /// Plans a view; returns its entry for the catalog, and the view to install if it is maintained. Installs nothing.
-    pub(super) fn define_view(
-        &self,
-        made_from: &Arc<ViewDefinition>,
-        catalog: &CatalogState,
-        params: &Params,
-    ) -> Result<(Entry, Option<NewView>), Error> {
-        let create = &made_from.create;
-        let name = &create.name.value;
-        let mut query = bind_query(&create.query, catalog, params)?;
-        query.schema = renamed(name, &query, &create.columns)?;
-        let duplicate = first_duplicate(&query.schema);
-        if let Some(column) = duplicate {
-            return Err(Error::QueryFailed(format!("view {name} would have two columns {column}")));
-        }
-        let schema = Arc::clone(&query.schema);
-        let reads = query.relations.clone();
-        let mut order = ViewOrder::default();
-        let (definition, view, append_only) = if create.kind == RelationKind::View {
-            self.check_usable_query(name, &query, catalog)?;
-            (Definition::Inline { query: Arc::new(query), view: None }, None, false)
-        } else {
-            let plan = plan_view(&query, catalog)?;
-            let view = self.database.new_view(catalog, &plan, &schema, &reads, create.on_error)?;
-            let id = view.maintained.id;
-            let definition = if plan.linear && create.on_error == OnError::Fail {
-                Definition::Inline { query: Arc::new(query), view: Some(id) }
-            } else {
-                order = ViewOrder::of_view(&create.query, &query)?;
-                Definition::Maintained(id)
-            };
-            (definition, Some(view), plan.append_only)
-        };
-        // Plans of queries over the view may rely on the key that its own plan has found.
-        let key = view.as_ref().and_then(|view| view.maintained.unique_key.clone());
-        let info = RelationInfo {
-            name: name.clone(),
-            kind: create.kind,
-            schema,
-            primary_key: key.unwrap_or_default(),
-            append_only,
-            order,
-            definition,
-        };
-        let entry = Entry {
-            info: Arc::new(info),
-            sql: Some(create.query_text.clone()),
-            made_from: Some(Arc::clone(made_from)),
-            reads,
-            maintained: view.as_ref().map(|view| view.maintained.clone()),
-            watermark: None,
-            watermark_column: None,
-        };
-        Ok((entry, view))
-    }
-
-    /// Fails if the query of a plain view can be neither run nor maintained.
-    fn check_usable_query(&self, view: &str, query: &BoundQuery, catalog: &CatalogState) -> Result<(), Error> {
-        let checked = reads_of(catalog, query).and_then(|(plan, _)| self.database.executor.check(plan));
-        match checked {
-            Err(Error::QueryFailed(why)) if plan_view(query, catalog).is_err() => {
-                Err(Error::QueryFailed(format!("view {view} could not be read: {why}")))
-            }
-            Err(Error::QueryFailed(_)) | Ok(()) => Ok(()),
-            Err(other) => Err(other),
-        }
-    }
-
-    pub(super) fn drop_relation(&self, drop: &Drop) -> Result<Outcome, Error> {
-        let ddl_type = match drop.kind {
-            RelationKind::Source => "DROP SOURCE",
-            RelationKind::Table => "DROP TABLE",
-            RelationKind::View => "DROP VIEW",
-            RelationKind::Stream => "DROP STREAM",
-            RelationKind::MaterializedView => "DROP MATERIALIZED VIEW",
-        };
-        let _definitions = self.define()?;
-        let catalog = self.database.catalog();
-        let found = catalog.find(&drop.name.value, drop.name.quoted)?;
-        let Some(entry) = found else {
-            if drop.if_exists {
-                return Ok(Outcome::Ddl { ddl_type, object: Some(drop.name.value.clone()) });
-            }
-            return Err(Error::TableNotFound(drop.name.value.clone()));
-        };
-        if !same_kind(entry.kind(), drop.kind) {
-            let kind = entry.kind().keyword();
-            return Err(Error::TableNotFound(format!("{} ({} is a {kind})", drop.name.value, entry.name())));
-        }
-        check_unread(&catalog, entry, drop.cascade)?;
-        let dropped = catalog.cascade(entry.name());
-        self.change_relations(&catalog, &dropped, |_| Ok(None))?;
-        Ok(Outcome::Ddl { ddl_type, object: Some(entry.name().to_owned()) })
-    }
-
-    /// Adds what `make` returns to the catalog and removes `gone` from it, under the commit lock. `gone` lists each
-    /// entry before all that it reads; nothing else may read them. If `make` fails, or the call is cancelled before
-    /// that, nothing has changed.
-    ///
-    /// Changes of earlier writes are still delivered to the subscribers of `gone`. The call waits for most of them
-    /// before the change and for the rest after it, because it must not wait while it holds the commit lock. If the
-    /// second wait is cancelled, the change has been made, and those subscribers receive no more.
-    fn change_relations<'a>(
-        &self,
-        catalog: &CatalogState,
-        gone: &[Arc<Entry>],
-        make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Made<'a>>, Error>,
-    ) -> Result<(), Error> {
-        // This also waits until the views in `gone` have all their first contents, which the second wait does not do.
-        if self.database.has_views(gone) {
-            self.wait_for(self.database.engine.last_time(), None)?;
-        }
-        let leaving = self.database.committer.frozen(|frozen| -> Result<_, Error> {
-            let made = make(frozen)?;
-            let names: Vec<&str> = gone.iter().map(|entry| entry.name()).collect();
-            let kept = catalog.without(&names);
-            let end = |name: &str| End::Dropped(name.to_owned());
-            let Some(Made { entry, rows }) = made else {
-                return Ok(self.database.replace_catalog(frozen, kept, &Record::Drop { gone }, gone, end));
-            };
-            let new = kept.with(entry);
-            let made = Arc::clone(new.entries().last().expect("it was just added"));
-            let record = Record::Define { made: &made, rows, gone };
-            Ok(self.database.replace_catalog(frozen, new, &record, gone, end))
-        });
-        self.database.remove(leaving?, &self.cancel)
-    }
-}
-
-/// Returns what a CREATE statement finds under its name. Fails if the name is taken and neither IF NOT EXISTS nor OR
-/// REPLACE applies, or if another relation reads the one to be replaced.
-fn existing(
-    catalog: &CatalogState,
-    name: &Name,
-    kind: RelationKind,
-    or_replace: bool,
-    if_not_exists: bool,
-) -> Result<Existing, Error> {
-    let Some(entry) = catalog.find(&name.value, name.quoted)? else { return Ok(Existing::None) };
-    if if_not_exists {
-        return Ok(Existing::Kept(entry.name().to_owned()));
-    }
-    if !or_replace || !same_kind(entry.kind(), kind) {
-        return Err(Error::TableExists(entry.name().to_owned()));
-    }
-    check_unread(catalog, entry, false)?;
-    Ok(Existing::Replaced(Arc::clone(entry)))
-}
-
-/// Returns whether a statement for one kind applies to the other. A stream and a materialized view are the same thing.
-fn same_kind(one: RelationKind, other: RelationKind) -> bool {
-    use RelationKind::{MaterializedView, Stream};
-    one == other || matches!((one, other), (Stream, MaterializedView) | (MaterializedView, Stream))
-}
-
-/// Fails if another relation reads `entry`, unless `cascade` is set.
-fn check_unread(catalog: &CatalogState, entry: &Entry, cascade: bool) -> Result<(), Error> {
-    let readers = catalog.readers(entry.name());
-    if cascade || readers.is_empty() {
-        return Ok(());
-    }
-    let (name, readers) = (entry.name(), readers.join(", "));
-    Err(Error::QueryFailed(format!("{name} is read by {readers}; drop these first, or use CASCADE")))
 }
 
 /// Returns the definition of the relation that the statement creates; fails if a column, a default, the key or the
@@ -478,7 +255,7 @@ fn follow_of(watermark: &WatermarkDefinition, columns: &[ColumnDefinition]) -> R
 }
 
 /// Fails if a base relation cannot have these columns: none, unnamed, repeated, or of a type that cannot be stored.
-pub(super) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
+pub(in crate::session) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
     if schema.fields().is_empty() {
         return Err(Error::InvalidSchema(format!("{relation} needs at least one column")));
     }
@@ -521,24 +298,7 @@ fn check_key(base: &NewRelation) -> Result<(), Error> {
 }
 
 /// Returns the first name that an earlier column has already.
-fn first_duplicate(schema: &SchemaRef) -> Option<&str> {
+pub(super) fn first_duplicate(schema: &SchemaRef) -> Option<&str> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     names.iter().enumerate().find(|(idx, name)| names[..*idx].contains(name)).map(|(_, name)| *name)
-}
-
-/// Returns the query's columns, the first ones renamed by the view's column list. Fails if the list is too long.
-fn renamed(view: &str, query: &BoundQuery, names: &[Name]) -> Result<SchemaRef, Error> {
-    if names.is_empty() {
-        return Ok(Arc::clone(&query.schema));
-    }
-    let fields = query.schema.fields();
-    if names.len() > fields.len() {
-        let (given, there) = (names.len(), fields.len());
-        return Err(Error::QueryFailed(format!("view {view} names {given} columns, its query has {there}")));
-    }
-    let name = |(idx, field): (usize, &Arc<Field>)| match names.get(idx) {
-        Some(name) => Field::clone(field).with_name(&name.value),
-        None => Field::clone(field),
-    };
-    Ok(Arc::new(Schema::new(fields.iter().enumerate().map(name).collect::<Vec<_>>())))
 }

@@ -1,6 +1,8 @@
 //! What the engine's handle and the workers share: the open time, the command channels, progress, and how the engine
 //! ends.
 
+mod share;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,20 +10,18 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::cancel::{CancelToken, Monitor, Received, deadline};
 use crate::command::Command;
-use crate::input::PIECE_ROWS;
 use crate::plan::DataflowPlan;
 use crate::sink::ChangeSink;
 use crate::update::PerRow;
-use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
+use crate::{DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId};
+use share::{divide, group};
 
-/// Maximum number of rows of a small batch. Small batches are joined and go to one worker, larger ones are divided.
-const SMALL_ROWS: usize = 1 << 12;
+pub(crate) use share::share;
 
 /// Whether the engine answers calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,8 @@ impl Coordinator {
             views: BTreeMap::new(),
             open: None,
             sealed: 0,
-            frontiers: vec![Frontiers { paced: 1, complete: 1 }; workers],
+            frontiers: vec![Frontiers { paced: 1, complete: 1, installs: 0 }; workers],
+            installs: 0,
             rows: VecDeque::new(),
             pending: BTreeMap::new(),
             working: workers,
@@ -128,11 +129,12 @@ impl Coordinator {
     }
 
     /// Records that a worker has finished all times before `paced`, ignoring views that still take in their contents,
-    /// and all times before `complete` without exception. Returns whether this sealed the open time and sent it to the
+    /// and all times before `complete` without exception, in the views of the first `installs` commands to install one.
+    /// Returns whether this sealed the open time and sent it to the
     /// workers.
-    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time) -> bool {
+    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time, installs: u64) -> bool {
         let mut state = self.state.lock();
-        state.frontiers[worker] = Frontiers { paced, complete };
+        state.frontiers[worker] = Frontiers { paced, complete, installs };
         state.settle_rows();
         let seals = state.status == Status::Running && state.is_idle() && state.open.is_some();
         if seals {
@@ -229,6 +231,8 @@ impl Coordinator {
 struct Frontiers {
     paced: Time,
     complete: Time,
+    /// Number of commands to install a view that these frontiers include.
+    installs: u64,
 }
 
 /// The part of a [`Coordinator`] under its lock. The thread that holds the lock decides the order of commands.
@@ -241,6 +245,8 @@ pub(crate) struct CoordinatorState {
     /// The last time that was sent to the workers.
     sealed: Time,
     frontiers: Vec<Frontiers>,
+    /// Number of commands to install a view that were sent.
+    pub(crate) installs: u64,
     /// Rows committed at each time that the workers have not finished yet, by relation.
     rows: VecDeque<(Time, BTreeMap<RelationId, u64>)>,
     /// The sum of `rows` over all times.
@@ -278,7 +284,8 @@ impl CoordinatorState {
     /// Whether all views are complete through `time`; for a time that is not given out yet, through all commits.
     pub(crate) fn is_complete(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
-        self.frontiers.iter().all(|f| f.complete > time)
+        // What a worker reported before it installed a view says nothing about the contents of that view.
+        self.frontiers.iter().all(|f| f.complete > time && f.installs == self.installs)
     }
 
     /// Like `is_complete`, but ignores views that still take in their contents.
@@ -357,101 +364,4 @@ impl CoordinatorState {
             let _ = channel.send(command(worker));
         }
     }
-}
-
-/// Groups changes by relation, in the order of first use, and joins runs of small batches.
-fn group(changes: Vec<(RelationId, UpdateBatch)>) -> Vec<(RelationId, Vec<UpdateBatch>)> {
-    let mut groups: Vec<(RelationId, Vec<UpdateBatch>)> = Vec::new();
-    for (relation, batch) in changes {
-        match groups.iter_mut().find(|(r, _)| *r == relation) {
-            Some((_, batches)) => batches.push(batch),
-            None => groups.push((relation, vec![batch])),
-        }
-    }
-    for (_, batches) in &mut groups {
-        *batches = join_small(std::mem::take(batches));
-    }
-    groups
-}
-
-fn join_small(batches: Vec<UpdateBatch>) -> Vec<UpdateBatch> {
-    let mut joined = Vec::new();
-    let (mut run, mut rows) = (Vec::new(), 0);
-    for batch in batches {
-        if rows + batch.len() > SMALL_ROWS {
-            joined.extend(join(std::mem::take(&mut run)));
-            rows = 0;
-        }
-        rows += batch.len();
-        run.push(batch);
-    }
-    joined.extend(join(run));
-    joined
-}
-
-fn join(mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
-    if batches.len() <= 1 {
-        return batches.pop();
-    }
-    let schema = batches[0].rows.schema();
-    let rows = concat_batches(&schema, batches.iter().map(|b| &b.rows)).expect("batches of one relation");
-    let diffs: Vec<Diff> = batches.iter().flat_map(|b| (0..b.len()).map(|row| b.diffs.at(row))).collect();
-    Some(UpdateBatch { rows, times: batches[0].times.clone(), diffs: PerRow::from_vec(diffs) })
-}
-
-/// Divides the changes into one share per worker. Small batches go to one worker, the next one at each time; large
-/// ones are split among all.
-fn divide(
-    changes: Vec<(RelationId, Vec<UpdateBatch>)>,
-    time: Time,
-    workers: usize,
-) -> Vec<Vec<(RelationId, Vec<UpdateBatch>)>> {
-    if workers == 1 {
-        return vec![changes];
-    }
-    let turn = usize::try_from(time % workers as u64).expect("less than the number of workers");
-    let mut shares: Vec<Vec<(RelationId, Vec<UpdateBatch>)>> = vec![Vec::new(); workers];
-    for (relation, batches) in changes {
-        let mut parts: Vec<Vec<UpdateBatch>> = vec![Vec::new(); workers];
-        for batch in batches {
-            if batch.len() <= SMALL_ROWS {
-                parts[turn].push(batch);
-                continue;
-            }
-            let rows = batch.len().div_ceil(workers);
-            for (worker, start) in (0..batch.len()).step_by(rows).enumerate() {
-                parts[worker].push(batch.slice(start, rows.min(batch.len() - start)));
-            }
-        }
-        for (share, part) in shares.iter_mut().zip(parts) {
-            if !part.is_empty() {
-                share.push((relation, part));
-            }
-        }
-    }
-    shares
-}
-
-/// Divides a view's first contents into one share per worker, in pieces of at most [`PIECE_ROWS`] rows.
-pub(crate) fn share(
-    contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
-    time: Time,
-    workers: usize,
-) -> Vec<Vec<(RelationId, Vec<UpdateBatch>)>> {
-    let mut shares: Vec<Vec<(RelationId, Vec<UpdateBatch>)>> = vec![Vec::new(); workers];
-    let mut turn = 0;
-    for (relation, batches) in contents {
-        for share in &mut shares {
-            share.push((relation, Vec::new()));
-        }
-        for (rows, diffs) in batches {
-            let batch = UpdateBatch { rows, times: PerRow::Same(time), diffs };
-            for start in (0..batch.len()).step_by(PIECE_ROWS) {
-                let piece = batch.slice(start, PIECE_ROWS.min(batch.len() - start));
-                shares[turn].last_mut().expect("just added").1.push(piece);
-                turn = (turn + 1) % workers;
-            }
-        }
-    }
-    shares
 }
