@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p laminardb-benches -- [arrangement] [join] [reduce] [latency] [throughput] [--rounds N]`
 #![expect(clippy::print_stdout, reason = "printing figures is what this program is for")]
+#![expect(clippy::disallowed_methods, reason = "it measures time, and its yardstick is differential's own arrangement")]
 
 mod driver;
 mod flow;
@@ -10,6 +11,8 @@ mod plans;
 mod rows;
 mod typed;
 mod workload;
+
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,11 +25,15 @@ const ALL: [(&str, fn(usize)); 5] = [
     ("throughput", workload::throughput),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rounds = match arguments.iter().position(|argument| argument == "--rounds") {
-        Some(at) => arguments.get(at + 1).and_then(|n| n.parse().ok()).unwrap_or_else(|| usage()),
-        None => 3,
+        Some(at) => arguments.get(at + 1).and_then(|n| n.parse().ok()),
+        None => Some(3),
+    };
+    let Some(rounds) = rounds else {
+        println!("usage: laminardb-benches [arrangement] [join] [reduce] [latency] [throughput] [--rounds N]");
+        return ExitCode::from(2);
     };
     let named = |name: &str| arguments.iter().any(|argument| argument == name);
     let every = !ALL.iter().any(|(name, _)| named(name));
@@ -36,9 +43,5 @@ fn main() {
             bench(rounds);
         }
     }
-}
-
-fn usage() -> ! {
-    println!("usage: laminardb-benches [arrangement] [join] [reduce] [latency] [throughput] [--rounds N]");
-    std::process::exit(2);
+    ExitCode::SUCCESS
 }

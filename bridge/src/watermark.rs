@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{cast, max};
+use arrow::compute::{CastOptions, cast, cast_with_options, max};
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, UInt64Type};
 use laminardb_planner::statement::type_name;
 
@@ -96,6 +96,7 @@ impl Follow {
     }
 
     /// Returns the value to which rows of the relation move the watermark; `None` if the column has no value in them.
+    #[expect(clippy::disallowed_methods, reason = "every integer and timestamp is an Int64, but for UInt64")]
     pub fn reached(&self, rows: &RecordBatch) -> Option<i64> {
         let column = rows.column(self.column);
         let latest = match column.data_type() {
@@ -111,6 +112,7 @@ impl Follow {
 }
 
 /// Returns a delay in nanoseconds. It is given as an interval or, for a column of integers, as an integer in its unit.
+#[expect(clippy::disallowed_methods, reason = "a delay that does not fit is refused")]
 fn delay_of(name: &str, delay: &ArrayRef, of_integers: bool) -> Result<i128, Error> {
     let refused = |why: &str| Error::QueryFailed(format!("WATERMARK FOR {name}: the delay {why}"));
     if delay.is_null(0) {
@@ -125,7 +127,8 @@ fn delay_of(name: &str, delay: &ArrayRef, of_integers: bool) -> Result<i128, Err
             i128::from(interval.days) * DAY + i128::from(interval.nanoseconds)
         }
         whole if whole.is_integer() && of_integers => {
-            let whole = cast(delay, &DataType::Int64).map_err(|error| refused(&format!("is out of range: {error}")))?;
+            let strict = CastOptions { safe: false, ..CastOptions::default() };
+            let whole = cast_with_options(delay, &DataType::Int64, &strict).map_err(|_| refused("is out of range"))?;
             i128::from(whole.as_primitive::<Int64Type>().value(0)) * MILLISECOND
         }
         other if of_integers => return Err(refused(&format!("is a {}, not an integer", type_name(other)))),

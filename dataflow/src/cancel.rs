@@ -3,6 +3,7 @@
 //! A call that works checks its token now and then. A call that waits uses [`Monitor::wait_for`] or
 //! [`CancelToken::receive`], which return as soon as the token is cancelled. Only tokens made by
 //! [`CancelToken::polled`] are polled during a wait.
+#![expect(clippy::disallowed_methods, reason = "waits have deadlines, and signals are polled by the clock")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

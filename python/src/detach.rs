@@ -12,6 +12,7 @@
 //! | works long, perhaps holding locks, until its token is cancelled | [`interruptible`] |
 //! | handles many rows without detaching | [`look`] |
 //! | must run to its end, even if nobody waits for it any more | [`abandonable`] |
+#![expect(clippy::disallowed_methods, reason = "this is where the lock is released, and where waits have deadlines")]
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};

@@ -39,6 +39,7 @@ impl<T: Send> Owned<T> {
 
 impl<T: Send> Drop for Owned<T> {
     #[expect(unsafe_code, reason = "the value must be dropped in one case and forgotten in the other")]
+    #[expect(clippy::disallowed_methods, reason = "it waits for no signal: a drop cannot raise")]
     fn drop(&mut self) {
         if self.here().is_some() {
             // SAFETY: `self` is being dropped, so nothing reads `value` after this.

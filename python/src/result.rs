@@ -91,6 +91,7 @@ impl QueryResult {
     }
 
     /// Returns the same rows in types that polars accepts; polars has neither seconds nor intervals.
+    #[expect(clippy::disallowed_methods, reason = "only units and widths change, and what does not fit is an error")]
     fn for_polars(self, py: Python<'_>) -> PyResult<Self> {
         let fields = self.schema.fields().iter().map(|field| {
             let data_type = polars_type(field.data_type()).ok_or_else(|| {
@@ -509,6 +510,7 @@ fn polars_type(data_type: &DataType) -> Option<DataType> {
 }
 
 /// Casts strings and bytes to the one plain type each, whichever types the executor made.
+#[expect(clippy::disallowed_methods, reason = "another encoding of the same values")]
 fn plain_strings(schema: SchemaRef, batches: Vec<RecordBatch>) -> (SchemaRef, Vec<RecordBatch>) {
     let plain = |data_type: &DataType| match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),

@@ -45,11 +45,33 @@ def test_the_page_names_every_method_of_a_connection() -> None:
     assert [name for name in members if not re.search(rf"\b{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, "sql.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "sql.md", "architecture.md", "semantics.md", "contributing.md", "changelog.md"]
+)
 def test_the_readme_links_it_and_its_links_lead_somewhere(page: str) -> None:
     assert f"(docs/{page})" in (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / page).read_text()):
-        assert (ROOT / "docs" / target).exists(), target
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", (ROOT / "docs" / page).read_text())
+    for target, section in links:
+        path = ROOT / "docs" / (target or page)
+        assert path.exists(), target
+        assert not section or section in sections(path), f"{target}#{section}"
+
+
+def sections(page: Path) -> list[str]:
+    """What links call the sections of a page."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "contributing.md", "testing.md", "../tests/README.md"])
+def test_the_files_that_it_names_are_there_with_the_names_in_them(page: str) -> None:
+    """A path begins with a folder of the root; `path::name` is a word of that file."""
+    folders = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_dir())
+    named = re.findall(rf"`((?:{folders})/[^`:*\s]*)(?:::(\w+))?`", (ROOT / "docs" / page).read_text())
+    assert len(named) > 5
+    assert [path for path, _ in named if not (ROOT / path).exists()] == []
+    words = [(path, name) for path, name in named if name]
+    assert [f"{path}::{name}" for path, name in words if not re.search(rf"\b{name}\b", (ROOT / path).read_text())] == []
 
 
 def test_what_the_migration_page_says_is_not_built_is_not_there(tmp_path: Path) -> None:

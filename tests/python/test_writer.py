@@ -328,6 +328,7 @@ def test_watermark_for_of_no_value_is_never_set(conn: laminardb.Connection, valu
         ("ts TIMESTAMP, WATERMARK FOR ts AS ts + INTERVAL '1' SECOND", laminardb.QueryError, codes.QUERY_FAILED),
         ("ts BIGINT, WATERMARK FOR ts AS ts - NULL", laminardb.QueryError, codes.QUERY_FAILED),
         ("ts BIGINT, x BIGINT, WATERMARK FOR ts AS ts - x", laminardb.QueryError, codes.QUERY_FAILED),
+        ("ts BIGINT, WATERMARK FOR ts AS ts - 9223372036854775808", laminardb.QueryError, codes.QUERY_FAILED),
     ],
 )
 def test_watermark_for_that_is_refused(

@@ -84,6 +84,7 @@ fn a_failed_definition_leaves_nothing() {
         ("CREATE MATERIALIZED VIEW v AS SELECT a, a FROM t", 400),
         ("CREATE MATERIALIZED VIEW v AS SELECT random() AS r FROM t", 600),
         ("CREATE MATERIALIZED VIEW v AS SELECT a, rank() OVER (ORDER BY a) AS r FROM t", 600),
+        ("CREATE SOURCE v (n BIGINT, WATERMARK FOR n AS n - 9223372036854775808)", 400),
         ("CREATE STREAM v AS SELEC a FROM t", 401),
         ("CREATE TABLE v ()", 401),
     ] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use arrow::array::AsArray;
@@ -14,6 +14,7 @@ use laminardb_bridge::{DatabaseConfig, Error, Next, Params, SubscribeOptions, Su
 use laminardb_dataflow::{RelationId, Time};
 use laminardb_tests::oracle::lines;
 use laminardb_tests::{Database, Follower};
+use parking_lot::Mutex;
 
 #[test]
 fn writers_readers_and_subscribers_agree() {
@@ -202,7 +203,7 @@ impl Replayed {
 
 impl History for Replay {
     fn record(&self, time: Time, record: &Record<'_>) {
-        let mut state = self.0.lock().expect("no record fails");
+        let mut state = self.0.lock();
         assert!(state.last <= time, "{record:?} of time {time} comes after one of {}", state.last);
         state.last = time;
         match record {
@@ -268,7 +269,7 @@ fn the_order_of_records_is_the_order_of_their_times() {
             }
             values_until(8 * STEPS, &follower)
         });
-        let state = replay.0.lock().expect("no record fails");
+        let state = replay.0.lock();
         for (time, value) in &seen {
             let recorded = state.values.get(time).unwrap_or(&0);
             assert_eq!(recorded, value, "the records give another row at time {time} than the subscription");

@@ -14,7 +14,7 @@
 //! (`catalog`, `anonymous`, `watched`, the hub's, the engine's, and that of `accepted` last). No call holds one of them
 //! while it waits for the transaction of another session to end. A definition that waits for views holds only
 //! `definitions`, and every call except `shutdown` can be cancelled while it waits for `definitions`. A session that
-//! holds off writers (see [`Committer::hold`]) holds `definitions`, for which no writer waits.
+//! holds off writers (see `Committer::hold`) holds `definitions`, for which no writer waits.
 
 mod accepted;
 mod definitions;
@@ -145,6 +145,7 @@ impl Database {
     }
 
     /// Opens a new, empty database in memory; `history` receives its records.
+    #[expect(clippy::disallowed_methods, reason = "uptime is a metric")]
     pub fn open_with(config: DatabaseConfig, history: Option<Arc<dyn History>>) -> Result<Arc<Database>, Error> {
         let hub = Arc::new(Hub::new(config.workers.get()));
         let sink = Arc::clone(&hub);

@@ -34,6 +34,7 @@ impl Refused {
 }
 
 /// Casts to another encoding, which can hold all of the values.
+#[expect(clippy::disallowed_methods, reason = "another encoding of the same values")]
 pub(super) fn reencode(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refused> {
     let cast = arrow::compute::cast(array, target);
     cast.map_err(|_| Refused::new(0, "the batch holds more than the 2 GiB that one can"))

@@ -1,4 +1,5 @@
 //! The queue of one subscriber: it holds closed times, bounded in rows. Readers wait on it, the engine never does.
+#![expect(clippy::disallowed_methods, reason = "waits have deadlines, and look around before they sleep")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};

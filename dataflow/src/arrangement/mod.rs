@@ -42,6 +42,7 @@ pub use trace::{Batch, Trace};
 ///
 /// The trace of the result holds back compaction: its owner must advance both of its frontiers as time goes on, or drop
 /// it.
+#[expect(clippy::disallowed_methods, reason = "this is the function that others must use")]
 pub fn arrange<'scope>(
     stream: Stream<'scope, Time, UpdateBatch>,
     layout: &Arc<Layout>,

@@ -10,6 +10,7 @@
 //! A commit made while the workers are busy stays in the open time, together with all others made meanwhile, until the
 //! workers are done with the times before it; the thread that learns of this seals the open time. Every other call that
 //! the workers must see in order seals the open time first, so that all commands have one order.
+#![expect(clippy::disallowed_methods, reason = "timely asks for a clock, and waits have deadlines")]
 
 mod reading;
 

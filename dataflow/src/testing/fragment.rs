@@ -1,10 +1,11 @@
 //! Runs a part of a dataflow under timely with several workers, fed by a script.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::TraceReader;
+use parking_lot::Mutex;
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
@@ -47,7 +48,7 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
             let streams = inputs.iter_mut().map(|input| input.to_stream(scope)).collect();
             let probe = ProbeHandle::new();
             let streams = fragment(scope, streams);
-            captured.lock().expect("no worker panicked").resize_with(streams.len(), Vec::new);
+            captured.lock().resize_with(streams.len(), Vec::new);
             for (output, stream) in streams.into_iter().enumerate() {
                 capture(stream, output, Arc::clone(&captured)).probe_with(&probe);
             }
@@ -65,7 +66,7 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
         }
     });
     drop(guards.expect("timely starts"));
-    Arc::into_inner(outputs).expect("the workers have ended").into_inner().expect("no worker panicked")
+    Arc::into_inner(outputs).expect("the workers have ended").into_inner()
 }
 
 /// What a late fragment reads: arrangements of some inputs, then the other inputs as streams.
@@ -132,11 +133,11 @@ pub(crate) fn run_late(
                 }
             }
         }
-        measured.lock().expect("no worker panicked").extend(traces.iter().map(arrangement::size));
+        measured.lock().extend(traces.iter().map(arrangement::size));
     });
     drop(guards.expect("timely starts"));
-    let changes = outputs.lock().expect("no worker panicked").remove(0);
-    (changes, Arc::into_inner(sizes).expect("the workers have ended").into_inner().expect("no worker panicked"))
+    let changes = outputs.lock().remove(0);
+    (changes, Arc::into_inner(sizes).expect("the workers have ended").into_inner())
 }
 
 impl Script {
@@ -176,7 +177,7 @@ fn capture<'scope>(
                 assert!(!changes.is_empty(), "batches on edges are not empty");
                 let least = capability.least().expect("data travels with a time");
                 assert!(changes.iter().all(|(_, time, diff)| time >= least && *diff != 0));
-                let mut captured = captured.lock().expect("no worker panicked");
+                let mut captured = captured.lock();
                 captured[output].extend(changes);
             });
         }

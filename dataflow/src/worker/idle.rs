@@ -23,6 +23,7 @@ pub(super) struct Idle {
 impl Idle {
     /// Returns how long the worker may park now; `None` means until it is woken. `was_busy` says whether it just had
     /// work.
+    #[expect(clippy::disallowed_methods, reason = "how long a worker looks for work, not what it finds")]
     pub(super) fn park(&mut self, was_busy: bool) -> Option<Duration> {
         if was_busy {
             *self = Idle::default();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
 use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState, Union};
 use laminardb_dataflow::{CancelToken, DataflowError, RelationId, ViewId};
+use parking_lot::Mutex;
 
 /// SELECT a, a + b FROM relation 1 WHERE a > 10.
 fn sums_over_ten() -> Arc<DataflowPlan> {
@@ -311,8 +312,8 @@ fn a_panic_stops_the_engine_for_all_callers() {
 fn a_panic_ends_reads_that_wait() {
     for workers in [1, 2, 4] {
         let (engine, _recorder) = start(workers);
-        let gate = Arc::new(std::sync::Mutex::new(()));
-        let held = gate.lock().expect("nobody panics");
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock();
         let mut plan = PlanBuilder::default();
         let input = plan.relation(1, 1);
         let inside = Arc::clone(&gate);
@@ -359,8 +360,8 @@ fn an_abandoned_engine_ends_its_threads() {
 fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
     for workers in [1, 2] {
         let (engine, recorder) = start(workers);
-        let gate = Arc::new(std::sync::Mutex::new(()));
-        let held = gate.lock().expect("nobody panics");
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock();
         let mut plan = PlanBuilder::default();
         let input = plan.relation(1, 1);
         let inside = Arc::clone(&gate);
@@ -421,8 +422,8 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let (engine, _recorder) = start(1);
     assert_eq!(engine.wait(0, None, &CancelToken::new()), Ok(()));
     assert_eq!(engine.wait(99, None, &CancelToken::new()), Ok(()), "nothing is missing of what was committed");
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.lock().expect("nobody panics");
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock();
     let mut plan = PlanBuilder::default();
     let input = plan.relation(1, 1);
     let inside = Arc::clone(&gate);

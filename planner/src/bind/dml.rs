@@ -297,6 +297,7 @@ fn substitute(expr: Expr, below: &datafusion::logical_expr::Projection) -> Resul
 }
 
 /// Evaluates a constant expression to an array of one row, cast to `data_type` if given.
+#[expect(clippy::disallowed_methods, reason = "a DEFAULT may be what Arrow casts without making NULL of it")]
 pub(super) fn constant(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
     let mut query = query_of("SELECT 1")?;
     select_of(&mut query)?.projection = vec![ast::SelectItem::UnnamedExpr(expr.clone())];

@@ -53,6 +53,7 @@ pub(crate) fn counts(values: &ArrayRef) -> Option<(PrimitiveArray<Int64Type>, Ti
 }
 
 /// Makes an array of timestamps or times of `data_type` from counts.
+#[expect(clippy::disallowed_methods, reason = "the count of a type is its value")]
 pub(crate) fn of_counts(counts: PrimitiveArray<Int64Type>, data_type: &DataType) -> Result<ArrayRef> {
     Ok(match data_type {
         DataType::Time32(_) => arrow::compute::cast(&arrow::compute::cast(&counts, &DataType::Int32)?, data_type)?,

@@ -4,7 +4,7 @@
 //! optimised LogicalPlan --lower--> nodes (hash-consed, positional) --output--> what is kept --finish--> DataflowPlan
 //! ```
 //!
-//! Each `lower_*` takes the columns that are read and returns a [`Relation`]: a node and the positions of those columns
+//! Each `lower_*` takes the columns that are read and returns a `Relation`: a node and the positions of those columns
 //! in it. Renaming and reordering columns therefore costs no operator. What cannot be maintained exactly is refused by
 //! name; nothing is approximated.
 

@@ -100,6 +100,10 @@ struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the casts that are left to Arrow are exact or parse and print as DuckDB's"
+    )]
     fn by_arrow(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let options =
             CastOptions { safe: self.on_failure == OnFailure::Null, format_options: FormatOptions::default() };

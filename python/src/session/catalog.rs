@@ -99,6 +99,7 @@ impl Connection {
     /// >>> sub = conn.subscribe("SELECT a FROM t")
     /// >>> [(query.sql, query.active) for query in conn.queries()][-1]
     /// ('SELECT a FROM t', True)
+    #[expect(rustdoc::broken_intra_doc_links, reason = "the example indexes a list of Python's")]
     fn queries(&self, py: Python<'_>) -> PyResult<Vec<QueryInfo>> {
         Ok(self.database(py)?.queries().into_iter().map(QueryInfo::from).collect())
     }

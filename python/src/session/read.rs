@@ -104,6 +104,7 @@ impl Connection {
     /// Output unique_key=[a] keeps=the aggregate's own state
     ///   Reduce by [a] [count(*)] append_only
     ///     Input t
+    #[expect(rustdoc::broken_intra_doc_links, reason = "brackets in what the example prints")]
     #[pyo3(signature = (query, params=None))]
     fn explain<'py>(
         &self,

@@ -124,6 +124,7 @@ impl Connection {
     /// 1
     /// >>> sub.next().to_dicts()
     /// {'a': [1]}
+    #[expect(rustdoc::broken_intra_doc_links, reason = "brackets in what the example prints")]
     #[pyo3(signature = (name, *, snapshot=false, max_pending=None))]
     fn subscribe_stream(
         &self,

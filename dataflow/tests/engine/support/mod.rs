@@ -5,7 +5,7 @@ pub(crate) mod naive;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -15,6 +15,7 @@ use laminardb_dataflow::{
     CancelToken, ChangeSink, CollectionId, Diff, Diffs, Engine, EngineConfig, Evaluated, RelationId, RowError, Scalar,
     Time, UpdateBatch, ViewId, ViewSnapshot,
 };
+use parking_lot::Mutex;
 
 /// A row of integers, NULL as `None`.
 pub(crate) type Row = Vec<Option<i64>>;
@@ -239,8 +240,7 @@ impl Recorder {
     /// Returns all changes of a view by time, summed over all workers.
     pub(crate) fn changes(&self, view: u64) -> BTreeMap<Time, Bag> {
         let mut times: BTreeMap<Time, Bag> = BTreeMap::new();
-        for (_, time, changes) in self.changes.lock().expect("no test panics").get(&ViewId(view)).into_iter().flatten()
-        {
+        for (_, time, changes) in self.changes.lock().get(&ViewId(view)).into_iter().flatten() {
             let bag = times.entry(*time).or_default();
             for (row, diff) in changes {
                 *bag.entry(row.clone()).or_default() += diff;
@@ -263,47 +263,47 @@ impl Recorder {
 
     /// Returns how many rows the changes of a view added and removed, whether it is watched or not.
     pub(crate) fn counted(&self, view: u64) -> u64 {
-        *self.counts.lock().expect("no test panics").get(&ViewId(view)).unwrap_or(&0)
+        *self.counts.lock().get(&ViewId(view)).unwrap_or(&0)
     }
 
     /// Returns the frontier of a view on a worker.
     pub(crate) fn frontier(&self, view: u64, worker: usize) -> Time {
-        *self.frontiers.lock().expect("no test panics").get(&(ViewId(view), worker)).unwrap_or(&0)
+        *self.frontiers.lock().get(&(ViewId(view), worker)).unwrap_or(&0)
     }
 
     /// Forgets everything, so that ids can be used again.
     pub(crate) fn forget(&self) {
-        self.changes.lock().expect("no test panics").clear();
-        self.counts.lock().expect("no test panics").clear();
-        self.frontiers.lock().expect("no test panics").clear();
+        self.changes.lock().clear();
+        self.counts.lock().clear();
+        self.frontiers.lock().clear();
     }
 
     /// Returns the reasons for which the engine said that it stopped.
     pub(crate) fn stopped(&self) -> Vec<String> {
-        self.stopped.lock().expect("no test panics").clone()
+        self.stopped.lock().clone()
     }
 }
 
 impl ChangeSink for Recorder {
     fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
-        let frontier = self.frontiers.lock().expect("no test panics").get(&(view, worker)).copied().unwrap_or(0);
+        let frontier = self.frontiers.lock().get(&(view, worker)).copied().unwrap_or(0);
         assert!(time >= frontier, "changes of a closed time");
         let mut bag = Bag::new();
         add(&mut bag, &changes.rows, &changes.diffs);
-        self.changes.lock().expect("no test panics").entry(view).or_default().push((worker, time, bag));
+        self.changes.lock().entry(view).or_default().push((worker, time, bag));
     }
 
     fn changed(&self, _: usize, view: ViewId, rows: u64) {
-        *self.counts.lock().expect("no test panics").entry(view).or_default() += rows;
+        *self.counts.lock().entry(view).or_default() += rows;
     }
 
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time) {
-        let before = self.frontiers.lock().expect("no test panics").insert((view, worker), frontier);
+        let before = self.frontiers.lock().insert((view, worker), frontier);
         assert!(before.is_none_or(|before| before < frontier), "the frontier moves forward");
     }
 
     fn stopped(&self, reason: &str) {
-        self.stopped.lock().expect("no test panics").push(reason.to_owned());
+        self.stopped.lock().push(reason.to_owned());
     }
 }
 
