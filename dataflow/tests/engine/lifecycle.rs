@@ -453,8 +453,8 @@ fn a_wait_is_also_for_the_first_contents_of_a_view() {
         let (engine, _recorder) = start(workers);
         engine.commit(vec![]).expect("runs");
         assert_eq!(engine.wait(1, None, &CancelToken::new()), Ok(()));
-        let gate = Arc::new(std::sync::Mutex::new(()));
-        let held = gate.lock().expect("nobody panics");
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock();
         let mut plan = PlanBuilder::default();
         let input = plan.relation(1, 1);
         let inside = Arc::clone(&gate);
