@@ -10,6 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use timely::bytes::arc::Bytes;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::ContainerBytes;
+use timely::order::TotalOrder;
 
 use crate::{Diff, Time};
 
@@ -74,25 +75,27 @@ impl<X: Copy> PerRow<X> {
 /// Changes of multiplicity, one per row.
 pub type Diffs = PerRow<Diff>;
 /// Times, one per row.
-pub type Times = PerRow<Time>;
+pub type Times<T = Time> = PerRow<T>;
 
 /// A batch of updates. It need not be consolidated, and is never empty on an edge of a dataflow.
+///
+/// The engine's streams have the times `Time`; those of a scope inside a dataflow may have others.
 #[derive(Clone, Debug)]
-pub struct UpdateBatch {
+pub struct UpdateBatch<T = Time> {
     /// The rows that change.
     pub rows: RecordBatch,
     /// The time of each change.
-    pub times: Times,
+    pub times: Times<T>,
     /// The change of each row's multiplicity; never 0.
     pub diffs: Diffs,
 }
 
 /// The updates on an edge of a dataflow.
-pub(crate) type UpdateStream<'s> = Stream<'s, Time, UpdateBatch>;
+pub(crate) type UpdateStream<'s, T = Time> = Stream<'s, T, UpdateBatch<T>>;
 
-impl UpdateBatch {
+impl<T: Copy> UpdateBatch<T> {
     /// Inserts all rows once at `time`.
-    pub fn insert(rows: RecordBatch, time: Time) -> Self {
+    pub fn insert(rows: RecordBatch, time: T) -> Self {
         UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::Same(1) }
     }
 
@@ -104,19 +107,6 @@ impl UpdateBatch {
     /// Whether the batch has no updates.
     pub fn is_empty(&self) -> bool {
         self.rows.num_rows() == 0
-    }
-
-    /// Returns how many rows are added and removed after `time`, counting multiplicities.
-    pub fn changes_after(&self, time: Time) -> u64 {
-        match (&self.times, &self.diffs) {
-            (PerRow::Same(at), _) if *at <= time => 0,
-            (PerRow::Same(_), PerRow::Same(diff)) => diff.unsigned_abs() * self.len() as u64,
-            (PerRow::Same(_), PerRow::Each(diffs)) => diffs.iter().map(|diff| diff.unsigned_abs()).sum(),
-            (PerRow::Each(times), diffs) => {
-                let later = times.iter().enumerate().filter(|(_, at)| **at > time);
-                later.map(|(row, _)| diffs.at(row).unsigned_abs()).sum()
-            }
-        }
     }
 
     /// Returns the updates at positions `rows`, in that order.
@@ -139,19 +129,6 @@ impl UpdateBatch {
         self
     }
 
-    /// Splits the batch into one batch per time, by ascending time.
-    pub(crate) fn by_time(self) -> Vec<(Time, UpdateBatch)> {
-        let times = match &self.times {
-            PerRow::Same(time) => return vec![(*time, self)],
-            PerRow::Each(times) => times,
-        };
-        let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-        for (row, time) in (0_u32..).zip(times.iter()) {
-            rows.entry(*time).or_default().push(row);
-        }
-        rows.into_iter().map(|(time, rows)| (time, self.take(&rows))).collect()
-    }
-
     /// Returns the updates where `keep` is true; NULL counts as false.
     pub fn filter(&self, keep: &BooleanArray) -> Self {
         UpdateBatch {
@@ -159,6 +136,36 @@ impl UpdateBatch {
             times: self.times.filter(keep),
             diffs: self.diffs.filter(keep),
         }
+    }
+}
+
+impl<T: TotalOrder + Copy> UpdateBatch<T> {
+    /// Returns how many rows are added and removed after `time`, counting multiplicities.
+    pub fn changes_after(&self, time: T) -> u64 {
+        match (&self.times, &self.diffs) {
+            (PerRow::Same(at), _) if at.less_equal(&time) => 0,
+            (PerRow::Same(_), PerRow::Same(diff)) => diff.unsigned_abs() * self.len() as u64,
+            (PerRow::Same(_), PerRow::Each(diffs)) => diffs.iter().map(|diff| diff.unsigned_abs()).sum(),
+            (PerRow::Each(times), diffs) => {
+                let later = times.iter().enumerate().filter(|(_, at)| time.less_than(at));
+                later.map(|(row, _)| diffs.at(row).unsigned_abs()).sum()
+            }
+        }
+    }
+}
+
+impl<T: TotalOrder + Ord + Copy> UpdateBatch<T> {
+    /// Splits the batch into one batch per time, by ascending time.
+    pub(crate) fn by_time(self) -> Vec<(T, UpdateBatch<T>)> {
+        let times = match &self.times {
+            PerRow::Same(time) => return vec![(*time, self)],
+            PerRow::Each(times) => times,
+        };
+        let mut rows: BTreeMap<T, Vec<u32>> = BTreeMap::new();
+        for (row, time) in (0_u32..).zip(times.iter()) {
+            rows.entry(*time).or_default().push(row);
+        }
+        rows.into_iter().map(|(time, rows)| (time, self.take(&rows))).collect()
     }
 }
 
@@ -186,13 +193,13 @@ pub(crate) fn take_rows(rows: &RecordBatch, positions: &[u32]) -> RecordBatch {
 static NO_COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));
 
 /// The placeholder that timely leaves behind when it moves a batch out of an edge; it is never sent.
-impl Default for UpdateBatch {
+impl<T: Copy + Default> Default for UpdateBatch<T> {
     fn default() -> Self {
-        UpdateBatch::insert(RecordBatch::new_empty(Arc::clone(&NO_COLUMNS)), 0)
+        UpdateBatch::insert(RecordBatch::new_empty(Arc::clone(&NO_COLUMNS)), T::default())
     }
 }
 
-impl timely::Accountable for UpdateBatch {
+impl<T: Copy> timely::Accountable for UpdateBatch<T> {
     fn record_count(&self) -> i64 {
         i64::try_from(self.len()).expect("a batch is smaller than memory")
     }
@@ -200,7 +207,7 @@ impl timely::Accountable for UpdateBatch {
 
 /// The exchange between workers requires this trait but calls it only between processes; all our workers are threads of
 /// one process.
-impl ContainerBytes for UpdateBatch {
+impl<T> ContainerBytes for UpdateBatch<T> {
     fn from_bytes(_: Bytes) -> Self {
         unreachable!("workers are threads of one process")
     }

@@ -1,38 +1,43 @@
-//! Advances the times of a sorted run to a frontier, and adds up updates whose times then agree.
+//! Advances the times of a sorted run to a frontier where times are totally ordered, and adds up updates that then agree.
 //!
-//! Times are totally ordered, so the updates of a row stay in order when they are advanced, and those that come to
-//! agree are neighbours: one pass suffices.
+//! The updates of a row stay in order when they are advanced, and those that come to agree are neighbours: one pass
+//! suffices.
 
 use std::collections::VecDeque;
 
-use differential_dataflow::trace::chunk::Chunk as _;
+use timely::order::TotalOrder;
 
-use super::chunk::{Chunk, UpdateColumns, push_chunk};
-use crate::Time;
+use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
+use super::time::ArrangementTime;
 
 /// Moves the times before `frontier` to it. Unless `done`, the last update stays in `input`, because the next may add
 /// to it.
-pub(super) fn advance(input: &mut VecDeque<Chunk>, frontier: Option<Time>, done: bool, out: &mut VecDeque<Chunk>) {
+pub(super) fn advance<T: ArrangementTime + TotalOrder>(
+    input: &mut VecDeque<Chunk<T>>,
+    frontier: Option<T>,
+    done: bool,
+    out: &mut VecDeque<Chunk<T>>,
+) {
     let Some(first) = input.front() else { return };
-    let ready = UpdateColumns::with_capacity(Chunk::TARGET + 1, &first.updates);
-    let mut advancer = Advancer { frontier, ready, last_time: 0, out };
+    let ready = UpdateColumns::with_capacity(TARGET + 1, &first.updates);
+    let mut advancer = Advancer { frontier, ready, last_time: T::minimum(), out };
     for chunk in input.drain(..) {
         advancer.chunk(&chunk);
     }
     advancer.finish(done, input);
 }
 
-struct Advancer<'a> {
-    frontier: Option<Time>,
+struct Advancer<'a, T> {
+    frontier: Option<T>,
     /// Consolidated updates, except that the next update may add to the last one.
-    ready: UpdateColumns,
+    ready: UpdateColumns<T>,
     /// The last update's original time, before it was advanced.
-    last_time: Time,
-    out: &'a mut VecDeque<Chunk>,
+    last_time: T,
+    out: &'a mut VecDeque<Chunk<T>>,
 }
 
-impl Advancer<'_> {
-    fn chunk(&mut self, chunk: &Chunk) {
+impl<T: ArrangementTime + TotalOrder> Advancer<'_, T> {
+    fn chunk(&mut self, chunk: &Chunk<T>) {
         let updates = &*chunk.updates;
         let mut row = chunk.start;
         while row < chunk.end {
@@ -44,7 +49,7 @@ impl Advancer<'_> {
             } else {
                 self.drop_zero();
                 // One more than a chunk, because the last update stays back: the next may add to it.
-                let most = Chunk::TARGET + 1 - self.ready.len();
+                let most = TARGET + 1 - self.ready.len();
                 let end = self.distinct_end(updates, row, chunk.end.min(row + most));
                 self.copy(updates, row, end);
                 row = end;
@@ -53,11 +58,11 @@ impl Advancer<'_> {
     }
 
     #[inline]
-    fn advanced(&self, time: Time) -> Time {
+    fn advanced(&self, time: T) -> T {
         self.frontier.map_or(time, |f| f.max(time))
     }
 
-    fn adds_to_last(&self, updates: &UpdateColumns, row: usize) -> bool {
+    fn adds_to_last(&self, updates: &UpdateColumns<T>, row: usize) -> bool {
         self.ready.len().checked_sub(1).is_some_and(|last| {
             self.ready.times.at(last) == self.advanced(updates.time(row)) && self.ready.same_row(last, updates, row)
         })
@@ -65,7 +70,7 @@ impl Advancer<'_> {
 
     /// Returns the end, at most `end`, of the rows from `start` on of which none adds to the row before it.
     #[inline]
-    fn distinct_end(&self, updates: &UpdateColumns, start: usize, end: usize) -> usize {
+    fn distinct_end(&self, updates: &UpdateColumns<T>, start: usize, end: usize) -> usize {
         let mut row = start + 1;
         while row < end
             && !(updates.same_row(row - 1, updates, row)
@@ -76,7 +81,7 @@ impl Advancer<'_> {
         row
     }
 
-    fn copy(&mut self, updates: &UpdateColumns, start: usize, end: usize) {
+    fn copy(&mut self, updates: &UpdateColumns<T>, start: usize, end: usize) {
         self.ready.extend_data(updates, start, end);
         match updates.times.constant() {
             Some(time) => self.ready.times.push_many(self.advanced(time), end - start),
@@ -87,15 +92,15 @@ impl Advancer<'_> {
             }
         }
         self.last_time = updates.time(end - 1);
-        if self.ready.len() > Chunk::TARGET {
+        if self.ready.len() > TARGET {
             let last = self.take_last();
-            let full = std::mem::replace(&mut self.ready, UpdateColumns::with_capacity(Chunk::TARGET + 1, updates));
+            let full = std::mem::replace(&mut self.ready, UpdateColumns::with_capacity(TARGET + 1, updates));
             self.ready.extend(&last, 0, 1);
             push_chunk(full, self.out);
         }
     }
 
-    fn take_last(&mut self) -> UpdateColumns {
+    fn take_last(&mut self) -> UpdateColumns<T> {
         let last = self.ready.len() - 1;
         let taken = self.ready.copy(last, last + 1);
         self.ready.pop();
@@ -111,7 +116,7 @@ impl Advancer<'_> {
         zero
     }
 
-    fn finish(mut self, done: bool, input: &mut VecDeque<Chunk>) {
+    fn finish(mut self, done: bool, input: &mut VecDeque<Chunk<T>>) {
         // An update that adds up to zero need not wait: a later update of its row starts anew, and the updates before
         // it are final.
         let dropped = self.drop_zero();

@@ -17,6 +17,7 @@ use super::chunk::Chunk;
 use super::chunk_trace::extract_chunk;
 use super::layout::Layout;
 use super::sort::{merge_runs, sort};
+use super::time::ArrangementTime;
 use super::trace::Batch;
 use crate::update::PerRow;
 use crate::work::Work;
@@ -27,52 +28,57 @@ use crate::{Time, UpdateBatch};
 const RUN: usize = if cfg!(test) { 300 } else { 1 << 15 };
 
 /// The updates of an arrangement whose times are not closed.
-pub struct UpdateBatcher {
+pub struct UpdateBatcher<T = Time> {
     layout: Arc<Layout>,
-    /// Batches that are not encoded yet, with the least time of each.
-    pending: Vec<(Time, UpdateBatch)>,
+    /// Batches that are not encoded yet, with the least times of each.
+    pending: Vec<(Antichain<T>, UpdateBatch<T>)>,
     pending_rows: usize,
-    /// Sorted runs and the least time of each.
-    runs: Vec<(Time, VecDeque<Chunk>)>,
-    /// The least time held, if any.
-    least: Antichain<Time>,
+    /// Sorted runs and the least times of each.
+    runs: Vec<(Antichain<T>, VecDeque<Chunk<T>>)>,
+    /// The least times held.
+    least: Antichain<T>,
     work: Rc<Work>,
 }
 
-impl UpdateBatcher {
+/// Whether updates whose least times are these may be before `upper`.
+fn has_before<T: ArrangementTime>(least: &Antichain<T>, upper: AntichainRef<'_, T>) -> bool {
+    least.iter().any(|time| !upper.less_equal(time))
+}
+
+impl<T: ArrangementTime> UpdateBatcher<T> {
     /// Creates a batcher for an arrangement of this layout; `work` counts its rows.
     pub fn new(layout: Arc<Layout>, work: Rc<Work>) -> Self {
         let (pending, runs, least) = (Vec::new(), Vec::new(), Antichain::new());
         UpdateBatcher { layout, pending, pending_rows: 0, runs, least, work }
     }
 
-    /// Encodes and sorts the pending batches that have a time before `upper`, or all if it is `None`.
-    fn sort_pending(&mut self, upper: Option<Time>) {
-        let ready = |time: &Time| upper.is_none_or(|u| *time < u);
+    /// Encodes and sorts the pending batches that have a time before `upper`; all if it is empty.
+    fn sort_pending(&mut self, upper: AntichainRef<'_, T>) {
         // A batch may also have later times; `extract_runs` keeps those back.
-        let (sorting, waiting): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|(least, _)| ready(least));
-        self.pending_rows = waiting.iter().map(|(_, batch)| batch.len()).sum();
-        self.pending = waiting;
-        if let Some(least) = sorting.iter().map(|(least, _)| *least).min() {
-            let batches: Vec<UpdateBatch> = sorting.into_iter().map(|(_, batch)| batch).collect();
+        let ready = self.pending.extract_if(.., |(least, _)| has_before(least, upper));
+        let (times, batches): (Vec<Antichain<T>>, Vec<UpdateBatch<T>>) = ready.unzip();
+        self.pending_rows = self.pending.iter().map(|(_, batch)| batch.len()).sum();
+        if !batches.is_empty() {
             let run = sort(&self.layout, &batches);
             if !run.is_empty() {
-                self.runs.push((least, run));
+                self.runs.push((times.into_iter().flatten().collect(), run));
             }
         }
     }
 
-    /// Removes the updates before `upper`, or all if it is `None`, from the runs and returns them as runs.
-    fn extract_runs(&mut self, upper: Option<Time>) -> Vec<VecDeque<Chunk>> {
+    /// Removes the updates before `upper`, or all if it is empty, from the runs and returns them as runs.
+    fn extract_runs(&mut self, upper: AntichainRef<'_, T>) -> Vec<VecDeque<Chunk<T>>> {
         let mut shipped = Vec::new();
         for (least, run) in std::mem::take(&mut self.runs) {
-            if upper.is_some_and(|u| u <= least) {
+            if !has_before(&least, upper) {
                 self.runs.push((least, run));
                 continue;
             }
-            let (mut keep, mut ship) = (VecDeque::new(), VecDeque::new());
-            let kept = run.into_iter().filter_map(|chunk| extract_chunk(chunk, upper, &mut keep, &mut ship)).min();
-            if let Some(least) = kept {
+            let (mut least, mut keep, mut ship) = (Antichain::new(), VecDeque::new(), VecDeque::new());
+            for chunk in run {
+                extract_chunk(chunk, |time| upper.less_equal(time), &mut least, &mut keep, &mut ship);
+            }
+            if !keep.is_empty() {
                 self.runs.push((least, keep));
             }
             if !ship.is_empty() {
@@ -82,31 +88,30 @@ impl UpdateBatcher {
         shipped
     }
 
-    fn add(&mut self, batch: UpdateBatch) {
-        let least = match &batch.times {
-            PerRow::Same(time) => *time,
-            PerRow::Each(times) => times.iter().copied().min().expect("the batch is not empty"),
+    fn add(&mut self, batch: UpdateBatch<T>) {
+        let least: Antichain<T> = match &batch.times {
+            PerRow::Same(time) => Antichain::from_elem(*time),
+            PerRow::Each(times) => times.iter().copied().collect(),
         };
-        self.least.insert(least);
+        self.least.extend(least.iter().copied());
         self.pending_rows += batch.len();
         self.pending.push((least, batch));
         if self.pending_rows >= RUN {
-            self.sort_pending(None);
+            self.sort_pending(AntichainRef::new(&[]));
         }
     }
 
     fn update_least(&mut self) {
-        let times = self.pending.iter().map(|(least, _)| *least).chain(self.runs.iter().map(|(least, _)| *least));
-        self.least = times.min().map(Antichain::from_elem).unwrap_or_default();
+        let least = self.pending.iter().map(|(least, _)| least).chain(self.runs.iter().map(|(least, _)| least));
+        self.least = least.flat_map(|times| times.iter().copied()).collect();
     }
 }
 
-impl Extract for UpdateBatcher {
-    type Time = Time;
-    type Output = Batch;
+impl<T: ArrangementTime> Extract for UpdateBatcher<T> {
+    type Time = T;
+    type Output = Batch<T>;
 
-    fn extract<'a>(&'a mut self, upper: AntichainRef<'_, Time>) -> (Option<Batch>, AntichainRef<'a, Time>) {
-        let upper = upper.first().copied();
+    fn extract<'a>(&'a mut self, upper: AntichainRef<'_, T>) -> (Option<Batch<T>>, AntichainRef<'a, T>) {
         self.sort_pending(upper);
         let runs = self.extract_runs(upper);
         let chunks = settle_all(merge_runs(runs));
@@ -117,8 +122,8 @@ impl Extract for UpdateBatcher {
     }
 }
 
-impl Batcher<UpdateBatch> for UpdateBatcher {
-    fn insert(&mut self, batch: &mut UpdateBatch) {
+impl<T: ArrangementTime> Batcher<UpdateBatch<T>> for UpdateBatcher<T> {
+    fn insert(&mut self, batch: &mut UpdateBatch<T>) {
         let batch = std::mem::take(batch);
         self.work.received(batch.len());
         // A batch of many rows becomes several runs.

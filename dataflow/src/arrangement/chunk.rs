@@ -8,23 +8,29 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use timely::order::TotalOrder;
+
 use super::column::{RunColumn, Slab, shrink};
+use super::time::ArrangementTime;
 use crate::{Diff, Time};
+
+/// Number of updates at which a chunk is full. Small in tests, so that tests meet the borders of chunks.
+pub(super) const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
 
 /// Updates, stored by column.
 #[derive(Clone, Debug, Default)]
-pub struct UpdateColumns {
+pub struct UpdateColumns<T = Time> {
     pub(super) hashes: Vec<u64>,
     /// Key bytes followed by value bytes.
     pub(super) rows: Slab,
     pub(super) key_lengths: RunColumn<u32>,
-    pub(super) times: RunColumn<Time>,
+    pub(super) times: RunColumn<T>,
     pub(super) diffs: RunColumn<Diff>,
 }
 
-impl UpdateColumns {
+impl<T: ArrangementTime> UpdateColumns<T> {
     /// Creates empty columns with room for `rows` updates of the average size of those in `model`.
-    pub(super) fn with_capacity(rows: usize, model: &UpdateColumns) -> Self {
+    pub(super) fn with_capacity(rows: usize, model: &UpdateColumns<T>) -> Self {
         let mut updates = UpdateColumns { hashes: Vec::with_capacity(rows), ..UpdateColumns::default() };
         if let Some(average) = model.rows.byte_len().checked_div(model.len()) {
             updates.rows.reserve((average + 1) * rows);
@@ -36,7 +42,7 @@ impl UpdateColumns {
         self.hashes.len()
     }
 
-    pub(super) fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: Time, diff: Diff) {
+    pub(super) fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: T, diff: Diff) {
         self.hashes.push(hash);
         self.rows.push(row);
         self.key_lengths.push(key_length);
@@ -45,13 +51,13 @@ impl UpdateColumns {
     }
 
     /// Appends updates `start..end` of `other` with their times as they are.
-    pub(super) fn extend(&mut self, other: &UpdateColumns, start: usize, end: usize) {
+    pub(super) fn extend(&mut self, other: &UpdateColumns<T>, start: usize, end: usize) {
         self.extend_data(other, start, end);
         self.times.extend(&other.times, start, end);
     }
 
     /// Like `extend`, but without the times, which the caller must append.
-    pub(super) fn extend_data(&mut self, other: &UpdateColumns, start: usize, end: usize) {
+    pub(super) fn extend_data(&mut self, other: &UpdateColumns<T>, start: usize, end: usize) {
         self.hashes.extend_from_slice(&other.hashes[start..end]);
         self.rows.extend(&other.rows, start, end);
         self.key_lengths.extend(&other.key_lengths, start, end);
@@ -68,7 +74,7 @@ impl UpdateColumns {
     }
 
     /// Copies the updates `start..end` into columns of their own.
-    pub(super) fn copy(&self, start: usize, end: usize) -> UpdateColumns {
+    pub(super) fn copy(&self, start: usize, end: usize) -> Self {
         let mut copy = UpdateColumns::with_capacity(end - start, self);
         copy.extend(self, start, end);
         copy
@@ -76,12 +82,12 @@ impl UpdateColumns {
 
     /// Whether two updates have the same key and value.
     #[inline]
-    pub(super) fn same_row(&self, row: usize, other: &UpdateColumns, other_row: usize) -> bool {
+    pub(super) fn same_row(&self, row: usize, other: &UpdateColumns<T>, other_row: usize) -> bool {
         self.hashes[row] == other.hashes[other_row] && self.rows.at(row) == other.rows.at(other_row)
     }
 
     #[inline]
-    pub(super) fn compare(&self, row: usize, other: &UpdateColumns, other_row: usize) -> Ordering {
+    pub(super) fn compare(&self, row: usize, other: &UpdateColumns<T>, other_row: usize) -> Ordering {
         let hashes = self.hashes[row].cmp(&other.hashes[other_row]);
         hashes
             .then_with(|| self.rows.at(row).cmp(other.rows.at(other_row)))
@@ -114,7 +120,7 @@ impl UpdateColumns {
 
     /// Returns the time of update `row`.
     #[inline]
-    pub fn time(&self, row: usize) -> Time {
+    pub fn time(&self, row: usize) -> T {
         self.times.at(row)
     }
 
@@ -140,8 +146,8 @@ impl UpdateColumns {
 
 /// A range of shared updates. It is never empty, except for `Default`, which nothing keeps.
 #[derive(Clone, Debug, Default)]
-pub struct Chunk {
-    pub(super) updates: Rc<UpdateColumns>,
+pub struct Chunk<T = Time> {
+    pub(super) updates: Rc<UpdateColumns<T>>,
     pub(super) start: usize,
     pub(super) end: usize,
     /// The hash of the last update in the range, stored here so that seeks can skip the chunk without touching its
@@ -149,9 +155,9 @@ pub struct Chunk {
     pub(super) last_hash: u64,
 }
 
-impl Chunk {
+impl<T: ArrangementTime> Chunk<T> {
     /// Creates a chunk of all `updates`, which must be sorted, consolidated and not empty.
-    pub(super) fn new(updates: UpdateColumns) -> Self {
+    pub(super) fn new(updates: UpdateColumns<T>) -> Self {
         let end = updates.len();
         Chunk { last_hash: updates.hashes[end - 1], updates: Rc::new(updates), start: 0, end }
     }
@@ -162,7 +168,7 @@ impl Chunk {
     }
 
     /// Returns the shared updates, of which only those at [`Chunk::range`] belong to the chunk.
-    pub fn updates(&self) -> &UpdateColumns {
+    pub fn updates(&self) -> &UpdateColumns<T> {
         &self.updates
     }
 
@@ -170,26 +176,28 @@ impl Chunk {
     pub fn range(&self) -> std::ops::Range<usize> {
         self.start..self.end
     }
+}
 
+impl<T: ArrangementTime + TotalOrder> Chunk<T> {
     /// Returns how many rows are added and removed after `time`, counting multiplicities.
-    pub(crate) fn changes_after(&self, time: Time) -> u64 {
+    pub(crate) fn changes_after(&self, time: T) -> u64 {
         let UpdateColumns { times, diffs, .. } = &*self.updates;
         match (times.constant(), diffs.constant()) {
-            (Some(at), _) if at <= time => 0,
+            (Some(at), _) if at.less_equal(&time) => 0,
             (Some(_), Some(diff)) => diff.unsigned_abs() * self.range().len() as u64,
             _ => {
-                let later = self.range().filter(|row| times.at(*row) > time);
+                let later = self.range().filter(|row| time.less_than(&times.at(*row)));
                 later.map(|row| diffs.at(row).unsigned_abs()).sum()
             }
         }
     }
 
-    /// Splits the chunk into one chunk per time.
-    pub(crate) fn by_time(&self) -> Vec<(Time, Chunk)> {
+    /// Splits the chunk into one chunk per time, by ascending time.
+    pub(crate) fn by_time(&self) -> Vec<(T, Chunk<T>)> {
         if let Some(time) = self.updates.times.constant() {
             return vec![(time, self.clone())];
         }
-        let mut times: BTreeMap<Time, UpdateColumns> = BTreeMap::new();
+        let mut times: BTreeMap<T, UpdateColumns<T>> = BTreeMap::new();
         for row in self.range() {
             let updates = times.entry(self.updates.time(row)).or_default();
             updates.extend(&self.updates, row, row + 1);
@@ -199,7 +207,7 @@ impl Chunk {
 }
 
 /// Pushes the updates as a chunk if there are any.
-pub(super) fn push_chunk(updates: UpdateColumns, out: &mut VecDeque<Chunk>) {
+pub(super) fn push_chunk<T: ArrangementTime>(updates: UpdateColumns<T>, out: &mut VecDeque<Chunk<T>>) {
     if updates.len() > 0 {
         out.push_back(Chunk::new(updates));
     }

@@ -7,15 +7,14 @@ use differential_dataflow::trace::chunk::{self, pack};
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::{Chunk, UpdateColumns, push_chunk};
-use super::{advance, merge};
-use crate::Time;
+use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
+use super::merge;
+use super::time::ArrangementTime;
 
-impl chunk::Chunk for Chunk {
-    type Time = Time;
+impl<T: ArrangementTime> chunk::Chunk for Chunk<T> {
+    type Time = T;
 
-    /// Small in tests, so that tests meet the borders of chunks.
-    const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
+    const TARGET: usize = TARGET;
 
     fn len(&self) -> usize {
         self.end - self.start
@@ -27,21 +26,18 @@ impl chunk::Chunk for Chunk {
 
     fn extract(
         input: &mut VecDeque<Self>,
-        frontier: AntichainRef<Time>,
-        residual: &mut Antichain<Time>,
+        frontier: AntichainRef<T>,
+        residual: &mut Antichain<T>,
         keep: &mut VecDeque<Self>,
         ship: &mut VecDeque<Self>,
     ) {
         if let Some(chunk) = input.pop_front() {
-            let frontier = frontier.first().copied();
-            if let Some(least) = extract_chunk(chunk, frontier, keep, ship) {
-                residual.insert(least);
-            }
+            extract_chunk(chunk, |time| frontier.less_equal(time), residual, keep, ship);
         }
     }
 
-    fn advance(input: &mut VecDeque<Self>, frontier: AntichainRef<Time>, done: bool, out: &mut VecDeque<Self>) {
-        advance::advance(input, frontier.first().copied(), done, out);
+    fn advance(input: &mut VecDeque<Self>, frontier: AntichainRef<T>, done: bool, out: &mut VecDeque<Self>) {
+        T::advance(input, frontier, done, out);
     }
 
     fn settle(input: &mut VecDeque<Self>, done: bool, out: &mut VecDeque<Self>) {
@@ -49,7 +45,7 @@ impl chunk::Chunk for Chunk {
     }
 }
 
-impl Chunk {
+impl<T: ArrangementTime> Chunk<T> {
     /// Returns the chunk with updates of its own, and without spare capacity if nobody shares them.
     fn settled(mut self) -> Self {
         if self.range().len() < self.updates.len() {
@@ -61,7 +57,7 @@ impl Chunk {
         self
     }
 
-    fn concatenated(chunks: Vec<Chunk>) -> Self {
+    fn concatenated(chunks: Vec<Chunk<T>>) -> Self {
         let rows = chunks.iter().map(|c| c.range().len()).sum();
         let mut updates = UpdateColumns::with_capacity(rows, &chunks[0].updates);
         for chunk in &chunks {
@@ -76,32 +72,32 @@ impl Chunk {
     }
 }
 
-/// Moves the updates at or after `frontier` to `keep` and those before it to `ship`. Returns the least time kept.
-pub(super) fn extract_chunk(
-    chunk: Chunk,
-    frontier: Option<Time>,
-    keep: &mut VecDeque<Chunk>,
-    ship: &mut VecDeque<Chunk>,
-) -> Option<Time> {
-    let kept = |time: Time| frontier.is_some_and(|f| f <= time);
+/// Moves the updates whose times are `kept` to `keep` and the others to `ship`. Adds the times kept to `least`.
+pub(super) fn extract_chunk<T: ArrangementTime>(
+    chunk: Chunk<T>,
+    kept: impl Fn(&T) -> bool,
+    least: &mut Antichain<T>,
+    keep: &mut VecDeque<Chunk<T>>,
+    ship: &mut VecDeque<Chunk<T>>,
+) {
     if let Some(time) = chunk.updates.times.constant() {
-        if kept(time) {
+        if kept(&time) {
             keep.push_back(chunk);
-            return Some(time);
+            least.insert(time);
+        } else {
+            ship.push_back(chunk);
         }
-        ship.push_back(chunk);
-        return None;
+        return;
     }
     let (mut keeping, mut shipping) = (UpdateColumns::default(), UpdateColumns::default());
-    let mut least = None;
     let updates = &chunk.updates;
     let mut row = chunk.start;
     while row < chunk.end {
         let start = row;
-        let keeps = kept(updates.time(row));
-        while row < chunk.end && kept(updates.time(row)) == keeps {
+        let keeps = kept(&updates.time(row));
+        while row < chunk.end && kept(&updates.time(row)) == keeps {
             if keeps {
-                least = Some(least.map_or(updates.time(row), |l: Time| l.min(updates.time(row))));
+                least.insert(updates.time(row));
             }
             row += 1;
         }
@@ -109,5 +105,4 @@ pub(super) fn extract_chunk(
     }
     push_chunk(keeping, keep);
     push_chunk(shipping, ship);
-    least
 }

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use differential_dataflow::trace::chunk::ChunkBatch;
 
 use super::chunk::{Chunk, UpdateColumns};
+use super::time::ArrangementTime;
 use super::trace::Batch;
+use crate::Time;
 
 /// A position in the updates of a batch. Seeks go forward only.
 #[derive(Clone)]
-pub struct Cursor<'a> {
-    chunks: &'a [Chunk],
+pub struct Cursor<'a, T = Time> {
+    chunks: &'a [Chunk<T>],
     chunk: usize,
     /// Position in the updates of the chunk.
     row: usize,
@@ -22,15 +24,15 @@ pub(crate) type UpdateRef = u64;
 
 /// Returns the updates that contain the one that `update` refers to, and its row in them.
 #[inline]
-pub(crate) fn locate(batches: &[Batch], update: UpdateRef) -> (&UpdateColumns, usize) {
-    let batch: &Rc<ChunkBatch<Chunk>> = &batches[(update >> 44) as usize];
+pub(crate) fn locate<T: ArrangementTime>(batches: &[Batch<T>], update: UpdateRef) -> (&UpdateColumns<T>, usize) {
+    let batch: &Rc<ChunkBatch<Chunk<T>>> = &batches[(update >> 44) as usize];
     let chunk = &batch.chunks[(update >> 20 & 0xff_ffff) as usize];
     (chunk.updates(), (update & 0xf_ffff) as usize)
 }
 
-impl<'a> Cursor<'a> {
+impl<'a, T: ArrangementTime> Cursor<'a, T> {
     /// Creates a cursor at the first update.
-    pub fn new(batch: &'a Batch) -> Self {
+    pub fn new(batch: &'a Batch<T>) -> Self {
         let chunks = &batch.chunks[..];
         Cursor { chunks, chunk: 0, row: chunks.first().map_or(0, |c| c.start) }
     }
@@ -43,7 +45,7 @@ impl<'a> Cursor<'a> {
 
     /// Returns the current update, or `None` at the end.
     #[inline]
-    pub fn get(&self) -> Option<(&'a UpdateColumns, usize)> {
+    pub fn get(&self) -> Option<(&'a UpdateColumns<T>, usize)> {
         self.chunks.get(self.chunk).map(|chunk| (chunk.updates(), self.row))
     }
 

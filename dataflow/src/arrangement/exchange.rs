@@ -40,7 +40,7 @@ pub(crate) fn worker_of_no_columns(workers: usize) -> usize {
 }
 
 impl KeyDistributor {
-    fn assign(&mut self, batch: &UpdateBatch, workers: usize) {
+    fn assign<U: Copy>(&mut self, batch: &UpdateBatch<U>, workers: usize) {
         self.rows.resize_with(workers, Vec::new);
         let keys = self.key.encode(&batch.rows);
         for row in 0..keys.len() {
@@ -51,10 +51,10 @@ impl KeyDistributor {
     }
 }
 
-impl Distributor<UpdateBatch> for KeyDistributor {
-    fn partition<T: Clone, P: Push<Message<T, UpdateBatch>>>(
+impl<U: Copy + Default> Distributor<UpdateBatch<U>> for KeyDistributor {
+    fn partition<T: Clone, P: Push<Message<T, UpdateBatch<U>>>>(
         &mut self,
-        batch: &mut UpdateBatch,
+        batch: &mut UpdateBatch<U>,
         stamp: &Stamp<T>,
         pushers: &mut [P],
     ) {
@@ -71,5 +71,5 @@ impl Distributor<UpdateBatch> for KeyDistributor {
         }
     }
 
-    fn flush<T: Clone, P: Push<Message<T, UpdateBatch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+    fn flush<T: Clone, P: Push<Message<T, UpdateBatch<U>>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
 }

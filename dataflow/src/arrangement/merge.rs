@@ -4,14 +4,17 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use differential_dataflow::trace::chunk::Chunk as _;
-
-use super::chunk::{Chunk, UpdateColumns, push_chunk};
+use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
 use super::column::RunColumn;
+use super::time::ArrangementTime;
 use crate::Diff;
 
 /// Merges until one of the runs is used up; the rest of the other stays in its queue.
-pub(super) fn merge(left: &mut VecDeque<Chunk>, right: &mut VecDeque<Chunk>, out: &mut VecDeque<Chunk>) {
+pub(super) fn merge<T: ArrangementTime>(
+    left: &mut VecDeque<Chunk<T>>,
+    right: &mut VecDeque<Chunk<T>>,
+    out: &mut VecDeque<Chunk<T>>,
+) {
     let mut gather = Gather::default();
     let mut current = (left.pop_front(), right.pop_front());
     while let (Some(a), Some(b)) = (&mut current.0, &mut current.1) {
@@ -32,7 +35,12 @@ pub(super) fn merge(left: &mut VecDeque<Chunk>, right: &mut VecDeque<Chunk>, out
 }
 
 /// Merges until one of the chunks is used up, and advances their starts past the merged rows.
-fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut VecDeque<Chunk>) {
+fn merge_chunks<T: ArrangementTime>(
+    a: &mut Chunk<T>,
+    b: &mut Chunk<T>,
+    gather: &mut Gather<T>,
+    out: &mut VecDeque<Chunk<T>>,
+) {
     let (mut from_a, mut from_b) = (gather.source(a), gather.source(b));
     let (x, y) = (Rc::clone(&a.updates), Rc::clone(&b.updates));
     while a.start < a.end && b.start < b.end {
@@ -53,7 +61,7 @@ fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut Vec
                 b.start += 1;
             }
         }
-        if gather.rows >= Chunk::TARGET {
+        if gather.rows >= TARGET {
             gather.build(out);
             // `build` has forgotten the sources.
             (from_a, from_b) = (gather.source(a), gather.source(b));
@@ -64,7 +72,7 @@ fn merge_chunks(a: &mut Chunk, b: &mut Chunk, gather: &mut Gather, out: &mut Vec
 /// Returns the end of the run of rows with hashes before `hash` that starts at the first row of the chunk. The first
 /// row belongs to the run in any case: the caller has compared it.
 #[inline]
-fn run_end(updates: &UpdateColumns, chunk: &Chunk, hash: u64) -> usize {
+fn run_end<T: ArrangementTime>(updates: &UpdateColumns<T>, chunk: &Chunk<T>, hash: u64) -> usize {
     let mut end = chunk.start + 1;
     while end < chunk.end && updates.hashes[end] < hash {
         end += 1;
@@ -81,16 +89,16 @@ struct Run {
 
 /// Rows of several sources that are going to be copied into one chunk.
 #[derive(Default)]
-struct Gather {
-    sources: Vec<Rc<UpdateColumns>>,
+struct Gather<T> {
+    sources: Vec<Rc<UpdateColumns<T>>>,
     runs: Vec<Run>,
     rows: usize,
     /// Position among the gathered rows, and diff, of each row that stands for one update of either side.
     sums: Vec<(usize, Diff)>,
 }
 
-impl Gather {
-    fn source(&mut self, chunk: &Chunk) -> usize {
+impl<T: ArrangementTime> Gather<T> {
+    fn source(&mut self, chunk: &Chunk<T>) -> usize {
         self.sources.push(Rc::clone(&chunk.updates));
         self.sources.len() - 1
     }
@@ -112,7 +120,7 @@ impl Gather {
         }
     }
 
-    fn build(&mut self, out: &mut VecDeque<Chunk>) {
+    fn build(&mut self, out: &mut VecDeque<Chunk<T>>) {
         if let Some(first) = self.runs.first() {
             let mut updates = UpdateColumns::with_capacity(self.rows, &self.sources[first.source]);
             self.gather_hashes(&mut updates.hashes);
@@ -147,7 +155,7 @@ impl Gather {
     fn gather_column<X: Copy + PartialEq + Default>(
         &self,
         to: &mut RunColumn<X>,
-        column: impl Fn(&UpdateColumns) -> &RunColumn<X>,
+        column: impl Fn(&UpdateColumns<T>) -> &RunColumn<X>,
     ) {
         let source = |run: &Run| column(&self.sources[run.source]);
         let first = source(&self.runs[0]).constant();

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
 use differential_dataflow::trace::TraceReader;
-use differential_dataflow::trace::chunk::Chunk as _;
+use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::advance;
-use super::chunk::Chunk;
+use super::chunk::{Chunk, TARGET};
 use super::chunk_trace::extract_chunk;
 use super::cursor::Cursor;
 use super::layout::Layout;
 use super::sort::merge_runs;
+use super::time::ArrangementTime;
 use super::trace::{Batch, Trace};
 use crate::row_bytes::hash_bytes;
 use crate::update::{Diffs, PerRow};
@@ -33,12 +33,12 @@ pub struct ArrangementSize {
 }
 
 /// Returns all batches of the trace.
-fn batches(trace: &mut Trace) -> Vec<Batch> {
+fn batches<T: ArrangementTime>(trace: &mut Trace<T>) -> Vec<Batch<T>> {
     trace.batches_through(AntichainRef::new(&[])).expect("a trace always has all its batches")
 }
 
 /// Returns the size of the arrangement.
-pub fn size(trace: &Trace) -> ArrangementSize {
+pub fn size<T: ArrangementTime>(trace: &Trace<T>) -> ArrangementSize {
     let mut size = ArrangementSize::default();
     trace.map_spans(|span| {
         if let Some(batch) = &span.inner {
@@ -53,7 +53,7 @@ pub fn size(trace: &Trace) -> ArrangementSize {
 /// Returns the rows at `time` with their multiplicities, each row once, in hash order. Times before the trace's
 /// compaction frontier can no longer be told apart, so `time` must not be one; not checked here, because the caller
 /// holds that frontier.
-pub fn snapshot(trace: &mut Trace, layout: &Layout, time: Time) -> Vec<(RecordBatch, Diffs)> {
+pub fn snapshot<T: ArrangementTime>(trace: &mut Trace<T>, layout: &Layout, time: T) -> Vec<(RecordBatch, Diffs)> {
     let runs: Vec<_> = batches(trace).iter().map(|batch| through(batch, time)).filter(|run| !run.is_empty()).collect();
     // A single run whose updates all have one time contains each row once, so it needs no netting.
     let at_one_time = match &runs[..] {
@@ -63,22 +63,22 @@ pub fn snapshot(trace: &mut Trace, layout: &Layout, time: Time) -> Vec<(RecordBa
     let mut merged = merge_runs(runs);
     if !at_one_time {
         let mut netted = VecDeque::new();
-        advance::advance(&mut merged, Some(time), true, &mut netted);
+        T::advance(&mut merged, AntichainRef::new(&[time]), true, &mut netted);
         merged = netted;
     }
     merged.iter().flat_map(|chunk| decode_chunk(layout, chunk)).collect()
 }
 
 /// Returns the updates of a batch through `time`.
-fn through(batch: &Batch, time: Time) -> VecDeque<Chunk> {
-    let (mut later, mut run) = (VecDeque::new(), VecDeque::new());
+fn through<T: ArrangementTime>(batch: &Batch<T>, time: T) -> VecDeque<Chunk<T>> {
+    let (mut least, mut later, mut run) = (Antichain::new(), VecDeque::new(), VecDeque::new());
     for chunk in &batch.chunks {
-        extract_chunk(chunk.clone(), time.checked_add(1), &mut later, &mut run);
+        extract_chunk(chunk.clone(), |at| !at.less_equal(&time), &mut least, &mut later, &mut run);
     }
     run
 }
 
-fn decode_chunk(layout: &Layout, chunk: &Chunk) -> Vec<(RecordBatch, Diffs)> {
+fn decode_chunk<T: ArrangementTime>(layout: &Layout, chunk: &Chunk<T>) -> Vec<(RecordBatch, Diffs)> {
     let updates = chunk.updates();
     let rows: Vec<&[u8]> = chunk.range().map(|row| updates.row(row)).collect();
     let mut start = chunk.start;
@@ -99,7 +99,7 @@ pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [
     let mut rest = rows;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let fits = rest.iter().take(Chunk::TARGET).take_while(|row| {
+        let fits = rest.iter().take(TARGET).take_while(|row| {
             bytes += row.len();
             bytes <= DECODED_BYTES
         });
@@ -113,7 +113,12 @@ pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [
 
 /// Returns the rows at `time` whose key is among `keys`, with their multiplicities. `keys` must have the layout's key
 /// columns.
-pub fn lookup(trace: &mut Trace, layout: &Layout, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)> {
+pub fn lookup<T: ArrangementTime>(
+    trace: &mut Trace<T>,
+    layout: &Layout,
+    keys: &RecordBatch,
+    time: T,
+) -> Vec<(RecordBatch, Diffs)> {
     let encoded = layout.key().codec().encode(keys.columns(), keys.num_rows());
     let mut wanted: Vec<(u64, &[u8])> =
         (0..encoded.len()).map(|i| (hash_bytes(encoded.row(i)), encoded.row(i))).collect();
@@ -132,17 +137,17 @@ pub fn lookup(trace: &mut Trace, layout: &Layout, keys: &RecordBatch, time: Time
 }
 
 /// Reads the rows of one key after another; the keys must come in the order of their hashes.
-pub(crate) struct KeyReader<'a> {
-    cursors: Vec<Cursor<'a>>,
+pub(crate) struct KeyReader<'a, T = Time> {
+    cursors: Vec<Cursor<'a, T>>,
 }
 
-impl<'a> KeyReader<'a> {
-    pub(crate) fn new(batches: &'a [Batch]) -> Self {
+impl<'a, T: ArrangementTime> KeyReader<'a, T> {
+    pub(crate) fn new(batches: &'a [Batch<T>]) -> Self {
         KeyReader { cursors: batches.iter().map(Cursor::new).collect() }
     }
 
     /// Appends the rows of `key` at `time`, each once, in value order; hashes must not decrease from call to call.
-    pub(crate) fn rows(&mut self, hash: u64, key: &[u8], time: Time, found: &mut Vec<(&'a [u8], Diff)>) {
+    pub(crate) fn rows(&mut self, hash: u64, key: &[u8], time: T, found: &mut Vec<(&'a [u8], Diff)>) {
         let first = found.len();
         for cursor in &mut self.cursors {
             cursor.seek(hash);
@@ -150,7 +155,7 @@ impl<'a> KeyReader<'a> {
             let mut ahead = cursor.clone();
             while ahead.hash() == Some(hash) {
                 let (updates, row) = ahead.get().expect("there is a hash");
-                if updates.time(row) <= time && updates.key(row) == key {
+                if updates.time(row).less_equal(&time) && updates.key(row) == key {
                     found.push((updates.row(row), updates.diff(row)));
                 }
                 ahead.step();

@@ -3,19 +3,18 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use differential_dataflow::trace::chunk::Chunk as _;
-
-use super::chunk::{Chunk, UpdateColumns, push_chunk};
+use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
 use super::layout::Layout;
+use super::time::ArrangementTime;
 use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::PerRow;
-use crate::{Diff, Time, UpdateBatch};
+use crate::{Diff, UpdateBatch};
 
 /// Below this many rows one sort is faster than partitioning first.
 const PARTITION: usize = 64;
 
 /// Returns the updates of `batches`, sorted and consolidated.
-pub(super) fn sort(layout: &Layout, batches: &[UpdateBatch]) -> VecDeque<Chunk> {
+pub(super) fn sort<T: ArrangementTime>(layout: &Layout, batches: &[UpdateBatch<T>]) -> VecDeque<Chunk<T>> {
     let unsorted = Unsorted::encode(layout, batches);
     let order = unsorted.hashes.iter().enumerate().map(|(row, hash)| (*hash, position(row))).collect();
     let order = sorted_by_hash(order, |entry| entry.0, |a, b| unsorted.compare(*a, *b));
@@ -66,16 +65,16 @@ fn sorted_by_hash<E: Copy + Default>(
 }
 
 /// Encoded updates in order of arrival.
-struct Unsorted {
+struct Unsorted<T> {
     rows: EncodedRows,
     hashes: Vec<u64>,
     key_lengths: Vec<u32>,
-    times: PerRow<Time>,
+    times: PerRow<T>,
     diffs: PerRow<Diff>,
 }
 
-impl Unsorted {
-    fn encode(layout: &Layout, batches: &[UpdateBatch]) -> Self {
+impl<T: ArrangementTime> Unsorted<T> {
+    fn encode(layout: &Layout, batches: &[UpdateBatch<T>]) -> Self {
         let count = batches.iter().map(UpdateBatch::len).sum();
         let mut rows = layout.row().buffer(count, count * layout.row().width().unwrap_or(0));
         let (mut hashes, mut key_lengths) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -99,7 +98,7 @@ impl Unsorted {
     }
 
     /// Builds chunks of the rows in this order, adding up the diffs of equal updates.
-    fn consolidate(&self, order: &[(u64, u32)]) -> VecDeque<Chunk> {
+    fn consolidate(&self, order: &[(u64, u32)]) -> VecDeque<Chunk<T>> {
         let mut run = RunBuilder::new(order.len(), self.rows.byte_len() / order.len().max(1));
         let mut at = 0;
         while at < order.len() {
@@ -117,50 +116,50 @@ impl Unsorted {
 }
 
 /// Cuts sorted updates into chunks of the target size.
-struct RunBuilder {
-    chunks: VecDeque<Chunk>,
-    updates: UpdateColumns,
+struct RunBuilder<T> {
+    chunks: VecDeque<Chunk<T>>,
+    updates: UpdateColumns<T>,
     /// Upper bound on the number of updates in the run.
     coming: usize,
     /// Average bytes of a row.
     row_bytes: usize,
 }
 
-impl RunBuilder {
+impl<T: ArrangementTime> RunBuilder<T> {
     fn new(coming: usize, row_bytes: usize) -> Self {
         RunBuilder { chunks: VecDeque::new(), updates: UpdateColumns::default(), coming, row_bytes }
     }
 
     /// Adds an update, which must sort after the previous one. An update with diff 0 is left out.
     #[inline]
-    fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: Time, diff: Diff) {
+    fn push(&mut self, hash: u64, row: &[u8], key_length: u32, time: T, diff: Diff) {
         if diff != 0 {
             if self.updates.len() == 0 {
                 self.reserve();
             }
             self.updates.push(hash, row, key_length, time, diff);
-            if self.updates.len() == Chunk::TARGET {
+            if self.updates.len() == TARGET {
                 push_chunk(std::mem::take(&mut self.updates), &mut self.chunks);
             }
         }
     }
 
     fn reserve(&mut self) {
-        let taken = self.chunks.len() * Chunk::TARGET;
-        let rows = self.coming.saturating_sub(taken).clamp(1, Chunk::TARGET);
+        let taken = self.chunks.len() * TARGET;
+        let rows = self.coming.saturating_sub(taken).clamp(1, TARGET);
         self.updates.hashes.reserve(rows);
         self.updates.rows.reserve((self.row_bytes + 1) * rows);
     }
 
-    fn finish(mut self) -> VecDeque<Chunk> {
+    fn finish(mut self) -> VecDeque<Chunk<T>> {
         push_chunk(self.updates, &mut self.chunks);
         self.chunks
     }
 }
 
-fn concatenated<X: Copy + PartialEq>(
-    batches: &[UpdateBatch],
-    column: impl Fn(&UpdateBatch) -> (&PerRow<X>, usize),
+fn concatenated<T, X: Copy + PartialEq>(
+    batches: &[UpdateBatch<T>],
+    column: impl Fn(&UpdateBatch<T>) -> (&PerRow<X>, usize),
 ) -> PerRow<X> {
     if let PerRow::Same(first) = column(&batches[0]).0
         && batches.iter().all(|b| matches!(column(b).0, PerRow::Same(x) if x == first))
@@ -175,7 +174,7 @@ fn concatenated<X: Copy + PartialEq>(
 }
 
 /// Merges several runs into one: takes one range of hashes at a time from all of them.
-pub(super) fn merge_runs(mut runs: Vec<VecDeque<Chunk>>) -> VecDeque<Chunk> {
+pub(super) fn merge_runs<T: ArrangementTime>(mut runs: Vec<VecDeque<Chunk<T>>>) -> VecDeque<Chunk<T>> {
     if runs.len() <= 1 {
         return runs.pop().unwrap_or_default();
     }
@@ -183,7 +182,7 @@ pub(super) fn merge_runs(mut runs: Vec<VecDeque<Chunk>>) -> VecDeque<Chunk> {
     let bytes: usize = runs.iter().flatten().map(|chunk| chunk.updates().rows.byte_len()).sum();
     let mut merged = RunBuilder::new(rows, bytes / rows.max(1));
     while let Some(last) = next_range(&runs) {
-        let range: Vec<Chunk> = runs.iter_mut().flat_map(|run| take_through(run, last)).collect();
+        let range: Vec<Chunk<T>> = runs.iter_mut().flat_map(|run| take_through(run, last)).collect();
         merge_range(&range, &mut merged);
         runs.retain(|run| !run.is_empty());
     }
@@ -192,14 +191,14 @@ pub(super) fn merge_runs(mut runs: Vec<VecDeque<Chunk>>) -> VecDeque<Chunk> {
 
 /// Returns the last hash of a range that covers about a chunk's rows from the front of all runs, or `None` if no run is
 /// left.
-fn next_range(runs: &[VecDeque<Chunk>]) -> Option<u64> {
-    let share = Chunk::TARGET / runs.len().max(1);
+fn next_range<T: ArrangementTime>(runs: &[VecDeque<Chunk<T>>]) -> Option<u64> {
+    let share = TARGET / runs.len().max(1);
     let fronts = runs.iter().filter_map(|run| run.front());
     fronts.map(|chunk| chunk.updates().hashes[(chunk.start + share).min(chunk.end - 1)]).min()
 }
 
 /// Removes the updates with hashes up to `last` from the front of a run.
-fn take_through(run: &mut VecDeque<Chunk>, last: u64) -> Vec<Chunk> {
+fn take_through<T: ArrangementTime>(run: &mut VecDeque<Chunk<T>>, last: u64) -> Vec<Chunk<T>> {
     let mut taken = Vec::new();
     while let Some(chunk) = run.pop_front() {
         let hashes = &chunk.updates().hashes[chunk.range()];
@@ -218,7 +217,7 @@ fn take_through(run: &mut VecDeque<Chunk>, last: u64) -> Vec<Chunk> {
 }
 
 /// Sorts and consolidates the updates of several chunks.
-fn merge_range(chunks: &[Chunk], merged: &mut RunBuilder) {
+fn merge_range<T: ArrangementTime>(chunks: &[Chunk<T>], merged: &mut RunBuilder<T>) {
     let rows = chunks.iter().map(|chunk| chunk.range().len()).sum();
     let at = |entry: &(u64, u32, u32)| (chunks[entry.1 as usize].updates(), entry.2 as usize);
     let compare = |a: &(u64, u32, u32), b: &(u64, u32, u32)| {

@@ -6,8 +6,8 @@
 //!
 //! Updates of the least open time are applied to the state as they arrive, later ones wait: so a large load neither
 //! piles up nor is processed all at once. The changes of a time are sent once the frontier has passed it. This is valid
-//! because times are totally ordered, as the bounds of `Waiting` say: when the frontier is at a time, all earlier times
-//! have been processed.
+//! because times are totally ordered, as the bounds say: when the frontier is at a time, all earlier times have been
+//! processed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,23 +15,23 @@ use std::rc::Rc;
 
 use arrow::array::RecordBatch;
 use timely::container::NoopBuilder;
-use timely::dataflow::Stream;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::order::TotalOrder;
 use timely::progress::Timestamp;
+use timely::progress::timestamp::Refines;
 
 use super::aside::Aside;
 use crate::arrangement::KeyExchange;
 use crate::failure::RowFailure;
 use crate::report::StateSize;
-use crate::update::PerRow;
+use crate::update::{PerRow, UpdateStream};
 use crate::{Diff, Diffs, Time, UpdateBatch};
 
 /// An input stream of an operator, and how its updates are distributed over workers.
-pub(crate) struct Input<'s> {
-    pub(crate) updates: Stream<'s, Time, UpdateBatch>,
+pub(crate) struct Input<'s, T: Timestamp = Time> {
+    pub(crate) updates: UpdateStream<'s, T>,
     pub(crate) exchange: KeyExchange,
 }
 
@@ -63,7 +63,7 @@ struct Waiting<T: Timestamp>(BTreeMap<T, Pending<T>>);
 struct Pending<T: Timestamp> {
     capability: Capability<T>,
     /// The batches, all of this time, and the input of each.
-    batches: Vec<(usize, UpdateBatch)>,
+    batches: Vec<(usize, UpdateBatch<T>)>,
 }
 
 impl<T: Timestamp + TotalOrder + Copy> Waiting<T> {
@@ -88,19 +88,25 @@ impl<T: Timestamp + TotalOrder + Copy> Waiting<T> {
 }
 
 /// Builds the operator `name` around `state`. The time `opening`, if given, is closed even if no updates arrive at it.
-pub(crate) fn by_time<'s, S: TimedState>(
+///
+/// Failures are recorded at the times outside the operator's scope, which are those of the dataflow.
+pub(crate) fn by_time<'s, T, S>(
     name: &str,
-    inputs: Vec<Input<'s>>,
+    inputs: Vec<Input<'s, T>>,
     state: Rc<RefCell<S>>,
-    opening: Option<Time>,
+    opening: Option<T>,
     aside: Aside,
-) -> Stream<'s, Time, UpdateBatch> {
+) -> UpdateStream<'s, T>
+where
+    T: Timestamp + TotalOrder + Refines<Time> + Copy + Default + Sync,
+    S: TimedState,
+{
     let scope = inputs.first().expect("operators have inputs").updates.scope();
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let mut handles: Vec<_> =
         inputs.into_iter().map(|input| builder.new_input(input.updates, input.exchange)).collect();
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch>>::from(output);
+    let mut output = OutputBuilder::<_, NoopBuilder<UpdateBatch<T>>>::from(output);
     builder.build(move |capabilities| {
         let mut waiting = Waiting(BTreeMap::new());
         if let Some(opening) = opening {
@@ -130,7 +136,8 @@ pub(crate) fn by_time<'s, S: TimedState>(
                         output.session_with_builder(&capability).give_container(&mut batch);
                     }
                 }
-                aside.failed(&mut failures.into_iter().map(|(failure, diff)| (failure, time, diff)).collect());
+                let outside = time.to_outer();
+                aside.failed(&mut failures.into_iter().map(|(failure, diff)| (failure, outside, diff)).collect());
             }
         }
     });

@@ -11,10 +11,10 @@ use differential_dataflow::operators::int_proxy::{JoinInstance, KeyPosition, Pro
 
 use super::output::{Pair, PairDecoder};
 use crate::arrangement::cursor::{UpdateRef, locate};
-use crate::arrangement::{Batch, Cursor};
+use crate::arrangement::{ArrangementTime, Batch, Cursor};
 use crate::update::PerRow;
 use crate::work::Work;
-use crate::{Diff, Time, UpdateBatch};
+use crate::{Diff, UpdateBatch};
 
 /// Number of rows after which a block ends; small in tests, so that tests meet several blocks.
 const BLOCK_ROWS: usize = if cfg!(test) { 50 } else { 1 << 13 };
@@ -30,28 +30,28 @@ const OUTPUT_BYTES: usize = 1 << 30;
 /// A hash and the number of a tile of its pairs.
 type TileKey = (u64, usize);
 /// An update of one side.
-type SideUpdate = (UpdateRef, Time, Diff);
-type Bridge = ProxyBridge<Time, Diff, TileKey, UpdateRef>;
-type Instance = JoinInstance<Time, Batch, Batch>;
-type Matches = JoinMatches<Time, Diff, TileKey, UpdateRef, UpdateRef>;
+type SideUpdate<T> = (UpdateRef, T, Diff);
+type Bridge<T> = ProxyBridge<T, Diff, TileKey, UpdateRef>;
+type Instance<T> = JoinInstance<T, Batch<T>, Batch<T>>;
+type Matches<T> = JoinMatches<T, Diff, TileKey, UpdateRef, UpdateRef>;
 
 /// The backend of the join tactic.
-pub(super) struct Matcher {
+pub(super) struct Matcher<T> {
     decoder: PairDecoder,
     /// Hashes in the current block that several keys share, ascending.
     colliding: Vec<u64>,
-    left: Vec<SideUpdate>,
-    right: Vec<SideUpdate>,
+    left: Vec<SideUpdate<T>>,
+    right: Vec<SideUpdate<T>>,
     work: Rc<Work>,
 }
 
-impl Matcher {
+impl<T: ArrangementTime> Matcher<T> {
     pub(super) fn new(decoder: PairDecoder, work: Rc<Work>) -> Self {
         Matcher { decoder, colliding: Vec::new(), left: Vec::new(), right: Vec::new(), work }
     }
 
     /// Takes all updates with this hash from both sides.
-    fn draw(&mut self, sides: &mut Sides<'_>, hash: u64, instance: &Instance) {
+    fn draw(&mut self, sides: &mut Sides<'_, T>, hash: u64, instance: &Instance<T>) {
         self.left.clear();
         self.right.clear();
         draw(&mut sides.left, hash, instance.lower, &mut self.left);
@@ -63,8 +63,8 @@ impl Matcher {
     }
 
     /// Whether the updates taken have several keys.
-    fn has_collision(&self, instance: &Instance) -> bool {
-        let key = |batches, update: &SideUpdate| {
+    fn has_collision(&self, instance: &Instance<T>) -> bool {
+        let key = |batches, update: &SideUpdate<T>| {
             let (updates, row) = locate(batches, update.0);
             updates.key(row)
         };
@@ -78,7 +78,7 @@ impl Matcher {
     }
 
     /// Adds one tile of the updates taken to the bridges and returns where to continue.
-    fn push_tile(&self, key: TileKey, left: &mut Bridge, right: &mut Bridge) -> KeyPosition<TileKey> {
+    fn push_tile(&self, key: TileKey, left: &mut Bridge<T>, right: &mut Bridge<T>) -> KeyPosition<TileKey> {
         let tiling = Tiling::new(self.left.len(), self.right.len());
         let (rows, columns) = tiling.tile(key.1);
         push(left, key, &self.left[rows]);
@@ -90,16 +90,22 @@ impl Matcher {
     }
 }
 
-impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
+impl<T: ArrangementTime> ProxyJoinBackend<T, Batch<T>, Batch<T>> for Matcher<T> {
     type Key = TileKey;
     type V0 = UpdateRef;
     type V1 = UpdateRef;
     type R0 = Diff;
     type R1 = Diff;
     type ROut = Diff;
-    type Output = UpdateBatch;
+    type Output = UpdateBatch<T>;
 
-    fn advance(&mut self, instance: &Instance, from: &mut KeyPosition<TileKey>, left: &mut Bridge, right: &mut Bridge) {
+    fn advance(
+        &mut self,
+        instance: &Instance<T>,
+        from: &mut KeyPosition<TileKey>,
+        left: &mut Bridge<T>,
+        right: &mut Bridge<T>,
+    ) {
         let mut tile = 0;
         let mut sides = Sides::new(instance);
         match *from {
@@ -137,7 +143,7 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
         *from = KeyPosition::End;
     }
 
-    fn cross(&mut self, instance: &Instance, matches: &mut Matches, output: &mut Vec<UpdateBatch>) {
+    fn cross(&mut self, instance: &Instance<T>, matches: &mut Matches<T>, output: &mut Vec<UpdateBatch<T>>) {
         let sent = output.len();
         let mut batch = OutputBuilder::new(&self.decoder);
         for (i, ((hash, _), (left, right))) in matches.ids.iter().enumerate() {
@@ -154,20 +160,20 @@ impl ProxyJoinBackend<Time, Batch, Batch> for Matcher {
 }
 
 /// Pairs that are decoded together.
-struct OutputBuilder<'a> {
+struct OutputBuilder<'a, T> {
     decoder: &'a PairDecoder,
-    pairs: Vec<Pair<'a>>,
-    times: Vec<Time>,
+    pairs: Vec<Pair<'a, T>>,
+    times: Vec<T>,
     diffs: Vec<Diff>,
     bytes: usize,
 }
 
-impl<'a> OutputBuilder<'a> {
+impl<'a, T: ArrangementTime> OutputBuilder<'a, T> {
     fn new(decoder: &'a PairDecoder) -> Self {
         OutputBuilder { decoder, pairs: Vec::new(), times: Vec::new(), diffs: Vec::new(), bytes: 0 }
     }
 
-    fn push(&mut self, pair: Pair<'a>, time: Time, diff: Diff, output: &mut Vec<UpdateBatch>) {
+    fn push(&mut self, pair: Pair<'a, T>, time: T, diff: Diff, output: &mut Vec<UpdateBatch<T>>) {
         let bytes = self.decoder.bytes(&pair);
         if self.pairs.len() == OUTPUT_ROWS || self.bytes + bytes > OUTPUT_BYTES {
             self.flush(output);
@@ -178,7 +184,7 @@ impl<'a> OutputBuilder<'a> {
         self.diffs.push(diff);
     }
 
-    fn flush(&mut self, output: &mut Vec<UpdateBatch>) {
+    fn flush(&mut self, output: &mut Vec<UpdateBatch<T>>) {
         if !self.pairs.is_empty() {
             output.push(UpdateBatch {
                 rows: self.decoder.decode(&self.pairs),
@@ -190,20 +196,20 @@ impl<'a> OutputBuilder<'a> {
         }
     }
 
-    fn finish(mut self, output: &mut Vec<UpdateBatch>) {
+    fn finish(mut self, output: &mut Vec<UpdateBatch<T>>) {
         self.flush(output);
     }
 }
 
 /// Cursors over the batches of both sides.
-struct Sides<'a> {
-    left: Vec<Cursor<'a>>,
-    right: Vec<Cursor<'a>>,
+struct Sides<'a, T> {
+    left: Vec<Cursor<'a, T>>,
+    right: Vec<Cursor<'a, T>>,
 }
 
-impl<'a> Sides<'a> {
-    fn new(instance: &'a Instance) -> Self {
-        let cursors = |batches: &'a [Batch]| {
+impl<'a, T: ArrangementTime> Sides<'a, T> {
+    fn new(instance: &'a Instance<T>) -> Self {
+        let cursors = |batches: &'a [Batch<T>]| {
             assert!(batches.len() < 1 << 20, "positions have 20 bits for the batch");
             batches.iter().map(Cursor::new).collect()
         };
@@ -231,22 +237,22 @@ impl<'a> Sides<'a> {
     }
 }
 
-fn least(cursors: &[Cursor<'_>]) -> Option<u64> {
+fn least<T: ArrangementTime>(cursors: &[Cursor<'_, T>]) -> Option<u64> {
     cursors.iter().filter_map(Cursor::hash).min()
 }
 
 /// Appends the updates with this hash in order of their positions, and moves the cursors past them.
-fn draw(cursors: &mut [Cursor<'_>], hash: u64, lower: Time, to: &mut Vec<SideUpdate>) {
+fn draw<T: ArrangementTime>(cursors: &mut [Cursor<'_, T>], hash: u64, lower: T, to: &mut Vec<SideUpdate<T>>) {
     for (batch, cursor) in cursors.iter_mut().enumerate() {
         while cursor.hash() == Some(hash) {
             let (updates, row) = cursor.get().expect("there is a hash");
-            to.push((cursor.update_ref(batch), updates.time(row).max(lower), updates.diff(row)));
+            to.push((cursor.update_ref(batch), updates.time(row).join(&lower), updates.diff(row)));
             cursor.step();
         }
     }
 }
 
-fn push(bridge: &mut Bridge, key: TileKey, updates: &[SideUpdate]) {
+fn push<T: ArrangementTime>(bridge: &mut Bridge<T>, key: TileKey, updates: &[SideUpdate<T>]) {
     bridge.extend(updates.iter().map(|(position, time, diff)| ((key, *position), *time, *diff)));
 }
 

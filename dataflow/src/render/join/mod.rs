@@ -24,10 +24,10 @@ use differential_dataflow::operators::join::join_with_tactic;
 use differential_dataflow::trace::TraceReader;
 use timely::dataflow::Stream;
 
-use crate::arrangement::{Batch, Layout};
+use crate::arrangement::{ArrangementTime, Batch, Layout};
 use crate::plan::JoinColumn;
 use crate::work::Work;
-use crate::{DataflowError, Time, UpdateBatch};
+use crate::{DataflowError, UpdateBatch};
 
 use matcher::Matcher;
 use output::PairDecoder;
@@ -57,15 +57,16 @@ impl JoinLayout {
 }
 
 /// Returns all pairs of rows with equal keys; an empty key pairs every row with every row of the other side.
-pub(crate) fn join<'scope, Left, Right>(
+pub(crate) fn join<'scope, T, Left, Right>(
     left: Arranged<'scope, Left>,
     right: Arranged<'scope, Right>,
     layout: JoinLayout,
     work: Rc<Work>,
-) -> Stream<'scope, Time, UpdateBatch>
+) -> Stream<'scope, T, UpdateBatch<T>>
 where
-    Left: TraceReader<Time = Time, Batch = Batch> + 'static,
-    Right: TraceReader<Time = Time, Batch = Batch> + 'static,
+    T: ArrangementTime,
+    Left: TraceReader<Time = T, Batch = Batch<T>> + 'static,
+    Right: TraceReader<Time = T, Batch = Batch<T>> + 'static,
 {
     let tactic = ProxyJoinTactic::new(Matcher::new(layout.decoder, work));
     join_with_tactic(left, right, "Join", tactic)

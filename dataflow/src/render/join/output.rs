@@ -7,8 +7,8 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::DataflowError;
-use crate::arrangement::Layout;
 use crate::arrangement::chunk::UpdateColumns;
+use crate::arrangement::{ArrangementTime, Layout};
 use crate::plan::JoinColumn;
 
 /// The part of an arrangement's rows that is decoded.
@@ -30,7 +30,7 @@ impl Part {
         }
     }
 
-    fn bytes(self, updates: &UpdateColumns, row: usize) -> &[u8] {
+    fn bytes<T: ArrangementTime>(self, updates: &UpdateColumns<T>, row: usize) -> &[u8] {
         match self {
             Part::Nothing => &[],
             Part::Key => updates.key(row),
@@ -40,10 +40,10 @@ impl Part {
     }
 
     /// Decodes rows among which neighbours are often the same row, which is then decoded once.
-    fn decode_shared<'a>(
+    fn decode_shared<'a, T: ArrangementTime>(
         self,
         layout: &Layout,
-        rows: impl ExactSizeIterator<Item = (&'a UpdateColumns, usize)>,
+        rows: impl ExactSizeIterator<Item = (&'a UpdateColumns<T>, usize)>,
     ) -> Vec<ArrayRef> {
         if self == Part::Nothing {
             return Vec::new();
@@ -93,7 +93,7 @@ pub(super) struct PairDecoder {
 }
 
 /// A row of each side.
-pub(super) type Pair<'a> = ((&'a UpdateColumns, usize), (&'a UpdateColumns, usize));
+pub(super) type Pair<'a, T> = ((&'a UpdateColumns<T>, usize), (&'a UpdateColumns<T>, usize));
 
 impl PairDecoder {
     pub(super) fn new(
@@ -146,12 +146,12 @@ impl PairDecoder {
     }
 
     /// Returns the number of bytes that are decoded for a pair.
-    pub(super) fn bytes(&self, pair: &Pair<'_>) -> usize {
+    pub(super) fn bytes<T: ArrangementTime>(&self, pair: &Pair<'_, T>) -> usize {
         let ((left, i), (right, j)) = pair;
         self.left_part.bytes(left, *i).len() + self.right_part.bytes(right, *j).len()
     }
 
-    pub(super) fn decode(&self, pairs: &[Pair<'_>]) -> RecordBatch {
+    pub(super) fn decode<T: ArrangementTime>(&self, pairs: &[Pair<'_, T>]) -> RecordBatch {
         let mut columns = self.left_part.decode_shared(&self.left, pairs.iter().map(|(left, _)| *left));
         columns.extend(self.right_part.decode_shared(&self.right, pairs.iter().map(|(_, right)| *right)));
         let columns = self.sources.iter().map(|source| Arc::clone(&columns[*source])).collect();

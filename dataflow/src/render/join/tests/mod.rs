@@ -11,6 +11,8 @@ use crate::testing::{
     assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,
 };
 
+mod iteration;
+
 /// A join of two inputs: their key and value columns, and the columns of the output.
 #[derive(Clone, Debug)]
 struct Case {

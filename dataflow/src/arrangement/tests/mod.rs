@@ -14,15 +14,17 @@ use timely::progress::frontier::AntichainRef;
 
 use super::chunk::{UpdateColumns, push_chunk};
 use super::*;
-use crate::Diff;
 use crate::row_bytes::hash_bytes;
 use crate::testing::{Change, Random, Row, Rows, Shape, accumulate, random_script, schema, seeds, to_batch};
 use crate::update::PerRow;
+use crate::{Diff, Time};
+
+mod product;
 
 /// Updates by hash, row bytes and time: the order of chunks.
-type Model = BTreeMap<(u64, Vec<u8>, Time), Diff>;
+type Model<T = Time> = BTreeMap<(u64, Vec<u8>, T), Diff>;
 
-fn add(model: &mut Model, update: (u64, Vec<u8>, Time), diff: Diff) {
+fn add<T: Ord + Copy>(model: &mut Model<T>, update: (u64, Vec<u8>, T), diff: Diff) {
     *model.entry(update.clone()).or_default() += diff;
     if model[&update] == 0 {
         model.remove(&update);
@@ -31,19 +33,29 @@ fn add(model: &mut Model, update: (u64, Vec<u8>, Time), diff: Diff) {
 
 /// Rows whose first two bytes are the key, some of other lengths.
 fn random_model(random: &mut Random, updates: usize, domain: usize) -> Model {
+    random_model_at(random, updates, domain, |random| random.below(6) as Time)
+}
+
+/// Like `random_model`, with times of any kind.
+fn random_model_at<T: Ord + Copy>(
+    random: &mut Random,
+    updates: usize,
+    domain: usize,
+    time: impl Fn(&mut Random) -> T,
+) -> Model<T> {
     let mut model = Model::new();
     for _ in 0..updates {
         let key = vec![random.below(domain) as u8, random.below(2) as u8];
         let mut row = key.clone();
         row.extend(std::iter::repeat_n(random.below(3) as u8, if random.once_in(4) { random.below(30) } else { 6 }));
-        let time = random.below(6) as Time;
+        let time = time(random);
         add(&mut model, (hash_bytes(&key), row, time), *random.pick(&[1, 1, 1, -1, 2]));
     }
     model
 }
 
 /// The model in chunks of random sizes.
-fn chunks_of(random: &mut Random, model: &Model) -> Vec<Chunk> {
+fn chunks_of<T: ArrangementTime>(random: &mut Random, model: &Model<T>) -> Vec<Chunk<T>> {
     let mut chunks = VecDeque::new();
     let mut updates = UpdateColumns::default();
     for ((hash, row, time), diff) in model {
@@ -57,7 +69,7 @@ fn chunks_of(random: &mut Random, model: &Model) -> Vec<Chunk> {
 }
 
 /// The updates of the chunks, which must be sorted and consolidated.
-fn model_of<'a>(chunks: impl IntoIterator<Item = &'a Chunk>) -> Model {
+fn model_of<'a, T: ArrangementTime>(chunks: impl IntoIterator<Item = &'a Chunk<T>>) -> Model<T> {
     let mut model = Model::new();
     for chunk in chunks {
         let updates = chunk.updates();
