@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::detach::look;
 use crate::error::{checked, raised};
-use crate::value::{Column, Nan, Refusal, SHOWN, Scalar, decimal, integer, recognise, unfit};
+use crate::value::{Nan, Refusal, SHOWN, Scalar, column_of, decimal, recognise, unfit};
 use crate::visible;
 
 /// Maximum nesting of lists and dicts; one that contains itself is nested without end.
@@ -50,7 +50,7 @@ fn array(value: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     if data_type == DataType::Null {
         return Ok(Arc::new(NullArray::new(1)));
     }
-    let mut column = Column::new(&data_type, 1, Nan::Value)?;
+    let mut column = column_of(&data_type, 1, Nan::Value)?;
     column.append(value).map_err(|refusal| match refusal {
         Refusal::Unfit => refused(&unfit(value, &Field::new_list_field(data_type, true))),
         Refusal::Raised(error) => error,
@@ -68,7 +68,7 @@ fn data_type(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Result<DataType
     let known = match &scalar {
         Scalar::Null => Some(DataType::Null),
         Scalar::Bool(_) => Some(DataType::Boolean),
-        Scalar::Int(_) => integer(&scalar).and_then(|value| {
+        Scalar::Int(value) => value.extract::<i128>().ok().and_then(|value| {
             if i64::try_from(value).is_ok() {
                 Some(DataType::Int64)
             } else if u64::try_from(value).is_ok() {

@@ -1,258 +1,195 @@
-//! Columns under construction: each parses the values of a text as its type, exactly or not at all.
+//! `ColumnBuilder`: a column under construction, the same for the values of all sources. It takes each value exactly or
+//! not at all.
+//!
+//! A column is reached through a vtable, since there are many types; what a value is, its source says by static calls.
 
-use std::str::FromStr;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, ListArray, NullBufferBuilder, PrimitiveBuilder, StringBuilder, StructArray,
-    downcast_integer, new_null_array,
+    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, GenericByteBuilder, ListArray, NullBufferBuilder,
+    PrimitiveBuilder, StringBuilder, StructArray, downcast_integer, new_null_array,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, ArrowTimestampType, DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type,
-    Float64Type, Schema, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
+    ArrowPrimitiveType, ArrowTimestampType, ByteArrayType, DataType, Date32Type, Decimal128Type, FieldRef, Fields,
+    Float32Type, Float64Type, Schema, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
-use super::decimal::{self, is_number};
-use super::iso;
-use super::names::{Unmatched, match_name};
-use super::number::{FRACTION, MORE_DIGITS, NOT_EXACT, NUMBERS_ONLY};
-use super::refused::{OUT_OF_RANGE, Reason, Why};
-use super::value::Value;
-use super::walk::{elements, is_json, members};
+use super::cells::Cells;
+use super::names::Unmatched;
+use super::refused::{Reason, Why};
 
 /// A column under construction.
-pub(super) trait ColumnBuilder {
-    /// Appends a value other than NULL, or says why it cannot be stored.
-    fn take(&mut self, value: &Value<'_>) -> Result<(), Why>;
+pub trait ColumnBuilder<C: Cells> {
+    /// Appends a value or NULL, and returns whether it is a value. The column must not be used after a refusal.
+    fn append(&mut self, cell: &C::Cell<'_>) -> Result<bool, C::Refusal>;
 
-    fn null(&mut self);
+    /// Appends NULL.
+    fn append_null(&mut self);
 
     /// Returns the values as an array and leaves the column empty.
     fn finish(&mut self) -> ArrayRef;
-
-    fn append(&mut self, value: &Value<'_>) -> Result<(), Why> {
-        match value {
-            Value::Null => self.null(),
-            Value::Torn(_) => return Err(Why::Value("it has half of a surrogate pair, which is no text".to_owned())),
-            value => self.take(value)?,
-        }
-        Ok(())
-    }
 }
 
-/// Makes an empty column of `data_type`.
-pub(super) fn column_builder(data_type: &DataType) -> Box<dyn ColumnBuilder> {
+/// Makes an empty column of `data_type` for values of the source `cells`, with room for about `rows` of them.
+pub fn column_builder<C: Cells>(cells: C, data_type: &DataType, rows: usize) -> Box<dyn ColumnBuilder<C>> {
     macro_rules! integers {
         ($t:ty) => {
-            primitive::<$t>(data_type, integer)
+            primitive::<C, $t>(data_type, rows, move |cell| fit(cells.integer(cell)?, |number| number.integer()))
+        };
+    }
+    macro_rules! floats {
+        ($t:ty) => {
+            primitive::<C, $t>(data_type, rows, move |cell| fit(cells.float(cell)?, |number| number.float()))
         };
     }
     downcast_integer! {
         data_type => (integers),
-        DataType::Boolean => Box::new(Booleans(BooleanBuilder::new())),
-        DataType::Float32 => primitive::<Float32Type>(data_type, float),
-        DataType::Float64 => primitive::<Float64Type>(data_type, float),
+        DataType::Boolean => {
+            leaf(BooleanBuilder::with_capacity(rows), BooleanBuilder::append_null, move |values, cell| {
+                let value = cells.boolean(cell)?;
+                values.append_option(value);
+                Ok(value.is_some())
+            })
+        }
+        DataType::Float32 => floats!(Float32Type),
+        DataType::Float64 => floats!(Float64Type),
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
-            primitive::<Decimal128Type>(data_type, move |value| exact_decimal(value, precision, scale))
+            primitive::<C, Decimal128Type>(data_type, rows, move |cell| {
+                fit(cells.decimal(cell)?, |number| number.decimal(precision, scale))
+            })
         }
-        DataType::Utf8 => Box::new(Texts(StringBuilder::new())),
-        DataType::Date32 => primitive::<Date32Type>(data_type, |value| iso::date(written(value)?)),
+        DataType::Utf8 => {
+            let values = StringBuilder::with_capacity(rows, rows * VALUE_BYTES);
+            leaf(values, StringBuilder::append_null, move |values, cell| append_bytes(values, cells.text(cell)?))
+        }
+        DataType::Binary => {
+            let values = BinaryBuilder::with_capacity(rows, rows * VALUE_BYTES);
+            leaf(values, BinaryBuilder::append_null, move |values, cell| append_bytes(values, cells.bytes(cell)?))
+        }
+        DataType::Date32 => {
+            primitive::<C, Date32Type>(data_type, rows, move |cell| fit(cells.date(cell)?, |moment| moment.date()))
+        }
         DataType::Time64(TimeUnit::Microsecond) => {
-            primitive::<Time64MicrosecondType>(data_type, |value| iso::time(written(value)?))
+            primitive::<C, Time64MicrosecondType>(data_type, rows, move |cell| cells.time(cell))
         }
         DataType::Timestamp(unit, zone) => {
-            let read = if zone.is_some() { iso::instant } else { iso::timestamp };
-            match unit {
-                TimeUnit::Second => timestamps::<TimestampSecondType>(data_type, read),
-                TimeUnit::Millisecond => timestamps::<TimestampMillisecondType>(data_type, read),
-                TimeUnit::Microsecond => timestamps::<TimestampMicrosecondType>(data_type, read),
-                TimeUnit::Nanosecond => timestamps::<TimestampNanosecondType>(data_type, read),
-            }
+            let of_unit = match unit {
+                TimeUnit::Second => timestamps::<C, TimestampSecondType>,
+                TimeUnit::Millisecond => timestamps::<C, TimestampMillisecondType>,
+                TimeUnit::Microsecond => timestamps::<C, TimestampMicrosecondType>,
+                TimeUnit::Nanosecond => timestamps::<C, TimestampNanosecondType>,
+            };
+            of_unit(cells, data_type, rows, zone.is_some())
         }
-        DataType::List(field) => Box::new(Lists {
-            field: Arc::clone(field),
-            elements: column_builder(field.data_type()),
-            offsets: vec![0],
-            nulls: NullBufferBuilder::new(0),
-        }),
-        DataType::Struct(fields) => Box::new(Structs {
-            fields: fields.clone(),
-            schema: Schema::new(fields.clone()),
-            columns: fields.iter().map(|field| column_builder(field.data_type())).collect(),
-            nulls: NullBufferBuilder::new(0),
-        }),
-        other => Box::new(Nulls { data_type: other.clone(), rows: 0 }),
+        DataType::List(field) => Box::new(Lists::new(cells, field, rows)),
+        DataType::Struct(fields) => Box::new(Structs::new(cells, fields, rows)),
+        other => Box::new(Nulls { cells, data_type: other.clone(), rows: 0 }),
     }
 }
 
-/// A column of fixed-width values; `read` parses one.
-struct Primitive<T: ArrowPrimitiveType, F> {
-    values: PrimitiveBuilder<T>,
-    read: F,
+/// The room that a column reserves for each text or sequence of bytes.
+const VALUE_BYTES: usize = 16;
+
+/// Returns what the column stores for a value, or why it cannot.
+#[inline]
+fn fit<V, N, R: From<Why>>(value: Option<V>, exactly: impl FnOnce(V) -> Result<N, Reason>) -> Result<Option<N>, R> {
+    value.map(exactly).transpose().map_err(|why| Why::from(why).into())
 }
 
-fn primitive<T: ArrowPrimitiveType>(
+/// A column of values without parts.
+struct Leaf<B, F> {
+    values: B,
+    append_null: fn(&mut B),
+    append: F,
+}
+
+fn leaf<C: Cells, B: ArrayBuilder>(
+    values: B,
+    append_null: fn(&mut B),
+    append: impl Fn(&mut B, &C::Cell<'_>) -> Result<bool, C::Refusal> + 'static,
+) -> Box<dyn ColumnBuilder<C>> {
+    Box::new(Leaf { values, append_null, append })
+}
+
+impl<C, B, F> ColumnBuilder<C> for Leaf<B, F>
+where
+    C: Cells,
+    B: ArrayBuilder,
+    F: Fn(&mut B, &C::Cell<'_>) -> Result<bool, C::Refusal>,
+{
+    fn append(&mut self, cell: &C::Cell<'_>) -> Result<bool, C::Refusal> {
+        (self.append)(&mut self.values, cell)
+    }
+
+    fn append_null(&mut self) {
+        (self.append_null)(&mut self.values);
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        self.values.finish()
+    }
+}
+
+/// Makes a column of values of fixed width, each of which `read` returns.
+fn primitive<C: Cells, T: ArrowPrimitiveType>(
     data_type: &DataType,
-    read: impl Fn(&Value<'_>) -> Result<T::Native, Reason> + 'static,
-) -> Box<dyn ColumnBuilder> {
-    Box::new(Primitive { values: PrimitiveBuilder::<T>::new().with_data_type(data_type.clone()), read })
+    rows: usize,
+    read: impl Fn(&C::Cell<'_>) -> Result<Option<T::Native>, C::Refusal> + 'static,
+) -> Box<dyn ColumnBuilder<C>> {
+    let values = PrimitiveBuilder::<T>::with_capacity(rows).with_data_type(data_type.clone());
+    leaf(values, PrimitiveBuilder::append_null, move |values, cell| {
+        let value = read(cell)?;
+        values.append_option(value);
+        Ok(value.is_some())
+    })
 }
 
-fn timestamps<T: ArrowTimestampType>(
+fn timestamps<C: Cells, T: ArrowTimestampType>(
+    cells: C,
     data_type: &DataType,
-    read: fn(&str, TimeUnit) -> Result<i64, Reason>,
-) -> Box<dyn ColumnBuilder> {
-    primitive::<T>(data_type, move |value| read(written(value)?, T::UNIT))
+    rows: usize,
+    is_zoned: bool,
+) -> Box<dyn ColumnBuilder<C>> {
+    primitive::<C, T>(data_type, rows, move |cell| {
+        fit(cells.timestamp(cell)?, |moment| moment.timestamp(T::UNIT, is_zoned))
+    })
 }
 
-impl<T: ArrowPrimitiveType, F: Fn(&Value<'_>) -> Result<T::Native, Reason>> ColumnBuilder for Primitive<T, F> {
-    fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
-        let value = (self.read)(value).map_err(|why| Why::Value(why.to_owned()))?;
-        self.values.append_value(value);
-        Ok(())
-    }
-
-    fn null(&mut self) {
-        self.values.append_null();
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.values.finish())
-    }
-}
-
-/// Returns the text of a number.
-fn number<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
-    match value {
-        Value::Number(text) => Ok(text),
-        Value::Field(text) if is_number(text) => Ok(text),
-        Value::Field(_) => Err("it is no number"),
-        _ => Err(NUMBERS_ONLY),
-    }
-}
-
-fn integer<N: TryFrom<i128>>(value: &Value<'_>) -> Result<N, Reason> {
-    let text = number(value)?;
-    // Integers with an exponent, a zero fraction or more digits than an i64 take the slow way.
-    let exact = match text.parse::<i64>() {
-        Ok(value) => value.into(),
-        Err(_) => decimal::parse(text, 38, 0).ok_or_else(|| {
-            let is_small = text.parse::<f64>().is_ok_and(|value| value.abs() < 1e38);
-            if is_small { FRACTION } else { OUT_OF_RANGE }
-        })?,
+fn append_bytes<T: ByteArrayType<Offset = i32, Native: ToOwned>, R: From<Why>>(
+    values: &mut GenericByteBuilder<T>,
+    value: Option<Cow<'_, T::Native>>,
+) -> Result<bool, R> {
+    let Some(value) = value else {
+        values.append_null();
+        return Ok(false);
     };
-    N::try_from(exact).map_err(|_| OUT_OF_RANGE)
+    let bytes: &[u8] = (*value).as_ref();
+    if values.values_slice().len() + bytes.len() > i32::MAX as usize {
+        return Err(Why::from("the batch holds more than the 2 GiB that one can").into());
+    }
+    values.append_value(&*value);
+    Ok(true)
 }
 
-/// Returns the nearest float; an integer must be represented exactly.
-fn float<F: FromStr + Into<f64> + Copy>(value: &Value<'_>) -> Result<F, Reason> {
-    const WRITTEN: Reason = "it is no number";
-    if let Value::Field(text) = value
-        && !is_number(text)
-    {
-        // Only NaN and the infinities are left.
-        return text.parse().map_err(|_| WRITTEN);
-    }
-    let text = number(value)?;
-    let float: F = text.parse().map_err(|_| WRITTEN)?;
-    let wide: f64 = float.into();
-    if wide.is_infinite() {
-        return Err(OUT_OF_RANGE);
-    }
-    let digits = text.trim_start_matches(['+', '-']);
-    // All integers of at most 7 digits are exact floats, double and single.
-    if digits.len() > 7 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let digits = digits.trim_start_matches('0');
-        if format!("{:.0}", wide.abs()) != if digits.is_empty() { "0" } else { digits } {
-            return Err(NOT_EXACT);
-        }
-    }
-    Ok(float)
-}
-
-fn exact_decimal(value: &Value<'_>, precision: u8, scale: i8) -> Result<i128, Reason> {
-    let text = match value {
-        // Programs write decimals as strings because JSON readers may turn numbers into doubles.
-        Value::Text(text) if is_number(text) => text,
-        value => number(value)?,
-    };
-    decimal::parse(text, precision, scale).ok_or(MORE_DIGITS)
-}
-
-/// Returns the text of a date or time.
-fn written<'a>(value: &'a Value<'_>) -> Result<&'a str, Reason> {
-    match value {
-        Value::Text(text) => Ok(text),
-        Value::Field(text) => Ok(text),
-        _ => Err("only ISO 8601 text can be"),
-    }
-}
-
-struct Booleans(BooleanBuilder);
-
-impl ColumnBuilder for Booleans {
-    fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
-        let is = |text: &str, names: [&str; 3]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
-        self.0.append_value(match value {
-            Value::Bool(value) => *value,
-            Value::Field(text) if is(text, ["true", "t", "1"]) => true,
-            Value::Field(text) if is(text, ["false", "f", "0"]) => false,
-            Value::Field(_) => return Err(Why::Value("only true, false, t, f, 1 and 0 can be".to_owned())),
-            _ => return Err(Why::Value("only booleans can be".to_owned())),
-        });
-        Ok(())
-    }
-
-    fn null(&mut self) {
-        self.0.append_null();
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
-    }
-}
-
-struct Texts(StringBuilder);
-
-impl ColumnBuilder for Texts {
-    fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
-        let text = match value {
-            Value::Text(text) => text,
-            Value::Field(text) => *text,
-            _ => return Err(Why::Value("only text can be".to_owned())),
-        };
-        if self.0.values_slice().len() + text.len() > i32::MAX as usize {
-            return Err(Why::Value("the batch holds more than the 2 GiB that one can".to_owned()));
-        }
-        self.0.append_value(text);
-        Ok(())
-    }
-
-    fn null(&mut self) {
-        self.0.append_null();
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
-    }
-}
-
-/// A column of a type that has no text form, mainly bytes: it can only be NULL.
-struct Nulls {
+/// A column of a type of which no values can be given.
+struct Nulls<C> {
+    cells: C,
     data_type: DataType,
     rows: usize,
 }
 
-impl ColumnBuilder for Nulls {
-    fn take(&mut self, _value: &Value<'_>) -> Result<(), Why> {
-        let bytes = self.data_type == DataType::Binary;
-        Err(Why::Value(if bytes { "only bytes can be, and text has none" } else { "no text can be" }.to_owned()))
+impl<C: Cells> ColumnBuilder<C> for Nulls<C> {
+    fn append(&mut self, cell: &C::Cell<'_>) -> Result<bool, C::Refusal> {
+        self.cells.null(cell)?;
+        self.rows += 1;
+        Ok(false)
     }
 
-    fn null(&mut self) {
+    fn append_null(&mut self) {
         self.rows += 1;
     }
 
@@ -261,45 +198,46 @@ impl ColumnBuilder for Nulls {
     }
 }
 
-/// A column of lists, written in JSON, also in CSV fields.
-struct Lists {
+struct Lists<C: Cells> {
+    cells: C,
     field: FieldRef,
-    elements: Box<dyn ColumnBuilder>,
+    elements: Box<dyn ColumnBuilder<C>>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
 }
 
-impl Lists {
-    fn end(&mut self, count: usize) -> Result<(), Why> {
-        let last = self.offsets.last().copied().unwrap_or_default();
-        let end = i32::try_from(count).ok().and_then(|count| last.checked_add(count));
-        self.offsets.push(end.ok_or_else(|| Why::Value("its list is too long".to_owned()))?);
-        Ok(())
+impl<C: Cells> Lists<C> {
+    fn new(cells: C, field: &FieldRef, rows: usize) -> Self {
+        let elements = column_builder(cells, field.data_type(), rows);
+        Lists { cells, field: Arc::clone(field), elements, offsets: vec![0], nulls: NullBufferBuilder::new(rows) }
+    }
+
+    /// Returns the number of elements of all lists.
+    fn end(&self) -> i32 {
+        self.offsets.last().copied().unwrap_or_default()
     }
 }
 
-impl ColumnBuilder for Lists {
-    fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
-        let text = match value {
-            Value::List(text) => text,
-            Value::Field(text) if is_json(text) && text.trim_start().starts_with('[') => text,
-            _ => return Err(Why::Value("only lists can be".to_owned())),
-        };
-        let mut count = 0;
-        for value in elements(text) {
-            if matches!(value, Value::Null) && !self.field.is_nullable() {
-                return Err(Why::Null);
-            }
-            self.elements.append(&value)?;
+impl<C: Cells> ColumnBuilder<C> for Lists<C> {
+    fn append(&mut self, cell: &C::Cell<'_>) -> Result<bool, C::Refusal> {
+        let (elements, is_nullable) = (&mut self.elements, self.field.is_nullable());
+        let mut count = 0_usize;
+        let is_value = self.cells.elements(cell, |element| {
             count += 1;
+            if elements.append(element)? || is_nullable { Ok(()) } else { Err(Why::Null.into()) }
+        })?;
+        if !is_value {
+            self.append_null();
+            return Ok(false);
         }
+        let end = i32::try_from(count).ok().and_then(|count| self.end().checked_add(count));
+        self.offsets.push(end.ok_or_else(|| Why::from("its list is too long"))?);
         self.nulls.append_non_null();
-        self.end(count)
+        Ok(true)
     }
 
-    fn null(&mut self) {
-        let last = self.offsets.last().copied().unwrap_or_default();
-        self.offsets.push(last);
+    fn append_null(&mut self) {
+        self.offsets.push(self.end());
         self.nulls.append_null();
     }
 
@@ -309,103 +247,61 @@ impl ColumnBuilder for Lists {
     }
 }
 
-/// A column of structs, written as JSON objects, also in CSV fields.
-struct Structs {
-    fields: Fields,
+struct Structs<C: Cells> {
+    cells: C,
     schema: Schema,
-    columns: Vec<Box<dyn ColumnBuilder>>,
+    columns: Vec<Box<dyn ColumnBuilder<C>>>,
     nulls: NullBufferBuilder,
+    /// Whether the struct that is appended has each field.
+    given: Vec<bool>,
 }
 
-impl ColumnBuilder for Structs {
-    fn take(&mut self, value: &Value<'_>) -> Result<(), Why> {
-        let text = match value {
-            Value::Object(text) => text,
-            Value::Field(text) if is_json(text) && text.trim_start().starts_with('{') => text,
-            _ => return Err(Why::Value("only structs can be".to_owned())),
-        };
-        let unfit = |why: Unmatched| Why::Value(why.in_value());
-        let mut given = vec![false; self.columns.len()];
-        for (place, (name, value)) in members(text).enumerate() {
-            let name = name.map_err(|torn| unfit(Unmatched::Unknown(torn.to_owned())))?;
-            let field = match_name(&name, place, &self.schema).map_err(unfit)?;
-            if std::mem::replace(&mut given[field], true) {
-                return Err(unfit(Unmatched::Twice(self.fields[field].name().clone())));
-            }
-            if matches!(value, Value::Null) && !self.fields[field].is_nullable() {
-                return Err(Why::Null);
-            }
-            self.columns[field].append(&value)?;
+impl<C: Cells> Structs<C> {
+    fn new(cells: C, fields: &Fields, rows: usize) -> Self {
+        Structs {
+            cells,
+            schema: Schema::new(fields.clone()),
+            columns: fields.iter().map(|field| column_builder(cells, field.data_type(), rows)).collect(),
+            nulls: NullBufferBuilder::new(rows),
+            given: vec![false; fields.len()],
         }
-        for (field, column) in self.columns.iter_mut().enumerate().filter(|(field, _)| !given[*field]) {
-            if !self.fields[field].is_nullable() {
-                return Err(Why::Null);
+    }
+}
+
+impl<C: Cells> ColumnBuilder<C> for Structs<C> {
+    fn append(&mut self, cell: &C::Cell<'_>) -> Result<bool, C::Refusal> {
+        let Structs { cells, schema, columns, given, .. } = self;
+        given.fill(false);
+        let is_value = cells.members(cell, schema, |place, member| {
+            let field = schema.field(place);
+            if std::mem::replace(&mut given[place], true) {
+                return Err(Why::Value(Unmatched::Twice(field.name().clone()).in_value()).into());
             }
-            column.null();
+            if columns[place].append(member)? || field.is_nullable() { Ok(()) } else { Err(Why::Null.into()) }
+        })?;
+        if !is_value {
+            self.append_null();
+            return Ok(false);
+        }
+        for ((column, field), given) in columns.iter_mut().zip(schema.fields()).zip(given) {
+            if !*given && !field.is_nullable() {
+                return Err(Why::Null.into());
+            }
+            if !*given {
+                column.append_null();
+            }
         }
         self.nulls.append_non_null();
-        Ok(())
+        Ok(true)
     }
 
-    fn null(&mut self) {
-        self.columns.iter_mut().for_each(|column| column.null());
+    fn append_null(&mut self) {
+        self.columns.iter_mut().for_each(|column| column.append_null());
         self.nulls.append_null();
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let columns: Vec<ArrayRef> = self.columns.iter_mut().map(|column| column.finish()).collect();
-        Arc::new(StructArray::new(self.fields.clone(), columns, self.nulls.finish()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integers_are_never_doubles() {
-        let read = |text: &str| integer::<i64>(&Value::Number(text));
-        assert_eq!(read("9223372036854775807"), Ok(i64::MAX));
-        assert_eq!(read("-9223372036854775808"), Ok(i64::MIN));
-        assert_eq!(read("9223372036854775807.0"), Ok(i64::MAX));
-        assert_eq!(read("92233720368547758.07e2"), Ok(i64::MAX));
-        assert_eq!(read("9223372036854775808"), Err(OUT_OF_RANGE));
-        assert_eq!(read("1e400"), Err(OUT_OF_RANGE));
-        assert_eq!(read("1e99999999999999999999"), Err(OUT_OF_RANGE));
-        assert_eq!(read("-0"), Ok(0));
-        assert_eq!(read("1.5"), Err(FRACTION));
-        assert_eq!(integer::<u64>(&Value::Number("18446744073709551615")), Ok(u64::MAX));
-        assert_eq!(integer::<u64>(&Value::Number("-1")), Err(OUT_OF_RANGE));
-    }
-
-    #[test]
-    fn integers_are_floats_only_exactly() {
-        let read = |text: &str| float::<f64>(&Value::Number(text));
-        assert_eq!(read("9007199254740992"), Ok(9_007_199_254_740_992.0));
-        assert_eq!(read("9007199254740993"), Err(NOT_EXACT));
-        assert_eq!(read("9007199254740993.0"), Ok(9_007_199_254_740_992.0));
-        assert_eq!(read("100000000000000000000"), Ok(1e20));
-        assert_eq!(read("100000000000000000001"), Err(NOT_EXACT));
-        assert_eq!(read(&"0".repeat(20)), Ok(0.0));
-        assert_eq!(read("-0").map(f64::to_bits), Ok((-0.0_f64).to_bits()));
-        assert_eq!(read("1e400"), Err(OUT_OF_RANGE));
-        assert_eq!(read("0.1"), Ok(0.1));
-        assert_eq!(float::<f32>(&Value::Number("16777217")), Err(NOT_EXACT));
-        assert_eq!(float::<f32>(&Value::Number("1e39")), Err(OUT_OF_RANGE));
-        assert!(float::<f64>(&Value::Field("NaN")).is_ok_and(f64::is_nan));
-        assert_eq!(float::<f64>(&Value::Field("-inf")), Ok(f64::NEG_INFINITY));
-        assert!(float::<f64>(&Value::Field("")).is_err());
-    }
-
-    #[test]
-    fn decimals_are_exact() {
-        let read = |value: Value<'_>| exact_decimal(&value, 5, 2);
-        assert_eq!(read(Value::Number("1.25")), Ok(125));
-        assert_eq!(read(Value::Text("1.250".into())), Ok(125));
-        assert_eq!(read(Value::Field("-1e2")), Ok(-10_000));
-        assert_eq!(read(Value::Number("1.251")), Err(MORE_DIGITS));
-        assert_eq!(read(Value::Number("1000")), Err(MORE_DIGITS));
-        assert_eq!(read(Value::Text("x".into())), Err(NUMBERS_ONLY));
-        assert_eq!(read(Value::Bool(true)), Err(NUMBERS_ONLY));
+        let columns = self.columns.iter_mut().map(|column| column.finish()).collect();
+        Arc::new(StructArray::new(self.schema.fields().clone(), columns, self.nulls.finish()))
     }
 }

@@ -15,16 +15,6 @@ pub(super) fn is_number(text: &str) -> bool {
     Numeral::parse(text).is_some()
 }
 
-/// Returns the shortest decimal text that reads back as `value`; `None` for NaN and infinities.
-pub fn of_float(value: f64) -> Option<String> {
-    value.is_finite().then(|| format!("{value:e}"))
-}
-
-/// Returns the shortest decimal text that reads back as the single-precision `value`; `None` for NaN and infinities.
-pub fn of_single(value: f32) -> Option<String> {
-    value.is_finite().then(|| format!("{value:e}"))
-}
-
 /// Returns the digits of the shortest text that reads back as `value`, which must be finite, and how many of them
 /// follow the point; less than 0 if zeros follow the digits.
 pub(super) fn shortest(value: impl LowerExp) -> (i128, i32) {

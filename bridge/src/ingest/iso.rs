@@ -8,27 +8,23 @@
 //! ```
 
 use arrow::datatypes::TimeUnit;
-use laminardb_planner::calendar::{Civil, SECONDS_A_DAY, per_second};
+use laminardb_planner::calendar::{Civil, SECONDS_A_DAY};
 
-use super::refused::{OUT_OF_RANGE, Reason};
-use super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE, ZONED};
+use super::refused::Reason;
+use super::time::{Moment, ZONED, units};
 
 const NO_DATE: Reason = "it is no ISO 8601 date";
 const NO_TIME: Reason = "it is no ISO 8601 time of day";
 const NO_TIMESTAMP: Reason = "it is no ISO 8601 timestamp";
 
-const NANOS: i128 = 1_000_000_000;
+/// Parses what is to be a date; a time of day and a zone may follow.
+pub(super) fn date(text: &str) -> Result<Moment, Reason> {
+    moment(text).ok_or(NO_DATE)
+}
 
-/// Returns the days since 1970-01-01; a timestamp must be at midnight.
-pub(super) fn date(text: &str) -> Result<i32, Reason> {
-    let parsed = ParsedTime::parse(text).ok_or(NO_DATE)?;
-    if parsed.zone.is_some() {
-        return Err(ZONED);
-    }
-    if parsed.nanos != 0 || parsed.is_finer {
-        return Err(NOT_MIDNIGHT);
-    }
-    i32::try_from(parsed.days).map_err(|_| OUT_OF_RANGE)
+/// Parses a timestamp; time of day and zone may be left out.
+pub(super) fn timestamp(text: &str) -> Result<Moment, Reason> {
+    moment(text).ok_or(NO_TIMESTAMP)
 }
 
 /// Returns the microseconds since midnight.
@@ -42,57 +38,20 @@ pub(super) fn time(text: &str) -> Result<i64, Reason> {
     units(i128::from(nanos), TimeUnit::Microsecond, is_finer)
 }
 
-/// Returns the number of `unit`s since 1970-01-01T00:00:00; no zone may be given.
-pub(super) fn timestamp(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
-    let parsed = ParsedTime::parse(text).ok_or(NO_TIMESTAMP)?;
-    if parsed.zone.is_some() { Err(ZONED) } else { parsed.count(0, unit) }
-}
-
-/// Returns the number of `unit`s since 1970-01-01T00:00:00Z; a zone must be given.
-pub(super) fn instant(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
-    let parsed = ParsedTime::parse(text).ok_or(NO_TIMESTAMP)?;
-    parsed.count(parsed.zone.ok_or(NOT_ZONED)?, unit)
-}
-
-/// The parts of a date or timestamp.
-struct ParsedTime {
-    days: i64,
-    /// Nanoseconds since the start of the day.
-    nanos: i64,
-    /// Whether the text gives a fraction smaller than nanoseconds.
-    is_finer: bool,
-    /// Seconds east of UTC.
-    zone: Option<i64>,
-}
-
-impl ParsedTime {
-    fn parse(text: &str) -> Option<ParsedTime> {
-        let mut scanner = Scanner(text.as_bytes());
-        let mut parsed = ParsedTime { days: scanner.date()?, nanos: 0, is_finer: false, zone: None };
-        if !scanner.0.is_empty() {
-            if !scanner.eat(b"Tt ") {
-                return None;
-            }
-            (parsed.nanos, parsed.is_finer) = scanner.time()?;
-            if !scanner.0.is_empty() {
-                parsed.zone = Some(scanner.zone()?);
-            }
-        }
-        scanner.0.is_empty().then_some(parsed)
+fn moment(text: &str) -> Option<Moment> {
+    let mut scanner = Scanner(text.as_bytes());
+    let days = scanner.date()?;
+    if scanner.0.is_empty() {
+        return Some(Moment::Date(days));
     }
-
-    fn count(&self, zone: i64, unit: TimeUnit) -> Result<i64, Reason> {
-        let seconds = i128::from(self.days) * i128::from(SECONDS_A_DAY) - i128::from(zone);
-        units(seconds * NANOS + i128::from(self.nanos), unit, self.is_finer)
+    if !scanner.eat(b"Tt ") {
+        return None;
     }
-}
-
-fn units(nanos: i128, unit: TimeUnit, is_finer: bool) -> Result<i64, Reason> {
-    let each = NANOS / i128::from(per_second(unit));
-    if is_finer || nanos % each != 0 {
-        return Err(TOO_FINE);
-    }
-    i64::try_from(nanos / each).map_err(|_| OUT_OF_RANGE)
+    let (nanos, is_finer) = scanner.time()?;
+    let zone = if scanner.0.is_empty() { None } else { Some(scanner.zone()?) };
+    let seconds = i128::from(days) * i128::from(SECONDS_A_DAY) - i128::from(zone.unwrap_or(0));
+    let nanos = seconds * 1_000_000_000 + i128::from(nanos);
+    scanner.0.is_empty().then_some(Moment::Timestamp { nanos, is_finer, is_zoned: zone.is_some() })
 }
 
 /// The text that has not been parsed yet.
@@ -186,7 +145,21 @@ impl Scanner<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::refused::OUT_OF_RANGE;
+    use super::super::time::{NOT_MIDNIGHT, NOT_ZONED, TOO_FINE};
     use super::*;
+
+    fn date(text: &str) -> Result<i32, Reason> {
+        super::date(text)?.date()
+    }
+
+    fn timestamp(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
+        super::timestamp(text)?.timestamp(unit, false)
+    }
+
+    fn instant(text: &str, unit: TimeUnit) -> Result<i64, Reason> {
+        super::timestamp(text)?.timestamp(unit, true)
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

@@ -4,10 +4,12 @@
 //! column and from a decimal to a column of floats, which store the nearest value.
 
 mod cast;
+mod cells;
 mod column;
 mod csv;
 pub mod decimal;
 mod display;
+mod exact;
 mod iso;
 mod json;
 mod names;
@@ -17,6 +19,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
+mod text_cells;
 mod time;
 mod valid;
 mod value;
@@ -33,11 +36,16 @@ use laminardb_planner::statement::type_name;
 use crate::batch::with_columns;
 use crate::error::Error;
 use crate::relation::Spec;
+pub use cells::Cells;
+pub use column::{ColumnBuilder, column_builder};
 pub use csv::from_csv;
 pub(crate) use display::display;
+pub use exact::Number;
 pub use json::from_json;
 use names::match_columns;
-use refused::{Refused, Why, first_null, with_nulls};
+pub use refused::Why;
+use refused::{Refused, first_null, with_nulls};
+pub use time::Moment;
 pub use valid::own;
 
 /// Converts rows to a relation's schema: columns are matched by name, in any order, and cast without loss; a missing

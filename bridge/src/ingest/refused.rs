@@ -13,9 +13,9 @@ pub(super) struct Refused {
     pub(super) why: Why,
 }
 
-/// Why a row cannot be stored.
+/// Why a value cannot be stored.
 #[derive(Debug)]
-pub(super) enum Why {
+pub enum Why {
     /// The value is NULL, or holds NULL, where a nested field must not be NULL.
     Null,
     /// The value does not fit.
@@ -26,6 +26,12 @@ pub(super) enum Why {
 pub(super) type Reason = &'static str;
 
 pub(super) const OUT_OF_RANGE: Reason = "it is out of range";
+
+impl From<Reason> for Why {
+    fn from(why: Reason) -> Self {
+        Why::Value(why.to_owned())
+    }
+}
 
 impl Refused {
     pub(super) fn new(row: usize, why: impl Into<String>) -> Self {

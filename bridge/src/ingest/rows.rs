@@ -12,6 +12,7 @@ use super::column::{ColumnBuilder, column_builder};
 use super::display::display;
 use super::names::{Unmatched, match_name};
 use super::refused::Why;
+use super::text_cells::TextCells;
 use super::value::Value;
 use crate::batch::with_columns;
 use crate::error::Error;
@@ -37,10 +38,13 @@ impl Problem {
     }
 }
 
+/// The number of rows that columns reserve room for; they grow, so that a text of one row costs little.
+const ROOM: usize = 64;
+
 /// The rows of a relation, as they are read from a text.
 pub(super) struct RowBuilder<'s> {
     spec: &'s Spec,
-    columns: Vec<Box<dyn ColumnBuilder>>,
+    columns: Vec<Box<dyn ColumnBuilder<TextCells>>>,
     /// The value of each column in rows that leave it out; `None` for NULL.
     defaults: Vec<Option<ArrayRef>>,
     /// For columns with a default, whether each row of the current batch leaves out the column.
@@ -68,7 +72,7 @@ impl<'s> RowBuilder<'s> {
         };
         Ok(RowBuilder {
             spec,
-            columns: fields.iter().map(|field| column_builder(field.data_type())).collect(),
+            columns: fields.iter().map(|field| column_builder(TextCells, field.data_type(), ROOM)).collect(),
             defaults: fields.iter().enumerate().map(default).collect::<Result<_, Error>>()?,
             left_out: vec![Vec::new(); fields.len()],
             given: vec![false; fields.len()],
@@ -128,7 +132,7 @@ impl<'s> RowBuilder<'s> {
             } else if !self.spec.schema.field(column).is_nullable() {
                 return Err(self.null(self.spec.schema.field(column), ", which the data leaves out"));
             }
-            self.columns[column].null();
+            self.columns[column].append_null();
         }
         self.rows += 1;
         if self.rows == ROWS || at - self.begins >= BYTES {
@@ -147,22 +151,18 @@ impl<'s> RowBuilder<'s> {
     }
 
     fn end_batch(&mut self) {
-        let parts = self.columns.iter_mut().zip(&self.defaults).zip(&mut self.left_out);
-        let finish =
-            |((column, default), left_out): ((&mut Box<dyn ColumnBuilder>, &Option<ArrayRef>), &mut Vec<bool>)| {
-                let values = column.finish();
-                match default {
-                    Some(default) if left_out.contains(&true) => {
-                        let left_out = BooleanArray::from(std::mem::take(left_out));
-                        zip(&left_out, &Scalar::new(Arc::clone(default)), &values).expect("two arrays of one type")
-                    }
-                    _ => {
-                        left_out.clear();
-                        values
-                    }
-                }
-            };
-        let columns = parts.map(finish).collect();
+        let finish = |((values, default), left_out): ((ArrayRef, &Option<ArrayRef>), &mut Vec<bool>)| match default {
+            Some(default) if left_out.contains(&true) => {
+                let left_out = BooleanArray::from(std::mem::take(left_out));
+                zip(&left_out, &Scalar::new(Arc::clone(default)), &values).expect("two arrays of one type")
+            }
+            _ => {
+                left_out.clear();
+                values
+            }
+        };
+        let values = self.columns.iter_mut().map(|column| column.finish());
+        let columns = values.zip(&self.defaults).zip(&mut self.left_out).map(finish).collect();
         self.batches.push(with_columns(&self.spec.schema, columns, self.rows));
         self.before += self.rows;
         self.rows = 0;

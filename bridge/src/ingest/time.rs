@@ -1,4 +1,5 @@
-//! Casts between dates, times and timestamps.
+//! `Moment`: a date or timestamp as its source gives it, and the rules by which columns hold it; and the casts of whole
+//! columns of dates, times and timestamps.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow::datatypes::{
@@ -14,6 +15,62 @@ pub(super) const NOT_MIDNIGHT: Reason = "it is not at midnight";
 pub(super) const TOO_FINE: Reason = "it is finer than the type's unit";
 pub(super) const ZONED: Reason = "it has a time zone";
 pub(super) const NOT_ZONED: Reason = "it has no time zone";
+
+/// A date, or a date with a time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Days since 1970-01-01.
+    Date(i64),
+    /// A timestamp.
+    Timestamp {
+        /// Nanoseconds since 1970-01-01T00:00:00, in UTC if it has a zone.
+        nanos: i128,
+        /// Whether a fraction smaller than nanoseconds was given, which `nanos` lacks.
+        is_finer: bool,
+        /// Whether it has a time zone.
+        is_zoned: bool,
+    },
+}
+
+const NANOS_A_SECOND: i128 = 1_000_000_000;
+const NANOS_A_DAY: i128 = SECONDS_A_DAY as i128 * NANOS_A_SECOND;
+
+impl Moment {
+    /// Returns the days since 1970-01-01; a timestamp must be at midnight, without a zone.
+    pub(super) fn date(self) -> Result<i32, Reason> {
+        let days = match self {
+            Moment::Date(days) => days.into(),
+            Moment::Timestamp { is_zoned: true, .. } => return Err(ZONED),
+            Moment::Timestamp { nanos, is_finer, .. } if is_finer || nanos % NANOS_A_DAY != 0 => {
+                return Err(NOT_MIDNIGHT);
+            }
+            Moment::Timestamp { nanos, .. } => nanos / NANOS_A_DAY,
+        };
+        i32::try_from(days).map_err(|_| OUT_OF_RANGE)
+    }
+
+    /// Returns the number of `unit`s since 1970-01-01T00:00:00. A zone must be given if `is_zoned`, and else must not.
+    pub(super) fn timestamp(self, unit: TimeUnit, is_zoned: bool) -> Result<i64, Reason> {
+        let (nanos, is_finer, has_zone) = match self {
+            Moment::Date(days) => (i128::from(days) * NANOS_A_DAY, false, false),
+            Moment::Timestamp { nanos, is_finer, is_zoned } => (nanos, is_finer, is_zoned),
+        };
+        match (has_zone, is_zoned) {
+            (true, false) => Err(ZONED),
+            (false, true) => Err(NOT_ZONED),
+            _ => units(nanos, unit, is_finer),
+        }
+    }
+}
+
+/// Returns a number of nanoseconds in another unit; fails if digits would be lost, or if the value `is_finer`.
+pub(super) fn units(nanos: i128, unit: TimeUnit, is_finer: bool) -> Result<i64, Reason> {
+    let each = NANOS_A_SECOND / i128::from(per_second(unit));
+    if is_finer || nanos % each != 0 {
+        return Err(TOO_FINE);
+    }
+    i64::try_from(nanos / each).map_err(|_| OUT_OF_RANGE)
+}
 
 /// Converts a time to another unit; fails if it would lose digits.
 fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Reason> {

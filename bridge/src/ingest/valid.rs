@@ -15,7 +15,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Time64MicrosecondType, TimeUnit};
 
-use super::number::MORE_DIGITS;
+use super::exact::MORE_DIGITS;
 use super::refused::{Reason, reencode};
 use super::time::is_of_day;
 

@@ -4,12 +4,12 @@
 //! and value. Arrow data passes unchanged: the bridge matches names and casts types by the same rules.
 //!
 //! ```text
-//! dict, list of dicts, dict of lists -> rows.rs   -> Column (column.rs), one value at a time by scalar.rs
+//! dict, list of dicts, dict of lists -> rows.rs   -> columns of the bridge, one value at a time by cells.rs
 //! numpy, pandas columns              -> frame.rs  -> buffers, or values
 //! Arrow capsules                     -> capsule.rs-> unchanged
 //! ```
 
-mod column;
+mod cells;
 mod frame;
 pub(crate) mod read;
 mod rows;
@@ -23,8 +23,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-pub(crate) use self::column::{Column, Nan, Refusal};
-pub(crate) use self::scalar::{Scalar, integer, recognise};
+pub(crate) use self::cells::{Nan, Refusal, column_of};
+pub(crate) use self::scalar::{Scalar, recognise};
 pub(crate) use self::target::{SHOWN, Target, invalid, library_error, unfit};
 use crate::capsule;
 use crate::error::raised;

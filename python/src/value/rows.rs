@@ -13,7 +13,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use super::column::{Column, Nan};
+use super::cells::{Column, Nan, column_of};
 use super::frame;
 use super::target::{SHOWN, Target};
 use crate::detach::look;
@@ -142,7 +142,7 @@ impl<'py, 'a> Rows<'py, 'a> {
                 Some(column) => column,
                 empty => {
                     self.width += 1;
-                    empty.insert(Column::new(self.target.field(idx).data_type(), self.expected, Nan::Value)?)
+                    empty.insert(column_of(self.target.field(idx).data_type(), self.expected, Nan::Value)?)
                 }
             };
             column.append(&value).map_err(|refusal| self.target.refused(idx, row, &value, refusal))?;

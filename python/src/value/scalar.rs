@@ -8,8 +8,6 @@ use pyo3::types::{
     PyMemoryView, PyString, PyTime, PyTuple, PyType, PyTzInfo, PyTzInfoAccess,
 };
 
-use super::decimal;
-
 /// The kind of value that a Python object counts as.
 pub(crate) enum Scalar<'py> {
     Null,
@@ -236,20 +234,4 @@ pub(crate) fn numpy_unit(dtype: &Bound<'_, PyAny>) -> PyResult<Option<i128>> {
         "W" => Some(7 * DAY_NANOS),
         _ => None,
     })
-}
-
-fn of_float(value: f64) -> Option<i128> {
-    (value.fract() == 0.0 && value.abs() < 1e38).then_some(value as i128)
-}
-
-/// Returns `value` as an integer; `None` if it is not one.
-pub(crate) fn integer(value: &Scalar<'_>) -> Option<i128> {
-    match value {
-        // Integers beyond 128 bits fit no column.
-        Scalar::Int(value) => value.extract().ok(),
-        Scalar::Float(value) => of_float(*value),
-        Scalar::Single(value) => of_float(f64::from(*value)),
-        Scalar::Decimal(text) => decimal::parse(text, 38, 0),
-        _ => None,
-    }
 }

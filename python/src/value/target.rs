@@ -8,7 +8,7 @@ use laminardb_bridge::{Error, type_name};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-use super::column::Refusal;
+use super::cells::Refusal;
 use crate::error::{LaminarError, raised};
 use crate::visible;
 
