@@ -157,6 +157,29 @@ fn defaults_and_column_lists() {
 }
 
 #[test]
+fn a_default_that_its_column_cannot_hold_exactly_is_refused() {
+    let database = Database::new(1);
+    let bad = [
+        ("BIGINT DEFAULT 2.5", "DEFAULT of column d: 2.5 cannot be stored as BIGINT"),
+        ("TINYINT DEFAULT 300", "DEFAULT of column d: 300 cannot be stored as TINYINT"),
+        ("REAL DEFAULT 1e300", "DEFAULT of column d: 1e300 cannot be stored as REAL"),
+        ("DECIMAL(5, 2) DEFAULT 1.234", "DEFAULT of column d: 1.234 cannot be stored as DECIMAL(5,2)"),
+        ("DATE DEFAULT 'soon'", "'soon' is no DATE"),
+        ("VARCHAR DEFAULT 1", "DEFAULT of column d: 1 cannot be stored as VARCHAR"),
+    ];
+    for (column, why) in bad {
+        let (code, text) = database.refused(&format!("CREATE TABLE t (a BIGINT, d {column})"));
+        assert!(code == 400 && text.contains(why), "{column}: {code} {text}");
+    }
+    database.run(
+        "CREATE TABLE t (a BIGINT, i BIGINT DEFAULT 2.0, x DECIMAL(5, 2) DEFAULT 1.5, r REAL DEFAULT 0.1,
+                         d DATE DEFAULT '2024-01-31', n BIGINT DEFAULT '12', z TIMESTAMP DEFAULT NULL)",
+    );
+    database.run("INSERT INTO t (a) VALUES (1)");
+    assert_eq!(database.rows("SELECT * FROM t"), ["1 | 2 | 1.50 | 0.1 | 2024-01-31 | 12 | NULL"]);
+}
+
+#[test]
 fn queries_without_relations_and_their_names() {
     let database = Database::new(1);
     let output = database.session.query("SELECT 1 + 1 AS answer", &Params::none()).expect("a query");

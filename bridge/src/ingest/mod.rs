@@ -103,6 +103,18 @@ pub fn nan_as_null(batch: &RecordBatch) -> RecordBatch {
     with_columns(&Arc::new(schema), batch.columns().iter().map(clean).collect(), batch.num_rows())
 }
 
+/// Returns the value of a DEFAULT, an array of one row, as a column of `data_type` stores it; fails, with the reason, if
+/// the column cannot hold exactly that value.
+pub(crate) fn default_of(value: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, String> {
+    cast::cast(value, data_type).map_err(|refused| {
+        let why = match refused.why {
+            Why::Null => "NULL is inside of it, where the column has none",
+            Why::Value(ref why) => why,
+        };
+        format!("{} cannot be stored as {}: {why}", display(value, 0), type_name(data_type))
+    })
+}
+
 fn positions<T>(values: &[T], of: impl Fn(&T) -> bool) -> BooleanBuffer {
     values.iter().map(of).collect()
 }

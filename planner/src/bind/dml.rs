@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -13,7 +12,7 @@ use sqlparser::ast;
 use super::{BoundQuery, Params, bind_query, literal};
 use crate::catalog::{Catalog, EmptyCatalog, RelationInfo, RelationKind};
 use crate::error::PlanError;
-use crate::scalar;
+use crate::scalar::{self, OnFailure};
 use crate::statement::{Delete, Insert, Name, OnConflict, Statement, Update, all_rows, type_name};
 
 /// A bound INSERT.
@@ -296,11 +295,15 @@ fn substitute(expr: Expr, below: &datafusion::logical_expr::Projection) -> Resul
     Ok(replaced.data)
 }
 
-/// Evaluates a constant expression to an array of one row, cast to `data_type` if given.
-#[expect(clippy::disallowed_methods, reason = "a DEFAULT may be what Arrow casts without making NULL of it")]
-pub(super) fn constant(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
+/// Evaluates a constant expression to an array of one row. If it is to be stored as `stored`, a literal is read as one of
+/// INSERT ... VALUES is, and text for a column of another type is cast; anything else keeps its own type.
+pub(super) fn constant(expr: &ast::Expr, stored: Option<&DataType>) -> Result<ArrayRef, PlanError> {
+    let mut adapted = expr.clone();
+    if let Some(stored) = stored {
+        literal::store(&mut adapted, stored);
+    }
     let mut query = query_of("SELECT 1")?;
-    select_of(&mut query)?.projection = vec![ast::SelectItem::UnnamedExpr(expr.clone())];
+    select_of(&mut query)?.projection = vec![ast::SelectItem::UnnamedExpr(adapted)];
     let bound = bind_query(&query, &EmptyCatalog, &Params::none())?;
     if let Some(function) = &bound.volatile {
         return Err(PlanError::invalid(format!("{expr} is not constant: it calls {function}")));
@@ -316,8 +319,11 @@ pub(super) fn constant(expr: &ast::Expr, data_type: Option<&DataType>) -> Result
     if let Some(error) = evaluated.errors.first() {
         return Err(PlanError::invalid(format!("{expr} fails: {}", error.message)));
     }
-    let Some(data_type) = data_type else { return Ok(evaluated.values) };
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(&evaluated.values, data_type, &strict)
-        .map_err(|error| PlanError::invalid(format!("{expr} is no {data_type}: {error}")))
+    match stored {
+        Some(stored) if evaluated.values.data_type() == &DataType::Utf8 => {
+            scalar::cast_array(&evaluated.values, stored, OnFailure::Error)
+                .map_err(|error| PlanError::invalid(format!("{expr} is no {}: {error}", type_name(stored))))
+        }
+        _ => Ok(evaluated.values),
+    }
 }

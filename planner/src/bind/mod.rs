@@ -176,10 +176,11 @@ pub fn volatile_function(plan: &LogicalPlan) -> Result<Option<String>, PlanError
     Ok(found)
 }
 
-/// Evaluates a constant expression (a DEFAULT, a watermark's delay) to an array of one row, cast to `data_type` if
-/// given.
-pub fn default_value(expr: &ast::Expr, data_type: Option<&DataType>) -> Result<ArrayRef, PlanError> {
-    dml::constant(expr, data_type)
+/// Evaluates a constant expression (a DEFAULT, a watermark's delay) to an array of one row. For a DEFAULT, `stored` is the
+/// type of the column: a literal is read as one of INSERT ... VALUES is, and text for a column of another type is cast.
+/// Whoever stores the value casts it to the column.
+pub fn default_value(expr: &ast::Expr, stored: Option<&DataType>) -> Result<ArrayRef, PlanError> {
+    dml::constant(expr, stored)
 }
 
 #[cfg(test)]

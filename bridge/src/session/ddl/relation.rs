@@ -14,6 +14,7 @@ use super::{Existing, Made, existing};
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::Frozen;
 use crate::error::Error;
+use crate::ingest;
 use crate::relation::{Spec, StorageKind};
 use crate::session::Session;
 use crate::session::outcome::Outcome;
@@ -222,7 +223,11 @@ fn base_of(create: &CreateRelation) -> Result<NewRelation, Error> {
     let columns = &create.columns;
     let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
     let default = |column: &ColumnDefinition| match &column.default {
-        Some(expr) => default_value(expr, Some(&column.data_type)).map(Some),
+        Some(expr) => {
+            let value = default_value(expr, Some(&column.data_type))?;
+            let value = ingest::default_of(&value, &column.data_type);
+            value.map(Some).map_err(|why| Error::QueryFailed(format!("DEFAULT of column {}: {why}", column.name)))
+        }
         None => Ok(None),
     };
     let position = |name: &String| {
