@@ -152,7 +152,7 @@ impl Ours {
         let contents = (0..plan.inputs().len() as u64).map(|input| (RelationId(input), Vec::new())).collect();
         engine.install(VIEW, Arc::new(plan), contents).expect("the plan is well formed");
         engine.watch(VIEW, true).expect("the view is installed");
-        Ours { engine, pending: Vec::new(), closed, frontiers: vec![0; workers.get()] }
+        Ours { engine, pending: Vec::new(), closed, frontiers: vec![Time(0); workers.get()] }
     }
 
     /// Returns the number of bytes that the view's kept state takes per row.

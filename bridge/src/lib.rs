@@ -18,7 +18,7 @@ pub mod watermark;
 
 pub use database::{CheckpointConfig, Database, DatabaseConfig, DatabaseState};
 pub use error::Error;
-pub use laminardb_dataflow::CancelToken;
+pub use laminardb_dataflow::{CancelToken, Time};
 pub use laminardb_planner::function::registry;
 pub use laminardb_planner::panics::caught;
 pub use laminardb_planner::statement::{RestoreFrom, type_name};

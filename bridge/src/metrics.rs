@@ -90,7 +90,7 @@ impl Database {
             total_events_ingested: sources.iter().map(|source| source.total_events).sum(),
             total_events_emitted: streams.iter().map(|stream| stream.total_events).sum(),
             total_events_dropped: self.hub.discarded(),
-            total_cycles: self.current_time(),
+            total_cycles: self.current_time().0,
             total_batches,
             source_count: sources.len(),
             stream_count: streams.len(),

@@ -3,8 +3,8 @@
 //! The terms, used in this sense everywhere:
 //!
 //! * an **update** is (row, time, diff): at `time` the multiplicity of `row` changes by `diff`;
-//! * a **time** is a totally ordered `u64`; one commit, or several that arrived while the workers were busy, share a
-//!   time; a time is *closed* once no further update at it can arrive;
+//! * a **time** is a number, so times are totally ordered; one commit, or several that arrived while the workers were
+//!   busy, share a time; a time is *closed* once no further update at it can arrive;
 //! * the **frontier** of a stream is its least time that is not closed;
 //! * an **arrangement** is the indexed, compacted history of a collection, shared by all its readers.
 //!
@@ -70,6 +70,7 @@ pub mod short;
 mod sink;
 mod state;
 mod steps;
+mod time;
 pub mod update;
 pub mod work;
 mod worker;
@@ -85,12 +86,10 @@ pub use report::{EngineReport, IndexReport, OperatorWork, StateSize, ViewReport}
 pub use scalar::{Evaluated, RowError, Scalar};
 pub use short::{short_text, short_value};
 pub use sink::ChangeSink;
+pub use time::Time;
 pub use update::{Diffs, UpdateBatch};
 pub use worker::LOOK_FOR;
 
-/// Logical time, counted from 1. One commit, or several that arrived while the workers were busy, share a time; 0 is
-/// before everything.
-pub type Time = u64;
 /// Change of a row's multiplicity; negative when the row is removed.
 pub type Diff = i64;
 

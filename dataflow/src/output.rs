@@ -102,7 +102,7 @@ impl ViewOutput {
             readers: Vec::new(),
             stash: Vec::new(),
             frontier: Frontier::default(),
-            told: 0,
+            told: Time::ZERO,
             failures_told: 0,
         }
     }

@@ -17,7 +17,7 @@ pub trait ChangeSink: Send + Sync {
     /// cancel out. Called before `frontier` passes the times of the changes.
     fn changed(&self, _worker: usize, _view: ViewId, _rows: u64) {}
 
-    /// All times of the view before `frontier` are closed on this worker; `u64::MAX` means that the view has ended.
+    /// All times of the view before `frontier` are closed on this worker; `Time::MAX` means that the view has ended.
     fn frontier(&self, worker: usize, view: ViewId, frontier: Time);
 
     /// Receives the rows that fail in a view at a closed time, on this worker. Called before `frontier` passes `time`,

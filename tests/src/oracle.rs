@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use laminardb_bridge::{ChangeBatch, Error, Next, Op, Params, SubscribeOptions, Subscription, Target};
+use laminardb_bridge::{ChangeBatch, Error, Next, Op, Params, SubscribeOptions, Subscription, Target, Time};
 
 use crate::{Database, text};
 
@@ -40,7 +40,7 @@ impl Bag {
 pub struct Follower {
     subscription: Subscription,
     contents: Bag,
-    time: u64,
+    time: Time,
     /// Number of changed rows taken so far, without those of the snapshot.
     pub changes: usize,
 }
@@ -62,7 +62,7 @@ impl Follower {
     #[track_caller]
     fn start(subscribed: Result<Subscription, Error>, what: &str) -> Self {
         match subscribed {
-            Ok(subscription) => Follower { subscription, contents: Bag::default(), time: 0, changes: 0 },
+            Ok(subscription) => Follower { subscription, contents: Bag::default(), time: Time::ZERO, changes: 0 },
             Err(error) => panic!("cannot subscribe to {what}: {}", error.message()),
         }
     }
@@ -118,7 +118,11 @@ impl Follower {
         assert!(batch.rows.num_rows() > 0, "a batch is never empty");
         assert_eq!(batch.ops.len(), batch.rows.num_rows());
         assert!(batch.time >= self.time, "time {} after {}", batch.time, self.time);
-        assert!(batch.is_snapshot || batch.time > self.time || self.time == 0, "time {} is given twice", batch.time);
+        assert!(
+            batch.is_snapshot || batch.time > self.time || self.time == Time::ZERO,
+            "time {} is given twice",
+            batch.time
+        );
         self.time = batch.time;
         check_ops(batch);
         for (row, op) in text::rows(&batch.rows).into_iter().zip(&*batch.ops) {

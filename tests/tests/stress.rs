@@ -116,9 +116,9 @@ fn definitions_race_with_writes_and_reads() {
 }
 
 /// Follows a view of the one row (1, v) until v is `end`; v at each time. A time may be that of several commits.
-fn values_until(end: i64, follower: &Subscription) -> BTreeMap<u64, i64> {
+fn values_until(end: i64, follower: &Subscription) -> BTreeMap<Time, i64> {
     let mut values = BTreeMap::new();
-    let mut last: Option<(u64, i64)> = None;
+    let mut last: Option<(Time, i64)> = None;
     while last.is_none_or(|(_, value)| value != end) {
         let Ok(Next::Batch(batch)) = follower.next(Some(Duration::from_secs(60))) else { panic!("a batch comes") };
         let lines = lines(&batch);
@@ -181,10 +181,10 @@ struct Replay(Mutex<Replayed>);
 
 #[derive(Default)]
 struct Replayed {
-    last: u64,
+    last: Time,
     relations: BTreeMap<String, Option<RelationId>>,
     value: i64,
-    values: BTreeMap<u64, i64>,
+    values: BTreeMap<Time, i64>,
     watermarks: Vec<i64>,
 }
 

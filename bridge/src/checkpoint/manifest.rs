@@ -20,7 +20,7 @@ const BEFORE_BODY: &[u8] = b"\",\"manifest\":";
 const AFTER_BODY: &[u8] = b"}\n";
 
 /// Greatest time that an image may have: the times that follow a restore must fit above it.
-const LAST_TIME: Time = Time::MAX / 2;
+const LAST_TIME: Time = Time(u64::MAX / 2);
 
 /// The contents of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Manifest {
         if format != FORMAT {
             return Err(format!("its format is {format}, this version reads {FORMAT}"));
         }
-        let time = number(body, "time")?;
+        let time = Time(number(body, "time")?);
         if time > LAST_TIME {
             return Err(format!("its time is {time}"));
         }

@@ -90,7 +90,7 @@ fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Sca
 
 fn small(time: Time) -> ImageSource {
     let schema = schema_of_all_types();
-    Image { time, items: vec![relation("t", &schema, &[random_batch(&schema, time, 5)])] }
+    Image { time, items: vec![relation("t", &schema, &[random_batch(&schema, time.0, 5)])] }
 }
 
 #[track_caller]
@@ -166,9 +166,9 @@ fn rows_of_every_type_come_back_as_they_were() {
         relation("none", &schema, &[]),
     ];
     let mut directory = place.directory();
-    assert_eq!(directory.write(&Image { time: 9, items }, &CancelToken::new()).expect("it is written"), 1);
+    assert_eq!(directory.write(&Image { time: Time(9), items }, &CancelToken::new()).expect("it is written"), 1);
     let (id, image) = directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("it is whole");
-    assert_eq!((id, image.time, image.items.len()), (1, 9, 3));
+    assert_eq!((id, image.time, image.items.len()), (1, Time(9), 3));
     let expected = [
         (&schema, concat_batches(&schema, &batches)),
         (&others.schema(), concat_batches(&others.schema(), [&others, &others.slice(1, 2)])),
@@ -221,7 +221,7 @@ fn what_relations_and_views_are_comes_back() {
         Item::View { view: ViewImage { kind: RelationKind::View, ..view.clone() }, params: Params::none() },
     ];
     let mut directory = place.directory();
-    directory.write(&Image { time: 0, items }, &CancelToken::new()).expect("it is written");
+    directory.write(&Image { time: Time(0), items }, &CancelToken::new()).expect("it is written");
     let (_, image) = directory.read(RestoreFrom::Checkpoint(1), &CancelToken::new()).expect("it is whole");
     let [relation, with_parameters, without] = &image.items[..] else { panic!("three were written") };
     let Item::Base { base: read, defaults: read_defaults, .. } = relation else { panic!("a relation was written") };
@@ -248,7 +248,7 @@ fn an_image_with_any_bit_changed_is_refused() {
     };
     let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     items.push(Item::View { view, params: Params::from_arrays(&[one], &[]).expect("one value") });
-    directory.write(&Image { time: 3, items }, &CancelToken::new()).expect("it is written");
+    directory.write(&Image { time: Time(3), items }, &CancelToken::new()).expect("it is written");
     let image = place.path("checkpoint_1");
     let files: Vec<PathBuf> = fs::read_dir(&image).expect("it is there").map(|f| f.expect("readable").path()).collect();
     assert_eq!(files.len(), 3, "rows, parameters, the manifest");
@@ -290,7 +290,7 @@ fn an_image_with_any_bit_changed_is_refused() {
 fn a_manifest_of_another_format_is_refused() {
     let place = Place::new();
     let mut directory = place.directory();
-    directory.write(&small(1), &CancelToken::new()).expect("it is written");
+    directory.write(&small(Time(1)), &CancelToken::new()).expect("it is written");
     let path = place.path("checkpoint_1/manifest.json");
     let text = fs::read_to_string(&path).expect("JSON is text");
     let (_, body) = text.split_once(",\"manifest\":").expect("it is there");
@@ -318,7 +318,7 @@ fn ids_increase_past_everything_that_ever_was_there() {
     let place = Place::new();
     let mut directory = place.directory();
     for id in 1..=5 {
-        assert_eq!(directory.write(&small(id), &CancelToken::new()).expect("it is written"), id);
+        assert_eq!(directory.write(&small(Time(id)), &CancelToken::new()).expect("it is written"), id);
     }
     assert_eq!(place.images(), ["checkpoint_3", "checkpoint_4", "checkpoint_5"], "the newest three are kept");
     assert!(refused(directory.read(RestoreFrom::Checkpoint(2), &CancelToken::new())).contains("there are 3, 4, 5"));
@@ -328,7 +328,7 @@ fn ids_increase_past_everything_that_ever_was_there() {
     }
     let mut directory = place.directory();
     refused(directory.read(RestoreFrom::Latest, &CancelToken::new()));
-    assert_eq!(directory.write(&small(6), &CancelToken::new()).expect("it is written"), 6);
+    assert_eq!(directory.write(&small(Time(6)), &CancelToken::new()).expect("it is written"), 6);
     directory.release();
     fs::write(place.path("last_checkpoint"), "not a number").expect("writable");
     fs::create_dir(place.path("incomplete_11")).expect("new");
@@ -339,9 +339,9 @@ fn ids_increase_past_everything_that_ever_was_there() {
     }
     let mut directory = place.directory();
     assert_eq!(directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("leftovers are no images").0, 6);
-    assert_eq!(directory.write(&small(7), &CancelToken::new()).expect("it is written"), 12);
+    assert_eq!(directory.write(&small(Time(7)), &CancelToken::new()).expect("it is written"), 12);
     assert!(!place.images().iter().any(|name| name.starts_with("incomplete")), "leftovers are removed");
-    assert_eq!(directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("it is whole").1.time, 7);
+    assert_eq!(directory.read(RestoreFrom::Latest, &CancelToken::new()).expect("it is whole").1.time, Time(7));
 }
 
 #[test]
@@ -350,29 +350,33 @@ fn a_directory_has_one_user_at_a_time() {
     let mut first = place.directory();
     refused(first.read(RestoreFrom::Latest, &CancelToken::new()));
     assert!(!place.0.exists(), "reading makes nothing");
-    first.write(&small(1), &CancelToken::new()).expect("it is written");
+    first.write(&small(Time(1)), &CancelToken::new()).expect("it is written");
     let before = place.names();
     let mut second = place.directory();
-    assert!(refused(second.write(&small(2), &CancelToken::new())).contains("in use"));
+    assert!(refused(second.write(&small(Time(2)), &CancelToken::new())).contains("in use"));
     assert!(refused(second.read(RestoreFrom::Latest, &CancelToken::new())).contains("in use"));
     assert_eq!(place.names(), before, "nothing is touched");
     first.release();
-    assert_eq!(second.write(&small(2), &CancelToken::new()).expect("it is free"), 2);
-    assert!(refused(first.write(&small(3), &CancelToken::new())).contains("in use"));
+    assert_eq!(second.write(&small(Time(2)), &CancelToken::new()).expect("it is free"), 2);
+    assert!(refused(first.write(&small(Time(3)), &CancelToken::new())).contains("in use"));
     // A directory that was removed and made again is a different one.
     fs::remove_dir_all(&place.0).expect("it is there");
-    assert_eq!(first.write(&small(3), &CancelToken::new()).expect("nobody has it"), 2, "an id it has not seen used");
-    assert!(refused(second.write(&small(4), &CancelToken::new())).contains("in use"));
+    assert_eq!(
+        first.write(&small(Time(3)), &CancelToken::new()).expect("nobody has it"),
+        2,
+        "an id it has not seen used"
+    );
+    assert!(refused(second.write(&small(Time(4)), &CancelToken::new())).contains("in use"));
 }
 
 #[test]
 fn what_is_no_directory_is_refused() {
     let place = Place::new();
     fs::write(&place.0, "a file").expect("writable");
-    refused(place.directory().write(&small(1), &CancelToken::new()));
+    refused(place.directory().write(&small(Time(1)), &CancelToken::new()));
     refused(place.directory().read(RestoreFrom::Latest, &CancelToken::new()));
     let mut below = Directory::new(place.path("below"));
-    refused(below.write(&small(1), &CancelToken::new()));
+    refused(below.write(&small(Time(1)), &CancelToken::new()));
     refused(below.read(RestoreFrom::Latest, &CancelToken::new()));
     assert_eq!(fs::read_to_string(&place.0).expect("still a file"), "a file");
     fs::remove_file(&place.0).expect("it is there");
@@ -391,7 +395,8 @@ fn given_up_at_any_moment_it_leaves_nothing() {
     let mut directory = place.directory();
     let schema = schema_of_all_types();
     let batches: Vec<RecordBatch> = (0..4).map(|seed| random_batch(&schema, seed, 3000)).collect();
-    let image = Image { time: 1, items: vec![relation("t", &schema, &batches), relation("u", &schema, &batches)] };
+    let image =
+        Image { time: Time(1), items: vec![relation("t", &schema, &batches), relation("u", &schema, &batches)] };
     let mut looks = 0_u32;
     loop {
         match directory.write(&image, &given_up_after(looks)) {

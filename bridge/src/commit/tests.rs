@@ -64,13 +64,13 @@ impl Downstream for Recorder {
         for (relation, rows, _) in &changes {
             *state.pending.entry(*relation).or_default() += rows.num_rows() as u64;
         }
-        committed(state.commits.len() as Time + 1, &changes);
+        committed(Time(state.commits.len() as u64 + 1), &changes);
         state.commits.push(changes);
-        Ok(state.commits.len() as Time)
+        Ok(Time(state.commits.len() as u64))
     }
 
     fn last_time(&self) -> Time {
-        self.state.lock().commits.len() as Time
+        Time(self.state.lock().commits.len() as u64)
     }
 
     fn wait_for_room(&self, relation: RelationId, rows: u64, cancel: &CancelToken) -> Result<(), DataflowError> {

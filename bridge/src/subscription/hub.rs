@@ -114,7 +114,7 @@ impl Hub {
     pub(crate) fn open(&self, view: ViewId, setup: ViewSetup) {
         let ViewSetup { shape, strict, under } = setup;
         let state = ChannelState {
-            frontiers: vec![0; self.workers],
+            frontiers: vec![Time::ZERO; self.workers],
             pending: BTreeMap::new(),
             subscribers: Vec::new(),
             ending: None,

@@ -337,14 +337,14 @@ mod tests {
 
     fn started() -> ChangeQueue {
         let queue = ChangeQueue::new(1000);
-        queue.start(0, Vec::new());
+        queue.start(Time(0), Vec::new());
         queue
     }
 
     #[test]
     fn who_asks_while_a_time_is_decoded_is_called_when_another_reader_has_taken_it() {
         let queue = started();
-        let first = closed(1, &[1]);
+        let first = closed(Time(1), &[1]);
         queue.push(&first);
         queue.end(End::Finished);
         let called = Arc::new(AtomicBool::new(false));
@@ -366,14 +366,14 @@ mod tests {
 
     #[test]
     fn times_that_net_to_nothing_do_not_prolong_a_timeout() {
-        const MOST: Time = 1_000_000;
+        const MOST: u64 = 1_000_000;
         let queue = started();
         let (gone, pushed) = (AtomicBool::new(false), AtomicU64::new(0));
         thread::scope(|scope| {
             // Each time is pushed once the one before was taken, so that the reader is never without one for long.
             scope.spawn(|| {
                 for time in 1..=MOST {
-                    queue.push(&closed(time, &[1, -1]));
+                    queue.push(&closed(Time(time), &[1, -1]));
                     while queue.pending() > 0 && !gone.load(Ordering::SeqCst) {
                         thread::yield_now();
                     }
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn a_panic_while_a_time_is_decoded_ends_all_its_subscribers() {
         let (one, other) = (started(), started());
-        let broken = closed(1, &[1, -1]);
+        let broken = closed(Time(1), &[1, -1]);
         // Two rows with one diff, which no worker sends.
         broken.shards.lock()[0].diffs = PerRow::Each(vec![-1].into());
         one.push(&broken);

@@ -47,7 +47,7 @@ fn bad(count: Diff) -> Vec<(FailedRow, Diff)> {
 fn subscribe(hub: &Arc<Hub>, max_pending: usize) -> Subscription {
     let starting = Starting::new(hub, VIEW, schema(), max_pending).expect("an open view");
     starting.on_release(hub, VIEW, |_| {});
-    starting.start(0, Vec::new())
+    starting.start(Time(0), Vec::new())
 }
 
 /// Formats each row as `time op k v`.
@@ -72,11 +72,11 @@ fn drain(subscription: &Subscription) -> Vec<String> {
 fn a_time_leaves_when_all_workers_have_closed_it_and_shards_are_in_worker_order() {
     let hub = hub(2, None);
     let subscription = subscribe(&hub, 100);
-    hub.take_changes(1, VIEW, 1, &update(1, &[(2, "b", 1)]));
-    hub.take_frontier(1, VIEW, 2);
+    hub.take_changes(1, VIEW, Time(1), &update(Time(1), &[(2, "b", 1)]));
+    hub.take_frontier(1, VIEW, Time(2));
     assert!(drain(&subscription).is_empty());
-    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_frontier(0, VIEW, 2);
+    hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, Time(2));
     assert_eq!(drain(&subscription), ["1 Insert 1 a", "1 Insert 2 b"]);
 }
 
@@ -84,10 +84,10 @@ fn a_time_leaves_when_all_workers_have_closed_it_and_shards_are_in_worker_order(
 fn a_delete_and_an_insert_of_a_key_are_an_adjacent_pair_also_across_workers() {
     let hub = hub(2, Some(vec![0]));
     let subscription = subscribe(&hub, 100);
-    hub.take_changes(0, VIEW, 3, &update(3, &[(1, "new", 1), (5, "gone", -1)]));
-    hub.take_changes(1, VIEW, 3, &update(3, &[(9, "first", 1), (1, "old", -1)]));
-    hub.take_frontier(0, VIEW, 4);
-    hub.take_frontier(1, VIEW, 4);
+    hub.take_changes(0, VIEW, Time(3), &update(Time(3), &[(1, "new", 1), (5, "gone", -1)]));
+    hub.take_changes(1, VIEW, Time(3), &update(Time(3), &[(9, "first", 1), (1, "old", -1)]));
+    hub.take_frontier(0, VIEW, Time(4));
+    hub.take_frontier(1, VIEW, Time(4));
     assert_eq!(
         drain(&subscription),
         ["3 UpdateDelete 1 old", "3 UpdateInsert 1 new", "3 Delete 5 gone", "3 Insert 9 first"]
@@ -98,12 +98,12 @@ fn a_delete_and_an_insert_of_a_key_are_an_adjacent_pair_also_across_workers() {
 fn equal_rows_of_two_shards_cancel_and_rows_appear_as_often_as_they_count() {
     let hub = hub(2, None);
     let subscription = subscribe(&hub, 100);
-    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "moved", -1), (2, "twice", 2)]));
-    hub.take_changes(1, VIEW, 1, &update(1, &[(1, "moved", 1), (3, "gone", -2)]));
-    hub.take_changes(0, VIEW, 2, &update(2, &[(1, "moved", -1)]));
-    hub.take_changes(1, VIEW, 2, &update(2, &[(1, "moved", 1)]));
-    hub.take_frontier(0, VIEW, 3);
-    hub.take_frontier(1, VIEW, 3);
+    hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "moved", -1), (2, "twice", 2)]));
+    hub.take_changes(1, VIEW, Time(1), &update(Time(1), &[(1, "moved", 1), (3, "gone", -2)]));
+    hub.take_changes(0, VIEW, Time(2), &update(Time(2), &[(1, "moved", -1)]));
+    hub.take_changes(1, VIEW, Time(2), &update(Time(2), &[(1, "moved", 1)]));
+    hub.take_frontier(0, VIEW, Time(3));
+    hub.take_frontier(1, VIEW, Time(3));
     // Time 2 nets to nothing, so it is not delivered at all.
     assert_eq!(drain(&subscription), ["1 Insert 2 twice", "1 Insert 2 twice", "1 Delete 3 gone", "1 Delete 3 gone"]);
 }
@@ -112,14 +112,14 @@ fn equal_rows_of_two_shards_cancel_and_rows_appear_as_often_as_they_count() {
 fn the_snapshot_comes_first_and_times_it_holds_are_not_repeated() {
     let hub = hub(1, None);
     let starting = Starting::new(&hub, VIEW, schema(), 100).expect("an open view");
-    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_frontier(0, VIEW, 2);
-    hub.take_changes(0, VIEW, 2, &update(2, &[(2, "b", 1)]));
-    hub.take_frontier(0, VIEW, 3);
+    hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, Time(2));
+    hub.take_changes(0, VIEW, Time(2), &update(Time(2), &[(2, "b", 1)]));
+    hub.take_frontier(0, VIEW, Time(3));
     let shape = Shape::new(schema(), None).expect("types with a row encoding");
-    let snapshot = shape.snapshot(&[(rows(&[(1, "a")]), Diffs::Same(1))], 1).expect("a snapshot");
+    let snapshot = shape.snapshot(&[(rows(&[(1, "a")]), Diffs::Same(1))], Time(1)).expect("a snapshot");
     assert!(snapshot[0].is_snapshot && snapshot[0].is_last);
-    let subscription = starting.start(1, snapshot);
+    let subscription = starting.start(Time(1), snapshot);
     assert_eq!(drain(&subscription), ["1 Insert 1 a", "2 Insert 2 b"]);
 }
 
@@ -128,8 +128,8 @@ fn a_slow_reader_is_ended_and_others_are_not() {
     let hub = hub(1, None);
     let (slow, fast) = (subscribe(&hub, 2), subscribe(&hub, 100));
     for time in 1..=4 {
-        hub.take_changes(0, VIEW, time, &update(time, &[(1, "a", 1), (2, "b", 1)]));
-        hub.take_frontier(0, VIEW, time + 1);
+        hub.take_changes(0, VIEW, Time(time), &update(Time(time), &[(1, "a", 1), (2, "b", 1)]));
+        hub.take_frontier(0, VIEW, Time(time + 1));
     }
     // The first time does not count; the second reaches the bound; the third exceeds it.
     let error = slow.try_next().expect_err("the bound is reached");
@@ -150,8 +150,8 @@ fn cancel_wakes_a_blocked_reader_and_discards() {
     };
     subscription.cancel();
     assert!(reader.join().expect("the reader ends"));
-    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_frontier(0, VIEW, 2);
+    hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, Time(2));
     assert!(matches!(subscription.try_next(), Ok(Next::Ended)));
     assert_eq!(hub.counters(VIEW).expect("an open view").subscribers, 0);
 }
@@ -160,7 +160,7 @@ fn cancel_wakes_a_blocked_reader_and_discards() {
 fn a_dropped_view_delivers_what_is_pending_and_then_says_so_once() {
     let hub = hub(1, None);
     let subscription = subscribe(&hub, 100);
-    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
+    hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
     hub.ending(VIEW, End::Dropped("v".into()));
     hub.take_frontier(0, VIEW, Time::MAX);
     assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
@@ -179,9 +179,9 @@ fn batch(subscription: &Subscription) -> ChangeBatch {
 fn failing_rows_end_a_subscription_after_the_times_before() {
     let hub = hub(1, None);
     let subscription = subscribe(&hub, 100);
-    hub.take_changes(0, VIEW, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_failures(0, VIEW, 2, bad(1));
-    hub.take_frontier(0, VIEW, 3);
+    hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
+    hub.take_failures(0, VIEW, Time(2), bad(1));
+    hub.take_frontier(0, VIEW, Time(3));
     assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
     let error = subscription.try_next().expect_err("failed");
     assert_eq!((error.code(), error.to_string().as_str()), (600, "x fails: bad; the row is (1)"));
@@ -190,20 +190,20 @@ fn failing_rows_end_a_subscription_after_the_times_before() {
 #[test]
 fn a_failing_row_taken_back_at_another_worker_is_none() {
     let hub = hub(2, None);
-    hub.take_failures(0, VIEW, 1, bad(1));
-    hub.take_frontier(0, VIEW, 2);
-    hub.take_frontier(1, VIEW, 2);
-    hub.take_failures(1, VIEW, 2, bad(-1));
-    hub.take_frontier(0, VIEW, 3);
+    hub.take_failures(0, VIEW, Time(1), bad(1));
+    hub.take_frontier(0, VIEW, Time(2));
+    hub.take_frontier(1, VIEW, Time(2));
+    hub.take_failures(1, VIEW, Time(2), bad(-1));
+    hub.take_frontier(0, VIEW, Time(3));
     let subscription = subscribe(&hub, 100);
-    hub.take_frontier(1, VIEW, 3);
-    hub.take_changes(0, VIEW, 4, &update(4, &[(1, "a", 1)]));
-    hub.take_frontier(0, VIEW, 5);
-    hub.take_frontier(1, VIEW, 5);
+    hub.take_frontier(1, VIEW, Time(3));
+    hub.take_changes(0, VIEW, Time(4), &update(Time(4), &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, Time(5));
+    hub.take_frontier(1, VIEW, Time(5));
     assert_eq!(drain(&subscription), ["4 Insert 1 a"]);
-    hub.take_failures(0, VIEW, 5, bad(2));
-    hub.take_frontier(0, VIEW, 6);
-    hub.take_frontier(1, VIEW, 6);
+    hub.take_failures(0, VIEW, Time(5), bad(2));
+    hub.take_frontier(0, VIEW, Time(6));
+    hub.take_frontier(1, VIEW, Time(6));
     assert_eq!(subscription.try_next().expect_err("failed").code(), 600);
 }
 
@@ -213,12 +213,12 @@ fn failing_rows_of_a_view_end_the_subscriptions_of_views_on_it_at_that_time() {
     let upper = ViewId(8);
     hub.open(upper, setup(None, vec![VIEW]));
     let starting = Starting::new(&hub, upper, schema(), 100).expect("an open view");
-    let subscription = starting.start(0, Vec::new());
-    hub.take_failures(0, VIEW, 2, bad(1));
-    hub.take_frontier(0, VIEW, 3);
-    hub.take_changes(0, upper, 1, &update(1, &[(1, "a", 1)]));
-    hub.take_changes(0, upper, 2, &update(2, &[(2, "b", 1)]));
-    hub.take_frontier(0, upper, 3);
+    let subscription = starting.start(Time(0), Vec::new());
+    hub.take_failures(0, VIEW, Time(2), bad(1));
+    hub.take_frontier(0, VIEW, Time(3));
+    hub.take_changes(0, upper, Time(1), &update(Time(1), &[(1, "a", 1)]));
+    hub.take_changes(0, upper, Time(2), &update(Time(2), &[(2, "b", 1)]));
+    hub.take_frontier(0, upper, Time(3));
     assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
     assert_eq!(subscription.try_next().expect_err("failed").code(), 600);
 }
@@ -229,7 +229,7 @@ fn splits_do_not_part_pairs() {
     let count = MAX_BATCH_ROWS as i64 / 2 + 1;
     let mut updates: Vec<(i64, &str, i64)> = vec![(-1, "single", -1)];
     updates.extend((0..count).flat_map(|k| [(k, "old", -1), (k, "new", 1)]));
-    let parts = shape.changes(&[update(1, &updates)], 1).expect("changes");
+    let parts = shape.changes(&[update(Time(1), &updates)], Time(1)).expect("changes");
     let sizes: Vec<usize> = parts.iter().map(|part| part.rows.num_rows()).collect();
     assert_eq!(sizes, [MAX_BATCH_ROWS - 1, 4]);
     assert_eq!(parts[1].ops[0], Op::UpdateDelete);
@@ -242,10 +242,10 @@ fn changes_of(unique_key: Option<Vec<usize>>, shards: Vec<(ArrayRef, Vec<Diff>)>
     let shape = Shape::new(Arc::clone(&schema), unique_key).expect("types with a row encoding");
     let update = |(values, diffs): (ArrayRef, Vec<Diff>)| {
         let rows = RecordBatch::try_new(Arc::clone(&schema), vec![values]).expect("one column");
-        UpdateBatch { rows, times: PerRow::Same(1), diffs: PerRow::from_vec(diffs) }
+        UpdateBatch { rows, times: PerRow::Same(Time(1)), diffs: PerRow::from_vec(diffs) }
     };
     let shards: Vec<UpdateBatch> = shards.into_iter().map(update).collect();
-    shape.changes(&shards, 1).expect("changes")
+    shape.changes(&shards, Time(1)).expect("changes")
 }
 
 /// Two zeros, as values of each type that can hold a float; then two NaNs.
@@ -283,9 +283,9 @@ fn a_change_between_equal_values_of_a_key_is_an_update() {
         let update = |key: &ArrayRef, value: i64, diff: Diff| {
             let columns = vec![Arc::clone(key), Arc::new(Int64Array::from(vec![value])) as ArrayRef];
             let rows = RecordBatch::try_new(Arc::clone(&schema), columns).expect("two columns");
-            UpdateBatch { rows, times: PerRow::Same(1), diffs: PerRow::Same(diff) }
+            UpdateBatch { rows, times: PerRow::Same(Time(1)), diffs: PerRow::Same(diff) }
         };
-        let parts = shape.changes(&[update(&one, 2, 1), update(&other, 1, -1)], 1).expect("changes");
+        let parts = shape.changes(&[update(&one, 2, 1), update(&other, 1, -1)], Time(1)).expect("changes");
         assert_eq!(*parts[0].ops, [Op::UpdateDelete, Op::UpdateInsert], "{one:?}");
     }
 }
@@ -332,8 +332,8 @@ fn on_ready_is_called_once_by_the_next_batch_or_end() {
     subscription.on_ready(count(&calls));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     for time in 1..=2 {
-        hub.take_changes(0, VIEW, time, &update(time, &[(1, "a", 1)]));
-        hub.take_frontier(0, VIEW, time + 1);
+        hub.take_changes(0, VIEW, Time(time), &update(Time(time), &[(1, "a", 1)]));
+        hub.take_frontier(0, VIEW, Time(time + 1));
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     subscription.on_ready(count(&calls));
@@ -350,7 +350,7 @@ fn dropping_the_last_handle_releases_once() {
         assert_eq!(left, 0);
         assert!(!flag.swap(true, Ordering::SeqCst));
     });
-    let subscription = starting.start(0, Vec::new());
+    let subscription = starting.start(Time(0), Vec::new());
     let clone = subscription.clone();
     drop(subscription);
     assert!(!released.load(Ordering::SeqCst));
@@ -363,15 +363,15 @@ fn rows_left_out_are_counted_once_whichever_worker_sees_them() {
     let hub = Arc::new(Hub::new(2));
     hub.open(VIEW, ViewSetup { strict: false, ..setup(None, Vec::new()) });
     let close = |time| (0..2).for_each(|worker| hub.take_frontier(worker, VIEW, time));
-    hub.take_failures(0, VIEW, 1, bad(2));
-    close(2);
+    hub.take_failures(0, VIEW, Time(1), bad(2));
+    close(Time(2));
     // The same row disappears on one worker and appears on the other.
-    hub.take_failures(0, VIEW, 2, bad(3));
-    hub.take_failures(1, VIEW, 2, bad(-1));
-    close(3);
+    hub.take_failures(0, VIEW, Time(2), bad(3));
+    hub.take_failures(1, VIEW, Time(2), bad(-1));
+    close(Time(3));
     assert_eq!(hub.left_out(VIEW).len(), 2);
-    hub.take_failures(1, VIEW, 3, bad(2000));
-    close(4);
+    hub.take_failures(1, VIEW, Time(3), bad(2000));
+    close(Time(4));
     assert_eq!(hub.left_out(VIEW).len(), 1000);
     assert_eq!(hub.counters(VIEW).expect("an open view").left_out, 2003);
 }

@@ -60,7 +60,7 @@ pub(super) fn divide(
     if workers == 1 {
         return vec![changes];
     }
-    let turn = usize::try_from(time % workers as u64).expect("less than the number of workers");
+    let turn = usize::try_from(time.0 % workers as u64).expect("less than the number of workers");
     let mut shares: Vec<Vec<(RelationId, Vec<UpdateBatch>)>> = vec![Vec::new(); workers];
     for (relation, batches) in changes {
         let mut parts: Vec<Vec<UpdateBatch>> = vec![Vec::new(); workers];

@@ -189,8 +189,8 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
     let aside = context.aside_of(id);
     let input_schema = &plan.node(reduce.input).schema;
     // Imported history may be older than the opening, so the group of all rows exists from time 0 on.
-    let (rows, groups) =
-        reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, 0, aside).expect("the plan was checked");
+    let (rows, groups) = reduce::reduce(input, reduce, input_schema, &plan.node(id).schema, Time::ZERO, aside)
+        .expect("the plan was checked");
     context.reduces.insert(id, Rc::clone(&groups));
     if plan.output.state != OutputState::Reduce(id) {
         context.keeps(groups);

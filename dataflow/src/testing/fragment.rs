@@ -13,7 +13,7 @@ use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::progress::frontier::AntichainRef;
 
-use super::rows::{Change, Row, accumulate, changes_of, to_batch};
+use super::rows::{Change, Row, accumulate, changes_of, times, to_batch};
 use crate::arrangement::{self, ArrangementSize, Layout, Trace, arrange};
 use crate::update::PerRow;
 use crate::work::Work;
@@ -54,7 +54,7 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
             }
             probe
         });
-        for time in 1..=script.times {
+        for time in times(1, script.times) {
             for (input, handle) in inputs.iter_mut().enumerate() {
                 handle.advance_to(time);
                 send(handle, &script.schemas[input], &script.at(input, time), worker.index(), worker.peers());
@@ -101,7 +101,7 @@ pub(crate) fn run_late(
                 })
                 .collect()
         });
-        for time in 1..=script.times {
+        for time in times(1, script.times) {
             if time == opening + 1 {
                 worker.dataflow::<Time, _, _>(|scope| {
                     let imported = traces.iter_mut().map(|trace| trace.import_core(scope, "Import").0).collect();

@@ -10,13 +10,13 @@ mod rows;
 
 pub(crate) use fragment::{Fragment, LateFragment, Script, run, run_late};
 pub(crate) use random::{Random, Shape, cases, churning_script, random_script, seeds};
-pub(crate) use rows::{Change, Row, Rows, Value, accumulate, changes_of, schema, to_batch};
+pub(crate) use rows::{Change, Row, Rows, Value, accumulate, changes_of, schema, times, to_batch};
 
 use crate::Time;
 
 /// Compares the accumulated `changes` with the twin's rows at every time up to `last`.
 pub(crate) fn assert_same_history(case: &str, changes: &[Change], last: Time, twin: impl Fn(Time) -> Rows) {
-    assert_same_history_since(case, changes, 0, last, twin);
+    assert_same_history_since(case, changes, Time::ZERO, last, twin);
 }
 
 /// Like `assert_same_history`, at times from `first` on.
@@ -27,7 +27,7 @@ pub(crate) fn assert_same_history_since(
     last: Time,
     twin: impl Fn(Time) -> Rows,
 ) {
-    for time in first..=last {
+    for time in times(first.0, last) {
         let (is, should) = (accumulate(changes, time), twin(time));
         assert_eq!(is, should, "{case}: contents at time {time} (left: operator, right: twin)");
     }

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 
 use super::fragment::Script;
-use super::rows::{Change, Row, Value, schema};
+use super::rows::{Change, Row, Value, schema, times};
 use crate::Time;
 
 /// A stream of numbers determined by its seed (splitmix64).
@@ -61,7 +61,7 @@ pub(crate) struct Shape {
     /// Column types of each input.
     pub(crate) inputs: Vec<Vec<DataType>>,
     /// Number of times, from 1.
-    pub(crate) times: Time,
+    pub(crate) times: u64,
     /// Maximum number of updates of an input at a time.
     pub(crate) step: usize,
     /// Approximate number of values that a column takes.
@@ -70,10 +70,11 @@ pub(crate) struct Shape {
 
 /// Inserts, duplicates and retracts live rows; multiplicities are never negative between times.
 pub(crate) fn random_script(random: &mut Random, shape: &Shape) -> Script {
+    let last = Time(shape.times);
     let mut changes = vec![Vec::new(); shape.inputs.len()];
     for (input, types) in shape.inputs.iter().enumerate() {
         let mut live: Vec<Row> = Vec::new();
-        for time in 1..=shape.times {
+        for time in times(1, last) {
             let count = if random.once_in(5) { 0 } else { random.below(shape.step + 1) };
             for _ in 0..count {
                 let change = random_change(random, types, shape.domain, &mut live, time);
@@ -81,20 +82,20 @@ pub(crate) fn random_script(random: &mut Random, shape: &Shape) -> Script {
             }
         }
     }
-    let drained = (1..=shape.times).filter(|_| random.once_in(2)).collect();
+    let drained = times(1, last).filter(|_| random.once_in(2)).collect();
     let schemas = shape.inputs.iter().map(|types| schema(types)).collect();
-    Script { schemas, changes, times: shape.times, drained }
+    Script { schemas, changes, times: last, drained }
 }
 
 /// Returns a script over many times, in which rows of (Int64, Utf8) stay for ten times each.
-pub(crate) fn churning_script(inputs: usize, times: Time) -> Script {
-    let row = |i: Time| vec![Value::Int((i % 7) as i64), Value::Text(i.to_string())];
-    let inserted = (1..=times).map(|time| (row(time), time, 1));
-    let deleted = (11..=times).map(|time| (row(time - 10), time, -1));
+pub(crate) fn churning_script(inputs: usize, last: Time) -> Script {
+    let row = |i: Time| vec![Value::Int((i.0 % 7) as i64), Value::Text(i.to_string())];
+    let inserted = times(1, last).map(|time| (row(time), time, 1));
+    let deleted = times(11, last).map(|time| (row(time - 10), time, -1));
     let mut changes: Vec<Change> = inserted.chain(deleted).collect();
     changes.sort_by_key(|(_, time, _)| *time);
     let schemas = vec![schema(&[DataType::Int64, DataType::Utf8]); inputs];
-    Script { schemas, changes: vec![changes; inputs], times, drained: (1..=times).collect() }
+    Script { schemas, changes: vec![changes; inputs], times: last, drained: times(1, last).collect() }
 }
 
 fn random_change(random: &mut Random, types: &[DataType], domain: usize, live: &mut Vec<Row>, time: Time) -> Change {

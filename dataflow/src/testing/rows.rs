@@ -32,6 +32,11 @@ pub(crate) type Rows = BTreeMap<Row, Diff>;
 /// An update.
 pub(crate) type Change = (Row, Time, Diff);
 
+/// Returns the times from `first` to `last`.
+pub(crate) fn times(first: u64, last: Time) -> impl DoubleEndedIterator<Item = Time> {
+    (first..=last.0).map(Time)
+}
+
 /// Returns the sum of the updates up to `time`.
 pub(crate) fn accumulate(changes: &[Change], time: Time) -> Rows {
     let mut rows = Rows::new();

@@ -99,7 +99,7 @@ impl<'t> Worker<'t> {
             timely,
             commands,
             coordinator,
-            closed: 0,
+            closed: Time::ZERO,
             flows: BTreeMap::new(),
             next_flow: FlowId::default(),
             views: BTreeMap::new(),
@@ -109,7 +109,7 @@ impl<'t> Worker<'t> {
             holds: Vec::new(),
             next_hold: 0,
             installs: 0,
-            reported: (1, 1, 0),
+            reported: (Time(1), Time(1), 0),
             idle: Idle::default(),
             ending: false,
         }
@@ -241,7 +241,7 @@ impl<'t> Worker<'t> {
     fn compact(&mut self) {
         let oldest = self.reads.iter().map(|read| read.time).min().unwrap_or(Time::MAX);
         let closed = self.closed;
-        let since = |flow: &Flow| flow.frontier().min(closed + 1).saturating_sub(1).min(oldest);
+        let since = |flow: &Flow| flow.frontier().min(closed + 1).previous().unwrap_or_default().min(oldest);
         for view in self.views.values_mut() {
             let flow = self.flows.get_mut(&view.flow).expect("views have flows");
             let since = since(flow);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Bag, PlanBuilder, Row, bag, batch, change, column, compute, condition, insert, settle, start};
 use laminardb_dataflow::plan::{DataflowPlan, Operator, OutputState, Union};
-use laminardb_dataflow::{CancelToken, DataflowError, RelationId, ViewId};
+use laminardb_dataflow::{CancelToken, DataflowError, RelationId, Time, ViewId};
 use parking_lot::Mutex;
 
 /// SELECT a, a + b FROM relation 1 WHERE a > 10.
@@ -30,20 +30,20 @@ fn changes_of_a_linear_view_leave_by_time() {
     for workers in [1, 2, 4] {
         let (engine, recorder) = start(workers);
         engine.install(ViewId(1), sums_over_ten(), vec![]).expect("a good plan");
-        assert_eq!(engine.watch(ViewId(1), true), Ok(0));
-        assert_eq!(engine.commit(change(1, insert(&[&[5, 1], &[11, 2], &[12, 3]]))), Ok(1));
+        assert_eq!(engine.watch(ViewId(1), true), Ok(Time(0)));
+        assert_eq!(engine.commit(change(1, insert(&[&[5, 1], &[11, 2], &[12, 3]]))), Ok(Time(1)));
         settle(&engine);
         let (row, other): (Row, Row) = (vec![Some(11), Some(2)], vec![Some(20), None]);
-        assert_eq!(engine.commit(change(1, batch(2, &[(row, -1), (other, 2)]))), Ok(2));
+        assert_eq!(engine.commit(change(1, batch(2, &[(row, -1), (other, 2)]))), Ok(Time(2)));
         settle(&engine);
         let changes = recorder.changes(1);
-        assert_eq!(changes[&1], bag(&[&[11, 13], &[12, 15]]));
-        assert_eq!(changes[&2], Bag::from([(vec![Some(11), Some(13)], -1), (vec![Some(20), None], 2)]));
+        assert_eq!(changes[&Time(1)], bag(&[&[11, 13], &[12, 15]]));
+        assert_eq!(changes[&Time(2)], Bag::from([(vec![Some(11), Some(13)], -1), (vec![Some(20), None], 2)]));
         for worker in 0..workers {
-            assert_eq!(recorder.frontier(1, worker), 3);
+            assert_eq!(recorder.frontier(1, worker), Time(3));
         }
         engine.shutdown();
-        assert_eq!(recorder.frontier(1, 0), u64::MAX);
+        assert_eq!(recorder.frontier(1, 0), Time::MAX);
     }
 }
 
@@ -80,7 +80,7 @@ fn changes_before_watching_and_after_unwatching_are_not_delivered() {
     engine.install(ViewId(1), everything(), vec![(RelationId(1), vec![insert(&[&[0, 0]])])]).expect("a good plan");
     engine.commit(change(1, insert(&[&[1, 1]]))).expect("runs");
     let after = engine.watch(ViewId(1), true).expect("installed");
-    assert_eq!(after, 1);
+    assert_eq!(after, Time(1));
     engine.commit(change(1, insert(&[&[2, 2]]))).expect("runs");
     engine.watch(ViewId(1), false).expect("installed");
     engine.commit(change(1, insert(&[&[3, 3]]))).expect("runs");
@@ -100,7 +100,7 @@ fn rows_inserted_and_removed_at_one_time_net() {
     engine.commit(change(1, batch(2, &[(row(1, 1), -1), (row(1, 2), 1), (row(2, 1), 1)]))).expect("runs");
     engine.commit(change(1, batch(2, &[(row(1, 2), -1), (row(1, 3), 1)]))).expect("runs");
     settle(&engine);
-    assert_eq!(recorder.changes(1).into_iter().collect::<Vec<_>>(), vec![(1, bag(&[&[2]]))]);
+    assert_eq!(recorder.changes(1).into_iter().collect::<Vec<_>>(), vec![(Time(1), bag(&[&[2]]))]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn commits_of_many_threads_are_atomic_and_share_times() {
         for thread in 0..4 {
             let engine = &engine;
             scope.spawn(move || {
-                let mut last = 0;
+                let mut last = Time(0);
                 for i in 0..250 {
                     let mut changes = change(1, insert(&[&[thread * 1000 + i]]));
                     changes.extend(change(2, insert(&[&[thread * 1000 + i]])));
@@ -211,30 +211,30 @@ fn times_closed_ahead_are_never_given_out() {
         let kept = plan.finish(input, OutputState::Arrangement { key: vec![0] });
         engine.install(ViewId(1), kept, vec![]).expect("a good plan");
         engine.watch(ViewId(1), true).expect("installed");
-        assert_eq!(engine.commit(change(1, insert(&[&[1, 1]]))), Ok(1));
-        assert_eq!(engine.close_through(40), Ok(()));
-        assert_eq!(engine.last_time(), 40);
+        assert_eq!(engine.commit(change(1, insert(&[&[1, 1]]))), Ok(Time(1)));
+        assert_eq!(engine.close_through(Time(40)), Ok(()));
+        assert_eq!(engine.last_time(), Time(40));
         settle(&engine);
         for worker in 0..workers {
-            assert_eq!(recorder.frontier(1, worker), 41);
+            assert_eq!(recorder.frontier(1, worker), Time(41));
         }
         // A time that is already closed is left alone, even while the time of a commit is open.
-        assert_eq!(engine.commit(change(1, insert(&[&[2, 2]]))), Ok(41));
+        assert_eq!(engine.commit(change(1, insert(&[&[2, 2]]))), Ok(Time(41)));
         for before in [0, 7, 41] {
-            assert_eq!(engine.close_through(before), Ok(()));
-            assert_eq!(engine.last_time(), 41);
+            assert_eq!(engine.close_through(Time(before)), Ok(()));
+            assert_eq!(engine.last_time(), Time(41));
         }
         engine
             .install(ViewId(2), everything(), vec![(RelationId(1), vec![insert(&[&[1, 1], &[2, 2]])])])
             .expect("good");
         engine.watch(ViewId(2), true).expect("installed");
-        assert_eq!(engine.commit(change(1, insert(&[&[3, 3]]))), Ok(42));
-        assert_eq!(engine.snapshot(&[ViewId(1)]).expect("installed").time(), 42);
+        assert_eq!(engine.commit(change(1, insert(&[&[3, 3]]))), Ok(Time(42)));
+        assert_eq!(engine.snapshot(&[ViewId(1)]).expect("installed").time(), Time(42));
         settle(&engine);
-        assert_eq!(recorder.changes(1).into_keys().collect::<Vec<_>>(), [1, 41, 42]);
-        assert_eq!(recorder.changes(2).into_iter().collect::<Vec<_>>(), vec![(42, bag(&[&[3, 3]]))]);
+        assert_eq!(recorder.changes(1).into_keys().collect::<Vec<_>>(), [1, 41, 42].map(Time));
+        assert_eq!(recorder.changes(2).into_iter().collect::<Vec<_>>(), vec![(Time(42), bag(&[&[3, 3]]))]);
         engine.shutdown();
-        assert_eq!(engine.close_through(50), Err(DataflowError::ShutDown));
+        assert_eq!(engine.close_through(Time(50)), Err(DataflowError::ShutDown));
     }
 }
 
@@ -274,7 +274,7 @@ fn dropped_views_end_and_leave_nothing_behind() {
         settle(&engine);
         let report = engine.report().expect("runs");
         assert_eq!((report.dataflows, report.views.len()), (0, 0));
-        assert_eq!(recorder.frontier(1, 0), u64::MAX);
+        assert_eq!(recorder.frontier(1, 0), Time::MAX);
         recorder.forget();
     }
 }
@@ -295,13 +295,13 @@ fn a_panic_stops_the_engine_for_all_callers() {
         std::thread::scope(|scope| {
             engine.commit(change(1, insert(&[&[1]]))).expect("runs");
             settle(&engine);
-            let waiter = scope.spawn(|| engine.wait(2, None, &CancelToken::new()));
+            let waiter = scope.spawn(|| engine.wait(Time(2), None, &CancelToken::new()));
             engine.commit(change(1, insert(&[&[13]]))).expect("accepted");
             let waited = waiter.join().expect("no panic reaches callers");
             // The waiter may have come before time 2 was given out, and found time 1 complete.
             assert!(waited == stopped || waited == Ok(()));
         });
-        assert_eq!(engine.wait(2, None, &CancelToken::new()), stopped);
+        assert_eq!(engine.wait(Time(2), None, &CancelToken::new()), stopped);
         assert_eq!(engine.commit(vec![]), Err(DataflowError::Stopped { reason: "an invariant broke".to_owned() }));
         assert_eq!(recorder.stopped(), vec!["an invariant broke".to_owned()]);
         engine.shutdown();
@@ -329,7 +329,7 @@ fn a_panic_ends_reads_that_wait() {
         let stopped = DataflowError::Stopped { reason: "an invariant broke".to_owned() };
         std::thread::scope(|scope| {
             let report = scope.spawn(|| engine.report());
-            let wait = scope.spawn(|| engine.wait(1, None, &CancelToken::new()));
+            let wait = scope.spawn(|| engine.wait(Time(1), None, &CancelToken::new()));
             drop(held);
             assert_eq!(read.wait(&CancelToken::new(), None).err(), Some(stopped.clone()));
             // They may have come after the end, and know its reason then.
@@ -397,7 +397,7 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
             let (of_time, of_room, of_read) = (asking(), asking(), asking());
             let mut read = engine.snapshot(&[ViewId(1)]).expect("installed");
             let mut other = engine.snapshot(&[ViewId(1)]).expect("installed");
-            spawn(Box::new(move || engine.wait(9, limit, &of_time).err()));
+            spawn(Box::new(move || engine.wait(Time(9), limit, &of_time).err()));
             spawn(Box::new(move || engine.wait_for_room(RelationId(1), 0, limit, &of_room).err()));
             spawn(Box::new(move || read.wait(&of_read, limit).err()));
             spawn(Box::new(move || other.wait(&CancelToken::new(), None).err()));
@@ -411,7 +411,7 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
             engine.shutdown();
             assert_eq!(errors, vec![Ok(Some(DataflowError::ShutDown)); 5], "with {workers} workers");
         });
-        assert!(recorder.changes(1).keys().all(|time| *time == 1), "it left after the step that it was in");
+        assert!(recorder.changes(1).keys().all(|time| *time == Time(1)), "it left after the step that it was in");
         assert_eq!(recorder.stopped(), Vec::<String>::new());
         assert_eq!(engine.commit(vec![]), Err(DataflowError::ShutDown));
     }
@@ -420,8 +420,8 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
 #[test]
 fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let (engine, _recorder) = start(1);
-    assert_eq!(engine.wait(0, None, &CancelToken::new()), Ok(()));
-    assert_eq!(engine.wait(99, None, &CancelToken::new()), Ok(()), "nothing is missing of what was committed");
+    assert_eq!(engine.wait(Time(0), None, &CancelToken::new()), Ok(()));
+    assert_eq!(engine.wait(Time(99), None, &CancelToken::new()), Ok(()), "nothing is missing of what was committed");
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock();
     let mut plan = PlanBuilder::default();
@@ -434,17 +434,17 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let output = plan.filter(input, slow);
     engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
     // Otherwise the commit may enter together with the first contents, and the worker stands at the gate with both.
-    assert_eq!(engine.wait(0, None, &CancelToken::new()), Ok(()));
+    assert_eq!(engine.wait(Time(0), None, &CancelToken::new()), Ok(()));
     engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
     assert_eq!(engine.rows_pending(RelationId(1)), 2);
-    assert_eq!(engine.wait(1, Some(Duration::from_millis(1)), &CancelToken::new()), Err(DataflowError::TimedOut));
+    assert_eq!(engine.wait(Time(1), Some(Duration::from_millis(1)), &CancelToken::new()), Err(DataflowError::TimedOut));
     let cancelled = CancelToken::new();
     cancelled.cancel();
-    assert_eq!(engine.wait(1, None, &cancelled), Err(DataflowError::Cancelled));
-    assert_eq!(engine.wait(0, None, &cancelled), Ok(()), "what is there is not waited for");
+    assert_eq!(engine.wait(Time(1), None, &cancelled), Err(DataflowError::Cancelled));
+    assert_eq!(engine.wait(Time(0), None, &cancelled), Ok(()), "what is there is not waited for");
     drop(held);
     assert_eq!(engine.wait_for_room(RelationId(1), 0, None, &CancelToken::new()), Ok(()));
-    assert_eq!(engine.wait(1, None, &CancelToken::new()), Ok(()));
+    assert_eq!(engine.wait(Time(1), None, &CancelToken::new()), Ok(()));
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn a_wait_is_also_for_the_first_contents_of_a_view() {
     for workers in [1, 2] {
         let (engine, _recorder) = start(workers);
         engine.commit(vec![]).expect("runs");
-        assert_eq!(engine.wait(1, None, &CancelToken::new()), Ok(()));
+        assert_eq!(engine.wait(Time(1), None, &CancelToken::new()), Ok(()));
         let gate = Arc::new(Mutex::new(()));
         let held = gate.lock();
         let mut plan = PlanBuilder::default();
@@ -483,6 +483,6 @@ fn shutdown_finishes_what_was_accepted() {
         }
         engine.shutdown();
         assert_eq!(recorder.sum(1).len(), 100);
-        assert_eq!(engine.wait(100, None, &CancelToken::new()).err(), Some(DataflowError::ShutDown));
+        assert_eq!(engine.wait(Time(100), None, &CancelToken::new()).err(), Some(DataflowError::ShutDown));
     }
 }

@@ -174,14 +174,14 @@ impl Connection {
         let session = self.session(py)?;
         let timeout = seconds(timeout)?;
         let time = attentive(py, |cancel| session.with_cancel(cancel).wait(timeout))?;
-        checked(py, time)
+        checked(py, time.map(|time| time.0))
     }
 
     /// The logical time of the last accepted write; 0 before the first.
     #[getter]
     fn current_time(&self, py: Python<'_>) -> PyResult<u64> {
         let database = self.database(py)?;
-        Ok(detached(py, || database.current_time()))
+        Ok(detached(py, || database.current_time().0))
     }
 }
 

@@ -39,7 +39,8 @@ impl ChangeBatch {
     /// Makes the Python object for a batch.
     pub(crate) fn create(py: Python<'_>, batch: engine::ChangeBatch) -> PyResult<Py<Self>> {
         let result = QueryResult::new(batch.rows.schema(), vec![batch.rows]);
-        let changes = Self { ops: batch.ops, time: batch.time, is_snapshot: batch.is_snapshot, is_last: batch.is_last };
+        let engine::ChangeBatch { ops, is_snapshot, is_last, .. } = batch;
+        let changes = Self { ops, time: batch.time.0, is_snapshot, is_last };
         Py::new(py, PyClassInitializer::from(result).add_subclass(changes))
     }
 

@@ -15,7 +15,7 @@ use timely::progress::frontier::AntichainRef;
 use super::chunk::{UpdateColumns, push_chunk};
 use super::*;
 use crate::row_bytes::hash_bytes;
-use crate::testing::{Change, Random, Row, Rows, Shape, accumulate, random_script, schema, seeds, to_batch};
+use crate::testing::{Change, Random, Row, Rows, Shape, accumulate, random_script, schema, seeds, times, to_batch};
 use crate::update::PerRow;
 use crate::{Diff, Time};
 
@@ -33,7 +33,7 @@ fn add<T: Ord + Copy>(model: &mut Model<T>, update: (u64, Vec<u8>, T), diff: Dif
 
 /// Rows whose first two bytes are the key, some of other lengths.
 fn random_model(random: &mut Random, updates: usize, domain: usize) -> Model {
-    random_model_at(random, updates, domain, |random| random.below(6) as Time)
+    random_model_at(random, updates, domain, |random| Time(random.below(6) as u64))
 }
 
 /// Like `random_model`, with times of any kind.
@@ -114,7 +114,7 @@ fn advancing_piece_by_piece_consolidates() {
         let random = &mut Random::new(seed);
         let (n, domain) = (random.below(700), *random.pick(&[1, 3, 100]));
         let model = random_model(random, n, domain);
-        let frontier = [random.below(7) as Time];
+        let frontier = [Time(random.below(7) as u64)];
         let frontier = if random.once_in(10) { &frontier[..0] } else { &frontier[..] };
         let (mut input, mut out) = (VecDeque::new(), VecDeque::new());
         for chunk in chunks_of(random, &model) {
@@ -135,7 +135,7 @@ fn extracting_parts_by_time() {
     for seed in seeds(50) {
         let random = &mut Random::new(seed);
         let model = random_model(random, 300, 50);
-        let upper = random.below(7) as Time;
+        let upper = Time(random.below(7) as u64);
         let mut input: VecDeque<Chunk> = chunks_of(random, &model).into();
         let (mut residual, mut keep, mut ship) = (Antichain::new(), VecDeque::new(), VecDeque::new());
         while !input.is_empty() {
@@ -230,16 +230,16 @@ fn a_batcher_seals_what_is_closed() {
         let all = waiting.clone();
         let layout = layout();
         let mut batcher = UpdateBatcher::new(Arc::clone(&layout), Work::new("arrange"));
-        let (mut sealed, mut inserted, mut upper) = (Vec::new(), Vec::new(), 0);
-        while upper < 8 {
+        let (mut sealed, mut inserted, mut upper) = (Vec::new(), Vec::new(), Time::ZERO);
+        while upper < Time(8) {
             // Some updates arrive before their time is the next to close.
-            let arriving = waiting.iter().position(|(_, time, _)| *time > upper + random.below(3) as Time);
+            let arriving = waiting.iter().position(|(_, time, _)| *time > upper + random.below(3) as u64);
             let arriving: Vec<Change> = waiting.drain(..arriving.unwrap_or(waiting.len())).collect();
             for changes in arriving.chunks(1 + random.below(200)) {
                 batcher.insert(&mut batch_of(changes));
                 inserted.extend_from_slice(changes);
             }
-            upper += 1;
+            upper = upper + 1;
             let arrived = waiting.first().map_or(Time::MAX, |(_, time, _)| *time);
             if arrived < upper {
                 continue;
@@ -259,14 +259,14 @@ fn a_batcher_seals_what_is_closed() {
                 sealed.extend(decoded(&layout, &batch.chunks));
             }
         }
-        for time in 0..8 {
+        for time in times(0, Time(7)) {
             assert_eq!(accumulate(&sealed, time), arranged_rows(&all, time), "seed {seed}, time {time}");
         }
     }
 }
 
 /// Runs one worker's arrangement over a script and hands the trace to `check` at the end of every time.
-fn with_arrangement(changes: &[Change], times: Time, check: impl Fn(&mut Trace, Time) + Send + Sync + 'static) {
+fn with_arrangement(changes: &[Change], last: Time, check: impl Fn(&mut Trace, Time) + Send + Sync + 'static) {
     let changes = changes.to_vec();
     let guards = timely::execute(timely::Config::thread(), move |worker| {
         let mut input = InputHandle::<Time, NoopBuilder<UpdateBatch>>::new_with_builder();
@@ -274,7 +274,7 @@ fn with_arrangement(changes: &[Change], times: Time, check: impl Fn(&mut Trace, 
             let arranged = arrange(input.to_stream(scope), &layout(), "Arrange", Work::new("arrange"));
             (arranged.stream.probe().0, arranged.trace)
         });
-        for time in 1..=times {
+        for time in times(1, last) {
             input.advance_to(time);
             let step: Vec<Change> = changes.iter().filter(|(_, at, _)| *at == time).cloned().collect();
             input.send_batch(&mut batch_of(&step));
@@ -289,7 +289,7 @@ fn with_arrangement(changes: &[Change], times: Time, check: impl Fn(&mut Trace, 
 fn rows_of(read: Vec<(arrow::array::RecordBatch, crate::Diffs)>) -> Rows {
     let mut rows = Rows::new();
     for (batch, diffs) in read {
-        let updates = UpdateBatch { rows: batch, times: PerRow::Same(0), diffs };
+        let updates = UpdateBatch { rows: batch, times: PerRow::Same(Time(0)), diffs };
         for (row, _, diff) in crate::testing::changes_of(&updates) {
             assert!(rows.insert(row, diff).is_none(), "each row once");
         }
@@ -305,9 +305,9 @@ fn reads_see_the_rows_of_their_time() {
         let shape = Shape { inputs: vec![vec![Int64, Utf8, Float64]], times: 10, step, domain: 10 };
         let changes = random_script(random, &shape).changes.remove(0);
         let expected = changes.clone();
-        with_arrangement(&changes, 10, move |trace, now| {
+        with_arrangement(&changes, Time(10), move |trace, now| {
             let layout = layout();
-            for time in now.saturating_sub(3)..=now {
+            for time in times(now.0.saturating_sub(3), now) {
                 let rows = arranged_rows(&expected, time);
                 assert_eq!(rows_of(snapshot(trace, &layout, time)), rows, "seed {seed}, time {time} at {now}");
                 let mut keys: Vec<Row> = rows.keys().map(|row| row[..1].to_vec()).step_by(2).collect();
@@ -316,7 +316,7 @@ fn reads_see_the_rows_of_their_time() {
                 let found = rows.into_iter().filter(|(row, _)| keys.iter().any(|key| key[0] == row[0])).collect();
                 assert_eq!(rows_of(lookup(trace, &layout, &wanted, time)), found, "seed {seed}, time {time} at {now}");
             }
-            let since = [now.saturating_sub(2)];
+            let since = [Time(now.0.saturating_sub(2))];
             trace.set_logical_compaction(AntichainRef::new(&since));
             trace.set_physical_compaction(AntichainRef::new(&[now + 1]));
         });
@@ -333,13 +333,13 @@ fn history_does_not_grow_with_time() {
         ]
     };
     let mut changes: Vec<Change> = Vec::new();
-    for time in 1..=300 {
-        changes.push((row(time as i64), time, 1));
-        if time > 10 {
-            changes.push((row(time as i64 - 10), time, -1));
+    for time in times(1, Time(300)) {
+        changes.push((row(time.0 as i64), time, 1));
+        if time > Time(10) {
+            changes.push((row(time.0 as i64 - 10), time, -1));
         }
     }
-    with_arrangement(&changes, 300, |trace, now| {
+    with_arrangement(&changes, Time(300), |trace, now| {
         trace.set_logical_compaction(AntichainRef::new(&[now]));
         trace.set_physical_compaction(AntichainRef::new(&[now + 1]));
         let size = size(trace);

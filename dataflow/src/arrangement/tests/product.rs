@@ -8,7 +8,7 @@ use super::*;
 type At = Product<Time, u32>;
 
 fn random_at(random: &mut Random) -> At {
-    Product::new(random.below(4) as Time, random.below(4) as u32)
+    Product::new(Time(random.below(4) as u64), random.below(4) as u32)
 }
 
 /// None to three times, none of which is before another.
@@ -116,7 +116,7 @@ fn a_batcher_seals_what_is_closed() {
         for updates in open.chunks(1 + random.below(200)) {
             batcher.insert(&mut batch_at(updates));
         }
-        let mut upper = Antichain::from_elem(Product::new(0, 0));
+        let mut upper = Antichain::from_elem(Product::new(Time(0), 0));
         while !upper.is_empty() {
             let (to, several) = (random_at(random), random_frontier(random));
             upper = match random.below(4) {
@@ -146,6 +146,6 @@ fn a_batcher_seals_what_is_closed() {
 fn updates_of(layout: &Layout, chunk: &Chunk<At>) -> Vec<(Row, At, Diff)> {
     let updates = chunk.updates();
     let rows = layout.decode(chunk.range().map(|row| updates.row(row)));
-    let rows = crate::testing::changes_of(&UpdateBatch::insert(rows, 0)).into_iter();
+    let rows = crate::testing::changes_of(&UpdateBatch::insert(rows, Time(0))).into_iter();
     rows.zip(chunk.range()).map(|((row, _, _), at)| (row, updates.time(at), updates.diff(at))).collect()
 }

@@ -13,7 +13,7 @@ use crate::plan::{Aggregate, AggregateFunction as F, NodeId};
 use crate::render::by_time::TimedState;
 use crate::testing::{
     Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, assert_same_history, changes_of, random_script, run,
-    schema, seeds, to_batch,
+    schema, seeds, times, to_batch,
 };
 use crate::update::PerRow;
 
@@ -141,7 +141,7 @@ fn aggregated(aggregate: &Aggregate, members: &[(&Row, i64)]) -> Option<Value> {
     let evaluated = accumulator.evaluate(&[0]);
     let one =
         arrow::array::RecordBatch::try_new(schema(std::slice::from_ref(&aggregate.data_type)), vec![evaluated.values]);
-    let changes = changes_of(&UpdateBatch::insert(one.expect("one column"), 0));
+    let changes = changes_of(&UpdateBatch::insert(one.expect("one column"), Time(0)));
     evaluated.errors.is_empty().then(|| changes[0].0[0].clone())
 }
 
@@ -169,12 +169,12 @@ fn check(seed: u64) {
         plan.monotonic = true;
     }
     let workers = *random.pick(&[1, 1, 2, 4]);
-    let opening = random.below(2) as Time;
+    let opening = Time(random.below(2) as u64);
     let name = format!("seed {seed}, {workers} workers, {shape:?}, {plan:?}");
     let changes = run(workers, &script, fragment(plan.clone(), opening));
     let at = |time: Time| twin(&plan, &accumulate(&script.changes[0], time), time >= opening);
     assert_same_history(&name, &changes[0], script.times, |time| at(time).0);
-    for time in 0..=script.times {
+    for time in times(0, script.times) {
         let failures = accumulate(&changes[1], time);
         assert_eq!(failures.values().sum::<i64>() as usize, at(time).1, "{name}: failures at {time}: {failures:?}");
     }
@@ -226,7 +226,7 @@ fn batches_of_several_times_are_taken_apart() {
         let shape = Shape { inputs: vec![INPUT.to_vec()], times: 12, step: 10, domain: 12 };
         let script = random_script(&mut random, &shape);
         let workers = *random.pick(&[1, 2]);
-        let direct = fragment(plan.clone(), 0);
+        let direct = fragment(plan.clone(), Time(0));
         let coalesced: Arc<Fragment> =
             Arc::new(move |scope, streams| direct(scope, streams.into_iter().map(coalesce).collect()));
         let changes = run(workers, &script, coalesced);
@@ -248,13 +248,13 @@ fn reads_see_what_has_left() {
         if plan.key.is_empty() && !plan.aggregates.is_empty() {
             state.hold_group_of_all();
         }
-        for time in 1..=script.times {
+        for time in times(1, script.times) {
             feed(&mut state, script.changes[0].iter().filter(|(_, at, _)| *at == time).map(|(r, _, d)| (r, *d)));
             state.close();
             let expected = twin(&plan, &accumulate(&script.changes[0], time), true).0;
             let read = |parts: Vec<(arrow::array::RecordBatch, crate::Diffs)>| -> Rows {
-                let rows = |(rows, diffs)| changes_of(&UpdateBatch { rows, times: PerRow::Same(0), diffs });
-                accumulate(&parts.into_iter().flat_map(rows).collect::<Vec<_>>(), 0)
+                let rows = |(rows, diffs)| changes_of(&UpdateBatch { rows, times: PerRow::Same(Time(0)), diffs });
+                accumulate(&parts.into_iter().flat_map(rows).collect::<Vec<_>>(), Time(0))
             };
             assert_eq!(read(state.all_rows()), expected, "seed {seed}, {plan:?}");
             let keys = schema(&plan.key.iter().map(|column| INPUT[*column].clone()).collect::<Vec<_>>());

@@ -125,7 +125,7 @@ impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
             self.trace = None;
         }
         let open = left.into_iter().chain(right).chain(self.next_time()).min();
-        if let (Some(trace), Some(before)) = (&mut self.trace, open.and_then(|time| time.checked_sub(1))) {
+        if let (Some(trace), Some(before)) = (&mut self.trace, open.and_then(Time::previous)) {
             // A step reads the left rows just before its time.
             trace.set_logical_compaction(AntichainRef::new(&[before]));
         }

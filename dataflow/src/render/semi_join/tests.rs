@@ -106,7 +106,7 @@ fn a_late_semi_join_imports_compacted_history() {
         let case = case(&mut random);
         let (step, domain) = (*random.pick(&[2, 10, 60]), *random.pick(&[2, 12]));
         let script = random_script(&mut random, &Shape { inputs: case.inputs.to_vec(), times: 10, step, domain });
-        let (workers, opening) = (*random.pick(&[1, 1, 2, 4]), 1 + random.below(7) as Time);
+        let (workers, opening) = (*random.pick(&[1, 1, 2, 4]), Time(1 + random.below(7) as u64));
         let layouts = vec![Some(left_layout(&case)), None];
         let (changes, _) = run_late(workers, &script, opening, layouts, late_fragment(case.clone()));
         let name = format!("seed {seed}, {workers} workers from {opening}, {case:?}");
@@ -125,7 +125,7 @@ fn history_does_not_grow_with_time() {
         kind: SemiJoinKind::Anti,
     };
     let layouts = vec![Some(left_layout(&case)), None];
-    let (_, sizes) = run_late(1, &churning_script(2, 300), 2, layouts, late_fragment(case));
+    let (_, sizes) = run_late(1, &churning_script(2, Time(300)), Time(2), layouts, late_fragment(case));
     assert!(sizes.len() == 1 && sizes[0].updates < 80 && sizes[0].batches < 12, "{sizes:?}");
 }
 

@@ -268,7 +268,7 @@ impl Recorder {
 
     /// Returns the frontier of a view on a worker.
     pub(crate) fn frontier(&self, view: u64, worker: usize) -> Time {
-        *self.frontiers.lock().get(&(ViewId(view), worker)).unwrap_or(&0)
+        self.frontiers.lock().get(&(ViewId(view), worker)).copied().unwrap_or_default()
     }
 
     /// Forgets everything, so that ids can be used again.
@@ -286,7 +286,7 @@ impl Recorder {
 
 impl ChangeSink for Recorder {
     fn changes(&self, worker: usize, view: ViewId, time: Time, changes: &UpdateBatch) {
-        let frontier = self.frontiers.lock().get(&(view, worker)).copied().unwrap_or(0);
+        let frontier = self.frontiers.lock().get(&(view, worker)).copied().unwrap_or_default();
         assert!(time >= frontier, "changes of a closed time");
         let mut bag = Bag::new();
         add(&mut bag, &changes.rows, &changes.diffs);

@@ -18,7 +18,7 @@ use timely::progress::frontier::AntichainRef;
 use super::*;
 use crate::Diff;
 use crate::arrangement::{Trace, snapshot};
-use crate::testing::{Change, Value, changes_of, to_batch};
+use crate::testing::{Change, Value, changes_of, times, to_batch};
 use crate::update::{PerRow, UpdateStream};
 
 /// The times in the loop: a time outside, and a round.
@@ -58,7 +58,7 @@ fn walks<'s>(
     let probe = timely::dataflow::ProbeHandle::new();
     let trace = scope.iterative::<u32, _, _>(|inner| {
         let enter = |updates: UpdateStream<'s>| retimed(updates.enter(inner), |time| Product::new(time, 0));
-        let (again, next) = inner.feedback(Product::new(0, 1));
+        let (again, next) = inner.feedback(Product::new(Time(0), 1));
         let reached = inner.concatenate([enter(roots), next]);
         let reached = arrange(reached, &by_node, "Reached", Work::new("arrange"));
         let edges = arrange(enter(edges), &by_source, "Edges", Work::new("arrange"));
@@ -73,12 +73,12 @@ fn walks<'s>(
 }
 
 /// Returns edges that come and go, from lesser to greater nodes, and the nodes from which the walks start.
-fn random_graph(random: &mut Random, times: Time) -> [Vec<Change>; 2] {
+fn random_graph(random: &mut Random, last: Time) -> [Vec<Change>; 2] {
     let node = |number: usize| Value::Int(number as i64);
     let mut changes = [vec![], vec![]];
     for (changes, is_edge) in changes.iter_mut().zip([false, true]) {
         let mut live: Vec<Row> = Vec::new();
-        for time in 1..=times {
+        for time in times(1, last) {
             for _ in 0..random.below(if is_edge { 9 } else { 3 }) {
                 if !live.is_empty() && random.once_in(3) {
                     changes.push((live.swap_remove(random.below(live.len())), time, -1));
@@ -116,7 +116,7 @@ fn rows_at(trace: &mut Trace<At>, at: At) -> Rows {
     let layout = Layout::new(&schema(&[Int64]), &[0], &[]).expect("supported types");
     let mut rows = Rows::new();
     for (batch, diffs) in snapshot(trace, &layout, at) {
-        let updates = UpdateBatch { rows: batch, times: PerRow::Same(0), diffs };
+        let updates = UpdateBatch { rows: batch, times: PerRow::Same(Time(0)), diffs };
         changes_of(&updates).into_iter().for_each(|(row, _, diff)| *rows.entry(row).or_insert(0 as Diff) += diff);
     }
     rows
@@ -126,10 +126,10 @@ fn rows_at(trace: &mut Trace<At>, at: At) -> Rows {
 fn a_join_in_a_loop_counts_walks() {
     for seed in seeds(20) {
         let mut random = Random::new(seed);
-        let (times, workers) = (12, *random.pick(&[1, 1, 2, 4]));
-        let changes = random_graph(&mut random, times);
+        let (last, workers) = (Time(12), *random.pick(&[1, 1, 2, 4]));
+        let changes = random_graph(&mut random, last);
         // After some times the workers finish what is in flight; otherwise the rounds of several times mix.
-        let drained: Vec<Time> = (1..=times).filter(|time| random.once_in(3) || *time == times).collect();
+        let drained: Vec<Time> = times(1, last).filter(|time| random.once_in(3) || *time == last).collect();
         let expected = changes.clone();
         let counted: Arc<std::sync::Mutex<BTreeMap<(Time, u32), Rows>>> = Arc::default();
         let counts = Arc::clone(&counted);
@@ -140,7 +140,7 @@ fn a_join_in_a_loop_counts_walks() {
                 let [roots, edges] = inputs.each_mut().map(|input| input.to_stream(scope));
                 walks(scope, roots, edges)
             });
-            for time in 1..=times {
+            for time in times(1, last) {
                 for (handle, changes) in inputs.iter_mut().zip(&changes) {
                     handle.advance_to(time);
                     let now = changes.iter().filter(|(_, at, _)| *at == time);

@@ -125,7 +125,7 @@ fn a_late_join_imports_compacted_history() {
         let step = if case.keys[0].is_empty() { 8 } else { *random.pick(&[2, 10, 60]) };
         let shape = Shape { inputs: case.inputs.to_vec(), times: 8, step, domain: *random.pick(&[2, 12]) };
         let script = random_script(&mut random, &shape);
-        let (workers, opening) = (*random.pick(&[1, 1, 2, 4]), 1 + random.below(6) as Time);
+        let (workers, opening) = (*random.pick(&[1, 1, 2, 4]), Time(1 + random.below(6) as u64));
         let layouts = vec![Some(layout(&case, 0)), random.once_in(2).then(|| layout(&case, 1))];
         let (changes, _) = run_late(workers, &script, opening, layouts, late_fragment(case.clone()));
         let name = format!("seed {seed}, {workers} workers from {opening}, {case:?}");
@@ -139,7 +139,7 @@ fn history_does_not_grow_with_time() {
     let output = vec![JoinColumn::Left(0), JoinColumn::Right(0)];
     let case = Case { inputs: [types.clone(), types], keys: [vec![0], vec![0]], values: [vec![1], vec![1]], output };
     let layouts = vec![Some(layout(&case, 0)), Some(layout(&case, 1))];
-    let (_, sizes) = run_late(1, &churning_script(2, 300), 2, layouts, late_fragment(case));
+    let (_, sizes) = run_late(1, &churning_script(2, Time(300)), Time(2), layouts, late_fragment(case));
     assert!(sizes.len() == 2 && sizes.iter().all(|s| s.updates < 80 && s.batches < 12), "{sizes:?}");
 }
 
@@ -154,7 +154,7 @@ fn large_steps_join_too() {
         let shape = Shape { inputs: case.inputs.to_vec(), times: 3, step: 700, domain: 500 };
         let script = random_script(&mut random, &shape);
         let changes = run(2, &script, fragment(case.clone()));
-        assert_same_history(&format!("seed {seed}"), &changes[0], 3, |time| twin(&case, &script, time));
+        assert_same_history(&format!("seed {seed}"), &changes[0], Time(3), |time| twin(&case, &script, time));
     }
 }
 
