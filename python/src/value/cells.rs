@@ -104,6 +104,7 @@ impl Cells for PythonCells {
     fn integer<'a>(self, value: &'a Bound<'_, PyAny>) -> Result<Option<Number<'a>>, Refusal> {
         match small_integer(value) {
             Some(value) => Ok(Some(value)),
+            None if value.is_none() => Ok(None),
             None => number(value, Nan::Null),
         }
     }
@@ -114,10 +115,7 @@ impl Cells for PythonCells {
             let float = float.value();
             return Ok((!float.is_nan() || self.nan == Nan::Value).then_some(Number::Double(float)));
         }
-        match small_integer(value) {
-            Some(value) => Ok(Some(value)),
-            None => number(value, self.nan),
-        }
+        if value.is_none() { Ok(None) } else { number(value, self.nan) }
     }
 
     #[inline]
@@ -253,8 +251,8 @@ fn small_integer(value: &Bound<'_, PyAny>) -> Option<Number<'static>> {
 /// Returns the number that any value is. Not inlined, so that the code of exact classes stays small.
 #[inline(never)]
 fn number(value: &Bound<'_, PyAny>, nan: Nan) -> Result<Option<Number<'static>>, Refusal> {
-    if value.is_none() {
-        return Ok(None);
+    if let Some(value) = small_integer(value) {
+        return Ok(Some(value));
     }
     Ok(Some(match recognised_as(value, nan)? {
         Scalar::Null => return Ok(None),
