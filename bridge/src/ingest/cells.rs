@@ -27,10 +27,16 @@ pub trait Cells: Copy + 'static {
     fn integer<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Number<'a>>, Self::Refusal>;
 
     /// Returns the value for a column of floats.
-    fn float<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Number<'a>>, Self::Refusal>;
+    #[inline]
+    fn float<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Number<'a>>, Self::Refusal> {
+        self.integer(cell)
+    }
 
     /// Returns the value for a column of decimals.
-    fn decimal<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Number<'a>>, Self::Refusal>;
+    #[inline]
+    fn decimal<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Number<'a>>, Self::Refusal> {
+        self.integer(cell)
+    }
 
     /// Returns the value for a column of text.
     fn text<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Cow<'a, str>>, Self::Refusal>;
@@ -39,7 +45,9 @@ pub trait Cells: Copy + 'static {
     fn bytes<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Cow<'a, [u8]>>, Self::Refusal>;
 
     /// Returns the value for a column of dates.
-    fn date(self, cell: &Self::Cell<'_>) -> Result<Option<Moment>, Self::Refusal>;
+    fn date(self, cell: &Self::Cell<'_>) -> Result<Option<Moment>, Self::Refusal> {
+        self.timestamp(cell)
+    }
 
     /// Returns the value for a column of times of day: microseconds since midnight.
     fn time(self, cell: &Self::Cell<'_>) -> Result<Option<i64>, Self::Refusal>;

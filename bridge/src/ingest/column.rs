@@ -159,6 +159,7 @@ fn timestamps<C: Cells, T: ArrowTimestampType>(
     })
 }
 
+#[inline]
 fn append_bytes<T: ByteArrayType<Offset = i32, Native: ToOwned>, R: From<Why>>(
     values: &mut GenericByteBuilder<T>,
     value: Option<Cow<'_, T::Native>>,
@@ -303,5 +304,54 @@ impl<C: Cells> ColumnBuilder<C> for Structs<C> {
     fn finish(&mut self) -> ArrayRef {
         let columns = self.columns.iter_mut().map(|column| column.finish()).collect();
         Arc::new(StructArray::new(self.schema.fields().clone(), columns, self.nulls.finish()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Field, Int64Type};
+
+    use super::super::text_cells::TextCells;
+    use super::super::value::Value;
+    use super::*;
+
+    fn list(is_nullable: bool) -> DataType {
+        DataType::List(Arc::new(Field::new_list_field(DataType::Int64, is_nullable)))
+    }
+
+    #[test]
+    fn a_finished_column_begins_again() {
+        let mut column = column_builder(TextCells, &list(true), 0);
+        for (text, expected) in [("[1, null]", vec![Some(1), None]), ("[2]", vec![Some(2)])] {
+            assert!(column.append(&Value::List(text)).expect("fits"));
+            assert!(!column.append(&Value::Null).expect("fits"));
+            let lists = column.finish();
+            let lists = lists.as_list::<i32>();
+            assert_eq!((lists.len(), lists.is_null(1)), (2, true));
+            assert_eq!(lists.value(0).as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn parts_that_must_not_be_null_refuse_it() {
+        let fields = |is_nullable| {
+            let given = Field::new("given", DataType::Int64, true);
+            DataType::Struct(Fields::from(vec![given, Field::new("left_out", DataType::Int64, is_nullable)]))
+        };
+        for value in [Value::List("[1, null]"), Value::Object(r#"{"given": 1}"#)] {
+            let of = if matches!(value, Value::List(_)) { list } else { fields };
+            assert!(matches!(column_builder(TextCells, &of(true), 0).append(&value), Ok(true)), "{value:?}");
+            assert!(matches!(column_builder(TextCells, &of(false), 0).append(&value), Err(Why::Null)), "{value:?}");
+            assert!(matches!(column_builder(TextCells, &of(false), 0).append(&Value::Null), Ok(false)), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn types_without_values_hold_null_alone() {
+        let mut column = column_builder(TextCells, &DataType::Null, 0);
+        assert!(!column.append(&Value::Null).expect("fits"));
+        assert!(matches!(column.append(&Value::Field("")), Err(Why::Value(why)) if why == "no text can be"));
+        assert_eq!(column.finish().len(), 1);
     }
 }

@@ -42,10 +42,6 @@ impl Cells for TextCells {
         }
     }
 
-    fn float<'a>(self, value: &'a Value<'_>) -> Result<Option<Number<'a>>, Why> {
-        self.integer(value)
-    }
-
     fn decimal<'a>(self, value: &'a Value<'_>) -> Result<Option<Number<'a>>, Why> {
         match value {
             // Programs write decimals as strings because JSON readers may turn numbers into doubles.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use laminardb_bridge::ingest::{Cells, ColumnBuilder, Moment, Number, Why, column_builder};
 use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTimeAccess, PyTuple};
@@ -103,7 +104,8 @@ impl Cells for PythonCells {
     fn integer<'a>(self, value: &'a Bound<'_, PyAny>) -> Result<Option<Number<'a>>, Refusal> {
         match small_integer(value) {
             Some(value) => Ok(Some(value)),
-            None => number(recognised(value)?),
+            None if value.is_none() => Ok(None),
+            None => number(value, Nan::Null),
         }
     }
 
@@ -113,15 +115,7 @@ impl Cells for PythonCells {
             let float = float.value();
             return Ok((!float.is_nan() || self.nan == Nan::Value).then_some(Number::Double(float)));
         }
-        match (small_integer(value), self.nan) {
-            (Some(value), _) => Ok(Some(value)),
-            (None, Nan::Value) => number(recognise(value)?),
-            (None, Nan::Null) => number(recognised(value)?),
-        }
-    }
-
-    fn decimal<'a>(self, value: &'a Bound<'_, PyAny>) -> Result<Option<Number<'a>>, Refusal> {
-        self.integer(value)
+        if value.is_none() { Ok(None) } else { number(value, self.nan) }
     }
 
     #[inline]
@@ -148,10 +142,6 @@ impl Cells for PythonCells {
             Scalar::Bytes(value) => Ok(Some(Cow::Owned(value))),
             _ => Err(Refusal::Unfit),
         }
-    }
-
-    fn date(self, value: &Bound<'_, PyAny>) -> Result<Option<Moment>, Refusal> {
-        self.timestamp(value)
     }
 
     fn time(self, value: &Bound<'_, PyAny>) -> Result<Option<i64>, Refusal> {
@@ -231,23 +221,40 @@ impl Cells for PythonCells {
 }
 
 /// Recognises a value for a column in which NaN is a missing value.
-fn recognised<'py>(value: &Bound<'py, PyAny>) -> Result<Scalar<'py>, Refusal> {
-    Ok(match recognise(value)? {
-        Scalar::Float(value) if value.is_nan() => Scalar::Null,
-        Scalar::Single(value) if value.is_nan() => Scalar::Null,
-        other => other,
-    })
+#[inline]
+fn recognised<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+    if value.is_none() { Ok(Scalar::Null) } else { recognised_as(value, Nan::Null) }
+}
+
+#[inline(never)]
+fn recognised_as<'py>(value: &Bound<'py, PyAny>, nan: Nan) -> PyResult<Scalar<'py>> {
+    let scalar = recognise(value)?;
+    let is_nan = match &scalar {
+        Scalar::Float(value) => value.is_nan(),
+        Scalar::Single(value) => value.is_nan(),
+        _ => false,
+    };
+    Ok(if is_nan && nan == Nan::Null { Scalar::Null } else { scalar })
 }
 
 /// Returns an int of 64 bits.
 #[inline]
+#[expect(unsafe_code, reason = "PyO3 raises an exception for a larger int, which takes longer than converting it")]
 fn small_integer(value: &Bound<'_, PyAny>) -> Option<Number<'static>> {
-    let value: i64 = value.cast_exact::<PyInt>().ok()?.extract().ok()?;
-    Some(Number::Integer(value.into()))
+    let value = value.cast_exact::<PyInt>().ok()?;
+    let mut overflow = 0;
+    // SAFETY: `value` is a live int and the interpreter is attached, which is all that the call needs.
+    let small = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then(|| Number::Integer(small.into()))
 }
 
-fn number(scalar: Scalar<'_>) -> Result<Option<Number<'static>>, Refusal> {
-    Ok(Some(match scalar {
+/// Returns the number that any value is. Not inlined, so that the code of exact classes stays small.
+#[inline(never)]
+fn number(value: &Bound<'_, PyAny>, nan: Nan) -> Result<Option<Number<'static>>, Refusal> {
+    if let Some(value) = small_integer(value) {
+        return Ok(Some(value));
+    }
+    Ok(Some(match recognised_as(value, nan)? {
         Scalar::Null => return Ok(None),
         // Integers beyond 128 bits fit no column.
         Scalar::Int(value) => Number::Integer(value.extract().map_err(|_| Refusal::Unfit)?),
