@@ -29,7 +29,7 @@ pub(crate) fn track<C: timely::Container>(stream: Stream<'_, Time, C>, mut take:
     let seen = frontier.clone();
     stream.sink(Pipeline, "Frontier", move |(input, progress)| {
         input.for_each(|_, arrived| take(arrived));
-        seen.set(progress.frontier().first().copied().unwrap_or(Time::MAX));
+        seen.set(progress.frontier().as_option().copied().unwrap_or(Time::MAX));
     });
     frontier
 }

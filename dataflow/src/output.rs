@@ -255,7 +255,7 @@ pub(crate) fn attach(updates: UpdateStream<'_>, output: Rc<RefCell<ViewOutput>>,
             work.received(batch.len());
             output.receive(std::mem::take(batch));
         });
-        let frontier = progress.frontier().first().copied().unwrap_or(Time::MAX);
+        let frontier = progress.frontier().as_option().copied().unwrap_or(Time::MAX);
         if frontier > output.frontier.get() {
             output.advance(frontier);
         }

@@ -7,12 +7,11 @@ use std::collections::VecDeque;
 
 use timely::order::TotalOrder;
 
-use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
-use super::time::ArrangementTime;
+use super::chunk::{Chunk, ChunkTime, TARGET, UpdateColumns, push_chunk};
 
 /// Moves the times before `frontier` to it. Unless `done`, the last update stays in `input`, because the next may add
 /// to it.
-pub(super) fn advance<T: ArrangementTime + TotalOrder>(
+pub(super) fn advance<T: ChunkTime + TotalOrder>(
     input: &mut VecDeque<Chunk<T>>,
     frontier: Option<T>,
     done: bool,
@@ -36,7 +35,7 @@ struct Advancer<'a, T> {
     out: &'a mut VecDeque<Chunk<T>>,
 }
 
-impl<T: ArrangementTime + TotalOrder> Advancer<'_, T> {
+impl<T: ChunkTime + TotalOrder> Advancer<'_, T> {
     fn chunk(&mut self, chunk: &Chunk<T>) {
         let updates = &*chunk.updates;
         let mut row = chunk.start;

@@ -7,13 +7,12 @@ use std::collections::VecDeque;
 
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
-use super::time::ArrangementTime;
+use super::chunk::{Chunk, ChunkTime, TARGET, UpdateColumns, push_chunk};
 use crate::Diff;
 
 /// Advances times by `frontier`. Unless `done`, the updates of the last row stay in `input`, because more of them may
 /// follow.
-pub(super) fn advance_by_row<T: ArrangementTime>(
+pub(super) fn advance_by_row<T: ChunkTime>(
     input: &mut VecDeque<Chunk<T>>,
     frontier: AntichainRef<'_, T>,
     done: bool,
@@ -40,7 +39,7 @@ pub(super) fn advance_by_row<T: ArrangementTime>(
 }
 
 /// Removes the updates of the last row from `input` and returns them.
-fn take_last_row<T: ArrangementTime>(input: &mut VecDeque<Chunk<T>>) -> VecDeque<Chunk<T>> {
+fn take_last_row<T: ChunkTime>(input: &mut VecDeque<Chunk<T>>) -> VecDeque<Chunk<T>> {
     let mut taken = VecDeque::new();
     let Some(last) = input.back().cloned() else { return taken };
     let is_last = |chunk: &Chunk<T>, row: usize| chunk.updates().same_row(row, last.updates(), last.end - 1);
@@ -64,7 +63,7 @@ struct Rows<'a, T> {
     out: &'a mut VecDeque<Chunk<T>>,
 }
 
-impl<T: ArrangementTime> Rows<'_, T> {
+impl<T: ChunkTime> Rows<'_, T> {
     /// Adds the row at `row` with all of its times and diffs, and empties these.
     fn push(&mut self, updates: &UpdateColumns<T>, row: usize, times: &mut Vec<(T, Diff)>) {
         times.sort_unstable_by_key(|(time, _)| *time);

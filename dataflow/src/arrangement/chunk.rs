@@ -8,14 +8,20 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use differential_dataflow::lattice::Lattice;
 use timely::order::TotalOrder;
+use timely::progress::Timestamp;
 
 use super::column::{RunColumn, Slab, shrink};
-use super::time::ArrangementTime;
 use crate::{Diff, Time};
 
 /// Number of updates at which a chunk is full. Small in tests, so that tests meet the borders of chunks.
 pub(super) const TARGET: usize = if cfg!(test) { 64 } else { 8192 };
+
+/// A time that the updates of a chunk can have. It need not be totally ordered.
+pub trait ChunkTime: Timestamp + Lattice + Copy + Default + Sync {}
+
+impl<T: Timestamp + Lattice + Copy + Default + Sync> ChunkTime for T {}
 
 /// Updates, stored by column.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +34,7 @@ pub struct UpdateColumns<T = Time> {
     pub(super) diffs: RunColumn<Diff>,
 }
 
-impl<T: ArrangementTime> UpdateColumns<T> {
+impl<T: ChunkTime> UpdateColumns<T> {
     /// Creates empty columns with room for `rows` updates of the average size of those in `model`.
     pub(super) fn with_capacity(rows: usize, model: &UpdateColumns<T>) -> Self {
         let mut updates = UpdateColumns { hashes: Vec::with_capacity(rows), ..UpdateColumns::default() };
@@ -155,7 +161,7 @@ pub struct Chunk<T = Time> {
     pub(super) last_hash: u64,
 }
 
-impl<T: ArrangementTime> Chunk<T> {
+impl<T: ChunkTime> Chunk<T> {
     /// Creates a chunk of all `updates`, which must be sorted, consolidated and not empty.
     pub(super) fn new(updates: UpdateColumns<T>) -> Self {
         let end = updates.len();
@@ -178,7 +184,7 @@ impl<T: ArrangementTime> Chunk<T> {
     }
 }
 
-impl<T: ArrangementTime + TotalOrder> Chunk<T> {
+impl<T: ChunkTime + TotalOrder> Chunk<T> {
     /// Returns how many rows are added and removed after `time`, counting multiplicities.
     pub(crate) fn changes_after(&self, time: T) -> u64 {
         let UpdateColumns { times, diffs, .. } = &*self.updates;
@@ -207,7 +213,7 @@ impl<T: ArrangementTime + TotalOrder> Chunk<T> {
 }
 
 /// Pushes the updates as a chunk if there are any.
-pub(super) fn push_chunk<T: ArrangementTime>(updates: UpdateColumns<T>, out: &mut VecDeque<Chunk<T>>) {
+pub(super) fn push_chunk<T: ChunkTime>(updates: UpdateColumns<T>, out: &mut VecDeque<Chunk<T>>) {
     if updates.len() > 0 {
         out.push_back(Chunk::new(updates));
     }

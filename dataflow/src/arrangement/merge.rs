@@ -4,13 +4,12 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
+use super::chunk::{Chunk, ChunkTime, TARGET, UpdateColumns, push_chunk};
 use super::column::RunColumn;
-use super::time::ArrangementTime;
 use crate::Diff;
 
 /// Merges until one of the runs is used up; the rest of the other stays in its queue.
-pub(super) fn merge<T: ArrangementTime>(
+pub(super) fn merge<T: ChunkTime>(
     left: &mut VecDeque<Chunk<T>>,
     right: &mut VecDeque<Chunk<T>>,
     out: &mut VecDeque<Chunk<T>>,
@@ -35,7 +34,7 @@ pub(super) fn merge<T: ArrangementTime>(
 }
 
 /// Merges until one of the chunks is used up, and advances their starts past the merged rows.
-fn merge_chunks<T: ArrangementTime>(
+fn merge_chunks<T: ChunkTime>(
     a: &mut Chunk<T>,
     b: &mut Chunk<T>,
     gather: &mut Gather<T>,
@@ -72,7 +71,7 @@ fn merge_chunks<T: ArrangementTime>(
 /// Returns the end of the run of rows with hashes before `hash` that starts at the first row of the chunk. The first
 /// row belongs to the run in any case: the caller has compared it.
 #[inline]
-fn run_end<T: ArrangementTime>(updates: &UpdateColumns<T>, chunk: &Chunk<T>, hash: u64) -> usize {
+fn run_end<T: ChunkTime>(updates: &UpdateColumns<T>, chunk: &Chunk<T>, hash: u64) -> usize {
     let mut end = chunk.start + 1;
     while end < chunk.end && updates.hashes[end] < hash {
         end += 1;
@@ -97,7 +96,7 @@ struct Gather<T> {
     sums: Vec<(usize, Diff)>,
 }
 
-impl<T: ArrangementTime> Gather<T> {
+impl<T: ChunkTime> Gather<T> {
     fn source(&mut self, chunk: &Chunk<T>) -> usize {
         self.sources.push(Rc::clone(&chunk.updates));
         self.sources.len() - 1

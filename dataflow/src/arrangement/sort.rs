@@ -3,9 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use super::chunk::{Chunk, TARGET, UpdateColumns, push_chunk};
+use super::chunk::{Chunk, ChunkTime, TARGET, UpdateColumns, push_chunk};
 use super::layout::Layout;
-use super::time::ArrangementTime;
 use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::PerRow;
 use crate::{Diff, UpdateBatch};
@@ -14,7 +13,7 @@ use crate::{Diff, UpdateBatch};
 const PARTITION: usize = 64;
 
 /// Returns the updates of `batches`, sorted and consolidated.
-pub(super) fn sort<T: ArrangementTime>(layout: &Layout, batches: &[UpdateBatch<T>]) -> VecDeque<Chunk<T>> {
+pub(super) fn sort<T: ChunkTime>(layout: &Layout, batches: &[UpdateBatch<T>]) -> VecDeque<Chunk<T>> {
     let unsorted = Unsorted::encode(layout, batches);
     let order = unsorted.hashes.iter().enumerate().map(|(row, hash)| (*hash, position(row))).collect();
     let order = sorted_by_hash(order, |entry| entry.0, |a, b| unsorted.compare(*a, *b));
@@ -73,7 +72,7 @@ struct Unsorted<T> {
     diffs: PerRow<Diff>,
 }
 
-impl<T: ArrangementTime> Unsorted<T> {
+impl<T: ChunkTime> Unsorted<T> {
     fn encode(layout: &Layout, batches: &[UpdateBatch<T>]) -> Self {
         let count = batches.iter().map(UpdateBatch::len).sum();
         let mut rows = layout.row().buffer(count, count * layout.row().width().unwrap_or(0));
@@ -125,7 +124,7 @@ struct RunBuilder<T> {
     row_bytes: usize,
 }
 
-impl<T: ArrangementTime> RunBuilder<T> {
+impl<T: ChunkTime> RunBuilder<T> {
     fn new(coming: usize, row_bytes: usize) -> Self {
         RunBuilder { chunks: VecDeque::new(), updates: UpdateColumns::default(), coming, row_bytes }
     }
@@ -174,7 +173,7 @@ fn concatenated<T, X: Copy + PartialEq>(
 }
 
 /// Merges several runs into one: takes one range of hashes at a time from all of them.
-pub(super) fn merge_runs<T: ArrangementTime>(mut runs: Vec<VecDeque<Chunk<T>>>) -> VecDeque<Chunk<T>> {
+pub(super) fn merge_runs<T: ChunkTime>(mut runs: Vec<VecDeque<Chunk<T>>>) -> VecDeque<Chunk<T>> {
     if runs.len() <= 1 {
         return runs.pop().unwrap_or_default();
     }
@@ -191,14 +190,14 @@ pub(super) fn merge_runs<T: ArrangementTime>(mut runs: Vec<VecDeque<Chunk<T>>>) 
 
 /// Returns the last hash of a range that covers about a chunk's rows from the front of all runs, or `None` if no run is
 /// left.
-fn next_range<T: ArrangementTime>(runs: &[VecDeque<Chunk<T>>]) -> Option<u64> {
+fn next_range<T: ChunkTime>(runs: &[VecDeque<Chunk<T>>]) -> Option<u64> {
     let share = TARGET / runs.len().max(1);
     let fronts = runs.iter().filter_map(|run| run.front());
     fronts.map(|chunk| chunk.updates().hashes[(chunk.start + share).min(chunk.end - 1)]).min()
 }
 
 /// Removes the updates with hashes up to `last` from the front of a run.
-fn take_through<T: ArrangementTime>(run: &mut VecDeque<Chunk<T>>, last: u64) -> Vec<Chunk<T>> {
+fn take_through<T: ChunkTime>(run: &mut VecDeque<Chunk<T>>, last: u64) -> Vec<Chunk<T>> {
     let mut taken = Vec::new();
     while let Some(chunk) = run.pop_front() {
         let hashes = &chunk.updates().hashes[chunk.range()];
@@ -217,7 +216,7 @@ fn take_through<T: ArrangementTime>(run: &mut VecDeque<Chunk<T>>, last: u64) -> 
 }
 
 /// Sorts and consolidates the updates of several chunks.
-fn merge_range<T: ArrangementTime>(chunks: &[Chunk<T>], merged: &mut RunBuilder<T>) {
+fn merge_range<T: ChunkTime>(chunks: &[Chunk<T>], merged: &mut RunBuilder<T>) {
     let rows = chunks.iter().map(|chunk| chunk.range().len()).sum();
     let at = |entry: &(u64, u32, u32)| (chunks[entry.1 as usize].updates(), entry.2 as usize);
     let compare = |a: &(u64, u32, u32), b: &(u64, u32, u32)| {

@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
-use differential_dataflow::lattice::Lattice;
 use timely::order::Product;
-use timely::progress::Timestamp;
 use timely::progress::frontier::AntichainRef;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, ChunkTime};
 use super::{advance, advance_by_row};
 use crate::Time;
 
@@ -15,7 +13,7 @@ use crate::Time;
 /// of a time outside and a round.
 ///
 /// What holds only for totally ordered times has the bound `TotalOrder` besides this one.
-pub trait ArrangementTime: Timestamp + Lattice + Copy + Default + Sync {
+pub trait ArrangementTime: ChunkTime {
     /// Advances the times of a sorted run to `frontier`, and adds up updates that then agree. Unless `done`, updates to
     /// which later ones may add stay in `input`, with the times they have there.
     fn advance(

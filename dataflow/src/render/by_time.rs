@@ -123,7 +123,7 @@ where
                 });
             }
             // `None` means that the inputs have ended and all times are closed.
-            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
+            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().as_option().copied()).min();
             let mut output = output.activate();
             let mut state = state.borrow_mut();
             while let Some(capability) = waiting.apply_next(&mut *state, frontier) {

@@ -100,7 +100,7 @@ fn give<Left: TraceReader<Time = Time, Batch = Batch>>(
 }
 
 fn first(frontier: &MutableAntichain<Time>) -> Option<Time> {
-    frontier.frontier().first().copied()
+    frontier.frontier().as_option().copied()
 }
 
 /// Returns the least time that is open on either side; `None` if all times are closed.

@@ -34,7 +34,7 @@ pub(super) struct Steps<Left> {
 
 impl<Left: TraceReader<Time = Time, Batch = Batch>> Steps<Left> {
     pub(super) fn new(mut trace: Left, layout: SemiJoinLayout) -> Self {
-        let opening = trace.get_logical_compaction().first().copied().unwrap_or_default();
+        let opening = trace.get_logical_compaction().as_option().copied().unwrap_or_default();
         // Every read is of all batches, so the trace may merge them freely.
         trace.set_physical_compaction(AntichainRef::new(&[]));
         let (left, right) = (BTreeMap::new(), BTreeMap::new());
