@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Duration;
 
 use laminardb_dataflow::Time;
@@ -70,14 +70,25 @@ impl Drop for Held<'_> {
 /// The storage directory, with the state of the database in its newest image.
 pub(crate) struct Storage {
     pub(crate) directory: Directory,
+    /// Number of times that a checkpoint or a restore has taken the directory.
+    uses: u64,
     /// State of the database when this connection last wrote an image; before that, the state of an empty database.
-    pub(crate) last: Mark,
+    last: Mark,
 }
 
-/// The thread of timed checkpoints, and whether it must end.
+impl Storage {
+    /// Writes an image of the database in the state `mark`, and returns its id. If it fails, the image does not exist.
+    pub(crate) fn write(&mut self, image: &ImageSource, mark: Mark, cancel: &CancelToken) -> Result<u64, Error> {
+        let id = self.directory.write(image, cancel)?;
+        self.last = mark;
+        Ok(id)
+    }
+}
+
+/// Whether the thread of timed checkpoints was started, and whether it must end.
 #[derive(Default)]
 struct Timer {
-    thread: Option<ThreadId>,
+    is_started: bool,
     is_over: bool,
 }
 
@@ -101,7 +112,8 @@ impl PartialEq for Mark {
 impl Checkpoints {
     pub(crate) fn new(config: Option<CheckpointConfig>) -> Self {
         Checkpoints(config.map(|config| {
-            let state = Storage { directory: Directory::new(config.directory.clone()), last: Mark::default() };
+            let directory = Directory::new(config.directory.clone());
+            let state = Storage { directory, uses: 0, last: Mark::default() };
             Arc::new(Keeper {
                 config,
                 state: Monitor::new(Some(state)),
@@ -124,13 +136,13 @@ impl Checkpoints {
     ) -> Result<(), Error> {
         let Some(keeper) = self.0.as_ref().filter(|keeper| !keeper.config.interval.is_zero()) else { return Ok(()) };
         let mut timer = keeper.timer.lock();
-        if timer.thread.is_none() && !timer.is_over {
+        if !timer.is_started && !timer.is_over {
             let keeper = Arc::clone(keeper);
-            let started = thread::Builder::new()
+            thread::Builder::new()
                 .name("laminardb-checkpoints".to_owned())
                 .spawn(move || keeper.take_by_time(&image))
                 .map_err(|error| Error::CheckpointFailed(format!("no thread for timed checkpoints: {error}")))?;
-            timer.thread = Some(started.thread().id());
+            timer.is_started = true;
         }
         Ok(())
     }
@@ -143,18 +155,12 @@ impl Checkpoints {
         }
     }
 
-    /// Ends all checkpoints: those under way give up, and the directory is unlocked when this returns. If the thread of
-    /// timed checkpoints calls it, that thread unlocks the directory when it ends.
+    /// Ends all checkpoints: those under way give up, and the directory is unlocked when this returns.
     pub(crate) fn end(&self) {
         let Some(keeper) = &self.0 else { return };
         keeper.over.cancel();
         self.stop();
-        // The thread of timed checkpoints gets here if it drops the last handle of the database while it takes an
-        // image. It uses the directory then, so it must not wait until nobody uses it.
-        let on_timer = keeper.timer.lock().thread == Some(thread::current().id());
-        if !on_timer {
-            keeper.release();
-        }
+        keeper.release();
     }
 }
 
@@ -170,7 +176,10 @@ impl Keeper {
     pub(crate) fn hold(&self, cancel: &CancelToken) -> Result<Held<'_>, Error> {
         let cancel = CancelToken::child_of([cancel, &self.over]);
         match self.state.wait_for(&cancel, None, Option::take) {
-            Ok((_, state)) if !self.over.is_cancelled() => Ok(Held { keeper: self, state: Some(state) }),
+            Ok((_, mut state)) if !self.over.is_cancelled() => {
+                state.uses += 1;
+                Ok(Held { keeper: self, state: Some(state) })
+            }
             Ok((mut none, state)) => {
                 *none = Some(state);
                 Err(Error::ConnectionClosed)
@@ -224,21 +233,18 @@ impl Keeper {
                 }
             }
         }
-        // `Checkpoints::end` does not unlock the directory when it runs on this thread; unlocking it twice is harmless.
-        if self.over.is_cancelled() {
-            self.release();
-        }
     }
 
     /// Takes a checkpoint unless nothing has changed since the last one.
     fn take_if_changed(&self, image: &dyn Fn(&CancelToken) -> Result<(Mark, ImageSource), Error>) -> Result<(), Error> {
-        let mut held = self.hold(&self.over)?;
+        let uses = self.hold(&self.over)?.storage().uses;
+        // May drop the last handle of the database, which then waits until nobody uses the directory.
         let (mark, image) = image(&self.over)?;
-        if mark == held.storage().last {
-            return Ok(());
+        let mut held = self.hold(&self.over)?;
+        // After a checkpoint or a restore that came between, this image is not the newest state any more.
+        if held.storage().uses == uses + 1 && held.storage().last != mark {
+            self.work(&self.over, |cancel| held.storage().write(&image, mark, cancel))?;
         }
-        self.work(&self.over, |cancel| held.storage().directory.write(&image, cancel))?;
-        held.storage().last = mark;
         Ok(())
     }
 }

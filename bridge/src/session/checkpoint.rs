@@ -46,9 +46,7 @@ impl Session {
         let keeper = self.database.checkpoints.keeper()?;
         let mut held = keeper.hold(&self.cancel)?;
         let (mark, image) = self.database.take_image(&self.cancel)?;
-        let id = keeper.work(&self.cancel, |cancel| held.storage().directory.write(&image, cancel))?;
-        held.storage().last = mark;
-        Ok(id)
+        keeper.work(&self.cancel, |cancel| held.storage().write(&image, mark, cancel))
     }
 
     fn replace_by_image(&self, which: RestoreFrom) -> Result<u64, Error> {
