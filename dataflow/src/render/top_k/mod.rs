@@ -1,13 +1,13 @@
-//! The first rows of each group in an order: rows are kept as ordered bytes, and a window of them is the output.
+//! The first rows of each group in an order: rows are kept as ordered bytes, and a page of them is the output.
 //!
 //! ```text
-//! rows --> group of each row --> its rows in order ; at the close of a time: old and new window of each touched group
+//! rows --> group of each row --> its rows in order ; at the close of a time: old and new page of each touched group
 //! ```
 //!
 //! A row's bytes are those of its order columns, with directions applied, followed by those of all its columns: byte
 //! order is the requested order, with ties always broken the same way.
 
-mod window;
+mod page;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -28,12 +28,12 @@ use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, RowCodec, column_type};
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
-use window::{Ordered, Window};
+use page::{Ordered, Page};
 
 /// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
 
-/// Returns the window of each group of `input`, whose rows have the schema `schema`, and this worker's state.
+/// Returns the page of each group of `input`, whose rows have the schema `schema`, and this worker's state.
 pub(crate) fn top_k<'s>(
     input: Stream<'s, Time, UpdateBatch>,
     plan: &TopK,
@@ -49,7 +49,7 @@ pub(crate) fn top_k<'s>(
 
 /// The rows of each group, in order.
 pub(crate) struct TopKState {
-    window: Window,
+    page: Page,
     monotonic: bool,
     groups: Groups,
     order: Vec<usize>,
@@ -83,7 +83,7 @@ impl TopKState {
         types.extend(schema.fields().iter().map(|field| field.data_type().clone()));
         options.resize(types.len(), SortOptions::default());
         Ok(TopKState {
-            window: Window { offset: plan.offset, limit: plan.limit },
+            page: Page { offset: plan.offset, limit: plan.limit },
             monotonic: plan.monotonic,
             groups: Groups::new(KeyCodec::new(schema, &plan.group)?),
             order,
@@ -100,7 +100,7 @@ impl TopKState {
     fn touch(&mut self, group: u32) -> usize {
         let mark = &mut self.marks[group as usize];
         if *mark == 0 {
-            let head = self.ordered[group as usize].head(&self.window);
+            let head = self.ordered[group as usize].head(&self.page);
             self.touched.push(Touched { group, head, changes: BTreeMap::new() });
             *mark = u32::try_from(self.touched.len()).expect("a worker has less than 2^32 groups");
         }
@@ -130,7 +130,7 @@ impl TimedState for TopKState {
         for (row, group) in groups.iter().enumerate() {
             let (bytes, diff) = (encoded.row(row), diffs.at(row));
             assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
-            // The row cannot change the window. If the input never retracts, it never will, so it is not even kept.
+            // The row cannot change the page. If the input never retracts, it never will, so it is not even kept.
             if self.marks[*group as usize] == 0 && self.ordered[*group as usize].is_beyond(bytes) {
                 if !self.monotonic {
                     self.ordered[*group as usize].add(bytes, diff);
@@ -139,10 +139,10 @@ impl TimedState for TopKState {
             }
             let touched = self.touch(*group);
             self.ordered[*group as usize].add(bytes, diff);
-            if self.window.limit.is_none() {
+            if self.page.limit.is_none() {
                 *self.touched[touched].changes.entry(bytes.into()).or_default() += diff;
             } else if self.monotonic {
-                self.ordered[*group as usize].trim(&self.window);
+                self.ordered[*group as usize].trim(&self.page);
             }
         }
         self.assigned = groups;
@@ -154,9 +154,9 @@ impl TimedState for TopKState {
             let group = touched.group;
             let ordered = &mut self.ordered[group as usize];
             ordered.assert_settled();
-            let head = ordered.head(&self.window);
-            ordered.settle(&self.window, &head);
-            self.window.changes(&touched.head, &head, touched.changes, &mut changes);
+            let head = ordered.head(&self.page);
+            ordered.settle(&self.page, &head);
+            self.page.changes(&touched.head, &head, touched.changes, &mut changes);
             self.marks[group as usize] = 0;
             if ordered.is_empty() {
                 self.ordered[group as usize] = Ordered::default();

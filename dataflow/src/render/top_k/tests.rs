@@ -96,12 +96,12 @@ fn check(seed: u64) {
 }
 
 #[test]
-fn windows_are_those_of_the_sorted_groups() {
+fn pages_are_those_of_the_sorted_groups() {
     seeds(200).into_iter().for_each(check);
 }
 
 #[test]
-fn growing_groups_keep_their_window_alone() {
+fn growing_groups_keep_their_page_alone() {
     let plan = TopK {
         input: NodeId(0),
         group: vec![],

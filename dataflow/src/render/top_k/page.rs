@@ -6,7 +6,7 @@ use crate::Diff;
 
 /// Selects the rows of a group that are in the output: at most `limit`, from position `offset` on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(super) struct Page {
     pub(super) offset: u64,
     pub(super) limit: Option<u64>,
 }
@@ -14,9 +14,9 @@ pub(super) struct Window {
 /// Row bytes with their multiplicities, in order.
 pub(super) type Run = Vec<(Box<[u8]>, Diff)>;
 
-impl Window {
+impl Page {
     /// Returns how many of the first rows of a group decide its output. With a limit these are the rows up to the
-    /// window's end, which include the window; without one, the rows before the window, which are not in the output
+    /// page's end, which include the page; without one, the rows before the page, which are not in the output
     /// while all others are.
     fn depth(&self) -> u64 {
         match self.limit {
@@ -93,8 +93,8 @@ impl Ordered {
     }
 
     /// Returns the first rows, as many as decide the output.
-    pub(super) fn head(&self, window: &Window) -> Run {
-        let mut left = Diff::try_from(window.depth()).unwrap_or(Diff::MAX);
+    pub(super) fn head(&self, page: &Page) -> Run {
+        let mut left = Diff::try_from(page.depth()).unwrap_or(Diff::MAX);
         let mut head = Run::new();
         for (bytes, count) in &self.rows {
             if left <= 0 {
@@ -113,18 +113,18 @@ impl Ordered {
     }
 
     /// Saves the boundary at the close of a time; `head` must be the deciding rows.
-    pub(super) fn settle(&mut self, window: &Window, head: &[(Box<[u8]>, Diff)]) {
-        let full = Diff::try_from(window.depth()).is_ok_and(|depth| self.total >= depth);
+    pub(super) fn settle(&mut self, page: &Page, head: &[(Box<[u8]>, Diff)]) {
+        let full = Diff::try_from(page.depth()).is_ok_and(|depth| self.total >= depth);
         // Without a limit the rows after the deciding ones are in the output too.
-        self.boundary = match (full && window.limit.is_some(), head.last()) {
+        self.boundary = match (full && page.limit.is_some(), head.last()) {
             (true, Some((last, _))) => Some(last.clone()),
             _ => None,
         };
     }
 
-    /// Drops the rows that the window cannot reach unless rows before them are retracted.
-    pub(super) fn trim(&mut self, window: &Window) {
-        let depth = Diff::try_from(window.depth()).unwrap_or(Diff::MAX);
+    /// Drops the rows that the page cannot reach unless rows before them are retracted.
+    pub(super) fn trim(&mut self, page: &Page) {
+        let depth = Diff::try_from(page.depth()).unwrap_or(Diff::MAX);
         while self.total > depth {
             let Some(mut last) = self.rows.last_entry() else { return };
             let dropped = (self.total - depth).min(*last.get());
