@@ -43,7 +43,7 @@ impl Cancel {
 }
 
 /// A query in the list; `cancel` is `None` when it has finished.
-struct Listed {
+struct ListedQuery {
     id: u64,
     sql: String,
     cancel: Option<Cancel>,
@@ -52,8 +52,8 @@ struct Listed {
 #[derive(Default)]
 struct Listing {
     last_id: u64,
-    running: Vec<Listed>,
-    finished: VecDeque<Listed>,
+    running: Vec<ListedQuery>,
+    finished: VecDeque<ListedQuery>,
 }
 
 /// The queries of a database: those running, and the last that finished.
@@ -80,7 +80,7 @@ impl Registry {
         let mut listing = self.listing.lock();
         listing.last_id += 1;
         let id = listing.last_id;
-        listing.running.push(Listed { id, sql: sql.to_owned(), cancel: Some(cancel) });
+        listing.running.push(ListedQuery { id, sql: sql.to_owned(), cancel: Some(cancel) });
         Running { registry: Arc::clone(self), id }
     }
 
@@ -102,7 +102,7 @@ impl Registry {
     /// Returns the running queries and the last finished ones, by ascending id.
     pub(crate) fn list(&self) -> Vec<QueryInfo> {
         let listing = self.listing.lock();
-        let info = |query: &Listed, active| QueryInfo { id: query.id, sql: query.sql.clone(), active };
+        let info = |query: &ListedQuery, active| QueryInfo { id: query.id, sql: query.sql.clone(), active };
         let finished = listing.finished.iter().map(|query| info(query, false));
         let mut all: Vec<QueryInfo> = finished.chain(listing.running.iter().map(|query| info(query, true))).collect();
         all.sort_by_key(|query| query.id);

@@ -5,14 +5,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use laminardb_dataflow::{Time, UpdateBatch};
+use laminardb_dataflow::{LOOK_FOR, Time, UpdateBatch};
 use laminardb_planner::panics::caught;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::change::{ChangeBatch, Shape};
-
-/// How long a reader spins for the next time before it sleeps.
-const LOOK_FOR: Duration = Duration::from_micros(60);
 
 /// The reason why a subscription ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
