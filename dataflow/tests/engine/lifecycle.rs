@@ -417,6 +417,19 @@ fn abandoning_discards_the_backlog_and_ends_all_waits_before_a_worker_does() {
     }
 }
 
+/// Returns a plan of the rows of relation 1, which a worker computes only when it can lock the gate.
+fn waiting_at(gate: &Arc<Mutex<()>>) -> Arc<DataflowPlan> {
+    let mut plan = PlanBuilder::default();
+    let input = plan.relation(1, 1);
+    let gate = Arc::clone(gate);
+    let slow = condition("slow", move |_| {
+        drop(gate.lock());
+        Ok(Some(1))
+    });
+    let output = plan.filter(input, slow);
+    plan.finish(output, OutputState::Nothing)
+}
+
 #[test]
 fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     let (engine, _recorder) = start(1);
@@ -424,15 +437,7 @@ fn waits_end_with_the_engine_the_time_limit_or_the_caller() {
     assert_eq!(engine.wait(Time(99), None, &CancelToken::new()), Ok(()), "nothing is missing of what was committed");
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock();
-    let mut plan = PlanBuilder::default();
-    let input = plan.relation(1, 1);
-    let inside = Arc::clone(&gate);
-    let slow = condition("slow", move |_| {
-        drop(inside.lock());
-        Ok(Some(1))
-    });
-    let output = plan.filter(input, slow);
-    engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), vec![]).expect("a good plan");
+    engine.install(ViewId(1), waiting_at(&gate), vec![]).expect("a good plan");
     // Otherwise the commit may enter together with the first contents, and the worker stands at the gate with both.
     assert_eq!(engine.wait(Time(0), None, &CancelToken::new()), Ok(()));
     engine.commit(change(1, insert(&[&[1], &[2]]))).expect("runs");
@@ -455,16 +460,8 @@ fn a_wait_is_also_for_the_first_contents_of_a_view() {
         assert_eq!(engine.wait(Time(1), None, &CancelToken::new()), Ok(()));
         let gate = Arc::new(Mutex::new(()));
         let held = gate.lock();
-        let mut plan = PlanBuilder::default();
-        let input = plan.relation(1, 1);
-        let inside = Arc::clone(&gate);
-        let slow = condition("slow", move |_| {
-            drop(inside.lock());
-            Ok(Some(1))
-        });
-        let output = plan.filter(input, slow);
         let contents = vec![(RelationId(1), vec![insert(&[&[1]])])];
-        let time = engine.install(ViewId(1), plan.finish(output, OutputState::Nothing), contents).expect("a good plan");
+        let time = engine.install(ViewId(1), waiting_at(&gate), contents).expect("a good plan");
         let early = engine.wait(time, Some(Duration::from_millis(20)), &CancelToken::new());
         assert_eq!(early, Err(DataflowError::TimedOut), "the view has no contents yet");
         drop(held);
