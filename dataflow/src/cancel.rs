@@ -5,7 +5,7 @@
 //! [`CancelToken::polled`] are polled during a wait.
 #![expect(clippy::disallowed_methods, reason = "waits have deadlines, and signals are polled by the clock")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ struct Poll {
     look: Box<dyn Fn() -> bool + Send + Sync>,
     /// When the condition was last checked.
     last: Mutex<Instant>,
+    /// Number of checks that are running.
+    running: AtomicUsize,
 }
 
 impl Poll {
@@ -46,12 +48,29 @@ impl Poll {
         *last = Instant::now();
         // Released before the call, which may run code that polls this token again.
         drop(last);
+        let _counted = Counted::new(&self.running);
         (self.look)()
     }
 }
 
+/// Counts a check as running until it is dropped, also by a panic.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(running: &'a AtomicUsize) -> Self {
+        running.fetch_add(1, Ordering::SeqCst);
+        Counted(running)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Returns when a wait that begins now and lasts for `timeout` is over, or `None` if it has no limit.
-pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+pub fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
@@ -96,7 +115,8 @@ impl CancelToken {
     /// checks it calls `look` at most once in `every`, holding no lock. For signals of an interpreter, which wake no
     /// thread.
     pub fn polled(every: Duration, look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        let poll = Some(Poll { every, look: Box::new(look), last: Mutex::new(Instant::now()) });
+        let poll =
+            Some(Poll { every, look: Box::new(look), last: Mutex::new(Instant::now()), running: AtomicUsize::new(0) });
         CancelToken(Arc::new(Inner { poll, ..Inner::default() }))
     }
 
@@ -129,6 +149,13 @@ impl CancelToken {
     pub fn is_cancelled(&self) -> bool {
         let own = self.0.is_cancelled.load(Ordering::SeqCst);
         own || self.0.parents.iter().any(CancelToken::is_cancelled)
+    }
+
+    /// Returns whether the call is checking the condition of its token or of an ancestor. The condition may be code of
+    /// the caller's that works for long, and meanwhile the call does not go on.
+    pub fn is_polling(&self) -> bool {
+        let own = self.0.poll.as_ref().is_some_and(|poll| poll.running.load(Ordering::SeqCst) > 0);
+        own || self.0.parents.iter().any(CancelToken::is_polling)
     }
 
     /// Fails if the token was cancelled; for loops that work for long. Polls as waits do, so the caller must hold no
