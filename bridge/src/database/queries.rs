@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use laminardb_dataflow::CancelToken;
 
 use crate::error::Error;
+use crate::subscription::{Backlog, WatchedSubscription};
 
 /// Maximum number of finished queries that stay listed.
 const KEPT: usize = 1000;
 
 /// A query or subscription, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QueryInfo {
     /// Number of the query; numbers ascend from 1 in the order in which queries begin.
     pub id: u64,
@@ -21,6 +22,8 @@ pub struct QueryInfo {
     pub sql: String,
     /// Whether the query is still running.
     pub active: bool,
+    /// What a subscription holds for its reader; nothing for other queries.
+    pub backlog: Backlog,
 }
 
 /// A way to cancel a running query.
@@ -28,6 +31,8 @@ pub struct QueryInfo {
 pub(crate) enum Cancel {
     /// Cancels the token that the query checks and waits on.
     Token(CancelToken),
+    /// Cancels the subscription.
+    Subscription(WatchedSubscription),
     /// Calls a function that ends the query.
     Call(Arc<dyn Fn() + Send + Sync>),
 }
@@ -37,6 +42,7 @@ impl Cancel {
     fn end(&self) {
         match self {
             Cancel::Token(token) => token.cancel(),
+            Cancel::Subscription(subscription) => subscription.cancel(),
             Cancel::Call(call) => call(),
         }
     }
@@ -101,12 +107,21 @@ impl Registry {
 
     /// Returns the running queries and the last finished ones, by ascending id.
     pub(crate) fn list(&self) -> Vec<QueryInfo> {
+        let info = |query: &ListedQuery, active| {
+            let backlog = Backlog::default();
+            (QueryInfo { id: query.id, sql: query.sql.clone(), active, backlog }, query.cancel.clone())
+        };
         let listing = self.listing.lock();
-        let info = |query: &ListedQuery, active| QueryInfo { id: query.id, sql: query.sql.clone(), active };
         let finished = listing.finished.iter().map(|query| info(query, false));
-        let mut all: Vec<QueryInfo> = finished.chain(listing.running.iter().map(|query| info(query, true))).collect();
-        all.sort_by_key(|query| query.id);
-        all
+        let mut all: Vec<_> = finished.chain(listing.running.iter().map(|query| info(query, true))).collect();
+        // A subscription that ends while it is asked takes the lock.
+        drop(listing);
+        all.sort_by_key(|(query, _)| query.id);
+        let with_backlog = |(query, cancel)| match cancel {
+            Some(Cancel::Subscription(subscription)) => QueryInfo { backlog: subscription.backlog(), ..query },
+            Some(Cancel::Token(_) | Cancel::Call(_)) | None => query,
+        };
+        all.into_iter().map(with_backlog).collect()
     }
 
     /// Cancels a query; does nothing if it has finished. Fails if no query has had this id.

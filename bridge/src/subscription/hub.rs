@@ -11,8 +11,9 @@ use hashbrown::HashMap;
 use laminardb_dataflow::{ChangeSink, Diff, LiveError, Time, UpdateBatch, ViewId};
 use parking_lot::{Mutex, RwLock};
 
+use super::bounds::Bounds;
 use super::change::Shape;
-use super::queue::{ChangeQueue, Closed, End};
+use super::queue::{Call, ChangeQueue, Closed, End};
 
 /// Number of left-out rows that stay listed per view.
 const KEPT: usize = 1000;
@@ -58,6 +59,8 @@ pub(crate) struct ViewSetup {
 struct ChannelState {
     /// Frontier of each worker: all earlier times are closed there.
     frontiers: Vec<Time>,
+    /// All earlier times have been published.
+    closed_before: Time,
     pending: BTreeMap<Time, PendingTime>,
     subscribers: Vec<Arc<ChangeQueue>>,
     /// Reason given to subscribers when the view's last time is closed.
@@ -115,6 +118,7 @@ impl Hub {
         let ViewSetup { shape, strict, under } = setup;
         let state = ChannelState {
             frontiers: vec![Time::ZERO; self.workers],
+            closed_before: Time::ZERO,
             pending: BTreeMap::new(),
             subscribers: Vec::new(),
             ending: None,
@@ -128,10 +132,11 @@ impl Hub {
     }
 
     /// Returns a queue that collects what is closed from now on; `ChangeQueue::start` then selects what is delivered.
-    pub(super) fn subscribe(&self, view: ViewId, max_pending: usize) -> Option<Arc<ChangeQueue>> {
+    pub(super) fn subscribe(&self, view: ViewId, bounds: Bounds) -> Option<Arc<ChangeQueue>> {
         let channel = self.channel(view)?;
-        let queue = Arc::new(ChangeQueue::new(max_pending));
-        channel.state.lock().subscribers.push(Arc::clone(&queue));
+        let mut state = channel.state.lock();
+        let queue = Arc::new(ChangeQueue::new(bounds, state.closed_before));
+        state.subscribers.push(Arc::clone(&queue));
         Some(queue)
     }
 
@@ -186,7 +191,7 @@ impl Hub {
             let pending = queue.pending();
             if pending > counters.pending || counters.capacity == 0 {
                 counters.pending = pending;
-                counters.capacity = queue.max_pending();
+                counters.capacity = queue.bounds().rows;
             }
         }
         Some(counters)
@@ -216,7 +221,7 @@ impl Hub {
     fn finish(&self, channel: &Channel, end: &End) {
         let subscribers = std::mem::take(&mut channel.state.lock().subscribers);
         for queue in subscribers {
-            queue.end(end.clone());
+            make(queue.end(end.clone()));
         }
     }
 
@@ -245,6 +250,7 @@ impl Hub {
         let dropped = state.ending.clone();
         // The steps below lock this channel and others, so the lock must not be held.
         drop(state);
+        make(published.calls);
         if published.discarded > 0 {
             *self.discarded.lock() += published.discarded as u64;
         }
@@ -273,7 +279,9 @@ impl Hub {
             let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
             // A time that is still open must fail in its turn, after the earlier times have been delivered.
             if time < closed_before {
-                state.fail(reason);
+                let calls = state.fail(reason);
+                drop(state);
+                make(calls);
             } else {
                 state.pending.entry(time).or_default().failure.get_or_insert_with(|| reason.to_owned());
             }
@@ -287,6 +295,13 @@ impl Hub {
     }
 }
 
+/// Makes the calls that somebody asked for. They may do anything, so no lock may be held.
+fn make(calls: Vec<Call>) {
+    for call in calls {
+        call();
+    }
+}
+
 /// The outcome of publishing closed times.
 #[derive(Default)]
 struct Published {
@@ -294,46 +309,88 @@ struct Published {
     discarded: usize,
     /// The first time at which rows of the view fail, and why.
     failure: Option<(Time, String)>,
+    /// The calls to make when no lock is held.
+    calls: Vec<Call>,
+}
+
+/// The reason why a time ends the subscriptions of a view.
+enum Failure {
+    /// Rows of the view fail.
+    OfView(String),
+    /// Rows of a view that it reads fail.
+    Below(String),
 }
 
 impl ChannelState {
-    /// Publishes the times before `frontier`, in order.
+    /// Publishes the times before `frontier`, in order, and tells the subscribers that these are closed.
     fn publish(&mut self, frontier: Time, channel: &Channel) -> Published {
         let mut published = Published::default();
+        if frontier <= self.closed_before {
+            return published;
+        }
+        let mut times = Vec::new();
         while let Some(entry) = self.pending.first_entry() {
             if *entry.key() >= frontier {
                 break;
             }
             let (time, pending) = entry.remove_entry();
-            self.publish_time(time, pending, channel, &mut published);
+            match self.changes_at(time, pending, channel) {
+                Ok(changes) => times.extend(changes),
+                Err(failure) => {
+                    self.deliver(&std::mem::take(&mut times), time, &mut published);
+                    let (Failure::OfView(reason) | Failure::Below(reason)) = &failure;
+                    published.calls.append(&mut self.fail(reason));
+                    if let Failure::OfView(reason) = failure {
+                        published.failure.get_or_insert((time, reason));
+                    }
+                }
+            }
         }
+        // The end of a view closes the times through its last one, not those to come.
+        let closed_before = match frontier {
+            Time::MAX => times.last().map_or(self.closed_before, |last| (last.time + 1).max(self.closed_before)),
+            frontier => frontier,
+        };
+        self.deliver(&times, closed_before, &mut published);
+        self.closed_before = frontier;
         self.discarded += published.discarded as u64;
         published
     }
 
-    fn publish_time(&mut self, time: Time, mut pending: PendingTime, channel: &Channel, published: &mut Published) {
+    /// Hands closed times to all subscribers.
+    fn deliver(&self, times: &[Arc<Closed>], closed_before: Time, published: &mut Published) {
+        for queue in &self.subscribers {
+            let mut extended = queue.extend(times, closed_before);
+            published.discarded += extended.discarded;
+            published.calls.append(&mut extended.calls);
+        }
+    }
+
+    /// Returns the changes of a time, if there are any, or the reason why it ends the subscriptions.
+    fn changes_at(
+        &mut self,
+        time: Time,
+        mut pending: PendingTime,
+        channel: &Channel,
+    ) -> Result<Option<Arc<Closed>>, Failure> {
         let changed = !pending.failures.is_empty();
         self.take_in(pending.failures, channel.strict);
         if channel.strict
             && changed
             && let Some(row) = self.failing_row()
         {
-            self.fail(&row);
-            published.failure.get_or_insert((time, row));
-            return;
+            return Err(Failure::OfView(row));
         }
         if let Some(reason) = pending.failure {
-            self.fail(&reason);
-            return;
+            return Err(Failure::Below(reason));
         }
         if pending.shards.is_empty() {
-            return;
+            return Ok(None);
         }
         // Shards arrive in any order; sorted by worker, they make the same batch in every run.
         pending.shards.sort_by_key(|(worker, _)| *worker);
         let shards: Vec<UpdateBatch> = pending.shards.into_iter().map(|(_, shard)| shard).collect();
-        let closed = Arc::new(Closed::new(time, shards, Arc::clone(&channel.shape)));
-        published.discarded += self.subscribers.iter().map(|queue| queue.push(&closed)).sum::<usize>();
+        Ok(Some(Arc::new(Closed::new(time, shards, Arc::clone(&channel.shape)))))
     }
 
     /// Returns a row that fails in the sum over all workers, if there is one, as text.
@@ -374,11 +431,10 @@ impl ChannelState {
         self.left_out.drain(..self.left_out.len().saturating_sub(KEPT));
     }
 
-    /// Ends all subscriptions, since some rows of the view cannot be computed.
-    fn fail(&mut self, reason: &str) {
-        for queue in self.subscribers.drain(..) {
-            queue.end(End::Failed(reason.to_owned()));
-        }
+    /// Ends all subscriptions, since some rows of the view cannot be computed. Returns the calls to make when no lock is
+    /// held.
+    fn fail(&mut self, reason: &str) -> Vec<Call> {
+        self.subscribers.drain(..).flat_map(|queue| queue.end(End::Failed(reason.to_owned()))).collect()
     }
 }
 

@@ -45,7 +45,7 @@ fn bad(count: Diff) -> Vec<(FailedRow, Diff)> {
 }
 
 fn subscribe(hub: &Arc<Hub>, max_pending: usize) -> Subscription {
-    let starting = Starting::new(hub, VIEW, schema(), max_pending).expect("an open view");
+    let starting = Starting::new(hub, VIEW, schema(), Bounds::of_rows(max_pending)).expect("an open view");
     starting.on_release(hub, VIEW, |_| {});
     starting.start(Time(0), Vec::new())
 }
@@ -111,7 +111,7 @@ fn equal_rows_of_two_shards_cancel_and_rows_appear_as_often_as_they_count() {
 #[test]
 fn the_snapshot_comes_first_and_times_it_holds_are_not_repeated() {
     let hub = hub(1, None);
-    let starting = Starting::new(&hub, VIEW, schema(), 100).expect("an open view");
+    let starting = Starting::new(&hub, VIEW, schema(), Bounds::default()).expect("an open view");
     hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
     hub.take_frontier(0, VIEW, Time(2));
     hub.take_changes(0, VIEW, Time(2), &update(Time(2), &[(2, "b", 1)]));
@@ -212,7 +212,7 @@ fn failing_rows_of_a_view_end_the_subscriptions_of_views_on_it_at_that_time() {
     let hub = hub(1, None);
     let upper = ViewId(8);
     hub.open(upper, setup(None, vec![VIEW]));
-    let starting = Starting::new(&hub, upper, schema(), 100).expect("an open view");
+    let starting = Starting::new(&hub, upper, schema(), Bounds::default()).expect("an open view");
     let subscription = starting.start(Time(0), Vec::new());
     hub.take_failures(0, VIEW, Time(2), bad(1));
     hub.take_frontier(0, VIEW, Time(3));
@@ -344,7 +344,7 @@ fn on_ready_is_called_once_by_the_next_batch_or_end() {
 fn dropping_the_last_handle_releases_once() {
     let hub = hub(1, None);
     let released = Arc::new(AtomicBool::new(false));
-    let starting = Starting::new(&hub, VIEW, schema(), 100).expect("an open view");
+    let starting = Starting::new(&hub, VIEW, schema(), Bounds::default()).expect("an open view");
     let flag = Arc::clone(&released);
     starting.on_release(&hub, VIEW, move |left| {
         assert_eq!(left, 0);
@@ -374,4 +374,145 @@ fn rows_left_out_are_counted_once_whichever_worker_sees_them() {
     close(Time(4));
     assert_eq!(hub.left_out(VIEW).len(), 1000);
     assert_eq!(hub.counters(VIEW).expect("an open view").left_out, 2003);
+}
+
+/// A handle whose drop ends a subscription of [`VIEW`], as the last step of a call made when a subscription is ready.
+fn last_handle_in_a_call(hub: &Arc<Hub>) -> (Subscription, impl FnOnce() + Send + 'static) {
+    let other = subscribe(hub, 100);
+    (subscribe(hub, 100), move || drop(other))
+}
+
+/// Runs `work` on a thread, so that a deadlock fails the test.
+fn ends(work: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        work();
+        sender.send(()).expect("the test waits");
+    });
+    receiver.recv_timeout(Duration::from_secs(60)).expect("no deadlock");
+}
+
+#[test]
+fn a_call_may_drop_the_last_handle_of_a_subscription_to_the_same_view() {
+    let at_a_batch = |hub: &Hub| hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
+    let at_a_failure = |hub: &Hub| hub.take_failures(0, VIEW, Time(1), bad(1));
+    let fill: [fn(&Hub); 2] = [at_a_batch, at_a_failure];
+    for fill in fill {
+        let hub = hub(1, None);
+        let (subscription, drops) = last_handle_in_a_call(&hub);
+        subscription.on_ready(drops);
+        fill(&hub);
+        ends(move || hub.take_frontier(0, VIEW, Time(2)));
+        drop(subscription);
+    }
+}
+
+#[test]
+fn a_call_at_a_failure_below_may_drop_the_last_handle_of_a_subscription() {
+    let hub = hub(1, None);
+    let below = ViewId(3);
+    hub.open(below, setup(None, Vec::new()));
+    hub.open(VIEW, setup(None, vec![below]));
+    let (subscription, drops) = last_handle_in_a_call(&hub);
+    subscription.on_ready(drops);
+    hub.take_frontier(0, VIEW, Time(5));
+    hub.take_failures(0, below, Time(1), bad(1));
+    let ending = Arc::clone(&hub);
+    ends(move || ending.take_frontier(0, below, Time(2)));
+    assert_eq!(subscription.try_next().expect_err("failed").code(), 600);
+}
+
+#[test]
+fn progress_waits_for_the_slowest_worker() {
+    let hub = hub(2, None);
+    let subscription = subscribe(&hub, 100);
+    hub.take_frontier(0, VIEW, Time(6));
+    assert_eq!(subscription.progress(), Time(0));
+    hub.take_frontier(1, VIEW, Time(4));
+    assert_eq!(subscription.progress(), Time(3));
+    assert_eq!(subscribe(&hub, 100).progress(), Time(3), "a later one starts there");
+}
+
+#[test]
+fn progress_is_nothing_until_the_snapshot_was_given_and_then_its_time() {
+    let hub = hub(1, None);
+    hub.take_frontier(0, VIEW, Time(5));
+    let starting = Starting::new(&hub, VIEW, schema(), Bounds::default()).expect("an open view");
+    let shape = Shape::new(schema(), None).expect("types with a row encoding");
+    let snapshot = shape.snapshot(&[(rows(&[(1, "a")]), Diffs::Same(1))], Time(7)).expect("a snapshot");
+    let subscription = starting.start(Time(7), snapshot);
+    assert_eq!(subscription.progress(), Time(0));
+    batch(&subscription);
+    assert_eq!(subscription.progress(), Time(7));
+}
+
+#[test]
+fn the_parts_of_a_split_time_are_progress_when_all_were_given() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    let many = vec![(1, "a", 1); MAX_BATCH_ROWS + 1];
+    hub.take_changes(0, VIEW, Time(3), &update(Time(3), &many));
+    hub.take_frontier(0, VIEW, Time(9));
+    assert!(!batch(&subscription).is_last);
+    assert_eq!(subscription.progress(), Time(2));
+    assert!(batch(&subscription).is_last);
+    assert_eq!(subscription.progress(), Time(8));
+}
+
+#[test]
+fn the_progress_stops_before_a_failing_time_and_at_the_last_time_of_a_view() {
+    let hub = hub(1, None);
+    let (failing, ending) = (subscribe(&hub, 100), subscribe(&hub, 100));
+    hub.take_frontier(0, VIEW, Time(3));
+    hub.take_failures(0, VIEW, Time(5), bad(1));
+    hub.take_frontier(0, VIEW, Time(8));
+    assert_eq!(failing.progress(), Time(4));
+    let error = failing.wait_for(Time(5), None).expect_err("it has failed");
+    let text = "the subscription ended at time 4, before 5: x fails: bad; the row is (1)";
+    assert_eq!((error.code(), error.to_string().as_str()), (501, text));
+    drop(ending);
+    let ending = subscribe(&hub, 100);
+    hub.take_changes(0, VIEW, Time(9), &update(Time(9), &[(1, "a", 1)]));
+    hub.take_frontier(0, VIEW, Time::MAX);
+    assert_eq!(ending.progress(), Time(8));
+    batch(&ending);
+    assert_eq!(ending.progress(), Time(9));
+    let error = ending.wait_for(Time(10), None).expect_err("it has ended");
+    assert_eq!(error.to_string(), "the subscription ended at time 9, before 10: nothing more comes");
+}
+
+#[test]
+fn the_error_of_a_slow_reader_says_which_bound_it_met() {
+    let unbounded = Bounds { rows: usize::MAX, bytes: usize::MAX, age: Duration::MAX };
+    let cases = [
+        (Bounds { rows: 1, ..unbounded }, "more than 1 undelivered rows"),
+        (Bounds { bytes: 1, ..unbounded }, "more than 1 bytes of undelivered changes"),
+        (Bounds { age: Duration::ZERO, ..unbounded }, "its oldest undelivered change waited for more than 0 s"),
+    ];
+    for (bounds, text) in cases {
+        let hub = hub(1, None);
+        let starting = Starting::new(&hub, VIEW, schema(), bounds).expect("an open view");
+        let subscription = starting.start(Time(0), Vec::new());
+        for time in 1..=3 {
+            hub.take_changes(0, VIEW, Time(time), &update(Time(time), &[(1, "a", 1)]));
+            hub.take_frontier(0, VIEW, Time(time + 1));
+        }
+        let error = subscription.try_next().expect_err("the bound is met");
+        assert_eq!((error.code(), error.to_string()), (503, format!("the reader was too slow: {text}")));
+    }
+}
+
+#[test]
+fn an_idle_view_costs_a_reader_no_notification() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    subscription.on_ready(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    for time in 1..1000 {
+        hub.take_frontier(0, VIEW, Time(time));
+    }
+    assert_eq!((calls.load(Ordering::SeqCst), subscription.progress()), (0, Time(998)));
 }
