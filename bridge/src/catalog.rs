@@ -230,6 +230,7 @@ mod tests {
             kind: RelationKind::Table,
             schema: Arc::new(Schema::empty()),
             primary_key: Vec::new(),
+            json_columns: Vec::new(),
             append_only: false,
             order: ViewOrder::default(),
             definition: Definition::Base(RelationId(1)),

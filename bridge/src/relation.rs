@@ -3,6 +3,7 @@
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use laminardb_planner::catalog::RelationKind;
+use laminardb_planner::statement::type_name;
 
 use crate::error::Error;
 use crate::watermark::Follow;
@@ -56,10 +57,24 @@ pub struct Spec {
     pub schema: SchemaRef,
     /// Positions of the key columns; empty unless `kind` is `Keyed`.
     pub primary_key: Vec<usize>,
+    /// Positions of the columns that were declared JSON, ascending: what JSON has is stored as text there.
+    pub json_columns: Vec<usize>,
     /// Default of each column, an array of one row, used when a write leaves the column out; `None` means NULL.
     pub defaults: Vec<Option<ArrayRef>>,
     /// The column that the relation's watermark follows.
     pub follow: Option<Follow>,
+}
+
+impl Spec {
+    /// Returns whether the column was declared JSON.
+    pub(crate) fn is_json(&self, column: usize) -> bool {
+        self.json_columns.contains(&column)
+    }
+
+    /// Returns the SQL name of the type of a column, as it was declared.
+    pub(crate) fn type_name(&self, column: usize) -> String {
+        if self.is_json(column) { "JSON".to_owned() } else { type_name(self.schema.field(column).data_type()) }
+    }
 }
 
 /// What a write does with its rows.

@@ -10,6 +10,7 @@ use laminardb_dataflow::{CollectionId, RelationId, ViewId};
 
 use crate::bind::{BoundQuery, ViewOrder};
 use crate::error::PlanError;
+use crate::statement::type_name;
 
 /// The kinds of named objects that a query can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +72,8 @@ pub struct RelationInfo {
     pub schema: SchemaRef,
     /// Positions of the primary key columns, in key order; empty for a relation without a key.
     pub primary_key: Vec<usize>,
+    /// Positions of the columns that were declared JSON, ascending; writes store what JSON has as text there.
+    pub json_columns: Vec<usize>,
     /// Whether rows are never deleted.
     pub append_only: bool,
     /// The order in which the rows of a maintained view are read.
@@ -87,6 +90,12 @@ impl RelationInfo {
             Definition::Maintained(id) => Some(CollectionId::View(*id)),
             Definition::Inline { .. } => None,
         }
+    }
+
+    /// Returns the SQL name of the type of a column, as it was declared.
+    pub fn type_name(&self, column: usize) -> String {
+        let is_json = self.json_columns.contains(&column);
+        if is_json { "JSON".to_owned() } else { type_name(self.schema.field(column).data_type()) }
     }
 
     /// Returns the position of the column that an identifier names, by the rule of [`find_name`]; fails on several.

@@ -94,6 +94,7 @@ impl Described {
                 "kind": base.kind.keyword(),
                 "name": base.name,
                 "primary_key": base.primary_key,
+                "json_columns": base.json_columns,
                 "watermark": base.watermark,
                 // As text, since a delay may exceed the range of JSON numbers.
                 "follow": base.follow.map(|(column, delay)| json!({"column": column, "delay": delay.to_string()})),
@@ -145,13 +146,18 @@ impl Described {
         };
         let position = |value: &Value| {
             let position = value.as_u64().and_then(|position| usize::try_from(position).ok());
-            position.ok_or_else(|| "a key column is no number".to_owned())
+            position.ok_or_else(|| "a column is no number".to_owned())
         };
         let watermark = |value: &Value| value.as_i64().ok_or_else(|| "a watermark is no number".to_owned());
         let base = BaseImage {
             name,
             kind,
             primary_key: list(entry, "primary_key")?.iter().map(position).collect::<ManifestResult<_>>()?,
+            // Images written before there were such columns do not have it.
+            json_columns: match entry.get("json_columns") {
+                Some(_) => list(entry, "json_columns")?.iter().map(position).collect::<ManifestResult<_>>()?,
+                None => Vec::new(),
+            },
             watermark: optional(entry, "watermark")?.map(watermark).transpose()?,
             follow: optional(entry, "follow")?.map(follow).transpose()?,
             total_events: number(entry, "total_events")?,

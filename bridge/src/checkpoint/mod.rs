@@ -74,6 +74,8 @@ pub(crate) struct BaseImage {
     pub(crate) kind: RelationKind,
     /// Positions of the key columns, in key order.
     pub(crate) primary_key: Vec<usize>,
+    /// Positions of the columns that were declared JSON.
+    pub(crate) json_columns: Vec<usize>,
     /// Position of its watermark; `None` if it was never set.
     pub(crate) watermark: Option<i64>,
     /// The column that the watermark follows, and by how many nanoseconds it lags.

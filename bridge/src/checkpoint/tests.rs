@@ -67,7 +67,15 @@ fn scan(schema: &SchemaRef, kind: StorageKind, batches: &[RecordBatch]) -> Scan 
     let id = RelationId(1);
     let mut store = Store::default();
     let schema = Arc::clone(schema);
-    let spec = Spec { name: "t".to_owned(), kind, schema, primary_key: Vec::new(), defaults: Vec::new(), follow: None };
+    let spec = Spec {
+        name: "t".to_owned(),
+        kind,
+        schema,
+        primary_key: Vec::new(),
+        json_columns: Vec::new(),
+        defaults: Vec::new(),
+        follow: None,
+    };
     store.create(id, spec).expect("types of ours");
     let layout = store.layout(id).expect("just made");
     let prepared = layout.prepare(Operation::InsertNew, batches).expect("batches of the schema");
@@ -76,7 +84,15 @@ fn scan(schema: &SchemaRef, kind: StorageKind, batches: &[RecordBatch]) -> Scan 
 }
 
 fn base(name: &str, kind: RelationKind) -> BaseImage {
-    BaseImage { name: name.to_owned(), kind, primary_key: Vec::new(), watermark: None, follow: None, total_events: 0 }
+    BaseImage {
+        name: name.to_owned(),
+        kind,
+        primary_key: Vec::new(),
+        json_columns: Vec::new(),
+        watermark: None,
+        follow: None,
+        total_events: 0,
+    }
 }
 
 fn relation(name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Item<Scan> {
@@ -194,6 +210,7 @@ fn what_relations_and_views_are_comes_back() {
         name: odd.clone(),
         kind: RelationKind::Table,
         primary_key: vec![3, 0],
+        json_columns: vec![1, 2],
         watermark: Some(i64::MAX),
         follow: Some((7, i128::MAX)),
         total_events: u64::MAX,

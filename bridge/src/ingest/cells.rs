@@ -41,6 +41,9 @@ pub trait Cells: Copy + 'static {
     /// Returns the value for a column of text.
     fn text<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Cow<'a, str>>, Self::Refusal>;
 
+    /// Returns the value for a column that was declared JSON: text as it is, and other values as their JSON text.
+    fn json<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Cow<'a, str>>, Self::Refusal>;
+
     /// Returns the value for a column of bytes.
     fn bytes<'a>(self, cell: &'a Self::Cell<'_>) -> Result<Option<Cow<'a, [u8]>>, Self::Refusal>;
 

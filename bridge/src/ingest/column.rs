@@ -91,6 +91,12 @@ pub fn column_builder<C: Cells>(cells: C, data_type: &DataType, rows: usize) -> 
     }
 }
 
+/// Makes an empty column of text for values that JSON has.
+pub fn json_builder<C: Cells>(cells: C, rows: usize) -> Box<dyn ColumnBuilder<C>> {
+    let values = StringBuilder::with_capacity(rows, rows * VALUE_BYTES);
+    leaf(values, StringBuilder::append_null, move |values, cell| append_bytes(values, cells.json(cell)?))
+}
+
 /// The room that a column reserves for each text or sequence of bytes.
 const VALUE_BYTES: usize = 16;
 

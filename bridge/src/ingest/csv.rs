@@ -8,9 +8,8 @@
 use std::borrow::Cow;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 
-use super::names::match_columns;
+use super::names::{Extra, Unmatched, match_name};
 use super::rows::RowBuilder;
 use super::text::{Pace, place, unmarked};
 use super::value::Value;
@@ -18,10 +17,11 @@ use crate::error::Error;
 use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
-/// Reads the rows of a CSV text for a relation, in batches. Fails when `cancel` is cancelled.
+/// Reads the rows of a CSV text for a relation, in batches; `extra` says what happens to columns that it does not have.
+/// Fails when `cancel` is cancelled.
 ///
 /// If the header names one column, an empty line is a row whose field is NULL; otherwise it is skipped.
-pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
+pub fn from_csv(text: &str, spec: &Spec, extra: Extra, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
     let mut lines = Lines { text, at: 0, line: 1 };
     let mut fields = Vec::new();
@@ -33,16 +33,8 @@ pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Rec
             break;
         }
     }
-    let header = fields.iter().map(|field| ArrowField::new(&*field.text, DataType::Null, true));
-    let header = Schema::new(header.collect::<Vec<_>>());
-    let places = match_columns(&header, &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
-    let mut columns = vec![0; fields.len()];
-    for (column, place) in places.into_iter().enumerate() {
-        if let Some(place) = place {
-            columns[place] = column;
-        }
-    }
-    let mut rows = RowBuilder::new(spec)?;
+    let columns = columns_of(&fields, spec, extra).map_err(|why| why.in_relation(&spec.name))?;
+    let mut rows = RowBuilder::new(spec, extra)?;
     let mut pace = Pace::new(cancel);
     while let Some(line) = lines.next(&mut fields)? {
         if fields.len() != columns.len() {
@@ -54,12 +46,31 @@ pub fn from_csv(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Rec
                 "row {row} (line {line}): fields: {given}, columns of the header: {expected}"
             )));
         }
-        let taken = fields.iter().zip(&columns).try_for_each(|(field, column)| rows.append(*column, &field.value()));
+        let mut given = fields.iter().zip(&columns).filter_map(|(field, column)| Some((field, (*column)?)));
+        let taken = given.try_for_each(|(field, column)| rows.append(column, &field.value()));
         let taken = taken.and_then(|()| rows.end_row(lines.at));
         taken.map_err(|problem| problem.at(rows.row(), line))?;
         pace.at(lines.at)?;
     }
     Ok(rows.finish())
+}
+
+/// Returns the column that each field of the header names; `None` for one that is left out.
+fn columns_of(header: &[Field<'_>], spec: &Spec, extra: Extra) -> Result<Vec<Option<usize>>, Unmatched> {
+    let mut columns = Vec::with_capacity(header.len());
+    for (place, field) in header.iter().enumerate() {
+        let column = match match_name(&field.text, place, &spec.schema) {
+            Err(Unmatched::Unknown(_)) if extra == Extra::Ignore => None,
+            found => Some(found?),
+        };
+        if let Some(column) = column
+            && columns.contains(&Some(column))
+        {
+            return Err(Unmatched::Twice(spec.schema.field(column).name().clone()));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
 }
 
 fn is_blank(fields: &[Field<'_>]) -> bool {

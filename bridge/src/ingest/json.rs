@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use serde_core::de::IgnoredAny;
 use serde_json::Deserializer;
 
+use super::names::Extra;
 use super::rows::{Problem, RowBuilder};
 use super::text::{Pace, place, unmarked};
 use super::walk::{Walk, byte, skip_space, unescaped};
@@ -19,10 +20,11 @@ use crate::error::Error;
 use crate::relation::Spec;
 use laminardb_dataflow::CancelToken;
 
-/// Reads the rows of a JSON text for a relation, in batches. Fails when `cancel` is cancelled.
-pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
+/// Reads the rows of a JSON text for a relation, in batches; `extra` says what happens to members that are no columns
+/// of it. Fails when `cancel` is cancelled.
+pub fn from_json(text: &str, spec: &Spec, extra: Extra, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
-    let mut reader = Reader { text, rows: RowBuilder::new(spec)?, keys: Vec::new(), pace: Pace::new(cancel) };
+    let mut reader = Reader { text, rows: RowBuilder::new(spec, extra)?, keys: Vec::new(), pace: Pace::new(cancel) };
     let start = skip_space(text, 0);
     match byte(text, start) {
         None => {}
@@ -40,8 +42,9 @@ pub fn from_json(text: &str, spec: &Spec, cancel: &CancelToken) -> Result<Vec<Re
 struct Reader<'a> {
     text: &'a str,
     rows: RowBuilder<'a>,
-    /// For each place of the previous row, the key as written and its column. Most rows have the same keys.
-    keys: Vec<(&'a str, usize)>,
+    /// For each place of the previous row, the key as written and its column, `None` for one that is left out. Most rows
+    /// have the same keys.
+    keys: Vec<(&'a str, Option<usize>)>,
     pace: Pace<'a>,
 }
 
@@ -131,7 +134,9 @@ impl<'a> Reader<'a> {
                     column
                 }
             };
-            self.rows.append(column, &value)?;
+            if let Some(column) = column {
+                self.rows.append(column, &value)?;
+            }
             at += 1;
         }
         Ok(())
@@ -161,11 +166,12 @@ mod tests {
             kind: StorageKind::Bag,
             schema,
             primary_key: Vec::new(),
+            json_columns: Vec::new(),
             defaults: Vec::new(),
             follow: None,
         };
         let mut rows = Vec::new();
-        for batch in from_json(text, &spec, &CancelToken::new())? {
+        for batch in from_json(text, &spec, Extra::Refuse, &CancelToken::new())? {
             let (a, b) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
             let row = |row| (a.iter().nth(row).flatten(), b.is_valid(row).then(|| b.value(row).to_owned()));
             rows.extend((0..batch.num_rows()).map(row));

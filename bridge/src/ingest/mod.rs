@@ -12,6 +12,7 @@ mod display;
 mod exact;
 mod iso;
 mod json;
+mod json_text;
 mod names;
 mod number;
 mod refused;
@@ -37,14 +38,17 @@ use crate::batch::with_columns;
 use crate::error::Error;
 use crate::relation::Spec;
 pub use cells::Cells;
-pub use column::{ColumnBuilder, column_builder};
+pub use column::{ColumnBuilder, column_builder, json_builder};
 pub use csv::from_csv;
 pub(crate) use display::display;
 pub use exact::Number;
 pub use json::from_json;
+pub use json_text::{write_json_double, write_json_single, write_json_text};
+pub use names::Extra;
 use names::match_columns;
 pub use refused::Why;
 use refused::{Refused, first_null, with_nulls};
+pub use text::from_utf8;
 pub use time::Moment;
 pub use valid::own;
 
@@ -57,7 +61,7 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
     }
     let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let fit = |(column, field): (usize, &Arc<Field>)| {
-        let destination = Destination { spec, field, first_row };
+        let destination = Destination { spec, field, column, first_row };
         match places[column] {
             Some(given) => destination.fit(batch.column(given)),
             None => destination.fill(spec.defaults.get(column).and_then(Option::as_ref), batch.num_rows()),
@@ -72,7 +76,7 @@ pub fn conform(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<Rec
 pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row: usize) -> Result<RecordBatch, Error> {
     let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
     let fit = |(column, field): (&usize, &Arc<Field>)| {
-        let destination = Destination { spec, field, first_row };
+        let destination = Destination { spec, field, column: *column, first_row };
         match places[*column] {
             Some(given) => destination.fit(batch.column(given)),
             None => Err(Error::IngestionFailed(format!("key column {} of {} is missing", field.name(), spec.name))),
@@ -80,6 +84,19 @@ pub fn conform_key(batch: &RecordBatch, spec: &Spec, key: &SchemaRef, first_row:
     };
     let columns = spec.primary_key.iter().zip(key.fields()).map(fit).collect::<Result<_, Error>>()?;
     Ok(with_columns(key, columns, batch.num_rows()))
+}
+
+/// Rows that give some columns of a relation: by position there, the values of those that are given.
+pub(crate) type PartialRows = Vec<Option<ArrayRef>>;
+
+/// Converts the columns of a relation that the rows give; those left out stay so.
+pub(crate) fn conform_given(batch: &RecordBatch, spec: &Spec, first_row: usize) -> Result<PartialRows, Error> {
+    let places = match_columns(batch.schema_ref(), &spec.schema).map_err(|why| why.in_relation(&spec.name))?;
+    let fit = |(column, (place, field)): (usize, (Option<usize>, &Arc<Field>))| {
+        let destination = Destination { spec, field, column, first_row };
+        place.map(|given| destination.fit(batch.column(given))).transpose()
+    };
+    places.into_iter().zip(spec.schema.fields()).enumerate().map(fit).collect()
 }
 
 /// Replaces every NaN in columns of floats by NULL, which is what pandas means by NaN.
@@ -123,12 +140,19 @@ fn positions<T>(values: &[T], of: impl Fn(&T) -> bool) -> BooleanBuffer {
 struct Destination<'a> {
     spec: &'a Spec,
     field: &'a Field,
+    /// Its position in the relation.
+    column: usize,
     first_row: usize,
 }
 
 impl Destination<'_> {
     fn fit(&self, given: &ArrayRef) -> Result<ArrayRef, Error> {
-        let array = cast::cast(given, self.field.data_type()).map_err(|refused| self.refused(given, &refused))?;
+        let stored = if self.spec.is_json(self.column) {
+            json_text::to_json(given)
+        } else {
+            cast::cast(given, self.field.data_type())
+        };
+        let array = stored.map_err(|refused| self.refused(given, &refused))?;
         self.check_nulls(&array, "")?;
         Ok(array)
     }
@@ -156,9 +180,7 @@ impl Destination<'_> {
 
     fn null(&self, row: usize, note: &str) -> Error {
         let (column, relation, row) = (self.field.name(), &self.spec.name, self.first_row + row);
-        Error::IngestionFailed(format!(
-            "row {row}: NULL in column {column} of {relation}{note}: the column is NOT NULL"
-        ))
+        Error::MissingValue(format!("row {row}: NULL in column {column} of {relation}{note}: the column is NOT NULL"))
     }
 
     fn refused(&self, given: &ArrayRef, refused: &Refused) -> Error {
@@ -167,7 +189,7 @@ impl Destination<'_> {
             Why::Value(why) => why,
         };
         let (column, relation, row) = (self.field.name(), &self.spec.name, self.first_row + refused.row);
-        let (value, data_type) = (display(given, refused.row), type_name(self.field.data_type()));
+        let (value, data_type) = (display(given, refused.row), self.spec.type_name(self.column));
         Error::BatchSchemaMismatch(format!(
             "row {row}: {value} cannot be stored in column {column} ({data_type}) of {relation}: {why}"
         ))

@@ -4,6 +4,15 @@ use arrow::datatypes::Schema;
 
 use crate::error::Error;
 
+/// What happens to given columns that a relation does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// The rows are refused.
+    Refuse,
+    /// These columns are left out.
+    Ignore,
+}
+
 /// Why a given column cannot be matched with a relation's columns.
 pub(super) enum Unmatched {
     /// No column has the name.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar};
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{Field, FieldRef};
-use laminardb_planner::statement::type_name;
 
 use super::cast::cast;
-use super::column::{ColumnBuilder, column_builder};
+use super::column::{ColumnBuilder, column_builder, json_builder};
 use super::display::display;
-use super::names::{Unmatched, match_name};
+use super::names::{Extra, Unmatched, match_name};
 use super::refused::Why;
 use super::text_cells::TextCells;
 use super::value::Value;
@@ -32,7 +31,7 @@ impl Problem {
     pub(super) fn at(self, row: usize, line: usize) -> Error {
         let place = |why| format!("row {row} (line {line}): {why}");
         match self {
-            Problem::Null(why) => Error::IngestionFailed(place(why)),
+            Problem::Null(why) => Error::MissingValue(place(why)),
             Problem::Unfit(why) => Error::BatchSchemaMismatch(place(why)),
         }
     }
@@ -44,6 +43,7 @@ const ROOM: usize = 64;
 /// The rows of a relation, as they are read from a text.
 pub(super) struct RowBuilder<'s> {
     spec: &'s Spec,
+    extra: Extra,
     columns: Vec<Box<dyn ColumnBuilder<TextCells>>>,
     /// The value of each column in rows that leave it out; `None` for NULL.
     defaults: Vec<Option<ArrayRef>>,
@@ -60,7 +60,7 @@ pub(super) struct RowBuilder<'s> {
 }
 
 impl<'s> RowBuilder<'s> {
-    pub(super) fn new(spec: &'s Spec) -> Result<Self, Error> {
+    pub(super) fn new(spec: &'s Spec, extra: Extra) -> Result<Self, Error> {
         let fields = spec.schema.fields();
         let default = |(column, field): (usize, &FieldRef)| {
             let Some(value) = spec.defaults.get(column).and_then(Option::as_ref) else { return Ok(None) };
@@ -70,9 +70,14 @@ impl<'s> RowBuilder<'s> {
             })?;
             Ok(Some(fit).filter(|value| value.is_valid(0)))
         };
+        let builder = |(column, field): (usize, &FieldRef)| match spec.is_json(column) {
+            true => json_builder(TextCells, ROOM),
+            false => column_builder(TextCells, field.data_type(), ROOM),
+        };
         Ok(RowBuilder {
             spec,
-            columns: fields.iter().map(|field| column_builder(TextCells, field.data_type(), ROOM)).collect(),
+            extra,
+            columns: fields.iter().enumerate().map(builder).collect(),
             defaults: fields.iter().enumerate().map(default).collect::<Result<_, Error>>()?,
             left_out: vec![Vec::new(); fields.len()],
             given: vec![false; fields.len()],
@@ -88,9 +93,12 @@ impl<'s> RowBuilder<'s> {
         self.before + self.rows
     }
 
-    /// Finds the column called `name`; looks at position `likely` first.
-    pub(super) fn find(&self, name: &str, likely: usize) -> Result<usize, Problem> {
-        match_name(name, likely, &self.spec.schema).map_err(|why| self.unmatched(&why))
+    /// Finds the column called `name`; looks at position `likely` first. Returns `None` if its values are left out.
+    pub(super) fn find(&self, name: &str, likely: usize) -> Result<Option<usize>, Problem> {
+        match match_name(name, likely, &self.spec.schema) {
+            Err(Unmatched::Unknown(_)) if self.extra == Extra::Ignore => Ok(None),
+            found => found.map(Some).map_err(|why| self.unmatched(&why)),
+        }
     }
 
     pub(super) fn unmatched(&self, why: &Unmatched) -> Problem {
@@ -109,7 +117,7 @@ impl<'s> RowBuilder<'s> {
         if let Err(why) = self.columns[column].append(value) {
             return Err(match why {
                 Why::Null => self.null(field, " (inside its value)"),
-                Why::Value(why) => self.refused(field, value, &why),
+                Why::Value(why) => self.refused(column, value, &why),
             });
         }
         if self.defaults[column].is_some() {
@@ -173,8 +181,9 @@ impl<'s> RowBuilder<'s> {
         Problem::Null(format!("NULL in column {column} of {relation}{note}: the column is NOT NULL"))
     }
 
-    fn refused(&self, field: &Field, value: &Value<'_>, why: &str) -> Problem {
-        let (column, relation, data_type) = (field.name(), &self.spec.name, type_name(field.data_type()));
+    fn refused(&self, column: usize, value: &Value<'_>, why: &str) -> Problem {
+        let (relation, data_type) = (&self.spec.name, self.spec.type_name(column));
+        let column = self.spec.schema.field(column).name();
         let value = value.display();
         Problem::Unfit(format!("{value} cannot be stored in column {column} ({data_type}) of {relation}: {why}"))
     }

@@ -27,6 +27,7 @@ fn spec(fields: Vec<Field>) -> Spec {
         kind: StorageKind::Bag,
         schema,
         primary_key: Vec::new(),
+        json_columns: Vec::new(),
         defaults: Vec::new(),
         follow: None,
     }

@@ -26,6 +26,17 @@ impl<'a> Pace<'a> {
     }
 }
 
+/// Returns the text of bytes; fails, with the place, if they are not UTF-8.
+pub fn from_utf8(bytes: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (valid, rest) = bytes.split_at(error.valid_up_to());
+        let valid = String::from_utf8_lossy(valid);
+        let (line, column) = place(&valid, valid.len());
+        let byte = rest.first().copied().unwrap_or_default();
+        Error::IngestionFailed(format!("not UTF-8: byte 0x{byte:02x} at line {line}, column {column}"))
+    })
+}
+
 /// Returns `text` without a leading byte order mark.
 pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
@@ -44,6 +55,14 @@ pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_utf_8_is_said_where_it_is() {
+        assert!(matches!(from_utf8("aä\n".as_bytes()), Ok("aä\n")));
+        let error = from_utf8(b"a\xc3\xa4\n\xc3\xb6\xff").expect_err("is no text");
+        assert_eq!((error.code(), error.to_string().as_str()), (300, "not UTF-8: byte 0xff at line 2, column 2"));
+        assert!(from_utf8(b"a\xc3").expect_err("is cut off").to_string().contains("0xc3 at line 1, column 2"));
+    }
 
     #[test]
     fn places_count_characters() {

@@ -8,6 +8,7 @@ use super::cells::Cells;
 use super::decimal::is_number;
 use super::exact::{NUMBERS_ONLY, Number};
 use super::iso;
+use super::json_text::compact;
 use super::names::{Unmatched, match_name};
 use super::refused::{Reason, Why};
 use super::time::Moment;
@@ -56,6 +57,14 @@ impl Cells for TextCells {
             Value::Text(text) => Ok(Some(Cow::Borrowed(text))),
             Value::Field(text) => Ok(Some(Cow::Borrowed(text))),
             other => Err(refused(other, "only text can be")),
+        }
+    }
+
+    fn json<'a>(self, value: &'a Value<'_>) -> Result<Option<Cow<'a, str>>, Why> {
+        match value {
+            Value::Bool(value) => Ok(Some(Cow::Borrowed(if *value { "true" } else { "false" }))),
+            Value::Number(text) | Value::List(text) | Value::Object(text) => Ok(Some(Cow::Owned(compact(text)))),
+            other => self.text(other),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 use laminardb_planner::catalog::RelationKind;
-use laminardb_planner::statement::{Name, ShowKind, type_name};
+use laminardb_planner::statement::{Name, ShowKind};
 
 use super::Session;
 use super::outcome::QueryOutput;
@@ -25,7 +25,7 @@ impl Session {
         let nullable: BooleanArray = fields.iter().map(|field| Some(field.is_nullable())).collect();
         Ok(table(vec![
             text("column_name", fields.iter().map(|field| Some(field.name().clone())).collect()),
-            text("data_type", fields.iter().map(|field| Some(type_name(field.data_type()))).collect()),
+            text("data_type", (0..fields.len()).map(|column| Some(entry.info.type_name(column))).collect()),
             ("nullable", Arc::new(nullable)),
         ]))
     }

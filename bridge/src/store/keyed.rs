@@ -285,7 +285,7 @@ impl Keyed {
             format!("{} = {value}", spec.schema.field(column).name())
         });
         let key: Vec<String> = key.collect();
-        Error::QueryFailed(format!("duplicate key in table {}: {}", spec.name, key.join(", ")))
+        Error::ConstraintViolated(format!("duplicate key in table {}: {}", spec.name, key.join(", ")))
     }
 
     pub(super) fn heap(&mut self) -> &mut Heap {

@@ -31,6 +31,22 @@ impl Keys {
         self.winners.clone().unwrap_or_else(|| (0..self.hashes.len() as u32).collect())
     }
 
+    /// Returns, for each row, the first row with the same key.
+    pub(super) fn first_of_each(&self) -> Vec<u32> {
+        let mut seen: HashTable<u32> = HashTable::with_capacity(self.hashes.len());
+        let mut first = Vec::with_capacity(self.hashes.len());
+        for (row, hash) in self.hashes.iter().enumerate() {
+            let equal = |other: &u32| {
+                self.hashes[*other as usize] == *hash && self.bytes.row(*other as usize) == self.bytes.row(row)
+            };
+            first.push(*seen.find(*hash, equal).unwrap_or(&(row as u32)));
+            if first[row] == row as u32 {
+                seen.insert_unique(*hash, row as u32, |row| self.hashes[*row as usize]);
+            }
+        }
+        first
+    }
+
     /// Returns the first row whose key an earlier row has. The keys must have been made with the first row winning.
     pub(super) fn first_repeated(&self) -> Option<u32> {
         let winners = self.winners.as_ref()?;

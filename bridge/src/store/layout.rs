@@ -51,6 +51,16 @@ impl RelationLayout {
         &self.spec
     }
 
+    /// Returns the schema of the key columns, in key order.
+    pub(crate) fn key_schema(&self) -> &SchemaRef {
+        &self.key_schema
+    }
+
+    /// Returns, for each row of `keys`, which has the key columns alone, the first row with the same key.
+    pub(crate) fn first_of_each_key(&self, keys: &RecordBatch) -> Vec<u32> {
+        Keys::all(&self.key, self.key.encode_chosen(keys)).first_of_each()
+    }
+
     /// Returns the first row of `batch` whose key an earlier row of it has. The relation must be a keyed table.
     pub(crate) fn first_repeated_key(&self, batch: &RecordBatch) -> Option<u32> {
         Keys::new(&self.key, self.key.encode(batch), false).first_repeated()

@@ -26,7 +26,15 @@ struct Harness {
 }
 
 fn spec(kind: StorageKind, schema: &SchemaRef, primary_key: Vec<usize>) -> Spec {
-    Spec { name: "t".into(), kind, schema: Arc::clone(schema), primary_key, defaults: Vec::new(), follow: None }
+    Spec {
+        name: "t".into(),
+        kind,
+        schema: Arc::clone(schema),
+        primary_key,
+        json_columns: Vec::new(),
+        defaults: Vec::new(),
+        follow: None,
+    }
 }
 
 impl Harness {

@@ -1,7 +1,8 @@
 //! Parses CREATE and DROP with our own grammar.
 
 use sqlparser::ast::{
-    BinaryOperator, ColumnOption, Expr, IndexColumn, OrderByExpr, OrderByOptions, PrimaryKeyConstraint, TableConstraint,
+    BinaryOperator, ColumnOption, DataType, Expr, IndexColumn, OrderByExpr, OrderByOptions, PrimaryKeyConstraint,
+    TableConstraint,
 };
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -318,8 +319,10 @@ impl StatementParser<'_> {
             return Err(PlanError::schema("a column name cannot be empty").into());
         }
         let data_type = self.read(Parser::parse_data_type)?;
+        let is_json = matches!(data_type, DataType::JSON | DataType::JSONB);
         let data_type = sql_type(&data_type).map_err(|error| PlanError::schema(format!("column {name}: {error}")))?;
-        let mut definition = ColumnDefinition { name: name.value.clone(), data_type, nullable: true, default: None };
+        let name_of = name.value.clone();
+        let mut definition = ColumnDefinition { name: name_of, data_type, is_json, nullable: true, default: None };
         let mut is_null_said = false;
         while let Some((option, place)) = self.column_option(&name)? {
             let repeated =

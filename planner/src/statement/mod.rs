@@ -100,6 +100,11 @@ impl Statement {
     pub fn is_read(&self) -> bool {
         matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Describe(_) | Statement::Show(_))
     }
+
+    /// Returns whether the statement adds, changes or removes rows of a source or table.
+    pub fn writes_rows(&self) -> bool {
+        matches!(self, Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Truncate(_))
+    }
 }
 
 /// A CREATE SOURCE or CREATE TABLE with columns.
@@ -128,6 +133,8 @@ pub struct ColumnDefinition {
     pub name: String,
     /// The type of the column.
     pub data_type: DataType,
+    /// Whether it was declared JSON or JSONB, which are stored as text.
+    pub is_json: bool,
     /// Whether NULL may be stored; false for key columns.
     pub nullable: bool,
     /// The DEFAULT expression, which must be constant.

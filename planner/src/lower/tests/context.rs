@@ -39,6 +39,7 @@ pub(crate) fn relations() -> Vec<RelationInfo> {
         kind,
         schema: schema(columns),
         primary_key: primary_key.to_vec(),
+        json_columns: Vec::new(),
         append_only: kind == RelationKind::Source,
         order: ViewOrder::default(),
         definition: match kind {
