@@ -34,6 +34,9 @@ pub enum Error {
     /// The data cannot be ingested (300).
     #[error("{}", short_text(.0))]
     IngestionFailed(String),
+    /// A column that is NOT NULL has no value (300).
+    #[error("{}", short_text(.0))]
+    MissingValue(String),
     /// The writer was closed (301).
     #[error("Writer is closed")]
     WriterClosed,
@@ -43,6 +46,9 @@ pub enum Error {
     /// The statement is invalid or failed (400).
     #[error("{}", short_text(.0))]
     QueryFailed(String),
+    /// The rows of a statement violate a constraint: a key is there already, or a value is missing (400).
+    #[error("{}", short_text(.0))]
+    ConstraintViolated(String),
     /// What a call was about to read or write was dropped after the call had found it (400).
     ///
     /// A call that can begin anew does so, and one that names a relation says that there is none (200).
@@ -107,10 +113,10 @@ impl Error {
             Error::TableExists(_) => (201, "Table exists"),
             Error::SchemaMismatch(_) => (202, "Schema mismatch"),
             Error::InvalidSchema(_) => (203, "Invalid schema"),
-            Error::IngestionFailed(_) => (300, "Ingestion failed"),
+            Error::IngestionFailed(_) | Error::MissingValue(_) => (300, "Ingestion failed"),
             Error::WriterClosed => (301, "Writer closed"),
             Error::BatchSchemaMismatch(_) => (302, "Batch schema mismatch"),
-            Error::QueryFailed(_) | Error::Dropped(_) => (400, "Query failed"),
+            Error::QueryFailed(_) | Error::ConstraintViolated(_) | Error::Dropped(_) => (400, "Query failed"),
             Error::SqlParse { .. } => (401, "SQL parse error"),
             Error::QueryCancelled(_) | Error::Interrupted => (402, "Query cancelled"),
             Error::SubscriptionFailed(_) => (500, "Subscription failed"),
@@ -152,6 +158,7 @@ impl Error {
             | Error::SchemaMismatch(_)
             | Error::IngestionFailed(_)
             | Error::BatchSchemaMismatch(_) => Error::QueryFailed(self.to_string()),
+            Error::MissingValue(_) => Error::ConstraintViolated(self.to_string()),
             other => other,
         }
     }
@@ -228,5 +235,8 @@ mod tests {
         let error = Error::BatchSchemaMismatch("bad".into()).in_statement();
         assert_eq!((error.code(), error.to_string().as_str()), (400, "bad"));
         assert_eq!(Error::Shutdown.in_statement(), Error::Shutdown);
+        let missing = Error::MissingValue("NULL".into());
+        assert_eq!(missing.message(), "Ingestion failed (300): NULL");
+        assert_eq!(missing.in_statement().message(), "Query failed (400): NULL");
     }
 }

@@ -16,13 +16,14 @@ pub mod subscription;
 pub mod transaction;
 pub mod watermark;
 
-pub use database::{CheckpointConfig, Database, DatabaseConfig, DatabaseState};
+pub use commit::TransactionInfo;
+pub use database::{CheckpointConfig, DEFAULT_LOCK_TIMEOUT, Database, DatabaseConfig, DatabaseState};
 pub use error::Error;
 pub use laminardb_dataflow::{CancelToken, Time};
 pub use laminardb_planner::function::registry;
 pub use laminardb_planner::panics::caught;
 pub use laminardb_planner::statement::{RestoreFrom, type_name};
-pub use laminardb_planner::{Params, RelationKind};
+pub use laminardb_planner::{Params, RelationInfo, RelationKind};
 pub use session::{NextRows, Outcome, QueryOutput, QueryStream, Session, Target, Writer};
-pub use subscription::{ChangeBatch, Next, Op, SubscribeOptions, Subscription};
+pub use subscription::{Bounds, ChangeBatch, Next, Op, SubscribeOptions, Subscription};
 pub use transaction::Transaction;

@@ -10,6 +10,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use laminardb_bridge::catalog::Entry;
 use laminardb_bridge::commit::{History, Record};
+use laminardb_bridge::ingest::Extra;
 use laminardb_bridge::{DatabaseConfig, Error, Next, Params, SubscribeOptions, Subscription, Target};
 use laminardb_dataflow::{RelationId, Time};
 use laminardb_tests::oracle::lines;
@@ -355,7 +356,7 @@ fn closing_ends_a_definition_that_waits_for_views_and_those_behind_it() {
         );
         // Each row meets each other one, which takes much longer than the test.
         let rows: Vec<String> = (0..15_000).map(|v| format!("1,{v}")).collect();
-        database.session.insert_csv("t", &format!("k,v\n{}", rows.join("\n"))).expect("it fits");
+        database.session.insert_csv("t", &format!("k,v\n{}", rows.join("\n")), Extra::Refuse).expect("it fits");
         let ended = std::thread::scope(|scope| {
             let definition = |sql: &'static str| {
                 let (waits, waiting) = mpsc::channel();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use laminardb_bridge::{Next, Params, SubscribeOptions, Target};
+use laminardb_bridge::{Bounds, Next, Params, SubscribeOptions, Target};
 use laminardb_tests::{Database, Follower};
 
 const TABLES: &str = "CREATE TABLE t (k BIGINT PRIMARY KEY, v BIGINT); CREATE TABLE bag (k BIGINT); CREATE SOURCE s (k BIGINT, v BIGINT)";
@@ -179,7 +179,7 @@ fn shutdown_delivers_what_is_pending_and_ends() {
 fn a_slow_reader_is_told_and_ended() {
     let database = Database::new(1);
     database.run(TABLES);
-    let options = SubscribeOptions { snapshot: true, max_pending: 2 };
+    let options = SubscribeOptions { snapshot: true, bounds: Bounds::of_rows(2) };
     let slow = database.session.subscribe(Target::Relation("s"), options).expect("subscribed");
     for value in 0..4 {
         database.run(&format!("INSERT INTO s VALUES ({value}, 1), ({value}, 2)"));

@@ -19,6 +19,7 @@ mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use laminardb_dataflow::cancel::Monitor;
@@ -29,8 +30,9 @@ use crate::error::Error;
 use crate::relation::{Operation, Spec};
 use crate::store::{Applied, Prepared, RelationLayout, Scan, Store};
 pub use record::{Change, History, Record};
-pub(crate) use state::Actor;
 use state::CommitState;
+pub use state::TransactionInfo;
+pub(crate) use state::{Actor, Call};
 
 /// A write to one relation, as a caller requests it.
 #[derive(Clone, Debug)]
@@ -79,16 +81,29 @@ pub struct Committer {
     open: AtomicU64,
     /// Number of pending rows of a relation at which its writers wait; 0 means no limit.
     buffer_size: u64,
+    /// How long a call waits for a transaction of another session to end; `None` means without limit.
+    lock_timeout: Option<Duration>,
 }
 
 impl Committer {
     /// Makes a committer with an empty store. `history` receives a record of everything that is committed.
-    pub fn new(engine: Arc<Engine>, history: Box<dyn History>, buffer_size: usize) -> Self {
-        Committer::over(engine, history, buffer_size as u64)
+    pub fn new(
+        engine: Arc<Engine>,
+        history: Box<dyn History>,
+        buffer_size: usize,
+        lock_timeout: Option<Duration>,
+    ) -> Self {
+        Committer::over(engine, history, buffer_size as u64, lock_timeout)
     }
 
-    fn over(engine: Arc<dyn Downstream>, history: Box<dyn History>, buffer_size: u64) -> Self {
-        Committer { engine, history, state: Monitor::new(CommitState::default()), open: AtomicU64::new(0), buffer_size }
+    fn over(
+        engine: Arc<dyn Downstream>,
+        history: Box<dyn History>,
+        buffer_size: u64,
+        lock_timeout: Option<Duration>,
+    ) -> Self {
+        let state = Monitor::new(CommitState::default());
+        Committer { engine, history, state, open: AtomicU64::new(0), buffer_size, lock_timeout }
     }
 
     /// Makes writes in order, at one time, all or none; when it returns, every later read sees them. Waits first while
@@ -97,13 +112,13 @@ impl Committer {
     /// of it and do not wait.
     pub(crate) fn commit(&self, actor: Actor, writes: Vec<Write>, cancel: &CancelToken) -> Result<Vec<Applied>, Error> {
         let relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
-        let room = || if self.is_open_for(actor) { Ok(()) } else { self.wait_for_room(&relations, cancel) };
+        let room = || if self.is_open_for(&actor) { Ok(()) } else { self.wait_for_room(&relations, cancel) };
         room()?;
         let layouts = self.layouts(&writes)?;
         let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
         let prepared = prepared.collect::<Result<_, Error>>()?;
         // The buffer may fill up again while the call waits for its turn.
-        self.turn(actor, cancel, &room)?.apply(prepared)
+        self.turn(&actor, cancel, &room)?.apply(prepared)
     }
 
     /// Waits until each relation has fewer rows pending than the buffer holds.
@@ -145,7 +160,7 @@ impl Committer {
     }
 
     /// Takes the commit lock. Only an `actor` of the transaction under way sees that transaction's writes.
-    fn lock(&self, actor: Option<Actor>) -> Frozen<'_> {
+    fn lock(&self, actor: Option<&Actor>) -> Frozen<'_> {
         let state = self.state.lock();
         let in_transaction = actor.is_some_and(|actor| state.is_open_for(actor));
         Frozen { committer: self, state, in_transaction }
@@ -159,7 +174,7 @@ impl Committer {
 
     /// Runs `look` as [`Committer::frozen`] does; in a transaction of the caller, it sees the rows as they are inside.
     pub(crate) fn frozen_for<T>(&self, actor: Actor, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
-        look(&mut self.lock(Some(actor)))
+        look(&mut self.lock(Some(&actor)))
     }
 
     /// Runs `write` as [`Committer::frozen_for`] does, after waiting until no transaction of another session is under
@@ -170,7 +185,22 @@ impl Committer {
         cancel: &CancelToken,
         write: impl FnOnce(&mut Frozen<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        write(&mut self.turn(actor, cancel, &|| Ok(()))?)
+        write(&mut self.turn(&actor, cancel, &|| Ok(()))?)
+    }
+
+    /// Runs `write` as [`Committer::writing`] does, and waits before it, as [`Committer::commit`] does, while the
+    /// relation that it writes to has as many rows pending as the buffer holds.
+    pub(crate) fn writing_to<T>(
+        &self,
+        actor: Actor,
+        relation: RelationId,
+        cancel: &CancelToken,
+        write: impl FnOnce(&mut Frozen<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let room = || if self.is_open_for(&actor) { Ok(()) } else { self.wait_for_room(&[relation], cancel) };
+        room()?;
+        // The buffer may fill up again while the call waits for its turn.
+        write(&mut self.turn(&actor, cancel, &room)?)
     }
 
     /// Returns the memory that the relation's rows and indexes take, in bytes; 0 if there is no such relation.

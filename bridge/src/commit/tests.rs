@@ -93,7 +93,7 @@ fn schema() -> SchemaRef {
 }
 
 fn committer(engine: Arc<Recorder>, buffer_size: u64) -> Arc<Committer> {
-    let committer = Committer::over(engine, Box::new(Nobody), buffer_size);
+    let committer = Committer::over(engine, Box::new(Nobody), buffer_size, None);
     create_relations(&committer);
     Arc::new(committer)
 }
@@ -106,6 +106,7 @@ fn create_relations(committer: &Committer) {
             kind,
             schema: schema(),
             primary_key,
+            json_columns: Vec::new(),
             defaults: Vec::new(),
             follow: None,
         };
@@ -162,7 +163,7 @@ fn everything(relation: RelationId) -> Arc<DataflowPlan> {
 fn start(workers: usize, sink: Arc<dyn ChangeSink>, buffer_size: usize) -> (Arc<Engine>, Committer) {
     let config = EngineConfig { workers: workers.try_into().expect("not zero") };
     let engine = Arc::new(Engine::start(config, sink).expect("threads start"));
-    let committer = Committer::new(Arc::clone(&engine), Box::new(Nobody), buffer_size);
+    let committer = Committer::new(Arc::clone(&engine), Box::new(Nobody), buffer_size, None);
     create_relations(&committer);
     (engine, committer)
 }
@@ -204,12 +205,13 @@ impl ChangeSink for Gate {
 }
 
 /// A session without a transaction.
-const ALONE: Actor = Actor { session: 1, transaction: None };
+const ALONE: Actor = Actor { session: 1, transaction: None, call: UNSAID };
 /// Another session without a transaction.
-const OTHER: Actor = Actor { session: 2, transaction: None };
+const OTHER: Actor = Actor { session: 2, transaction: None, call: UNSAID };
 const TRANSACTION: u64 = 7;
 /// A session in the transaction that [`begin`] begins.
-const INSIDE: Actor = Actor { session: 1, transaction: Some(TRANSACTION) };
+const INSIDE: Actor = Actor { session: 1, transaction: Some(TRANSACTION), call: UNSAID };
+const UNSAID: Call = Call { by: None, statement: None };
 
 fn never() -> CancelToken {
     CancelToken::new()
@@ -456,7 +458,7 @@ fn the_engines_progress_makes_room() {
 }
 
 fn begin(committer: &Committer) {
-    assert!(committer.begin(&committer.line_up(ALONE), TRANSACTION), "nobody else has one");
+    assert!(committer.begin(&committer.line_up(&ALONE, &never()), TRANSACTION), "nobody else has one");
 }
 
 /// Returns the rows of a relation as the transaction sees them.
@@ -549,7 +551,7 @@ fn writes_of_others_wait_for_the_end_of_a_transaction() {
 #[test]
 fn a_write_during_whose_wait_its_session_begins_a_transaction_is_part_of_it() {
     let committer = committer(Arc::new(Recorder::default()), 0);
-    let place = committer.line_up(OTHER);
+    let place = committer.line_up(&OTHER, &never());
     assert!(committer.begin(&place, 8));
     drop(place);
     let (waits, waiting) = mpsc::channel();
@@ -559,13 +561,13 @@ fn a_write_during_whose_wait_its_session_begins_a_transaction_is_part_of_it() {
                 begin(&committer);
                 Ok(())
             };
-            committer.turn(ALONE, &telling(&waits), &begun).map(|frozen| frozen.in_transaction())
+            committer.turn(&ALONE, &telling(&waits), &begun).map(|frozen| frozen.in_transaction())
         });
         waiting.recv().expect("the writer waits");
         committer.rollback_transaction(8).expect("it is open");
         assert_eq!(writer.join().expect("no panic"), Ok(true));
     });
-    assert!(committer.is_open_for(ALONE) && !committer.is_open_for(OTHER));
+    assert!(committer.is_open_for(&ALONE) && !committer.is_open_for(&OTHER));
 }
 
 #[test]
@@ -599,8 +601,8 @@ fn writers_that_are_held_off_wait_while_others_read() {
 fn a_transaction_is_begun_after_the_writes_that_waited_before() {
     let committer = committer(Arc::new(Recorder::default()), 0);
     begin(&committer);
-    let early = committer.line_up(ALONE);
-    let late = committer.line_up(OTHER);
+    let early = committer.line_up(&ALONE, &never());
+    let late = committer.line_up(&OTHER, &never());
     assert!(!committer.begin(&early, 8) && !committer.begin(&late, 8), "one is under way");
     committer.rollback_transaction(TRANSACTION).expect("it is open");
     assert!(!committer.begin(&late, 8), "somebody came before");
@@ -665,8 +667,91 @@ fn a_transaction_waits_for_room_at_its_end() {
     assert!(waiting.try_recv().is_err());
     assert_eq!(committer.commit_transaction(TRANSACTION, &cancelled()), Err(Error::Interrupted));
     assert_eq!(waiting.recv(), Ok((SOURCE, 2)));
-    assert!(committer.is_open_for(INSIDE));
+    assert!(committer.is_open_for(&INSIDE));
     engine.work_off(SOURCE, 1);
     committer.commit_transaction(TRANSACTION, &never()).expect("there is room");
     assert_eq!(engine.state.lock().commits.len(), 2);
+}
+
+fn named(actor: Actor, by: &str, statement: &str) -> Actor {
+    Actor { call: Call { by: Some(by.into()), statement: Some(statement.into()) }, ..actor }
+}
+
+#[test]
+fn a_call_that_waits_longer_than_the_lock_timeout_fails_and_names_who_holds_the_transaction() {
+    let timeout = Some(Duration::from_millis(1));
+    let committer = Committer::over(Arc::new(Recorder::default()), Box::new(Nobody), 0, timeout);
+    create_relations(&committer);
+    let place = committer.line_up(&named(ALONE, "the night job", "BEGIN"), &never());
+    assert!(committer.begin(&place, TRANSACTION), "nobody else has one");
+    drop(place);
+    committer.note(&named(INSIDE, "not this name", "DELETE FROM t"));
+    committer.note(&named(OTHER, "somebody else", "SELECT 1"));
+    let refused = committer.commit(OTHER, vec![write(BAG, Operation::Insert, &[(1, 0)])], &never());
+    let error = refused.expect_err("the transaction stays open");
+    assert_eq!(error.code(), 902);
+    let text = error.to_string();
+    assert!(text.starts_with("waited 0.001 s for the transaction of the night job, open since 20"), "{text}");
+    assert!(text.ends_with(" UTC, last statement: DELETE FROM t"), "{text}");
+    let place = committer.line_up(&OTHER, &never());
+    assert_eq!(committer.wait_to_begin(&place, &never()).expect_err("it stays open").code(), 902);
+    drop(place);
+    assert_eq!(count(&committer, BAG), 0);
+    committer.commit(INSIDE, vec![write(BAG, Operation::Insert, &[(2, 0)])], &never()).expect("waits for nobody");
+    committer.commit_transaction(TRANSACTION, &never()).expect("nobody took it");
+    committer.commit(OTHER, vec![write(BAG, Operation::Insert, &[(1, 0)])], &never()).expect("nobody is in the way");
+    assert_eq!(count(&committer, BAG), 2);
+}
+
+#[test]
+fn a_call_does_not_time_out_while_a_definition_holds_writers_off() {
+    let timeout = Some(Duration::from_millis(1));
+    let committer = Committer::over(Arc::new(Recorder::default()), Box::new(Nobody), 0, timeout);
+    create_relations(&committer);
+    let hold = committer.hold();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| committer.commit(OTHER, vec![write(BAG, Operation::Insert, &[(1, 0)])], &never()));
+        let waits_long = |waiting: &TransactionInfo| waiting.since.elapsed().is_ok_and(|it| it.as_millis() > 5);
+        while !committer.transactions().iter().any(waits_long) {
+            std::thread::yield_now();
+        }
+        drop(hold);
+        writer.join().expect("no panic").expect("its turn came");
+    });
+}
+
+#[test]
+fn those_who_hold_and_who_wait_are_listed_in_order() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    assert_eq!(committer.transactions(), []);
+    let place = committer.line_up(&named(ALONE, "one", "BEGIN"), &never());
+    assert!(committer.begin(&place, TRANSACTION));
+    drop(place);
+    let _second = committer.line_up(&named(OTHER, "two", "INSERT"), &never());
+    let _third = committer.line_up(&OTHER, &never());
+    let listed: Vec<_> = committer.transactions().into_iter().map(|it| (it.name, it.statement, it.holds)).collect();
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(listed, [(said("one"), said("BEGIN"), true), (said("two"), said("INSERT"), false), (None, None, false)]);
+}
+
+#[test]
+fn a_handler_that_runs_in_a_call_that_waits_begins_before_that_call() {
+    let committer = committer(Arc::new(Recorder::default()), 0);
+    let inner = Arc::clone(&committer);
+    let begun = move || {
+        let place = inner.line_up(&OTHER, &never());
+        let begun = inner.begin(&place, 8);
+        drop(place);
+        if begun {
+            inner.rollback_transaction(8).expect("it is open");
+        }
+        begun
+    };
+    // Without the handler the call that came before would have to be first.
+    let token = CancelToken::polled(Duration::ZERO, begun);
+    let _early = committer.line_up(&ALONE, &token);
+    let late = committer.line_up(&OTHER, &never());
+    assert!(!committer.begin(&late, 9));
+    drop(late);
+    assert!(token.check().is_err(), "the handler could begin");
 }

@@ -7,15 +7,19 @@
 //! begin --> open: statements in it ... --> commit or rollback --> the writes that waited --> next begin
 //! ```
 //!
-//! A transaction begins after the writes that came to wait before it, so no call waits for ever.
+//! A transaction begins after the writes that came to wait before it, and no call waits longer than the lock timeout for
+//! a transaction of another session, so no call waits for ever.
 
 use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
 
+use arrow::temporal_conversions::timestamp_s_to_datetime;
 use laminardb_dataflow::CancelToken;
+use laminardb_dataflow::cancel::{Unready, deadline};
 use parking_lot::MutexGuard;
 
-use super::state::{Actor, CommitState, Open};
-use super::{Committer, Frozen};
+use super::state::{Actor, CommitState, Open, Waiting};
+use super::{Committer, Frozen, TransactionInfo};
 use crate::error::Error;
 use crate::store::Given;
 
@@ -24,16 +28,20 @@ pub(crate) struct PlaceInLine<'a> {
     committer: &'a Committer,
     number: u64,
     actor: Actor,
+    /// When the call has waited too long for a transaction; `None` means never.
+    until: Option<Instant>,
 }
 
 impl PlaceInLine<'_> {
     /// Returns whether a transaction can begin from this place: none is under way, and no call of another session has
     /// an earlier place.
     fn can_begin(&self, state: &CommitState) -> bool {
-        // Earlier calls of the same session do not count, for a session cannot wait for itself: a signal handler may
-        // begin a transaction while its session waits to write.
-        let mut before = state.line.waiting.range(..self.number);
-        state.open.is_none() && before.all(|(_, session)| *session == self.actor.session)
+        // A signal handler may begin a transaction while its thread waits to write: that earlier call would wait for
+        // the handler, and the handler for the call. So earlier calls do not count if they are of the same session, or
+        // are running such a handler at present.
+        let mut before = state.line.waiting.range(..self.number).map(|(_, waiting)| waiting);
+        let session = self.actor.session;
+        state.open.is_none() && before.all(|waiting| waiting.session == session || waiting.cancel.is_polling())
     }
 
     /// Gives up the place; for a caller that holds the lock.
@@ -79,32 +87,83 @@ impl Committer {
     }
 
     /// Returns whether a call is part of the transaction under way.
-    pub(crate) fn is_open_for(&self, actor: Actor) -> bool {
+    pub(crate) fn is_open_for(&self, actor: &Actor) -> bool {
         self.is_open() && self.state.lock().is_open_for(actor)
     }
 
-    /// Takes a place behind all calls that wait for a turn.
-    pub(crate) fn line_up(&self, actor: Actor) -> PlaceInLine<'_> {
+    /// Returns whether transaction `id` is under way.
+    pub(crate) fn is_open_as(&self, id: u64) -> bool {
+        self.open.load(Ordering::Acquire) == id
+    }
+
+    /// Returns the transaction under way and the calls that wait for their turn, in order of arrival.
+    pub(crate) fn transactions(&self) -> Vec<TransactionInfo> {
+        self.state.lock().transactions()
+    }
+
+    /// Notes what the transaction under way does next, if the caller is part of it.
+    pub(crate) fn note(&self, actor: &Actor) {
+        let mut state = self.state.lock();
+        if state.is_open_for(actor)
+            && let Some(open) = &mut state.open
+        {
+            open.call.statement.clone_from(&actor.call.statement);
+        }
+    }
+
+    /// Takes a place behind all calls that wait for a turn. `cancel` is the token of the call.
+    #[expect(clippy::disallowed_methods, reason = "people are told since when a call waits")]
+    pub(crate) fn line_up(&self, actor: &Actor, cancel: &CancelToken) -> PlaceInLine<'_> {
         let mut state = self.state.lock();
         state.line.last += 1;
         let number = state.line.last;
-        state.line.waiting.insert(number, actor.session);
-        PlaceInLine { committer: self, number, actor }
+        let waiting = Waiting {
+            session: actor.session,
+            since: SystemTime::now(),
+            call: actor.call.clone(),
+            cancel: cancel.clone(),
+        };
+        state.line.waiting.insert(number, waiting);
+        PlaceInLine { committer: self, number, actor: actor.clone(), until: deadline(self.lock_timeout) }
     }
 
     /// Waits, holding no lock, until `ready` returns true; returns the locked state. Fails if `cancel` is cancelled or
-    /// writing has ended.
+    /// writing has ended, or if a transaction of another session is under way when the time of `place` is over.
     fn wait_until(
         &self,
+        place: &PlaceInLine<'_>,
         cancel: &CancelToken,
         ready: impl Fn(&CommitState) -> bool,
     ) -> Result<MutexGuard<'_, CommitState>, Error> {
-        let found = |state: &mut CommitState| match state.ended {
-            true => Some(Err(Error::Shutdown)),
-            false => ready(state).then_some(Ok(())),
-        };
-        let (state, found) = self.state.wait_for(cancel, None, found).map_err(|_| Error::Interrupted)?;
-        found.map(|()| state)
+        let mut until = place.until;
+        loop {
+            let found = |state: &mut CommitState| match state.ended {
+                true => Some(Err(Error::Shutdown)),
+                false => ready(state).then_some(Ok(())),
+            };
+            match self.state.wait_for(cancel, until, found) {
+                Ok((state, found)) => return found.map(|()| state),
+                Err(Unready::Cancelled) => return Err(Error::Interrupted),
+                Err(Unready::TimedOut) => {}
+            }
+            let state = self.state.lock();
+            match &state.open {
+                Some(open) if !state.is_open_for(&place.actor) => return Err(self.waited_too_long(open)),
+                // What holds the call up is a definition or a restore, which end by themselves.
+                _ => until = deadline(self.lock_timeout),
+            }
+        }
+    }
+
+    /// Returns the error of a call that has waited too long for the transaction under way.
+    fn waited_too_long(&self, open: &Open) -> Error {
+        let seconds = self.lock_timeout.unwrap_or_default().as_secs_f64();
+        let by = open.call.by.as_deref().unwrap_or("another session");
+        let since = open.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let since = i64::try_from(since).ok().and_then(timestamp_s_to_datetime);
+        let since = since.map_or_else(String::new, |since| format!(", open since {since} UTC"));
+        let doing = open.call.statement.as_deref().map_or_else(String::new, |text| format!(", last statement: {text}"));
+        Error::Timeout(format!("waited {seconds} s for the transaction of {by}{since}{doing}"))
     }
 
     /// Waits until no transaction of another session is under way; returns the place in line if it had to wait. No
@@ -113,8 +172,8 @@ impl Committer {
         if !self.is_open() {
             return Ok(None);
         }
-        let place = self.line_up(actor);
-        drop(self.wait_until(cancel, |state| state.may_write(actor))?);
+        let place = self.line_up(&actor, cancel);
+        drop(self.wait_until(&place, cancel, |state| state.may_write(&actor))?);
         Ok(Some(place))
     }
 
@@ -131,7 +190,7 @@ impl Committer {
     /// after each wait.
     pub(super) fn turn(
         &self,
-        actor: Actor,
+        actor: &Actor,
         cancel: &CancelToken,
         waited: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Frozen<'_>, Error> {
@@ -146,8 +205,8 @@ impl Committer {
                 return Ok(frozen);
             }
             drop(frozen);
-            place.get_or_insert_with(|| self.line_up(actor));
-            drop(self.wait_until(cancel, |state| state.may_write(actor))?);
+            let place = place.get_or_insert_with(|| self.line_up(actor, cancel));
+            drop(self.wait_until(place, cancel, |state| state.may_write(actor))?);
             waited()?;
         }
     }
@@ -155,8 +214,8 @@ impl Committer {
     /// Waits until a transaction can begin: none is under way, and no call of another session came to wait before.
     /// Fails if the transaction under way is the caller's own.
     pub(crate) fn wait_to_begin(&self, place: &PlaceInLine<'_>, cancel: &CancelToken) -> Result<(), Error> {
-        let ready = |state: &CommitState| place.can_begin(state) || state.is_open_for(place.actor);
-        if self.wait_until(cancel, ready)?.is_open_for(place.actor) {
+        let ready = |state: &CommitState| place.can_begin(state) || state.is_open_for(&place.actor);
+        if self.wait_until(place, cancel, ready)?.is_open_for(&place.actor) {
             return Err(Error::QueryFailed("a transaction is open already: COMMIT or ROLLBACK it first".to_owned()));
         }
         Ok(())
@@ -164,13 +223,15 @@ impl Committer {
 
     /// Begins transaction `id`, which must not be 0; returns false if none can begin now. The caller must hold the
     /// definitions.
+    #[expect(clippy::disallowed_methods, reason = "people are told since when a transaction is open")]
     pub(crate) fn begin(&self, place: &PlaceInLine<'_>, id: u64) -> bool {
         let mut state = self.state.lock();
         if state.ended || !place.can_begin(&state) {
             return false;
         }
         state.store.begin();
-        state.open = Some(Open { id, session: place.actor.session });
+        let (session, call) = (place.actor.session, place.actor.call.clone());
+        state.open = Some(Open { id, session, since: SystemTime::now(), call });
         self.open.store(id, Ordering::Release);
         true
     }

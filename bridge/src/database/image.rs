@@ -53,6 +53,7 @@ impl Database {
             name: entry.name().to_owned(),
             kind: entry.kind(),
             primary_key: spec.primary_key.clone(),
+            json_columns: spec.json_columns.clone(),
             watermark: (watermark != NO_WATERMARK).then_some(watermark),
             follow: spec.follow.as_ref().map(Follow::column_and_delay),
             total_events,

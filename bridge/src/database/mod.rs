@@ -35,7 +35,7 @@ use laminardb_planner::catalog::RelationInfo;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{CatalogState, Entry};
-use crate::commit::{Committer, History, Record};
+use crate::commit::{Committer, History, Record, TransactionInfo};
 use crate::error::Error;
 use crate::query::Executor;
 use crate::subscription::{End, Hub};
@@ -57,11 +57,17 @@ pub struct DatabaseConfig {
     pub buffer_size: usize,
     /// Configuration of checkpoints; `None` means that they are not enabled.
     pub checkpoints: Option<CheckpointConfig>,
+    /// How long a call waits for a transaction of another session to end; `None` means without limit.
+    pub lock_timeout: Option<Duration>,
 }
+
+/// Default of [`DatabaseConfig::lock_timeout`].
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        DatabaseConfig { workers: NonZeroUsize::MIN, buffer_size: 65_536, checkpoints: None }
+        let lock_timeout = Some(DEFAULT_LOCK_TIMEOUT);
+        DatabaseConfig { workers: NonZeroUsize::MIN, buffer_size: 65_536, checkpoints: None, lock_timeout }
     }
 }
 
@@ -150,16 +156,17 @@ impl Database {
         let hub = Arc::new(Hub::new(config.workers.get()));
         let sink = Arc::clone(&hub);
         let engine = Arc::new(Engine::start(EngineConfig { workers: config.workers }, sink)?);
-        let buffer_size = config.buffer_size;
         let accepted: Arc<Accepted> = Arc::default();
         let histories = Histories { accepted: Arc::clone(&accepted), other: history };
+        let committer =
+            Committer::new(Arc::clone(&engine), Box::new(histories), config.buffer_size, config.lock_timeout);
         Ok(Arc::new(Database {
             checkpoints: Checkpoints::new(config.checkpoints.clone()),
             config,
             state: Mutex::new(DatabaseState::Created),
             definitions: Monitor::new(false),
             catalog: RwLock::default(),
-            committer: Arc::new(Committer::new(Arc::clone(&engine), Box::new(histories), buffer_size)),
+            committer: Arc::new(committer),
             engine,
             hub,
             executor: Executor::new(),
@@ -284,6 +291,16 @@ impl Database {
     pub fn engine_report(&self) -> Result<EngineReport, Error> {
         self.check_usable()?;
         self.ended_as(self.engine.report().map_err(Error::from))
+    }
+
+    /// Returns the transaction under way, if there is one, and the calls that wait for it to end, in order of arrival.
+    pub fn transactions(&self) -> Vec<TransactionInfo> {
+        self.committer.transactions()
+    }
+
+    /// Returns whether a transaction of any session is under way.
+    pub fn has_transaction(&self) -> bool {
+        self.committer.is_open()
     }
 
     /// Returns the running queries and subscriptions and the last finished ones, by ascending id.

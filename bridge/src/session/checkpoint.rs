@@ -172,7 +172,7 @@ fn base_of(
     schema: arrow::datatypes::SchemaRef,
     defaults: Vec<Option<arrow::array::ArrayRef>>,
 ) -> Result<(NewRelation, Option<i64>), Error> {
-    let checkpoint::BaseImage { name, kind, primary_key, watermark, follow, .. } = base;
+    let checkpoint::BaseImage { name, kind, primary_key, json_columns, watermark, follow, .. } = base;
     check_columns(&name, &schema)?;
     let follow = match follow {
         Some((column, delay)) => {
@@ -182,7 +182,8 @@ fn base_of(
         None => None,
     };
     let column = follow.as_ref().map(|follow| schema.field(follow.column_and_delay().0).name().clone());
-    Ok((NewRelation { name, kind, schema, primary_key, defaults, watermark_column: column, follow }, watermark))
+    let watermark_column = column;
+    Ok((NewRelation { name, kind, schema, primary_key, json_columns, defaults, watermark_column, follow }, watermark))
 }
 
 /// Returns the statement that creates a view of an image.

@@ -20,7 +20,7 @@ use super::outcome::QueryOutput;
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Write};
 use crate::error::Error;
-use crate::ingest;
+use crate::ingest::{self, Extra};
 use crate::relation::{Operation, Spec};
 
 impl Session {
@@ -42,38 +42,44 @@ impl Session {
     }
 
     /// Stores the rows of a JSON text, as [`Session::insert`] does. The text is an array of objects, one object, or one
-    /// object per line.
-    pub fn insert_json(&self, table: &str, text: &str) -> Result<u64, Error> {
-        self.insert_text(table, |spec| ingest::from_json(text, spec, &self.cancel))
+    /// object per line; `extra` says what happens to members that are no columns.
+    pub fn insert_json(&self, table: &str, text: &str, extra: Extra) -> Result<u64, Error> {
+        self.insert_text(table, |spec| ingest::from_json(text, spec, extra, &self.cancel))
     }
 
     /// Stores the rows of a CSV text with a header line, as [`Session::insert`] does.
-    pub fn insert_csv(&self, table: &str, text: &str) -> Result<u64, Error> {
-        self.insert_text(table, |spec| ingest::from_csv(text, spec, &self.cancel))
+    pub fn insert_csv(&self, table: &str, text: &str, extra: Extra) -> Result<u64, Error> {
+        self.insert_text(table, |spec| ingest::from_csv(text, spec, extra, &self.cancel))
     }
 
     /// Stores the rows that `read` makes from a text for the columns of the relation.
     fn insert_text(&self, table: &str, read: impl Fn(&Spec) -> Result<Vec<RecordBatch>, Error>) -> Result<u64, Error> {
-        self.write_named(table, |relation| {
+        self.write_named(table, |session, relation| {
             let layout = self.database.committer.frozen(|frozen| frozen.layout(relation));
             let layout = layout.ok_or_else(|| Error::Dropped(table.to_owned()))?;
-            self.write_to(relation, Operation::Insert, read(layout.spec())?)
+            session.write_to(relation, Operation::Insert, read(layout.spec())?)
         })
     }
 
     fn write(&self, table: &str, operation: Operation, rows: Vec<RecordBatch>) -> Result<u64, Error> {
         // Cloned because the write may run again; the columns are shared.
-        self.write_named(table, |relation| self.write_to(relation, operation, rows.clone()))
+        self.write_named(table, |session, relation| session.write_to(relation, operation, rows.clone()))
     }
 
     /// Runs `write` on the relation that `table` refers to. If that is dropped before anything was written, runs it
-    /// again on the relation that the name refers to by then, as if the call had come later.
-    fn write_named(&self, table: &str, write: impl Fn(RelationId) -> Result<u64, Error>) -> Result<u64, Error> {
+    /// again on the relation that the name refers to by then, as if the call had come later. `write` is given the
+    /// session, described to those who wait for it.
+    pub(super) fn write_named(
+        &self,
+        table: &str,
+        write: impl Fn(&Session, RelationId) -> Result<u64, Error>,
+    ) -> Result<u64, Error> {
+        let session = self.doing(|| format!("a write to {table}"));
         loop {
             self.database.check_usable()?;
             let catalog = self.database.catalog();
             let relation = writable(catalog.named(table)?)?;
-            match write(relation) {
+            match write(&session, relation) {
                 Err(Error::Dropped(_)) if self.database.has_changed_since(&catalog) => {}
                 written => return written.map_err(|error| error.naming(table)),
             }
@@ -277,7 +283,7 @@ impl DoUpdate<'_> {
         let given = concat(&self.target.schema, &given)?;
         if let Some(row) = layout.first_repeated_key(&given) {
             let name = &self.target.name;
-            return Err(Error::QueryFailed(format!("two rows for table {name} have the same key (row {row})")));
+            return Err(Error::ConstraintViolated(format!("two rows for table {name} have the same key (row {row})")));
         }
         let (matched, old_rows) = frozen.find(self.relation, &given)?;
         let fresh: Vec<u32> = (0..given.num_rows() as u32).filter(|row| matched.binary_search(row).is_err()).collect();

@@ -13,18 +13,19 @@ mod stream;
 mod subscribe;
 mod target;
 mod transaction;
+mod update;
 mod writer;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use laminardb_dataflow::{CancelToken, Time};
-
+use laminardb_dataflow::{CancelToken, Time, short_text};
 use laminardb_planner::Params;
 use laminardb_planner::statement::{Parsed, Statement, select_all};
 use parking_lot::Mutex;
 
-use crate::commit::Actor;
+use crate::commit::{Actor, Call};
 use crate::database::Database;
 use crate::error::Error;
 use crate::transaction::Transaction;
@@ -44,13 +45,16 @@ pub struct Session {
     id: u64,
     transaction: Arc<Mutex<Option<Arc<Transaction>>>>,
     pub(crate) cancel: CancelToken,
+    /// What those are told who wait for a transaction of the session.
+    call: Call,
 }
 
 impl Database {
     /// Makes a new session, which keeps the database alive.
     pub fn session(self: &Arc<Self>) -> Session {
         let database = Arc::clone(self);
-        Session { id: self.new_id(), database, transaction: Arc::default(), cancel: CancelToken::new() }
+        let cancel = CancelToken::new();
+        Session { id: self.new_id(), database, transaction: Arc::default(), cancel, call: Call::default() }
     }
 }
 
@@ -66,6 +70,20 @@ impl Session {
         Session { cancel: cancel.clone(), ..self.clone() }
     }
 
+    /// Returns the same session with the name `by`, which those are told who wait for its transaction, or who list the
+    /// calls that wait.
+    #[must_use]
+    pub fn named(&self, by: &str) -> Session {
+        let mut session = self.clone();
+        session.call.by = Some(Arc::from(by));
+        session
+    }
+
+    /// Returns the transaction that the session has begun or takes part in and that has not ended.
+    pub fn transaction(&self) -> Option<Arc<Transaction>> {
+        self.transaction.lock().clone().filter(|transaction| transaction.is_open())
+    }
+
     /// Makes another session, in which every call is part of `transaction`.
     pub fn within(transaction: &Arc<Transaction>) -> Session {
         let session = transaction.database().session();
@@ -76,12 +94,55 @@ impl Session {
     /// Runs one or more statements of any kind and returns the outcome of the last. All are parsed before the first
     /// runs. The first error stops the run; what ran before it stays.
     pub fn execute(&self, sql: &str, params: &Params) -> Result<Outcome, Error> {
+        self.run_all(sql, params, |_| Ok(()))
+    }
+
+    /// Runs statements as [`Session::execute`] does, but begins a transaction before the first that writes rows, unless
+    /// one is open. It stays open. If a statement fails, a transaction that this call began is rolled back.
+    pub fn execute_beginning(&self, sql: &str, params: &Params) -> Result<Outcome, Error> {
+        let mut begun = None;
+        let outcome = self.run_all(sql, params, |statement| {
+            if statement.writes_rows() && self.transaction().is_none() {
+                begun = Some(self.begin()?);
+            }
+            Ok(())
+        });
+        if outcome.is_err()
+            && let Some(begun) = begun
+            && begun.is_open()
+        {
+            self.rollback()?;
+        }
+        outcome
+    }
+
+    /// Runs the statements of a text, each after `before` has been called with it, and returns the outcome of the last.
+    fn run_all(
+        &self,
+        sql: &str,
+        params: &Params,
+        mut before: impl FnMut(&Statement) -> Result<(), Error>,
+    ) -> Result<Outcome, Error> {
         self.database.check_usable()?;
         let mut last = None;
         for parsed in &parse(sql, params)? {
-            last = Some(self.database.ended_as(self.run_statement(parsed, params))?);
+            before(&parsed.statement)?;
+            let session = self.doing(|| parsed.text.clone());
+            last = Some(self.database.ended_as(session.run_statement(parsed, params))?);
         }
         last.ok_or_else(empty_statement)
+    }
+
+    /// Returns the session for a call that `statement` describes to those who wait for it. There are none, and the
+    /// description is not made, unless a transaction is under way or the call begins one.
+    pub(crate) fn doing(&self, statement: impl FnOnce() -> String) -> Cow<'_, Session> {
+        if !self.database.committer.is_open() {
+            return Cow::Borrowed(self);
+        }
+        let mut session = self.clone();
+        session.call.statement = Some(Arc::from(short_text(&statement()).to_string()));
+        self.database.committer.note(&session.actor());
+        Cow::Owned(session)
     }
 
     /// Runs statements that only read, and returns the rows of the last. If any other statement is among them, none is
@@ -168,7 +229,7 @@ impl Session {
     /// Returns the session and its transaction, as the committer needs them.
     pub(crate) fn actor(&self) -> Actor {
         let transaction = self.transaction.lock().as_ref().map(|transaction| transaction.id());
-        Actor { session: self.id, transaction }
+        Actor { session: self.id, transaction, call: self.call.clone() }
     }
 
     /// Waits until all views are complete through `time`. Fails if `timeout` passes, the call is cancelled or the

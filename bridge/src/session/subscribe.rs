@@ -200,20 +200,21 @@ impl Session {
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
         let starting = Starting::constant(Arc::clone(&query.schema));
-        let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(starting.canceller())));
+        let listed = self.database.queries.begin(text, Cancel::Subscription(starting.watched()));
         starting.when_over(move || drop(listed));
-        let snapshot = if options.snapshot { self.constants(query)? } else { Vec::new() };
+        let time = self.database.engine.last_time();
+        let snapshot = if options.snapshot { self.constants(query, time)? } else { Vec::new() };
         // Closing the database may have cancelled its subscriptions before this one was listed.
         self.database.check_open()?;
-        Ok(starting.start(Time::MAX, snapshot))
+        Ok(starting.start(time, snapshot))
     }
 
-    /// Returns the rows of a query that reads no relation.
-    fn constants(&self, query: &BoundQuery) -> Result<Vec<ChangeBatch>, Error> {
+    /// Returns the rows of a query that reads no relation, as contents as of `time`.
+    fn constants(&self, query: &BoundQuery, time: Time) -> Result<Vec<ChangeBatch>, Error> {
         let schema = &query.schema;
         let batches = self.database.executor.run(rewrite::optimise(query)?, Contents::new(), schema, &self.cancel)?;
         let rows: Vec<_> = batches.into_iter().map(|batch| (batch, Diffs::Same(1))).collect();
-        new_shape(schema, None)?.snapshot(&rows, self.database.engine.last_time()).map_err(cannot_read)
+        new_shape(schema, None)?.snapshot(&rows, time).map_err(cannot_read)
     }
 
     /// Plans a view for the subscription; it is installed later, by [`Session::open_followed`].
@@ -287,12 +288,11 @@ impl Session {
         // The commit lock is held until this call returns, so no change is missed between watching and collecting.
         let time = self.database.watch(id)?;
         let schema = Arc::clone(followed.shape.schema());
-        let Some(starting) = Starting::new(&self.database.hub, id, schema, options.max_pending) else {
+        let Some(starting) = Starting::new(&self.database.hub, id, schema, options.bounds) else {
             self.database.release(id, anonymous);
             return Err(Error::Internal(format!("view {} is not in the hub", followed.name)));
         };
-        let cancel = starting.canceller();
-        let listed = self.database.queries.begin(text, Cancel::Call(Arc::new(cancel)));
+        let listed = self.database.queries.begin(text, Cancel::Subscription(starting.watched()));
         let database = Arc::clone(&self.database);
         starting.on_release(&self.database.hub, id, move |_| {
             database.release(id, anonymous);
@@ -365,6 +365,7 @@ impl Session {
             kind: RelationKind::MaterializedView,
             schema: Arc::new(Schema::new(fields)),
             primary_key: Vec::new(),
+            json_columns: Vec::new(),
             append_only: false,
             order: followed.order.clone(),
             definition: Definition::Maintained(followed.id),

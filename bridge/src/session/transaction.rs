@@ -24,7 +24,7 @@ impl Session {
 
     fn begin_in_turn(&self) -> Result<Arc<Transaction>, Error> {
         let committer = &self.database.committer;
-        let place = committer.line_up(self.actor());
+        let place = committer.line_up(&self.actor(), &self.cancel);
         loop {
             committer.wait_to_begin(&place, &self.cancel)?;
             // No definition may run while a transaction is open, so none may be under way when it begins.
@@ -56,11 +56,15 @@ impl Session {
     fn end(&self, end: impl FnOnce(&Transaction) -> Result<(), Error>) -> Result<(), Error> {
         self.database.check_usable()?;
         let Some(transaction) = self.transaction.lock().clone() else {
-            let why = match self.database.committer.is_open() {
-                true => "the transaction under way is of another thread or session",
-                false => "no transaction is open",
-            };
-            return Err(Error::QueryFailed(why.to_owned()));
+            let holder = self.database.transactions().into_iter().find(|transaction| transaction.holds);
+            let why = holder.map_or_else(
+                || "no transaction is open".to_owned(),
+                |holder| {
+                    let name = holder.name.unwrap_or_else(|| "another session".to_owned());
+                    format!("no transaction is open here: the one under way is of {name}")
+                },
+            );
+            return Err(Error::QueryFailed(why));
         };
         let ended = end(&transaction);
         if ended != Err(Error::Interrupted) {
@@ -71,7 +75,7 @@ impl Session {
 
     /// Returns whether a transaction of the session is open.
     pub fn in_transaction(&self) -> bool {
-        self.database.committer.is_open_for(self.actor())
+        self.database.committer.is_open_for(&self.actor())
     }
 
     /// Returns the right to change the set of relations. Waits for the transaction of another session to end; no

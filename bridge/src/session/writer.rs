@@ -51,7 +51,7 @@ impl Writer {
     }
 
     /// Returns the relation that is written to.
-    pub fn relation(&self) -> Result<&RelationInfo, Error> {
+    pub fn relation(&self) -> Result<&Arc<RelationInfo>, Error> {
         self.check_open()?;
         Ok(&self.info)
     }

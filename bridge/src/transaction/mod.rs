@@ -21,13 +21,18 @@ impl Transaction {
     }
 
     /// Returns the database that the transaction is part of.
-    pub(crate) fn database(&self) -> &Arc<Database> {
+    pub fn database(&self) -> &Arc<Database> {
         &self.database
     }
 
     /// Returns a number that no other transaction or session of the database has.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Returns whether the transaction has not ended.
+    pub fn is_open(&self) -> bool {
+        self.database.committer.is_open_as(self.id)
     }
 
     /// Makes all writes at one time. If that fails, none is made and the transaction has ended. Waits first for room in

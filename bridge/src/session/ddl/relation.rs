@@ -27,6 +27,7 @@ pub(in crate::session) struct NewRelation {
     pub(in crate::session) kind: RelationKind,
     pub(in crate::session) schema: SchemaRef,
     pub(in crate::session) primary_key: Vec<usize>,
+    pub(in crate::session) json_columns: Vec<usize>,
     pub(in crate::session) defaults: Vec<Option<ArrayRef>>,
     pub(in crate::session) watermark_column: Option<String>,
     pub(in crate::session) follow: Option<Follow>,
@@ -49,6 +50,7 @@ impl TableCopy<'_> {
             defaults: vec![None; self.schema.fields().len()],
             schema: Arc::clone(&self.schema),
             primary_key: Vec::new(),
+            json_columns: Vec::new(),
             watermark_column: None,
             follow: None,
         }
@@ -75,6 +77,7 @@ impl Session {
             defaults: vec![None; fields.len()],
             schema: Arc::new(Schema::new(fields)),
             primary_key: key,
+            json_columns: Vec::new(),
             watermark_column: None,
             follow: None,
         };
@@ -181,7 +184,7 @@ impl Session {
         frozen: &mut Frozen<'_>,
         base: NewRelation,
     ) -> Result<(RelationId, Entry), Error> {
-        let NewRelation { name, kind, schema, primary_key, defaults, watermark_column, follow } = base;
+        let NewRelation { name, kind, schema, primary_key, json_columns, defaults, watermark_column, follow } = base;
         let watermark = follow.as_ref().map_or_else(Arc::default, |follow| Arc::clone(follow.watermark()));
         let id = self.database.new_relation_id();
         frozen.create(
@@ -191,6 +194,7 @@ impl Session {
                 kind: StorageKind::of(kind, &primary_key),
                 schema: Arc::clone(&schema),
                 primary_key: primary_key.clone(),
+                json_columns: json_columns.clone(),
                 defaults,
                 follow,
             },
@@ -200,6 +204,7 @@ impl Session {
             kind,
             schema,
             primary_key,
+            json_columns,
             append_only: kind == RelationKind::Source,
             order: ViewOrder::default(),
             definition: Definition::Base(id),
@@ -239,6 +244,7 @@ fn base_of(create: &CreateRelation) -> Result<NewRelation, Error> {
         kind: create.kind,
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         primary_key: create.primary_key.iter().map(position).collect::<Result<_, _>>()?,
+        json_columns: (0..columns.len()).filter(|column| columns[*column].is_json).collect(),
         defaults: columns.iter().map(default).collect::<Result<_, _>>()?,
         watermark_column: create.watermark.as_ref().map(|watermark| watermark.column.clone()),
         follow: create.watermark.as_ref().map(|watermark| follow_of(watermark, columns)).transpose()?,

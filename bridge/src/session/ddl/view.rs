@@ -91,6 +91,7 @@ impl Session {
             kind: create.kind,
             schema,
             primary_key: key.unwrap_or_default(),
+            json_columns: Vec::new(),
             append_only,
             order,
             definition,
