@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
-use laminardb_bridge::ingest::{Cells, ColumnBuilder, Moment, Number, Why, column_builder};
+use laminardb_bridge::ingest::{Cells, ColumnBuilder, Moment, Number, Why, column_builder, json_builder};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTimeAccess, PyTuple};
 
+use super::json::json_text;
 use super::scalar::{Instant, Scalar, recognise};
 
 /// A column of Python values under construction.
@@ -24,6 +25,11 @@ pub(crate) fn column_of(data_type: &DataType, rows: usize, nan: Nan) -> PyResult
         Some(other) => Err(PyTypeError::new_err(format!("values of type {other} cannot be given from Python"))),
         None => Ok(column_builder(PythonCells { nan }, data_type, rows)),
     }
+}
+
+/// Makes an empty column of text for values that JSON has, with room for about `rows` of them.
+pub(crate) fn json_column(rows: usize, nan: Nan) -> Column {
+    json_builder(PythonCells { nan }, rows)
 }
 
 /// Returns the type, of `data_type` and those nested in it, that no Python value has.
@@ -129,6 +135,17 @@ impl Cells for PythonCells {
             Scalar::Text(value) => Ok(Some(Cow::Owned(value.to_str().map_err(|_| Refusal::Unfit)?.to_owned()))),
             Scalar::TextOf(value) => Ok(Some(Cow::Owned(value))),
             _ => Err(Refusal::Unfit),
+        }
+    }
+
+    fn json<'a>(self, value: &'a Bound<'_, PyAny>) -> Result<Option<Cow<'a, str>>, Refusal> {
+        if value.is_instance_of::<PyString>() {
+            return self.text(value);
+        }
+        match recognised(value)? {
+            Scalar::Null => Ok(None),
+            Scalar::Text(_) | Scalar::TextOf(_) => self.text(value),
+            _ => json_text(value).map(|text| Some(Cow::Owned(text))),
         }
     }
 

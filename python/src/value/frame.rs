@@ -21,7 +21,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
 
-use super::cells::{Nan, column_of};
+use super::cells::Nan;
 use super::rows::{assembled, not_a_name};
 use super::scalar::{array_values, is_array, is_masked_array, is_pandas, numpy_unit};
 use super::target::Target;
@@ -65,7 +65,7 @@ pub(crate) fn from_pandas(frame: &Bound<'_, PyAny>, target: &Target) -> PyResult
     for (place, name) in frame.getattr(intern!(py, "columns"))?.try_iter()?.enumerate() {
         let name = name?;
         let text = name.cast::<PyString>().map_err(|_| not_a_name(&name))?;
-        let idx = target.find(py, text.to_str().map_err(|_| not_a_name(&name))?)?;
+        let Some(idx) = target.find(py, text.to_str().map_err(|_| not_a_name(&name))?)? else { continue };
         if columns.iter().any(|(known, _)| *known == idx) {
             return Err(target.duplicate(py, idx));
         }
@@ -258,7 +258,7 @@ fn instants(array: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<Opti
 
 /// Converts any iterable value by value.
 fn by_value(values: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -> PyResult<ArrayRef> {
-    let mut column = column_of(target.field(idx).data_type(), values.len()?, nan)?;
+    let mut column = target.column(idx, values.len()?, nan)?;
     let mut add = |row: usize, value: &Bound<'_, PyAny>| {
         look(value.py(), row)?;
         column.append(value).map_err(|refusal| target.refused(idx, row, value, refusal))

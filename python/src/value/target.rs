@@ -1,61 +1,75 @@
 //! The relation that values are converted for, with its columns, found by name.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
-use laminardb_bridge::ingest::own;
-use laminardb_bridge::{Error, type_name};
+use laminardb_bridge::ingest::{Extra, own};
+use laminardb_bridge::{Error, RelationInfo};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-use super::cells::Refusal;
+use super::cells::{Column, Nan, Refusal, column_of, json_column};
 use crate::error::{LaminarError, raised};
 use crate::visible;
 
 /// The relation whose columns values are converted for.
 pub(crate) struct Target {
-    name: String,
-    schema: SchemaRef,
+    relation: Arc<RelationInfo>,
+    extra: Extra,
 }
 
 impl Target {
-    /// Makes the target for relation `name` with `schema`.
-    pub(crate) fn new(name: &str, schema: SchemaRef) -> Self {
-        Self { name: name.to_owned(), schema }
+    /// Makes the target for `relation`; `extra` says what happens to columns that it does not have.
+    pub(crate) fn new(relation: Arc<RelationInfo>, extra: Extra) -> Self {
+        Self { relation, extra }
     }
 
     /// Returns the schema of all columns.
     pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.relation.schema
+    }
+
+    /// Returns what happens to given columns that the relation does not have.
+    pub(crate) fn extra(&self) -> Extra {
+        self.extra
+    }
+
+    /// Makes an empty column of the type of the one at `idx`, with room for about `rows` values.
+    pub(crate) fn column(&self, idx: usize, rows: usize, nan: Nan) -> PyResult<Column> {
+        if self.relation.json_columns.contains(&idx) {
+            return Ok(json_column(rows, nan));
+        }
+        column_of(self.field(idx).data_type(), rows, nan)
     }
 
     /// Returns the column at `idx`.
     pub(crate) fn field(&self, idx: usize) -> &FieldRef {
-        &self.schema.fields()[idx]
+        &self.schema().fields()[idx]
     }
 
-    /// Whether any column holds lists.
-    pub(crate) fn has_lists(&self) -> bool {
-        self.schema.fields().iter().any(|field| matches!(field.data_type(), DataType::List(_)))
+    /// Whether a list may be one value of a column.
+    pub(crate) fn takes_lists(&self) -> bool {
+        let fields = self.schema().fields();
+        !self.relation.json_columns.is_empty()
+            || fields.iter().any(|field| matches!(field.data_type(), DataType::List(_)))
     }
 
-    /// Finds the column called `name`: spelt the same, or else the only one that differs just in case.
-    pub(crate) fn find(&self, py: Python<'_>, name: &str) -> PyResult<usize> {
-        self.position(py, name)?.ok_or_else(|| {
-            raised(
-                py,
-                &Error::BatchSchemaMismatch(format!(
-                    "unknown column '{}' in '{}'",
-                    visible::start(name, SHOWN),
-                    self.name
-                )),
-            )
-        })
+    /// Finds the column called `name`: spelt the same, or else the only one that differs just in case. If there is none,
+    /// returns `None` if such columns are left out, and fails otherwise.
+    pub(crate) fn find(&self, py: Python<'_>, name: &str) -> PyResult<Option<usize>> {
+        let found = self.position(py, name)?;
+        if found.is_none() && self.extra == Extra::Refuse {
+            let detail = format!("unknown column '{}' in '{}'", visible::start(name, SHOWN), self.relation.name);
+            return Err(raised(py, &Error::BatchSchemaMismatch(detail)));
+        }
+        Ok(found)
     }
 
-    /// Does the same as [`Target::find`], but returns `None` if there is no such column.
+    /// Does the same as [`Target::find`], but returns `None` whenever there is no such column.
     pub(crate) fn position(&self, py: Python<'_>, name: &str) -> PyResult<Option<usize>> {
-        let fields = self.schema.fields();
+        let fields = self.schema().fields();
         if let Some(idx) = fields.iter().position(|field| field.name() == name) {
             return Ok(Some(idx));
         }
@@ -64,7 +78,8 @@ impl Target {
         match (similar.next(), similar.next()) {
             (found, None) => Ok(found.map(|(idx, _)| idx)),
             (_, Some(_)) => {
-                let detail = format!("column '{}' is ambiguous in '{}'", visible::start(name, SHOWN), self.name);
+                let detail =
+                    format!("column '{}' is ambiguous in '{}'", visible::start(name, SHOWN), self.relation.name);
                 Err(raised(py, &Error::BatchSchemaMismatch(detail)))
             }
         }
@@ -72,7 +87,7 @@ impl Target {
 
     /// Returns the error for a column given twice.
     pub(crate) fn duplicate(&self, py: Python<'_>, idx: usize) -> PyErr {
-        let detail = format!("column '{}' of '{}' is given twice", self.field(idx).name(), self.name);
+        let detail = format!("column '{}' of '{}' is given twice", self.field(idx).name(), self.relation.name);
         raised(py, &Error::BatchSchemaMismatch(detail))
     }
 
@@ -102,8 +117,8 @@ impl Target {
         match refusal {
             Refusal::Raised(error) => error,
             Refusal::Unfit => {
-                let detail =
-                    format!("column '{}', row {row}: {}", self.field(idx).name(), unfit(value, self.field(idx)));
+                let unfit = unfit(value, &self.relation.type_name(idx));
+                let detail = format!("column '{}', row {row}: {unfit}", self.field(idx).name());
                 raised(value.py(), &Error::BatchSchemaMismatch(detail))
             }
         }
@@ -134,10 +149,10 @@ pub(crate) const SHOWN: usize = 80;
 /// Maximum number of characters of another library's message that ours shows.
 const SHOWN_MESSAGE: usize = 300;
 
-/// Returns the message that `field` cannot hold `value`.
-pub(crate) fn unfit(value: &Bound<'_, PyAny>, field: &Field) -> String {
+/// Returns the message that a column of the type called `data_type` cannot hold `value`.
+pub(crate) fn unfit(value: &Bound<'_, PyAny>, data_type: &str) -> String {
     let text = value.repr().map_or_else(|_| "value".to_owned(), |text| text.to_string_lossy().into_owned());
     let shown = visible::start(&text, SHOWN);
     let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-    format!("{shown} ({class}) cannot be stored as {}", type_name(field.data_type()))
+    format!("{shown} ({class}) cannot be stored as {data_type}")
 }
