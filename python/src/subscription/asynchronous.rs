@@ -4,17 +4,18 @@
 
 use std::sync::Arc;
 
+use laminardb_bridge::Time;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::notify::Waiters;
-use super::{ChangeBatch, Feed};
+use super::{ChangeBatch, Feed, aio};
 
 /// A feed whose batches event loops can wait for.
 pub(crate) struct Waited {
-    feed: Feed,
+    pub(super) feed: Feed,
     waiters: Arc<Waiters>,
 }
 
@@ -31,12 +32,27 @@ impl Waited {
         }
         Ok(())
     }
+
+    /// Resolves `future` in `event_loop` when there is something new about `time`, unless the returned number is
+    /// forgotten before.
+    pub(super) fn wake_at(
+        &self,
+        py: Python<'_>,
+        event_loop: Py<PyAny>,
+        future: Py<PyAny>,
+        time: Time,
+    ) -> PyResult<u64> {
+        let subscription = self.feed.subscription.get(py)?;
+        let waiters = Arc::<Waiters>::default();
+        waiters.add(py, event_loop, future)?;
+        Ok(subscription.on_reached(time, move || waiters.wake()))
+    }
 }
 
 /// Returns an awaitable of the next batch of `subscription`.
 fn next_of<'py>(subscription: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = subscription.py();
-    py.import(intern!(py, "laminardb._aio"))?.call_method1(intern!(py, "next_batch"), (subscription,))
+    aio(py)?.call_method1(intern!(py, "next_batch"), (subscription,))
 }
 
 /// The changes of a query, for `async for`, which never blocks the event loop.
@@ -48,7 +64,7 @@ fn next_of<'py>(subscription: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
 /// >>> asyncio.run(first("SELECT 1 AS one"))
 /// [(1,)]
 #[pyclass(frozen, module = "laminardb._laminardb", name = "AsyncSubscription")]
-pub(crate) struct AsyncSubscription(Waited);
+pub(crate) struct AsyncSubscription(pub(super) Waited);
 
 #[pymethods]
 impl AsyncSubscription {
@@ -96,7 +112,7 @@ impl AsyncSubscription {
 ///
 /// `next()`, `next_timeout()` and `try_next()` are as those of `StreamSubscription`: they are not awaited.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "AsyncStreamSubscription")]
-pub(crate) struct AsyncStreamSubscription(Waited);
+pub(crate) struct AsyncStreamSubscription(pub(super) Waited);
 
 #[pymethods]
 impl AsyncStreamSubscription {
@@ -173,7 +189,7 @@ impl Opening {
         make: impl FnOnce(Python<'_>) -> PyResult<Feed> + Send + 'static,
     ) -> PyResult<Bound<'_, PyAny>> {
         let opening = Self { make: Mutex::new(Some(Box::new(make))), of_relation };
-        py.import(intern!(py, "laminardb._aio"))?.call_method1(intern!(py, "on_thread"), (opening,))
+        aio(py)?.call_method1(intern!(py, "on_thread"), (opening,))
     }
 }
 

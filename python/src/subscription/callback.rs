@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::{ChangeBatch, Feed, Handle};
 use crate::detach::waited;
@@ -31,6 +32,10 @@ pub(crate) enum Source {
 /// The connection keeps it alive, whether or not the object is kept: it ends by `cancel()`, with the connection, or by
 /// its own end. What the function raises goes to `on_error` as text; without `on_error` it ends the subscription, with
 /// a line and the traceback on standard error.
+///
+/// The end of a `with` block cancels it and waits for a call that is under way, so that after the block the function
+/// runs no more. On the callback's own thread it does not wait. Whoever holds a lock there that the function takes waits
+/// for ever.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "CallbackSubscription")]
 pub(crate) struct CallbackSubscription {
     source: Source,
@@ -70,6 +75,7 @@ impl CallbackSubscription {
             }
         }
         let (feed, handle) = feed()?.parted();
+        feed.subscription.get(py)?.require_confirmation();
         let delivery = Arc::new(Delivery {
             feed,
             stopped: AtomicBool::new(false),
@@ -97,7 +103,9 @@ impl Delivery {
     fn run(&self, functions: Functions) {
         // The feed was made in this process, by the thread that started this one.
         if let Some(subscription) = self.feed.subscription.here() {
-            while self.deliver(&functions, subscription.next(None)) {}
+            while self.deliver(&functions, subscription, subscription.next(None)) {}
+            // Nobody reads any more, so nothing may be kept, and who waits for a time must learn it.
+            subscription.give_up();
         }
         self.stopped.store(true, Ordering::Release);
         // Drops what the functions hold now, instead of when another thread happens to attach to the interpreter.
@@ -107,12 +115,18 @@ impl Delivery {
     }
 
     /// Delivers what came; returns whether more may come.
-    fn deliver(&self, functions: &Functions, next: Result<Next, Error>) -> bool {
+    fn deliver(&self, functions: &Functions, subscription: &engine::Subscription, next: Result<Next, Error>) -> bool {
         let going_on = match next {
             Ok(Next::TimedOut) => Some(true),
             Ok(Next::Ended) => Some(false),
             // When the interpreter ends, there is nothing to call.
-            Ok(Next::Batch(batch)) => entered(|py| functions.call(py, batch)),
+            Ok(Next::Batch(batch)) => {
+                let handled = entered(|py| functions.call(py, batch));
+                if handled == Some(true) {
+                    subscription.confirm();
+                }
+                handled
+            }
             Err(error) => entered(|py| {
                 // An end that the engine reports was not raised by Python code, so there is no traceback.
                 functions.report(py, &error.message(), None);
@@ -190,9 +204,57 @@ impl CallbackSubscription {
         self.delivery.is_active()
     }
 
+    /// The logical time through which everything was given to the function, whether or not it was a change.
+    ///
+    /// A batch counts when the function has returned, or `on_error` has accepted what it raised. The time goes on while
+    /// other relations change. Until the snapshot was given it is 0, and then the time of the snapshot.
+    #[getter]
+    fn progress(&self, py: Python<'_>) -> PyResult<u64> {
+        self.delivery.feed.progress(py)
+    }
+
+    /// Waits until the function has handled everything through the logical time `time`, and returns `progress`.
+    ///
+    /// `timeout` is in seconds, None waits for ever. `SubscriptionError` 502 when it passes, and 501 when the
+    /// subscription ended or was cancelled before. The function itself cannot wait for its own batch: called in it, this
+    /// raises 502 at once. `ValueError` when the timeout is negative, `OverflowError` when the time is.
+    ///
+    /// >>> conn.create_table("t", {"a": "int64"})
+    /// >>> rows = []
+    /// >>> with conn.subscribe_callback("SELECT a FROM t", rows.extend) as callback:
+    /// ...     conn.insert("t", {"a": [1, 2]})
+    /// ...     time = callback.wait_for(conn.wait(), timeout=60)
+    /// 2
+    /// >>> rows
+    /// [(1,), (2,)]
+    #[pyo3(signature = (time, timeout=None))]
+    fn wait_for(&self, py: Python<'_>, time: u64, timeout: Option<f64>) -> PyResult<u64> {
+        let own = thread::current().id() == self.thread;
+        self.delivery.feed.wait_for(py, time, if own { Some(0.0) } else { timeout })
+    }
+
     /// Ends the subscription: at once, from any thread, again if you like.
     fn cancel(&self) {
         self.delivery.cancel();
+    }
+
+    /// The same as `cancel()`. The end of a `with` block does more: see the class.
+    fn close(&self) {
+        self.delivery.cancel();
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.delivery.cancel();
+        // A forked child does not have the thread.
+        if self.delivery.feed.subscription.here().is_some() {
+            self.wait(py)?;
+        }
+        Ok(false)
     }
 
     /// Waits until the last call of the function is over; returns at once when called in it.

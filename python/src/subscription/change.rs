@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
 
-use crate::result::{QueryResult, readers};
+use crate::result::{Answer, QueryResult, readers};
 
 /// The changes of one logical time: a `QueryResult` with an op for each row.
 ///
@@ -50,9 +50,9 @@ impl ChangeBatch {
     }
 
     /// Returns the rows with their ops as the first column.
-    fn with_ops(&self, result: &QueryResult) -> QueryResult {
+    fn with_ops(&self, result: &Answer) -> QueryResult {
         let mut fields = vec![Arc::new(Field::new("__op", DataType::Utf8, false))];
-        fields.extend(result.schema_ref().fields().iter().map(Arc::clone));
+        fields.extend(result.schema().fields().iter().map(Arc::clone));
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let mut start = 0;
         let batches = result.batches().iter().map(|batch| {
@@ -84,14 +84,14 @@ impl ChangeBatch {
     fn changes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
         let py = slf.py();
         let class = py.import(intern!(py, "laminardb.types"))?.getattr(intern!(py, "ChangeRow"))?;
-        let result = slf.as_super().get();
+        let result = slf.as_super().get().answer(py)?;
         let mut ops = slf.get().ops.iter();
         let rows = PyList::empty(py);
         for batch in result.batches() {
             let readers = readers(py, batch)?;
             for (row, op) in (0..batch.num_rows()).zip(&mut ops) {
                 let data = PyDict::new(py);
-                for (field, reader) in result.schema_ref().fields().iter().zip(&readers) {
+                for (field, reader) in result.schema().fields().iter().zip(&readers) {
                     data.set_item(field.name(), reader.value(py, row)?)?;
                 }
                 rows.append(class.call1((op.name(), data))?)?;
@@ -108,7 +108,7 @@ impl ChangeBatch {
     fn to_arrow<'py>(slf: &Bound<'py, Self>, ops: bool) -> PyResult<Bound<'py, PyAny>> {
         let result = slf.as_super();
         if ops {
-            let with_ops = Bound::new(slf.py(), slf.get().with_ops(result.get()))?;
+            let with_ops = Bound::new(slf.py(), slf.get().with_ops(result.get().answer(slf.py())?))?;
             QueryResult::to_arrow(&with_ops)
         } else {
             QueryResult::to_arrow(result)
@@ -124,9 +124,9 @@ impl ChangeBatch {
         Self::to_arrow(slf, ops)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        let result = slf.as_super().get();
-        let columns = result.schema_ref().fields().len();
-        format!("ChangeBatch(rows={}, columns={columns}, time={})", result.rows(), slf.get().time)
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let result = slf.as_super().get().answer(slf.py())?;
+        let columns = result.schema().fields().len();
+        Ok(format!("ChangeBatch(rows={}, columns={columns}, time={})", result.rows(), slf.get().time))
     }
 }

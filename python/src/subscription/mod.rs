@@ -7,6 +7,7 @@ mod asynchronous;
 mod blocking;
 mod callback;
 mod change;
+mod contexts;
 mod listening;
 mod notify;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use laminardb_bridge::subscription::{self as engine, Next};
 use laminardb_bridge::{Database, Error};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 pub(crate) use self::asynchronous::{AsyncStreamSubscription, AsyncSubscription, Opening};
@@ -124,6 +126,11 @@ impl Feed {
             "finished"
         }
     }
+}
+
+/// Returns the module with the asyncio half of the classes.
+fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "laminardb._aio"))
 }
 
 fn handed(py: Python<'_>, next: Next) -> PyResult<Option<Py<ChangeBatch>>> {

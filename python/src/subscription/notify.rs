@@ -25,18 +25,33 @@ static NOTES: Mutex<Option<(u32, Sender<Arc<Waiters>>)>> = Mutex::new(None);
 impl Waiters {
     /// Adds a future; returns whether there was none before, so that the caller must ask the engine to be notified.
     pub(super) fn add(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<bool> {
-        // Drops cancelled waits, so that repeated timeouts do not accumulate. Python code runs outside the lock.
-        let waiting = std::mem::take(&mut *self.futures.lock());
-        let was_empty = waiting.is_empty();
-        let mut kept = Vec::with_capacity(waiting.len() + 1);
-        for (event_loop, future) in waiting {
-            if !future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
-                kept.push((event_loop, future));
+        // Added in the same step that looks whether there was one: what happens in between could not be told of it, and
+        // two threads could both find none.
+        let earlier: Vec<_> = {
+            let mut futures = self.futures.lock();
+            let earlier = futures.iter().map(|(_, future)| future.clone_ref(py)).collect();
+            futures.push((event_loop, future));
+            earlier
+        };
+        self.forget_done(py, &earlier)?;
+        Ok(earlier.is_empty())
+    }
+
+    /// Removes those of `futures` that are done, so that the waits of repeated timeouts do not accumulate.
+    fn forget_done(&self, py: Python<'_>, futures: &[Py<PyAny>]) -> PyResult<()> {
+        // Python code runs outside the lock.
+        let mut done = Vec::new();
+        for future in futures {
+            if future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+                done.push(future);
             }
         }
-        kept.push((event_loop, future));
-        self.futures.lock().append(&mut kept);
-        Ok(was_empty)
+        if !done.is_empty() {
+            let is_done = |(_, future): &mut (_, Py<PyAny>)| done.iter().any(|done| done.is(&*future));
+            let forgotten: Vec<_> = self.futures.lock().extract_if(.., is_done).collect();
+            drop(forgotten);
+        }
+        Ok(())
     }
 
     /// Makes the thread wake all waiting futures. Never waits itself.
