@@ -4,7 +4,7 @@
 //! the class, and the text is [`Error::message`].
 
 use laminardb_bridge::Error;
-use pyo3::exceptions::PyImportError;
+use pyo3::exceptions::{PyBaseException, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use pyo3::{create_exception, intern};
@@ -63,10 +63,19 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
         8 => ConnectorError::new_err(text),
         _ => LaminarError::new_err(text),
     };
-    match exception.value(py).setattr(intern!(py, "code"), code) {
+    match mark(exception.value(py), error) {
         Ok(()) => exception,
         Err(failure) => failure,
     }
+}
+
+/// Sets the code of an exception, and whether a constraint was violated, by which `laminardb.dbapi` selects a class.
+fn mark(exception: &Bound<'_, PyBaseException>, error: &Error) -> PyResult<()> {
+    let py = exception.py();
+    if matches!(error, Error::ConstraintViolated(_)) {
+        exception.setattr(intern!(py, "_violates_constraint"), true)?;
+    }
+    exception.setattr(intern!(py, "code"), error.code())
 }
 
 /// Converts the error of `result` into an exception.

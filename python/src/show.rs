@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::error::raised;
-use crate::result::QueryResult;
+use crate::result::Answer;
 use crate::visible;
 
 /// Maximum number of rows shown in HTML.
@@ -19,8 +19,8 @@ const HTML_ROWS: usize = 50;
 const CELL: usize = 60;
 
 /// Returns a table of at most `max_rows` rows, with a line that counts those not shown.
-pub(crate) fn text(py: Python<'_>, result: &QueryResult, max_rows: usize) -> PyResult<String> {
-    let names: Vec<String> = result.schema_ref().fields().iter().map(|field| clipped(field.name())).collect();
+pub(crate) fn text(py: Python<'_>, result: &Answer, max_rows: usize) -> PyResult<String> {
+    let names: Vec<String> = result.schema().fields().iter().map(|field| clipped(field.name())).collect();
     let rows = cells(result.batches(), max_rows).map_err(|error| unshown(py, &error))?;
     let mut columns = Columns::new(py, names.len())?;
     columns.widen(&names)?;
@@ -46,9 +46,9 @@ pub(crate) fn text(py: Python<'_>, result: &QueryResult, max_rows: usize) -> PyR
 }
 
 /// Returns an HTML table of the first rows, with all text escaped.
-pub(crate) fn html(py: Python<'_>, result: &QueryResult) -> PyResult<String> {
+pub(crate) fn html(py: Python<'_>, result: &Answer) -> PyResult<String> {
     let mut table = "<table>\n<thead><tr>".to_owned();
-    for field in result.schema_ref().fields() {
+    for field in result.schema().fields() {
         table.push_str(&format!("<th>{}</th>", escaped(&visible::line(field.name()))));
     }
     table.push_str("</tr></thead>\n<tbody>\n");
