@@ -122,6 +122,12 @@ pub(crate) struct QueryInfo {
     /// Whether it runs.
     #[pyo3(get)]
     active: bool,
+    /// Number of rows that a subscription holds for its reader, those of the snapshot included; 0 for others.
+    #[pyo3(get)]
+    pending: usize,
+    /// How many seconds the oldest of them have waited for the reader; 0.0 when nothing is pending.
+    #[pyo3(get)]
+    unread_secs: f64,
 }
 
 #[pymethods]
@@ -133,7 +139,8 @@ impl QueryInfo {
 
 impl From<database::QueryInfo> for QueryInfo {
     fn from(query: database::QueryInfo) -> Self {
-        Self { id: query.id, sql: query.sql, active: query.active }
+        let database::QueryInfo { id, sql, active, backlog } = query;
+        Self { id, sql, active, pending: backlog.rows, unread_secs: backlog.waiting.as_secs_f64() }
     }
 }
 

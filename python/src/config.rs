@@ -1,10 +1,14 @@
 //! `LaminarConfig`: the read-only settings that a connection is opened with.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use laminardb_bridge::DEFAULT_LOCK_TIMEOUT;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
+
+use crate::argument::seconds;
 
 /// The settings of a connection.
 #[pyclass(frozen, module = "laminardb", name = "LaminarConfig")]
@@ -23,6 +27,9 @@ pub(crate) struct LaminarConfig {
     /// Number of dataflow worker threads, from 1 to 256.
     #[pyo3(get)]
     workers: usize,
+    /// Seconds that a write waits for the transaction of another; None is no bound.
+    #[pyo3(get)]
+    lock_timeout: Option<f64>,
 }
 
 /// A count given from Python: an int that is neither a bool nor negative.
@@ -44,29 +51,35 @@ impl<'py> FromPyObject<'_, 'py> for Count {
 
 const MOST_WORKERS: u64 = 256;
 
+/// Default of `lock_timeout`, in seconds.
+const LOCK_TIMEOUT: f64 = DEFAULT_LOCK_TIMEOUT.as_secs() as f64;
+
 #[pymethods]
 impl LaminarConfig {
     #[new]
     #[pyo3(signature = (*, buffer_size=Count(65536), storage_dir=None, checkpoint_interval_ms=None,
-        table_spill_threshold=Count(1_000_000), workers=Count(1)),
+        table_spill_threshold=Count(1_000_000), workers=Count(1), lock_timeout=Some(LOCK_TIMEOUT)),
         text_signature = "(*, buffer_size=65536, storage_dir=None, checkpoint_interval_ms=None, \
-        table_spill_threshold=1000000, workers=1)")]
+        table_spill_threshold=1000000, workers=1, lock_timeout=30.0)")]
     fn new(
         buffer_size: Count,
         storage_dir: Option<PathBuf>,
         checkpoint_interval_ms: Option<Count>,
         table_spill_threshold: Count,
         workers: Count,
+        lock_timeout: Option<f64>,
     ) -> PyResult<Self> {
         if workers.0 == 0 || workers.0 > MOST_WORKERS {
             return Err(PyValueError::new_err(format!("workers must be from 1 to {MOST_WORKERS}, not {}", workers.0)));
         }
+        seconds("lock_timeout", lock_timeout)?;
         Ok(Self {
             buffer_size: buffer_size.0,
             storage_dir,
             checkpoint_interval_ms: checkpoint_interval_ms.map(|count| count.0),
             table_spill_threshold: table_spill_threshold.0,
             workers: usize::try_from(workers.0).expect("at most 256"),
+            lock_timeout,
         })
     }
 
@@ -80,9 +93,13 @@ impl LaminarConfig {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let dir = self.storage_dir()?.into_pyobject(py)?.repr()?;
         let interval = self.checkpoint_interval_ms.map_or("None".to_owned(), |ms| ms.to_string());
+        let lock_timeout = match self.lock_timeout {
+            Some(LOCK_TIMEOUT) => String::new(),
+            other => format!(", lock_timeout={}", other.into_pyobject(py)?.repr()?),
+        };
         Ok(format!(
             "LaminarConfig(buffer_size={}, storage_dir={dir}, checkpoint_interval_ms={interval}, \
-             table_spill_threshold={}, workers={})",
+             table_spill_threshold={}, workers={}{lock_timeout})",
             self.buffer_size, self.table_spill_threshold, self.workers
         ))
     }
@@ -92,6 +109,12 @@ impl LaminarConfig {
     /// Returns the number of dataflow worker threads.
     pub(crate) fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// Returns how long a write waits for the transaction of another; `None` means without limit.
+    pub(crate) fn lock_timeout(&self) -> Option<Duration> {
+        // A time too long to be represented means no limit.
+        self.lock_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
     /// Returns the maximum number of pending rows per base relation; 0 means no bound.
@@ -118,6 +141,7 @@ impl Default for LaminarConfig {
             checkpoint_interval_ms: None,
             table_spill_threshold: 1_000_000,
             workers: 1,
+            lock_timeout: Some(LOCK_TIMEOUT),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Runs the calls of the engine with the interpreter lock released.
 //!
 //! Nothing waits for the engine, a lock, the disk or a thread while attached to the interpreter. Only the main thread
-//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`.
-//! Other threads wait without interruption. A panic of the engine becomes a Python exception of this package.
+//! receives signals: its waits check for them every [`SIGNAL_CHECK`], so Ctrl-C ends a wait as `KeyboardInterrupt`. A
+//! thread that makes a call for an awaitable ends its waits when that is cancelled. Other threads wait without
+//! interruption. A panic of the engine becomes a Python exception of this package.
 //!
 //! | the call | goes through |
 //! |---|---|
@@ -26,6 +27,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::awaiting::running;
 use crate::error::raised;
 
 /// The longest time that a wait on the main thread goes without checking for signals.
@@ -40,10 +42,19 @@ const STACK: usize = 8 << 20;
 /// Number of rows that a loop handles while attached before it checks for signals.
 const ROWS: usize = 1 << 14;
 
-/// Checks for signals once every [`ROWS`] rows; `rows` is the number handled by a loop that makes or reads Python
-/// values.
+/// Checks for signals and cancellation once every [`ROWS`] rows; `rows` is the number handled by a loop that makes or
+/// reads Python values.
 pub(crate) fn look(py: Python<'_>, rows: usize) -> PyResult<()> {
-    if rows % ROWS == ROWS - 1 { py.check_signals() } else { Ok(()) }
+    if rows % ROWS == ROWS - 1 { interruption(py) } else { Ok(()) }
+}
+
+/// Raises the exception of a signal handler on the main thread, and [`Error::Interrupted`] in a cancelled call of an
+/// awaitable.
+fn interruption(py: Python<'_>) -> PyResult<()> {
+    if running().is_some_and(|cancel| cancel.is_cancelled()) {
+        return Err(raised(py, &Error::Interrupted));
+    }
+    py.check_signals()
 }
 
 /// Runs `work` with the interpreter lock released; `work` must not wait indefinitely.
@@ -61,7 +72,7 @@ pub(crate) fn waited<T: Send>(
 ) -> PyResult<Option<T>> {
     // A time too far away to be represented means no limit.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let slice = on_main_thread(py)?.then_some(SIGNAL_CHECK);
+    let slice = (running().is_some() || on_main_thread(py)?).then_some(SIGNAL_CHECK);
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let may_wait = match (slice, left) {
@@ -71,7 +82,7 @@ pub(crate) fn waited<T: Send>(
         if let Some(value) = py.detach(|| step(may_wait)) {
             return Ok(Some(value));
         }
-        py.check_signals()?;
+        interruption(py)?;
         if left.is_some_and(|left| may_wait.is_some_and(|waited| waited >= left)) {
             return Ok(None);
         }
@@ -80,6 +91,9 @@ pub(crate) fn waited<T: Send>(
 
 /// Runs `work`, which waits without holding a lock, and ends when the token that it receives is cancelled.
 pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken) -> T + Send) -> PyResult<T> {
+    if let Some(cancel) = running() {
+        return whole(py, py.detach(|| caught(|| work(&cancel))));
+    }
     // A thread other than the main one may still wait when the interpreter has ended, so it must not attach to poll.
     if !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(|| work(&CancelToken::new()))));
@@ -107,8 +121,9 @@ pub(crate) fn attentive<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken)
 /// must not depend on the thread on which it runs: the caller looks up what belongs to its own thread, such as its
 /// session, before.
 pub(crate) fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&CancelToken) -> T + Send) -> PyResult<T> {
-    let cancel = CancelToken::new();
-    if !on_main_thread(py)? {
+    let call = running();
+    let cancel = call.clone().unwrap_or_default();
+    if call.is_some() || !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(|| work(&cancel))));
     }
     let cancel = &cancel;
@@ -148,7 +163,7 @@ fn whole<T>(py: Python<'_>, value: Result<T, String>) -> PyResult<T> {
 
 /// Runs `work` on a thread of its own, where it runs to its end even if a signal ends the wait for it.
 pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> T + Send + 'static) -> PyResult<T> {
-    if !on_main_thread(py)? {
+    if running().is_some() || !on_main_thread(py)? {
         return whole(py, py.detach(|| caught(work)));
     }
     let (sender, receiver) = channel();

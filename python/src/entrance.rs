@@ -12,7 +12,8 @@ use std::thread::{self, Thread};
 
 use pyo3::prelude::*;
 
-use crate::detach::waited;
+use crate::awaiting;
+use crate::detach::{detached, waited};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -29,12 +30,19 @@ pub(crate) fn entered<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     Python::try_attach(work)
 }
 
-/// Lets nobody in any more and waits for those who are inside. To be registered with `atexit`.
+/// Returns whether threads may still enter.
+pub(crate) fn is_open() -> bool {
+    !CLOSED.load(Ordering::SeqCst)
+}
+
+/// Lets nobody in any more, cancels the calls that are awaited and waits for those who are inside. To be registered
+/// with `atexit`.
 #[pyfunction]
 pub(crate) fn close_entrance(py: Python<'_>) -> PyResult<()> {
     // Set only once: a child forked by somebody else's hook has no thread of ours.
     let _first = WAITER.set(thread::current());
     CLOSED.store(true, Ordering::SeqCst);
+    detached(py, awaiting::end_all);
     waited(py, None, |limit| {
         if inside() > 0 {
             match limit {
@@ -61,7 +69,7 @@ impl Inside {
         let _before = INSIDE.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter);
         // Checked after counting: either this sees that the entrance is closed, or the closing thread sees this one
         // inside.
-        (!CLOSED.load(Ordering::SeqCst)).then_some(inside)
+        is_open().then_some(inside)
     }
 }
 

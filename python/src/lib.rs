@@ -4,6 +4,7 @@
 //! does so with the interpreter lock released, always through `detach.rs`.
 
 mod argument;
+mod awaiting;
 mod capsule;
 mod catalog;
 mod checkpoint;
@@ -23,6 +24,7 @@ mod session;
 mod show;
 mod stream;
 mod subscription;
+mod text;
 mod transaction;
 mod value;
 mod visible;
@@ -40,10 +42,13 @@ fn _laminardb(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     let hook = wrap_pyfunction!(entrance::close_entrance, module)?;
     module.py().import("atexit")?.call_method1("register", (hook,))?;
+    module.add_class::<awaiting::Job>()?;
     module.add_class::<config::LaminarConfig>()?;
     module.add_class::<session::Connection>()?;
     module.add_class::<writer::Writer>()?;
     module.add_class::<transaction::Transaction>()?;
+    module.add_class::<transaction::TransactionInfo>()?;
+    module.add_class::<session::OpenTransaction>()?;
     module.add_class::<stream::QueryStreamIter>()?;
     module.add_class::<result::QueryResult>()?;
     module.add_class::<result::ExecuteResult>()?;

@@ -52,7 +52,7 @@ fn array(value: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     }
     let mut column = column_of(&data_type, 1, Nan::Value)?;
     column.append(value).map_err(|refusal| match refusal {
-        Refusal::Unfit => refused(&unfit(value, &Field::new_list_field(data_type, true))),
+        Refusal::Unfit => refused(&unfit(value, &type_name(&data_type))),
         Refusal::Raised(error) => error,
     })?;
     Ok(column.finish())

@@ -6,11 +6,12 @@ use laminardb_bridge::{self as engine, Session};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::argument;
 use crate::capsule::pyarrow_schema;
 use crate::detach::{attentive, detached};
 use crate::error::checked;
 use crate::fork::Owned;
-use crate::session::Sessions;
+use crate::session::Handle;
 use crate::subscription::Listening;
 use crate::value::{self, Target};
 use crate::visible;
@@ -21,34 +22,37 @@ use crate::visible;
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Writer")]
 pub(crate) struct Writer {
     writer: Owned<engine::Writer>,
-    sessions: Owned<Arc<Sessions>>,
+    handle: Owned<Arc<Handle>>,
     _listening: Arc<Listening>,
 }
 
 impl Writer {
     /// Makes the Python object for a writer.
-    pub(crate) fn new(writer: engine::Writer, sessions: Arc<Sessions>, listening: Arc<Listening>) -> Self {
-        Self { writer: Owned::new(writer), sessions: Owned::new(sessions), _listening: listening }
+    pub(crate) fn new(writer: engine::Writer, handle: Arc<Handle>, listening: Arc<Listening>) -> Self {
+        Self { writer: Owned::new(writer), handle: Owned::new(handle), _listening: listening }
     }
 
-    /// Returns the session of the calling thread; raises an exception if it belongs to another process.
+    /// Returns the session of a call; raises an exception if it belongs to another process, or if the transaction that
+    /// the writer's connection is bound to has ended.
     fn session(&self, py: Python<'_>) -> PyResult<Session> {
-        self.sessions.get(py).map(Sessions::of_this_thread)
+        self.handle.get(py)?.session(py)
     }
 }
 
 #[pymethods]
 impl Writer {
-    /// Stores rows at once, all or none. `data` and errors are those of `Connection.insert()`.
+    /// Stores rows at once, all or none. `data`, `extra` and errors are those of `Connection.insert()`.
     ///
     /// >>> conn.create_table("t", {"a": "int64"})
     /// >>> conn.writer("t").insert({"a": [1, 2]})
     /// >>> len(conn.sql("SELECT * FROM t"))
     /// 2
-    fn insert(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (data, *, extra = "error"))]
+    fn insert(&self, py: Python<'_>, data: &Bound<'_, PyAny>, extra: &str) -> PyResult<()> {
+        let extra = argument::extra(extra)?;
         let writer = self.writer.get(py)?;
         let relation = checked(py, writer.relation())?;
-        let batches = value::batches(data, &Target::new(&relation.name, Arc::clone(&relation.schema)))?;
+        let batches = value::batches(data, &Target::new(Arc::clone(relation), extra))?;
         let session = self.session(py)?;
         checked(py, attentive(py, |cancel| writer.insert(&session.with_cancel(cancel), batches))?).map(|_| ())
     }

@@ -95,10 +95,17 @@ impl Connection {
 
     /// Queries and subscriptions as `QueryInfo`: those running, and the last that are over.
     ///
+    /// `pending` and `unread_secs` show a subscription that nobody reads.
+    ///
     /// >>> conn.create_table("t", {"a": "int64"})
     /// >>> sub = conn.subscribe("SELECT a FROM t")
     /// >>> [(query.sql, query.active) for query in conn.queries()][-1]
     /// ('SELECT a FROM t', True)
+    /// >>> conn.insert("t", {"a": [1, 2]})
+    /// 2
+    /// >>> time = conn.wait()
+    /// >>> conn.queries()[-1].pending
+    /// 2
     #[expect(rustdoc::broken_intra_doc_links, reason = "the example indexes a list of Python's")]
     fn queries(&self, py: Python<'_>) -> PyResult<Vec<QueryInfo>> {
         Ok(self.database(py)?.queries().into_iter().map(QueryInfo::from).collect())

@@ -1,15 +1,18 @@
-//! `Connection`: a database in Python. Each method is a thin call of the database or of the calling thread's session.
+//! `Connection`: a database in Python. Each method is a thin call of the database or of a session of the call.
 //!
 //! This file has the class and its life cycle; the other methods are in one file per subject. The docstrings are the
 //! reference documentation, with its examples.
 
+mod awaitable;
 mod catalog;
 mod checkpoint;
+mod context;
 mod define;
+mod handle;
 mod metrics;
 mod read;
 mod subscribe;
-mod threads;
+mod transaction;
 mod write;
 
 use std::num::NonZeroUsize;
@@ -29,7 +32,8 @@ use crate::fork::Owned;
 use crate::show::picture;
 use crate::subscription::Listening;
 
-pub(crate) use self::threads::Sessions;
+pub(crate) use self::context::{Held, OpenTransaction, leave_ended};
+pub(crate) use self::handle::Handle;
 
 /// A database: relations, views kept up to date over them, and who follows their changes.
 ///
@@ -43,7 +47,7 @@ pub(crate) use self::threads::Sessions;
 /// (12.5,)
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
 pub(crate) struct Connection {
-    sessions: Owned<Arc<Sessions>>,
+    handle: Owned<Arc<Handle>>,
     listening: Arc<Listening>,
 }
 
@@ -54,25 +58,27 @@ impl Connection {
         let config = config.unwrap_or(&default);
         let workers = NonZeroUsize::new(config.workers()).expect("checked to be at least 1");
         let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
-        let settings = DatabaseConfig { workers, buffer_size, checkpoints: crate::checkpoint::settings(config, path)? };
+        let checkpoints = crate::checkpoint::settings(config, path)?;
+        let settings = DatabaseConfig { workers, buffer_size, checkpoints, lock_timeout: config.lock_timeout() };
         let database = checked(py, detached(py, || Database::open(settings)))?;
-        Ok(Self { sessions: Owned::new(Sessions::new(database)), listening: Arc::default() })
+        Ok(Self { handle: Owned::new(Handle::new(database)), listening: Arc::default() })
     }
 
-    /// Returns the sessions; raises an exception if the database is closed or belongs to another process.
-    fn live(&self, py: Python<'_>) -> PyResult<&Arc<Sessions>> {
-        let sessions = self.sessions.get(py)?;
-        if sessions.database().is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(sessions) }
+    /// Returns the handle; raises an exception if the connection is closed or belongs to another process.
+    fn live(&self, py: Python<'_>) -> PyResult<&Arc<Handle>> {
+        let handle = self.handle.get(py)?;
+        if handle.is_closed() { Err(raised(py, &Error::ConnectionClosed)) } else { Ok(handle) }
     }
 
     /// Returns the database; raises an exception if it is closed or belongs to another process.
     fn database(&self, py: Python<'_>) -> PyResult<&Arc<Database>> {
-        self.live(py).map(|sessions| sessions.database())
+        self.live(py).map(|handle| handle.database())
     }
 
-    /// Returns the session of the calling thread; raises an exception as [`Connection::database`] does.
+    /// Returns the session that a call runs in; raises an exception as [`Connection::database`] does, or if the
+    /// transaction that the connection is bound to has ended.
     pub(crate) fn session(&self, py: Python<'_>) -> PyResult<Session> {
-        self.live(py).map(Sessions::of_this_thread)
+        self.live(py)?.session(py)
     }
 }
 
@@ -81,7 +87,7 @@ impl Connection {
     /// Whether the connection was closed.
     #[getter]
     fn is_closed(&self) -> bool {
-        self.sessions.here().is_none_or(|sessions| sessions.database().is_closed())
+        self.handle.here().is_none_or(|handle| handle.is_closed())
     }
 
     fn __repr__(&self) -> &'static str {
@@ -96,14 +102,18 @@ impl Connection {
     /// Ends all work of the connection: its subscriptions end and every call that waits returns.
     ///
     /// What was accepted and is not through all views yet is discarded: `wait()` or `shutdown()` first brings it to its
-    /// end. It may be called again and from any thread.
+    /// end. It may be called again and from any thread. Of a connection that a transaction's block was given, it rolls
+    /// that transaction back and ends that object alone.
     ///
     /// >>> conn.close()
     /// >>> conn.is_closed
     /// True
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(sessions) = self.sessions.here() else { return Ok(()) };
-        let database = Arc::clone(sessions.database());
+        let Some(handle) = self.handle.here() else { return Ok(()) };
+        if handle.close_own(py) {
+            return Ok(());
+        }
+        let database = Arc::clone(handle.database());
         abandonable(py, move || database.close())
     }
 
@@ -172,7 +182,7 @@ impl Connection {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
         let session = self.session(py)?;
-        let timeout = seconds(timeout)?;
+        let timeout = seconds("timeout", timeout)?;
         let time = attentive(py, |cancel| session.with_cancel(cancel).wait(timeout))?;
         checked(py, time.map(|time| time.0))
     }
@@ -186,6 +196,6 @@ impl Connection {
 }
 
 /// Imports the Python module that implements awaitable methods.
-fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+pub(crate) fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import(intern!(py, "laminardb._aio"))
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use laminardb_bridge::Params;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::Connection;
+use super::handle::Writes;
 use crate::capsule::pyarrow_schema;
 use crate::detach::{attentive, detached, interruptible};
 use crate::error::checked;
@@ -16,7 +18,7 @@ use crate::show::picture;
 use crate::stream::QueryStreamIter;
 
 impl Connection {
-    /// Runs statements that only read in the session of the calling thread, and returns the rows of the last.
+    /// Runs statements that only read, and returns the rows of the last.
     fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
         let session = self.session(py)?;
         let answer = attentive(py, |cancel| session.with_cancel(cancel).query(sql, &params))?;
@@ -69,11 +71,41 @@ impl Connection {
     /// >>> conn.execute("UPDATE t SET n = n + ? WHERE id = ?", [5, 1]).rows_affected
     /// 1
     #[pyo3(signature = (sql, params=None))]
-    fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<ExecuteResult> {
-        let session = self.session(py)?;
+    fn execute(&self, py: Python<'_>, sql: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<Py<ExecuteResult>> {
+        let handle = self.live(py)?;
         let params = params::from_python(params)?;
-        let outcome = interruptible(py, |cancel| session.with_cancel(cancel).execute(sql, &params))?;
-        checked(py, outcome).map(ExecuteResult::new)
+        handle.execute(py, sql, &params, Writes::Plain).and_then(|outcome| ExecuteResult::create(py, outcome))
+    }
+
+    /// Runs statements as `execute()` does, but the first that writes rows begins a transaction if none is open.
+    ///
+    /// If a statement fails, a transaction that the call began is rolled back.
+    fn _execute_beginning(
+        &self,
+        py: Python<'_>,
+        sql: &str,
+        params: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<ExecuteResult>> {
+        let handle = self.live(py)?;
+        let params = params::from_python(params)?;
+        handle.execute(py, sql, &params, Writes::Begin).and_then(|outcome| ExecuteResult::create(py, outcome))
+    }
+
+    /// A PEP 249 cursor: rows with a position, and a transaction of its own.
+    ///
+    /// While the cursor has begun none, its calls are part of the transaction of the calling context, if there is one,
+    /// and else writes of their own. On a connection that a transaction's block was given, the cursor is inside that
+    /// transaction. Its errors are those of `laminardb.dbapi`, which are also those of laminardb.
+    ///
+    /// >>> cursor = conn.cursor()
+    /// >>> cursor.execute("SELECT * FROM (VALUES (1), (2), (3)) AS t(a) ORDER BY a").fetchone()
+    /// (1,)
+    /// >>> cursor.fetchall()
+    /// [(2,), (3,)]
+    fn cursor<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let cursors = py.import(intern!(py, "laminardb._cursor"))?;
+        cursors.call_method1(intern!(py, "of_connection"), (slf, slf.get().live(py)?.has_own()))
     }
 
     /// The rows of a query in batches of at most 65,536, made as they are read, all at one time.

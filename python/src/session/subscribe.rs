@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use laminardb_bridge::SubscribeOptions;
 use laminardb_bridge::session::Target;
+use laminardb_bridge::{Bounds, SubscribeOptions};
 use pyo3::prelude::*;
 
 use super::Connection;
@@ -12,7 +12,7 @@ use crate::error::checked;
 use crate::params;
 use crate::subscription::{CallbackSubscription, Feed, Opening, Source, StreamSubscription, Subscription};
 
-/// Subscribes in the session of the calling thread, and returns the subscription for a Python object to read.
+/// Subscribes in the session of the call, and returns the subscription for a Python object to read.
 fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: SubscribeOptions) -> PyResult<Feed> {
     let session = connection.session(py)?;
     let subscribed = interruptible(py, |cancel| session.with_cancel(cancel).subscribe(target, options))?;
@@ -20,10 +20,9 @@ fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: Su
     Ok(Feed::new(subscription, Arc::clone(session.database()), Arc::clone(&connection.listening)))
 }
 
-/// Returns the options of a subscription, with the default for `max_pending` if it is `None`.
+/// Returns the options of a subscription: `max_pending` bounds the rows alone, `None` means the default bounds.
 fn options(snapshot: bool, max_pending: Option<usize>) -> SubscribeOptions {
-    let default = SubscribeOptions::default();
-    SubscribeOptions { snapshot, max_pending: max_pending.unwrap_or(default.max_pending) }
+    SubscribeOptions { snapshot, bounds: max_pending.map_or_else(Bounds::default, Bounds::of_rows) }
 }
 
 #[pymethods]
@@ -31,8 +30,9 @@ impl Connection {
     /// Follows the answer of a query; `sql` may also be the name of a relation.
     ///
     /// With `snapshot` the rows there are come first, as one batch of inserts; then every change, without a gap. A
-    /// reader more than `max_pending` rows behind (10,000,000 by default) is ended with `SubscriptionError` 503. Errors
-    /// are those of `query()`, and `StreamError` 600 when the query cannot be maintained.
+    /// reader more than `max_pending` rows behind is ended with `SubscriptionError` 503; by default one that is 10,000,000
+    /// rows, 1 GiB of changes or 24 hours behind. Errors are those of `query()`, and `StreamError` 600 when the query
+    /// cannot be maintained.
     ///
     /// >>> conn.create_table("t", {"k": "int64", "v": "float64"})
     /// >>> conn.insert("t", {"k": [1, 1], "v": [2.0, 3.0]})

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use laminardb_bridge::Session;
+use laminardb_bridge::ingest::Extra;
 use laminardb_bridge::relation::Operation;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use super::Connection;
-use crate::argument::text;
+use crate::argument;
 use crate::detach::attentive;
 use crate::error::checked;
-use crate::transaction::Transaction;
+use crate::text::TextData;
 use crate::value::{self, Target};
 use crate::writer::Writer;
 
 impl Connection {
-    /// Returns the session of the calling thread, and the relation that values given for `table` are converted for;
+    /// Returns the session of the call, and the relation that values given for `table` are converted for;
     /// fails if it does not allow `operation`.
-    fn target(&self, py: Python<'_>, table: &str, operation: Operation) -> PyResult<(Session, Target)> {
+    fn target(&self, py: Python<'_>, table: &str, operation: Operation, extra: Extra) -> PyResult<(Session, Target)> {
         let session = self.session(py)?;
         let relation = checked(py, session.writable(table, operation))?;
-        Ok((session, Target::new(&relation.name, Arc::clone(&relation.schema))))
+        Ok((session, Target::new(relation, extra)))
     }
 }
 
@@ -29,10 +29,12 @@ impl Connection {
 impl Connection {
     /// Stores rows, all or none; gives their number.
     ///
-    /// `data` is a dict (one row), a list of dicts, a dict of columns (lists of one length), a pandas or polars
-    /// DataFrame, a pyarrow Table, RecordBatch or RecordBatchReader, a QueryResult, or anything with
-    /// `__arrow_c_stream__` or `__arrow_c_array__`. Columns are matched by name; a missing one is its default, or NULL.
-    /// In a table with a key, rows replace those of their keys.
+    /// `data` is a dict or another row, a list, iterator or generator of rows, a dict of columns (lists of one length),
+    /// a pandas or polars DataFrame, a pyarrow Table, RecordBatch or RecordBatchReader, a QueryResult, or anything with
+    /// `__arrow_c_stream__` or `__arrow_c_array__`. A row is a dict, a dataclass, a named tuple, or anything with
+    /// `keys()` and `[]`. What an iterator gives is one write; if it raises an exception, nothing is stored and the
+    /// exception goes on. Columns are matched by name; a missing one is its default, or NULL. With `extra="ignore"`
+    /// columns that the relation does not have are left out. In a table with a key, rows replace those of their keys.
     ///
     /// `SchemaError` 200 for an unknown table, 202 for a view. `IngestionError` 302 when a column is unknown or a value
     /// does not fit its column exactly, 300 when a NOT NULL column has none. `TypeError` for other data. It waits while
@@ -45,56 +47,94 @@ impl Connection {
     /// 2
     /// >>> conn.insert("t", {"id": [4, 5], "name": ["d", "e"]})
     /// 2
+    /// >>> conn.insert("t", ({"id": id} for id in range(6, 9)))
+    /// 3
+    /// >>> conn.insert("t", {"id": 9, "colour": "red"}, extra="ignore")
+    /// 1
     /// >>> conn.insert("t", {"id": 1.5})
     /// Traceback (most recent call last):
     /// laminardb.IngestionError: ...
-    fn insert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let (session, target) = self.target(py, table, Operation::Insert)?;
+    #[pyo3(signature = (table, data, *, extra = "error"))]
+    fn insert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>, extra: &str) -> PyResult<u64> {
+        let (session, target) = self.target(py, table, Operation::Insert, argument::extra(extra)?)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert(table, batches))?)
     }
 
     /// Stores the rows of a JSON text, all or none; gives their number.
     ///
-    /// The text is an array of objects, one object, or one object per line. Values are cast as `insert()` does, numbers
-    /// exactly, and texts into dates and times as ISO 8601. `IngestionError` 300 with line and column when it is not
-    /// JSON; the other errors are those of `insert()`.
+    /// `data` is a str, bytes in UTF-8, or a file open for reading, of which all that is left is read. The text is an
+    /// array of objects, one object, or one object per line. Values are cast as `insert()` does, numbers exactly, and
+    /// texts into dates and times as ISO 8601. `extra` is that of `insert()`. `IngestionError` 300 with line and column
+    /// when it is not JSON or UTF-8; the other errors are those of `insert()`. `TypeError` for other data.
     ///
     /// >>> conn.create_table("t", {"id": "int64", "name": "string"})
     /// >>> conn.insert_json("t", '[{"id": 1, "name": "a"}, {"id": 2}]')
     /// 2
-    fn insert_json(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
-        let (session, text) = (self.session(py)?, text(data)?);
-        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert_json(table, text))?)
+    /// >>> conn.insert_json("t", b'{"id": 3, "colour": "red"}', extra="ignore")
+    /// 1
+    #[pyo3(signature = (table, data, *, extra = "error"))]
+    fn insert_json(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>, extra: &str) -> PyResult<u64> {
+        let (session, extra, data) = (self.session(py)?, argument::extra(extra)?, TextData::of(data)?);
+        let text = data.text()?;
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert_json(table, &text, extra))?)
     }
 
     /// Stores the rows of a CSV text, all or none; gives their number.
     ///
-    /// The first line names the columns. A field is read as the type of its column; an empty one is NULL, `""` the
-    /// empty text. `IngestionError` 300 with the line when it has another number of fields; the other errors are those
-    /// of `insert()`.
+    /// `data` is as for `insert_json()`. The first line names the columns. A field is read as the type of its column; an
+    /// empty one is NULL, `""` the empty text. `extra` is that of `insert()`. `IngestionError` 300 with the line when it
+    /// has another number of fields; the other errors are those of `insert_json()`.
     ///
     /// >>> conn.create_table("t", {"id": "int64", "name": "string"})
     /// >>> conn.insert_csv("t", "id,name\n1,a\n2,\n")
     /// 2
-    fn insert_csv(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyString>) -> PyResult<u64> {
-        let (session, text) = (self.session(py)?, text(data)?);
-        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert_csv(table, text))?)
+    /// >>> conn.insert_csv("t", b"name,id\nc,3\n")
+    /// 1
+    #[pyo3(signature = (table, data, *, extra = "error"))]
+    fn insert_csv(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>, extra: &str) -> PyResult<u64> {
+        let (session, extra, data) = (self.session(py)?, argument::extra(extra)?, TextData::of(data)?);
+        let text = data.text()?;
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).insert_csv(table, &text, extra))?)
     }
 
     /// Stores rows in a table with a key, over those of their keys; gives their number.
     ///
-    /// `data` is as for `insert()`. `SchemaError` 202 when the relation has no key.
+    /// `data` and `extra` are as for `insert()`. `SchemaError` 202 when the relation has no key.
     ///
     /// >>> conn.create_table("t", {"id": "int64", "name": "string"}, primary_key="id")
     /// >>> conn.upsert("t", [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}])
     /// 2
     /// >>> conn.sql("SELECT * FROM t").fetchall()
     /// [(1, 'b')]
-    fn upsert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let (session, target) = self.target(py, table, Operation::Upsert)?;
+    #[pyo3(signature = (table, data, *, extra = "error"))]
+    fn upsert(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>, extra: &str) -> PyResult<u64> {
+        let (session, target) = self.target(py, table, Operation::Upsert, argument::extra(extra)?)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |cancel| session.with_cancel(cancel).upsert(table, batches))?)
+    }
+
+    /// Changes rows of a table with a key, all or none, in one write; gives how many.
+    ///
+    /// `data` and `extra` are as for `insert()`. The key columns find a row, and the other columns given are changed in
+    /// it; those left out stay as they are. Rows of a list may give different columns; of several rows for one key, the
+    /// last that gives a column decides it. Keys that are not there are skipped and not counted.
+    ///
+    /// `SchemaError` 202 when the relation has no key. `IngestionError` 300 when a key column is missing or NULL is
+    /// given for a NOT NULL column; the other errors are those of `insert()`.
+    ///
+    /// >>> conn.create_table("t", {"id": "int64", "name": "string", "n": "int64"}, primary_key="id")
+    /// >>> conn.insert("t", {"id": [1, 2], "name": ["a", "b"], "n": [10, 20]})
+    /// 2
+    /// >>> conn.update("t", [{"id": 1, "n": 11}, {"id": 2, "name": "B"}, {"id": 3, "n": 30}])
+    /// 2
+    /// >>> conn.sql("SELECT * FROM t ORDER BY id").fetchall()
+    /// [(1, 'a', 11), (2, 'B', 20)]
+    #[pyo3(signature = (table, data, *, extra = "error"))]
+    fn update(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>, extra: &str) -> PyResult<u64> {
+        let (session, target) = self.target(py, table, Operation::Upsert, argument::extra(extra)?)?;
+        let batches = value::batches(data, &target)?;
+        checked(py, attentive(py, |cancel| session.with_cancel(cancel).update(table, &batches))?)
     }
 
     /// Removes rows; gives how many were removed.
@@ -109,7 +149,7 @@ impl Connection {
     /// >>> conn.delete("t", [{"id": 1}, {"id": 7}])
     /// 1
     fn delete(&self, py: Python<'_>, table: &str, data: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let (session, target) = self.target(py, table, Operation::Delete)?;
+        let (session, target) = self.target(py, table, Operation::Delete, Extra::Refuse)?;
         let batches = value::batches(data, &target)?;
         checked(py, attentive(py, |cancel| session.with_cancel(cancel).delete(table, batches))?)
     }
@@ -123,34 +163,8 @@ impl Connection {
     /// >>> len(conn.sql("SELECT * FROM t"))
     /// 2
     fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
-        let sessions = self.live(py)?;
-        let writer = checked(py, sessions.of_this_thread().writer(table))?;
-        Ok(Writer::new(writer, Arc::clone(sessions), Arc::clone(&self.listening)))
-    }
-
-    /// Makes all writes of a `with` block one write: the same as `BEGIN` and `COMMIT`, or `ROLLBACK` on an exception.
-    ///
-    /// The block is given the connection. Its writes, by this thread, are seen at one logical time at its end, by
-    /// others not before; writes of other threads wait, and their reads see the state before. An exception takes all
-    /// writes back and goes on; an error of one statement that is caught inside takes back that statement alone.
-    ///
-    /// Inside, queries and DML see the writes made so far. `QueryError` 400, there, for a query that reads a maintained
-    /// view, a subscription that starts with the rows there are, a definition, a checkpoint, and another transaction.
-    ///
-    /// >>> conn.create_table("accounts", {"id": "int64", "amount": "int64"}, primary_key="id")
-    /// >>> with conn.transaction() as tx:
-    /// ...     tx.insert("accounts", {"id": [1, 2], "amount": [100, 0]})
-    /// ...     tx.execute("UPDATE accounts SET amount = amount - 30 WHERE id = 1").rows_affected
-    /// ...     tx.execute("UPDATE accounts SET amount = amount + 30 WHERE id = 2").rows_affected
-    /// 2
-    /// 1
-    /// 1
-    /// >>> conn.sql("SELECT id, amount FROM accounts ORDER BY id").fetchall()
-    /// [(1, 70), (2, 30)]
-    /// >>> conn.current_time
-    /// 1
-    fn transaction(slf: &Bound<'_, Self>) -> PyResult<Transaction> {
-        slf.get().live(slf.py())?;
-        Ok(Transaction::new(slf.clone().unbind()))
+        let handle = self.live(py)?;
+        let writer = checked(py, handle.session(py)?.writer(table))?;
+        Ok(Writer::new(writer, Arc::clone(handle), Arc::clone(&self.listening)))
     }
 }
