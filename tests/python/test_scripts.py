@@ -1,4 +1,4 @@
-"""The examples and benchmarks of the python folder, each run small as a program of its own."""
+"""The examples and benchmarks of the python folder, each run small as a program of its own, but for services."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ SHOWN = {
     "benchmarks/bench_streaming.py": ["filter", "snapshot of a late subscriber", "p99"],
 }
 
+TESTED_IN = {
+    "examples/asyncio_service.py": "test_examples.py",
+    "examples/cdc.py": "test_examples.py",
+    "examples/fastapi_app.py": "test_examples_web.py",
+    "examples/gunicorn_app.py": "test_examples_web.py",
+}
+
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, script, *arguments]
@@ -44,8 +51,10 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_all_scripts_are_known_here() -> None:
     found = [*FOLDER.glob("examples/*.py"), *FOLDER.glob("benchmarks/bench_*.py")]
-    assert sorted(path.relative_to(FOLDER).as_posix() for path in found) == sorted(ARGUMENTS)
+    assert sorted(path.relative_to(FOLDER).as_posix() for path in found) == sorted([*ARGUMENTS, *TESTED_IN])
     assert ARGUMENTS.keys() == SHOWN.keys()
+    for script, test in TESTED_IN.items():
+        assert Path(script).stem in (Path(__file__).parent / test).read_text()
 
 
 @pytest.mark.parametrize("script", ARGUMENTS)
