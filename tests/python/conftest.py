@@ -23,9 +23,13 @@ import laminardb
 import pytest
 from hypothesis import settings
 
-LIBRARIES = ("duckdb", "numpy", "pandas", "polars", "pyarrow")
+LIBRARIES = (
+    *("dbapi20", "duckdb", "fastapi", "gunicorn", "httpx", "nbclient"),
+    *("numpy", "pandas", "polars", "pyarrow", "sqlalchemy", "uvloop"),
+)
 ABOUT_LIBRARIES = re.compile(rf"^(?:import|from) (?:{'|'.join(LIBRARIES)})\b", re.MULTILINE)
 FIXTURES = {"np", "pa", "pd", "pl"}
+collect_ignore = ["sqlalchemy_suite"]  # has a pytest plugin of its own; test_sqlalchemy.py runs it
 LEFT_OUT = pytest.StashKey[set[str]]()
 
 

@@ -112,7 +112,7 @@ def test_help_reads_well() -> None:
     text = inspect.getdoc(laminardb.Connection.insert)
     assert text is not None
     assert text.startswith("Stores rows, all or none; gives their number.\n\n`data` is a dict")
-    assert str(inspect.signature(laminardb.Connection.insert)) == "(self, /, table, data)"
+    assert str(inspect.signature(laminardb.Connection.insert)) == "(self, /, table, data, *, extra='error')"
     unsigned = []
     for name, value in NATIVE.items():
         if inspect.isroutine(value):

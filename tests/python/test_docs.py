@@ -46,7 +46,7 @@ def test_the_page_names_every_method_of_a_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, "sql.md", "architecture.md", "semantics.md", "contributing.md", "changelog.md"]
+    "page", [*PAGES, "sql.md", "sqlalchemy.md", "architecture.md", "semantics.md", "contributing.md", "changelog.md"]
 )
 def test_the_readme_links_it_and_its_links_lead_somewhere(page: str) -> None:
     assert f"(docs/{page})" in (ROOT / "README.md").read_text()

@@ -9,18 +9,20 @@ from typing import Any
 
 import laminardb
 import pytest
-from laminardb import _laminardb
+from laminardb import _laminardb, dbapi
 
 PARSER = doctest.DocTestParser()
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
 
 def documented() -> Iterator[tuple[str, Any]]:
-    """Everything with a docstring in the native module and in `laminardb.types`."""
-    for module in (_laminardb, laminardb.types, laminardb):
-        for name, value in vars(module).items():
-            if name.startswith("_") or getattr(value, "__module__", "laminardb").partition(".")[0] != "laminardb":
+    """Everything with a docstring in the native module, in `laminardb.types` and in `laminardb.dbapi`."""
+    yield "dbapi", dbapi
+    for module, prefix in ((_laminardb, ""), (laminardb.types, ""), (laminardb, ""), (dbapi, "dbapi.")):
+        for member, value in vars(module).items():
+            if member.startswith("_") or getattr(value, "__module__", "laminardb").partition(".")[0] != "laminardb":
                 continue
+            name = prefix + member
             yield name, value
             if inspect.isclass(value):
                 yield from ((f"{name}.{member}", attribute) for member, attribute in vars(value).items())
@@ -43,6 +45,9 @@ WITH_LIBRARIES = {
     "ChangeBatch.to_arrow",
     "ChangeBatch.arrow",
     "Schema",
+    "dbapi.Cursor.arrow",
+    "dbapi.Cursor.df",
+    "dbapi.Cursor.pl",
 }
 
 

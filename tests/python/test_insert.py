@@ -49,7 +49,7 @@ def test_rows_with_different_keys(table: laminardb.Connection) -> None:
     assert rows(table) == [(1, None, None), (None, "b", None), (3, None, 3.0), (None, None, None)]
 
 
-@pytest.mark.parametrize("data", [1, None, "x", (1, 2), (row for row in []), [], {}, object()])
+@pytest.mark.parametrize("data", [1, None, "x", (1, 2), [], {}, object(), dict, {1}, {"id": 1}.values()])
 def test_no_rows_at_all(table: laminardb.Connection, data: Any) -> None:
     with pytest.raises(TypeError):
         table.insert("t", data)

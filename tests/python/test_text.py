@@ -103,8 +103,8 @@ def test_json_without_rows(table: laminardb.Connection, text: str) -> None:
     assert table.current_time == before
 
 
-@pytest.mark.parametrize("data", [None, 1, b"[]", [], {}, ["{}"]])
-def test_text_is_a_str(table: laminardb.Connection, data: Any) -> None:
+@pytest.mark.parametrize("data", [None, 1, 1.5, [], {}, ["{}"], object(), str])
+def test_what_is_no_text(table: laminardb.Connection, data: Any) -> None:
     for call in (table.insert_json, table.insert_csv):
         with pytest.raises(TypeError):
             call("t", data)

@@ -106,7 +106,8 @@ def refused(call: Call, code: int = codes.QUERY_FAILED, text: str = "transaction
 def test_the_block_is_given_the_connection_and_commits_at_its_end(bank: laminardb.Connection) -> None:
     before = bank.wait()
     with bank.transaction() as tx:
-        assert tx is bank
+        assert tx is not bank
+        assert (type(tx), repr(tx)) == (laminardb.Connection, "Connection(open)")
         assert tx.insert("t", {"id": 3, "v": 5}) == 1
         tx.insert("b", [{"v": 1}, {"v": 2}])
         assert bank.current_time == before
@@ -178,13 +179,16 @@ def test_statements_and_blocks_are_one_thing(bank: laminardb.Connection) -> None
     assert rows(bank, "b") == []
     bank.execute("BEGIN; INSERT INTO b VALUES (?); COMMIT", [2])
     assert rows(bank, "b") == [(2,)]
-    with pytest.raises(laminardb.QueryError, match="no transaction is open"), bank.transaction():
+    with bank.transaction() as tx:
         bank.insert("b", {"v": 3})
         bank.execute("COMMIT")
+        refused(lambda: tx.insert("b", {"v": 9}), text="the transaction has ended")
     assert rows(bank, "b") == [(2,), (3,)]
-    with bank.transaction():
-        bank.execute("ROLLBACK; BEGIN")
-        bank.insert("b", {"v": 4})
+    with bank.transaction() as tx:
+        tx.insert("b", {"v": 9})
+        tx.execute("ROLLBACK; BEGIN")
+        tx.insert("b", {"v": 4})
+        tx.execute("COMMIT")
     assert rows(bank, "b") == [(2,), (3,), (4,)]
 
 
@@ -377,8 +381,8 @@ def test_a_transaction_waits_for_another(bank: laminardb.Connection, elsewhere: 
 
 def test_a_transaction_in_a_thread_holds_up_the_main_one(bank: laminardb.Connection, elsewhere: Elsewhere) -> None:
     elsewhere.do(lambda: bank.execute("BEGIN; INSERT INTO b VALUES (1)"))
-    refused(lambda: bank.execute("COMMIT"), text="of another thread")
-    refused(lambda: bank.execute("ROLLBACK"), text="of another thread")
+    refused(lambda: bank.execute("COMMIT"), text="the one under way is of thread ")
+    refused(lambda: bank.execute("ROLLBACK"), text="the one under way is of thread ")
     timer = threading.Timer(0.2, lambda: elsewhere.do(lambda: bank.execute("COMMIT")))
     timer.start()
     assert bank.execute("DELETE FROM b").rows_affected == 1
@@ -773,9 +777,13 @@ def test_shutdown_rolls_back(bank: laminardb.Connection, elsewhere: Elsewhere, o
 
 
 def test_a_thread_that_ends_leaves_no_transaction_behind(bank: laminardb.Connection) -> None:
-    thread = threading.Thread(target=lambda: bank.execute("BEGIN; INSERT INTO b VALUES (1)"))
-    thread.start()
-    thread.join()
+    def leave() -> None:
+        thread = threading.Thread(target=lambda: bank.execute("BEGIN; INSERT INTO b VALUES (1)"))
+        thread.start()
+        thread.join()
+
+    with pytest.warns(ResourceWarning, match="dropped before its end, and rolled back"):
+        leave()
     bank.insert("b", {"v": 2})
     assert rows(bank, "b") == [(2,)]
 

@@ -9,12 +9,13 @@ from typing import Any
 import laminardb
 import pytest
 
-FIELDS = ("buffer_size", "storage_dir", "checkpoint_interval_ms", "table_spill_threshold", "workers")
+FIELDS = ("buffer_size", "storage_dir", "checkpoint_interval_ms", "table_spill_threshold", "workers", "lock_timeout")
+COUNTS = ("buffer_size", "checkpoint_interval_ms", "table_spill_threshold", "workers")
 
 
 def test_signature_and_defaults() -> None:
     config = laminardb.LaminarConfig()
-    assert [getattr(config, name) for name in FIELDS] == [65536, None, None, 1_000_000, 1]
+    assert [getattr(config, name) for name in FIELDS] == [65536, None, None, 1_000_000, 1, 30.0]
     parameters = inspect.signature(laminardb.LaminarConfig).parameters
     assert tuple(parameters) == FIELDS
     assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
@@ -26,7 +27,7 @@ def test_fields_are_read_only(name: str) -> None:
         setattr(laminardb.LaminarConfig(), name, 1)
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if name != "storage_dir"])
+@pytest.mark.parametrize("name", COUNTS)
 def test_numbers(name: str) -> None:
     with pytest.raises(OverflowError):
         laminardb.LaminarConfig(**{name: -1})  # type: ignore[arg-type]

@@ -27,14 +27,21 @@ USES: dict[str, Callable[[laminardb.Connection], object]] = {
     "insert_json": lambda c: c.insert_json("t", "[]"),
     "insert_csv": lambda c: c.insert_csv("t", ""),
     "upsert": lambda c: c.upsert("t", {"a": 1}),
+    "update": lambda c: c.update("t", {"a": 1}),
     "delete": lambda c: c.delete("t", {"a": 1}),
     "writer": lambda c: c.writer("t"),
     "transaction": lambda c: c.transaction().__enter__(),
+    "begin": lambda c: c.begin(),
+    "commit": lambda c: c.commit(),
+    "rollback": lambda c: c.rollback(),
+    "in_transaction": lambda c: c.in_transaction,
+    "transactions": lambda c: c.transactions(),
     "checkpoint": lambda c: c.checkpoint(),
     "restore": lambda c: c.restore(),
     "query": lambda c: c.query("SELECT 1"),
     "sql": lambda c: c.sql("SELECT 1"),
     "execute": lambda c: c.execute("SELECT 1"),
+    "cursor": lambda c: c.cursor(),
     "stream": lambda c: c.stream("SELECT 1"),
     "explain": lambda c: c.explain("SELECT 1"),
     "query_stream": lambda c: c.query_stream("t"),
@@ -69,12 +76,23 @@ USES: dict[str, Callable[[laminardb.Connection], object]] = {
     "all_stream_metrics": lambda c: c.all_stream_metrics(),
     "stats": lambda c: c.stats("t"),
     "cancel_query": lambda c: c.cancel_query(1),
+    "query_async": lambda c: c.query_async("SELECT 1"),
+    "sql_async": lambda c: c.sql_async("SELECT 1"),
+    "execute_async": lambda c: c.execute_async("SELECT 1"),
+    "insert_async": lambda c: c.insert_async("t", {"a": 1}),
+    "insert_json_async": lambda c: c.insert_json_async("t", "[]"),
+    "insert_csv_async": lambda c: c.insert_csv_async("t", ""),
+    "upsert_async": lambda c: c.upsert_async("t", {"a": 1}),
+    "update_async": lambda c: c.update_async("t", {"a": 1}),
+    "delete_async": lambda c: c.delete_async("t", {"a": 1}),
+    "wait_async": lambda c: c.wait_async(),
 }
 # They work on a stopped database; all others are refused.
 AFTER_SHUTDOWN = """
 shutdown pipeline_state current_time list_tables tables list_streams materialized_views list_sinks sinks sources streams
 queries source_count sink_count active_query_count pipeline_watermark total_events_processed topology metrics
 is_checkpoint_enabled source_metrics stream_metrics all_source_metrics all_stream_metrics stats cancel_query
+commit rollback in_transaction transactions cursor
 """
 
 

@@ -23,9 +23,12 @@ def kinds(conn: laminardb.Connection) -> laminardb.Connection:
     return conn
 
 
-@pytest.mark.parametrize("call", ["insert", "insert_json", "insert_csv", "upsert", "delete"])
+@pytest.mark.parametrize("call", ["insert", "insert_json", "insert_csv", "upsert", "update", "delete"])
 def test_signatures(call: str) -> None:
-    assert list(inspect.signature(getattr(laminardb.Connection, call)).parameters) == ["self", "table", "data"]
+    parameters = inspect.signature(getattr(laminardb.Connection, call)).parameters
+    assert list(parameters)[:3] == ["self", "table", "data"]
+    extra = {} if call == "delete" else {"extra": "error"}
+    assert {name: parameter.default for name, parameter in list(parameters.items())[3:]} == extra
 
 
 @pytest.mark.parametrize("name", ["s", "t"])

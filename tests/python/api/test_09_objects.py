@@ -12,7 +12,7 @@ ATTRIBUTES = {
     "SourceInfo": {"name", "schema", "watermark_column", "kind", "primary_key"},
     "SinkInfo": {"name"},
     "StreamInfo": {"name", "sql"},
-    "QueryInfo": {"id", "sql", "active"},
+    "QueryInfo": {"id", "sql", "active", "pending", "unread_secs"},
     "PipelineNode": {"name", "node_type", "schema", "sql"},
     "PipelineEdge": {"from_node", "to_node"},
     "PipelineTopology": {"nodes", "edges", "to_mermaid", "to_dot"},

@@ -205,19 +205,19 @@ def test_a_failing_view_ends_its_subscriptions_once(conn: laminardb.Connection) 
 
 
 def test_members_of_the_classes() -> None:
-    common = {"is_active", "schema", "try_next", "cancel"}
+    common = {"is_active", "schema", "try_next", "cancel", "close", "progress", "wait_for"}
     members = {
         name: {member for member in dir(getattr(laminardb, name)) if not member.startswith("_")}
         for name in ("Subscription", "AsyncSubscription", "StreamSubscription", "AsyncStreamSubscription")
     }
     assert members == {
         "Subscription": common | {"next", "next_timeout"},
-        "AsyncSubscription": common,
+        "AsyncSubscription": common | {"aclose"},
         "StreamSubscription": common | {"next", "next_timeout"},
-        "AsyncStreamSubscription": common | {"next", "next_timeout"},
+        "AsyncStreamSubscription": common | {"aclose", "next", "next_timeout"},
     }
     callback = {member for member in dir(laminardb.CallbackSubscription) if not member.startswith("_")}
-    assert callback == {"is_active", "cancel", "wait"}
+    assert callback == {"is_active", "cancel", "close", "progress", "wait", "wait_for"}
     for name in ("Subscription", "StreamSubscription", "AsyncStreamSubscription"):
         assert str(inspect.signature(getattr(laminardb, name).next_timeout)) == "(self, /, timeout_ms)"
 

@@ -203,7 +203,7 @@ def test_text_errors_say_where(table: laminardb.Connection) -> None:
     with fails(laminardb.IngestionError, 300, "line 3"):
         table.insert_csv("t", "a,b\n1,x\n2\n")
     for call in (table.insert_json, table.insert_csv):
-        for wrong in (b"x", 1, None, ["x"]):
+        for wrong in (1, None, ["x"]):
             with pytest.raises(TypeError):
                 call("t", wrong)
     assert rows(table) == []
