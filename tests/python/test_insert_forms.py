@@ -101,18 +101,6 @@ def test_rows_of_several_forms_may_be_mixed(table: laminardb.Connection) -> None
     assert rows(table) == [(n, form, 0.5) for n, form in enumerate(MAKERS)]
 
 
-def test_rows_of_sqlalchemy(table: laminardb.Connection) -> None:
-    sqlalchemy = pytest.importorskip("sqlalchemy")
-    engine = sqlalchemy.create_engine("sqlite://")
-    query = sqlalchemy.text("SELECT 1 AS id, 'a' AS name, 1.5 AS x UNION ALL SELECT 2, 'b', 2.5")
-    with engine.connect() as connection:
-        assert table.insert("t", connection.execute(query)) == 2
-        assert table.insert("t", connection.execute(query).all()) == 2
-        assert table.insert("t", connection.execute(query).mappings()) == 2
-    engine.dispose()
-    assert rows(table) == EXPECTED * 3
-
-
 def test_an_iterator_is_one_write(table: laminardb.Connection) -> None:
     table.execute("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n, sum(id) AS s FROM t")
     before = table.current_time

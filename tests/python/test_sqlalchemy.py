@@ -521,6 +521,21 @@ def test_pandas_reads_and_writes_through_an_engine(memory: sa.Engine, pd: Module
     assert list(pd.read_sql_table("t", memory)["b"].fillna("-")) == ["x", "-"]
 
 
+# Rows of SQLAlchemy as data of an insert
+
+
+def test_rows_of_other_engines_are_inserted(conn: laminardb.Connection) -> None:
+    conn.create_table("t", {"id": "int64", "name": "string", "x": "float64"})
+    other = sa.create_engine("sqlite://")
+    query = sa.text("SELECT 1 AS id, 'a' AS name, 1.5 AS x UNION ALL SELECT 2, 'b', 2.5")
+    with other.connect() as connection:
+        assert conn.insert("t", connection.execute(query)) == 2
+        assert conn.insert("t", connection.execute(query).all()) == 2
+        assert conn.insert("t", connection.execute(query).mappings()) == 2
+    other.dispose()
+    assert sorted(conn.sql("SELECT * FROM t").fetchall()) == [(1, "a", 1.5)] * 3 + [(2, "b", 2.5)] * 3
+
+
 # The examples and the suite
 
 
