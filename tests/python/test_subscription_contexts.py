@@ -550,7 +550,6 @@ class TestAsyncio:
             await task
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no signal can be sent to the own process alone")
 @pytest.mark.parametrize("kind", ["query", "stream", "callback"])
 def test_ctrl_c_ends_a_wait_and_the_subscription_goes_on(tables: laminardb.Connection, make: Make, kind: str) -> None:
     reader = make(kind)

@@ -192,6 +192,10 @@ class LaminarDialect(LaminarReflection):
         """Refused: `begin_nested()` has no counterpart."""
         raise exc.CompileError("laminardb does not have savepoints")
 
+    def do_begin_twophase(self, connection: Any, xid: Any) -> None:
+        """Refused: `begin_twophase()` has no counterpart."""
+        raise exc.CompileError("laminardb does not have two-phase commit")
+
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Runs a statement; that of an index which is left out is empty, and not run."""
         if statement or context is None or not context.isddl:

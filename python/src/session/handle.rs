@@ -135,10 +135,9 @@ impl Handle {
     /// one if none is open.
     pub(crate) fn execute(&self, py: Python<'_>, sql: &str, params: &Params, writes: Writes) -> PyResult<Outcome> {
         let before = self.open(py)?;
-        let may_begin = writes == Writes::Begin || begins(sql);
         let session = match &before {
             // A session of its own, because a statement may begin a transaction, which is then the session's.
-            None if may_begin && !self.fails_without() => self.database.session().named(&context::caller(py)?),
+            None if !self.fails_without() => self.database.session().named(&context::caller(py)?),
             _ => self.session(py)?,
         };
         let outcome = interruptible(py, |cancel| {
@@ -221,10 +220,4 @@ impl Handle {
         context::leave_ended(py)?;
         checked(py, ended?)
     }
-}
-
-/// Returns whether a text may have a statement that begins a transaction.
-fn begins(sql: &str) -> bool {
-    let has = |word: &str| sql.as_bytes().windows(word.len()).any(|text| text.eq_ignore_ascii_case(word.as_bytes()));
-    has("BEGIN") || has("START")
 }
