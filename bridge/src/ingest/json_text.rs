@@ -14,21 +14,7 @@ const NO_JSON: Reason = "only text, numbers, booleans, lists and structs can be"
 
 /// Appends a string with its quotes.
 pub fn write_json_text(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            control @ '\0'..' ' => push(out, format_args!("\\u{:04x}", u32::from(control))),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
+    out.push_str(&serde_json::to_string(text).expect("every string has JSON text"));
 }
 
 /// Appends the shortest text from which the same double is read, with an exponent where Python writes one. Fails for
