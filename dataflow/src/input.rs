@@ -139,10 +139,11 @@ impl CollectionInput {
         Pumped::More
     }
 
-    /// If the next event is a close that lies past the hold, closes the times through the hold. No rows precede it, and
-    /// the read that holds the input waits for exactly these times.
+    /// If the next event lies past the hold, closes the times through the hold: events come in order, so these times have
+    /// no more rows, and the read that holds the input waits for exactly them. The next event may be rows: a view that
+    /// completes several times at once reports only the last of them as closed.
     fn close_through(&mut self, hold: Option<Time>) {
-        if let (Some(Event::Close(_)), Some(hold)) = (self.backlog.front(), hold)
+        if let (Some(_), Some(hold)) = (self.backlog.front(), hold)
             && *self.handle.time() <= hold
         {
             self.handle.advance_to(hold + 1);
