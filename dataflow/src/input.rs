@@ -143,7 +143,8 @@ impl CollectionInput {
     /// no more rows, and the read that holds the input waits for exactly them. The next event may be rows: a view that
     /// completes several times at once reports only the last of them as closed.
     fn close_through(&mut self, hold: Option<Time>) {
-        if let (Some(_), Some(hold)) = (self.backlog.front(), hold)
+        if let Some(hold) = hold
+            && !self.backlog.is_empty()
             && *self.handle.time() <= hold
         {
             self.handle.advance_to(hold + 1);

@@ -8,14 +8,14 @@ use laminardb_dataflow::plan::{Aggregate, AggregateFunction, DataflowPlan, Opera
 use laminardb_dataflow::{CancelToken, ViewId};
 use parking_lot::Mutex;
 
-/// The kept rows of relation 1.
+/// Returns the plan of a view that keeps the rows of relation 1.
 fn kept() -> Arc<DataflowPlan> {
     let mut plan = PlanBuilder::default();
     let input = plan.relation(1, 2);
     plan.finish(input, OutputState::Arrangement { key: vec![0] })
 }
 
-/// The number of rows of view 1 by its first column; such a view keeps no history.
+/// Returns the plan of a view that counts the rows of view 1 by their first column; it keeps no history.
 fn counted() -> Arc<DataflowPlan> {
     let mut plan = PlanBuilder::default();
     let input = plan.view(1, 2);
@@ -31,7 +31,7 @@ fn counted() -> Arc<DataflowPlan> {
     plan.finish(groups, OutputState::Reduce(groups))
 }
 
-/// The rows of relation 9 on which `gate` can be locked: a worker that gets such a row waits until it can.
+/// Returns the plan of a view of relation 9: a worker that gets a row of it waits until it can lock `gate`.
 fn waiting_for(gate: &Arc<Mutex<()>>) -> Arc<DataflowPlan> {
     let gate = Arc::clone(gate);
     let mut plan = PlanBuilder::default();
