@@ -10,13 +10,19 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, never, select};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::lock::{Condvar, Mutex, MutexGuard, Rank};
 
 /// Cancels the calls that received it. Clones are the same token; it may be used from any thread.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct CancelToken(Arc<Inner>);
 
-#[derive(Default)]
+impl Default for CancelToken {
+    fn default() -> Self {
+        CancelToken(Arc::new(Inner::new(Vec::new(), None)))
+    }
+}
+
 struct Inner {
     is_cancelled: AtomicBool,
     /// Tokens whose cancellation cancels this token too.
@@ -24,6 +30,13 @@ struct Inner {
     /// Waits that cancelling wakes; each removes itself when it ends.
     waits: Mutex<Vec<Weak<dyn Wake>>>,
     poll: Option<Poll>,
+}
+
+impl Inner {
+    fn new(parents: Vec<CancelToken>, poll: Option<Poll>) -> Self {
+        let waits = Mutex::new(Rank::TokenWaits, Vec::new());
+        Inner { is_cancelled: AtomicBool::new(false), parents, waits, poll }
+    }
 }
 
 /// A condition that cancels a token but wakes no thread when it becomes true, so that waits must check it.
@@ -115,9 +128,9 @@ impl CancelToken {
     /// checks it calls `look` at most once in `every`, holding no lock. For signals of an interpreter, which wake no
     /// thread.
     pub fn polled(every: Duration, look: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        let poll =
-            Some(Poll { every, look: Box::new(look), last: Mutex::new(Instant::now()), running: AtomicUsize::new(0) });
-        CancelToken(Arc::new(Inner { poll, ..Inner::default() }))
+        let last = Mutex::new(Rank::TokenPoll, Instant::now());
+        let poll = Poll { every, look: Box::new(look), last, running: AtomicUsize::new(0) };
+        CancelToken(Arc::new(Inner::new(Vec::new(), Some(poll))))
     }
 
     /// Makes a token that is cancelled when this one is, and can also be cancelled alone.
@@ -128,7 +141,7 @@ impl CancelToken {
     /// Makes a token that is cancelled when any of `parents` is, and can also be cancelled alone.
     pub fn child_of<'a>(parents: impl IntoIterator<Item = &'a CancelToken>) -> Self {
         let parents = parents.into_iter().cloned().collect();
-        CancelToken(Arc::new(Inner { parents, ..Inner::default() }))
+        CancelToken(Arc::new(Inner::new(parents, None)))
     }
 
     /// Cancels the calls under way, and later ones until [`CancelToken::reset`]. Does not wait for them to end.
@@ -262,17 +275,17 @@ impl Wake for Ping {
 }
 
 /// State behind a lock, with a condition variable on which threads wait for the state to change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Monitor<T> {
     state: Mutex<T>,
     changed: Condvar,
 }
 
 impl<T: Send + 'static> Monitor<T> {
-    /// Makes a monitor of `state`. It is shared, because tokens refer to the monitors of their waits without keeping
+    /// Makes a monitor of `state`, whose lock has this rank. It is shared, because tokens refer to the monitors of their waits without keeping
     /// them alive.
-    pub fn new(state: T) -> Arc<Self> {
-        Arc::new(Monitor { state: Mutex::new(state), changed: Condvar::new() })
+    pub fn new(rank: Rank, state: T) -> Arc<Self> {
+        Arc::new(Monitor { state: Mutex::new(rank, state), changed: Condvar::new() })
     }
 
     /// Locks the state. The wait for the lock cannot be cancelled, so a caller must not wait for anything while holding
@@ -353,7 +366,7 @@ mod tests {
     /// how the wait ended.
     fn waits_on(cancel: &CancelToken) -> thread::JoinHandle<Unready> {
         let cancel = cancel.clone();
-        let monitor = Monitor::new(());
+        let monitor = Monitor::new(Rank::Leaf, ());
         let listed = Arc::clone(&cancel.0);
         let before = listed.waits.lock().len();
         let waiting = thread::spawn(move || {
@@ -391,7 +404,7 @@ mod tests {
         token.reset();
         assert_eq!(token.receive(&receiver, None), Received::Disconnected);
         token.cancel();
-        let monitor = Monitor::new(3);
+        let monitor = Monitor::new(Rank::Leaf, 3);
         assert_eq!(monitor.wait_for(&token, None, |state| Some(*state)).map(|(_, found)| found), Ok(3));
     }
 
@@ -411,7 +424,7 @@ mod tests {
     #[test]
     fn a_deadline_ends_a_wait_and_a_poll_cancels_its_token() {
         let now = Some(Instant::now());
-        let monitor = Monitor::new(());
+        let monitor = Monitor::new(Rank::Leaf, ());
         assert_eq!(monitor.wait_for(&CancelToken::new(), now, |()| None::<()>).err(), Some(Unready::TimedOut));
         let looks = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&looks);

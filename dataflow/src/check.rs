@@ -16,7 +16,7 @@ use crate::render::reduce::ReduceState;
 use crate::render::semi_join::SemiJoinLayout;
 use crate::render::set::SetState;
 use crate::render::top_k::TopKState;
-use crate::row_bytes::{KeyCodec, RowCodec};
+use crate::row_bytes::RowCodec;
 use crate::state::layout_by;
 
 /// Checks that `plan` can be rendered.
@@ -139,8 +139,8 @@ fn check_join(plan: &DataflowPlan, id: NodeId, join: &Join) -> Result<(), Datafl
 
 fn check_semi_join(plan: &DataflowPlan, id: NodeId, semi: &SemiJoin) -> Result<(), DataflowError> {
     let left = layout_of(plan, semi.left)?;
-    let right_key = Arc::new(KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key)?);
-    SemiJoinLayout::new(&left, &right_key, semi.kind, &plan.node(id).schema).map(|_| ())
+    let right = &plan.node(semi.right).schema;
+    SemiJoinLayout::new(&left, right, &semi.right_key, semi.kind, &plan.node(id).schema).map(|_| ())
 }
 
 fn layout_of(plan: &DataflowPlan, id: ArrangementId) -> Result<Arc<Layout>, DataflowError> {

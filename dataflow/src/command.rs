@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::Sender;
 
 use crate::failure::RowFailure;
+use crate::memory::OverLimit;
 use crate::plan::DataflowPlan;
 use crate::report::EngineReport;
 use crate::{DataflowError, Diff, Diffs, RelationId, Time, UpdateBatch, ViewId};
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Install(Install),
     /// Drops a view that no other view reads.
     Drop(ViewId),
+    /// Removes views that use too much memory.
+    End(Ending),
     /// Starts sending the view's changes after this time to the sink.
     Watch(ViewId, Time),
     /// Stops sending the view's changes after this time to the sink.
@@ -47,6 +51,18 @@ pub(crate) struct Install {
     /// The last closed time, at which the contents enter.
     pub(crate) time: Time,
     pub(crate) contents: Vec<(RelationId, Vec<UpdateBatch>)>,
+}
+
+/// A view that has passed the memory limit, and those that stand on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    /// The view that has grown most.
+    pub(crate) cause: ViewId,
+    /// That view and those that read it, directly or through others; each after those that read it.
+    pub(crate) views: Vec<ViewId>,
+    pub(crate) over: OverLimit,
+    /// Number of workers that have not removed the views yet.
+    pub(crate) workers: Arc<AtomicUsize>,
 }
 
 /// A read of one or more views.

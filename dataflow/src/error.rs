@@ -2,6 +2,7 @@
 
 use crate::ViewId;
 use crate::cancel::Unready;
+use crate::memory::OverLimit;
 
 /// Failure of a call to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,19 @@ pub enum DataflowError {
     /// The plan cannot be rendered; the text says which node is wrong and why.
     #[error("plan is not well formed: {0}")]
     MalformedPlan(String),
+    /// The view was ended because it, or the view `cause` below it, had grown when the memory limit was passed.
+    #[error("view {view:?} was ended for view {cause:?}: {over}")]
+    Ended {
+        /// The view that was ended.
+        view: ViewId,
+        /// The view that had grown most: this one, or one that it reads.
+        cause: ViewId,
+        /// How much was in use then.
+        over: OverLimit,
+    },
+    /// The call would pass the memory limit.
+    #[error("{0}")]
+    OverLimit(OverLimit),
     /// A wait reached its time limit.
     #[error("timed out")]
     TimedOut,

@@ -1,13 +1,12 @@
 //! The input of a dataflow: the contents of a collection at installation, followed by its changes.
 //!
 //! ```text
-//! contents in pieces --> first
-//!                            \--> pump --> timely input
-//! live events ---------> backlog /
+//! contents -----> first
+//!                       \--pump, in pieces--> timely input
+//! live events --> backlog /
 //! ```
 //!
-//! Events enter in order of time. Nothing of a later time enters before the contents have entered, nor past a hold: a
-//! hold is a read that must see the dataflow before later times are applied.
+//! Events enter in order of time, and nothing of a later time before the contents have entered.
 
 use std::collections::VecDeque;
 
@@ -18,9 +17,6 @@ use timely::dataflow::{InputHandle, Scope};
 use crate::update::UpdateStream;
 use crate::{CollectionId, Time, UpdateBatch};
 
-/// About how many rows enter before a worker looks at its commands again, so that a large load does not delay them.
-pub(crate) const PIECE_ROWS: usize = 1 << 16;
-
 /// One event in the life of a collection.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -30,18 +26,10 @@ pub(crate) enum Event {
     Close(Time),
 }
 
-impl Event {
-    fn time(&self) -> Time {
-        match self {
-            Event::Rows(time, _) | Event::Close(time) => *time,
-        }
-    }
-}
-
 /// Why a call to [`CollectionInput::pump`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pumped {
-    /// All events that may enter have entered; the rest, if any, waits for a read.
+    /// All events have entered, or the contents are not known yet.
     Rest,
     /// More events can enter.
     More,
@@ -58,6 +46,12 @@ pub(crate) struct CollectionInput {
     /// The time of the contents; `None` once they have all entered.
     opening: Option<Time>,
     backlog: VecDeque<Event>,
+    /// Number of rows of the contents.
+    contents: u64,
+    /// How many rows of the batch that is next have entered.
+    entered: usize,
+    /// The last time that was closed by an event, entered or not.
+    closed: Time,
 }
 
 impl CollectionInput {
@@ -78,6 +72,9 @@ impl CollectionInput {
             first: None,
             opening: Some(opening),
             backlog: VecDeque::new(),
+            contents: 0,
+            entered: 0,
+            closed: opening,
         };
         (input, stream)
     }
@@ -87,69 +84,90 @@ impl CollectionInput {
         self.collection
     }
 
+    /// Returns how many rows of the contents have entered, and how many there are as far as is known.
+    pub(crate) fn taken_in(&self) -> (u64, u64) {
+        let left: usize = self.first.iter().flatten().map(UpdateBatch::len).sum();
+        let entered = if self.opening.is_some() { self.entered } else { 0 };
+        (self.contents - left as u64 + entered as u64, self.contents)
+    }
+
+    /// Whether events may enter now.
+    pub(crate) fn has_events(&self) -> bool {
+        self.first.is_some() && !self.is_empty()
+    }
+
+    /// Whether all events have entered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.opening.is_none() && self.backlog.is_empty()
+    }
+
     /// Supplies the contents. Panics if called twice.
     pub(crate) fn open(&mut self, contents: impl IntoIterator<Item = UpdateBatch>) {
         assert!(self.first.is_none(), "contents are given once");
-        let pieces = contents.into_iter().flat_map(|batch| {
-            let starts = (0..batch.len()).step_by(PIECE_ROWS);
-            starts.map(move |start| batch.slice(start, PIECE_ROWS.min(batch.len() - start))).collect::<Vec<_>>()
-        });
-        self.first = Some(pieces.collect());
+        let first: VecDeque<UpdateBatch> = contents.into_iter().filter(|batch| !batch.is_empty()).collect();
+        self.contents = first.iter().map(|batch| batch.len() as u64).sum();
+        self.first = Some(first);
     }
 
-    /// Queues a live event; events must be pushed in order of time.
+    /// Queues a live event; events must be pushed in order of time. Closing a time again has no effect.
     pub(crate) fn push(&mut self, event: Event) {
-        if let (Event::Close(time), Some(Event::Close(last))) = (&event, self.backlog.back_mut()) {
-            *last = *time;
-            return;
+        if let Event::Close(time) = event {
+            if time <= self.closed {
+                return;
+            }
+            self.closed = time;
+            if let Some(Event::Close(last)) = self.backlog.back_mut() {
+                *last = time;
+                return;
+            }
         }
         self.backlog.push_back(event);
     }
 
-    /// Sends the next events up to time `hold` into the dataflow: about [`PIECE_ROWS`] rows, exceeded by at most one
-    /// batch.
-    pub(crate) fn pump(&mut self, hold: Option<Time>) -> Pumped {
+    /// Sends the next events into the dataflow: at most `room` rows.
+    pub(crate) fn pump(&mut self, mut room: usize) -> Pumped {
         let Some(first) = &mut self.first else { return Pumped::Rest };
-        let mut entered = 0;
         if let Some(opening) = self.opening {
-            while let Some(piece) = first.pop_front() {
-                entered += piece.len();
-                send(&mut self.handle, &self.schema, piece);
-                if entered >= PIECE_ROWS {
+            while let Some(batch) = first.front() {
+                if room == 0 {
                     return Pumped::More;
+                }
+                send(&mut self.handle, &self.schema, next_piece(batch, &mut self.entered, &mut room));
+                if self.entered == 0 {
+                    first.pop_front();
                 }
             }
             self.opening = None;
             self.handle.advance_to(opening + 1);
         }
-        while entered < PIECE_ROWS {
-            let enters = |event: &mut Event| hold.is_none_or(|hold| event.time() <= hold);
-            match self.backlog.pop_front_if(enters) {
-                Some(Event::Rows(_, batch)) => {
-                    entered += batch.len();
-                    send(&mut self.handle, &self.schema, batch);
+        while let Some(event) = self.backlog.front() {
+            match event {
+                Event::Rows(..) if room == 0 => return Pumped::More,
+                Event::Rows(time, batch) => {
+                    // Nothing happened at the times between.
+                    if self.handle.time() < time {
+                        self.handle.advance_to(*time);
+                    }
+                    send(&mut self.handle, &self.schema, next_piece(batch, &mut self.entered, &mut room));
                 }
-                Some(Event::Close(time)) => self.handle.advance_to(time + 1),
-                None => {
-                    self.close_through(hold);
-                    return Pumped::Rest;
-                }
+                Event::Close(time) => self.handle.advance_to(*time + 1),
+            }
+            if self.entered == 0 {
+                self.backlog.pop_front();
             }
         }
-        Pumped::More
+        Pumped::Rest
     }
+}
 
-    /// If the next event lies past the hold, closes the times through the hold: events come in order, so these times have
-    /// no more rows, and the read that holds the input waits for exactly them. The next event may be rows: a view that
-    /// completes several times at once reports only the last of them as closed.
-    fn close_through(&mut self, hold: Option<Time>) {
-        if let Some(hold) = hold
-            && !self.backlog.is_empty()
-            && *self.handle.time() <= hold
-        {
-            self.handle.advance_to(hold + 1);
-        }
-    }
+/// Returns the rows of `batch` from `entered` on, as many as there is room for. Sets `entered` to 0 if these are the
+/// last.
+fn next_piece(batch: &UpdateBatch, entered: &mut usize, room: &mut usize) -> UpdateBatch {
+    let start = *entered;
+    let rows = (batch.len() - start).min(*room);
+    *room -= rows;
+    *entered = if start + rows == batch.len() { 0 } else { start + rows };
+    if rows == batch.len() { batch.clone() } else { batch.slice(start, rows) }
 }
 
 fn send(handle: &mut InputHandle<Time, NoopBuilder<UpdateBatch>>, schema: &SchemaRef, batch: UpdateBatch) {

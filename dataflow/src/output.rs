@@ -1,34 +1,32 @@
 //! The output of a view: each closed time is published once, in order, consolidated.
 //!
 //! ```text
-//! updates --> stash --frontier passes--> one batch a time --> watchers, and the inputs of views built on this one
+//! updates --> stash by time --frontier passes--> net batches --> watchers, and the inputs of views built on this one
 //! ```
 //!
+//! A time of many rows is published piece by piece, and closed when the last piece is out: nobody sees a part of it.
 //! Changes that nobody wants are dropped on arrival, but still counted. For a view that keeps an arrangement of its
 //! rows, the changes are counted as the arrangement receives them, which nets them; for other views they are counted
 //! here.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
-use hashbrown::HashTable;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::arrangement::Batch;
+use crate::consolidator::{Consolidator, Netted};
 use crate::failure::{Failures, LiveError, failures_at};
 use crate::frontier::Frontier;
 use crate::input::Event;
 use crate::plan::{DataflowPlan, OutputState};
-use crate::row_bytes::{RowCodec, hash_bytes};
 use crate::sink::ChangeSink;
-use crate::update::{PerRow, UpdateStream};
+use crate::update::UpdateStream;
 use crate::work::Work;
-use crate::{Diff, Time, UpdateBatch, ViewId};
+use crate::{DataflowError, Time, UpdateBatch, ViewId};
 
 /// Counts the rows that a view's changes add and remove on this worker.
 #[derive(Debug)]
@@ -73,7 +71,12 @@ pub(crate) struct ViewOutput {
     watched: Vec<(Time, Option<Time>)>,
     /// The queues of readers; each receives the changes after its time.
     readers: Vec<(Time, EventQueue)>,
-    stash: Vec<UpdateBatch>,
+    /// The updates of times that are not published yet.
+    stash: BTreeMap<Time, Vec<UpdateBatch>>,
+    /// The time that is being published.
+    publishing: Option<Time>,
+    /// What is left of it, if the updates come net.
+    net: VecDeque<UpdateBatch>,
     frontier: Frontier,
     /// The last frontier reported to the sink.
     told: Time,
@@ -100,7 +103,9 @@ impl ViewOutput {
             counts: !matches!(plan.output.state, OutputState::Arrangement { .. }),
             watched: Vec::new(),
             readers: Vec::new(),
-            stash: Vec::new(),
+            stash: BTreeMap::new(),
+            publishing: None,
+            net: VecDeque::new(),
             frontier: Frontier::default(),
             told: Time::ZERO,
             failures_told: 0,
@@ -131,7 +136,12 @@ impl ViewOutput {
         }
     }
 
-    fn is_watched(&self, time: Time) -> bool {
+    /// Whether some changes go to the sink.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    fn is_watched_at(&self, time: Time) -> bool {
         self.watched.iter().any(|(after, until)| *after < time && until.is_none_or(|until| time <= until))
     }
 
@@ -148,29 +158,88 @@ impl ViewOutput {
         self.readers.retain(|(_, queue)| Rc::strong_count(queue) > 1);
     }
 
+    /// Tells the sink why the view is about to end.
+    pub(crate) fn ended(&mut self, why: &DataflowError) {
+        self.sink.ended(self.worker, self.view, why);
+    }
+
     /// Tells the sink that the view has ended.
     pub(crate) fn end(&mut self) {
         self.sink.frontier(self.worker, self.view, Time::MAX);
     }
 
-    fn is_wanted(&self) -> bool {
-        !self.watched.is_empty() || !self.readers.is_empty()
+    fn is_wanted_at(&self, time: Time) -> bool {
+        self.is_watched_at(time) || self.readers.iter().any(|(after, _)| *after < time)
     }
 
     fn receive(&mut self, batch: UpdateBatch) {
         if self.counts {
             self.changes.updates(&batch);
         }
-        if self.is_wanted() {
-            self.stash.push(batch);
+        if self.watched.is_empty() && self.readers.is_empty() {
+            return;
+        }
+        for (time, batch) in batch.by_time() {
+            if self.is_wanted_at(time) {
+                self.stash.entry(time).or_default().push(batch);
+            }
         }
     }
 
-    fn advance(&mut self, frontier: Time) {
-        if !self.stash.is_empty() {
-            for (time, batches) in take_closed(&mut self.stash, frontier) {
-                self.publish(time, batches);
+    /// Publishes the times before `frontier`, about as many rows as there is room for.
+    fn advance(&mut self, frontier: Time, mut room: usize) {
+        while room > 0 {
+            let Some(time) = self.publishing.or_else(|| self.begin_next(frontier)) else { return self.close(frontier) };
+            let left = self.unpublished();
+            match self.next_changes(time, room) {
+                Netted::Rows(changes) => self.publish(time, &changes),
+                Netted::Working => {}
+                Netted::Done => {
+                    self.publishing = None;
+                    self.close(time + 1);
+                }
             }
+            room = room.saturating_sub(left - self.unpublished());
+        }
+    }
+
+    /// Begins to publish the first time before `frontier` that has updates.
+    fn begin_next(&mut self, frontier: Time) -> Option<Time> {
+        let first = self.stash.first_entry().filter(|first| *first.key() < frontier)?;
+        let (time, batches) = first.remove_entry();
+        if self.comes_net {
+            self.net = batches.into();
+        } else {
+            batches.into_iter().for_each(|batch| self.consolidator.add(batch));
+        }
+        self.publishing = Some(time);
+        self.publishing
+    }
+
+    /// Returns net changes of the time that is being published, about `rows` of them.
+    fn next_changes(&mut self, time: Time, rows: usize) -> Netted {
+        match self.net.pop_front() {
+            Some(changes) => Netted::Rows(changes),
+            None if self.comes_net => Netted::Done,
+            None => self.consolidator.next(time, rows),
+        }
+    }
+
+    /// Returns how many rows of the time that is being published are left to be looked at.
+    fn unpublished(&self) -> usize {
+        self.net.iter().map(UpdateBatch::len).sum::<usize>() + self.consolidator.left()
+    }
+
+    /// Returns how many rows of times before `frontier` are left to be looked at; at least 1 if there is anything to do.
+    fn left(&self, frontier: Time) -> usize {
+        let waiting = self.stash.range(..frontier).flat_map(|(_, batches)| batches).map(UpdateBatch::len);
+        let left = self.unpublished() + waiting.sum::<usize>();
+        left.max(usize::from(self.publishing.is_some()))
+    }
+
+    fn close(&mut self, frontier: Time) {
+        if frontier <= self.frontier.get() {
+            return;
         }
         self.frontier.set(frontier);
         self.watched.retain(|(_, until)| until.is_none_or(|until| until >= frontier));
@@ -180,6 +249,17 @@ impl ViewOutput {
         for (after, queue) in &self.readers {
             if frontier > *after + 1 {
                 queue.borrow_mut().push(Event::Close(frontier - 1));
+            }
+        }
+    }
+
+    fn publish(&self, time: Time, changes: &UpdateBatch) {
+        if self.is_watched_at(time) {
+            self.sink.changes(self.worker, self.view, time, changes);
+        }
+        for (after, queue) in &self.readers {
+            if time > *after {
+                queue.borrow_mut().push(Event::Rows(time, changes.clone()));
             }
         }
     }
@@ -227,136 +307,33 @@ impl ViewOutput {
             self.failures_told = received;
         }
     }
-
-    fn publish(&mut self, time: Time, batches: Vec<UpdateBatch>) {
-        let watched = self.is_watched(time);
-        if !watched && self.readers.iter().all(|(after, _)| time <= *after) {
-            return;
-        }
-        let batches = if self.comes_net { batches } else { self.consolidator.consolidate(time, batches) };
-        for changes in batches {
-            if watched {
-                self.sink.changes(self.worker, self.view, time, &changes);
-            }
-            for (after, queue) in &self.readers {
-                if time > *after {
-                    queue.borrow_mut().push(Event::Rows(time, changes.clone()));
-                }
-            }
-        }
-    }
 }
 
 /// Connects `output` to the stream of a view's updates.
 pub(crate) fn attach(updates: UpdateStream<'_>, output: Rc<RefCell<ViewOutput>>, work: Rc<Work>) {
-    updates.sink(Pipeline, "Output", move |(input, progress)| {
-        let mut output = output.borrow_mut();
-        input.for_each(|_, batch| {
-            work.received(batch.len());
-            output.receive(std::mem::take(batch));
-        });
-        let frontier = progress.frontier().as_option().copied().unwrap_or(Time::MAX);
-        if frontier > output.frontier.get() {
-            output.advance(frontier);
-        }
-    });
-}
-
-/// Removes the updates with times before `frontier` from `stash` and returns them by time.
-fn take_closed(stash: &mut Vec<UpdateBatch>, frontier: Time) -> BTreeMap<Time, Vec<UpdateBatch>> {
-    let mut closed: BTreeMap<Time, Vec<UpdateBatch>> = BTreeMap::new();
-    let mut open = Vec::new();
-    for batch in stash.drain(..) {
-        match &batch.times {
-            PerRow::Same(time) if *time < frontier => closed.entry(*time).or_default().push(batch),
-            PerRow::Same(_) => open.push(batch),
-            PerRow::Each(times) => {
-                let mut rows: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-                for (row, time) in times.iter().enumerate() {
-                    rows.entry(*time).or_default().push(u32::try_from(row).expect("batches have less than 2^32 rows"));
-                }
-                for (time, rows) in rows {
-                    let mut part = batch.take(&rows);
-                    part.times = PerRow::Same(time);
-                    if time < frontier {
-                        closed.entry(time).or_default().push(part);
-                    } else {
-                        open.push(part);
-                    }
-                }
+    let mut builder = OperatorBuilder::new("Output".to_owned(), updates.scope());
+    let activator = updates.scope().activator_for(builder.operator_info().address);
+    let mut input = builder.new_input(updates, Pipeline);
+    builder.build(move |_| {
+        move |frontiers| {
+            let mut output = output.borrow_mut();
+            input.for_each(|_, batch| {
+                work.received(batch.len());
+                output.receive(std::mem::take(batch));
+            });
+            let frontier = frontiers[0].frontier().as_option().copied().unwrap_or(Time::MAX);
+            if frontier <= output.frontier.get() {
+                return;
+            }
+            let tank = work.tank();
+            let before = output.left(frontier);
+            output.advance(frontier, tank.grant());
+            let left = output.left(frontier);
+            tank.touched(before - left);
+            tank.leaves(left);
+            if left > 0 {
+                activator.activate();
             }
         }
-    }
-    *stash = open;
-    closed
-}
-
-/// Whether the batches only insert or only remove, so that no row can cancel another.
-fn all_of_one_sign(batches: &[UpdateBatch]) -> bool {
-    let first = batches[0].diffs.at(0) > 0;
-    let agrees = |diff: &Diff| (*diff > 0) == first;
-    batches.iter().all(|batch| match &batch.diffs {
-        PerRow::Same(diff) => agrees(diff),
-        PerRow::Each(diffs) => diffs.iter().all(agrees),
-    })
-}
-
-/// Adds up the diffs of equal rows.
-pub(crate) struct Consolidator {
-    schema: SchemaRef,
-    codec: Option<RowCodec>,
-}
-
-impl Consolidator {
-    pub(crate) fn new(schema: SchemaRef) -> Self {
-        Consolidator { schema, codec: None }
-    }
-
-    /// Returns the updates of one time; equal rows are netted if some rows are inserted and others removed.
-    ///
-    /// Rows stay in the order of their first occurrence. If all rows are inserted, or all removed, the batches are
-    /// returned as they are: a large load is not copied here.
-    pub(crate) fn consolidate(&mut self, time: Time, batches: Vec<UpdateBatch>) -> Vec<UpdateBatch> {
-        if batches.is_empty() || all_of_one_sign(&batches) {
-            return batches;
-        }
-        let batch = self.concatenate(time, &batches);
-        let diffs: Vec<Diff> = (0..batch.len()).map(|row| batch.diffs.at(row)).collect();
-        let (rows, diffs) = self.net(&batch, &diffs);
-        if rows.is_empty() {
-            return Vec::new();
-        }
-        let mut netted = batch.take(&rows);
-        netted.diffs = PerRow::from_vec(diffs);
-        vec![netted]
-    }
-
-    fn concatenate(&self, time: Time, batches: &[UpdateBatch]) -> UpdateBatch {
-        if let [one] = batches {
-            return one.clone();
-        }
-        let rows = concat_batches(&self.schema, batches.iter().map(|b| &b.rows)).expect("batches of one view");
-        let diffs = batches.iter().flat_map(|b| (0..b.len()).map(|row| b.diffs.at(row))).collect();
-        UpdateBatch { rows, times: PerRow::Same(time), diffs: PerRow::from_vec(diffs) }
-    }
-
-    /// Returns the first position of each row whose diffs do not add up to zero, with the sum of its diffs.
-    fn net(&mut self, batch: &UpdateBatch, diffs: &[Diff]) -> (Vec<u32>, Vec<Diff>) {
-        let codec = self.codec.get_or_insert_with(|| {
-            let types = self.schema.fields().iter().map(|f| f.data_type().clone()).collect();
-            RowCodec::new(types, 0).expect("the plan was checked for types without row bytes")
-        });
-        let encoded = codec.encode(batch.rows.columns(), batch.len());
-        let mut first: HashTable<(u64, usize)> = HashTable::with_capacity(diffs.len());
-        let mut nets: Vec<Diff> = vec![0; diffs.len()];
-        for (row, diff) in diffs.iter().enumerate() {
-            let bytes = encoded.row(row);
-            let hash = hash_bytes(bytes);
-            let same = |(h, r): &(u64, usize)| *h == hash && encoded.row(*r) == bytes;
-            let entry = first.entry(hash, same, |(h, _)| *h).or_insert((hash, row));
-            nets[entry.get().1] += diff;
-        }
-        let kept = (0..diffs.len()).filter(|row| nets[*row] != 0);
-        kept.map(|row| (u32::try_from(row).expect("batches have less than 2^32 rows"), nets[row])).unzip()
-    }
+    });
 }

@@ -44,6 +44,12 @@ pub struct ViewReport {
     pub state: StateSize,
     /// State that the view's operators keep in addition, without shared indexes.
     pub operators: StateSize,
+    /// Whether the view still takes in its first contents on some worker.
+    pub hydrating: bool,
+    /// Rows of its first contents that have entered, those of indexes that it reads included.
+    pub taken_in: u64,
+    /// Rows of its first contents, as far as they are known: those of a view that it reads are once that is complete.
+    pub to_take_in: u64,
     /// Updates of failures received since the view was installed.
     pub failures: u64,
     /// Work by kind of operator, in the order of the dataflow.
@@ -84,6 +90,8 @@ pub struct EngineReport {
     pub indexes: Vec<IndexReport>,
     /// Number of dataflows on each worker: one per view and one per shared index.
     pub dataflows: usize,
+    /// The largest number of rows that a worker has processed between two looks at its commands since the last report.
+    pub largest_piece: u64,
 }
 
 impl EngineReport {
@@ -112,9 +120,13 @@ impl EngineReport {
             return;
         }
         self.workers += other.workers;
+        self.largest_piece = self.largest_piece.max(other.largest_piece);
         for (mine, theirs) in self.views.iter_mut().zip(other.views) {
             mine.state += theirs.state;
             mine.operators += theirs.operators;
+            mine.hydrating |= theirs.hydrating;
+            mine.taken_in += theirs.taken_in;
+            mine.to_take_in += theirs.to_take_in;
             mine.failures += theirs.failures;
             add_work(&mut mine.work, theirs.work);
         }

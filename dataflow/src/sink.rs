@@ -1,7 +1,7 @@
 //! `ChangeSink`: where the workers send what happens to views.
 
 use crate::failure::LiveError;
-use crate::{Time, UpdateBatch, ViewId};
+use crate::{DataflowError, Time, UpdateBatch, ViewId};
 
 /// Receives the changes of closed times. Called on worker threads: implementations must be quick and must not call the
 /// engine.
@@ -24,6 +24,9 @@ pub trait ChangeSink: Send + Sync {
     /// for each time at which they may have changed, whether or not the view is watched. A count may be negative where
     /// another worker received the insertion; the sum over all workers never is.
     fn failures(&self, _worker: usize, _view: ViewId, _time: Time, _failures: Vec<LiveError>) {}
+
+    /// The engine ends a view by itself, because of its memory. Called before `frontier` says that the view has ended.
+    fn ended(&self, _worker: usize, _view: ViewId, _why: &DataflowError) {}
 
     /// The engine has stopped on a broken invariant. Called once.
     fn stopped(&self, reason: &str);

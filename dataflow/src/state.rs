@@ -7,19 +7,31 @@ use arrow::datatypes::SchemaRef;
 use differential_dataflow::trace::TraceReader;
 use timely::progress::frontier::AntichainRef;
 
-use crate::arrangement::{self, Layout, Trace};
+use crate::arrangement::{self, Layout, Remains, Snapshot, Trace};
 use crate::report::StateSize;
 use crate::update::build_rows;
 use crate::{DataflowError, Diffs, Time};
 
+/// Frees a part of what a dropped dataflow kept, about as many rows as given; returns whether more may be left.
+pub(crate) type Free = Box<dyn FnMut(usize) -> bool>;
+
+/// The rows of a view's state, to be read piece by piece.
+pub(crate) trait RowPieces {
+    /// Returns about `rows` more rows, maybe none, or `None` at the end.
+    fn next(&mut self, rows: usize) -> Option<Vec<(RecordBatch, Diffs)>>;
+}
+
 /// State from which a view's rows can be read.
 pub(crate) trait ViewState {
-    /// Returns the rows at `time`, consolidated, with positive diffs. `time` must be complete and not before the last
-    /// compaction.
-    fn rows(&mut self, time: Time) -> Vec<(RecordBatch, Diffs)>;
+    /// Begins to read the rows at `time`, consolidated, with positive diffs. `time` must be complete and not before the
+    /// last compaction. If the state has no history, it must not change before the last piece is read.
+    fn start(&mut self, time: Time) -> Box<dyn RowPieces>;
 
-    /// Like [`ViewState::rows`], but only the rows with one of `keys`, whose columns are the state's key columns.
-    fn rows_of(&mut self, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)>;
+    /// Like [`ViewState::start`], but gives only the rows with one of `keys`, whose columns are the state's key columns.
+    fn start_of(&mut self, keys: &RecordBatch, time: Time) -> Box<dyn RowPieces>;
+
+    /// Returns what frees the state in pieces, if it is not freed with the operators of the dataflow.
+    fn into_debris(self: Box<Self>) -> Option<Free>;
 
     /// Whether rows can be read as of any time since the last compaction; if not, only as of the frontier.
     fn has_history(&self) -> bool;
@@ -51,6 +63,12 @@ impl TraceHandle {
     pub(crate) fn compact(&mut self, since: Time) {
         self.trace.set_logical_compaction(AntichainRef::new(&[since]));
         self.trace.set_physical_compaction(AntichainRef::new(&[since + 1]));
+    }
+
+    /// Returns what frees the rows in pieces, once all other handles to the trace are gone.
+    pub(crate) fn into_debris(self) -> Free {
+        let mut remains = Remains::of(&self.trace);
+        Box::new(move |rows| remains.free(rows))
     }
 
     pub(crate) fn size(&self) -> StateSize {
@@ -86,25 +104,43 @@ impl ArrangementState {
         ArrangementState { handle: TraceHandle::new(trace), layout, columns, schema }
     }
 
-    fn in_order(&self, held: Vec<(RecordBatch, Diffs)>) -> Vec<(RecordBatch, Diffs)> {
-        let order = |(rows, diffs): (RecordBatch, Diffs)| {
+    fn pieces(&self, snapshot: Snapshot) -> Box<dyn RowPieces> {
+        Box::new(ArrangedRows { snapshot, columns: self.columns.clone(), schema: Arc::clone(&self.schema) })
+    }
+}
+
+/// The rows of an arrangement at a time, in the order of the view's columns.
+struct ArrangedRows {
+    snapshot: Snapshot,
+    columns: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl RowPieces for ArrangedRows {
+    fn next(&mut self, rows: usize) -> Option<Vec<(RecordBatch, Diffs)>> {
+        let in_order = |(rows, diffs): (RecordBatch, Diffs)| {
             assert!((0..rows.num_rows()).all(|row| diffs.at(row) > 0), "a row is there less than no times");
             let columns = self.columns.iter().map(|column| Arc::clone(rows.column(*column))).collect();
             (build_rows(&self.schema, columns, rows.num_rows()), diffs)
         };
-        held.into_iter().map(order).collect()
+        let held = self.snapshot.next(rows)?;
+        Some(held.into_iter().map(in_order).collect())
     }
 }
 
 impl ViewState for ArrangementState {
-    fn rows(&mut self, time: Time) -> Vec<(RecordBatch, Diffs)> {
-        let held = arrangement::snapshot(&mut self.handle.trace, &self.layout, time);
-        self.in_order(held)
+    fn start(&mut self, time: Time) -> Box<dyn RowPieces> {
+        let snapshot = Snapshot::new(&mut self.handle.trace, &self.layout, time);
+        self.pieces(snapshot)
     }
 
-    fn rows_of(&mut self, keys: &RecordBatch, time: Time) -> Vec<(RecordBatch, Diffs)> {
-        let held = arrangement::lookup(&mut self.handle.trace, &self.layout, keys, time);
-        self.in_order(held)
+    fn start_of(&mut self, keys: &RecordBatch, time: Time) -> Box<dyn RowPieces> {
+        let snapshot = Snapshot::of_keys(&mut self.handle.trace, &self.layout, keys, time);
+        self.pieces(snapshot)
+    }
+
+    fn into_debris(self: Box<Self>) -> Option<Free> {
+        Some(self.handle.into_debris())
     }
 
     fn has_history(&self) -> bool {

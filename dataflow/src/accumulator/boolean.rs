@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::Accumulator;
 use super::selection::Selection;
+use crate::segments::Segments;
 use crate::{Diff, Diffs, Evaluated};
 
 /// How truth values are combined.
@@ -19,18 +20,18 @@ pub(super) enum Connective {
 /// Creates the connective over booleans, or returns `None` for other types.
 pub(super) fn make(connective: Connective, argument: &DataType, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     let boolean = *argument == DataType::Boolean && *data_type == DataType::Boolean;
-    boolean.then(|| Box::new(Truth { connective, counts: Vec::new() }) as Box<dyn Accumulator>)
+    boolean.then(|| Box::new(Truth { connective, counts: Segments::default() }) as Box<dyn Accumulator>)
 }
 
 struct Truth {
     connective: Connective,
     /// For each group, how many values are false and how many are true.
-    counts: Vec<[Diff; 2]>,
+    counts: Segments<[Diff; 2]>,
 }
 
 impl Accumulator for Truth {
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(self.counts.len().max(groups), [0, 0]);
+        self.counts.grow(groups, || [0, 0]);
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
@@ -57,7 +58,11 @@ impl Accumulator for Truth {
         self.counts[group as usize] = [0, 0];
     }
 
+    fn discard(&mut self, rows: usize) -> usize {
+        self.counts.free(rows)
+    }
+
     fn bytes(&self) -> usize {
-        self.counts.capacity() * size_of::<[Diff; 2]>()
+        self.counts.bytes()
     }
 }

@@ -7,29 +7,30 @@ use arrow::datatypes::DataType;
 
 use super::Accumulator;
 use super::selection::Selection;
+use crate::segments::Segments;
 use crate::{Diff, Diffs, Evaluated};
 
 /// Creates a count with results of `data_type`, if that is an integer type of 64 bits.
 pub(super) fn make(_argument: Option<&DataType>, data_type: &DataType) -> Option<Box<dyn Accumulator>> {
     match data_type {
-        DataType::Int64 => Some(Box::new(Count { counts: Vec::new(), signed: true })),
-        DataType::UInt64 => Some(Box::new(Count { counts: Vec::new(), signed: false })),
+        DataType::Int64 => Some(Box::new(Count { counts: Segments::default(), signed: true })),
+        DataType::UInt64 => Some(Box::new(Count { counts: Segments::default(), signed: false })),
         _ => None,
     }
 }
 
 struct Count {
-    counts: Vec<Diff>,
+    counts: Segments<Diff>,
     signed: bool,
 }
 
 impl Accumulator for Count {
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(self.counts.len().max(groups), 0);
+        self.counts.grow(groups, || 0);
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
-        let counts = &mut self.counts[..];
+        let counts = &mut self.counts;
         Selection::new(groups.len(), argument, diffs, filter).for_each(|row, diff| {
             let count = &mut counts[groups[row] as usize];
             *count = count.wrapping_add(diff);
@@ -50,7 +51,11 @@ impl Accumulator for Count {
         self.counts[group as usize] = 0;
     }
 
+    fn discard(&mut self, rows: usize) -> usize {
+        self.counts.free(rows)
+    }
+
     fn bytes(&self) -> usize {
-        self.counts.capacity() * size_of::<Diff>()
+        self.counts.bytes()
     }
 }

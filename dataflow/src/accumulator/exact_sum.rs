@@ -12,6 +12,7 @@ use super::Accumulator;
 use super::selection::Arguments;
 use super::superaccumulator::{Superaccumulators, Total, VALUES};
 use super::whole::WholeSums;
+use crate::segments::Segments;
 use crate::{Diff, Diffs, Evaluated, RowError};
 
 /// How the result follows from the sum.
@@ -38,7 +39,7 @@ pub(super) fn make(finish: Finish, argument: &DataType, data_type: &DataType) ->
         (Sums::Float(_), _, _) => false,
     };
     supported.then(|| {
-        let state = ExactSum { finish, counts: Vec::new(), sums, result, data_type: data_type.clone() };
+        let state = ExactSum { finish, counts: Segments::default(), sums, result, data_type: data_type.clone() };
         Box::new(state) as Box<dyn Accumulator>
     })
 }
@@ -46,7 +47,7 @@ pub(super) fn make(finish: Finish, argument: &DataType, data_type: &DataType) ->
 struct ExactSum {
     finish: Finish,
     /// Number of arguments of each group.
-    counts: Vec<Diff>,
+    counts: Segments<Diff>,
     sums: Sums,
     result: ResultType,
     data_type: DataType,
@@ -108,7 +109,7 @@ impl ResultType {
 
 impl Accumulator for ExactSum {
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(self.counts.len().max(groups), 0);
+        self.counts.grow(groups, || 0);
         match &mut self.sums {
             Sums::Whole { sums, .. } => sums.resize(groups),
             Sums::Float(sums) => sums.resize(groups),
@@ -117,7 +118,7 @@ impl Accumulator for ExactSum {
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
         let arguments = Arguments::new(groups, argument, diffs, filter);
-        let counts = &mut self.counts[..];
+        let counts = &mut self.counts;
         match &mut self.sums {
             Sums::Whole { sums, .. } => match arguments.data_type() {
                 DataType::Int8 => add_short::<Int8Type>(&arguments, counts, sums),
@@ -164,12 +165,20 @@ impl Accumulator for ExactSum {
         }
     }
 
+    fn discard(&mut self, rows: usize) -> usize {
+        match (self.counts.free(rows), &mut self.sums) {
+            (0, Sums::Whole { sums, .. }) => sums.discard(rows),
+            (0, Sums::Float(sums)) => sums.discard(rows),
+            (freed, _) => freed,
+        }
+    }
+
     fn bytes(&self) -> usize {
         let sums = match &self.sums {
             Sums::Whole { sums, .. } => sums.bytes(),
             Sums::Float(sums) => sums.bytes(),
         };
-        sums + self.counts.capacity() * size_of::<Diff>()
+        sums + self.counts.bytes()
     }
 }
 
@@ -284,7 +293,7 @@ fn divide_wide(value: i256, by: i256) -> Option<i128> {
 /// Adds numbers of at most 64 bits, of which single ones are added in a shorter way.
 fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(
     arguments: &Arguments<'_>,
-    counts: &mut [Diff],
+    counts: &mut Segments<Diff>,
     sums: &mut WholeSums,
 ) {
     arguments.for_each::<T>(counts, |group, value, diff| {
@@ -298,7 +307,7 @@ fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(
 
 fn add_long<T: ArrowPrimitiveType<Native: Into<i128>>>(
     arguments: &Arguments<'_>,
-    counts: &mut [Diff],
+    counts: &mut Segments<Diff>,
     sums: &mut WholeSums,
 ) {
     arguments.for_each::<T>(counts, |group, value, diff| sums.add(group, value.into(), diff));
@@ -306,7 +315,7 @@ fn add_long<T: ArrowPrimitiveType<Native: Into<i128>>>(
 
 fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
     arguments: &Arguments<'_>,
-    counts: &mut [Diff],
+    counts: &mut Segments<Diff>,
     sums: &mut Superaccumulators<1>,
 ) {
     arguments.for_each::<T>(counts, |group, value, diff| sums.add_value(group, value.into(), diff));

@@ -56,6 +56,10 @@ pub trait Accumulator: Send {
     /// Forgets all rows of `group`, which can then be assigned again.
     fn free(&mut self, group: u32);
 
+    /// Drops a part of the states, which are no longer used: about `rows` values. Returns about how many, 0 if none are
+    /// left.
+    fn discard(&mut self, rows: usize) -> usize;
+
     /// Returns approximately how many bytes of heap are held.
     fn bytes(&self) -> usize;
 }

@@ -15,6 +15,7 @@ use super::Accumulator;
 use super::exact::scale;
 use super::selection::Arguments;
 use super::superaccumulator::{SQUARES, Superaccumulators, Total, VALUES};
+use crate::segments::Segments;
 use crate::{Diff, Diffs, Evaluated};
 
 /// The measure that is computed from the moments.
@@ -52,7 +53,7 @@ pub(super) fn make(spread: Spread, argument: &DataType, data_type: &DataType) ->
         Box::new(Moments {
             spread,
             decimals,
-            counts: Vec::new(),
+            counts: Segments::default(),
             sums: Superaccumulators::new(VALUES),
             squares: Superaccumulators::new(SQUARES),
         }) as Box<dyn Accumulator>
@@ -63,14 +64,14 @@ struct Moments {
     spread: Spread,
     /// Arguments are whole multiples of 10^-decimals.
     decimals: i8,
-    counts: Vec<Diff>,
+    counts: Segments<Diff>,
     sums: Superaccumulators<1>,
     squares: Superaccumulators<2>,
 }
 
 impl Accumulator for Moments {
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(self.counts.len().max(groups), 0);
+        self.counts.grow(groups, || 0);
         self.sums.resize(groups);
         self.squares.resize(groups);
     }
@@ -106,8 +107,18 @@ impl Accumulator for Moments {
         self.squares.free(group);
     }
 
+    fn discard(&mut self, rows: usize) -> usize {
+        match self.counts.free(rows) {
+            0 => match self.sums.discard(rows) {
+                0 => self.squares.discard(rows),
+                freed => freed,
+            },
+            freed => freed,
+        }
+    }
+
     fn bytes(&self) -> usize {
-        self.counts.capacity() * size_of::<Diff>() + self.sums.bytes() + self.squares.bytes()
+        self.counts.bytes() + self.sums.bytes() + self.squares.bytes()
     }
 }
 

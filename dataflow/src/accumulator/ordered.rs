@@ -10,6 +10,7 @@ use arrow::datatypes::DataType;
 use super::selection::Selection;
 use super::value::{Decimals, Form, Intervals, Strings, Words};
 use super::{Accumulator, Retractions};
+use crate::segments::Segments;
 use crate::{Diff, Diffs, Evaluated};
 
 /// Which end of the order is the result.
@@ -28,8 +29,10 @@ pub(super) fn make(
 ) -> Option<Box<dyn Accumulator>> {
     fn with_form<F: Form + 'static>(end: End, form: F, retractions: Retractions) -> Box<dyn Accumulator> {
         match retractions {
-            Retractions::Possible => Box::new(Ordered { end, form, groups: Vec::new() }),
-            Retractions::Never => Box::new(Best { end, form, groups: Vec::new() }),
+            Retractions::Possible => {
+                Box::new(Ordered { end, form, groups: Segments::default(), held: Held::default() })
+            }
+            Retractions::Never => Box::new(Best { end, form, groups: Segments::default(), heap: 0 }),
         }
     }
     if argument != data_type {
@@ -50,18 +53,28 @@ pub(super) fn make(
 struct Ordered<F: Form> {
     end: End,
     form: F,
-    groups: Vec<Multiset<F::Held>>,
+    groups: Segments<Multiset<F::Held>>,
+    held: Held,
+}
+
+/// What the multisets hold altogether.
+#[derive(Default)]
+struct Held {
+    values: usize,
+    /// Heap bytes that the values refer to.
+    heap: usize,
 }
 
 impl<F: Form> Accumulator for Ordered<F> {
     fn resize(&mut self, groups: usize) {
-        self.groups.resize_with(self.groups.len().max(groups), Multiset::default);
+        self.groups.grow(groups, Multiset::default);
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
         let batch = self.form.encode(argument.expect("the aggregate has an argument"));
         Selection::new(groups.len(), argument, diffs, filter).for_each(|row, diff| {
-            self.groups[groups[row] as usize].add(F::value(&batch, row), diff);
+            let values = &mut self.groups[groups[row] as usize];
+            values.add(F::value(&batch, row), diff, &mut self.held, F::held_bytes);
         });
     }
 
@@ -81,12 +94,30 @@ impl<F: Form> Accumulator for Ordered<F> {
     }
 
     fn free(&mut self, group: u32) {
-        self.groups[group as usize] = Multiset::default();
+        std::mem::take(&mut self.groups[group as usize]).leave(&mut self.held, F::held_bytes);
+    }
+
+    fn discard(&mut self, rows: usize) -> usize {
+        let mut freed = 0;
+        while freed < rows
+            && let Some(last) = self.groups.last_mut()
+        {
+            let left = rows - freed;
+            match last {
+                Multiset::Many(many) if many.len() > left => {
+                    (0..left).for_each(|_| drop(many.pop_first()));
+                    return rows;
+                }
+                values => freed += 1 + values.len(),
+            }
+            self.groups.pop();
+        }
+        freed
     }
 
     fn bytes(&self) -> usize {
-        let values: usize = self.groups.iter().map(|values| values.bytes(F::held_bytes)).sum();
-        self.groups.capacity() * size_of::<Multiset<F::Held>>() + values
+        // Lists and the nodes of trees are two thirds full after random insertions.
+        self.groups.bytes() + self.held.values * size_of::<(F::Held, Diff)>() * 3 / 2 + self.held.heap
     }
 }
 
@@ -94,12 +125,14 @@ impl<F: Form> Accumulator for Ordered<F> {
 struct Best<F: Form> {
     end: End,
     form: F,
-    groups: Vec<Option<F::Held>>,
+    groups: Segments<Option<F::Held>>,
+    /// Heap bytes that the values refer to.
+    heap: usize,
 }
 
 impl<F: Form> Accumulator for Best<F> {
     fn resize(&mut self, groups: usize) {
-        self.groups.resize(self.groups.len().max(groups), None);
+        self.groups.grow(groups, || None);
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
@@ -114,7 +147,9 @@ impl<F: Form> Accumulator for Best<F> {
             let value = F::value(&batch, row);
             let improves = best.as_ref().is_none_or(|best| value.cmp(best.borrow()) == better);
             if improves {
-                *best = Some(value.to_owned());
+                let value = value.to_owned();
+                self.heap += F::held_bytes(&value);
+                self.heap -= best.replace(value).as_ref().map_or(0, F::held_bytes);
             }
         });
     }
@@ -126,12 +161,15 @@ impl<F: Form> Accumulator for Best<F> {
     }
 
     fn free(&mut self, group: u32) {
-        self.groups[group as usize] = None;
+        self.heap -= self.groups[group as usize].take().as_ref().map_or(0, F::held_bytes);
+    }
+
+    fn discard(&mut self, rows: usize) -> usize {
+        self.groups.free(rows)
     }
 
     fn bytes(&self) -> usize {
-        let values: usize = self.groups.iter().flatten().map(F::held_bytes).sum();
-        self.groups.capacity() * size_of::<Option<F::Held>>() + values
+        self.groups.bytes() + self.heap
     }
 }
 
@@ -151,40 +189,69 @@ impl<K> Default for Multiset<K> {
 }
 
 impl<K: Ord> Multiset<K> {
-    /// Adds `value` `diff` times.
-    fn add<Q>(&mut self, value: &Q, diff: Diff)
+    /// Adds `value` `diff` times, and counts in `held` what is then held.
+    fn add<Q>(&mut self, value: &Q, diff: Diff, held: &mut Held, heap: impl Fn(&K) -> usize)
     where
         Q: ?Sized + Ord + ToOwned<Owned = K>,
         K: Borrow<Q>,
     {
-        match self {
+        let mut own = || {
+            let value = value.to_owned();
+            held.values += 1;
+            held.heap += heap(&value);
+            value
+        };
+        let removed = match self {
             Multiset::Few(few) => match few.binary_search_by(|(held, _)| held.borrow().cmp(value)) {
                 Ok(at) => {
                     few[at].1 += diff;
-                    if few[at].1 == 0 {
-                        few.remove(at);
-                    }
+                    (few[at].1 == 0).then(|| few.remove(at).0)
                 }
                 Err(_) if few.len() == FEW => {
                     let mut many: BTreeMap<K, Diff> = std::mem::take(few).into_iter().collect();
-                    many.insert(value.to_owned(), diff);
+                    many.insert(own(), diff);
                     *self = Multiset::Many(many);
+                    None
                 }
-                Err(at) => few.insert(at, (value.to_owned(), diff)),
+                Err(at) => {
+                    few.insert(at, (own(), diff));
+                    None
+                }
             },
-            Multiset::Many(many) => {
-                let Some(count) = many.get_mut(value) else {
-                    many.insert(value.to_owned(), diff);
-                    return;
-                };
-                *count += diff;
-                if *count == 0 {
-                    many.remove(value);
-                    if many.is_empty() {
-                        *self = Multiset::default();
-                    }
+            Multiset::Many(many) => match many.get_mut(value) {
+                None => {
+                    many.insert(own(), diff);
+                    None
                 }
+                Some(count) => {
+                    *count += diff;
+                    let is_gone = *count == 0;
+                    is_gone.then(|| many.remove_entry(value)).flatten().map(|(value, _)| value)
+                }
+            },
+        };
+        if let Some(removed) = removed {
+            held.values -= 1;
+            held.heap -= heap(&removed);
+            if self.len() == 0 {
+                *self = Multiset::default();
             }
+        }
+    }
+
+    /// Takes the values out of the count `held`.
+    fn leave(self, held: &mut Held, heap: impl Fn(&K) -> usize) {
+        held.values -= self.len();
+        held.heap -= match &self {
+            Multiset::Few(few) => few.iter().map(|(value, _)| heap(value)).sum::<usize>(),
+            Multiset::Many(many) => many.keys().map(heap).sum::<usize>(),
+        };
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Multiset::Few(few) => few.len(),
+            Multiset::Many(many) => many.len(),
         }
     }
 
@@ -199,18 +266,6 @@ impl<K: Ord> Multiset<K> {
         match self {
             Multiset::Few(few) => few.last().map(|(value, _)| value),
             Multiset::Many(many) => many.last_key_value().map(|(value, _)| value),
-        }
-    }
-
-    fn bytes(&self, held_bytes: impl Fn(&K) -> usize) -> usize {
-        match self {
-            Multiset::Few(few) => {
-                few.capacity() * size_of::<(K, Diff)>() + few.iter().map(|(value, _)| held_bytes(value)).sum::<usize>()
-            }
-            // B-tree nodes are two thirds full after random insertions.
-            Multiset::Many(many) => {
-                many.len() * size_of::<(K, Diff)>() * 3 / 2 + many.keys().map(held_bytes).sum::<usize>()
-            }
         }
     }
 }

@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
+use crate::segments::Segments;
 use crate::update::PerRow;
 use crate::{Diff, Diffs};
 
@@ -77,7 +78,7 @@ impl<'a> Arguments<'a> {
     #[inline(always)]
     pub(super) fn for_each<T: ArrowPrimitiveType>(
         &self,
-        counts: &mut [Diff],
+        counts: &mut Segments<Diff>,
         mut add: impl FnMut(u32, T::Native, Diff),
     ) {
         let values = self.values.as_primitive::<T>().values();

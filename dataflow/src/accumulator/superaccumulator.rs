@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::exact::Exact;
 use crate::Diff;
+use crate::segments::{Segments, Sparse};
 
 /// Maximum number of bits of one piece that is added to a limb.
 const PIECE: u32 = 53;
@@ -30,10 +31,13 @@ pub(super) const SQUARES: Scale = Scale { unit: 2 * VALUES.unit };
 pub(super) struct Superaccumulators<const HOME: usize> {
     scale: Scale,
     /// Index of the first limb held in place.
-    first: Vec<u16>,
-    home: Vec<[i128; HOME]>,
-    /// By group; only as long as the greatest group that has an entry requires.
-    aside: Vec<Option<Box<Aside>>>,
+    first: Segments<u16>,
+    home: Segments<[i128; HOME]>,
+    aside: Sparse<Option<Box<Aside>>>,
+    /// Number of groups that have an entry in `aside`.
+    asides: usize,
+    /// Number of limbs that are held aside.
+    limbs: usize,
 }
 
 /// The parts of a sum that few groups need.
@@ -57,12 +61,19 @@ pub(super) enum Total {
 
 impl<const HOME: usize> Superaccumulators<HOME> {
     pub(super) fn new(scale: Scale) -> Self {
-        Superaccumulators { scale, first: Vec::new(), home: Vec::new(), aside: Vec::new() }
+        Superaccumulators {
+            scale,
+            first: Segments::default(),
+            home: Segments::default(),
+            aside: Sparse::default(),
+            asides: 0,
+            limbs: 0,
+        }
     }
 
     pub(super) fn resize(&mut self, groups: usize) {
-        self.first.resize(self.first.len().max(groups), UNUSED);
-        self.home.resize(self.home.len().max(groups), [0; HOME]);
+        self.first.grow(groups, || UNUSED);
+        self.home.grow(groups, || [0; HOME]);
     }
 
     /// Adds `value` `diff` times. The scale must be `VALUES`.
@@ -182,7 +193,10 @@ impl<const HOME: usize> Superaccumulators<HOME> {
                     carried = Some(up);
                 }
             }
-            Err(at) => limbs.insert(at, (index, amount)),
+            Err(at) => {
+                limbs.insert(at, (index, amount));
+                self.limbs += 1;
+            }
         }
         if let Some(carried) = carried {
             self.add_limb(group, index + 1, carried);
@@ -203,14 +217,15 @@ impl<const HOME: usize> Superaccumulators<HOME> {
     }
 
     fn aside(&mut self, group: u32) -> &mut Aside {
-        let group = group as usize;
-        if self.aside.len() <= group {
-            self.aside.resize_with(group + 1, || None);
-        }
-        self.aside[group].get_or_insert_default()
+        let aside = self.aside.change(group as usize);
+        self.asides += usize::from(aside.is_none());
+        aside.get_or_insert_default()
     }
 
     fn existing_aside(&self, group: u32) -> Option<&Aside> {
+        if self.asides == 0 {
+            return None;
+        }
         self.aside.get(group as usize)?.as_deref()
     }
 
@@ -249,22 +264,29 @@ impl<const HOME: usize> Superaccumulators<HOME> {
     pub(super) fn free(&mut self, group: u32) {
         self.first[group as usize] = UNUSED;
         self.home[group as usize] = [0; HOME];
-        if let Some(aside) = self.aside.get_mut(group as usize) {
-            *aside = None;
+        if let Some(aside) = self.aside.take(group as usize) {
+            self.asides -= 1;
+            self.limbs -= aside.limbs.len();
+        }
+    }
+
+    /// Drops a part of the sums, which are no longer used; returns about how many, 0 if none are left.
+    pub(super) fn discard(&mut self, rows: usize) -> usize {
+        match self.aside.free(rows) {
+            0 => match self.home.free(rows) {
+                0 => self.first.free(rows),
+                freed => freed,
+            },
+            freed => freed,
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let aside: usize = self
-            .aside
-            .iter()
-            .flatten()
-            .map(|a| size_of::<Aside>() + a.limbs.capacity() * size_of::<(u16, i128)>())
-            .sum();
-        self.first.capacity() * size_of::<u16>()
-            + self.home.capacity() * size_of::<[i128; HOME]>()
-            + self.aside.capacity() * size_of::<usize>()
-            + aside
+        self.first.bytes()
+            + self.home.bytes()
+            + self.aside.bytes()
+            + self.asides * size_of::<Aside>()
+            + self.limbs * size_of::<(u16, i128)>()
     }
 }
 

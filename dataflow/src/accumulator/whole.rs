@@ -1,22 +1,24 @@
 //! Sums of whole numbers (integers, unscaled decimals), exact however many are added.
 
 use arrow::datatypes::i256;
-use hashbrown::HashMap;
 
 use crate::Diff;
+use crate::segments::{Segments, Sparse};
 
 /// One sum per group.
 #[derive(Default)]
 pub(super) struct WholeSums {
     /// The sum modulo 2^128, as a signed number.
-    low: Vec<i128>,
-    /// The rest of the sum, in units of 2^128; only for groups whose sum is outside the range of an i128.
-    high: HashMap<u32, i64>,
+    low: Segments<i128>,
+    /// The rest of the sum, in units of 2^128; 0 if the sum is in the range of an i128.
+    high: Sparse<i64>,
+    /// Number of groups whose sum is outside that range.
+    beyond: usize,
 }
 
 impl WholeSums {
     pub(super) fn resize(&mut self, groups: usize) {
-        self.low.resize(self.low.len().max(groups), 0);
+        self.low.grow(groups, || 0);
     }
 
     /// Adds `value` `diff` times.
@@ -49,24 +51,33 @@ impl WholeSums {
         // `low` is between -2^127 and 2^127, so the rest is a small multiple of 2^128.
         let high = sum.wrapping_sub(i256::from_i128(low)).to_parts().1;
         self.low[group as usize] = low;
-        if high == 0 {
-            self.high.remove(&group);
-        } else {
-            self.high.insert(group, i64::try_from(high).expect("a sum of 2^64 numbers below 2^127 is below 2^191"));
-        }
+        let high = i64::try_from(high).expect("a sum of 2^64 numbers below 2^127 is below 2^191");
+        self.set_high(group, high);
     }
 
     /// Returns the sum, if it is in the range of an i128.
     #[inline]
     pub(super) fn sum(&self, group: u32) -> Option<i128> {
-        let within = self.high.is_empty() || !self.high.contains_key(&group);
+        let within = self.beyond == 0 || self.high(group) == 0;
         within.then(|| self.low[group as usize])
+    }
+
+    fn high(&self, group: u32) -> i64 {
+        self.high.get(group as usize).copied().unwrap_or(0)
+    }
+
+    fn set_high(&mut self, group: u32, high: i64) {
+        let before = self.high.take(group as usize);
+        self.beyond -= usize::from(before != 0);
+        if high != 0 {
+            *self.high.change(group as usize) = high;
+            self.beyond += 1;
+        }
     }
 
     /// Returns the sum.
     pub(super) fn wide(&self, group: u32) -> i256 {
-        let high = self.high.get(&group).copied().unwrap_or(0);
-        i256::from_i128(self.low[group as usize]).wrapping_add(i256::from_parts(0, i128::from(high)))
+        i256::from_i128(self.low[group as usize]).wrapping_add(i256::from_parts(0, i128::from(self.high(group))))
     }
 
     /// Returns the float nearest to the sum, or, beyond the range of an i128, at worst the second nearest.
@@ -82,11 +93,19 @@ impl WholeSums {
 
     pub(super) fn free(&mut self, group: u32) {
         self.low[group as usize] = 0;
-        self.high.remove(&group);
+        self.set_high(group, 0);
+    }
+
+    /// Drops a part of the sums, which are no longer used; returns about how many, 0 if none are left.
+    pub(super) fn discard(&mut self, rows: usize) -> usize {
+        match self.low.free(rows) {
+            0 => self.high.free(rows),
+            freed => freed,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.low.capacity() * size_of::<i128>() + self.high.allocation_size()
+        self.low.bytes() + self.high.bytes()
     }
 }
 
@@ -107,7 +126,7 @@ mod tests {
         sums.add(0, i128::MAX, -2);
         assert_eq!(sums.sum(0), Some(i128::MAX));
         sums.add(0, i128::MAX, -1);
-        assert_eq!((sums.sum(0), sums.high.len()), (Some(0), 0));
+        assert_eq!((sums.sum(0), sums.beyond), (Some(0), 0));
     }
 
     #[test]

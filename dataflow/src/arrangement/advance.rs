@@ -18,7 +18,8 @@ pub(super) fn advance<T: ChunkTime + TotalOrder>(
     out: &mut VecDeque<Chunk<T>>,
 ) {
     let Some(first) = input.front() else { return };
-    let ready = UpdateColumns::with_capacity(TARGET + 1, &first.updates);
+    let rows: usize = input.iter().map(|chunk| chunk.range().len()).sum();
+    let ready = UpdateColumns::with_capacity(rows.min(TARGET + 1), &first.updates);
     let mut advancer = Advancer { frontier, ready, last_time: T::minimum(), out };
     for chunk in input.drain(..) {
         advancer.chunk(&chunk);

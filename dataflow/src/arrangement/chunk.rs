@@ -169,13 +169,18 @@ impl<T: ChunkTime> Chunk<T> {
     }
 
     /// Returns the part of the range from `start` to `end`, which must not be empty.
-    pub(super) fn slice(&self, start: usize, end: usize) -> Self {
+    pub(crate) fn slice(&self, start: usize, end: usize) -> Self {
         Chunk { last_hash: self.updates.hashes[end - 1], updates: Rc::clone(&self.updates), start, end }
     }
 
     /// Returns the shared updates, of which only those at [`Chunk::range`] belong to the chunk.
     pub fn updates(&self) -> &UpdateColumns<T> {
         &self.updates
+    }
+
+    /// Whether all updates are known to have one time.
+    pub(crate) fn has_one_time(&self) -> bool {
+        self.updates.times.constant().is_some()
     }
 
     /// Returns the positions of the chunk's updates.

@@ -1,12 +1,13 @@
 //! `Cursor`: a position in a batch, moved forward by hash.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use differential_dataflow::trace::chunk::ChunkBatch;
 
+use super::batch::Batch;
 use super::chunk::{Chunk, UpdateColumns};
 use super::time::ArrangementTime;
-use super::trace::Batch;
 use crate::Time;
 
 /// A position in the updates of a batch. Seeks go forward only.
@@ -15,6 +16,13 @@ pub struct Cursor<'a, T = Time> {
     chunks: &'a [Chunk<T>],
     chunk: usize,
     /// Position in the updates of the chunk.
+    row: usize,
+}
+
+/// A position in a batch that holds no reference to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    chunk: usize,
     row: usize,
 }
 
@@ -35,6 +43,16 @@ impl<'a, T: ArrangementTime> Cursor<'a, T> {
     pub fn new(batch: &'a Batch<T>) -> Self {
         let chunks = &batch.chunks[..];
         Cursor { chunks, chunk: 0, row: chunks.first().map_or(0, |c| c.start) }
+    }
+
+    /// Creates a cursor at a position that a cursor of this batch was at.
+    pub(crate) fn at(batch: &'a Batch<T>, place: Place) -> Self {
+        Cursor { chunks: &batch.chunks[..], chunk: place.chunk, row: place.row }
+    }
+
+    /// Returns the current position.
+    pub(crate) fn place(&self) -> Place {
+        Place { chunk: self.chunk, row: self.row }
     }
 
     /// Returns the hash of the current update, or `None` at the end.
@@ -97,10 +115,48 @@ impl<'a, T: ArrangementTime> Cursor<'a, T> {
         self.row = spread.seek(chunk.start, chunk.end, hash, |row| hashes[row]);
     }
 
+    /// Appends the updates of a key to `run`. Seeks its hash, and stays there, because another key may have the same hash.
+    pub(crate) fn take_key(&mut self, hash: u64, key: &[u8], run: &mut VecDeque<Chunk<T>>) {
+        self.seek(hash);
+        let mut from = self.row;
+        for chunk in self.chunks.get(self.chunk..).unwrap_or_default() {
+            let (updates, from) = (chunk.updates(), std::mem::take(&mut from).max(chunk.start));
+            let order = |row: usize| updates.hash(row).cmp(&hash).then_with(|| updates.key(row).cmp(key));
+            let first = first_not(from, chunk.end, |row| order(row).is_lt());
+            let end = first_not(first, chunk.end, |row| order(row).is_le());
+            if first < end {
+                run.push_back(chunk.slice(first, end));
+            }
+            if end < chunk.end {
+                return;
+            }
+        }
+    }
+
     fn enter(&mut self, chunk: usize) {
         self.chunk = chunk;
         self.row = self.chunks.get(chunk).map_or(0, |c| c.start);
     }
+}
+
+/// Returns the first position in `from..to` for which `holds` does not hold, or `to`; it must hold for all before that.
+/// Takes steps of growing width, as the position is often near.
+fn first_not(from: usize, to: usize, holds: impl Fn(usize) -> bool) -> usize {
+    // It holds for all positions before `low`.
+    let (mut low, mut high, mut step) = (from, from, 1);
+    while high < to && holds(high) {
+        (low, high) = (high + 1, (high + step).min(to));
+        step *= 2;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// Returns the first position from `from` on whose hash is at least `hash`. `last` must be the last hash, and at least
@@ -204,6 +260,17 @@ mod tests {
             for wanted in hashes.iter().flat_map(|h| [*h, h.saturating_add(1), h.saturating_sub(1)]) {
                 let naive = from + hashes[from..].partition_point(|h| *h < wanted);
                 assert_eq!(seek_near(&hashes, from, u64::MAX, wanted), naive, "from {from} to {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_position_is_found_at_any_distance() {
+        for to in [0_usize, 1, 2, 7, 100] {
+            for from in 0..=to {
+                for first in from..=to {
+                    assert_eq!(first_not(from, to, |row| row < first), first, "{from}..{to}");
+                }
             }
         }
     }

@@ -4,8 +4,10 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::batch::Batch;
 use super::chunk::{Chunk, ChunkTime, TARGET, UpdateColumns, push_chunk};
 use super::column::RunColumn;
+use super::time::ArrangementTime;
 use crate::Diff;
 
 /// Merges until one of the runs is used up; the rest of the other stays in its queue.
@@ -33,6 +35,64 @@ pub(super) fn merge<T: ChunkTime>(
     }
 }
 
+/// The merge of two sorted runs, a bounded number of updates at a time.
+pub(super) struct Merger<T: ArrangementTime> {
+    left: Source<T>,
+    right: Source<T>,
+    gather: Gather<T>,
+}
+
+/// What is left of a run that is being merged. The chunks belong to a batch, so that taking one counts references.
+struct Source<T: ArrangementTime> {
+    batch: Batch<T>,
+    /// Number of chunks taken.
+    taken: usize,
+    current: Option<Chunk<T>>,
+}
+
+impl<T: ArrangementTime> Source<T> {
+    fn new(batch: &Batch<T>) -> Self {
+        Source { batch: Rc::clone(batch), taken: 1, current: batch.chunks.first().cloned() }
+    }
+
+    /// Moves on to the next chunk if the current one is used up.
+    fn refill(&mut self) {
+        if self.current.as_ref().is_some_and(|chunk| chunk.start == chunk.end) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) -> Option<Chunk<T>> {
+        let next = self.batch.chunks.get(self.taken).cloned();
+        self.taken += 1;
+        std::mem::replace(&mut self.current, next)
+    }
+}
+
+impl<T: ArrangementTime> Merger<T> {
+    pub(super) fn new(left: &Batch<T>, right: &Batch<T>) -> Self {
+        Merger { left: Source::new(left), right: Source::new(right), gather: Gather::default() }
+    }
+
+    /// Merges until a chunk of either run is used up, and appends full chunks to `out`. Returns how many updates were
+    /// read; 0 if both runs are used up, and then `out` has all of them.
+    pub(super) fn step(&mut self, out: &mut VecDeque<Chunk<T>>) -> usize {
+        let (Some(a), Some(b)) = (&mut self.left.current, &mut self.right.current) else {
+            self.gather.build(out);
+            let rest = self.left.pop().or_else(|| self.right.pop());
+            let rows = rest.as_ref().map_or(0, |chunk| chunk.range().len());
+            out.extend(rest);
+            return rows;
+        };
+        let before = a.start + b.start;
+        merge_chunks(a, b, &mut self.gather, out);
+        let rows = a.start + b.start - before;
+        self.left.refill();
+        self.right.refill();
+        rows
+    }
+}
+
 /// Merges until one of the chunks is used up, and advances their starts past the merged rows.
 fn merge_chunks<T: ChunkTime>(
     a: &mut Chunk<T>,
@@ -46,12 +106,12 @@ fn merge_chunks<T: ChunkTime>(
         match x.compare(a.start, &y, b.start) {
             Ordering::Less => {
                 let start = a.start;
-                a.start = run_end(&x, a, y.hashes[b.start]);
+                a.start = run_end(&x, a, y.hashes[b.start], gather.room());
                 gather.run(from_a, start, a.start);
             }
             Ordering::Greater => {
                 let start = b.start;
-                b.start = run_end(&y, b, x.hashes[a.start]);
+                b.start = run_end(&y, b, x.hashes[a.start], gather.room());
                 gather.run(from_b, start, b.start);
             }
             Ordering::Equal => {
@@ -68,12 +128,13 @@ fn merge_chunks<T: ChunkTime>(
     }
 }
 
-/// Returns the end of the run of rows with hashes before `hash` that starts at the first row of the chunk. The first
-/// row belongs to the run in any case: the caller has compared it.
+/// Returns the end of the run of rows with hashes before `hash` that starts at the first row of the chunk, or of its
+/// first `most` rows. The first row belongs to the run in any case: the caller has compared it.
 #[inline]
-fn run_end<T: ChunkTime>(updates: &UpdateColumns<T>, chunk: &Chunk<T>, hash: u64) -> usize {
+fn run_end<T: ChunkTime>(updates: &UpdateColumns<T>, chunk: &Chunk<T>, hash: u64, most: usize) -> usize {
+    let last = chunk.end.min(chunk.start + most);
     let mut end = chunk.start + 1;
-    while end < chunk.end && updates.hashes[end] < hash {
+    while end < last && updates.hashes[end] < hash {
         end += 1;
     }
     end
@@ -97,6 +158,11 @@ struct Gather<T> {
 }
 
 impl<T: ChunkTime> Gather<T> {
+    /// Returns how many more rows make up a chunk.
+    fn room(&self) -> usize {
+        TARGET - self.rows
+    }
+
     fn source(&mut self, chunk: &Chunk<T>) -> usize {
         self.sources.push(Rc::clone(&chunk.updates));
         self.sources.len() - 1

@@ -1,20 +1,22 @@
 //! Reads an arrangement outside a dataflow: its rows at a time, the rows of some keys, its size.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use differential_dataflow::trace::TraceReader;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
+use super::batch::Batch;
 use super::chunk::{Chunk, TARGET};
 use super::chunk_trace::extract_chunk;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Place};
 use super::layout::Layout;
-use super::sort::merge_runs;
+use super::sort::{merge_chunks, take_range};
 use super::time::ArrangementTime;
-use super::trace::{Batch, Trace};
-use crate::row_bytes::hash_bytes;
+use super::trace::Trace;
+use crate::row_bytes::{EncodedRows, hash_bytes};
 use crate::update::{Diffs, PerRow};
 use crate::{Diff, Time};
 
@@ -50,32 +52,122 @@ pub fn size<T: ArrangementTime>(trace: &Trace<T>) -> ArrangementSize {
     size
 }
 
-/// Returns the rows at `time` with their multiplicities, each row once, in hash order. Times before the trace's
-/// compaction frontier can no longer be told apart, so `time` must not be one; not checked here, because the caller
-/// holds that frontier.
-pub fn snapshot<T: ArrangementTime>(trace: &mut Trace<T>, layout: &Layout, time: T) -> Vec<(RecordBatch, Diffs)> {
-    let runs: Vec<_> = batches(trace).iter().map(|batch| through(batch, time)).filter(|run| !run.is_empty()).collect();
-    // A single run whose updates all have one time contains each row once, so it needs no netting.
-    let at_one_time = match &runs[..] {
-        [run] => run.iter().all(|c| c.updates().times.constant().is_some_and(|t| t == run[0].updates().time(0))),
-        _ => false,
-    };
-    let mut merged = merge_runs(runs);
-    if !at_one_time {
-        let mut netted = VecDeque::new();
-        T::advance(&mut merged, AntichainRef::new(&[time]), true, &mut netted);
-        merged = netted;
-    }
-    merged.iter().flat_map(|chunk| decode_chunk(layout, chunk)).collect()
+/// The rows of an arrangement at a time, read a piece after another. It holds the batches, so the arrangement may change
+/// and be compacted meanwhile.
+pub struct Snapshot<T: ArrangementTime = Time> {
+    layout: Arc<Layout>,
+    time: T,
+    /// What is left to be read of each batch.
+    runs: Vec<VecDeque<Chunk<T>>>,
+    /// The keys whose rows are read next; `None` if all rows are read.
+    keys: Option<WantedKeys<T>>,
 }
 
-/// Returns the updates of a batch through `time`.
-fn through<T: ArrangementTime>(batch: &Batch<T>, time: T) -> VecDeque<Chunk<T>> {
-    let (mut least, mut later, mut run) = (Antichain::new(), VecDeque::new(), VecDeque::new());
-    for chunk in &batch.chunks {
-        extract_chunk(chunk.clone(), |at| !at.less_equal(&time), &mut least, &mut later, &mut run);
+/// Keys whose rows are to be read.
+struct WantedKeys<T: ArrangementTime> {
+    batches: Vec<Batch<T>>,
+    /// Where the cursors of the batches were left.
+    places: Vec<Place>,
+    encoded: EncodedRows,
+    /// The hash of each key and its position among the encoded, in order of hash and key, each key once.
+    order: VecDeque<(u64, usize)>,
+}
+
+impl<T: ArrangementTime> WantedKeys<T> {
+    fn new(layout: &Layout, keys: &RecordBatch, batches: Vec<Batch<T>>) -> Self {
+        let encoded = layout.key().codec().encode(keys.columns(), keys.num_rows());
+        let mut order: Vec<(u64, usize)> = (0..encoded.len()).map(|i| (hash_bytes(encoded.row(i)), i)).collect();
+        order.sort_unstable_by_key(|(hash, i)| (*hash, encoded.row(*i)));
+        order.dedup_by_key(|(_, i)| encoded.row(*i));
+        let places = batches.iter().map(|batch| Cursor::new(batch).place()).collect();
+        WantedKeys { batches, places, encoded, order: order.into() }
     }
-    run
+
+    /// Returns the updates of the next `count` keys in each batch.
+    fn next(&mut self, count: usize) -> Vec<VecDeque<Chunk<T>>> {
+        let count = count.min(self.order.len());
+        let keys: Vec<(u64, usize)> = self.order.drain(..count).collect();
+        let runs = self.batches.iter().zip(&mut self.places).map(|(batch, place)| {
+            let mut cursor = Cursor::at(batch, *place);
+            let mut run = VecDeque::new();
+            for (hash, key) in &keys {
+                cursor.take_key(*hash, self.encoded.row(*key), &mut run);
+            }
+            *place = cursor.place();
+            run
+        });
+        runs.filter(|run| !run.is_empty()).collect()
+    }
+}
+
+impl<T: ArrangementTime> Snapshot<T> {
+    /// Prepares to read all rows at `time`. Times before the trace's compaction frontier can no longer be told apart, so
+    /// `time` must not be one; not checked here, because the caller holds that frontier.
+    pub fn new(trace: &mut Trace<T>, layout: &Arc<Layout>, time: T) -> Self {
+        let runs = batches(trace).iter().map(|batch| batch.chunks.iter().cloned().collect()).collect();
+        Snapshot { layout: Arc::clone(layout), time, runs, keys: None }
+    }
+
+    /// Prepares to read the rows at `time` whose key is among `keys`, which must have the layout's key columns. The same
+    /// holds of `time`.
+    pub fn of_keys(trace: &mut Trace<T>, layout: &Arc<Layout>, keys: &RecordBatch, time: T) -> Self {
+        let keys = WantedKeys::new(layout, keys, batches(trace));
+        Snapshot { layout: Arc::clone(layout), time, runs: Vec::new(), keys: Some(keys) }
+    }
+
+    /// Reads about `rows` rows; at least one. Returns them with their multiplicities, each row once in all pieces, in
+    /// order of hash. A piece can be empty; `None` means that all rows have been read.
+    pub fn next(&mut self, rows: usize) -> Option<Vec<(RecordBatch, Diffs)>> {
+        if self.runs.is_empty() {
+            let keys = self.keys.as_mut().filter(|keys| !keys.order.is_empty())?;
+            self.runs = keys.next(rows.max(1));
+        }
+        let from_one_run = self.runs.len() == 1;
+        let range = take_range(&mut self.runs, rows);
+        let read = if from_one_run { VecDeque::from(self.through(range)) } else { merge_chunks(&self.through(range)) };
+        let read = self.netted(read, from_one_run);
+        Some(read.iter().flat_map(|chunk| decode_chunk(&self.layout, chunk)).collect())
+    }
+
+    /// Returns the updates through the time.
+    fn through(&self, chunks: Vec<Chunk<T>>) -> Vec<Chunk<T>> {
+        let (mut least, mut later, mut through) = (Antichain::new(), VecDeque::new(), VecDeque::new());
+        for chunk in chunks {
+            extract_chunk(chunk, |at| !at.less_equal(&self.time), &mut least, &mut later, &mut through);
+        }
+        through.into()
+    }
+
+    /// Adds up the updates of each row. Updates from one run of which all have one time are of different rows.
+    fn netted(&self, mut read: VecDeque<Chunk<T>>, from_one_run: bool) -> VecDeque<Chunk<T>> {
+        let first = read.front().map(|chunk| chunk.updates().time(chunk.start));
+        if from_one_run && read.iter().all(|chunk| chunk.has_one_time() && Some(chunk.updates().time(0)) == first) {
+            return read;
+        }
+        let mut netted = VecDeque::new();
+        T::advance(&mut read, AntichainRef::new(&[self.time]), true, &mut netted);
+        netted
+    }
+
+    /// Reads all rows that are left.
+    fn rest(mut self) -> Vec<(RecordBatch, Diffs)> {
+        std::iter::from_fn(|| self.next(TARGET)).flatten().collect()
+    }
+}
+
+/// Returns the rows at `time` with their multiplicities, each row once, in hash order; see [`Snapshot::new`].
+pub fn snapshot<T: ArrangementTime>(trace: &mut Trace<T>, layout: &Arc<Layout>, time: T) -> Vec<(RecordBatch, Diffs)> {
+    Snapshot::new(trace, layout, time).rest()
+}
+
+/// Returns the rows at `time` whose key is among `keys`, with their multiplicities; see [`Snapshot::of_keys`].
+pub fn lookup<T: ArrangementTime>(
+    trace: &mut Trace<T>,
+    layout: &Arc<Layout>,
+    keys: &RecordBatch,
+    time: T,
+) -> Vec<(RecordBatch, Diffs)> {
+    Snapshot::of_keys(trace, layout, keys, time).rest()
 }
 
 fn decode_chunk<T: ArrangementTime>(layout: &Layout, chunk: &Chunk<T>) -> Vec<(RecordBatch, Diffs)> {
@@ -109,79 +201,4 @@ pub(crate) fn blocks<'r, 'a>(rows: &'r [&'a [u8]]) -> impl Iterator<Item = &'r [
         rest = after;
         (!block.is_empty()).then_some(block)
     })
-}
-
-/// Returns the rows at `time` whose key is among `keys`, with their multiplicities. `keys` must have the layout's key
-/// columns.
-pub fn lookup<T: ArrangementTime>(
-    trace: &mut Trace<T>,
-    layout: &Layout,
-    keys: &RecordBatch,
-    time: T,
-) -> Vec<(RecordBatch, Diffs)> {
-    let encoded = layout.key().codec().encode(keys.columns(), keys.num_rows());
-    let mut wanted: Vec<(u64, &[u8])> =
-        (0..encoded.len()).map(|i| (hash_bytes(encoded.row(i)), encoded.row(i))).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let batches = batches(trace);
-    let mut reader = KeyReader::new(&batches);
-    let mut found = Vec::new();
-    for (hash, key) in wanted {
-        reader.rows(hash, key, time, &mut found);
-    }
-    let rows: Vec<&[u8]> = found.iter().map(|(row, _)| *row).collect();
-    let mut diffs = found.iter().map(|(_, diff)| *diff);
-    let decode = |block: &[&[u8]]| (layout.decode(block.iter().copied()), diffs_of(diffs.by_ref().take(block.len())));
-    blocks(&rows).map(decode).collect()
-}
-
-/// Reads the rows of one key after another; the keys must come in the order of their hashes.
-pub(crate) struct KeyReader<'a, T = Time> {
-    cursors: Vec<Cursor<'a, T>>,
-}
-
-impl<'a, T: ArrangementTime> KeyReader<'a, T> {
-    pub(crate) fn new(batches: &'a [Batch<T>]) -> Self {
-        KeyReader { cursors: batches.iter().map(Cursor::new).collect() }
-    }
-
-    /// Appends the rows of `key` at `time`, each once, in value order; hashes must not decrease from call to call.
-    pub(crate) fn rows(&mut self, hash: u64, key: &[u8], time: T, found: &mut Vec<(&'a [u8], Diff)>) {
-        let first = found.len();
-        for cursor in &mut self.cursors {
-            cursor.seek(hash);
-            // Another key may share the hash, so the cursor itself stays.
-            let mut ahead = cursor.clone();
-            while ahead.hash() == Some(hash) {
-                let (updates, row) = ahead.get().expect("there is a hash");
-                if updates.time(row).less_equal(&time) && updates.key(row) == key {
-                    found.push((updates.row(row), updates.diff(row)));
-                }
-                ahead.step();
-            }
-        }
-        net(found, first);
-    }
-}
-
-/// Adds up the diffs of equal rows from position `first` on, and drops the rows whose sum is zero.
-fn net(rows: &mut Vec<(&[u8], Diff)>, first: usize) {
-    rows[first..].sort_unstable_by_key(|(row, _)| *row);
-    let mut kept = first;
-    for at in first..rows.len() {
-        if kept > first && rows[kept - 1].0 == rows[at].0 {
-            rows[kept - 1].1 += rows[at].1;
-            continue;
-        }
-        if kept > first && rows[kept - 1].1 == 0 {
-            kept -= 1;
-        }
-        rows[kept] = rows[at];
-        kept += 1;
-    }
-    if kept > first && rows[kept - 1].1 == 0 {
-        kept -= 1;
-    }
-    rows.truncate(kept);
 }

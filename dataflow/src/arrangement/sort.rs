@@ -172,36 +172,77 @@ fn concatenated<T, X: Copy + PartialEq>(
     PerRow::from_vec(values.collect())
 }
 
-/// Merges several runs into one: takes one range of hashes at a time from all of them.
-pub(super) fn merge_runs<T: ChunkTime>(mut runs: Vec<VecDeque<Chunk<T>>>) -> VecDeque<Chunk<T>> {
-    if runs.len() <= 1 {
-        return runs.pop().unwrap_or_default();
+/// Sorted runs that are merged into one, a range of rows of all runs after another.
+pub(super) struct RunMerge<T> {
+    runs: Vec<VecDeque<Chunk<T>>>,
+    merged: RunBuilder<T>,
+}
+
+impl<T: ChunkTime> RunMerge<T> {
+    /// Starts to merge these runs.
+    pub(super) fn new(runs: Vec<VecDeque<Chunk<T>>>) -> Self {
+        let rows = rows_of(&runs);
+        let bytes: usize = runs.iter().flatten().map(|chunk| chunk.updates().rows.byte_len()).sum();
+        RunMerge { runs, merged: RunBuilder::new(rows, bytes / rows.max(1)) }
     }
-    let rows = runs.iter().flatten().map(|chunk| chunk.range().len()).sum();
-    let bytes: usize = runs.iter().flatten().map(|chunk| chunk.updates().rows.byte_len()).sum();
+
+    /// Merges about a chunk's rows. Returns their number; 0 if there are no more.
+    pub(super) fn step(&mut self) -> usize {
+        let range = take_range(&mut self.runs, TARGET);
+        merge_range(&range, &mut self.merged);
+        range.iter().map(|chunk| chunk.range().len()).sum()
+    }
+
+    /// Removes the chunks that are full.
+    pub(super) fn take_full(&mut self) -> impl Iterator<Item = Chunk<T>> {
+        self.merged.chunks.drain(..)
+    }
+
+    /// Returns the chunks that were not taken; all steps must have been made.
+    pub(super) fn finish(self) -> VecDeque<Chunk<T>> {
+        self.merged.finish()
+    }
+}
+
+/// Returns the number of updates in the runs.
+pub(super) fn rows_of<T: ChunkTime>(runs: &[VecDeque<Chunk<T>>]) -> usize {
+    runs.iter().flatten().map(|chunk| chunk.range().len()).sum()
+}
+
+/// Merges chunks, each of which is a run of its own.
+pub(super) fn merge_chunks<T: ChunkTime>(chunks: &[Chunk<T>]) -> VecDeque<Chunk<T>> {
+    let rows: usize = chunks.iter().map(|chunk| chunk.range().len()).sum();
+    let bytes: usize = chunks.iter().map(|chunk| chunk.updates().rows.byte_len()).sum();
     let mut merged = RunBuilder::new(rows, bytes / rows.max(1));
-    while let Some(last) = next_range(&runs) {
-        let range: Vec<Chunk<T>> = runs.iter_mut().flat_map(|run| take_through(run, last)).collect();
-        merge_range(&range, &mut merged);
-        runs.retain(|run| !run.is_empty());
-    }
+    merge_range(chunks, &mut merged);
     merged.finish()
 }
 
-/// Returns the last hash of a range that covers about a chunk's rows from the front of all runs, or `None` if no run is
-/// left.
-fn next_range<T: ChunkTime>(runs: &[VecDeque<Chunk<T>>]) -> Option<u64> {
-    let share = TARGET / runs.len().max(1);
-    let fronts = runs.iter().filter_map(|run| run.front());
-    fronts.map(|chunk| chunk.updates().hashes[(chunk.start + share).min(chunk.end - 1)]).min()
+/// Removes the updates of the next rows from the front of all runs: about `rows` updates, and all updates of each row.
+/// Drops runs that are used up.
+///
+/// Ranges end between two rows and not between two hashes, because all rows of an arrangement can have one hash.
+pub(super) fn take_range<T: ChunkTime>(runs: &mut Vec<VecDeque<Chunk<T>>>, rows: usize) -> Vec<Chunk<T>> {
+    let share = rows / runs.len().max(1);
+    let ends = runs.iter().filter_map(|run| run.front()).map(|chunk| (chunk, (chunk.start + share).min(chunk.end - 1)));
+    let least = ends.min_by(|(a, i), (b, j)| compare_rows(a.updates(), *i, b.updates(), *j));
+    let Some((chunk, end)) = least else { return Vec::new() };
+    let last = chunk.slice(end, end + 1);
+    let range = runs.iter_mut().flat_map(|run| take_through(run, &last)).collect();
+    runs.retain(|run| !run.is_empty());
+    range
 }
 
-/// Removes the updates with hashes up to `last` from the front of a run.
-fn take_through<T: ChunkTime>(run: &mut VecDeque<Chunk<T>>, last: u64) -> Vec<Chunk<T>> {
+/// Compares two updates without their times.
+fn compare_rows<T: ChunkTime>(a: &UpdateColumns<T>, i: usize, b: &UpdateColumns<T>, j: usize) -> Ordering {
+    a.hashes[i].cmp(&b.hashes[j]).then_with(|| a.rows.at(i).cmp(b.rows.at(j)))
+}
+
+/// Removes the updates of rows up to that of `last` from the front of a run.
+fn take_through<T: ChunkTime>(run: &mut VecDeque<Chunk<T>>, last: &Chunk<T>) -> Vec<Chunk<T>> {
     let mut taken = Vec::new();
     while let Some(chunk) = run.pop_front() {
-        let hashes = &chunk.updates().hashes[chunk.range()];
-        let end = chunk.start + hashes.partition_point(|hash| *hash <= last);
+        let end = end_through(&chunk, last);
         if end == chunk.end {
             taken.push(chunk);
             continue;
@@ -213,6 +254,27 @@ fn take_through<T: ChunkTime>(run: &mut VecDeque<Chunk<T>>, last: u64) -> Vec<Ch
         break;
     }
     taken
+}
+
+/// Returns the position after the last update of `chunk` whose row is not after that of `last`.
+fn end_through<T: ChunkTime>(chunk: &Chunk<T>, last: &Chunk<T>) -> usize {
+    let (updates, hash) = (chunk.updates(), last.last_hash);
+    if chunk.last_hash < hash {
+        return chunk.end;
+    }
+    let hashes = &updates.hashes[chunk.range()];
+    let (mut from, mut to) =
+        (chunk.start + hashes.partition_point(|h| *h < hash), chunk.start + hashes.partition_point(|h| *h <= hash));
+    // Updates before `from` are not after the row, those at `to` are.
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if updates.rows.at(middle) <= last.updates().rows.at(last.start) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    from
 }
 
 /// Sorts and consolidates the updates of several chunks.

@@ -3,7 +3,7 @@
 
 mod share;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::cancel::{CancelToken, Monitor, Received, deadline};
-use crate::command::Command;
+use crate::command::{Command, Ending};
+use crate::lock::{Mutex, MutexGuard, Rank};
+use crate::memory::{MemoryLimit, OverLimit};
 use crate::plan::DataflowPlan;
 use crate::sink::ChangeSink;
 use crate::update::PerRow;
-use crate::{DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId};
+use crate::{CollectionId, DataflowError, Diffs, RelationId, Time, UpdateBatch, ViewId};
 use share::{divide, group};
 
 pub(crate) use share::share;
@@ -41,31 +42,41 @@ pub(crate) struct Coordinator {
     /// Reads that hold back dataflows: how many workers have answered each.
     answered: Mutex<BTreeMap<u64, Arc<AtomicUsize>>>,
     threads: OnceLock<Vec<Thread>>,
+    memory_limit: Option<MemoryLimit>,
+    /// Number of workers that have not removed the views ended last.
+    ending: Arc<AtomicUsize>,
 }
 
 impl Coordinator {
     /// Creates the shared state, and each worker's end of its command channel.
-    pub(crate) fn new(workers: usize, sink: Arc<dyn ChangeSink>) -> (Arc<Self>, Vec<Receiver<Command>>) {
+    pub(crate) fn new(
+        workers: usize,
+        memory_limit: Option<MemoryLimit>,
+        sink: Arc<dyn ChangeSink>,
+    ) -> (Arc<Self>, Vec<Receiver<Command>>) {
         let (commands, receivers) = (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
         let state = CoordinatorState {
             status: Status::Running,
             commands,
             views: BTreeMap::new(),
+            ended: BTreeMap::new(),
             open: None,
             sealed: Time::ZERO,
-            frontiers: vec![Frontiers { paced: Time(1), complete: Time(1), installs: 0 }; workers],
+            progress: vec![Progress::START; workers],
             installs: 0,
             rows: VecDeque::new(),
             pending: BTreeMap::new(),
             working: workers,
         };
         let coordinator = Coordinator {
-            state: Monitor::new(state),
+            state: Monitor::new(Rank::Engine, state),
             sink,
             abandoned: AtomicBool::new(false),
             over: CancelToken::new(),
-            answered: Mutex::new(BTreeMap::new()),
+            answered: Mutex::new(Rank::Answers, BTreeMap::new()),
             threads: OnceLock::new(),
+            memory_limit,
+            ending: Arc::default(),
         };
         (Arc::new(coordinator), receivers)
     }
@@ -76,6 +87,33 @@ impl Coordinator {
 
     pub(crate) fn sink(&self) -> &Arc<dyn ChangeSink> {
         &self.sink
+    }
+
+    pub(crate) fn memory_limit(&self) -> Option<MemoryLimit> {
+        self.memory_limit
+    }
+
+    /// Whether some worker has not removed the views yet that were ended last.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire) > 0
+    }
+
+    /// Has all workers end a view, and those that read it, because of its memory. Does nothing if the workers are still
+    /// ending others.
+    pub(crate) fn end_view(&self, cause: ViewId, over: OverLimit) {
+        let mut state = self.state.lock();
+        if state.status != Status::Running || !state.views.contains_key(&cause) || self.is_ending() {
+            return;
+        }
+        let views = state.standing_on(cause);
+        for view in &views {
+            state.ended.insert(*view, DataflowError::Ended { view: *view, cause, over });
+        }
+        self.ending.store(state.workers(), Ordering::Release);
+        let ending = Ending { cause, views, over, workers: Arc::clone(&self.ending) };
+        state.send(|_| Command::End(ending.clone()));
+        drop(state);
+        self.unpark();
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, CoordinatorState> {
@@ -128,13 +166,10 @@ impl Coordinator {
         }
     }
 
-    /// Records that a worker has finished all times before `paced`, ignoring views that still take in their contents,
-    /// and all times before `complete` without exception, in the views of the first `installs` commands to install one.
-    /// Returns whether this sealed the open time and sent it to the
-    /// workers.
-    pub(crate) fn progress(&self, worker: usize, paced: Time, complete: Time, installs: u64) -> bool {
+    /// Records how far a worker is. Returns whether this sealed the open time and sent it to the workers.
+    pub(crate) fn progress(&self, worker: usize, progress: Progress) -> bool {
         let mut state = self.state.lock();
-        state.frontiers[worker] = Frontiers { paced, complete, installs };
+        state.progress[worker] = progress;
         state.settle_rows();
         let seals = state.status == Status::Running && state.is_idle() && state.open.is_some();
         if seals {
@@ -184,6 +219,16 @@ impl Coordinator {
         self.unpark();
     }
 
+    /// Drops a view that no other view reads, unless that has happened.
+    pub(crate) fn give_up(&self, view: ViewId) {
+        let mut state = self.state.lock();
+        if state.views.remove(&view).is_some() {
+            state.send(|_| Command::Drop(view));
+            drop(state);
+            self.unpark();
+        }
+    }
+
     /// Lets the workers exit at once, and tells waiting callers that there is nothing left to wait for.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
@@ -227,12 +272,22 @@ impl Coordinator {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Frontiers {
-    paced: Time,
-    complete: Time,
-    /// Number of commands to install a view that these frontiers include.
-    installs: u64,
+/// How far a worker is: all times before these are complete there, in the views of the first `installs` commands to
+/// install one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Ignores slow views and those that still take in their first contents: the next commit does not wait for them.
+    pub(crate) paced: Time,
+    /// Ignores views that still take in their first contents.
+    pub(crate) through: Time,
+    /// Ignores no view.
+    pub(crate) complete: Time,
+    pub(crate) installs: u64,
+}
+
+impl Progress {
+    /// The progress of a worker that has done nothing.
+    pub(crate) const START: Progress = Progress { paced: Time(1), through: Time(1), complete: Time(1), installs: 0 };
 }
 
 /// The part of a [`Coordinator`] under its lock. The thread that holds the lock decides the order of commands.
@@ -240,11 +295,13 @@ pub(crate) struct CoordinatorState {
     status: Status,
     commands: Vec<Sender<Command>>,
     pub(crate) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
+    /// The views among `views` that the workers do not have any more, with the reason.
+    pub(crate) ended: BTreeMap<ViewId, DataflowError>,
     /// Changes of the time after `sealed`, if that time has been given to a commit.
     open: Option<Vec<(RelationId, UpdateBatch)>>,
     /// The last time that was sent to the workers.
     sealed: Time,
-    frontiers: Vec<Frontiers>,
+    progress: Vec<Progress>,
     /// Number of commands to install a view that were sent.
     pub(crate) installs: u64,
     /// Rows committed at each time that the workers have not finished yet, by relation.
@@ -264,6 +321,32 @@ impl CoordinatorState {
         }
     }
 
+    /// Returns the plan of a view that the workers maintain; otherwise why there is none.
+    pub(crate) fn view(&self, view: ViewId) -> Result<&Arc<DataflowPlan>, DataflowError> {
+        match (self.ended.get(&view), self.views.get(&view)) {
+            (Some(why), _) => Err(why.clone()),
+            (None, Some(plan)) => Ok(plan),
+            (None, None) => Err(DataflowError::UnknownView(view)),
+        }
+    }
+
+    /// Returns `view` and the views that read it, directly or through others, that have not ended, the newest first.
+    fn standing_on(&self, view: ViewId) -> Vec<ViewId> {
+        let mut found = BTreeSet::from([view]);
+        // A view may have a lower id than one that it reads, so each pass may find more.
+        loop {
+            let reads = |plan: &DataflowPlan| {
+                plan.inputs().iter().any(|input| matches!(input, CollectionId::View(view) if found.contains(view)))
+            };
+            let more: Vec<ViewId> = self.views.iter().filter(|(_, plan)| reads(plan)).map(|(id, _)| *id).collect();
+            let before = found.len();
+            found.extend(more);
+            if found.len() == before {
+                return found.into_iter().rev().filter(|view| !self.ended.contains_key(view)).collect();
+            }
+        }
+    }
+
     pub(crate) fn workers(&self) -> usize {
         self.commands.len()
     }
@@ -276,22 +359,17 @@ impl CoordinatorState {
         self.sealed + u64::from(self.open.is_some())
     }
 
-    /// Whether the workers have finished everything sent to them.
+    /// Whether the workers are ready for the next commit: they have finished everything sent to them, or only slow views
+    /// have something left to do.
     pub(crate) fn is_idle(&self) -> bool {
-        self.frontiers.iter().all(|f| f.paced > self.sealed)
+        self.progress.iter().all(|p| p.paced > self.sealed)
     }
 
     /// Whether all views are complete through `time`; for a time that is not given out yet, through all commits.
     pub(crate) fn is_complete(&self, time: Time) -> bool {
         let time = time.min(self.last_time());
         // What a worker reported before it installed a view says nothing about the contents of that view.
-        self.frontiers.iter().all(|f| f.complete > time && f.installs == self.installs)
-    }
-
-    /// Like `is_complete`, but ignores views that still take in their contents.
-    pub(crate) fn is_through(&self, time: Time) -> bool {
-        let time = time.min(self.last_time());
-        self.frontiers.iter().all(|f| f.paced > time)
+        self.progress.iter().all(|p| p.complete > time && p.installs == self.installs)
     }
 
     pub(crate) fn rows_pending(&self, relation: RelationId) -> u64 {
@@ -324,7 +402,7 @@ impl CoordinatorState {
 
     /// Subtracts the rows of times that the workers have finished from the pending rows.
     fn settle_rows(&mut self) {
-        let through = self.frontiers.iter().map(|f| f.paced).min().unwrap_or(Time::MAX);
+        let through = self.progress.iter().map(|p| p.through).min().unwrap_or(Time::MAX);
         while let Some((_, rows)) = self.rows.pop_front_if(|(time, _)| *time < through) {
             for (relation, count) in rows {
                 *self.pending.get_mut(&relation).expect("counted when added") -= count;

@@ -3,12 +3,13 @@
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
-use crate::input::PIECE_ROWS;
 use crate::update::PerRow;
 use crate::{Diff, Diffs, RelationId, Time, UpdateBatch};
 
 /// Maximum number of rows of a small batch. Small batches are joined and go to one worker, larger ones are divided.
 const SMALL_ROWS: usize = 1 << 12;
+/// Maximum number of rows of first contents that go to one worker before the next one gets some.
+const SHARE_ROWS: usize = 1 << 16;
 
 /// Groups changes by relation, in the order of first use, and joins runs of small batches.
 pub(super) fn group(changes: Vec<(RelationId, UpdateBatch)>) -> Vec<(RelationId, Vec<UpdateBatch>)> {
@@ -51,7 +52,8 @@ fn join(mut batches: Vec<UpdateBatch>) -> Option<UpdateBatch> {
 }
 
 /// Divides the changes into one share per worker. Small batches go to one worker, the next one at each time; large
-/// ones are split among all.
+/// ones are split among all. Every share names all relations, also those of which it has no rows: a worker has to know
+/// which dataflows the others work on.
 pub(super) fn divide(
     changes: Vec<(RelationId, Vec<UpdateBatch>)>,
     time: Time,
@@ -75,15 +77,13 @@ pub(super) fn divide(
             }
         }
         for (share, part) in shares.iter_mut().zip(parts) {
-            if !part.is_empty() {
-                share.push((relation, part));
-            }
+            share.push((relation, part));
         }
     }
     shares
 }
 
-/// Divides a view's first contents into one share per worker, in pieces of at most [`PIECE_ROWS`] rows.
+/// Divides a view's first contents into one share per worker, in pieces of at most [`SHARE_ROWS`] rows.
 pub(crate) fn share(
     contents: Vec<(RelationId, Vec<(RecordBatch, Diffs)>)>,
     time: Time,
@@ -97,8 +97,8 @@ pub(crate) fn share(
         }
         for (rows, diffs) in batches {
             let batch = UpdateBatch { rows, times: PerRow::Same(time), diffs };
-            for start in (0..batch.len()).step_by(PIECE_ROWS) {
-                let piece = batch.slice(start, PIECE_ROWS.min(batch.len() - start));
+            for start in (0..batch.len()).step_by(SHARE_ROWS) {
+                let piece = batch.slice(start, SHARE_ROWS.min(batch.len() - start));
                 shares[turn].last_mut().expect("just added").1.push(piece);
                 turn = (turn + 1) % workers;
             }

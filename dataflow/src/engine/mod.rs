@@ -21,8 +21,6 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::Receiver;
-use differential_dataflow::trace::ExertionLogic;
-use parking_lot::Mutex;
 use timely::WorkerConfig;
 use timely::communication::{Allocator, WorkerGuards};
 
@@ -30,6 +28,8 @@ use crate::cancel::CancelToken;
 use crate::check::check_plan;
 use crate::command::{Command, Install, Reading};
 use crate::coordinator::{Coordinator, share};
+use crate::lock::{Mutex, Rank};
+use crate::memory::MemoryLimit;
 use crate::plan::{DataflowPlan, OutputState};
 use crate::report::EngineReport;
 use crate::sink::ChangeSink;
@@ -43,6 +43,8 @@ pub use reading::{PendingSnapshot, ViewSnapshot};
 pub struct EngineConfig {
     /// Number of threads that maintain views; rows are divided among them.
     pub workers: NonZeroUsize,
+    /// The memory that the process may use; when it is passed, the view that has grown most is ended.
+    pub memory_limit: Option<MemoryLimit>,
 }
 
 /// Maintains views over relations whose contents the caller holds.
@@ -57,7 +59,7 @@ impl Engine {
     /// Starts the worker threads.
     pub fn start(config: EngineConfig, sink: Arc<dyn ChangeSink>) -> Result<Engine, DataflowError> {
         let workers = config.workers.get();
-        let (coordinator, receivers) = Coordinator::new(workers, sink);
+        let (coordinator, receivers) = Coordinator::new(workers, config.memory_limit, sink);
         let communication = match workers {
             1 => timely::CommunicationConfig::Thread,
             n => timely::CommunicationConfig::Process(n),
@@ -65,14 +67,14 @@ impl Engine {
         let stopped = |reason| DataflowError::Stopped { reason };
         let (allocators, others) = communication.try_build().map_err(stopped)?;
         let receivers: Vec<_> = receivers.into_iter().map(Some).collect();
-        let (receivers, worker_coordinator) = (Mutex::new(receivers), Arc::clone(&coordinator));
+        let (receivers, worker_coordinator) = (Mutex::new(Rank::Threads, receivers), Arc::clone(&coordinator));
         let guards = timely::communication::initialize_from(allocators, others, move |allocator| {
             let commands = receivers.lock()[allocator.index()].take().expect("each worker starts once");
             run_worker(allocator, commands, &worker_coordinator);
         });
         let guards = guards.map_err(stopped)?;
         coordinator.set_threads(guards.guards().iter().map(|thread| thread.thread().clone()).collect());
-        Ok(Engine { coordinator, guards: Mutex::new(Some(guards)) })
+        Ok(Engine { coordinator, guards: Mutex::new(Rank::Threads, Some(guards)) })
     }
 
     /// Adds changes to the open time and returns that time, without waiting for the views. All changes of one call have
@@ -132,11 +134,14 @@ impl Engine {
         }
         for input in plan.inputs() {
             if let CollectionId::View(read) = input {
-                let upstream = state.views.get(&read).ok_or(DataflowError::UnknownView(read))?;
+                let upstream = state.view(read)?;
                 if upstream.output.state == OutputState::Nothing {
                     return Err(DataflowError::Stateless(read));
                 }
             }
+        }
+        if let Some(limit) = self.coordinator.memory_limit() {
+            limit.check(0).map_err(DataflowError::OverLimit)?;
         }
         let time = state.seal_open();
         let mut shares = share(contents, time, state.workers()).into_iter();
@@ -162,6 +167,10 @@ impl Engine {
             return Err(DataflowError::InUse(view, *reader));
         }
         state.views.remove(&view);
+        if state.ended.remove(&view).is_some() {
+            // The workers have removed it, or are told to already.
+            return Ok(());
+        }
         state.seal_open();
         state.send(|_| Command::Drop(view));
         drop(state);
@@ -169,12 +178,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns why a view was ended by the engine; `None` if it was not, or is not installed.
+    pub fn why_ended(&self, view: ViewId) -> Option<DataflowError> {
+        self.coordinator.state().ended.get(&view).cloned()
+    }
+
     /// Starts or stops calls of [`ChangeSink::changes`] for a view; returns the time after which this takes effect.
     pub fn watch(&self, view: ViewId, deliver: bool) -> Result<Time, DataflowError> {
         let mut state = self.coordinator.running()?;
-        if !state.views.contains_key(&view) {
-            return Err(DataflowError::UnknownView(view));
-        }
+        state.view(view)?;
         let time = state.seal_open();
         state.send(|_| if deliver { Command::Watch(view, time) } else { Command::Unwatch(view, time) });
         drop(state);
@@ -207,7 +219,7 @@ impl Engine {
     fn read(&self, views: &[ViewId], what: Reading) -> Result<PendingSnapshot, DataflowError> {
         let mut state = self.coordinator.running()?;
         for view in views {
-            let plan = state.views.get(view).ok_or(DataflowError::UnknownView(*view))?;
+            let plan = state.view(*view)?;
             if plan.output.state == OutputState::Nothing && !matches!(what, Reading::Errors) {
                 return Err(DataflowError::Stateless(*view));
             }
@@ -228,15 +240,8 @@ impl Engine {
         self.coordinator.wait_until(timeout, cancel, |state| state.is_complete(time))
     }
 
-    /// Waits until what was committed through `time` is through all views but those that are still taking in their first
-    /// contents.
-    pub fn wait_for_commits(&self, time: Time, cancel: &CancelToken) -> Result<(), DataflowError> {
-        self.send_through(time)?;
-        self.coordinator.wait_until(None, cancel, |state| state.is_through(time))
-    }
-
     /// Sends the commits through `time` to the workers if they do not have them yet.
-    fn send_through(&self, time: Time) -> Result<(), DataflowError> {
+    pub fn send_through(&self, time: Time) -> Result<(), DataflowError> {
         let mut state = self.coordinator.running()?;
         if time > state.sealed() {
             state.seal_open();
@@ -339,21 +344,5 @@ fn run_worker(allocator: Allocator, commands: Receiver<Command>, coordinator: &A
 
 fn worker_config() -> WorkerConfig {
     // Timely's own search for work does not look at commands; `worker::idle` looks at both.
-    let mut config = WorkerConfig::default().idle_spin(Duration::ZERO);
-    let logic: ExertionLogic = Arc::new(merge_when_idle);
-    config.set("differential/default_exert_logic".to_owned(), logic);
-    config
-}
-
-/// Number of rows that an idle worker merges before it looks at its commands again.
-const IDLE_MERGE_ROWS: usize = 1 << 12;
-
-/// Returns how many rows of a spine to merge, given (level, batches, rows) of each of its layers. Idle workers finish
-/// the merges in progress and continue until the smaller layers are small compared with the largest; merging everything
-/// into one layer would copy all rows for every small change.
-fn merge_when_idle(layers: &[(usize, usize, usize)]) -> Option<usize> {
-    let under_way = layers.iter().any(|(_, batches, _)| *batches > 1);
-    let total: usize = layers.iter().map(|(_, _, rows)| rows).sum();
-    let largest = layers.iter().map(|(_, _, rows)| *rows).max().unwrap_or(0);
-    (under_way || (total - largest) * 4 > largest).then_some(IDLE_MERGE_ROWS)
+    WorkerConfig::default().idle_spin(Duration::ZERO)
 }

@@ -1,18 +1,26 @@
 //! Prints plans as text: what EXPLAIN shows and what plan tests compare.
+//!
+//! A plan is a graph: a node that several others read is printed where it is met first, and by its name from then on.
+//! Printed as a tree, the text of a plan could be exponential in the number of its nodes.
 
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
 
 use super::index::{needed, shared_indexes};
 use super::operator_kind::{Explaining, Nodes, names};
-use super::{Arrangement, DataflowPlan, Linear, Node, NodeId, Operator, Output, OutputState};
+use super::{Arrangement, DataflowPlan, Linear, NodeId, Operator, Output, OutputState};
 use crate::CollectionId;
 
 impl DataflowPlan {
     /// Returns the plan as indented text, the output first. `name` must return the names of relations and views.
+    ///
+    /// The first line of a node that is read more than once ends in `as part N`; where it is read again, `Part N` stands
+    /// for the node and all below it.
     pub fn explain(&self, name: &dyn Fn(CollectionId) -> String) -> String {
         let mut text = String::new();
         self.explain_output(&mut text).expect("writing to a string");
-        self.explain_node(self.output.node, 1, name, &mut text).expect("writing to a string");
+        let mut tree = Tree { plan: self, name, shared: self.shared(), parts: BTreeMap::new() };
+        tree.write(self.output.node, 1, &mut text).expect("writing to a string");
         text
     }
 
@@ -27,35 +35,36 @@ impl DataflowPlan {
         readers: &dyn Fn(&str) -> Vec<String>,
     ) -> String {
         let shared = shared_indexes(self);
-        let mut lines: Vec<String> = Vec::new();
+        let (mut text, mut seen) = (String::new(), BTreeSet::new());
         for id in needed(self) {
             let Arrangement { input, key, value } = &self.arrangements[id.0];
             let (key, value) = (self.column_names(*input, key), self.column_names(*input, value));
-            let mut rows = String::new();
-            self.explain_node(*input, 0, name, &mut rows).expect("writing to a string");
-            let mut rows: Vec<&str> = rows.lines().map(str::trim).collect();
+            let rows = self.explain_rows(*input, name).join(" of ");
             let whose = match shared.get(&id).map(|index| readers(&index.text)) {
                 Some(readers) if readers.is_empty() => String::new(),
                 Some(readers) => format!(", shared with {}", readers.join(", ")),
-                None => {
-                    // Only the first operator below the filters and projections is shown.
-                    rows.truncate(self.linear_lines(*input) + 1);
-                    ", its own".to_owned()
-                }
+                None => ", its own".to_owned(),
             };
-            let line = format!("Arrangement of {} by [{key}] holding [{value}]{whose}\n", rows.join(" of "));
-            if !lines.contains(&line) {
-                lines.push(line);
+            let line = format!("Arrangement of {rows} by [{key}] holding [{value}]{whose}\n");
+            if !seen.contains(&line) {
+                text.push_str(&line);
+                seen.insert(line);
             }
         }
-        lines.concat()
+        text
     }
 
-    /// Counts the lines of the filters and projections at the top of a node.
-    fn linear_lines(&self, id: NodeId) -> usize {
-        match &self.node(id).operator {
-            Operator::Linear(Linear { input, steps }) => steps.len() + self.linear_lines(*input),
-            _ => 0,
+    /// Returns the lines of the filters and projections at the top of a node, and the first line of what they read.
+    fn explain_rows(&self, id: NodeId, name: &dyn Fn(CollectionId) -> String) -> Vec<String> {
+        let (mut id, mut lines) = (id, Vec::new());
+        loop {
+            let own = self.explain_operator(id, name);
+            let Operator::Linear(Linear { input, .. }) = &self.node(id).operator else {
+                lines.extend(own.into_iter().take(1));
+                return lines;
+            };
+            lines.extend(own);
+            id = *input;
         }
     }
 
@@ -66,7 +75,6 @@ impl DataflowPlan {
     }
 
     fn explain_output(&self, out: &mut String) -> fmt::Result {
-        use fmt::Write;
         let Output { node, unique_key, state } = &self.output;
         let names = |columns: &[usize]| self.column_names(*node, columns);
         write!(out, "Output")?;
@@ -84,19 +92,57 @@ impl DataflowPlan {
         names(self.schema_of(node), columns)
     }
 
-    /// Appends the text of a node, then those of the nodes it reads, which are indented one step more.
-    fn explain_node(
-        &self,
-        id: NodeId,
-        depth: usize,
-        name: &dyn Fn(CollectionId) -> String,
-        out: &mut String,
-    ) -> fmt::Result {
-        use fmt::Write;
-        let Node { operator, schema } = self.node(id);
-        for line in operator.explain(&Explaining { plan: self, schema, name }) {
-            writeln!(out, "{:indent$}{line}", "", indent = 2 * depth)?;
+    /// Returns the lines of a node's operator, without those of what it reads.
+    fn explain_operator(&self, id: NodeId, name: &dyn Fn(CollectionId) -> String) -> Vec<String> {
+        let node = self.node(id);
+        node.operator.explain(&Explaining { plan: self, schema: &node.schema, name })
+    }
+
+    /// Returns the nodes that are read more than once, directly or through arrangements. A node that reads nothing is
+    /// not one of them, because its name would be no shorter than its line.
+    fn shared(&self) -> BTreeSet<NodeId> {
+        let (mut read, mut shared) = (BTreeSet::new(), BTreeSet::new());
+        let mut waiting = vec![self.output.node];
+        while let Some(id) = waiting.pop() {
+            if read.insert(id) {
+                waiting.extend(self.node(id).operator.inputs(&self.arrangements));
+            } else if !self.node(id).operator.input_ids().is_empty() {
+                shared.insert(id);
+            }
         }
-        operator.inputs(&self.arrangements).try_for_each(|input| self.explain_node(input, depth + 1, name, out))
+        shared
+    }
+}
+
+/// The text of a plan while it is written.
+struct Tree<'a> {
+    plan: &'a DataflowPlan,
+    name: &'a dyn Fn(CollectionId) -> String,
+    /// The nodes that are read more than once.
+    shared: BTreeSet<NodeId>,
+    /// The numbers of the shared nodes that have been written.
+    parts: BTreeMap<NodeId, usize>,
+}
+
+impl Tree<'_> {
+    /// Appends the text of a node, then those of the nodes it reads, which are indented one step more.
+    fn write(&mut self, id: NodeId, depth: usize, out: &mut String) -> fmt::Result {
+        let indent = 2 * depth;
+        if let Some(part) = self.parts.get(&id) {
+            return writeln!(out, "{:indent$}Part {part}", "");
+        }
+        let mut lines = self.plan.explain_operator(id, self.name);
+        if self.shared.contains(&id) {
+            let part = self.parts.len() + 1;
+            self.parts.insert(id, part);
+            if let Some(first) = lines.first_mut() {
+                write!(first, " as part {part}")?;
+            }
+        }
+        for line in lines {
+            writeln!(out, "{:indent$}{line}", "")?;
+        }
+        let plan = self.plan;
+        plan.node(id).operator.inputs(&plan.arrangements).try_for_each(|input| self.write(input, depth + 1, out))
     }
 }

@@ -15,9 +15,9 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// Creates the reports of an operator of this kind.
-    pub(crate) fn new(operator: &'static str, failures: &Failures) -> Self {
-        Aside { failures: Some(Rc::clone(failures)), work: Work::new(operator) }
+    /// Creates the reports of an operator with these counters.
+    pub(crate) fn new(work: Rc<Work>, failures: &Failures) -> Self {
+        Aside { failures: Some(Rc::clone(failures)), work }
     }
 
     /// Records failures; the operator must still hold the capabilities of their times.

@@ -9,15 +9,17 @@ use arrow::array::RecordBatch;
 use differential_dataflow::operators::arrange::Arranged;
 use timely::dataflow::Scope;
 
+use super::allowance::Allowance;
 use super::aside::Aside;
 use super::by_time::TimedState;
 use super::reduce::ReduceState;
 use crate::arrangement::{Layout, Trace};
 use crate::failure::Failures;
+use crate::fuel::Fuel;
 use crate::input::CollectionInput;
 use crate::plan::{ArrangementId, DataflowPlan, NodeId};
 use crate::report::StateSize;
-use crate::state::TraceHandle;
+use crate::state::{Free, TraceHandle};
 use crate::update::UpdateStream;
 use crate::work::Work;
 use crate::{CollectionId, Time, UpdateBatch};
@@ -35,6 +37,8 @@ pub(crate) struct Context<'s, 'p> {
     /// The ledger of the dataflow's failures.
     pub(crate) failures: Failures,
     pub(crate) work: Vec<Rc<Work>>,
+    /// The fuel that the operators share.
+    pub(crate) fuel: Rc<Fuel>,
     /// The streams of the nodes built so far.
     pub(crate) built: BTreeMap<NodeId, UpdateStream<'s>>,
     /// The arrangements built or imported so far.
@@ -49,10 +53,12 @@ pub(crate) struct Context<'s, 'p> {
     pub(crate) reduces: BTreeMap<NodeId, Rc<RefCell<ReduceState>>>,
     /// The sizes of what operators keep outside arrangements.
     pub(crate) sizes: Vec<SizeOf>,
+    /// Functions that free what operators keep outside arrangements.
+    pub(crate) frees: Vec<Free>,
 }
 
 impl<'s, 'p> Context<'s, 'p> {
-    pub(crate) fn new(scope: Scope<'s, Time>, plan: &'p DataflowPlan, opening: Time) -> Self {
+    pub(crate) fn new(scope: Scope<'s, Time>, plan: &'p DataflowPlan, opening: Time, fuel: Rc<Fuel>) -> Self {
         Context {
             scope,
             plan,
@@ -60,6 +66,7 @@ impl<'s, 'p> Context<'s, 'p> {
             inputs: Vec::new(),
             failures: Failures::default(),
             work: Vec::new(),
+            fuel,
             built: BTreeMap::new(),
             arranged: BTreeMap::new(),
             imports: BTreeMap::new(),
@@ -67,21 +74,20 @@ impl<'s, 'p> Context<'s, 'p> {
             traces: Vec::new(),
             reduces: BTreeMap::new(),
             sizes: Vec::new(),
+            frees: Vec::new(),
         }
     }
 
     /// Creates a counter for an operator of this kind.
     pub(crate) fn work(&mut self, operator: &'static str) -> Rc<Work> {
-        let work = Work::new(operator);
+        let work = Work::of(operator, &self.fuel);
         self.work.push(Rc::clone(&work));
         work
     }
 
     /// Creates a counter for an operator of this kind, together with the ledger of its failures.
     pub(crate) fn aside(&mut self, operator: &'static str) -> Aside {
-        let aside = Aside::new(operator, &self.failures);
-        self.work.push(Rc::clone(&aside.work));
-        aside
+        Aside::new(self.work(operator), &self.failures)
     }
 
     /// Creates a counter for the operator of a node, named for its kind.
@@ -94,9 +100,15 @@ impl<'s, 'p> Context<'s, 'p> {
         self.aside(self.plan.node(id).operator.name())
     }
 
-    /// Has the size of what an operator keeps reported.
+    /// Has the size of what an operator keeps reported, and has it freed in pieces when its dataflow is gone.
     pub(crate) fn keeps(&mut self, state: Rc<RefCell<impl TimedState>>) {
+        self.frees(Rc::clone(&state));
         self.sizes.push(Box::new(move || state.borrow().size()));
+    }
+
+    /// Has what an operator keeps freed in pieces when its dataflow is gone.
+    pub(crate) fn frees(&mut self, state: Rc<RefCell<impl TimedState>>) {
+        self.frees.push(Box::new(move |rows| state.borrow_mut().free(&mut Allowance::new(rows))));
     }
 
     /// Creates an input of rows that never change for `node` and returns its stream.

@@ -36,6 +36,7 @@ pub(crate) fn linear<'s>(
             input.for_each(|capability, batch| {
                 let batch = std::mem::take(batch);
                 aside.work.received(batch.len());
+                aside.work.tank().touched(batch.len());
                 let mut failed = Vec::new();
                 if let Some(out) = apply(&steps, batch, &mut failed) {
                     let mut out = out.with_schema(&schema);

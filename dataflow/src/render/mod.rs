@@ -1,5 +1,6 @@
 //! Builds the operators of a plan on one worker. The code is straight-line: every choice was made in the plan.
 
+pub(crate) mod allowance;
 mod aside;
 pub(crate) mod by_time;
 pub(crate) mod context;
@@ -26,14 +27,14 @@ use crate::Time;
 use crate::arrangement::{Layout, Trace, arrange};
 use crate::failure::Failures;
 use crate::frontier::{Frontier, track};
+use crate::fuel::Fuel;
 use crate::input::CollectionInput;
 use crate::output::{self, ChangeCount, ViewOutput};
 use crate::plan::{
     ArrangementId, DataflowPlan, Join, Node, NodeId, Operator, OutputState, Reduce, SemiJoin, SetOperation, Step, TopK,
     source_text,
 };
-use crate::row_bytes::KeyCodec;
-use crate::state::{ArrangementState, TraceHandle, ViewState, layout_by};
+use crate::state::{ArrangementState, Free, TraceHandle, ViewState, layout_by};
 use crate::update::UpdateStream;
 use crate::work::Work;
 use context::{Context, SizeOf};
@@ -50,7 +51,10 @@ pub(crate) struct Built {
     pub(crate) traces: Vec<TraceHandle>,
     /// The sizes of what other operators keep.
     pub(crate) sizes: Vec<SizeOf>,
+    /// Functions that free what these operators keep, to be called until they return false once the dataflow is gone.
+    pub(crate) frees: Vec<Free>,
     pub(crate) work: Vec<Rc<Work>>,
+    pub(crate) fuel: Rc<Fuel>,
 }
 
 /// The dataflow of a view on one worker.
@@ -70,8 +74,9 @@ pub(crate) fn view(
     output: ViewOutput,
     imports: BTreeMap<ArrangementId, Trace>,
     covered: Vec<String>,
+    fuel: Rc<Fuel>,
 ) -> Rendered {
-    let mut context = Context::new(scope, plan, opening);
+    let mut context = Context::new(scope, plan, opening, fuel);
     (context.imports, context.covered) = (imports, covered);
     let rows = node(&mut context, plan.output.node);
     let mut frontiers = vec![output.frontier()];
@@ -79,8 +84,8 @@ pub(crate) fn view(
     let output = Rc::new(RefCell::new(output));
     output::attach(rows.clone(), Rc::clone(&output), context.work("output"));
     let state = state(&mut context, rows, changes, &mut frontiers);
-    let Context { inputs, traces, sizes, work, failures, .. } = context;
-    Rendered { built: Built { inputs, frontiers, traces, sizes, work }, output, failures, state }
+    let Context { inputs, traces, sizes, frees, work, failures, fuel, .. } = context;
+    Rendered { built: Built { inputs, frontiers, traces, sizes, frees, work, fuel }, output, failures, state }
 }
 
 /// Builds the state that the view keeps for reads; `changes` counts what an arrangement receives.
@@ -174,9 +179,10 @@ fn semi_join_node<'s>(context: &mut Context<'s, '_>, id: NodeId, semi: &SemiJoin
     let plan = context.plan;
     let (left, layout) = arrangement(context, semi.left);
     let right = node(context, semi.right);
-    let right_key = KeyCodec::new(&plan.node(semi.right).schema, &semi.right_key).expect("the plan was checked");
     let schema = &plan.node(id).schema;
-    let layout = SemiJoinLayout::new(&layout, &Arc::new(right_key), semi.kind, schema).expect("the plan was checked");
+    let right_schema = &plan.node(semi.right).schema;
+    let layout = SemiJoinLayout::new(&layout, right_schema, &semi.right_key, semi.kind, schema);
+    let layout = layout.expect("the plan was checked");
     let work = context.work_of(id);
     let (rows, size) = semi_join::semi_join(left, right, layout, work);
     context.sizes.push(Box::new(move || size.get()));
@@ -194,6 +200,8 @@ fn reduce_node<'s>(context: &mut Context<'s, '_>, id: NodeId, reduce: &Reduce) -
     context.reduces.insert(id, Rc::clone(&groups));
     if plan.output.state != OutputState::Reduce(id) {
         context.keeps(groups);
+    } else {
+        context.frees(groups);
     }
     rows
 }

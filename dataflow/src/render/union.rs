@@ -36,6 +36,7 @@ pub(crate) fn union<'s>(
                 input.for_each(|capability, batch| {
                     let mut batch = std::mem::take(batch).with_schema(&schema);
                     work.received(batch.len());
+                    work.tank().touched(batch.len());
                     work.sent(batch.len());
                     output.session_with_builder(&capability).give_container(&mut batch);
                 });

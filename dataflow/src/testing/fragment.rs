@@ -1,5 +1,6 @@
 //! Runs a part of a dataflow under timely with several workers, fed by a script.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -15,6 +16,7 @@ use timely::progress::frontier::AntichainRef;
 
 use super::rows::{Change, Row, accumulate, changes_of, times, to_batch};
 use crate::arrangement::{self, ArrangementSize, Layout, Trace, arrange};
+use crate::fuel::{Fuel, Meter};
 use crate::update::PerRow;
 use crate::work::Work;
 use crate::{Time, UpdateBatch};
@@ -67,6 +69,42 @@ pub(crate) fn run(workers: usize, script: &Script, fragment: Arc<Fragment>) -> V
     });
     drop(guards.expect("timely starts"));
     Arc::into_inner(outputs).expect("the workers have ended").into_inner()
+}
+
+/// Builds the part under test with the fuel that its operators share.
+pub(crate) type FueledFragment = dyn for<'s> Fn(Scope<'s, Time>, Vec<Stream<'s, Time, UpdateBatch>>, &Rc<Fuel>) -> Stream<'s, Time, UpdateBatch>
+    + Send
+    + Sync;
+
+/// Runs a fragment on one worker. Returns its changes, and the largest number of rows that its operators have processed
+/// in one step of the worker.
+pub(crate) fn run_in_pieces(script: &Script, fragment: Arc<FueledFragment>) -> (Vec<Change>, u64) {
+    let outputs = Arc::new(Mutex::new(vec![Vec::new()]));
+    let (script, captured) = (script.clone(), Arc::clone(&outputs));
+    let largest = timely::execute_directly(move |worker| {
+        let mut inputs: Vec<InputHandle<Time, NoopBuilder<UpdateBatch>>> =
+            script.schemas.iter().map(|_| InputHandle::new_with_builder()).collect();
+        let meter = Meter::new();
+        let fuel = Fuel::new(&meter);
+        let probe = worker.dataflow::<Time, _, _>(|scope| {
+            let streams = inputs.iter_mut().map(|input| input.to_stream(scope)).collect();
+            capture(fragment(scope, streams, &fuel), 0, Arc::clone(&captured)).probe().0
+        });
+        for time in times(1, script.times) {
+            for (input, handle) in inputs.iter_mut().enumerate() {
+                handle.advance_to(time);
+                send(handle, &script.schemas[input], &script.at(input, time), 0, 1);
+                handle.advance_to(time + 1);
+            }
+            while probe.less_than(&(time + 1)) || fuel.has_backlog() {
+                worker.step();
+                meter.look();
+            }
+        }
+        meter.take_largest()
+    });
+    let changes = outputs.lock().remove(0);
+    (changes, largest)
 }
 
 /// What a late fragment reads: arrangements of some inputs, then the other inputs as streams.

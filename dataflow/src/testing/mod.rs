@@ -7,10 +7,12 @@
 mod fragment;
 mod random;
 mod rows;
+mod timed;
 
-pub(crate) use fragment::{Fragment, LateFragment, Script, run, run_late};
+pub(crate) use fragment::{Fragment, FueledFragment, LateFragment, Script, run, run_in_pieces, run_late};
 pub(crate) use random::{Random, Shape, cases, churning_script, random_script, seeds};
 pub(crate) use rows::{Change, Row, Rows, Value, accumulate, changes_of, schema, times, to_batch};
+pub(crate) use timed::{apply_all, close_all, free_all};
 
 use crate::Time;
 

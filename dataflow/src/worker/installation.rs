@@ -1,18 +1,19 @@
 //! Installs and drops views, together with the shared indexes that they read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::flow::{Flow, FlowId};
+use super::flow::{Flow, FlowId, Owner, Pace, ViewInput};
 use super::pending::Then;
 use super::{Index, InstalledView, Worker};
 use crate::arrangement::Trace;
 use crate::command::Install;
+use crate::fuel::Fuel;
 use crate::output::ViewOutput;
 use crate::plan::{ArrangementId, DataflowPlan, IndexPlan, shared_indexes};
 use crate::render::{self, Built};
-use crate::state::TraceHandle;
+use crate::state::{Free, TraceHandle};
 use crate::{CollectionId, DataflowError, RelationId, Time, UpdateBatch, ViewId};
 
 impl Worker<'_> {
@@ -24,10 +25,16 @@ impl Worker<'_> {
         let covered: Vec<String> = indexes.iter().map(|text| self.indexes[text].source.clone()).collect();
         let output = ViewOutput::new(self.timely.index(), view, &plan, time, Arc::clone(self.coordinator.sink()));
         let dataflow = self.timely.next_dataflow_index();
+        let fuel = Fuel::new(&self.meter);
         let rendered = self.timely.dataflow_named::<Time, _, _>(&format!("View {}", view.0), |scope| {
-            render::view(&plan, scope, time, output, imports, covered)
+            render::view(&plan, scope, time, output, imports, covered, fuel)
         });
-        let flow = self.add_flow(dataflow, time, rendered.built, &contents);
+        let flow = self.add_flow(Owner::View(view), dataflow, time, rendered.built, &contents);
+        for text in &indexes {
+            let index = self.indexes[text].flow;
+            self.flows.get_mut(&index).expect("indexes have flows").readers.push(flow);
+            self.flows.get_mut(&flow).expect("just added").indexes.push(index);
+        }
         let mut failures = vec![rendered.failures];
         let mut sources = Vec::new();
         for text in &indexes {
@@ -67,10 +74,12 @@ impl Worker<'_> {
     fn add_index(&mut self, plan: &IndexPlan, contents: &[(RelationId, Vec<UpdateBatch>)]) {
         let time = self.closed;
         let dataflow = self.timely.next_dataflow_index();
-        let rendered =
-            self.timely.dataflow_named::<Time, _, _>(&plan.text, |scope| render::index::render(plan, scope, time));
+        let fuel = Fuel::new(&self.meter);
+        let rendered = self
+            .timely
+            .dataflow_named::<Time, _, _>(&plan.text, |scope| render::index::render(plan, scope, time, fuel));
         let trace = TraceHandle::new(rendered.trace);
-        let flow = self.add_flow(dataflow, time, rendered.built, contents);
+        let flow = self.add_flow(Owner::Index(plan.text.clone()), dataflow, time, rendered.built, contents);
         let (source, failures) = (plan.source.clone(), rendered.failures);
         self.indexes.insert(plan.text.clone(), Index { flow, trace, source, failures, readers: 0 });
     }
@@ -78,6 +87,7 @@ impl Worker<'_> {
     /// Registers a dataflow and opens its inputs.
     fn add_flow(
         &mut self,
+        owner: Owner,
         dataflow: usize,
         opening: Time,
         built: Built,
@@ -85,8 +95,8 @@ impl Worker<'_> {
     ) -> FlowId {
         let id = self.next_flow;
         self.next_flow = id.next();
-        let Built { mut inputs, frontiers, traces, sizes, work } = built;
-        let (mut queues, mut on_views) = (Vec::new(), Vec::new());
+        let Built { mut inputs, frontiers, traces, sizes, frees, work, fuel } = built;
+        let mut view_inputs = Vec::new();
         for (position, input) in inputs.iter_mut().enumerate() {
             match input.collection() {
                 Some(CollectionId::Relation(relation)) => {
@@ -96,33 +106,79 @@ impl Worker<'_> {
                 }
                 Some(CollectionId::View(view)) => {
                     let upstream = self.views.get(&view).expect("the handle checked that the view is installed");
-                    queues.push((position, upstream.output.borrow_mut().subscribe(opening)));
-                    on_views.push((view, position));
+                    let (from, queue) = (upstream.flow, upstream.output.borrow_mut().subscribe(opening));
+                    view_inputs.push(ViewInput { position, from, queue });
+                    self.flows.get_mut(&from).expect("views have flows").readers.push(id);
+                    self.add_read(opening, vec![view], Then::Open(id, position));
                 }
                 None => {}
             }
         }
-        let (holds, compacted) = (Vec::new(), opening);
-        let flow = Flow { dataflow, opening, inputs, queues, frontiers, holds, traces, sizes, work, compacted };
+        let flow = Flow {
+            owner,
+            dataflow,
+            opening,
+            inputs,
+            view_inputs,
+            indexes: Vec::new(),
+            readers: Vec::new(),
+            through: opening,
+            woken: Time::ZERO,
+            pace: Pace::default(),
+            holds_input: false,
+            frontiers,
+            traces,
+            sizes,
+            frees,
+            work,
+            fuel,
+            settled: 0,
+            compacted: opening,
+        };
         self.flows.insert(id, flow);
-        for (view, position) in on_views {
-            self.add_read(opening, vec![view], Then::Open(id, position));
-        }
+        self.wake(id, opening);
+        self.begin(id);
         id
+    }
+
+    /// Has all workers drop the views that take in their first contents and have rows left to process, and those that
+    /// read them: they may take long, and nobody will read them.
+    pub(super) fn give_up_hydrating(&self) {
+        let mut reached: Vec<FlowId> = self.awake.iter().copied().filter(|id| self.flows[id].is_hydrating()).collect();
+        let mut hopeless = BTreeSet::new();
+        while let Some(id) = reached.pop() {
+            if hopeless.insert(id) {
+                reached.extend(&self.flows[&id].readers);
+            }
+        }
+        // Readers come after what they read.
+        for id in hopeless.into_iter().rev() {
+            if let Owner::View(view) = self.flows[&id].owner {
+                self.coordinator.give_up(view);
+            }
+        }
     }
 
     /// Drops a view that nothing reads, and the indexes that nothing else reads.
     pub(super) fn drop_view(&mut self, id: ViewId) {
+        self.remove_view(id, &DataflowError::UnknownView(id));
+    }
+
+    /// Removes a view like [`Worker::drop_view`]; reads of it that wait fail with `why`.
+    pub(super) fn remove_view(&mut self, id: ViewId, why: &DataflowError) {
         let view = self.views.remove(&id).expect("the handle checked that the view is installed");
         view.output.borrow_mut().end();
-        self.refuse_reads(id, DataflowError::UnknownView(id));
-        self.remove_flow(view.flow);
-        for text in &view.indexes {
+        self.refuse_reads(id, why);
+        let InstalledView { flow, indexes, output, state, .. } = view;
+        let state = state.and_then(|state| state.into_debris());
+        drop(output);
+        self.remove_flow(flow, state);
+        for text in &indexes {
             let index = self.indexes.get_mut(text).expect("views count as readers of their indexes");
             index.readers -= 1;
             if index.readers == 0 {
                 let index = self.indexes.remove(text).expect("just found");
-                self.remove_flow(index.flow);
+                self.remove_flow(index.flow, Some(index.trace.into_debris()));
             }
         }
         for view in self.views.values() {
@@ -130,15 +186,23 @@ impl Worker<'_> {
         }
     }
 
-    fn remove_flow(&mut self, id: FlowId) {
+    /// Drops a dataflow. What it kept, and `state` that was made of it, are freed later.
+    fn remove_flow(&mut self, id: FlowId, state: Option<Free>) {
         for readers in self.readers.values_mut() {
             readers.retain(|(flow, _)| *flow != id);
         }
         self.readers.retain(|_, readers| !readers.is_empty());
         self.forget_opening(id);
+        self.awake.remove(&id);
+        self.line.remove(id);
+        self.slept.retain(|slept| *slept != id);
         let flow = self.flows.remove(&id).expect("flows are removed once");
-        let dataflow = flow.dataflow;
-        drop(flow);
+        for read in flow.indexes.iter().chain(flow.view_inputs.iter().map(|input| &input.from)) {
+            self.flows.get_mut(read).expect("what is read is dropped later").readers.retain(|reader| *reader != id);
+        }
+        let Flow { dataflow, traces, frees, .. } = flow;
+        let traces: Vec<Free> = traces.into_iter().map(TraceHandle::into_debris).collect();
         self.timely.drop_dataflow(dataflow);
+        self.debris.add(traces.into_iter().chain(frees).chain(state));
     }
 }

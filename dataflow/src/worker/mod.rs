@@ -4,18 +4,26 @@
 //! loop: commands --> view queues, reads, compaction, progress --> inputs' backlogs --pump--> timely step
 //! ```
 //!
+//! Nothing in the loop takes long: inputs and operators take a piece of their rows a round (`fuel`), and only dataflows
+//! that have something to do are looked at (`wake`). So a change that touches a small view passes between the pieces of
+//! a large one, whatever that one is busy with.
+//!
 //! Nothing here blocks except `step_or_park`, and whoever sends a command unparks the thread. A read sees exactly the
 //! commands before it: state with history is read as of the read's time; for state without history, the dataflow is
 //! held at that time until the read is answered, while all other dataflows continue.
 
+mod debris;
 mod flow;
 mod idle;
 mod installation;
+mod line;
+mod memory;
 mod pending;
 mod reads;
+mod wake;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,16 +31,26 @@ use crossbeam_channel::Receiver;
 
 use crate::command::Command;
 use crate::coordinator::Coordinator;
+use crate::coordinator::Progress;
 use crate::failure::Failures;
-use crate::input::{Event, Pumped};
+use crate::fuel::Meter;
 use crate::output::ViewOutput;
 use crate::report::{EngineReport, IndexReport, StateSize, ViewReport};
 use crate::state::{TraceHandle, ViewState};
-use crate::{CollectionId, RelationId, Time, UpdateBatch, ViewId};
-use flow::{Flow, FlowId};
+use crate::{RelationId, Time, ViewId};
+use debris::Debris;
+use flow::{Flow, FlowId, Owner};
 use idle::Idle;
 pub use idle::LOOK_FOR;
+use line::Line;
 use pending::{FlowHold, PendingRead};
+
+/// Number of dataflows that begin in a round. A dataflow takes a few microseconds to pass on a row.
+const FLOWS: usize = 32;
+
+/// Number of hurried rounds in a row. After them comes one that is not, so that dataflows that take long go on although
+/// there is always a short one.
+const HURRIED: u32 = 64;
 
 /// An installed view.
 struct InstalledView {
@@ -72,20 +90,38 @@ pub(crate) struct Worker<'t> {
     /// The last time that was closed.
     closed: Time,
     flows: BTreeMap<FlowId, Flow>,
+    /// The flows that were woken and have not begun.
+    line: Line,
+    /// The flows that have begun and are not done.
+    awake: BTreeSet<FlowId>,
+    /// The flows that fell asleep in this round.
+    slept: Vec<FlowId>,
+    /// The last closed time of which the sink was told for views that sleep.
+    told: Time,
+    /// Whether somebody has begun to watch a view since then.
+    newly_watched: bool,
     next_flow: FlowId,
     views: BTreeMap<ViewId, InstalledView>,
     indexes: BTreeMap<String, Index>,
     /// The inputs that read each relation, by flow and position.
     readers: BTreeMap<RelationId, Vec<(FlowId, usize)>>,
     reads: Vec<PendingRead>,
+    /// What dropped dataflows kept, to be freed.
+    debris: Debris,
     /// Holds of reads that this worker has answered and others have not.
     holds: Vec<FlowHold>,
     next_hold: u64,
     /// Number of commands to install a view that this worker has run.
     installs: u64,
-    /// The progress last reported to the handle: `paced`, `complete` and `installs`.
-    reported: (Time, Time, u64),
+    /// The progress last reported to the handle.
+    reported: Progress,
     idle: Idle,
+    /// What the dataflows process between two looks at the commands.
+    meter: Rc<Meter>,
+    /// Number of hurried rounds in a row.
+    hurried: u32,
+    /// Whether so much memory was in use at the last look that the limit was near.
+    is_near_limit: bool,
     ending: bool,
 }
 
@@ -101,32 +137,48 @@ impl<'t> Worker<'t> {
             coordinator,
             closed: Time::ZERO,
             flows: BTreeMap::new(),
+            line: Line::default(),
+            awake: BTreeSet::new(),
+            slept: Vec::new(),
+            told: Time::ZERO,
+            newly_watched: false,
             next_flow: FlowId::default(),
             views: BTreeMap::new(),
             indexes: BTreeMap::new(),
             readers: BTreeMap::new(),
             reads: Vec::new(),
+            debris: Debris::default(),
             holds: Vec::new(),
             next_hold: 0,
             installs: 0,
-            reported: (Time(1), Time(1), 0),
+            reported: Progress::START,
             idle: Idle::default(),
+            meter: Meter::new(),
+            hurried: 0,
+            is_near_limit: false,
             ending: false,
         }
     }
 
     /// Works until told to end. Returns early if the engine is abandoned or another worker has panicked.
     pub(crate) fn run(&mut self) {
+        if let Some(limit) = self.coordinator.memory_limit() {
+            limit.keep_on_thread();
+        }
         while !self.coordinator.is_abandoned() {
+            self.meter.look();
+            self.watch_memory();
             let mut busy = !self.commands.is_empty();
             while let Ok(command) = self.commands.try_recv() {
                 self.apply(command);
             }
             // Everything that commands and the last step have made possible must happen before the thread may park.
             self.release_holds();
-            self.flows.values_mut().for_each(Flow::receive);
+            self.receive();
+            busy |= self.settle();
+            self.pace();
             self.tell();
-            self.answer_reads();
+            busy |= self.answer_reads();
             // A subscriber that learns of a closed time may commit at once, so the handle is told of the progress right
             // after the sink.
             let reported = self.report_progress();
@@ -138,13 +190,15 @@ impl<'t> Worker<'t> {
                 // A step before applying the commit would find nothing to do, since all views are complete.
                 Reported::NextCommit => continue,
             }
-            if self.ending && self.is_finished() {
-                for view in self.views.values() {
-                    view.output.borrow_mut().end();
+            if self.ending {
+                self.give_up_hydrating();
+                if self.is_finished() {
+                    self.views.values().for_each(|view| view.output.borrow_mut().end());
+                    return;
                 }
-                return;
             }
             busy |= self.pump();
+            busy |= self.debris.free_piece(&self.meter);
             let park = self.idle.park(busy);
             self.timely.step_or_park(park);
         }
@@ -161,7 +215,7 @@ impl<'t> Worker<'t> {
     }
 
     fn is_finished(&self) -> bool {
-        self.reads.is_empty() && self.flows.values().all(|flow| flow.frontier() > self.closed)
+        self.reads.is_empty() && self.awake.is_empty() && self.line.is_empty()
     }
 
     fn apply(&mut self, command: Command) {
@@ -169,16 +223,18 @@ impl<'t> Worker<'t> {
             Command::Commit { time, changes } => self.commit(time, changes),
             Command::CloseThrough(time) => {
                 assert!(time > self.closed, "a time is closed once");
-                self.close(time);
+                self.closed = time;
             }
             Command::Install(install) => {
                 self.install(install);
                 self.installs += 1;
             }
             Command::Drop(view) => self.drop_view(view),
+            Command::End(ending) => self.end_views(&ending),
             Command::Watch(view, after) => {
                 if let Some(view) = self.views.get(&view) {
                     view.output.borrow_mut().watch(after);
+                    self.newly_watched = true;
                 }
             }
             Command::Unwatch(view, after) => {
@@ -195,104 +251,119 @@ impl<'t> Worker<'t> {
         }
     }
 
-    fn commit(&mut self, time: Time, changes: Vec<(RelationId, Vec<UpdateBatch>)>) {
-        assert!(time == self.closed + 1, "times are closed in order, each once");
-        for (relation, batches) in changes {
-            let Some(readers) = self.readers.get(&relation) else { continue };
-            for (flow, position) in readers {
-                let flow = self.flows.get_mut(flow).expect("readers are of installed flows");
-                for batch in &batches {
-                    flow.inputs[*position].push(Event::Rows(time, batch.clone()));
-                }
-            }
+    /// Moves what views have published to the inputs that read them.
+    fn receive(&mut self) {
+        for id in &self.awake {
+            self.flows.get_mut(id).expect("only installed flows are awake").receive();
         }
-        self.close(time);
     }
 
-    /// Closes all times through `time`.
-    fn close(&mut self, time: Time) {
-        for input in self.flows.values_mut().flat_map(|flow| &mut flow.inputs) {
-            if !matches!(input.collection(), Some(CollectionId::View(_))) {
-                input.push(Event::Close(time));
-            }
+    /// Decides whether the round is hurried: there are flows that take long, and others that do not.
+    fn pace(&mut self) {
+        let (mut short, mut slow) = (false, false);
+        for id in &self.awake {
+            let flow = &self.flows[id];
+            let is_slow = flow.is_slow() || flow.is_opening();
+            flow.fuel.set_slow(is_slow);
+            short |= !is_slow;
+            slow |= is_slow;
         }
-        self.closed = time;
+        let more = slow || !self.debris.is_empty() || !self.reads.is_empty();
+        self.hurried = if short && more && self.hurried < HURRIED { self.hurried + 1 } else { 0 };
+        self.meter.hurry(self.hurried > 0);
     }
 
-    /// Lets events enter all flows; returns whether more events may enter.
+    /// Lets events enter flows; returns whether more may enter, or operators have rows left.
+    ///
+    /// Only so many flows begin that the step which follows is short: half of them those that were woken last, so that a
+    /// change that reaches few does not wait for one that reaches many.
     fn pump(&mut self) -> bool {
-        let mut more = false;
-        for flow in self.flows.values_mut() {
-            more |= flow.pump() == Pumped::More;
+        self.awake.extend(self.line.take(FLOWS));
+        let mut more = !self.line.is_empty();
+        let waiting = |id: &FlowId| self.flows[id].has_events();
+        let entering: Vec<FlowId> = self.awake.iter().copied().filter(waiting).collect();
+        for id in &entering {
+            let flow = self.flows.get_mut(id).expect("only installed flows are awake");
+            more |= flow.pump(flow.fuel.room(entering.len()));
         }
         more
     }
 
-    /// Tells the sink how far each view is complete.
-    fn tell(&self) {
-        for view in self.views.values() {
-            let indexes = view.indexes.iter().map(|text| self.indexes[text].flow);
-            let frontiers = indexes.chain([view.flow]).map(|flow| self.flows[&flow].frontier());
-            view.output.borrow_mut().tell(frontiers.min().unwrap_or(Time::MAX), &view.failures);
+    /// Tells the sink how far views are complete: those that are or were awake, and of the others those that are
+    /// watched, when a time was closed or somebody has begun to watch.
+    fn tell(&mut self) {
+        for id in self.awake.iter().chain(&self.slept) {
+            if let Owner::View(view) = &self.flows[id].owner {
+                self.tell_of(&self.views[view]);
+            }
+        }
+        if std::mem::replace(&mut self.told, self.closed) < self.closed || std::mem::take(&mut self.newly_watched) {
+            for view in self.views.values().filter(|view| view.output.borrow().is_watched()) {
+                self.tell_of(view);
+            }
         }
     }
 
-    /// Forgets history before the oldest waiting read.
+    fn tell_of(&self, view: &InstalledView) {
+        view.output.borrow_mut().tell(self.frontier_of(view), &view.failures);
+    }
+
+    /// Forgets history before the oldest waiting read, in the flows that are or were awake.
     fn compact(&mut self) {
         let oldest = self.reads.iter().map(|read| read.time).min().unwrap_or(Time::MAX);
-        let closed = self.closed;
-        let since = |flow: &Flow| flow.frontier().min(closed + 1).previous().unwrap_or_default().min(oldest);
-        for view in self.views.values_mut() {
-            let flow = self.flows.get_mut(&view.flow).expect("views have flows");
-            let since = since(flow);
-            if since > flow.compacted {
-                flow.compact(since);
-                view.failures[0].borrow_mut().compact(since);
-                if let Some(state) = &mut view.state {
-                    state.compact(since);
+        for id in self.awake.iter().chain(&self.slept) {
+            let flow = self.flows.get_mut(id).expect("only installed flows are awake");
+            let since = flow.reached().min(flow.through + 1).previous().unwrap_or_default().min(oldest);
+            if since <= flow.compacted {
+                continue;
+            }
+            flow.compact(since);
+            match &flow.owner {
+                Owner::View(view) => {
+                    let view = self.views.get_mut(view).expect("flows have owners");
+                    view.failures[0].borrow_mut().compact(since);
+                    if let Some(state) = &mut view.state {
+                        state.compact(since);
+                    }
+                }
+                Owner::Index(text) => {
+                    let index = self.indexes.get_mut(text).expect("flows have owners");
+                    index.trace.compact(since);
+                    index.failures.borrow_mut().compact(since);
                 }
             }
         }
-        for index in self.indexes.values_mut() {
-            let flow = self.flows.get_mut(&index.flow).expect("indexes have flows");
-            let since = since(flow);
-            if since > flow.compacted {
-                flow.compact(since);
-                index.trace.compact(since);
-                index.failures.borrow_mut().compact(since);
-            }
-        }
+        self.slept.clear();
     }
 
     /// Tells the handle how far this worker is.
     fn report_progress(&mut self) -> Reported {
-        let mut complete = self.closed + 1;
-        let mut paced = self.closed + 1;
-        for flow in self.flows.values() {
-            let frontier = flow.frontier();
-            complete = complete.min(frontier);
+        let end = self.closed + 1;
+        // Of those that have not begun, the one that was woken first is the furthest behind.
+        let begins = self.line.first().map_or(end, |id| self.flows[&id].frontier().min(end));
+        let mut progress = Progress { paced: begins, through: begins, complete: begins, installs: self.installs };
+        for id in &self.awake {
+            let flow = &self.flows[id];
+            let frontier = flow.frontier().min(end);
+            progress.complete = progress.complete.min(frontier);
             // Views that still take in their contents must not delay commits.
-            if frontier > flow.opening {
-                paced = paced.min(frontier);
+            if !flow.is_opening() {
+                progress.through = progress.through.min(frontier);
+                if !flow.is_slow() {
+                    progress.paced = progress.paced.min(frontier);
+                }
             }
         }
-        let reported = (paced, complete, self.installs);
-        if self.reported == reported {
+        if self.reported == progress {
             return Reported::Nothing;
         }
-        self.reported = reported;
-        let sent = self.coordinator.progress(self.timely.index(), paced, complete, self.installs);
-        if sent && complete > self.closed { Reported::NextCommit } else { Reported::Progress }
+        self.reported = progress;
+        let sent = self.coordinator.progress(self.timely.index(), progress);
+        if sent && progress.complete > self.closed { Reported::NextCommit } else { Reported::Progress }
     }
 
     fn report(&self) -> EngineReport {
-        let views = self.views.iter().map(|(id, view)| ViewReport {
-            view: *id,
-            state: view.state.as_ref().map_or(StateSize::default(), |state| state.size()),
-            operators: self.flows[&view.flow].size(),
-            failures: view.failures.iter().map(|ledger| ledger.borrow().received).sum(),
-            work: self.flows[&view.flow].work_report(),
-        });
+        let views = self.views.iter().map(|(id, view)| self.report_of(*id, view));
         let indexes = self.indexes.iter().map(|(text, index)| IndexReport {
             text: text.clone(),
             readers: index.readers,
@@ -305,6 +376,23 @@ impl<'t> Worker<'t> {
             views: views.collect(),
             indexes: indexes.collect(),
             dataflows: self.flows.len(),
+            largest_piece: self.meter.take_largest(),
+        }
+    }
+
+    fn report_of(&self, id: ViewId, view: &InstalledView) -> ViewReport {
+        let flow = &self.flows[&view.flow];
+        let reads = flow.indexes.iter().map(|index| &self.flows[index]).chain([flow]);
+        let taken_in = reads.clone().map(Flow::taken_in).fold((0, 0), |(entered, all), (e, a)| (entered + e, all + a));
+        ViewReport {
+            view: id,
+            state: view.state.as_ref().map_or(StateSize::default(), |state| state.size()),
+            operators: flow.size(),
+            hydrating: !self.is_asleep(view.flow) && reads.clone().any(Flow::is_opening),
+            taken_in: taken_in.0,
+            to_take_in: taken_in.1,
+            failures: view.failures.iter().map(|ledger| ledger.borrow().received).sum(),
+            work: flow.work_report(),
         }
     }
 }

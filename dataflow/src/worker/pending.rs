@@ -6,18 +6,38 @@ use std::sync::atomic::AtomicUsize;
 use crossbeam_channel::Sender;
 
 use super::flow::FlowId;
-use crate::command::{Reading, Reply};
+use crate::command::{Reading, Reply, Shard};
+use crate::state::RowPieces;
 use crate::{Time, ViewId};
 
-/// A read whose time is not complete yet.
+/// A read that waits for its time to be complete, or is under way.
 pub(super) struct PendingRead {
     pub(super) time: Time,
     pub(super) views: Vec<ViewId>,
     pub(super) then: Then,
     pub(super) hold: Option<FlowHold>,
+    /// What was read of each view so far; the last one may be under way.
+    pub(super) shards: Vec<Shard>,
+    /// The rest of the rows of the last of these.
+    pub(super) rest: Option<Box<dyn RowPieces>>,
 }
 
-/// Flows that admit no later time until all workers have answered a read.
+impl PendingRead {
+    /// Creates a read that has not begun.
+    pub(super) fn new(time: Time, views: Vec<ViewId>, then: Then, hold: Option<FlowHold>) -> Self {
+        PendingRead { time, views, then, hold, shards: Vec::new(), rest: None }
+    }
+
+    /// Returns what is to be read.
+    pub(super) fn reading(&self) -> &Reading {
+        match &self.then {
+            Then::Reply(reading, _) => reading,
+            Then::Open(..) => &Reading::Rows,
+        }
+    }
+}
+
+/// Flows whose states stay at a time until all workers have answered a read.
 pub(super) struct FlowHold {
     pub(super) time: Time,
     pub(super) flows: Vec<FlowId>,

@@ -1,7 +1,7 @@
 //! Answers reads once their time is complete.
 //!
-//! State without history is read while its dataflow is held at the time of the read. The hold ends once all workers
-//! have read: a worker that continued earlier would send later rows to workers that have not read yet.
+//! State without history is kept as it is at the time of the read, by the gate of its dataflow. The hold ends once all
+//! workers have read: a worker that continued earlier would send later rows to workers that have not read yet.
 
 use std::sync::atomic::Ordering;
 
@@ -27,20 +27,17 @@ impl Worker<'_> {
         for view in &views {
             let view = &self.views[view];
             if view.state.as_ref().is_some_and(|state| !state.has_history()) {
+                self.flows[&view.flow].fuel.gate().hold(time);
                 held.push(view.flow);
-                held.extend(view.indexes.iter().map(|text| self.indexes[text].flow));
             }
         }
         let mut hold = None;
         if !held.is_empty() {
-            for flow in &held {
-                self.flows.get_mut(flow).expect("views and indexes have flows").holds.push(time);
-            }
             let number = self.next_hold;
             self.next_hold += 1;
             hold = Some(FlowHold { time, flows: held, number, answers: self.coordinator.answers(number) });
         }
-        self.reads.push(PendingRead { time, views, then, hold });
+        self.reads.push(PendingRead::new(time, views, then, hold));
     }
 
     /// Counts this worker's answer to a held read. The hold lasts until all workers have answered.
@@ -58,44 +55,85 @@ impl Worker<'_> {
         let peers = self.timely.peers();
         for hold in self.holds.extract_if(.., |hold| hold.answers.load(Ordering::Acquire) == peers) {
             for id in &hold.flows {
-                let Some(flow) = self.flows.get_mut(id) else { continue };
-                let position = flow.holds.iter().position(|time| *time == hold.time).expect("held since the read");
-                flow.holds.swap_remove(position);
+                if let Some(flow) = self.flows.get(id) {
+                    flow.fuel.gate().release(hold.time);
+                }
             }
         }
     }
 
-    /// Answers the reads whose time is complete.
-    pub(super) fn answer_reads(&mut self) {
+    /// Reads on where the time is complete: a piece of rows, shared by the reads. Answers the reads that are finished.
+    /// Returns whether some go on.
+    pub(super) fn answer_reads(&mut self) -> bool {
         if self.reads.is_empty() {
-            return;
+            return false;
         }
-        let reads = std::mem::take(&mut self.reads);
-        for read in reads {
-            if read.views.iter().all(|view| self.is_complete(*view, read.time)) {
-                self.answer(read);
-            } else {
+        let mut under_way = false;
+        let room = self.meter.part_of_piece(self.reads.len());
+        for mut read in std::mem::take(&mut self.reads) {
+            if read.views.iter().any(|view| self.frontier_of(&self.views[view]) <= read.time) {
                 self.reads.push(read);
+                continue;
+            }
+            match self.read_piece(&mut read, room) {
+                Ok(true) => self.answer(read),
+                Ok(false) => {
+                    under_way = true;
+                    self.reads.push(read);
+                }
+                Err(error) => self.refuse(read, &error),
             }
         }
+        under_way
     }
 
-    fn is_complete(&self, view: ViewId, time: Time) -> bool {
-        let view = &self.views[&view];
-        let indexes = view.indexes.iter().map(|text| self.indexes[text].flow);
-        indexes.chain([view.flow]).all(|flow| self.flows[&flow].frontier() > time)
+    /// Reads about `room` rows. Returns whether this was the last. Fails if the rows would pass the memory limit.
+    fn read_piece(&mut self, read: &mut PendingRead, mut room: usize) -> Result<bool, DataflowError> {
+        if let Then::Open(flow, _) = &read.then {
+            // What is read counts as allocated by the dataflow that reads it.
+            self.flows[flow].fuel.works();
+        }
+        loop {
+            if let Some(rest) = &mut read.rest {
+                let Some(rows) = rest.next(room) else {
+                    read.rest = None;
+                    continue;
+                };
+                let count: usize = rows.iter().map(|(rows, _)| rows.num_rows()).sum();
+                self.meter.touched(count);
+                room = room.saturating_sub(count.max(1));
+                read.shards.last_mut().expect("begun with the rest").rows.extend(rows);
+            } else if let Some(view) = read.views.get(read.shards.len()) {
+                if matches!(read.then, Then::Reply(..)) {
+                    self.check_room(*view, read.reading())?;
+                }
+                let view = self.views.get_mut(view).expect("reads of dropped views are gone");
+                read.shards.push(Shard { rows: Vec::new(), failures: failures_at(&view.failures, read.time) });
+                read.rest = match (read.reading(), &mut view.state) {
+                    (Reading::Errors, _) => None,
+                    (Reading::Rows, Some(state)) => Some(state.start(read.time)),
+                    (Reading::RowsOf(keys), Some(state)) => Some(state.start_of(keys, read.time)),
+                    (_, None) => unreachable!("the handle refuses reads of views that keep nothing"),
+                };
+            } else {
+                return Ok(true);
+            }
+            if room == 0 {
+                return Ok(false);
+            }
+        }
     }
 
     fn answer(&mut self, read: PendingRead) {
         self.answered(read.hold);
+        let mut shards = read.shards;
         match read.then {
-            Then::Reply(what, reply) => {
-                let shards = read.views.iter().map(|view| self.shard(*view, read.time, &what)).collect();
+            Then::Reply(_, reply) => {
                 // The caller may have gone; then it needs no answer.
                 let _ = reply.send(Ok(shards));
             }
             Then::Open(flow, position) => {
-                let rows = self.shard(read.views[0], read.time, &Reading::Rows).rows;
+                let rows = shards.pop().expect("one view is read").rows;
                 let contents = rows.into_iter().map(|(rows, diffs)| {
                     let times = PerRow::Same(read.time);
                     UpdateBatch { rows, times, diffs }
@@ -105,27 +143,29 @@ impl Worker<'_> {
         }
     }
 
-    fn shard(&mut self, view: ViewId, time: Time, what: &Reading) -> Shard {
-        let view = self.views.get_mut(&view).expect("reads of dropped views are gone");
-        let failures = failures_at(&view.failures, time);
-        let rows = match (what, &mut view.state) {
-            (Reading::Errors, _) => Vec::new(),
-            (Reading::Rows, Some(state)) => state.rows(time),
-            (Reading::RowsOf(keys), Some(state)) => state.rows_of(keys, time),
-            (_, None) => unreachable!("the handle refuses reads of views that keep nothing"),
+    /// Fails if a copy of the rows of a view would pass the memory limit.
+    fn check_room(&self, view: ViewId, what: &Reading) -> Result<(), DataflowError> {
+        let (Reading::Rows, Some(limit), Some(state)) =
+            (what, self.coordinator.memory_limit(), &self.views[&view].state)
+        else {
+            return Ok(());
         };
-        Shard { rows, failures }
+        limit.check_of(0, state.size().bytes).map_err(DataflowError::OverLimit)
     }
 
     /// Answers all reads of a view with an error.
-    pub(super) fn refuse_reads(&mut self, view: ViewId, error: DataflowError) {
+    pub(super) fn refuse_reads(&mut self, view: ViewId, error: &DataflowError) {
         let refused: Vec<PendingRead> = self.reads.extract_if(.., |read| read.views.contains(&view)).collect();
         for read in refused {
-            self.answered(read.hold);
-            if let Then::Reply(_, reply) = read.then {
-                // The caller may have gone; then it needs no answer.
-                let _ = reply.send(Err(error.clone()));
-            }
+            self.refuse(read, error);
+        }
+    }
+
+    fn refuse(&mut self, read: PendingRead, error: &DataflowError) {
+        self.answered(read.hold);
+        if let Then::Reply(_, reply) = read.then {
+            // The caller may have gone; then it needs no answer.
+            let _ = reply.send(Err(error.clone()));
         }
     }
 

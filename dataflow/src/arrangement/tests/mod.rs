@@ -1,13 +1,16 @@
 //! Compares chunks, cursors, batchers and whole arrangements with a map from update to diff.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType::{Float64, Int64, Utf8};
-use differential_dataflow::batcher::{Batcher, Extract};
 use differential_dataflow::trace::TraceReader;
 use differential_dataflow::trace::chunk::{Chunk as _, ChunkBatch, is_graded, merge_chains, settle_all};
 use timely::container::NoopBuilder;
 use timely::dataflow::InputHandle;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::probe::Probe;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
@@ -17,9 +20,12 @@ use super::*;
 use crate::row_bytes::hash_bytes;
 use crate::testing::{Change, Random, Row, Rows, Shape, accumulate, random_script, schema, seeds, times, to_batch};
 use crate::update::PerRow;
-use crate::{Diff, Time};
+use crate::work::Work;
+use crate::{Diff, Time, UpdateBatch};
 
+mod pieces;
 mod product;
+mod spine;
 
 /// Updates by hash, row bytes and time: the order of chunks.
 type Model<T = Time> = BTreeMap<(u64, Vec<u8>, T), Diff>;
@@ -220,6 +226,21 @@ fn decoded(layout: &Layout, chunks: &[Chunk]) -> Vec<Change> {
     changes.collect()
 }
 
+/// Seals a batch in pieces; returns it and the least times of what the batcher keeps.
+fn seal_all<T: ArrangementTime>(
+    random: &mut Random,
+    batcher: &mut UpdateBatcher<T>,
+    upper: Antichain<T>,
+) -> (Option<Batch<T>>, Antichain<T>) {
+    let mut seal = batcher.seal(upper);
+    loop {
+        match seal.work(batcher, &mut (1 + random.below(150))) {
+            Sealed::Unfinished(rest) => seal = rest,
+            Sealed::Whole(batch) => return (batch, batcher.least()),
+        }
+    }
+}
+
 #[test]
 fn a_batcher_seals_what_is_closed() {
     for seed in seeds(60) {
@@ -236,7 +257,7 @@ fn a_batcher_seals_what_is_closed() {
             let arriving = waiting.iter().position(|(_, time, _)| *time > upper + random.below(3) as u64);
             let arriving: Vec<Change> = waiting.drain(..arriving.unwrap_or(waiting.len())).collect();
             for changes in arriving.chunks(1 + random.below(200)) {
-                batcher.insert(&mut batch_of(changes));
+                batcher.insert(batch_of(changes));
                 inserted.extend_from_slice(changes);
             }
             upper = upper + 1;
@@ -244,7 +265,7 @@ fn a_batcher_seals_what_is_closed() {
             if arrived < upper {
                 continue;
             }
-            let (batch, retained) = batcher.extract(AntichainRef::new(&[upper]));
+            let (batch, retained) = seal_all(random, &mut batcher, Antichain::from_elem(upper));
             inserted.retain(|(_, time, _)| upper <= *time);
             // Updates that cancel out within a time need not be retained.
             let mut held: BTreeMap<(&Row, Time), Diff> = BTreeMap::new();
@@ -321,6 +342,25 @@ fn reads_see_the_rows_of_their_time() {
             trace.set_physical_compaction(AntichainRef::new(&[now + 1]));
         });
     }
+}
+
+#[test]
+fn the_remains_of_a_dropped_arrangement_are_freed_in_pieces() {
+    let row = |i: i64| {
+        vec![
+            crate::testing::Value::Int(i),
+            crate::testing::Value::Text(i.to_string()),
+            crate::testing::Value::float(0.5),
+        ]
+    };
+    let changes: Vec<Change> = (0..2000).map(|i| (row(i), Time(1 + i as u64 / 500), 1)).collect();
+    with_arrangement(&changes, Time(4), |trace, now| {
+        trace.set_physical_compaction(AntichainRef::new(&[now + 1]));
+        let mut remains = Remains::of(trace);
+        let pieces = 1 + std::iter::from_fn(|| remains.free(150).then_some(())).count();
+        // A chunk has at most 64 rows, so a piece has less than 214.
+        assert!(pieces >= 500 * now.0 as usize / 214, "{pieces} pieces at {now}");
+    });
 }
 
 #[test]

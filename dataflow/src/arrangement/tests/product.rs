@@ -114,7 +114,7 @@ fn a_batcher_seals_what_is_closed() {
         let layout = layout();
         let mut batcher = UpdateBatcher::new(Arc::clone(&layout), Work::new("arrange"));
         for updates in open.chunks(1 + random.below(200)) {
-            batcher.insert(&mut batch_at(updates));
+            batcher.insert(batch_at(updates));
         }
         let mut upper = Antichain::from_elem(Product::new(Time(0), 0));
         while !upper.is_empty() {
@@ -126,7 +126,7 @@ fn a_batcher_seals_what_is_closed() {
                     upper.join(&Antichain::from_iter([Product::new(to.outer + 3, 0), Product::new(to.outer, to.inner)]))
                 }
             };
-            let (sealed, retained) = batcher.extract(upper.borrow());
+            let (sealed, retained) = seal_all(random, &mut batcher, upper.clone());
             let (later, before): (Vec<_>, Vec<_>) = open.into_iter().partition(|(_, at, _)| upper.less_equal(at));
             assert!(retained.iter().all(|at| upper.less_equal(at)), "seed {seed}: what is before {upper:?} is sealed");
             let held = sums(later.iter().cloned());

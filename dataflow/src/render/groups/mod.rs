@@ -1,11 +1,13 @@
 //! Assigns dense ids to the keys of groups, and reuses the ids of groups that are gone.
 
-mod table;
+mod keys;
 
 use arrow::array::RecordBatch;
 
+use crate::id_table::IdTable;
 use crate::row_bytes::{EncodedRows, KeyCodec, hash_bytes};
-use table::IdTable;
+use crate::segments::Segments;
+use keys::KeyBytes;
 
 /// Number of rows that are looked up together.
 const BLOCK: usize = 64;
@@ -16,24 +18,13 @@ pub(crate) struct Groups {
     table: IdTable,
     keys: KeyBytes,
     /// Ids of removed groups, to be assigned again.
-    free: Vec<u32>,
-}
-
-/// Key bytes by id.
-enum KeyBytes {
-    /// Keys of one length, stored one after another.
-    Fixed { width: usize, bytes: Vec<u8>, len: usize },
-    /// Keys with an allocation each; empty for free ids.
-    Each { keys: Vec<Box<[u8]>>, bytes: usize },
+    free: Segments<u32>,
 }
 
 impl Groups {
     pub(crate) fn new(key: KeyCodec) -> Self {
-        let keys = match key.codec().width() {
-            Some(width) => KeyBytes::Fixed { width, bytes: Vec::new(), len: 0 },
-            None => KeyBytes::Each { keys: Vec::new(), bytes: 0 },
-        };
-        Groups { key, table: IdTable::new(), keys, free: Vec::new() }
+        let keys = KeyBytes::new(key.codec().width());
+        Groups { key, table: IdTable::new(), keys, free: Segments::default() }
     }
 
     /// Returns the number of groups.
@@ -128,65 +119,19 @@ impl Groups {
         self.free.push(id);
     }
 
-    /// Returns the ids of all groups, ascending.
-    pub(crate) fn ids(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> = self.table.ids().collect();
-        ids.sort_unstable();
-        ids
+    /// Drops a part of the groups, which are no longer used, about `rows` of them; returns about how many, 0 if none are
+    /// left.
+    pub(crate) fn discard(&mut self, rows: usize) -> usize {
+        match self.keys.discard(rows) {
+            0 => match self.table.free() {
+                0 => self.free.free(rows),
+                freed => freed,
+            },
+            freed => freed,
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let keys = match &self.keys {
-            KeyBytes::Fixed { bytes, .. } => bytes.capacity(),
-            KeyBytes::Each { keys, bytes } => keys.capacity() * size_of::<Box<[u8]>>() + bytes,
-        };
-        self.table.bytes() + self.free.capacity() * 4 + keys
-    }
-}
-
-impl KeyBytes {
-    /// Returns a number that all ids are below.
-    fn len(&self) -> usize {
-        match self {
-            KeyBytes::Fixed { len, .. } => *len,
-            KeyBytes::Each { keys, .. } => keys.len(),
-        }
-    }
-
-    #[inline]
-    fn get(&self, id: u32) -> &[u8] {
-        match self {
-            KeyBytes::Fixed { width, bytes, .. } => &bytes[id as usize * width..][..*width],
-            KeyBytes::Each { keys, .. } => &keys[id as usize],
-        }
-    }
-
-    fn set(&mut self, id: u32, key: &[u8]) {
-        match self {
-            KeyBytes::Fixed { width, bytes, len } => {
-                let start = id as usize * *width;
-                if id as usize == *len {
-                    bytes.extend_from_slice(key);
-                    *len += 1;
-                } else {
-                    bytes[start..start + *width].copy_from_slice(key);
-                }
-            }
-            KeyBytes::Each { keys, bytes } => {
-                *bytes += key.len();
-                if id as usize == keys.len() {
-                    keys.push(key.into());
-                } else {
-                    keys[id as usize] = key.into();
-                }
-            }
-        }
-    }
-
-    fn clear(&mut self, id: u32) {
-        if let KeyBytes::Each { keys, bytes } = self {
-            *bytes -= keys[id as usize].len();
-            keys[id as usize] = Box::default();
-        }
+        self.table.bytes() + self.free.bytes() + self.keys.bytes()
     }
 }

@@ -1,203 +1,187 @@
-//! Finds rows with equal keys in two lists of batches, one bounded block at a time.
+//! `Matcher`: finds rows with equal keys in two lists of batches, a bounded number of rows and pairs at a time.
 //!
-//! To the tactic, a key is (hash, tile). A hash with too many pairs of rows for one block is cut into tiles, each of
-//! which combines some rows of one side with some of the other. A join is bilinear, so the tiles add up to the whole,
-//! and memory stays bounded where a frequent key meets a frequent key.
+//! ```text
+//! seek the next hash that both sides have --> draw its updates from both sides --> cross them, a tile at a time
+//! ```
+//!
+//! It can stop in the middle of each: a frequent key is drawn once, in pieces, and its pairs are made in tiles, each of
+//! which combines some rows of one side with some of the other. A join is bilinear, so the tiles add up to the whole.
 
-use std::rc::Rc;
-
-use differential_dataflow::operators::int_proxy::join::JoinMatches;
-use differential_dataflow::operators::int_proxy::{JoinInstance, KeyPosition, ProxyBridge, ProxyJoinBackend};
-
-use super::output::{Pair, PairDecoder};
-use crate::arrangement::cursor::{UpdateRef, locate};
+use super::output::{OutputBuilder, PairDecoder, SideUpdate, Updates};
+use crate::UpdateBatch;
+use crate::arrangement::cursor::{Place, locate};
 use crate::arrangement::{ArrangementTime, Batch, Cursor};
-use crate::update::PerRow;
-use crate::work::Work;
-use crate::{Diff, UpdateBatch};
+use crate::fuel::PIECE_ROWS;
 
-/// Number of rows after which a block ends; small in tests, so that tests meet several blocks.
-const BLOCK_ROWS: usize = if cfg!(test) { 50 } else { 1 << 13 };
-/// Number of pairs after which a block ends, and maximum number of pairs in a tile.
-const BLOCK_PAIRS: usize = if cfg!(test) { 64 } else { 1 << 16 };
+/// Maximum number of pairs in a tile.
+const TILE_PAIRS: usize = PIECE_ROWS;
 /// Maximum number of rows on a side of a tile, if the other side has as many.
-const TILE_SIDE: usize = if cfg!(test) { 8 } else { 1 << 8 };
-/// Maximum number of rows in an output batch.
-const OUTPUT_ROWS: usize = if cfg!(test) { 40 } else { 1 << 13 };
-/// Maximum number of row bytes decoded for an output batch.
-const OUTPUT_BYTES: usize = 1 << 30;
+const TILE_SIDE: usize = if cfg!(test) { 8 } else { 1 << 6 };
 
-/// A hash and the number of a tile of its pairs.
-type TileKey = (u64, usize);
-/// An update of one side.
-type SideUpdate<T> = (UpdateRef, T, Diff);
-type Bridge<T> = ProxyBridge<T, Diff, TileKey, UpdateRef>;
-type Instance<T> = JoinInstance<T, Batch<T>, Batch<T>>;
-type Matches<T> = JoinMatches<T, Diff, TileKey, UpdateRef, UpdateRef>;
+/// What a matcher may still do before it stops.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MatchFuel {
+    /// Updates drawn, and hashes looked up.
+    pub(super) rows: usize,
+    /// Pairs made.
+    pub(super) pairs: usize,
+}
 
-/// The backend of the join tactic.
-pub(super) struct Matcher<T> {
-    decoder: PairDecoder,
-    /// Hashes in the current block that several keys share, ascending.
-    colliding: Vec<u64>,
+impl MatchFuel {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0 || self.pairs == 0
+    }
+}
+
+/// Two lists of batches that are being joined.
+pub(super) struct Matcher<T: ArrangementTime> {
+    left: Vec<Batch<T>>,
+    right: Vec<Batch<T>>,
+    /// Times before this one count as this one.
+    lower: T,
+    /// Where the cursors of both sides were left.
+    places: [Vec<Place>; 2],
+    stage: Stage,
+    /// The updates with one hash; kept to reuse its memory.
+    group: Group<T>,
+}
+
+/// What a matcher does next.
+#[derive(Clone, Copy)]
+enum Stage {
+    Seek,
+    Draw,
+    Cross,
+}
+
+/// The updates with one hash.
+struct Group<T> {
+    hash: u64,
     left: Vec<SideUpdate<T>>,
     right: Vec<SideUpdate<T>>,
-    work: Rc<Work>,
+    /// Whether several keys have the hash.
+    collides: bool,
+    /// The first rows of the next tile.
+    next: (usize, usize),
 }
 
 impl<T: ArrangementTime> Matcher<T> {
-    pub(super) fn new(decoder: PairDecoder, work: Rc<Work>) -> Self {
-        Matcher { decoder, colliding: Vec::new(), left: Vec::new(), right: Vec::new(), work }
+    /// Prepares the join of all updates in `left` with all in `right`, at times not before `lower`.
+    pub(super) fn new(left: Vec<Batch<T>>, right: Vec<Batch<T>>, lower: T) -> Self {
+        assert!(left.len() < 1 << 20 && right.len() < 1 << 20, "references have 20 bits for the batch");
+        let places = [&left, &right].map(|side| side.iter().map(|batch| Cursor::new(batch).place()).collect());
+        let group = Group { hash: 0, left: Vec::new(), right: Vec::new(), collides: false, next: (0, 0) };
+        Matcher { left, right, lower, places, stage: Stage::Seek, group }
     }
 
-    /// Takes all updates with this hash from both sides.
-    fn draw(&mut self, sides: &mut Sides<'_, T>, hash: u64, instance: &Instance<T>) {
+    /// Appends pairs to `output` until the fuel is used up or all pairs are made; returns whether they are. A step that
+    /// uses up the fuel may do more than there is, by a tile at most.
+    pub(super) fn work(
+        &mut self,
+        decoder: &PairDecoder,
+        fuel: &mut MatchFuel,
+        output: &mut Vec<UpdateBatch<T>>,
+    ) -> bool {
+        let Matcher { left, right, lower, places, stage, group } = self;
+        let mut sides = Sides::new(left, right, places);
+        let mut builder = OutputBuilder::new(decoder);
+        let mut done = false;
+        while !fuel.is_empty() && !done {
+            *stage = match *stage {
+                Stage::Seek => match sides.next_common(&mut fuel.rows) {
+                    Some(hash) => {
+                        group.begin(hash);
+                        Stage::Draw
+                    }
+                    None => {
+                        done = fuel.rows > 0;
+                        Stage::Seek
+                    }
+                },
+                Stage::Draw => {
+                    let drawn = group.draw(left, right, &mut sides, *lower, fuel);
+                    if drawn { Stage::Cross } else { Stage::Draw }
+                }
+                Stage::Cross => {
+                    let crossed = group.cross(left, right, &mut builder, fuel);
+                    if crossed { Stage::Seek } else { Stage::Cross }
+                }
+            };
+        }
+        *places = sides.places();
+        output.extend(builder.finish());
+        done
+    }
+}
+
+impl<T: ArrangementTime> Group<T> {
+    /// Forgets the updates, for those of another hash.
+    fn begin(&mut self, hash: u64) {
+        self.hash = hash;
         self.left.clear();
         self.right.clear();
-        draw(&mut sides.left, hash, instance.lower, &mut self.left);
-        draw(&mut sides.right, hash, instance.lower, &mut self.right);
-        self.work.received(self.left.len() + self.right.len());
-        if self.has_collision(instance) {
-            self.colliding.push(hash);
-        }
+        (self.collides, self.next) = (false, (0, 0));
     }
 
-    /// Whether the updates taken have several keys.
-    fn has_collision(&self, instance: &Instance<T>) -> bool {
-        let key = |batches, update: &SideUpdate<T>| {
-            let (updates, row) = locate(batches, update.0);
-            updates.key(row)
-        };
-        let first = key(&instance.batches0, &self.left[0]);
-        self.left[1..].iter().any(|update| key(&instance.batches0, update) != first)
-            || self.right.iter().any(|update| key(&instance.batches1, update) != first)
-    }
-
-    fn pairs(&self) -> usize {
-        self.left.len().saturating_mul(self.right.len())
-    }
-
-    /// Adds one tile of the updates taken to the bridges and returns where to continue.
-    fn push_tile(&self, key: TileKey, left: &mut Bridge<T>, right: &mut Bridge<T>) -> KeyPosition<TileKey> {
-        let tiling = Tiling::new(self.left.len(), self.right.len());
-        let (rows, columns) = tiling.tile(key.1);
-        push(left, key, &self.left[rows]);
-        push(right, key, &self.right[columns]);
-        if key.1 + 1 < tiling.tiles() {
-            return KeyPosition::At((key.0, key.1 + 1));
-        }
-        key.0.checked_add(1).map_or(KeyPosition::End, |hash| KeyPosition::At((hash, 0)))
-    }
-}
-
-impl<T: ArrangementTime> ProxyJoinBackend<T, Batch<T>, Batch<T>> for Matcher<T> {
-    type Key = TileKey;
-    type V0 = UpdateRef;
-    type V1 = UpdateRef;
-    type R0 = Diff;
-    type R1 = Diff;
-    type ROut = Diff;
-    type Output = UpdateBatch<T>;
-
-    fn advance(
+    /// Draws updates from both sides; returns whether all have been drawn.
+    fn draw<'a>(
         &mut self,
-        instance: &Instance<T>,
-        from: &mut KeyPosition<TileKey>,
-        left: &mut Bridge<T>,
-        right: &mut Bridge<T>,
-    ) {
-        let mut tile = 0;
-        let mut sides = Sides::new(instance);
-        match *from {
-            KeyPosition::Start => {}
-            KeyPosition::At((hash, at)) => {
-                sides.seek(hash);
-                tile = at;
+        left: &'a [Batch<T>],
+        right: &'a [Batch<T>],
+        sides: &mut Sides<'a, T>,
+        lower: T,
+        fuel: &mut MatchFuel,
+    ) -> bool {
+        let drawn = self.left.first().map(|update| (left, update)).or(self.right.first().map(|update| (right, update)));
+        let mut first = drawn.map(|(batches, update)| {
+            let (columns, row) = locate(batches, update.0);
+            columns.key(row)
+        });
+        for (cursors, updates) in [(&mut sides.left, &mut self.left), (&mut sides.right, &mut self.right)] {
+            for (batch, cursor) in cursors.iter_mut().enumerate() {
+                while let Some((columns, row)) = cursor.get().filter(|(columns, row)| columns.hash(*row) == self.hash) {
+                    if fuel.rows == 0 {
+                        return false;
+                    }
+                    fuel.rows -= 1;
+                    let key = columns.key(row);
+                    self.collides |= *first.get_or_insert(key) != key;
+                    updates.push((cursor.update_ref(batch), columns.time(row).join(&lower), columns.diff(row)));
+                    cursor.step();
+                }
             }
-            KeyPosition::End => return,
         }
-        self.colliding.clear();
-        let mut pairs = 0;
-        while let Some(hash) = sides.next_common() {
-            let full = left.len() + right.len() >= BLOCK_ROWS || pairs >= BLOCK_PAIRS;
-            if full {
-                *from = KeyPosition::At((hash, 0));
-                return;
-            }
-            self.draw(&mut sides, hash, instance);
-            if self.pairs() <= BLOCK_PAIRS {
-                push(left, (hash, 0), &self.left);
-                push(right, (hash, 0), &self.right);
-                pairs += self.pairs();
-            } else if left.is_empty() {
-                // Each tile of this hash is a block of its own.
-                *from = self.push_tile((hash, tile), left, right);
-                return;
-            } else {
-                // The hash begins the next block, where it is alone.
-                *from = KeyPosition::At((hash, 0));
-                return;
-            }
-            tile = 0;
-        }
-        *from = KeyPosition::End;
+        true
     }
 
-    fn cross(&mut self, instance: &Instance<T>, matches: &mut Matches<T>, output: &mut Vec<UpdateBatch<T>>) {
-        let sent = output.len();
-        let mut batch = OutputBuilder::new(&self.decoder);
-        for (i, ((hash, _), (left, right))) in matches.ids.iter().enumerate() {
-            let (left, right) = (locate(&instance.batches0, *left), locate(&instance.batches1, *right));
-            // Keys need to be compared only where several share a hash.
-            let collides = !self.colliding.is_empty() && self.colliding.binary_search(hash).is_ok();
-            if !collides || left.0.key(left.1) == right.0.key(right.1) {
-                batch.push((left, right), matches.times[i], matches.diffs[i], output);
-            }
-        }
-        batch.finish(output);
-        self.work.sent(output[sent..].iter().map(UpdateBatch::len).sum());
+    /// Makes the pairs of the next tile; returns whether it was the last.
+    fn cross<'a>(
+        &mut self,
+        left: &'a [Batch<T>],
+        right: &'a [Batch<T>],
+        builder: &mut OutputBuilder<'a, T>,
+        fuel: &mut MatchFuel,
+    ) -> bool {
+        let (rows, columns) = tile(self.left.len(), self.right.len());
+        let (i, j) = self.next;
+        let (to_i, to_j) = ((i + rows).min(self.left.len()), (j + columns).min(self.right.len()));
+        let lefts = Updates { batches: left, updates: &self.left[i..to_i] };
+        let rights = Updates { batches: right, updates: &self.right[j..to_j] };
+        builder.cross(lefts, rights, self.collides);
+        fuel.pairs = fuel.pairs.saturating_sub((to_i - i) * (to_j - j));
+        self.next = if to_j < self.right.len() { (i, to_j) } else { (to_i, 0) };
+        self.next.0 == self.left.len()
     }
 }
 
-/// Pairs that are decoded together.
-struct OutputBuilder<'a, T> {
-    decoder: &'a PairDecoder,
-    pairs: Vec<Pair<'a, T>>,
-    times: Vec<T>,
-    diffs: Vec<Diff>,
-    bytes: usize,
-}
-
-impl<'a, T: ArrangementTime> OutputBuilder<'a, T> {
-    fn new(decoder: &'a PairDecoder) -> Self {
-        OutputBuilder { decoder, pairs: Vec::new(), times: Vec::new(), diffs: Vec::new(), bytes: 0 }
-    }
-
-    fn push(&mut self, pair: Pair<'a, T>, time: T, diff: Diff, output: &mut Vec<UpdateBatch<T>>) {
-        let bytes = self.decoder.bytes(&pair);
-        if self.pairs.len() == OUTPUT_ROWS || self.bytes + bytes > OUTPUT_BYTES {
-            self.flush(output);
-        }
-        self.bytes += bytes;
-        self.pairs.push(pair);
-        self.times.push(time);
-        self.diffs.push(diff);
-    }
-
-    fn flush(&mut self, output: &mut Vec<UpdateBatch<T>>) {
-        if !self.pairs.is_empty() {
-            output.push(UpdateBatch {
-                rows: self.decoder.decode(&self.pairs),
-                times: PerRow::from_vec(std::mem::take(&mut self.times)),
-                diffs: PerRow::from_vec(std::mem::take(&mut self.diffs)),
-            });
-            self.pairs.clear();
-            self.bytes = 0;
-        }
-    }
-
-    fn finish(mut self, output: &mut Vec<UpdateBatch<T>>) {
-        self.flush(output);
+/// Returns how many rows of the left and of the right side make up a tile, given the rows of the sides.
+fn tile(left: usize, right: usize) -> (usize, usize) {
+    if right <= TILE_SIDE {
+        (TILE_PAIRS / right, right)
+    } else if left <= TILE_SIDE {
+        (left, TILE_PAIRS / left)
+    } else {
+        (TILE_SIDE, TILE_PAIRS / TILE_SIDE)
     }
 }
 
@@ -208,85 +192,35 @@ struct Sides<'a, T> {
 }
 
 impl<'a, T: ArrangementTime> Sides<'a, T> {
-    fn new(instance: &'a Instance<T>) -> Self {
-        let cursors = |batches: &'a [Batch<T>]| {
-            assert!(batches.len() < 1 << 20, "positions have 20 bits for the batch");
-            batches.iter().map(Cursor::new).collect()
+    fn new(left: &'a [Batch<T>], right: &'a [Batch<T>], places: &[Vec<Place>; 2]) -> Self {
+        let cursors = |batches: &'a [Batch<T>], places: &[Place]| {
+            batches.iter().zip(places).map(|(batch, place)| Cursor::at(batch, *place)).collect()
         };
-        Sides { left: cursors(&instance.batches0), right: cursors(&instance.batches1) }
+        Sides { left: cursors(left, &places[0]), right: cursors(right, &places[1]) }
     }
 
-    fn seek(&mut self, hash: u64) {
-        for cursor in self.left.iter_mut().chain(&mut self.right) {
-            cursor.seek(hash);
-        }
+    fn places(&self) -> [Vec<Place>; 2] {
+        [&self.left, &self.right].map(|cursors| cursors.iter().map(Cursor::place).collect())
     }
 
-    /// Returns the next hash that both sides have, starting at the cursors.
-    fn next_common(&mut self) -> Option<u64> {
-        loop {
+    /// Returns the next hash that both sides have, starting at the cursors; `None` if there is none or the fuel is used
+    /// up.
+    fn next_common(&mut self, fuel: &mut usize) -> Option<u64> {
+        while *fuel > 0 {
             let (left, right) = (least(&self.left)?, least(&self.right)?);
             if left == right {
                 return Some(left);
             }
+            *fuel -= 1;
             let behind = if left < right { &mut self.left } else { &mut self.right };
             for cursor in behind {
                 cursor.seek(left.max(right));
             }
         }
+        None
     }
 }
 
 fn least<T: ArrangementTime>(cursors: &[Cursor<'_, T>]) -> Option<u64> {
     cursors.iter().filter_map(Cursor::hash).min()
-}
-
-/// Appends the updates with this hash in order of their positions, and moves the cursors past them.
-fn draw<T: ArrangementTime>(cursors: &mut [Cursor<'_, T>], hash: u64, lower: T, to: &mut Vec<SideUpdate<T>>) {
-    for (batch, cursor) in cursors.iter_mut().enumerate() {
-        while cursor.hash() == Some(hash) {
-            let (updates, row) = cursor.get().expect("there is a hash");
-            to.push((cursor.update_ref(batch), updates.time(row).join(&lower), updates.diff(row)));
-            cursor.step();
-        }
-    }
-}
-
-fn push<T: ArrangementTime>(bridge: &mut Bridge<T>, key: TileKey, updates: &[SideUpdate<T>]) {
-    bridge.extend(updates.iter().map(|(position, time, diff)| ((key, *position), *time, *diff)));
-}
-
-/// Divides the pairs of a frequent key into tiles of at most `BLOCK_PAIRS` pairs.
-struct Tiling {
-    left: usize,
-    right: usize,
-    left_step: usize,
-    right_step: usize,
-}
-
-impl Tiling {
-    fn new(left: usize, right: usize) -> Self {
-        let (left_step, right_step) = if left <= TILE_SIDE {
-            (left, BLOCK_PAIRS / left)
-        } else if right <= TILE_SIDE {
-            (BLOCK_PAIRS / right, right)
-        } else {
-            (TILE_SIDE, BLOCK_PAIRS / TILE_SIDE)
-        };
-        Tiling { left, right, left_step, right_step }
-    }
-
-    fn columns(&self) -> usize {
-        self.right.div_ceil(self.right_step)
-    }
-
-    fn tiles(&self) -> usize {
-        self.left.div_ceil(self.left_step) * self.columns()
-    }
-
-    /// Returns the rows of the left and of the right side in a tile.
-    fn tile(&self, tile: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-        let (i, j) = (tile / self.columns() * self.left_step, tile % self.columns() * self.right_step);
-        (i..(i + self.left_step).min(self.left), j..(j + self.right_step).min(self.right))
-    }
 }

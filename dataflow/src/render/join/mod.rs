@@ -6,11 +6,11 @@
 //! right arrangement -/
 //! ```
 //!
-//! Differential's driver and its proxy tactic decide which batches meet and at which times; the [`Matcher`] finds the
-//! rows with equal key hashes and decodes the pairs straight from the bytes of the chunks. The output is not
-//! consolidated: equal rows that come from several batches are sent one by one. A residual condition is a filter after
-//! the join.
+//! The driver decides which batches meet; a matcher finds the rows with equal key hashes, and the pairs are decoded
+//! straight from the bytes of the chunks. The output is not consolidated: equal rows that come from several batches are
+//! sent one by one. A residual condition is a filter after the join.
 
+mod driver;
 mod matcher;
 mod output;
 
@@ -19,8 +19,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use differential_dataflow::operators::arrange::Arranged;
-use differential_dataflow::operators::int_proxy::ProxyJoinTactic;
-use differential_dataflow::operators::join::join_with_tactic;
 use differential_dataflow::trace::TraceReader;
 use timely::dataflow::Stream;
 
@@ -29,7 +27,6 @@ use crate::plan::JoinColumn;
 use crate::work::Work;
 use crate::{DataflowError, UpdateBatch};
 
-use matcher::Matcher;
 use output::PairDecoder;
 
 /// Describes how rows of two arrangements become rows of their join.
@@ -68,8 +65,7 @@ where
     Left: TraceReader<Time = T, Batch = Batch<T>> + 'static,
     Right: TraceReader<Time = T, Batch = Batch<T>> + 'static,
 {
-    let tactic = ProxyJoinTactic::new(Matcher::new(layout.decoder, work));
-    join_with_tactic(left, right, "Join", tactic)
+    driver::drive(left, right, layout.decoder, work)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The groups of one worker and their accumulators.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -11,17 +10,19 @@ use super::group_results::{GroupResults, pick, unchanged};
 use crate::accumulator::{Accumulator, Retractions, for_planned};
 use crate::failure::{RowFailure, failure};
 use crate::plan::{Aggregate, Reduce};
+use crate::render::allowance::Allowance;
 use crate::render::by_time::{Changes, TimedState};
 use crate::render::groups::Groups;
 use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, column_type};
+use crate::segments::Segments;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs};
 
 /// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
-/// Number of groups that are evaluated together at the close of a time.
-const SLICE: usize = if cfg!(test) { 7 } else { 1 << 16 };
+/// Number of touched groups from which on further ones are listed apart, to be closed apart.
+const LIST: usize = if cfg!(test) { 7 } else { BATCH / 4 };
 
 /// Groups, their accumulators, and what the current time has touched.
 pub(crate) struct ReduceState {
@@ -29,21 +30,29 @@ pub(crate) struct ReduceState {
     accumulators: Vec<Box<dyn Accumulator>>,
     inputs: Vec<AggregateInput>,
     /// Number of rows of each group.
-    rows: Vec<Diff>,
+    rows: Segments<Diff>,
     /// Whether one group exists even without rows: aggregates without a key, on the worker that holds their group.
     holds_all: bool,
     /// Whether the row of that group has been sent.
     announced: bool,
-    /// For each group, its position in `touched` plus 1; 0 if it is not touched.
-    marks: Vec<u32>,
+    /// Whether each group is touched.
+    marks: Segments<bool>,
     /// Groups that have updates at the current time.
-    touched: Vec<u32>,
-    /// What touched groups were before the current time.
-    before: Vec<GroupResults>,
+    touched: VecDeque<Touched>,
+    /// Number of touched groups.
+    touches: usize,
     /// The groups of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
     key_schema: SchemaRef,
+}
+
+/// Some of the groups that have updates at the current time.
+#[derive(Default)]
+struct Touched {
+    groups: Vec<u32>,
+    /// What they were before the current time; the groups of the results are in the order of `groups`.
+    before: Vec<GroupResults>,
 }
 
 /// The columns an aggregate reads, and its text.
@@ -87,12 +96,12 @@ impl ReduceState {
             groups: Groups::new(key),
             accumulators,
             inputs,
-            rows: Vec::new(),
+            rows: Segments::default(),
             holds_all: false,
             announced: false,
-            marks: Vec::new(),
-            touched: Vec::new(),
-            before: Vec::new(),
+            marks: Segments::default(),
+            touched: VecDeque::new(),
+            touches: 0,
             assigned: Vec::new(),
             schema: Arc::clone(schema),
             key_schema: Arc::new(Schema::new(key_fields)),
@@ -107,9 +116,24 @@ impl ReduceState {
         self.touch(&[group]);
     }
 
-    /// Returns the rows of all groups except those that failed.
-    pub(crate) fn all_rows(&self) -> Vec<(RecordBatch, Diffs)> {
-        self.rows_of_groups(self.groups.ids())
+    /// Returns the rows of about `rows` more groups from position `from` on, except those that failed, and the position
+    /// after them; `None` at the end. The groups must not change from the first call, at position 0, to the last.
+    pub(crate) fn rows_from(&self, from: usize, rows: usize) -> Option<(Vec<(RecordBatch, Diffs)>, usize)> {
+        let end = self.groups.capacity();
+        if from >= end {
+            return None;
+        }
+        let mut groups = Vec::new();
+        let mut next = from;
+        // To pass an id without a group takes little, but not nothing.
+        while next < end && groups.len() < rows && next - from < 8 * rows {
+            let id = next as u32;
+            if self.existed(id) {
+                groups.push(id);
+            }
+            next += 1;
+        }
+        Some((self.rows_of_groups(groups), next))
     }
 
     /// Returns the rows of the groups with one of `keys`, whose columns are the key columns.
@@ -144,26 +168,35 @@ impl ReduceState {
     fn make_room(&mut self) {
         let capacity = self.groups.capacity();
         if capacity > self.rows.len() {
-            self.rows.resize(capacity, 0);
-            self.marks.resize(capacity, 0);
+            self.rows.grow(capacity, || 0);
+            self.marks.grow(capacity, || false);
             self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(capacity));
         }
     }
 
     /// Saves what groups were before the current time, when it first touches them.
     fn touch(&mut self, groups: &[u32]) {
-        let first = self.touched.len();
+        let mut touched = match self.touched.pop_back() {
+            Some(last) if last.groups.len() < LIST => last,
+            full => {
+                self.touched.extend(full);
+                Touched::default()
+            }
+        };
+        let first = touched.groups.len();
         for group in groups {
-            let mark = &mut self.marks[*group as usize];
-            if *mark == 0 {
-                self.touched.push(*group);
-                *mark = u32::try_from(self.touched.len()).expect("a worker has less than 2^32 groups");
+            if !std::mem::replace(&mut self.marks[*group as usize], true) {
+                touched.groups.push(*group);
             }
         }
-        let fresh = self.touched[first..].iter().copied();
-        let existing: Vec<u32> = fresh.filter(|group| self.existed(*group)).collect();
+        let fresh = &touched.groups[first..];
+        self.touches += fresh.len();
+        let existing: Vec<u32> = fresh.iter().copied().filter(|group| self.existed(*group)).collect();
         if !existing.is_empty() {
-            self.before.push(GroupResults::of(existing, &self.accumulators));
+            touched.before.push(GroupResults::of(existing, &self.accumulators));
+        }
+        if !touched.groups.is_empty() {
+            self.touched.push_back(touched);
         }
     }
 
@@ -176,50 +209,32 @@ impl ReduceState {
             .expect("aggregates of groups fit the schema")
     }
 
-    /// Returns the position in `results` of each touched group of `range`; `u32::MAX` for groups that are not in it.
-    fn positions(&self, results: &GroupResults, range: &Range<usize>) -> Vec<u32> {
-        let mut positions = vec![u32::MAX; range.len()];
-        for (position, group) in results.groups.iter().enumerate() {
-            positions[self.marks[*group as usize] as usize - 1 - range.start] = position as u32;
-        }
-        positions
-    }
-
-    /// Returns the changed rows of the touched groups of `range`, retractions before insertions for each group. `olds`
-    /// are the positions in `old` of all touched groups; `new` holds the groups of the range.
-    fn changed_rows(
-        &self,
-        range: Range<usize>,
-        old: &GroupResults,
-        olds: &[u32],
-        new: &GroupResults,
-    ) -> Vec<(RecordBatch, Diffs)> {
-        let (olds, news) = (&olds[range.clone()], self.positions(new, &range));
-        let both = olds.iter().zip(&news).filter(|(o, n)| **o != u32::MAX && **n != u32::MAX);
-        let pairs: Vec<(u32, u32)> = both.map(|(o, n)| (*o, *n)).collect();
+    /// Returns the changed rows of `groups`, retractions before insertions for each group. `old` and `new` hold the
+    /// results of some of these groups, in the same order.
+    fn changed_rows(&self, groups: &[u32], old: &GroupResults, new: &GroupResults) -> Vec<(RecordBatch, Diffs)> {
+        let pairs = pairs(groups, old, new);
         let same = unchanged(old, new, &pairs);
         let mut pair = 0;
-        let (mut groups, mut picked, mut diffs) = (Vec::new(), Vec::new(), Vec::new());
-        for (touch, group) in self.touched[range].iter().enumerate() {
-            let (o, n) = (olds[touch], news[touch]);
-            if o != u32::MAX && n != u32::MAX {
-                pair += 1;
-                if same.value(pair - 1) {
-                    continue;
-                }
-            }
-            for (side, position, diff) in [(0, o, -1), (1, n, 1)] {
-                if position != u32::MAX {
-                    groups.push(*group);
-                    picked.push((side, position as usize));
+        let (mut next_old, mut next_new) = (0, 0);
+        let (mut changed, mut picked, mut diffs) = (Vec::new(), Vec::new(), Vec::new());
+        for group in groups {
+            let was = old.groups.get(next_old) == Some(group);
+            let is = new.groups.get(next_new) == Some(group);
+            let is_changed = !(was && is && same.value(pair));
+            pair += usize::from(was && is);
+            for (side, there, position, diff) in [(0, was, &mut next_old, -1), (1, is, &mut next_new, 1)] {
+                if there && is_changed {
+                    changed.push(*group);
+                    picked.push((side, *position));
                     diffs.push(diff);
                 }
+                *position += usize::from(there);
             }
         }
-        let starts = (0..groups.len()).step_by(BATCH);
+        let starts = (0..changed.len()).step_by(BATCH);
         let batch = |start: usize| {
-            let range = start..groups.len().min(start + BATCH);
-            let rows = self.batch(&groups[range.clone()], pick([old, new], &picked[range.clone()]));
+            let range = start..changed.len().min(start + BATCH);
+            let rows = self.batch(&changed[range.clone()], pick([old, new], &picked[range.clone()]));
             (rows, PerRow::from_vec(diffs[range].to_vec()))
         };
         starts.map(batch).collect()
@@ -236,26 +251,52 @@ impl ReduceState {
         }
     }
 
-    /// Ends the current time, and removes groups without rows.
-    fn settle(&mut self) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for group in touched.drain(..) {
-            self.marks[group as usize] = 0;
-            assert!(self.rows[group as usize] >= 0, "a row was taken back that was not there");
-            if !self.exists(group) {
-                self.groups.remove(group);
-                self.accumulators.iter_mut().for_each(|accumulator| accumulator.free(group));
+    /// Adds what the current time changed in some of the touched groups to `changes`.
+    fn close_groups(&mut self, touched: Touched, changes: &mut Changes) {
+        let Touched { groups, before } = touched;
+        let none = || GroupResults::of(Vec::new(), &self.accumulators);
+        let old = GroupResults::concatenate(before).unwrap_or_else(none);
+        let existing = groups.iter().copied().filter(|group| self.exists(*group)).collect();
+        let new = GroupResults::of(existing, &self.accumulators);
+        changes.rows.extend(self.changed_rows(&groups, &old, &new));
+        let mut failures = BTreeMap::new();
+        self.add_failures(&old, -1, &mut failures);
+        self.add_failures(&new, 1, &mut failures);
+        changes.failures.extend(failures.into_iter().filter(|(_, diff)| *diff != 0));
+        self.settle(&groups);
+    }
+
+    /// Ends the current time for some groups, and removes those without rows.
+    fn settle(&mut self, groups: &[u32]) {
+        for group in groups {
+            self.marks[*group as usize] = false;
+            assert!(self.rows[*group as usize] >= 0, "a row was taken back that was not there");
+            if !self.exists(*group) {
+                self.groups.remove(*group);
+                self.accumulators.iter_mut().for_each(|accumulator| accumulator.free(*group));
             }
         }
-        // The list of a large load must not keep its memory.
-        touched.shrink_to(BATCH);
-        self.touched = touched;
-        self.announced = self.holds_all;
     }
 }
 
+/// Returns the positions in `old` and `new` of each group that is in both; both hold some of `groups`, in that order.
+fn pairs(groups: &[u32], old: &GroupResults, new: &GroupResults) -> Vec<(u32, u32)> {
+    let (mut next_old, mut next_new) = (0, 0);
+    let mut pairs = Vec::with_capacity(old.groups.len().min(new.groups.len()));
+    for group in groups {
+        let was = old.groups.get(next_old) == Some(group);
+        let is = new.groups.get(next_new) == Some(group);
+        if was && is {
+            pairs.push((next_old as u32, next_new as u32));
+        }
+        next_old += usize::from(was);
+        next_new += usize::from(is);
+    }
+    pairs
+}
+
 impl TimedState for ReduceState {
-    fn apply(&mut self, _input: usize, rows: &RecordBatch, diffs: &Diffs) {
+    fn apply(&mut self, _input: usize, rows: &RecordBatch, diffs: &Diffs, allowance: &mut Allowance) -> usize {
         let mut groups = std::mem::take(&mut self.assigned);
         self.groups.assign(rows, &mut groups);
         self.make_room();
@@ -270,34 +311,47 @@ impl TimedState for ReduceState {
             accumulator.update(&groups, argument, diffs, filter);
         }
         self.assigned = groups;
+        allowance.spend(rows.num_rows());
+        rows.num_rows()
     }
 
-    fn close(&mut self) -> Changes {
-        if self.touched.is_empty() {
-            return Changes::default();
+    fn close(&mut self, allowance: &mut Allowance) -> Changes {
+        let mut changes = Changes::default();
+        while allowance.left() > 0
+            && let Some(touched) = self.touched.pop_front()
+        {
+            self.touches -= touched.groups.len();
+            allowance.spend(touched.groups.len());
+            self.close_groups(touched, &mut changes);
         }
-        let none = || GroupResults::of(Vec::new(), &self.accumulators);
-        let old = GroupResults::concatenate(std::mem::take(&mut self.before)).unwrap_or_else(none);
-        let olds = self.positions(&old, &(0..self.touched.len()));
-        let (mut rows, mut failures) = (Vec::new(), BTreeMap::new());
-        self.add_failures(&old, -1, &mut failures);
-        for start in (0..self.touched.len()).step_by(SLICE) {
-            let range = start..self.touched.len().min(start + SLICE);
-            let slice = self.touched[range.clone()].iter().copied();
-            let new = GroupResults::of(slice.filter(|group| self.exists(*group)).collect(), &self.accumulators);
-            rows.extend(self.changed_rows(range, &old, &olds, &new));
-            self.add_failures(&new, 1, &mut failures);
+        changes.left = self.touches;
+        if self.touches == 0 {
+            self.announced = self.holds_all;
         }
-        failures.retain(|_, diff| *diff != 0);
-        let changes = Changes { rows, failures: failures.into_iter().collect() };
-        self.settle();
         changes
+    }
+
+    fn free(&mut self, allowance: &mut Allowance) -> bool {
+        while allowance.left() > 0 {
+            let freed = match self.accumulators.last_mut() {
+                Some(last) => last.discard(allowance.left()),
+                None => match self.groups.discard(allowance.left()) {
+                    0 => self.rows.free(allowance.left()) + self.marks.free(allowance.left()),
+                    freed => freed,
+                },
+            };
+            if freed == 0 && self.accumulators.pop().is_none() {
+                return false;
+            }
+            allowance.spend(freed);
+        }
+        true
     }
 
     fn size(&self) -> StateSize {
         let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
-        let beside = self.rows.capacity() * size_of::<Diff>()
-            + (self.marks.capacity() + self.touched.capacity() + self.assigned.capacity()) * size_of::<u32>();
+        let beside =
+            self.rows.bytes() + self.marks.bytes() + (self.touches + self.assigned.capacity()) * size_of::<u32>();
         StateSize::new(self.groups.len(), self.groups.bytes() + accumulators + beside)
     }
 }

@@ -12,10 +12,11 @@ use crate::failure::Failures;
 use crate::plan::{Aggregate, AggregateFunction as F, NodeId};
 use crate::render::by_time::TimedState;
 use crate::testing::{
-    Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, assert_same_history, changes_of, random_script, run,
-    schema, seeds, times, to_batch,
+    Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, apply_all, assert_same_history, changes_of,
+    close_all, random_script, run, schema, seeds, times, to_batch,
 };
 use crate::update::PerRow;
+use crate::work::Work;
 
 const INPUT: [DataType; 5] = [Int64, Utf8, Float64, Boolean, Int64];
 
@@ -67,7 +68,7 @@ fn fragment(plan: Reduce, opening: Time) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let input = streams.into_iter().next().expect("one input");
         let failures = Failures::default();
-        let aside = Aside::new("reduce", &failures);
+        let aside = Aside::new(Work::new("reduce"), &failures);
         let (rows, _) =
             reduce(input, &plan, &schema(&INPUT), &output_schema(&plan), opening, aside).expect("the plan fits");
         vec![rows.clone(), failures_as_rows(rows, failures)]
@@ -158,7 +159,7 @@ fn check(seed: u64) {
     let mut random = Random::new(seed);
     let mut plan = random_plan(&mut random);
     let domain = *random.pick(&[2, 12, 100]);
-    let shape = Shape { inputs: vec![INPUT.to_vec()], times: 6, step: *random.pick(&[2, 10, 80]), domain };
+    let shape = Shape { inputs: vec![INPUT.to_vec()], times: 6, step: *random.pick(&[2, 10, 10, 80, 80, 400]), domain };
     let mut script = random_script(&mut random, &shape);
     let large = random.once_in(3);
     if large {
@@ -250,13 +251,20 @@ fn reads_see_what_has_left() {
         }
         for time in times(1, script.times) {
             feed(&mut state, script.changes[0].iter().filter(|(_, at, _)| *at == time).map(|(r, _, d)| (r, *d)));
-            state.close();
+            close_all(&mut state);
             let expected = twin(&plan, &accumulate(&script.changes[0], time), true).0;
             let read = |parts: Vec<(arrow::array::RecordBatch, crate::Diffs)>| -> Rows {
                 let rows = |(rows, diffs)| changes_of(&UpdateBatch { rows, times: PerRow::Same(Time(0)), diffs });
                 accumulate(&parts.into_iter().flat_map(rows).collect::<Vec<_>>(), Time(0))
             };
-            assert_eq!(read(state.all_rows()), expected, "seed {seed}, {plan:?}");
+            let mut next = 0;
+            let mut all = Vec::new();
+            while let Some((rows, after)) = state.rows_from(next, 7) {
+                assert!(rows.iter().map(|(rows, _)| rows.num_rows()).sum::<usize>() <= 7, "seed {seed}, {plan:?}");
+                all.extend(rows);
+                next = after;
+            }
+            assert_eq!(read(all), expected, "seed {seed}, {plan:?}");
             let keys = schema(&plan.key.iter().map(|column| INPUT[*column].clone()).collect::<Vec<_>>());
             if let (Some(row), false) = (expected.keys().next(), plan.key.is_empty()) {
                 let key = to_batch(&keys, &[&row[..plan.key.len()].to_vec()]);
@@ -265,7 +273,7 @@ fn reads_see_what_has_left() {
         }
         let left = accumulate(&script.changes[0], script.times);
         feed(&mut state, left.iter().map(|(row, diff)| (row, -diff)));
-        state.close();
+        close_all(&mut state);
         let always = plan.key.is_empty() && !plan.aggregates.is_empty();
         assert_eq!(state.size().rows, u64::from(always), "seed {seed}, {plan:?}");
     }
@@ -274,7 +282,7 @@ fn reads_see_what_has_left() {
 fn feed<'a>(state: &mut ReduceState, changes: impl Iterator<Item = (&'a Row, i64)>) {
     let (rows, diffs): (Vec<&Row>, Vec<i64>) = changes.unzip();
     for (rows, diffs) in rows.chunks(7).zip(diffs.chunks(7)) {
-        state.apply(0, &to_batch(&schema(&INPUT), rows), &PerRow::from_vec(diffs.to_vec()));
+        apply_all(state, 0, &to_batch(&schema(&INPUT), rows), &PerRow::from_vec(diffs.to_vec()));
     }
 }
 
@@ -292,9 +300,9 @@ fn groups_that_come_and_go_take_no_more_room() {
         let row = |i: i64| vec![Value::Int(100 * round + i), Value::Null, Value::float(1.5), Value::Null, Value::Null];
         let rows: Vec<Row> = (0..100).map(row).collect();
         feed(&mut state, rows.iter().map(|row| (row, 1)));
-        state.close();
+        close_all(&mut state);
         feed(&mut state, rows.iter().map(|row| (row, -1)));
-        state.close();
+        close_all(&mut state);
         assert_eq!(state.size().rows, 0);
         if round == 5 {
             bytes = state.size().bytes;
@@ -311,9 +319,9 @@ fn a_change_touches_its_group_alone() {
     let row = |key: i64| vec![Value::Int(key), Value::Null, Value::Null, Value::Null, Value::Null];
     let rows: Vec<Row> = (0..1000).map(row).collect();
     feed(&mut state, rows.iter().map(|row| (row, 1)));
-    state.close();
+    close_all(&mut state);
     feed(&mut state, [(&row(7), 1)].into_iter());
-    let changes = state.close();
+    let changes = close_all(&mut state);
     assert_eq!(changes.rows.len(), 1);
     let (rows, diffs) = &changes.rows[0];
     let counts = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(rows.column(1));
@@ -321,7 +329,7 @@ fn a_change_touches_its_group_alone() {
     assert_eq!((diffs.at(0), diffs.at(1)), (-1, 1));
     // The same row is inserted and retracted, so nothing is sent.
     feed(&mut state, [(&row(7), 1), (&row(7), -1), (&row(5000), 1), (&row(5000), -1)].into_iter());
-    assert_eq!(state.close().rows.len(), 0);
+    assert_eq!(close_all(&mut state).rows.len(), 0);
     assert_eq!(state.size().rows, 1000);
 }
 

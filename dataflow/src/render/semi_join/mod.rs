@@ -8,8 +8,10 @@
 //!
 //! Times are totally ordered, and processed one after another once they are closed on both sides. At each time, the
 //! keys whose presence changes first add or retract their left rows as of just before the time; then the left side's
-//! own changes at the time are selected by the new presence. Of the right side only the counts are kept.
+//! own changes at the time are selected by the new presence. Of the right side only the counts are kept. A time is
+//! processed in pieces, over several activations if need be.
 
+mod gather;
 mod layout;
 mod presence;
 mod steps;
@@ -50,11 +52,13 @@ where
 {
     let size = Rc::new(Cell::new(StateSize::default()));
     let reported = Rc::clone(&size);
-    let exchange = exchange_by(Arc::clone(&layout.right_key));
+    let exchange = exchange_by(Arc::clone(layout.right.key()));
     let Arranged { stream, trace } = left;
-    let rows = stream.binary_frontier(right, Pipeline, exchange, "SemiJoin", move |_, _| {
-        let mut steps = Steps::new(trace, layout);
+    let scope = stream.scope();
+    let rows = stream.binary_frontier(right, Pipeline, exchange, "SemiJoin", move |_, info| {
+        let mut steps = Steps::new(trace, layout, &work);
         let mut capabilities = CapabilitySet::new();
+        let activator = scope.activator_for(info.address);
         move |(left, left_frontier), (right, right_frontier), output| {
             left.for_each(|capability, spans| {
                 capability.retain_stamp(0).iter().for_each(|c| capabilities.insert(c.clone()));
@@ -68,35 +72,54 @@ where
                 work.received(batch.len());
                 steps.receive_right(std::mem::take(batch));
             });
-            give(&mut steps, closed(left_frontier, right_frontier), &capabilities, &work, output);
-            // Output can come only from updates that still wait for their time to close.
-            match steps.next_time() {
-                Some(time) => capabilities.downgrade([time]),
-                None => capabilities = CapabilitySet::new(),
+            let mut fuel = work.tank().grant();
+            let divided = steps.divide(&mut fuel);
+            if work.tank().is_full() {
+                // One key can bring many rows of the other side.
+                fuel = 0;
             }
-            steps.compact(first(left_frontier), first(right_frontier));
+            let done = divided
+                && give(&mut steps, closed(left_frontier, right_frontier), &capabilities, &work, &mut fuel, output);
+            if divided {
+                // Output can come only from updates that still wait for their time to close.
+                match steps.next_time() {
+                    Some(time) => capabilities.downgrade([time]),
+                    None => capabilities = CapabilitySet::new(),
+                }
+                steps.compact(first(left_frontier), first(right_frontier));
+            }
+            // How many rows a step reads is known when it has read them.
+            work.tank().leaves(usize::from(!done));
+            if !done {
+                activator.activate();
+            }
             reported.set(steps.size());
         }
     });
     (rows, size)
 }
 
-/// Processes the closed times and sends their changes.
+/// Processes the closed times as far as the fuel goes, and sends their changes. Returns whether no closed time is left.
 fn give<Left: TraceReader<Time = Time, Batch = Batch>>(
     steps: &mut Steps<Left>,
     closed: Option<Time>,
     capabilities: &CapabilitySet<Time>,
     work: &Work,
+    fuel: &mut usize,
     output: &mut OutputBuilderSession<'_, Time, NoopBuilder<UpdateBatch>>,
-) {
+) -> bool {
     while let Some(time) = steps.next_time().filter(|time| closed.is_none_or(|frontier| *time < frontier)) {
+        if *fuel == 0 {
+            return false;
+        }
         let capability = capabilities.delayed(&time);
         let mut session = output.session_with_builder(&capability);
-        steps.step(time, &mut |mut batch| {
+        steps.step(time, fuel, &mut |mut batch| {
             work.sent(batch.len());
             session.give_container(&mut batch);
         });
     }
+    true
 }
 
 fn first(frontier: &MutableAntichain<Time>) -> Option<Time> {

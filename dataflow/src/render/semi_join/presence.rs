@@ -16,10 +16,12 @@ struct Count {
     count: Diff,
 }
 
+/// Number of tables among which the keys are divided, so that none takes long to grow.
+const TABLES: usize = 64;
+
 /// A multiset of keys.
-#[derive(Default)]
 pub(super) struct Presence {
-    counts: HashTable<Count>,
+    tables: Box<[HashTable<Count>]>,
     /// Bytes of keys that are allocated outside the table.
     spilled: usize,
 }
@@ -31,9 +33,20 @@ pub(super) enum Flip {
     Vanished,
 }
 
+impl Default for Presence {
+    fn default() -> Self {
+        Presence { tables: (0..TABLES).map(|_| HashTable::new()).collect(), spilled: 0 }
+    }
+}
+
+/// Returns the table of a hash, chosen by bits by which neither workers nor the places in a table are chosen.
+fn table_of(hash: u64) -> usize {
+    (hash >> 32) as usize % TABLES
+}
+
 impl Presence {
     pub(super) fn contains(&self, hash: u64, key: &[u8]) -> bool {
-        self.counts.find(hash, |c| &c.key[..] == key).is_some_and(|c| c.count > 0)
+        self.tables[table_of(hash)].find(hash, |c| &c.key[..] == key).is_some_and(|c| c.count > 0)
     }
 
     /// Adds `diff` to a key's count; returns how its presence changed, if it did.
@@ -41,7 +54,7 @@ impl Presence {
         if diff == 0 {
             return None;
         }
-        let (before, after) = match self.counts.entry(hash, |c| &c.key[..] == key, |c| c.hash) {
+        let (before, after) = match self.tables[table_of(hash)].entry(hash, |c| &c.key[..] == key, |c| c.hash) {
             Entry::Vacant(vacant) => {
                 let key = InlineKey::from_slice(key);
                 self.spilled += if key.spilled() { key.capacity() } else { 0 };
@@ -65,15 +78,21 @@ impl Presence {
         }
     }
 
-    /// Frees space when most of it is unused.
+    /// Frees space when most of it is unused, in one table at most.
     pub(super) fn shrink(&mut self) {
-        if self.counts.capacity() > 64 && self.counts.len() < self.counts.capacity() / 8 {
-            self.counts.shrink_to(self.counts.len() * 2, |c| c.hash);
+        let unused = |table: &&mut HashTable<Count>| table.capacity() > 16 && table.len() < table.capacity() / 8;
+        if let Some(table) = self.tables.iter_mut().find(unused) {
+            table.shrink_to(table.len() * 2, |c| c.hash);
         }
     }
 
     pub(super) fn size(&self) -> StateSize {
-        StateSize::new(self.counts.len(), self.counts.allocation_size() + self.spilled)
+        let (mut keys, mut bytes) = (0, self.spilled);
+        for table in &self.tables {
+            keys += table.len();
+            bytes += table.allocation_size();
+        }
+        StateSize::new(keys, bytes)
     }
 }
 
@@ -93,7 +112,7 @@ mod tests {
         for key in &keys {
             assert_eq!(presence.add(7, key, -1), Some(Flip::Vanished));
         }
-        presence.shrink();
+        (0..TABLES).for_each(|_| presence.shrink());
         let size = presence.size();
         assert!(size.rows == 0 && size.bytes < 8192 && presence.spilled == 0, "{size:?}");
     }

@@ -4,11 +4,12 @@ use arrow::datatypes::DataType::{self, Float64, Int64, Utf8};
 
 use super::*;
 use crate::arrangement::{Layout, arrange};
+use crate::fuel::PIECE_ROWS;
 use crate::plan::SemiJoinKind;
-use crate::row_bytes::KeyCodec;
 use crate::testing::{
-    Fragment, LateFragment, Random, Row, Rows, Script, Shape, accumulate, assert_same_history,
-    assert_same_history_since, churning_script, random_script, run, run_late, schema, seeds,
+    Change, Fragment, FueledFragment, LateFragment, Random, Row, Rows, Script, Shape, Value, accumulate,
+    assert_same_history, assert_same_history_since, churning_script, random_script, run, run_in_pieces, run_late,
+    schema, seeds,
 };
 
 /// A semi or anti join of two inputs.
@@ -39,9 +40,8 @@ fn left_layout(case: &Case) -> Arc<Layout> {
 }
 
 fn layout(case: &Case) -> SemiJoinLayout {
-    let right_key = KeyCodec::new(&schema(&case.inputs[1]), &case.right_key).expect("supported types");
-    let left = left_layout(case);
-    SemiJoinLayout::new(&left, &Arc::new(right_key), case.kind, left.schema()).expect("the case fits")
+    let (left, right) = (left_layout(case), schema(&case.inputs[1]));
+    SemiJoinLayout::new(&left, &right, &case.right_key, case.kind, left.schema()).expect("the case fits")
 }
 
 fn fragment(case: Case) -> Arc<Fragment> {
@@ -140,8 +140,36 @@ fn large_steps_too() {
 fn what_does_not_fit_is_refused() {
     let kind = SemiJoinKind::Semi;
     let left = Layout::new(&schema(&[Int64, Utf8]), &[0], &[1]).expect("supported types");
-    let key = |columns: &[usize]| Arc::new(KeyCodec::new(&schema(&[Int64, Utf8]), columns).expect("supported types"));
-    assert!(SemiJoinLayout::new(&left, &key(&[0]), kind, left.schema()).is_ok());
-    assert!(SemiJoinLayout::new(&left, &key(&[1]), kind, left.schema()).is_err());
-    assert!(SemiJoinLayout::new(&left, &key(&[0]), kind, &schema(&[Int64])).is_err());
+    let right = schema(&[Int64, Utf8]);
+    assert!(SemiJoinLayout::new(&left, &right, &[0], kind, left.schema()).is_ok());
+    assert!(SemiJoinLayout::new(&left, &right, &[1], kind, left.schema()).is_err());
+    assert!(SemiJoinLayout::new(&left, &right, &[0], kind, &schema(&[Int64])).is_err());
+}
+
+/// A left side of many rows, some of them of one key, whose keys all appear and vanish again.
+#[test]
+fn the_keys_of_a_time_and_the_rows_of_a_key_are_processed_in_pieces() {
+    let int = |i: usize| Value::Int(i as i64);
+    let left = (0..3000).map(|i| (vec![int(if i < 1500 { 7 } else { i }), int(i)], Time(1), 1));
+    let keys = (0..3000).flat_map(|i| [(vec![int(i)], Time(2), 1), (vec![int(i)], Time(3), -1)]);
+    let mut keys: Vec<Change> = keys.collect();
+    keys.sort_by_key(|(_, time, _)| *time);
+    let schemas = vec![schema(&[Int64, Int64]), schema(&[Int64])];
+    let script = Script { schemas, changes: vec![left.collect(), keys], times: Time(4), drained: vec![] };
+    let case = Case {
+        inputs: [vec![Int64, Int64], vec![Int64]],
+        key: vec![0],
+        value: vec![1],
+        right_key: vec![0],
+        kind: SemiJoinKind::Semi,
+    };
+    let (of_fragment, of_twin) = (case.clone(), script.clone());
+    let fragment: Arc<FueledFragment> = Arc::new(move |_, streams, fuel| {
+        let Ok([left, right]) = <[_; 2]>::try_from(streams) else { panic!("two inputs") };
+        let left = arrange(left, &left_layout(&of_fragment), "Arrange", Work::of("arrange", fuel));
+        semi_join(left, right, layout(&of_fragment), Work::of("semi_join", fuel)).0
+    });
+    let (changes, largest) = run_in_pieces(&script, fragment);
+    assert!(largest <= 10 * PIECE_ROWS as u64, "{largest} rows in one step");
+    assert_same_history("pieces", &changes, script.times, |time| twin(&case, &of_twin, time));
 }

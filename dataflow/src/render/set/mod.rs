@@ -14,6 +14,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use timely::dataflow::Stream;
 
+use super::allowance::Allowance;
 use super::aside::Aside;
 use super::by_time::{Changes, Input, TimedState, by_time};
 use super::groups::Groups;
@@ -21,6 +22,7 @@ use crate::arrangement::exchange_by;
 use crate::plan::SetOperator;
 use crate::report::StateSize;
 use crate::row_bytes::KeyCodec;
+use crate::segments::Segments;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
 
@@ -53,11 +55,13 @@ pub(crate) struct SetState {
     operator: SetOperator,
     rows: Groups,
     /// The multiplicities of each row on the left and on the right.
-    counts: Vec<[Diff; 2]>,
+    counts: Segments<[Diff; 2]>,
     /// Whether each row is in `touched`.
-    marks: Vec<bool>,
+    marks: Segments<bool>,
     /// The rows with changes at the current time, and their multiplicities in the output before.
-    touched: Vec<(u32, Diff)>,
+    touched: Segments<(u32, Diff)>,
+    /// Number of rows of `touched` whose changes have been sent.
+    closed: usize,
     /// The ids of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
@@ -71,13 +75,25 @@ impl SetState {
         Ok(SetState {
             operator,
             rows: Groups::new(key),
-            counts: Vec::new(),
-            marks: Vec::new(),
-            touched: Vec::new(),
+            counts: Segments::default(),
+            marks: Segments::default(),
+            touched: Segments::default(),
+            closed: 0,
             assigned: Vec::new(),
             schema: Arc::clone(schema),
             types,
         })
+    }
+}
+
+impl SetState {
+    /// Builds the rows with these ids and diffs.
+    fn batch(&self, changed: &[(u32, Diff)]) -> (RecordBatch, Diffs) {
+        let columns = self.rows.key().codec().decode(changed.iter().map(|(id, _)| self.rows.key_of(*id)));
+        let options = RecordBatchOptions::new().with_row_count(Some(changed.len()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
+        let diffs = PerRow::from_vec(changed.iter().map(|(_, diff)| *diff).collect());
+        (rows.expect("rows fit the schema they came under"), diffs)
     }
 }
 
@@ -92,12 +108,12 @@ fn multiplicity(operator: SetOperator, [left, right]: [Diff; 2]) -> Diff {
 }
 
 impl TimedState for SetState {
-    fn apply(&mut self, input: usize, rows: &RecordBatch, diffs: &Diffs) {
+    fn apply(&mut self, input: usize, rows: &RecordBatch, diffs: &Diffs, allowance: &mut Allowance) -> usize {
         let types = rows.columns().iter().map(|column| column.data_type());
         assert!(types.eq(&self.types), "both sides have the types of the output");
         self.rows.assign(rows, &mut self.assigned);
-        self.counts.resize(self.rows.capacity(), [0, 0]);
-        self.marks.resize(self.rows.capacity(), false);
+        self.counts.grow(self.rows.capacity(), || [0, 0]);
+        self.marks.grow(self.rows.capacity(), || false);
         for (row, id) in self.assigned.iter().enumerate() {
             let counts = &mut self.counts[*id as usize];
             if !std::mem::replace(&mut self.marks[*id as usize], true) {
@@ -105,24 +121,22 @@ impl TimedState for SetState {
             }
             counts[input] += diffs.at(row);
         }
+        allowance.spend(rows.num_rows());
+        rows.num_rows()
     }
 
-    fn close(&mut self) -> Changes {
-        let change = |(id, before): &(u32, Diff)| {
-            let diff = multiplicity(self.operator, self.counts[*id as usize]) - before;
-            (diff != 0).then_some((*id, diff))
+    fn close(&mut self, allowance: &mut Allowance) -> Changes {
+        let range = self.closed..self.touched.len().min(self.closed + BATCH.min(allowance.left()));
+        let change = |at: usize| {
+            let (id, before) = self.touched[at];
+            let diff = multiplicity(self.operator, self.counts[id as usize]) - before;
+            (diff != 0).then_some((id, diff))
         };
-        let changed: Vec<(u32, Diff)> = self.touched.iter().filter_map(change).collect();
-        let batch = |changed: &[(u32, Diff)]| {
-            let columns = self.rows.key().codec().decode(changed.iter().map(|(id, _)| self.rows.key_of(*id)));
-            let options = RecordBatchOptions::new().with_row_count(Some(changed.len()));
-            let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
-            let diffs = PerRow::from_vec(changed.iter().map(|(_, diff)| *diff).collect());
-            (rows.expect("rows fit the schema they came under"), diffs)
-        };
-        let rows = changed.chunks(BATCH).map(batch).collect();
-        // Ids are freed only now, because the batches above read their keys.
-        for (id, _) in std::mem::take(&mut self.touched) {
+        let changed: Vec<(u32, Diff)> = range.clone().filter_map(change).collect();
+        let rows = if changed.is_empty() { Vec::new() } else { vec![self.batch(&changed)] };
+        // Ids are freed only now, because the batch above reads their keys.
+        for at in range.clone() {
+            let (id, _) = self.touched[at];
             self.marks[id as usize] = false;
             let counts = self.counts[id as usize];
             assert!(counts.iter().all(|count| *count >= 0), "a row was taken back that was not there");
@@ -130,14 +144,35 @@ impl TimedState for SetState {
                 self.rows.remove(id);
             }
         }
-        Changes { rows, failures: Vec::new() }
+        allowance.spend(range.len());
+        self.closed = range.end;
+        let left = self.touched.len() - self.closed;
+        if left == 0 {
+            self.touched = Segments::default();
+            self.closed = 0;
+        }
+        Changes { rows, failures: Vec::new(), left }
+    }
+
+    fn free(&mut self, allowance: &mut Allowance) -> bool {
+        while allowance.left() > 0 {
+            let freed = match self.rows.discard(allowance.left()) {
+                0 => self.counts.free(allowance.left()) + self.marks.free(allowance.left()),
+                freed => freed,
+            };
+            if freed == 0 {
+                return false;
+            }
+            allowance.spend(freed);
+        }
+        true
     }
 
     fn size(&self) -> StateSize {
         let bytes = self.rows.bytes()
-            + self.counts.capacity() * size_of::<[Diff; 2]>()
-            + self.marks.capacity()
-            + self.touched.capacity() * size_of::<(u32, Diff)>()
+            + self.counts.bytes()
+            + self.marks.bytes()
+            + self.touched.bytes()
             + self.assigned.capacity() * size_of::<u32>();
         StateSize::new(self.rows.len(), bytes)
     }

@@ -5,8 +5,10 @@ use arrow::datatypes::DataType::{Float64, Int64, Utf8};
 use super::*;
 use crate::failure::Failures;
 use crate::testing::{
-    Fragment, Random, Rows, Shape, accumulate, assert_same_history, random_script, run, schema, seeds,
+    Fragment, Random, Rows, Shape, accumulate, apply_all, assert_same_history, close_all, random_script, run, schema,
+    seeds,
 };
+use crate::work::Work;
 
 const TYPES: [DataType; 3] = [Float64, Utf8, Int64];
 
@@ -15,8 +17,9 @@ fn fragment(operator: SetOperator, columns: usize) -> Arc<Fragment> {
         let mut streams = streams.into_iter();
         let mut next = || streams.next().expect("two inputs");
         let (left, right) = (next(), next());
-        let (rows, _) = set(left, right, operator, &schema(&TYPES[..columns]), Aside::new("set", &Failures::default()))
-            .expect("plain types");
+        let (rows, _) =
+            set(left, right, operator, &schema(&TYPES[..columns]), Aside::new(Work::new("set"), &Failures::default()))
+                .expect("plain types");
         vec![rows]
     })
 }
@@ -54,7 +57,7 @@ fn check(seed: u64) {
     let operator = *random.pick(&operators);
     let columns = *random.pick(&[1, 2, 3]);
     let inputs = vec![TYPES[..columns].to_vec(); 2];
-    let shape = Shape { inputs, times: 6, step: *random.pick(&[2, 10, 60]), domain: *random.pick(&[2, 12]) };
+    let shape = Shape { inputs, times: 6, step: *random.pick(&[2, 10, 60, 600]), domain: *random.pick(&[2, 12, 100]) };
     let script = random_script(&mut random, &shape);
     let workers = *random.pick(&[1, 2, 4]);
     let changes = run(workers, &script, fragment(operator, columns));
@@ -80,9 +83,10 @@ fn nothing_is_held_for_rows_that_are_gone() {
         for (side, changes) in script.changes.iter().enumerate() {
             let rows = accumulate(changes, script.times);
             let batch = crate::testing::to_batch(&schema(&TYPES), &rows.keys().collect::<Vec<_>>());
-            state.apply(side, &batch, &PerRow::from_vec(rows.values().map(|count| sign * count).collect()));
+            let diffs = PerRow::from_vec(rows.values().map(|count| sign * count).collect());
+            apply_all(&mut state, side, &batch, &diffs);
         }
-        state.close();
+        close_all(&mut state);
     }
     assert_eq!(state.size().rows, 0);
     assert!(state.size().bytes > 0);

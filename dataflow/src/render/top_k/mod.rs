@@ -10,7 +10,7 @@
 mod page;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,19 +19,24 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use timely::dataflow::Stream;
 
+use super::allowance::Allowance;
 use super::aside::Aside;
 use super::by_time::{Changes, Input, TimedState, by_time};
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
+use crate::fuel::PIECE_ROWS;
 use crate::plan::TopK;
 use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, RowCodec, column_type};
+use crate::segments::Segments;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
-use page::{Ordered, Page};
+use page::{Held, Ordered, Page};
 
 /// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
+/// The least number of rows that are encoded at once.
+const LEAST_STRIDE: usize = 16;
 
 /// Returns the page of each group of `input`, whose rows have the schema `schema`, and this worker's state.
 pub(crate) fn top_k<'s>(
@@ -54,16 +59,25 @@ pub(crate) struct TopKState {
     groups: Groups,
     order: Vec<usize>,
     codec: RowCodec,
-    ordered: Vec<Ordered>,
+    ordered: Segments<Ordered>,
+    /// What `ordered` holds altogether.
+    held: Held,
     /// For each group, its position in `touched` plus 1; 0 if it is not touched.
-    marks: Vec<u32>,
-    touched: Vec<Touched>,
+    marks: Segments<u32>,
+    touched: Segments<Touched>,
+    /// Number of groups of `touched` that have been closed.
+    closed: usize,
+    /// What is still to be sent of the changes of the group closed last; a diff may be 0.
+    unsent: btree_map::IntoIter<Box<[u8]>, Diff>,
+    /// How many rows are encoded at once: as many as the allowance of an activation usually suffices for.
+    stride: usize,
     /// The groups of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
     schema: SchemaRef,
 }
 
 /// A group that has changes at the current time.
+#[derive(Default)]
 struct Touched {
     group: u32,
     /// Its first rows before these changes.
@@ -88,23 +102,64 @@ impl TopKState {
             groups: Groups::new(KeyCodec::new(schema, &plan.group)?),
             order,
             codec: RowCodec::ordered(types, options, plan.order.len())?,
-            ordered: Vec::new(),
-            marks: Vec::new(),
-            touched: Vec::new(),
+            ordered: Segments::default(),
+            held: Held::default(),
+            marks: Segments::default(),
+            touched: Segments::default(),
+            closed: 0,
+            unsent: btree_map::IntoIter::default(),
+            stride: PIECE_ROWS,
             assigned: Vec::new(),
             schema: Arc::clone(schema),
         })
     }
 
     /// Returns the position of a group in `touched`; on its first touch, adds it and saves its first rows.
-    fn touch(&mut self, group: u32) -> usize {
+    fn touch(&mut self, group: u32, allowance: &mut Allowance) -> usize {
         let mark = &mut self.marks[group as usize];
         if *mark == 0 {
             let head = self.ordered[group as usize].head(&self.page);
+            allowance.spend(head.len());
             self.touched.push(Touched { group, head, changes: BTreeMap::new() });
             *mark = u32::try_from(self.touched.len()).expect("a worker has less than 2^32 groups");
         }
         *mark as usize - 1
+    }
+
+    /// Ends the current time for a touched group; returns the changes of its output, which may have diffs of 0.
+    fn close_group(&mut self, touched: Touched, allowance: &mut Allowance) -> BTreeMap<Box<[u8]>, Diff> {
+        let group = touched.group;
+        let ordered = &mut self.ordered[group as usize];
+        ordered.assert_settled();
+        let head = ordered.head(&self.page);
+        allowance.spend(1 + touched.head.len() + head.len());
+        ordered.settle(&self.page, &head);
+        self.marks[group as usize] = 0;
+        if ordered.is_empty() {
+            *ordered = Ordered::default();
+            self.groups.remove(group);
+        }
+        self.page.changes(&touched.head, &head, touched.changes)
+    }
+
+    /// Applies one row of a group.
+    fn apply_row(&mut self, group: u32, bytes: &[u8], diff: Diff, allowance: &mut Allowance) {
+        assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
+        allowance.spend(1);
+        // The row cannot change the page. If the input never retracts, it never will, so it is not even kept.
+        if self.marks[group as usize] == 0 && self.ordered[group as usize].is_beyond(bytes) {
+            if !self.monotonic {
+                self.ordered[group as usize].add(bytes, diff, &mut self.held);
+            }
+            return;
+        }
+        let touched = self.touch(group, allowance);
+        self.ordered[group as usize].add(bytes, diff, &mut self.held);
+        if self.page.limit.is_none() {
+            *self.touched[touched].changes.entry(bytes.into()).or_default() += diff;
+        } else if self.monotonic {
+            self.ordered[group as usize].trim(&self.page, &mut self.held);
+        }
     }
 
     /// Decodes rows to a batch, leaving out their order columns.
@@ -119,60 +174,81 @@ impl TopKState {
 }
 
 impl TimedState for TopKState {
-    fn apply(&mut self, _input: usize, rows: &RecordBatch, diffs: &Diffs) {
+    fn apply(&mut self, _input: usize, rows: &RecordBatch, diffs: &Diffs, allowance: &mut Allowance) -> usize {
+        let rows = rows.slice(0, rows.num_rows().min(self.stride));
         let mut groups = std::mem::take(&mut self.assigned);
-        self.groups.assign(rows, &mut groups);
-        self.ordered.resize_with(self.groups.capacity(), Ordered::default);
-        self.marks.resize(self.groups.capacity(), 0);
+        self.groups.assign(&rows, &mut groups);
+        self.ordered.grow(self.groups.capacity(), Ordered::default);
+        self.marks.grow(self.groups.capacity(), || 0);
         let mut columns: Vec<ArrayRef> = self.order.iter().map(|column| Arc::clone(rows.column(*column))).collect();
         columns.extend_from_slice(rows.columns());
         let encoded = self.codec.encode(&columns, rows.num_rows());
-        for (row, group) in groups.iter().enumerate() {
-            let (bytes, diff) = (encoded.row(row), diffs.at(row));
-            assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
-            // The row cannot change the page. If the input never retracts, it never will, so it is not even kept.
-            if self.marks[*group as usize] == 0 && self.ordered[*group as usize].is_beyond(bytes) {
-                if !self.monotonic {
-                    self.ordered[*group as usize].add(bytes, diff);
+        let mut applied = 0;
+        while applied < groups.len() && (applied == 0 || allowance.left() > 0) {
+            self.apply_row(groups[applied], encoded.row(applied), diffs.at(applied), allowance);
+            applied += 1;
+        }
+        // Rows that are encoded and not applied are encoded again.
+        let complete = applied == groups.len();
+        self.stride = if complete { (2 * self.stride).min(PIECE_ROWS) } else { (2 * applied).max(LEAST_STRIDE) };
+        self.assigned = groups;
+        applied
+    }
+
+    fn close(&mut self, allowance: &mut Allowance) -> Changes {
+        let mut run = Vec::new();
+        while run.len() < BATCH && allowance.left() > 0 {
+            if self.unsent.len() > 0 {
+                let room = self.unsent.len().min(BATCH - run.len()).min(allowance.left());
+                allowance.spend(room);
+                run.extend(self.unsent.by_ref().take(room).filter(|(_, diff)| *diff != 0));
+            } else if let Some(touched) = self.touched.get_mut(self.closed) {
+                self.closed += 1;
+                let touched = std::mem::take(touched);
+                self.unsent = self.close_group(touched, allowance).into_iter();
+            } else {
+                break;
+            }
+        }
+        let left = self.unsent.len() + self.touched.len() - self.closed;
+        if left == 0 {
+            self.touched = Segments::default();
+            self.closed = 0;
+        }
+        let rows = if run.is_empty() { Vec::new() } else { vec![self.batch(&run)] };
+        Changes { rows, failures: Vec::new(), left }
+    }
+
+    fn free(&mut self, allowance: &mut Allowance) -> bool {
+        while allowance.left() > 0 {
+            if let Some(last) = self.ordered.last_mut() {
+                let more = last.free(allowance);
+                if !more {
+                    self.ordered.pop();
                 }
                 continue;
             }
-            let touched = self.touch(*group);
-            self.ordered[*group as usize].add(bytes, diff);
-            if self.page.limit.is_none() {
-                *self.touched[touched].changes.entry(bytes.into()).or_default() += diff;
-            } else if self.monotonic {
-                self.ordered[*group as usize].trim(&self.page);
+            let freed = match self.groups.discard(allowance.left()) {
+                0 => self.marks.free(allowance.left()),
+                freed => freed,
+            };
+            if freed == 0 {
+                return false;
             }
+            allowance.spend(freed);
         }
-        self.assigned = groups;
-    }
-
-    fn close(&mut self) -> Changes {
-        let mut changes: Vec<(Box<[u8]>, Diff)> = Vec::new();
-        for touched in std::mem::take(&mut self.touched) {
-            let group = touched.group;
-            let ordered = &mut self.ordered[group as usize];
-            ordered.assert_settled();
-            let head = ordered.head(&self.page);
-            ordered.settle(&self.page, &head);
-            self.page.changes(&touched.head, &head, touched.changes, &mut changes);
-            self.marks[group as usize] = 0;
-            if ordered.is_empty() {
-                self.ordered[group as usize] = Ordered::default();
-                self.groups.remove(group);
-            }
-        }
-        let rows = changes.chunks(BATCH).map(|changes| self.batch(changes)).collect();
-        Changes { rows, failures: Vec::new() }
+        true
     }
 
     fn size(&self) -> StateSize {
+        // B-tree nodes are two thirds full after random insertions.
         let bytes = self.groups.bytes()
-            + self.ordered.iter().map(Ordered::bytes).sum::<usize>()
-            + self.ordered.capacity() * size_of::<Ordered>()
-            + (self.marks.capacity() + self.assigned.capacity()) * size_of::<u32>();
-        StateSize::new(self.ordered.iter().map(Ordered::len).sum(), bytes)
+            + self.held.bytes
+            + self.held.rows * size_of::<(Box<[u8]>, Diff)>() * 3 / 2
+            + self.ordered.bytes()
+            + self.marks.bytes()
+            + self.assigned.capacity() * size_of::<u32>();
+        StateSize::new(self.held.rows, bytes)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Diff;
+use crate::render::allowance::Allowance;
 
 /// Selects the rows of a group that are in the output: at most `limit`, from position `offset` on.
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +26,14 @@ impl Page {
         }
     }
 
-    /// Appends the changes of a group's output. `old` and `new` are the first rows that decided it before and decide it
-    /// now; `rows` are the changes of its rows, used only without a limit.
+    /// Returns the changes of a group's output, some of which may be 0. `old` and `new` are the first rows that decided
+    /// it before and decide it now; `rows` are the changes of its rows, used only without a limit.
     pub(super) fn changes(
         &self,
         old: &[(Box<[u8]>, Diff)],
         new: &[(Box<[u8]>, Diff)],
         rows: BTreeMap<Box<[u8]>, Diff>,
-        changes: &mut Run,
-    ) {
+    ) -> BTreeMap<Box<[u8]>, Diff> {
         let mut net = rows;
         // Without a limit the output is all rows without the first ones, so those count negatively.
         let (skipped, sign) = match self.limit {
@@ -50,7 +50,7 @@ impl Page {
                 }
             }
         }
-        changes.extend(net.into_iter().filter(|(_, diff)| *diff != 0));
+        net
     }
 }
 
@@ -64,30 +64,50 @@ fn after(run: &[(Box<[u8]>, Diff)], skipped: u64) -> impl Iterator<Item = (&[u8]
     })
 }
 
+/// What many groups hold altogether.
+#[derive(Default)]
+pub(super) struct Held {
+    /// Number of distinct rows.
+    pub(super) rows: usize,
+    /// Their bytes.
+    pub(super) bytes: usize,
+}
+
+impl Held {
+    fn added(&mut self, row: &[u8]) {
+        self.rows += 1;
+        self.bytes += row.len();
+    }
+
+    fn removed(&mut self, row: &[u8]) {
+        self.rows -= 1;
+        self.bytes -= row.len();
+    }
+}
+
 /// The rows of a group in order, with their multiplicities.
 #[derive(Default)]
 pub(super) struct Ordered {
     rows: BTreeMap<Box<[u8]>, Diff>,
     /// The sum of all multiplicities.
     total: Diff,
-    /// Bytes of all distinct rows.
-    bytes: usize,
     /// The last of the deciding rows when the group last settled, if it had enough of them: changes after it do not
     /// affect the output.
     boundary: Option<Box<[u8]>>,
 }
 
 impl Ordered {
-    pub(super) fn add(&mut self, row: &[u8], diff: Diff) {
+    /// Adds a row `diff` times, and counts in `held` what is then held.
+    pub(super) fn add(&mut self, row: &[u8], diff: Diff, held: &mut Held) {
         self.total += diff;
         let Some(count) = self.rows.get_mut(row) else {
-            self.bytes += row.len();
+            held.added(row);
             self.rows.insert(row.into(), diff);
             return;
         };
         *count += diff;
         if *count == 0 {
-            self.bytes -= row.len();
+            held.removed(row);
             self.rows.remove(row);
         }
     }
@@ -123,7 +143,7 @@ impl Ordered {
     }
 
     /// Drops the rows that the page cannot reach unless rows before them are retracted.
-    pub(super) fn trim(&mut self, page: &Page) {
+    pub(super) fn trim(&mut self, page: &Page, held: &mut Held) {
         let depth = Diff::try_from(page.depth()).unwrap_or(Diff::MAX);
         while self.total > depth {
             let Some(mut last) = self.rows.last_entry() else { return };
@@ -132,7 +152,7 @@ impl Ordered {
             self.total -= dropped;
             if *last.get() == 0 {
                 let (bytes, _) = last.remove_entry();
-                self.bytes -= bytes.len();
+                held.removed(&bytes);
             }
         }
     }
@@ -147,12 +167,15 @@ impl Ordered {
         self.rows.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        // B-tree nodes are two thirds full after random insertions.
-        self.bytes + self.rows.len() * size_of::<(Box<[u8]>, Diff)>() * 3 / 2
+    /// Frees about as many rows as the allowance allows; returns whether more are left.
+    pub(super) fn free(&mut self, allowance: &mut Allowance) -> bool {
+        let freed = allowance.left().min(self.rows.len());
+        if freed == self.rows.len() {
+            self.rows.clear();
+        } else {
+            (0..freed).for_each(|_| drop(self.rows.pop_first()));
+        }
+        allowance.spend(1 + freed);
+        !self.rows.is_empty()
     }
 }

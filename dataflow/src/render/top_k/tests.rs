@@ -8,16 +8,18 @@ use super::*;
 use crate::failure::Failures;
 use crate::plan::{NodeId, SortKey};
 use crate::testing::{
-    Fragment, Random, Row, Rows, Shape, Value, accumulate, assert_same_history, random_script, run, schema, seeds,
+    Fragment, Random, Row, Rows, Shape, Value, accumulate, apply_all, assert_same_history, close_all, random_script,
+    run, schema, seeds,
 };
+use crate::work::Work;
 
 const INPUT: [DataType; 3] = [Int64, Utf8, Float64];
 
 fn fragment(plan: TopK) -> Arc<Fragment> {
     Arc::new(move |_, streams| {
         let input = streams.into_iter().next().expect("one input");
-        let (rows, _) =
-            top_k(input, &plan, &schema(&INPUT), Aside::new("top_k", &Failures::default())).expect("plain types");
+        let (rows, _) = top_k(input, &plan, &schema(&INPUT), Aside::new(Work::new("top_k"), &Failures::default()))
+            .expect("plain types");
         vec![rows]
     })
 }
@@ -73,7 +75,7 @@ fn check(seed: u64) {
     let shape = Shape {
         inputs: vec![INPUT.to_vec()],
         times: 6,
-        step: *random.pick(&[2, 10, 60]),
+        step: *random.pick(&[2, 10, 60, 600]),
         domain: *random.pick(&[2, 12, 100]),
     };
     let mut script = random_script(&mut random, &shape);
@@ -113,8 +115,8 @@ fn growing_groups_keep_their_page_alone() {
     let mut state = TopKState::new(&plan, &schema(&INPUT)).expect("plain types");
     let rows: Vec<Row> = (0..1000).map(|i| vec![Value::Int(i % 500), Value::Null, Value::Null]).collect();
     let batch = crate::testing::to_batch(&schema(&INPUT), &rows.iter().collect::<Vec<_>>());
-    state.apply(0, &batch, &PerRow::Same(1));
-    let changes = state.close();
+    apply_all(&mut state, 0, &batch, &PerRow::Same(1));
+    let changes = close_all(&mut state);
     assert_eq!(changes.rows.iter().map(|(rows, _)| rows.num_rows()).sum::<usize>(), 2);
     assert_eq!(state.size().rows, 3);
 }

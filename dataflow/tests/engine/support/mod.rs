@@ -310,7 +310,7 @@ impl ChangeSink for Recorder {
 /// Starts an engine, and returns it with the recorder of what it delivers.
 pub(crate) fn start(workers: usize) -> (Engine, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    let config = EngineConfig { workers: NonZeroUsize::new(workers).expect("at least one worker") };
+    let config = EngineConfig { workers: NonZeroUsize::new(workers).expect("at least one worker"), memory_limit: None };
     let sink: Arc<dyn ChangeSink> = Arc::<Recorder>::clone(&recorder);
     (Engine::start(config, sink).expect("threads start"), recorder)
 }

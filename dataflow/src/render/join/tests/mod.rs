@@ -12,6 +12,7 @@ use crate::testing::{
 };
 
 mod iteration;
+mod pieces;
 
 /// A join of two inputs: their key and value columns, and the columns of the output.
 #[derive(Clone, Debug)]

@@ -1,19 +1,26 @@
 //! `IdTable`: a hash table of ids by the hash of their keys, made for looking up many at once.
 //!
-//! It uses open addressing with linear probing. A slot holds an id and half its hash, so that a probe almost never
+//! It uses open addressing with linear probing, in parts that split one after another as the table grows. A slot holds an id and half its hash, so that a probe almost never
 //! reads the bytes of another key. A batch is looked up in passes over a block of its rows, each pass reading from one
 //! place: the reads of a pass do not wait for each other, and memory serves them in parallel.
+
+use crate::spread::Spread;
 
 /// Sentinel for an empty slot; never a valid id.
 const NONE: u32 = u32::MAX;
 
-/// The table grows when more than this share of its slots, in eighths, is used.
-const MOST_EIGHTHS: usize = 5;
+/// Number of slots of each part, as a power of two; less while there is only one part.
+const PART_BITS: u32 = if cfg!(test) { 4 } else { 12 };
+const PART_SLOTS: usize = 1 << PART_BITS;
+/// Number of ids of a part on average. A part that is due to be split has twice as many.
+const PART_IDS: usize = PART_SLOTS * 11 / 32;
+/// A part grows by itself when more than this share of its slots, in eighths, is used.
+const MOST_EIGHTHS: usize = 6;
 const LEAST_SLOTS: usize = 16;
 
-/// An id and the upper half of its hash; the lower half decides where its slot should be.
+/// An id and the upper half of its hash; the lower half decides on its part and where its slot should be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     tag: u32,
     id: u32,
 }
@@ -22,9 +29,15 @@ const EMPTY: Slot = Slot { tag: 0, id: NONE };
 
 /// A hash table of ids.
 #[derive(Debug)]
-pub(super) struct IdTable {
-    /// The slots; their number is a power of two.
-    slots: Vec<Slot>,
+pub(crate) struct IdTable {
+    parts: Spread<Part>,
+    used: usize,
+}
+
+/// A part of the table. The number of its slots is a power of two.
+#[derive(Debug)]
+struct Part {
+    slots: Box<[Slot]>,
     used: usize,
 }
 
@@ -35,19 +48,97 @@ fn tag(hash: u64) -> u32 {
 
 impl IdTable {
     /// An empty slot.
-    pub(super) const NOTHING: Slot = EMPTY;
+    pub(crate) const NOTHING: Slot = EMPTY;
 
-    pub(super) fn new() -> Self {
-        IdTable { slots: vec![EMPTY; LEAST_SLOTS], used: 0 }
+    pub(crate) fn new() -> Self {
+        IdTable { parts: Spread::new(Part::new(LEAST_SLOTS)), used: 0 }
     }
 
     /// Returns the number of ids.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.used
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| size_of::<Part>() + part.slots.len() * size_of::<Slot>()).sum()
+    }
+
+    /// Returns the number of the part of a hash.
+    #[inline(always)]
+    fn number(&self, hash: u64) -> usize {
+        self.parts.number(hash >> PART_BITS)
+    }
+
+    /// Returns the slot where a search for `hash` begins.
+    #[inline]
+    pub(crate) fn first(&self, hash: u64) -> Slot {
+        let part = self.parts.part(self.number(hash));
+        part.slots[part.home(hash)]
+    }
+
+    /// Returns the first id that may have this hash, given the slot where the search begins: the first with an equal
+    /// tag.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64, first: Slot) -> Option<u32> {
+        if first.tag == tag(hash) && first.id != NONE {
+            return Some(first.id);
+        }
+        if first.id == NONE {
+            return None;
+        }
+        self.find(hash, |_| true)
+    }
+
+    /// Returns the id with this hash for which `is_it` is true.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        self.parts.part(self.number(hash)).find(hash, is_it)
+    }
+
+    /// Adds an id that is not in the table. `hash_of` must return the hash of any id in the table.
+    pub(crate) fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+        if self.used >= PART_IDS * self.parts.len() {
+            let from = self.parts.split(Part::new(PART_SLOTS));
+            let old = std::mem::replace(self.parts.part_mut(from), Part::new(PART_SLOTS));
+            self.place(old, &hash_of);
+        }
+        let number = self.number(hash);
+        self.parts.part_mut(number).insert(hash, id, &hash_of);
+        self.used += 1;
+    }
+
+    /// Removes an id that is in the table.
+    pub(crate) fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+        let number = self.number(hash);
+        self.parts.part_mut(number).remove(hash, id, &hash_of);
+        self.used -= 1;
+        if 2 * self.used < PART_IDS * self.parts.len() {
+            if let Some((part, _)) = self.parts.merge() {
+                self.place(part, hash_of);
+            } else {
+                self.parts.part_mut(0).shrink(hash_of);
+            }
+        }
+    }
+
+    /// Adds ids that are not in the table.
+    fn place(&mut self, part: Part, hash_of: impl Fn(u32) -> u64) {
+        for slot in part.slots.iter().filter(|slot| slot.id != NONE) {
+            let hash = hash_of(slot.id);
+            let number = self.number(hash);
+            self.parts.part_mut(number).insert(hash, slot.id, &hash_of);
+        }
+    }
+
+    /// Drops a part of the table, which is no longer used; returns about how many ids it had, 0 if none are left.
+    pub(crate) fn free(&mut self) -> usize {
+        self.parts.free().map_or(0, |part| 1 + part.slots.len() / 64)
+    }
+}
+
+impl Part {
+    fn new(slots: usize) -> Self {
+        Part { slots: vec![EMPTY; slots].into(), used: 0 }
     }
 
     #[inline]
@@ -60,28 +151,8 @@ impl IdTable {
         (at + 1) & (self.slots.len() - 1)
     }
 
-    /// Returns the slot where a search for `hash` begins.
     #[inline]
-    pub(super) fn first(&self, hash: u64) -> Slot {
-        self.slots[self.home(hash)]
-    }
-
-    /// Returns the first id that may have this hash, given the slot where the search begins: the first with an equal
-    /// tag.
-    #[inline]
-    pub(super) fn candidate(&self, hash: u64, first: Slot) -> Option<u32> {
-        if first.tag == tag(hash) && first.id != NONE {
-            return Some(first.id);
-        }
-        if first.id == NONE {
-            return None;
-        }
-        self.find(hash, |_| true)
-    }
-
-    /// Returns the id with this hash for which `is_it` is true.
-    #[inline]
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
         loop {
             let slot = self.slots[at];
@@ -95,8 +166,7 @@ impl IdTable {
         }
     }
 
-    /// Adds an id that is not in the table. `hash_of` must return the hash of any id in the table.
-    pub(super) fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         if (self.used + 1) * 8 > self.slots.len() * MOST_EIGHTHS {
             self.resize(self.slots.len() * 2, hash_of);
         }
@@ -104,8 +174,7 @@ impl IdTable {
         self.used += 1;
     }
 
-    /// Removes an id that is in the table.
-    pub(super) fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         let mut gap = self.home(hash);
         while self.slots[gap].id != id {
             assert!(self.slots[gap].id != NONE, "only ids that are there get removed");
@@ -125,14 +194,13 @@ impl IdTable {
         }
         self.slots[gap] = EMPTY;
         self.used -= 1;
-        if self.slots.len() > LEAST_SLOTS && self.used * 16 < self.slots.len() {
-            self.resize(self.slots.len() / 4, hash_of);
-        }
     }
 
-    /// Returns all ids, in no particular order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        self.slots.iter().map(|slot| slot.id).filter(|id| *id != NONE)
+    /// Gives back memory if few slots are used.
+    fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
+        if self.slots.len() > LEAST_SLOTS && self.used * 16 < self.slots.len() {
+            self.resize((self.slots.len() / 4).max(LEAST_SLOTS), hash_of);
+        }
     }
 
     fn place(&mut self, hash: u64, id: u32) {
@@ -144,8 +212,8 @@ impl IdTable {
     }
 
     fn resize(&mut self, slots: usize, hash_of: impl Fn(u32) -> u64) {
-        let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots.max(LEAST_SLOTS)]);
-        for slot in old.into_iter().filter(|slot| slot.id != NONE) {
+        let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots].into());
+        for slot in old.iter().filter(|slot| slot.id != NONE) {
             self.place(hash_of(slot.id), slot.id);
         }
     }
@@ -188,10 +256,8 @@ mod tests {
                 }
                 assert_eq!(table.len(), map.len());
             }
-            let (mut ids, mut expected): (Vec<u32>, Vec<u32>) = (table.ids().collect(), map.into_values().collect());
-            ids.sort_unstable();
-            expected.sort_unstable();
-            assert_eq!(ids, expected, "seed {seed}");
+            let find = |key: usize| table.find(hash(key), |id| keys[id as usize] == key);
+            assert!((0..200).all(|key| find(key) == map.get(&key).copied()), "seed {seed}");
         }
     }
 

@@ -1,0 +1,209 @@
+//! Fuel: how many rows an operator may process before its worker looks at its commands again.
+//!
+//! ```text
+//! worker: commands --> inputs of flows without backlog, a piece each --> timely step: a piece for each operator
+//! operator with rows left: says how many (backlog), activates itself
+//! ```
+//!
+//! An operator that could process many rows at once takes a [`Tank::grant`] at each activation, processes about as many
+//! rows, keeps its place and activates itself. What it leaves is its backlog: nothing more enters its dataflow until
+//! the backlog is gone, so the operators upstream cannot pile up rows before one that is slower. The dataflows that have
+//! a backlog share what a worker may process in a round, and so do the operators of one dataflow, so that many of them
+//! take no longer than one. A change passes through a dataflow in several rounds: while a short one is under way, the
+//! rounds are *hurried*, and dataflows that take long process small pieces.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::gate::Gate;
+use crate::memory::{Account, Accounts};
+
+/// Number of rows that an operator processes in one activation, and that enter an input before the worker looks at its
+/// commands again. Small in tests, so that tests meet operators that stop in the middle.
+pub(crate) const PIECE_ROWS: usize = if cfg!(test) { 100 } else { 1 << 13 };
+
+/// Number of rows that all dataflows of a worker together may process before it looks at its commands, roughly: an
+/// operator with rows left does a small piece even so.
+const ROUND_ROWS: usize = 4 * PIECE_ROWS;
+
+/// Number of rows that an operator may process when its dataflow has used up its part of the round, or the round is
+/// hurried.
+const SMALL_PIECE: usize = PIECE_ROWS / 32;
+
+/// Number of rows of backlog above which operators that multiply rows stop producing.
+const FULL: usize = 4 * PIECE_ROWS;
+
+/// What the dataflows of one worker have processed since the worker last looked at its commands.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    touched: Cell<u64>,
+    largest: Cell<u64>,
+    /// Counts the looks.
+    round: Cell<u64>,
+    /// Number of dataflows that have a backlog.
+    busy: Cell<usize>,
+    /// Whether the round is hurried.
+    is_hurried: Cell<bool>,
+    accounts: Accounts,
+}
+
+impl Meter {
+    /// Returns a meter at zero.
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::default()
+    }
+
+    /// Adds rows that were processed.
+    pub(crate) fn touched(&self, rows: usize) {
+        self.touched.set(self.touched.get() + rows as u64);
+    }
+
+    /// Records that the worker looks at its commands.
+    pub(crate) fn look(&self) {
+        self.accounts.leave();
+        self.largest.set(self.largest.get().max(self.touched.take()));
+        self.round.set(self.round.get() + 1);
+    }
+
+    /// Says whether the next step is part of a hurried round.
+    pub(crate) fn hurry(&self, is_hurried: bool) {
+        self.is_hurried.set(is_hurried);
+    }
+
+    /// Returns how many rows each of `sharers` may process when these take a piece of work together that may take long.
+    pub(crate) fn part_of_piece(&self, sharers: usize) -> usize {
+        if self.is_hurried.get() { SMALL_PIECE } else { (PIECE_ROWS / sharers.max(1)).max(SMALL_PIECE) }
+    }
+
+    /// Returns the largest number of rows processed between two looks since the last call.
+    pub(crate) fn take_largest(&self) -> u64 {
+        self.look();
+        self.largest.take()
+    }
+}
+
+/// The fuel of one dataflow on one worker, shared by its operators.
+#[derive(Debug, Default)]
+pub(crate) struct Fuel {
+    /// Rows that operators hold and could process if they had more fuel.
+    backlog: Cell<usize>,
+    /// The last round in which operators have processed rows, and how many.
+    spent: Cell<(u64, usize)>,
+    /// Whether the dataflow takes long.
+    is_slow: Cell<bool>,
+    meter: Rc<Meter>,
+    gate: Gate,
+    /// What the dataflow has allocated.
+    account: Account,
+}
+
+impl Fuel {
+    /// Returns the fuel of a dataflow of the worker with this meter.
+    pub(crate) fn new(meter: &Rc<Meter>) -> Rc<Self> {
+        Rc::new(Fuel { meter: Rc::clone(meter), ..Fuel::default() })
+    }
+
+    /// Returns the gate of the dataflow's states.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Has what is allocated from now on counted as the dataflow's, until another one begins to work.
+    pub(crate) fn works(&self) {
+        self.meter.accounts.enter(&self.account);
+    }
+
+    /// Returns the bytes that the dataflow has allocated less those that it has freed.
+    pub(crate) fn bytes(&self) -> i64 {
+        self.account.bytes()
+    }
+
+    /// Whether operators hold rows that they could process.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.backlog.get() > 0
+    }
+
+    /// Returns how many rows may enter the dataflow when rows enter `entering` dataflows.
+    pub(crate) fn room(&self, entering: usize) -> usize {
+        let is_hurried = self.meter.is_hurried.get() && self.is_slow.get();
+        if is_hurried { SMALL_PIECE } else { (PIECE_ROWS / entering.max(1)).max(SMALL_PIECE) }
+    }
+
+    /// Says whether the dataflow takes long, so that it does less in hurried rounds.
+    pub(crate) fn set_slow(&self, is_slow: bool) {
+        self.is_slow.set(is_slow);
+    }
+
+    /// Returns how many rows its operators have processed since the worker last looked at its commands.
+    fn spent(&self) -> usize {
+        let (round, rows) = self.spent.get();
+        if round == self.meter.round.get() { rows } else { 0 }
+    }
+
+    /// Sets how many rows of backlog there are.
+    fn set_backlog(&self, rows: usize) {
+        let before = self.backlog.replace(rows);
+        let busy = self.meter.busy.get() + usize::from(rows > 0) - usize::from(before > 0);
+        self.meter.busy.set(busy);
+    }
+}
+
+/// One operator's access to the fuel of its dataflow.
+#[derive(Debug)]
+pub(crate) struct Tank {
+    fuel: Rc<Fuel>,
+    /// The operator's part of the backlog.
+    left: Cell<usize>,
+}
+
+impl Tank {
+    /// Returns the access of a new operator.
+    pub(crate) fn new(fuel: &Rc<Fuel>) -> Self {
+        Tank { fuel: Rc::clone(fuel), left: Cell::new(0) }
+    }
+
+    /// Records that the operator begins to work.
+    pub(crate) fn works(&self) {
+        self.fuel.works();
+    }
+
+    /// Returns how many rows the operator may process in this activation; at least one.
+    pub(crate) fn grant(&self) -> usize {
+        self.fuel.works();
+        let meter = &self.fuel.meter;
+        if meter.is_hurried.get() && self.fuel.is_slow.get() {
+            return SMALL_PIECE;
+        }
+        let part = (ROUND_ROWS / meter.busy.get().max(1)).saturating_sub(self.fuel.spent());
+        let whole = ROUND_ROWS.saturating_sub(usize::try_from(meter.touched.get()).unwrap_or(usize::MAX));
+        part.min(whole).clamp(SMALL_PIECE, PIECE_ROWS)
+    }
+
+    /// Returns the gate of the dataflow's states.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.fuel.gate
+    }
+
+    /// Whether operators of the dataflow, this one aside, hold so many rows that this one should not add to them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.fuel.backlog.get() - self.left.get() >= FULL
+    }
+
+    /// Records that the operator has processed rows.
+    pub(crate) fn touched(&self, rows: usize) {
+        self.fuel.meter.touched(rows);
+        self.fuel.spent.set((self.fuel.meter.round.get(), self.fuel.spent() + rows));
+    }
+
+    /// Sets the operator's backlog: how many rows it could process at once, if it had the fuel.
+    pub(crate) fn leaves(&self, rows: usize) {
+        let others = self.fuel.backlog.get() - self.left.replace(rows);
+        self.fuel.set_backlog(others + rows);
+    }
+}
+
+impl Drop for Tank {
+    fn drop(&mut self) {
+        self.leaves(0);
+    }
+}
