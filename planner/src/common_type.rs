@@ -5,6 +5,7 @@
 //! 9999; here the result has microseconds, unless the TIMESTAMP has nanoseconds already. If DECIMALs in one column need
 //! more than 38 digits together, the digits before the point are kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, TimeUnit};
@@ -57,6 +58,9 @@ fn list_of(like: &Field, item: Option<DataType>) -> Option<DataType> {
 
 /// Returns the common type of all `types`, or `None` if `wider` has no answer for any two of them.
 pub(crate) fn widest(types: &[DataType], wider: Wider) -> Option<DataType> {
+    // Each type once: a list can have a million values, but of a few types only.
+    let mut seen = HashSet::new();
+    let types: Vec<&DataType> = types.iter().filter(|data_type| seen.insert(*data_type)).collect();
     let differs =
         types.iter().enumerate().any(|(at, left)| types[..at].iter().any(|right| wider(left, right).is_some()));
     if !differs {
@@ -65,4 +69,31 @@ pub(crate) fn widest(types: &[DataType], wider: Wider) -> Option<DataType> {
     types.iter().skip(1).try_fold(types[0].clone(), |common, other| {
         wider(&common, other).or_else(|| type_union_coercion(&common, other))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn counting(left: &DataType, right: &DataType) -> Option<DataType> {
+        ASKED.set(ASKED.get() + 1);
+        wider_column(left, right)
+    }
+
+    /// Each value was compared with each, so an INSERT of 100,000 rows did not end.
+    #[test]
+    fn the_types_of_many_values_are_compared_once() {
+        let (decimal, float) = (DataType::Decimal128(5, 2), DataType::Float64);
+        let types: Vec<DataType> =
+            (0..100_000).map(|row| if row % 3 == 0 { decimal.clone() } else { float.clone() }).collect();
+        assert_eq!(widest(&types, counting), Some(float));
+        assert_eq!(widest(&vec![decimal; 100_000], counting), None);
+        assert!(ASKED.get() < 10, "{} comparisons", ASKED.get());
+    }
 }

@@ -43,6 +43,9 @@ pub enum PlanError {
         /// Says what was asked for.
         message: String,
     },
+    /// The call was cancelled while the statement was planned.
+    #[error("the planning was interrupted")]
+    Interrupted,
 }
 
 fn at(position: &Option<(u64, u64)>) -> String {

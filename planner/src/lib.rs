@@ -4,10 +4,13 @@
 //! text --parse--> Statement --bind--> LogicalPlan --decorrelate, rewrite--> LogicalPlan --lower--> DataflowPlan
 //! ```
 //!
+//! What a large plan repeats is a [`part`] of it, which each of these steps handles once.
+//!
 //! DataFusion supplies parts: the binder, the coercion rules, the function catalogue, some of its rewrite rules and
 //! vectorised expressions. No other crate sees DataFusion types, except the bridge's executor for ad-hoc queries.
 
 pub mod bind;
+pub mod budget;
 pub mod calendar;
 pub mod catalog;
 mod common_type;
@@ -17,6 +20,7 @@ pub mod function;
 pub mod lower;
 pub mod numeral;
 pub mod panics;
+pub mod part;
 pub mod property;
 pub mod rewrite;
 pub mod scalar;

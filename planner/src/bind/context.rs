@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast;
 
 use super::set_operation::SetOperationPlanner;
+use super::with_query::WithQueryPlanner;
 use crate::catalog::{Catalog, CatalogSource, WorkTable};
 use crate::error::PlanError;
 use crate::function::{self, Registry};
@@ -40,7 +41,7 @@ static EXPR_PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
 });
 
 static RELATION_PLANNERS: LazyLock<Vec<Arc<dyn RelationPlanner>>> =
-    LazyLock::new(|| vec![Arc::new(SetOperationPlanner)]);
+    LazyLock::new(|| vec![Arc::new(SetOperationPlanner), Arc::new(WithQueryPlanner)]);
 
 /// Gives DataFusion's binder the catalogue and the functions. Names are resolved already and match exactly.
 pub(super) struct Context<'a> {

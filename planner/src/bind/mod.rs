@@ -14,6 +14,7 @@ mod params;
 mod place;
 mod semantics;
 mod set_operation;
+mod with_query;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use self::names::Names;
 use self::place::Places;
 use crate::catalog::{Catalog, CatalogSource};
 use crate::error::PlanError;
-use crate::stack;
+use crate::{part, stack};
 
 pub use context::config_options;
 pub use dml::{BoundConflict, BoundDelete, BoundInsert, BoundUpdate, bind_delete, bind_insert, bind_update};
@@ -61,7 +62,7 @@ pub struct BoundQuery {
 
 impl fmt::Debug for BoundQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.logical.display_indent())
+        write!(f, "{}", part::display(&self.logical))
     }
 }
 
@@ -80,7 +81,6 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
     let relations = names.relations.iter().map(|relation| relation.name.clone()).collect();
     let values = params.number(&mut query)?;
     let plan = plan_query(query, catalog, &values)?;
-    let plan = coerced(plan)?;
     bound(plan, shown, relations)
 }
 
@@ -92,18 +92,19 @@ fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     order::apply(semantics::apply(expansion::apply(plan)?)?)
 }
 
-/// Turns a resolved query into a plan, with `values` in place of its parameters.
+/// Turns a resolved query into a coerced plan, with `values` in place of its parameters.
 fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValue]) -> Result<LogicalPlan, PlanError> {
     set_operation::set_apart(&mut query)?;
+    with_query::set_apart(&mut query)?;
     operator::write_as_calls(&mut query);
     let planned = plan_prepared(query.clone(), catalog, values);
     // DataFusion calls a cast what it calls its argument, so that `min(x)` and `min(CAST(x AS DATE))` cannot stand side
     // by side. Marked casts are planned otherwise in many places, so only queries that need it have them.
     if planned.as_ref().is_err_and(is_name_taken) {
         operator::mark_casts(&mut query);
-        return Ok(plan_prepared(query, catalog, values)?);
+        return coerced(plan_prepared(query, catalog, values)?);
     }
-    Ok(planned?)
+    coerced(planned?)
 }
 
 /// Returns whether two columns of a node have one name.
@@ -112,7 +113,7 @@ fn is_name_taken(error: &DataFusionError) -> bool {
     matches!(**error, SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. })
 }
 
-/// Plans a query that has been rewritten for DataFusion.
+/// Plans a query that has been rewritten for DataFusion. What it repeats is coerced, the rest is not.
 fn plan_prepared(
     query: ast::Query,
     catalog: &dyn Catalog,
@@ -125,10 +126,11 @@ fn plan_prepared(
     let statement = ast::Statement::Query(Box::new(query));
     let plan = SqlToRel::new_with_options(&context, options)
         .sql_statement_to_plan_with_context(statement, &mut planner_context)?;
-    if values.is_empty() {
-        return Ok(plan);
-    }
-    plan.replace_params_with_values(&ParamValues::from(values.to_vec()))
+    let with_values = |plan: LogicalPlan| match values.is_empty() {
+        true => Ok(plan),
+        false => plan.replace_params_with_values(&ParamValues::from(values.to_vec())),
+    };
+    with_values(part::cut(plan, &|part| Ok(coerced(with_values(part)?)?))?)
 }
 
 /// Collects the facts that callers need about the bound plan.
@@ -147,7 +149,7 @@ fn bound(plan: LogicalPlan, shown: Option<Vec<String>>, relations: Vec<String>) 
 /// Returns the collections that a plan reads, each once, in order of first use.
 pub fn inputs_of(plan: &LogicalPlan) -> Result<Vec<CollectionId>, PlanError> {
     let mut inputs = Vec::new();
-    plan.apply_with_subqueries(|node| {
+    part::apply_with_parts(plan, &mut |node| {
         if let Some(input) = CatalogSource::of_plan(node).and_then(|relation| relation.collection())
             && !inputs.contains(&input)
         {
@@ -161,7 +163,7 @@ pub fn inputs_of(plan: &LogicalPlan) -> Result<Vec<CollectionId>, PlanError> {
 /// Returns the name of a function in `plan` whose value does not depend on the row alone (`random()`, `now()`), if any.
 pub fn volatile_function(plan: &LogicalPlan) -> Result<Option<String>, PlanError> {
     let mut found = None;
-    plan.apply_with_subqueries(|node| {
+    part::apply_with_parts(plan, &mut |node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::ScalarFunction(call) = expr

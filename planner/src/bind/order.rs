@@ -18,6 +18,7 @@ use super::BoundQuery;
 use super::semantics::plain_type;
 use crate::catalog::{CatalogSource, RelationInfo};
 use crate::error::PlanError;
+use crate::part::Part;
 
 /// The sort keys by which the rows of a maintained view are read; without keys they are read in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -229,6 +230,11 @@ fn ordered(plan: &LogicalPlan) -> PlanResult<Option<Ordered>> {
 }
 
 fn ordered_scan(scan: &TableScan) -> PlanResult<Option<Ordered>> {
+    if let Some(part) = Part::of(scan) {
+        // The rows of a part have no order in the plan, so those whose order matters are taken from its own plan.
+        let plan = LogicalPlanBuilder::from(part.plan.clone()).alias(scan.table_name.clone())?.build()?;
+        return ordered(&plan);
+    }
     let Some(relation) = CatalogSource::of(scan).filter(|relation| !relation.order.is_empty()) else {
         return Ok(None);
     };

@@ -1,5 +1,6 @@
 //! The parameters of a statement, which are bound as literals.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use arrow::array::{Array, ArrayRef};
@@ -49,16 +50,16 @@ impl Params {
     /// Returns only the parameters that a statement uses, under the same numbers and names.
     #[must_use]
     pub fn used_by(&self, statement: &Parsed) -> Params {
-        let asked = |wanted: &str| statement.parameters.iter().any(|name| name == wanted);
+        let asked = asked([statement]);
         let mut positional: Vec<ScalarValue> = Vec::new();
         for (idx, value) in self.positional.iter().enumerate() {
-            if asked(&(idx + 1).to_string()) {
+            if asked.contains(&*(idx + 1).to_string()) {
                 positional.resize(idx, ScalarValue::Null);
                 // Unused parameters before this one become NULL so that it keeps its number.
                 positional.push(value.clone());
             }
         }
-        let named = self.named.iter().filter(|(name, _)| asked(name)).cloned().collect();
+        let named = self.named.iter().filter(|(name, _)| asked.contains(&**name)).cloned().collect();
         Params { positional, named }
     }
 
@@ -69,7 +70,8 @@ impl Params {
 
     /// Numbers the placeholders of a statement and returns their values by number; fails if a value is missing.
     pub(super) fn number<T: VisitMut>(&self, statement: &mut T) -> Result<Vec<ScalarValue>, PlanError> {
-        let mut placeholders = Placeholders { params: self, names: Vec::new(), values: Vec::new() };
+        let named = self.named.iter().map(|(name, value)| (&**name, value)).collect();
+        let mut placeholders = Placeholders { params: self, named, slots: HashMap::new(), values: Vec::new() };
         match statement.visit(&mut placeholders) {
             ControlFlow::Break(error) => Err(*error),
             ControlFlow::Continue(()) => Ok(placeholders.values),
@@ -78,38 +80,28 @@ impl Params {
 
     /// Fails if a value is given that none of the statements uses, which must be a mistake.
     pub fn all_used(&self, statements: &[Parsed]) -> Result<(), PlanError> {
-        let asked = |wanted: &str| statements.iter().flat_map(|parsed| &parsed.parameters).any(|name| name == wanted);
-        if let Some(number) = (1..=self.positional.len()).find(|number| !asked(&number.to_string())) {
+        let asked = asked(statements);
+        if let Some(number) = (1..=self.positional.len()).find(|number| !asked.contains(&*number.to_string())) {
             let given = self.positional.len();
             return Err(PlanError::invalid(format!("{given} parameters given, but parameter {number} is not used")));
         }
-        match self.named.iter().find(|(name, _)| !asked(name)) {
+        match self.named.iter().find(|(name, _)| !asked.contains(&**name)) {
             Some((name, _)) => Err(PlanError::invalid(format!("parameter ${name} is given, but not used"))),
             None => Ok(()),
         }
     }
+}
 
-    /// Returns the value of a placeholder such as `$1` or `$name`.
-    fn value(&self, placeholder: &str) -> Result<&ScalarValue, PlanError> {
-        let name = placeholder.trim_start_matches(['$', '?']);
-        match name.parse::<usize>() {
-            Ok(number) => number.checked_sub(1).and_then(|idx| self.positional.get(idx)).ok_or_else(|| {
-                PlanError::invalid(format!("parameter {number} is missing: {} given", self.positional.len()))
-            }),
-            Err(_) => self
-                .named
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value)
-                .ok_or_else(|| PlanError::invalid(format!("parameter ${name} is missing"))),
-        }
-    }
+/// Returns the names of the parameters that `statements` use.
+fn asked<'a>(statements: impl IntoIterator<Item = &'a Parsed>) -> HashSet<&'a str> {
+    statements.into_iter().flat_map(|parsed| &parsed.parameters).map(String::as_str).collect()
 }
 
 struct Placeholders<'a> {
     params: &'a Params,
-    /// The placeholders as the user wrote them, and their slots; slots of list elements have no name.
-    names: Vec<(String, usize)>,
+    named: HashMap<&'a str, &'a ScalarValue>,
+    /// The slots of the placeholders as the user wrote them; slots of list elements have no name.
+    slots: HashMap<String, usize>,
     values: Vec<ScalarValue>,
 }
 
@@ -118,15 +110,15 @@ impl VisitorMut for Placeholders<'_> {
 
     fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Self::Break> {
         let Value::Placeholder(name) = &mut value.value else { return ControlFlow::Continue(()) };
-        let slot = match self.names.iter().find(|(known, _)| known == name) {
-            Some((_, slot)) => *slot,
+        let slot = match self.slots.get(name) {
+            Some(slot) => *slot,
             None => {
-                match self.params.value(name) {
+                match self.value(name) {
                     Ok(value) => self.values.push(value.clone()),
                     Err(error) => return ControlFlow::Break(Box::new(error)),
                 }
                 let slot = self.values.len() - 1;
-                self.names.push((name.clone(), slot));
+                self.slots.insert(name.clone(), slot);
                 slot
             }
         };
@@ -147,7 +139,22 @@ impl VisitorMut for Placeholders<'_> {
     }
 }
 
-impl Placeholders<'_> {
+impl<'a> Placeholders<'a> {
+    /// Returns the value of a placeholder such as `$1` or `$name`.
+    fn value(&self, placeholder: &str) -> Result<&'a ScalarValue, PlanError> {
+        let name = placeholder.trim_start_matches(['$', '?']);
+        match name.parse::<usize>() {
+            Ok(number) => number.checked_sub(1).and_then(|idx| self.params.positional.get(idx)).ok_or_else(|| {
+                let given = self.params.positional.len();
+                PlanError::invalid(format!("parameter {number} is missing: {given} given"))
+            }),
+            Err(_) => {
+                let value = self.named.get(name).copied();
+                value.ok_or_else(|| PlanError::invalid(format!("parameter ${name} is missing")))
+            }
+        }
+    }
+
     /// Makes `expr IN` the elements of the list in `slot`, each in a slot of its own.
     fn in_list(&mut self, expr: Expr, slot: usize, negated: bool) -> Result<Expr, PlanError> {
         let Some(elements) = elements(&self.values[slot])? else { return Ok(truth(None)) };

@@ -12,8 +12,14 @@ use crate::decorrelate::{Decorrelation, column};
 use crate::function::without_may_be_null;
 
 impl Decorrelation {
-    /// Joins the subqueries of `expr` to `input`; returns the new input and `expr` over its columns.
-    pub(super) fn extract(&mut self, input: LogicalPlan, expr: Expr) -> Result<(LogicalPlan, Expr)> {
+    /// Joins the subqueries of `expr` to `input`; returns the new input and `expr` over its columns. `rows` must have
+    /// the columns that the subqueries refer to, with all their values in `input`.
+    pub(super) fn extract(
+        &mut self,
+        rows: &LogicalPlan,
+        input: LogicalPlan,
+        expr: Expr,
+    ) -> Result<(LogicalPlan, Expr)> {
         let expr = with_exists(expr, input.schema())?;
         let mut input = input;
         let expr = expr.transform_down(|expr| {
@@ -22,7 +28,7 @@ impl Decorrelation {
             if subquery_of(unmarked).is_none() {
                 return Ok(Transformed::no(expr));
             }
-            Ok(match self.value_of(&mut input, unmarked)? {
+            Ok(match self.value_of(rows, &mut input, unmarked)? {
                 Some(value) => Transformed::new(value, true, TreeNodeRecursion::Jump),
                 None => Transformed::new(expr, false, TreeNodeRecursion::Jump),
             })
@@ -30,21 +36,27 @@ impl Decorrelation {
         Ok((input, expr.data))
     }
 
-    /// Joins an EXISTS or scalar subquery to `input` and returns its value; `None` if it is left as it is.
-    pub(super) fn value_of(&mut self, input: &mut LogicalPlan, expr: &Expr) -> Result<Option<Expr>> {
+    /// Joins an EXISTS or scalar subquery, which refers to columns of `rows`, to `input` and returns its value; `None` if
+    /// it is left as it is.
+    pub(super) fn value_of(
+        &mut self,
+        rows: &LogicalPlan,
+        input: &mut LogicalPlan,
+        expr: &Expr,
+    ) -> Result<Option<Expr>> {
         let Some(subquery) = subquery_of(expr) else { return Ok(None) };
         let plan = subquery.subquery.as_ref().clone();
         if let Expr::Exists(exists) = expr {
             let found = match self.attach_keys(input, &plan)? {
                 Some(found) => found,
-                None => Expr::Column(self.attach(input, &plan, Value::Exists)?),
+                None => Expr::Column(self.attach(rows, input, &plan, Value::Exists)?),
             };
             return Ok(Some(if exists.negated { found.is_null() } else { found.is_not_null() }));
         }
         match cardinality(&plan) {
             Cardinality::One | Cardinality::AtMostOne => Ok(Some(match self.attach_aggregate(input, &plan)? {
                 Some(value) => value,
-                None => Expr::Column(self.attach(input, &plan, Value::Scalar)?),
+                None => Expr::Column(self.attach(rows, input, &plan, Value::Scalar)?),
             })),
             Cardinality::Any if references(&plan)?.is_empty() => Ok(None),
             Cardinality::Any => Err(PlanError::NotMaintainable {
@@ -57,9 +69,15 @@ impl Decorrelation {
     }
 
     /// Joins the value of a subquery to `input` and returns its column. For EXISTS it is true or NULL.
-    fn attach(&mut self, input: &mut LogicalPlan, subquery: &LogicalPlan, value: Value) -> Result<Column> {
+    fn attach(
+        &mut self,
+        rows: &LogicalPlan,
+        input: &mut LogicalPlan,
+        subquery: &LogicalPlan,
+        value: Value,
+    ) -> Result<Column> {
         let alias = self.fresh("s");
-        let domain = self.domain(input, subquery)?;
+        let domain = self.domain(rows, subquery)?;
         let evaluated = self.evaluate(&domain, subquery)?;
         let mut exprs = domain.key_exprs();
         exprs.push(match value {

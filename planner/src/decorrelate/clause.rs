@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::PlanError;
+use crate::decorrelate::outer_reference::has_subquery;
 use crate::decorrelate::{Decorrelation, called_as, columns, named, names};
 
 impl Decorrelation {
@@ -83,10 +84,13 @@ impl Decorrelation {
 
     /// Turns the subqueries of `exprs` into columns of `input`; returns both.
     fn extract_all(&mut self, input: Arc<LogicalPlan>, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
-        let mut input = Arc::unwrap_or_clone(input);
+        // A subquery needs the rows themselves and, for its domain, up to two copies of them.
+        let copies = 2 * exprs.iter().filter(|expr| has_subquery(expr)).count();
+        let mut input = self.copied(Arc::unwrap_or_clone(input), copies)?;
+        let rows = input.clone();
         let mut extracted = Vec::with_capacity(exprs.len());
         for expr in exprs {
-            let (extended, expr) = self.extract(input, expr)?;
+            let (extended, expr) = self.extract(&rows, input, expr)?;
             input = extended;
             extracted.push(expr);
         }

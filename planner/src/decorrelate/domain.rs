@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::PlanError;
+use crate::budget;
 use crate::decorrelate::attach::same;
 use crate::decorrelate::outer_reference::{Replacements, references, replace};
 use crate::decorrelate::{Decorrelation, column, columns, named};
@@ -48,10 +49,10 @@ impl Domain {
 }
 
 impl Decorrelation {
-    /// Makes the domain of the columns of `input` that `subquery` refers to.
-    pub(super) fn domain(&mut self, input: &LogicalPlan, subquery: &LogicalPlan) -> Result<Domain> {
+    /// Makes the domain of the columns of `rows` that `subquery` refers to.
+    pub(super) fn domain(&mut self, rows: &LogicalPlan, subquery: &LogicalPlan) -> Result<Domain> {
         let mut outer = references(subquery)?;
-        outer.retain(|column| input.schema().has_column(column));
+        outer.retain(|column| rows.schema().has_column(column));
         let alias = self.fresh("d");
         let inner: Vec<Column> =
             (0..outer.len()).map(|at| Column::new(Some(alias.clone()), format!("c{at}"))).collect();
@@ -60,13 +61,14 @@ impl Decorrelation {
             LogicalPlanBuilder::empty(true).build()?
         } else {
             let exprs = outer.iter().zip(&inner).map(|(outer, inner)| Expr::Column(outer.clone()).alias(&inner.name));
-            LogicalPlanBuilder::from(input.clone()).project(exprs)?.distinct()?.alias(alias.as_str())?.build()?
+            LogicalPlanBuilder::from(rows.clone()).project(exprs)?.distinct()?.alias(alias.as_str())?.build()?
         };
         Ok(Domain { outer, inner, plan, with })
     }
 
     /// Evaluates `plan` for each value of the domain; the result has the domain's columns, then those of `plan`.
     pub(super) fn evaluate(&mut self, domain: &Domain, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        budget::spend(1)?;
         if !references(plan)?.iter().any(|column| domain.with.contains_key(column)) {
             return match domain.is_empty() {
                 true => Ok(plan.clone()),

@@ -30,7 +30,9 @@ impl Decorrelation {
                 input = joined;
                 continue;
             }
-            let (extended, predicate) = self.extract(input, conjunct)?;
+            // The rows for which the conditions before are true, because on others this one could fail.
+            let rows = self.copied(input, 2)?;
+            let (extended, predicate) = self.extract(&rows, rows.clone(), conjunct)?;
             input = LogicalPlanBuilder::from(extended).filter(predicate)?.build()?;
             widened = true;
         }
@@ -53,7 +55,9 @@ impl Decorrelation {
         let Some(pulled) = pull_up(&subquery.subquery)? else { return Ok(None) };
         let alias = self.fresh("s");
         let (plan, over_join) = pulled.renamed(&alias)?;
+        let is_thrice = value.is_some() && negated;
         let plan = self.rewrite(plan)?;
+        let plan = if is_thrice { self.copied(plan, 2)? } else { plan };
         let conditions = pulled.conditions.iter().map(|expr| over_join(expr.clone())).collect::<Result<Vec<_>>>()?;
         let compared = match (&value, pulled.outputs.first()) {
             (Some(value), Some(contained)) => Some((value.clone(), over_join(contained.clone())?)),

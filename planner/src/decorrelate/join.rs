@@ -66,8 +66,16 @@ impl Decorrelation {
             let outer = references(&subquery.subquery)?;
             let of = |side: &LogicalPlan| outer.iter().any(|column| side.schema().has_column(column));
             let value = match (of(&sides.left), of(&sides.right)) {
-                (_, false) => self.value_of(&mut sides.left, unmarked)?,
-                (false, true) => self.value_of(&mut sides.right, unmarked)?,
+                (_, false) => {
+                    let rows = self.copied(std::mem::take(&mut sides.left), 2)?;
+                    sides.left = rows.clone();
+                    self.value_of(&rows, &mut sides.left, unmarked)?
+                }
+                (false, true) => {
+                    let rows = self.copied(std::mem::take(&mut sides.right), 2)?;
+                    sides.right = rows.clone();
+                    self.value_of(&rows, &mut sides.right, unmarked)?
+                }
                 (true, true) => self.value_of_pairs(sides, unmarked, &outer)?,
             };
             Ok(match value {
@@ -88,11 +96,15 @@ impl Decorrelation {
                 return Err(PlanError::not_maintainable(construct).into());
             }
         };
+        sides.left = self.copied(std::mem::take(&mut sides.left), 1)?;
+        sides.right = self.copied(std::mem::take(&mut sides.right), 1)?;
         let pairs = joined(sides.left.clone(), sides.right.clone(), JoinType::Inner, sides.plain.clone())?;
         let referred: Vec<Column> = outer.iter().filter(|column| pairs.schema().has_column(column)).cloned().collect();
         let referred_exprs = referred.iter().cloned().map(Expr::Column);
         let mut values = LogicalPlanBuilder::from(pairs).project(referred_exprs)?.distinct()?.build()?;
-        let Some(value) = self.value_of(&mut values, expr)? else { return Ok(None) };
+        values = self.copied(values, 2)?;
+        let rows = values.clone();
+        let Some(value) = self.value_of(&rows, &mut values, expr)? else { return Ok(None) };
         let alias = self.fresh("p");
         let keys = referred.iter().cloned().enumerate();
         let exprs = keys.map(|(at, key)| Expr::Column(key).alias(format!("k{at}"))).chain([value.alias("v")]);

@@ -34,9 +34,12 @@ use datafusion::common::{Column, DFSchema, Result, TableReference};
 use datafusion::logical_expr::{Distinct, EmptyRelation, Expr, FetchType, LogicalPlan, LogicalPlanBuilder};
 
 use crate::PlanError;
+use crate::budget;
 use crate::decorrelate::outer_reference::has_subquery;
+use crate::part;
 
 pub(crate) use crate::decorrelate::attach::is_one_row;
+pub(crate) use crate::decorrelate::outer_reference::{references, subquery_of};
 
 /// Returns `plan` without subqueries, except scalar ones that refer to no outer query and may have several rows: they
 /// are left as they are.
@@ -51,7 +54,7 @@ pub fn decorrelate(plan: LogicalPlan) -> std::result::Result<LogicalPlan, PlanEr
     if !found {
         return Ok(plan);
     }
-    Ok(Decorrelation { names: 0, taken: taken_names(&plan)? }.rewrite(plan)?)
+    Ok(Decorrelation { names: 0, taken: taken_names(&plan)?, copied: 0 }.rewrite(plan)?)
 }
 
 /// Returns the names of relations and columns in `plan` that look like those of [`Decorrelation::fresh`]: a statement
@@ -91,7 +94,16 @@ struct Decorrelation {
     names: usize,
     /// The names that the query itself uses.
     taken: HashSet<String>,
+    /// The number of nodes that have been copied.
+    copied: usize,
 }
+
+/// The number of nodes that may be copied, because a subquery needs the rows around it once more. What would make it
+/// larger becomes a part of the plan, since copies of copies are exponential in the number of subqueries.
+const COPIED: usize = 200;
+
+/// A plan of at most this number of nodes is always copied.
+const SMALL: usize = 8;
 
 impl Decorrelation {
     /// Returns a name that the query does not use and no other call returns.
@@ -105,7 +117,18 @@ impl Decorrelation {
         }
     }
 
+    /// Prepares `plan` for being copied `copies` times: if that is much, it becomes a scan of a part.
+    fn copied(&mut self, plan: LogicalPlan, copies: usize) -> Result<LogicalPlan> {
+        let size = part::size(&plan, COPIED)?;
+        self.copied = self.copied.saturating_add(size.saturating_mul(copies));
+        if size <= SMALL || self.copied <= COPIED || !references(&plan)?.is_empty() {
+            return Ok(plan);
+        }
+        part::shared(plan)
+    }
+
     fn rewrite(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        budget::spend(1)?;
         let plan = plan.map_children(|child| Ok(Transformed::yes(self.rewrite(child)?)))?.data;
         match plan {
             LogicalPlan::Filter(filter) if has_subquery(&filter.predicate) => self.rewrite_filter(filter),

@@ -16,7 +16,7 @@ use crate::scope::scope_of;
 pub(super) type Replacements = BTreeMap<Column, Column>;
 
 /// Returns the columns of outer queries that `plan` refers to, each once.
-pub(super) fn references(plan: &LogicalPlan) -> Result<Vec<Column>> {
+pub(crate) fn references(plan: &LogicalPlan) -> Result<Vec<Column>> {
     let mut found = Vec::new();
     plan.apply(|node| {
         let scope = scope_of(node);
@@ -49,7 +49,7 @@ pub(super) fn expression_references(expr: &Expr, scope: &DFSchema, found: &mut V
 }
 
 /// Returns the subquery of a subquery expression.
-pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+pub(crate) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery) => Some(subquery),
         Expr::Exists(exists) => Some(&exists.subquery),

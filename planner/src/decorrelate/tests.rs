@@ -70,7 +70,7 @@ fn not_in_minds_nulls() {
               Union
                 Project [k]
                 Filter g IS NULL IS DISTINCT FROM true
-                  AntiJoin on [] = []
+                  AntiJoin on [] = [] as part 1
                     AntiJoin on [g] = [tk]
                       Input t
                       Filter tk IS NOT NULL
@@ -79,13 +79,7 @@ fn not_in_minds_nulls() {
                       Input u
                 AntiJoin on [] = []
                   Filter g IS NULL
-                    AntiJoin on [] = []
-                      AntiJoin on [g] = [tk]
-                        Input t
-                        Filter tk IS NOT NULL
-                          Input u
-                      Filter tk IS NULL
-                        Input u
+                    Part 1
                   Input u
         "#]],
     );
@@ -123,15 +117,13 @@ fn scalar_subqueries_are_left_joins() {
                 Union
                   Join on [k] = [tk]
                     Input t
-                    Filter tk IS NOT NULL
+                    Filter tk IS NOT NULL as part 1
                       Reduce by [tk] [count(*)]
                         Input u
                   Project [k, Int64(NULL) as count(Int64(1))]
                     AntiJoin on [k] = [tk]
                       Input t
-                      Filter tk IS NOT NULL
-                        Reduce by [tk] [count(*)]
-                          Input u
+                      Part 1
         "#]],
     );
 }
@@ -198,56 +190,24 @@ fn a_subquery_in_on_is_a_column_of_its_side() {
             Output keeps=arrangement by [k, w]
               Union
                 Project [k, w]
-                  Join on [k] = [tk] where v IS NOT NULL
-                    Union
+                  Join on [k] = [tk] where v IS NOT NULL as part 1
+                    Union as part 2
                       Join on [g] = [k0]
                         Input t
-                        Filter k0 IS NOT NULL
+                        Filter k0 IS NOT NULL as part 3
                           Distinct [k0, v]
                             Project [a as k0, true as v]
                               Input bag
                       Project [k, Boolean(NULL) as v]
                         AntiJoin on [g] = [k0]
                           Input t
-                          Filter k0 IS NOT NULL
-                            Distinct [k0, v]
-                              Project [a as k0, true as v]
-                                Input bag
+                          Part 3
                     Filter tk IS NOT NULL
                       Input u
                 Project [k, Int64(NULL) as w]
                   AntiJoin on [k, v] = [k, v]
-                    Union
-                      Join on [g] = [k0]
-                        Input t
-                        Filter k0 IS NOT NULL
-                          Distinct [k0, v]
-                            Project [a as k0, true as v]
-                              Input bag
-                      Project [k, Boolean(NULL) as v]
-                        AntiJoin on [g] = [k0]
-                          Input t
-                          Filter k0 IS NOT NULL
-                            Distinct [k0, v]
-                              Project [a as k0, true as v]
-                                Input bag
-                    Join on [k] = [tk] where v IS NOT NULL
-                      Union
-                        Join on [g] = [k0]
-                          Input t
-                          Filter k0 IS NOT NULL
-                            Distinct [k0, v]
-                              Project [a as k0, true as v]
-                                Input bag
-                        Project [k, Boolean(NULL) as v]
-                          AntiJoin on [g] = [k0]
-                            Input t
-                            Filter k0 IS NOT NULL
-                              Distinct [k0, v]
-                                Project [a as k0, true as v]
-                                  Input bag
-                      Filter tk IS NOT NULL
-                        Input u
+                    Part 2
+                    Part 1
         "#]],
     );
     check(
@@ -257,7 +217,7 @@ fn a_subquery_in_on_is_a_column_of_its_side() {
               Union
                 Join on [k, g] = [tk, g]
                   Input t
-                  Filter tk IS NOT NULL
+                  Filter tk IS NOT NULL as part 1
                     Join on [w] = [w]
                       Join on [g, w] = [k0, k1]
                         Filter (g IS NOT NULL AND w IS NOT NULL)
@@ -274,20 +234,7 @@ fn a_subquery_in_on_is_a_column_of_its_side() {
                 Project [k, Int64(NULL) as w]
                   AntiJoin on [k, g] = [tk, g]
                     Input t
-                    Filter tk IS NOT NULL
-                      Join on [w] = [w]
-                        Join on [g, w] = [k0, k1]
-                          Filter (g IS NOT NULL AND w IS NOT NULL)
-                            Distinct [g, w]
-                              Join on [k] = [tk]
-                                Input t
-                                Filter tk IS NOT NULL
-                                  Input u
-                          Filter (k0 IS NOT NULL AND k1 IS NOT NULL)
-                            Distinct [k0, k1, v]
-                              Project [a as k0, b as k1, true as v]
-                                Input bag
-                        Input u
+                    Part 1
         "#]],
     );
 }

@@ -2,7 +2,8 @@
 //! large as an argument says.
 //!
 //! DataFusion allocates for all rows of a batch before it checks the argument, so a negative length, or one of a
-//! trillion, would end the process. Here every row is checked first, and rows with large results are evaluated in runs.
+//! trillion, would end the process. Here every row is checked first, and the rows together against the memory limit of
+//! the thread; rows with large results are evaluated in runs.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_empty_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
-use datafusion::common::{Result, exec_err, internal_err};
+use datafusion::common::{DataFusionError, Result, exec_err, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
+
+use laminardb_dataflow::memory;
 
 use super::series;
 
@@ -94,7 +97,11 @@ impl Measured {
     /// Evaluates the rows, of which each makes the given amount, in runs with a limited total.
     fn in_runs(&self, args: &ScalarFunctionArgs, amounts: &[u64]) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        if is_constant || amounts.iter().sum::<u64>() <= RUN {
+        let total = amounts.iter().sum::<u64>();
+        // A character takes a byte at least, most elements eight.
+        let bytes = if self.unit == "elements" { total.saturating_mul(8) } else { total };
+        memory::check_thread(bytes).map_err(|over| DataFusionError::ResourcesExhausted(over.to_string()))?;
+        if is_constant || total <= RUN {
             return self.making.invoke_with_args(args.clone());
         }
         let mut parts = Vec::new();

@@ -26,10 +26,12 @@ pub(super) struct Edge {
     pub(super) columns: Option<[usize; 2]>,
 }
 
+/// The number of leaves that are tried as the next one, over all orders. If there are more joins, fewer orders are made,
+/// so that the time is quadratic in the number of leaves.
+const TRIED: usize = 40_000;
+
 /// The result of joining some of the leaves.
-#[derive(Clone)]
 struct Joined {
-    leaves: BTreeSet<usize>,
     rows: f64,
     kept: f64,
     unique_keys: Vec<BTreeSet<usize>>,
@@ -38,8 +40,9 @@ struct Joined {
 /// Returns the leaves in the order in which to join them.
 pub(super) fn join_order(leaves: &[LeafFacts], edges: &[Edge]) -> Vec<usize> {
     let mut best: Option<(f64, Vec<usize>)> = None;
-    for start in 0..leaves.len() {
-        let (cost, order) = from_start(start, leaves, edges);
+    let edges = by_leaf(leaves.len(), edges);
+    for start in starts(leaves) {
+        let (cost, order) = from_start(start, leaves, &edges);
         if best.as_ref().is_none_or(|(least, _)| cost < *least) {
             best = Some((cost, order));
         }
@@ -47,21 +50,51 @@ pub(super) fn join_order(leaves: &[LeafFacts], edges: &[Edge]) -> Vec<usize> {
     best.map(|(_, order)| order).unwrap_or_default()
 }
 
-fn from_start(start: usize, leaves: &[LeafFacts], edges: &[Edge]) -> (f64, Vec<usize>) {
+/// Returns the leaves from which orders are made, ascending: all or, of very many, those with the fewest rows.
+fn starts(leaves: &[LeafFacts]) -> Vec<usize> {
+    let mut starts: Vec<usize> = (0..leaves.len()).collect();
+    starts.sort_by(|a, b| leaves[*a].rows.total_cmp(&leaves[*b].rows));
+    starts.truncate((TRIED / leaves.len().pow(2).max(1)).max(1));
+    starts.sort_unstable();
+    starts
+}
+
+/// An edge as seen from one leaf, which is one of its sides.
+struct Neighbour<'a> {
+    /// The leaves of the other side.
+    leaves: &'a BTreeSet<usize>,
+    /// The graph columns of the other side and of the leaf, if both are plain columns.
+    columns: Option<[usize; 2]>,
+}
+
+/// Returns for each leaf the edges of which it is one side.
+fn by_leaf(leaves: usize, edges: &[Edge]) -> Vec<Vec<Neighbour<'_>>> {
+    let mut neighbours: Vec<Vec<Neighbour<'_>>> = (0..leaves).map(|_| Vec::new()).collect();
+    for edge in edges {
+        let [a, b] = &edge.leaves;
+        if let (1, Some(leaf)) = (b.len(), b.first()) {
+            neighbours[*leaf].push(Neighbour { leaves: a, columns: edge.columns });
+        }
+        if let (1, Some(leaf)) = (a.len(), a.first()) {
+            let columns = edge.columns.map(|[a, b]| [b, a]);
+            neighbours[*leaf].push(Neighbour { leaves: b, columns });
+        }
+    }
+    neighbours
+}
+
+fn from_start(start: usize, leaves: &[LeafFacts], edges: &[Vec<Neighbour<'_>>]) -> (f64, Vec<usize>) {
     let first = &leaves[start];
-    let mut joined = Joined {
-        leaves: BTreeSet::from([start]),
-        rows: first.rows,
-        kept: first.kept,
-        unique_keys: first.unique_keys.clone(),
-    };
+    let mut joined = Joined { rows: first.rows, kept: first.kept, unique_keys: first.unique_keys.clone() };
     let (mut cost, mut order) = (0.0, vec![start]);
+    let mut done = BTreeSet::from([start]);
     while order.len() < leaves.len() {
-        let rest = (0..leaves.len()).filter(|leaf| !joined.leaves.contains(leaf));
-        let candidates = rest.map(|leaf| (leaf, joined.with(leaf, leaves, edges)));
+        let rest = (0..leaves.len()).filter(|leaf| !done.contains(leaf));
+        let candidates = rest.map(|leaf| (leaf, joined.with(&leaves[leaf], &done, &edges[leaf])));
         let (leaf, (connected, next)) = candidates
             .reduce(|best, other| if better(&other.1, &best.1) { other } else { best })
             .expect("a leaf is left");
+        done.insert(leaf);
         // The last result is not arranged here, so it costs nothing; a cross product costs wherever it is.
         if order.len() + 1 < leaves.len() || !connected {
             cost += next.rows;
@@ -82,22 +115,15 @@ fn better(candidate: &(bool, Joined), best: &(bool, Joined)) -> bool {
 }
 
 impl Joined {
-    /// Joins `leaf`; returns whether an equality connects it, and the new result.
-    fn with(&self, leaf: usize, leaves: &[LeafFacts], edges: &[Edge]) -> (bool, Joined) {
-        let facts = &leaves[leaf];
-        let new = BTreeSet::from([leaf]);
+    /// Joins a leaf, of which `edges` are known, to the leaves `done`; returns whether an equality connects it, and the
+    /// new result.
+    fn with(&self, facts: &LeafFacts, done: &BTreeSet<usize>, edges: &[Neighbour<'_>]) -> (bool, Joined) {
         let (mut connected, mut here, mut there) = (false, BTreeSet::new(), BTreeSet::new());
-        for edge in edges {
-            let [a, b] = &edge.leaves;
-            let forward = a.is_subset(&self.leaves) && *b == new;
-            let backward = b.is_subset(&self.leaves) && *a == new;
-            if forward || backward {
-                connected = true;
-                if let Some([a, b]) = edge.columns {
-                    let (mine, its) = if forward { (a, b) } else { (b, a) };
-                    here.insert(mine);
-                    there.insert(its);
-                }
+        for edge in edges.iter().filter(|edge| edge.leaves.is_subset(done)) {
+            connected = true;
+            if let Some([mine, its]) = edge.columns {
+                here.insert(mine);
+                there.insert(its);
             }
         }
         let covers = |keys: &[BTreeSet<usize>], columns: &BTreeSet<usize>| keys.iter().any(|k| k.is_subset(columns));
@@ -118,9 +144,7 @@ impl Joined {
                 pair.map(|(mine, its)| mine | its).into_iter().collect()
             }
         };
-        let mut all = self.leaves.clone();
-        all.insert(leaf);
-        (connected, Joined { leaves: all, rows: rows.max(1.0), kept: self.kept * facts.kept, unique_keys })
+        (connected, Joined { rows: rows.max(1.0), kept: self.kept * facts.kept, unique_keys })
     }
 }
 

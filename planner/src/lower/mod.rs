@@ -26,10 +26,13 @@ mod top_k;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
+
 use datafusion::common::JoinType;
 use datafusion::logical_expr::{Distinct, LogicalPlan};
 
 use crate::PlanError;
+use crate::budget;
 use crate::lower::builder::PlanBuilder;
 use crate::lower::relation::{Demand, Relation};
 use crate::set_operation::SetOperationNode;
@@ -40,11 +43,14 @@ pub use output::{ViewPlan, plan_view};
 #[derive(Default)]
 struct Lowering {
     builder: PlanBuilder,
+    /// The parts that have been lowered, by their numbers.
+    parts: BTreeMap<u64, Relation>,
 }
 
 impl Lowering {
     /// Lowers `plan`; every column in `demand` has a position in the result.
     fn lower(&mut self, plan: &LogicalPlan, demand: &Demand) -> Result<Relation, PlanError> {
+        budget::spend(1)?;
         match plan {
             LogicalPlan::TableScan(scan) => self.lower_scan(scan),
             LogicalPlan::Projection(projection) => self.lower_projection(projection, demand),

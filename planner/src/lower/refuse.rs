@@ -6,6 +6,7 @@ use laminardb_dataflow::plan::DataflowPlan;
 use laminardb_dataflow::row_bytes::is_physical;
 
 use crate::PlanError;
+use crate::part;
 use crate::statement::type_name;
 
 /// Makes the error that refuses `construct`.
@@ -37,7 +38,7 @@ pub(super) fn plan(plan: &LogicalPlan) -> PlanError {
 /// Refuses constructs in `query` that must not reach the optimiser, which would fold or hide them.
 pub(super) fn query(query: &LogicalPlan) -> Result<(), PlanError> {
     let mut refused = Ok(());
-    let visited = query.apply_with_subqueries(|node| {
+    let visited = part::apply_with_parts(query, &mut |node| {
         refused = match node {
             LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => Err(plan(node)),
             _ => Ok(()),

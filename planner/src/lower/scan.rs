@@ -10,10 +10,14 @@ use crate::catalog::{CatalogSource, Definition, RelationKind};
 use crate::lower::Lowering;
 use crate::lower::refuse;
 use crate::lower::relation::Relation;
+use crate::part::Part;
 use crate::property::Properties;
 
 impl Lowering {
     pub(super) fn lower_scan(&mut self, scan: &TableScan) -> Result<Relation, PlanError> {
+        if let Some(part) = Part::of(scan) {
+            return self.lower_part(part, scan.projection.as_deref());
+        }
         let info =
             CatalogSource::of(scan).ok_or_else(|| refuse::construct(format!("the relation {}", scan.table_name)))?;
         if scan.fetch.is_some() || !scan.filters.is_empty() {
@@ -36,5 +40,20 @@ impl Lowering {
             None => (0..info.schema.fields().len()).map(|column| (column, column)).collect(),
         };
         Ok(Relation { node, columns })
+    }
+
+    /// Lowers a part when it is first read; returns the columns that `projection` lists, or all.
+    fn lower_part(&mut self, part: &Part, projection: Option<&[usize]>) -> Result<Relation, PlanError> {
+        let relation = match self.parts.get(&part.id) {
+            Some(relation) => relation.clone(),
+            None => {
+                let relation = self.lower(&part.plan, &part.read)?;
+                self.parts.insert(part.id, relation.clone());
+                relation
+            }
+        };
+        let Some(projection) = projection else { return Ok(relation) };
+        let place = |(at, column): (usize, &usize)| Some((at, *relation.columns.get(column)?));
+        Ok(Relation { node: relation.node, columns: projection.iter().enumerate().filter_map(place).collect() })
     }
 }

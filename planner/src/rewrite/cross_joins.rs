@@ -3,10 +3,13 @@
 //! The rule takes adjacent inner joins and the filter above them apart and rebuilds them with one kind of comparison
 //! for all. If that is IS NOT DISTINCT FROM, keys of `=` match rows in which both are NULL; if it is `=`, keys of IS
 //! NOT DISTINCT FROM lose those rows. A projection of all columns between two such joins separates them.
+//!
+//! The rule tries all keys for each pair of inputs of each join, which takes the fifth power of the number of joins if
+//! all tables are equated with each other. So many joins are left as they are if each has keys.
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -22,11 +25,30 @@ impl OptimizerRule for CrossJoins {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if is_long_and_keyed(&plan)? {
+            return Ok(Transformed::no(plan));
+        }
         let parted = plan.transform_up(part)?;
         let was_parted = parted.transformed;
         let rewritten = self.0.rewrite(parted.data, config)?;
         Ok(Transformed::new(rewritten.data, rewritten.transformed || was_parted, rewritten.tnr))
     }
+}
+
+/// The number of joins that are always rewritten.
+const FEW: usize = 12;
+
+/// Returns whether `plan` has more than [`FEW`] inner joins, none of them without keys.
+fn is_long_and_keyed(plan: &LogicalPlan) -> Result<bool> {
+    let (mut joins, mut cross) = (0, 0);
+    plan.apply(|node| {
+        if let Some(join) = inner_join(node) {
+            joins += 1;
+            cross += usize::from(join.on.is_empty());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(joins > FEW && cross == 0)
 }
 
 /// Inserts a projection above an inner join whose parent compares in another way.

@@ -10,6 +10,7 @@
 //! functions), `UnionsToFilter`, the leaf-expression rules, and DataFusion's decorrelation (wrong answers; see
 //! `decorrelate`).
 
+mod bounded;
 mod can_fail;
 mod conditions;
 mod cross_joins;
@@ -24,6 +25,7 @@ mod scope_check;
 mod share_expression;
 mod simplify_boolean;
 mod statement_time;
+mod widen_distinct_on;
 mod without;
 
 use std::sync::Arc;
@@ -41,7 +43,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 pub(crate) use self::conditions::movable;
 use crate::bind::config_options;
 use crate::decorrelate::decorrelate;
-use crate::{BoundQuery, PlanError};
+use crate::{BoundQuery, PlanError, part};
 
 #[doc(hidden)]
 pub use without::without_rule;
@@ -76,11 +78,13 @@ fn context() -> OptimizerContext {
 }
 
 fn rewritten(plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan, PlanError> {
-    let plan = decorrelate(plan)?;
-    // After each rule, the optimiser itself checks that the schema has not changed.
-    let plan = Optimizer::with_rules(without::kept(rules())).optimize(plan, context, |_, _| {})?;
-    scope_check::check(&plan)?;
-    Ok(plan)
+    let optimizer = Optimizer::with_rules(without::kept(rules()).into_iter().map(bounded::bounded).collect());
+    part::rewritten(plan, &|plan| {
+        // After each rule, the optimiser itself checks that the schema has not changed.
+        let plan = optimizer.optimize(decorrelate(plan)?, context, |_, _| {})?;
+        scope_check::check(&plan)?;
+        Ok(plan)
+    })
 }
 
 /// Returns the rules in the order in which they run. They are repeated until nothing changes, up to a small limit.
@@ -106,6 +110,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         // Before equal parts are shared, because a part that FILTER guards must not be shared.
         Arc::new(guard_aggregate::GuardAggregate),
         Arc::new(share_expression::ShareExpression),
+        Arc::new(widen_distinct_on::WidenDistinctOn),
         // Last, because every other rule may leave columns that are no longer read.
         Arc::new(OptimizeProjections::new()),
     ]

@@ -19,6 +19,10 @@ use super::can_fail::{can_fail, is_comparison};
 use super::conditions::{all, alternatives, movable, split};
 use crate::set_operation::SetOperationNode;
 
+/// A condition that would have more than this number of operands and operators below a projection stays above it. One
+/// that uses a computed column twice doubles at each projection, so that it would be exponential in their number.
+const LONGEST: usize = 1000;
+
 /// The optimiser rule that this module describes.
 #[derive(Debug)]
 pub(super) struct PushDownFilter;
@@ -116,11 +120,39 @@ fn reads_only(expr: &Expr, schema: &DFSchema, holds: impl Fn(usize) -> bool) -> 
 
 fn below_projection(mut projection: Projection, conditions: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
     let stays = |at: usize| has_subquery_or_volatile(&projection.expr[at]);
-    let goes = |condition: &Expr| reads_only(condition, &projection.schema, |at| !stays(at));
+    let goes = |condition: &Expr| {
+        reads_only(condition, &projection.schema, |at| !stays(at))
+            && length_over(condition, &projection.schema, &projection.expr) <= LONGEST
+    };
     let (down, rest) = split_by(conditions, goes);
     let any = !down.is_empty();
     projection.input = Arc::new(computed_below(projection.input, &down, &projection.schema, &projection.expr)?);
     moved(any, LogicalPlan::Projection(projection), rest)
+}
+
+/// Returns the number of operands and operators of `condition` after the columns of `schema` in it are replaced by
+/// `exprs`.
+fn length_over(condition: &Expr, schema: &DFSchema, exprs: &[Expr]) -> usize {
+    let length = |expr: &Expr| {
+        let mut length = 0;
+        expr.apply(|_| {
+            length += 1;
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .expect("the visitor does not fail");
+        length
+    };
+    let mut total = 0;
+    condition
+        .apply(|expr| {
+            total += match expr {
+                Expr::Column(column) => schema.maybe_index_of_column(column).map_or(1, |at| length(&exprs[at])),
+                _ => 1,
+            };
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .expect("the visitor does not fail");
+    total
 }
 
 /// Puts `conditions` above `input`; the columns of `schema`, which they use, are computed from it by `exprs`.
@@ -372,6 +404,9 @@ fn holds_already(input: &Arc<LogicalPlan>, condition: &Expr) -> Result<bool> {
                 input = &alias.input;
             }
             LogicalPlan::Projection(projection) => {
+                if length_over(&condition, &projection.schema, &projection.expr) > LONGEST {
+                    return Ok(false);
+                }
                 let with = |at: usize| projection.expr[at].clone().unalias_nested().data;
                 condition = replaced(&condition, &projection.schema, with)?;
                 input = &projection.input;

@@ -1,5 +1,7 @@
 //! The grammar: the tokens are split at semicolons, and each statement is parsed according to its first word.
 
+use std::collections::HashSet;
+
 use sqlparser::ast;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
@@ -16,6 +18,15 @@ const DEPTH_LIMIT: usize = 300;
 /// Maximum number of operators in a row without a comma or parenthesis. The tree of a chain is as deep as the chain is
 /// long, and it is dropped on the caller's stack.
 const CHAIN_LIMIT: usize = 3_000;
+
+/// Number of expressions for each token that the parser may begin, see [`LaminarDialect`]: some hundred times what a
+/// statement takes without alternatives that fail.
+const STEPS_PER_TOKEN: usize = 100;
+
+/// Number of expressions that the parser may begin in a short statement.
+const FEWEST_STEPS: usize = 100_000;
+
+const TOO_MANY_STEPS: &str = "the statement is nested too deeply: the parser has tried too many ways to read it";
 
 /// Words that begin SQL statements which are not supported.
 const UNSUPPORTED: &[&str] = &[
@@ -88,7 +99,7 @@ pub(super) fn parse_part<T>(
 }
 
 fn tokenized(sql: &str, placeholders_before: usize) -> Result<Vec<TokenWithSpan>, PlanError> {
-    let mut tokens = Tokenizer::new(&LaminarDialect, sql)
+    let mut tokens = Tokenizer::new(&LaminarDialect::default(), sql)
         .tokenize_with_location()
         .map_err(|error| syntax(fragment(&error.message), error.location))?;
     adapt(&mut tokens, placeholders_before)?;
@@ -158,11 +169,15 @@ fn read_tokens<T>(
     lines: &Lines<'_>,
     read: impl for<'p> Fn(StatementParser<'p>) -> ParseResult<T>,
 ) -> Result<T, PlanError> {
-    refuse_chains(tokens)?;
-    let read = |depth| match read(StatementParser::new(tokens, lines, depth)) {
-        Err(Failure::Plan(error)) => Err(error),
-        Err(Failure::TooDeep) => Err(too_deep(DEPTH_LIMIT)),
-        Ok(read) => Ok(read),
+    refuse_depth(tokens)?;
+    let read = |depth| {
+        let dialect = LaminarDialect::with_steps(FEWEST_STEPS.max(tokens.len() * STEPS_PER_TOKEN));
+        match read(StatementParser::new(tokens, lines, &dialect, depth)) {
+            Ok(read) => Ok(read),
+            Err(_) if dialect.is_exhausted() => Err(PlanError::invalid(TOO_MANY_STEPS)),
+            Err(Failure::Plan(error)) => Err(error),
+            Err(Failure::TooDeep) => Err(too_deep(DEPTH_LIMIT)),
+        }
     };
     read(DEPTH_LIMIT).map_err(|error| {
         // Where the parser tries alternatives, it takes its depth limit for a syntax error of one of them. If the error
@@ -178,14 +193,43 @@ fn too_deep(limit: usize) -> PlanError {
     PlanError::invalid(format!("the statement is nested too deeply (limit {limit})"))
 }
 
-/// Refuses chains of more than [`CHAIN_LIMIT`] operators.
-fn refuse_chains(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
-    const WORDS: [&str; 6] = ["AND", "OR", "UNION", "EXCEPT", "INTERSECT", "JOIN"];
+/// Refuses brackets that are nested more deeply than [`DEPTH_LIMIT`], which the parser does not count in all places, and
+/// chains of more than [`CHAIN_LIMIT`] operators.
+fn refuse_depth(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
+    const WORDS: [&str; 22] = [
+        "AND",
+        "OR",
+        "XOR",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "JOIN",
+        "IS",
+        "ISNULL",
+        "NOTNULL",
+        "IN",
+        "BETWEEN",
+        "LIKE",
+        "ILIKE",
+        "SIMILAR",
+        "RLIKE",
+        "REGEXP",
+        "COLLATE",
+        "AT",
+        "DIV",
+        "OVERLAPS",
+        "OPERATOR",
+    ];
     let mut lengths = vec![0_usize];
     for token in tokens {
         let last = lengths.len() - 1;
         match &token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => lengths.push(0),
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                lengths.push(0);
+                if lengths.len() > DEPTH_LIMIT + 1 {
+                    return Err(too_deep(DEPTH_LIMIT));
+                }
+            }
             Token::RParen | Token::RBracket | Token::RBrace if last > 0 => drop(lengths.pop()),
             Token::Comma => lengths[last] = 0,
             Token::Word(word) if WORDS.iter().all(|operator| !word.value.eq_ignore_ascii_case(operator)) => {}
@@ -223,18 +267,18 @@ pub(super) type ParseResult<T> = Result<T, Failure>;
 /// Parses one statement.
 pub(super) struct StatementParser<'a> {
     pub(super) parser: Parser<'a>,
+    dialect: &'a LaminarDialect,
     lines: &'a Lines<'a>,
     tokens: Vec<TokenWithSpan>,
     depth: usize,
 }
 
 impl<'a> StatementParser<'a> {
-    fn new(tokens: &[TokenWithSpan], lines: &'a Lines<'a>, depth: usize) -> Self {
+    fn new(tokens: &[TokenWithSpan], lines: &'a Lines<'a>, dialect: &'a LaminarDialect, depth: usize) -> Self {
         let tokens: Vec<_> =
             tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)).cloned().collect();
-        let parser =
-            Parser::new(&LaminarDialect).with_tokens_with_locations(tokens.clone()).with_recursion_limit(depth);
-        StatementParser { parser, lines, tokens, depth }
+        let parser = Parser::new(dialect).with_tokens_with_locations(tokens.clone()).with_recursion_limit(depth);
+        StatementParser { parser, dialect, lines, tokens, depth }
     }
 
     fn parsed(mut self) -> ParseResult<Parsed> {
@@ -258,16 +302,12 @@ impl<'a> StatementParser<'a> {
 
     /// Returns the placeholders among the tokens that are not read yet.
     fn parameters(&self) -> Vec<String> {
-        let mut parameters = Vec::new();
-        for token in self.rest() {
-            if let Token::Placeholder(name) = &token.token {
-                let name = name.trim_start_matches(['$', '?']).to_owned();
-                if !parameters.contains(&name) {
-                    parameters.push(name);
-                }
-            }
-        }
-        parameters
+        let mut seen = HashSet::new();
+        let names = self.rest().iter().filter_map(|token| match &token.token {
+            Token::Placeholder(name) => Some(name.trim_start_matches(['$', '?'])),
+            _ => None,
+        });
+        names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
     }
 
     /// Returns the number of `?` before token `first`, or 0 if none comes after it.
@@ -296,9 +336,8 @@ impl<'a> StatementParser<'a> {
     pub(super) fn cut(&mut self, start: usize) -> Vec<TokenWithSpan> {
         let read = self.position();
         let rest = self.tokens.split_off(start);
-        self.parser = Parser::new(&LaminarDialect)
-            .with_tokens_with_locations(self.tokens.clone())
-            .with_recursion_limit(self.depth);
+        self.parser =
+            Parser::new(self.dialect).with_tokens_with_locations(self.tokens.clone()).with_recursion_limit(self.depth);
         // The new parser begins at the first token, so it is moved to where the old one was.
         for _ in 0..read {
             self.parser.advance_token();

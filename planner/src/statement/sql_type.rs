@@ -10,9 +10,21 @@ use crate::error::PlanError;
 /// The zone of every TIMESTAMPTZ.
 const UTC: &str = "UTC";
 
-/// Returns the Arrow type in which a SQL type is stored; fails for types that are not supported.
+/// Maximum nesting of a type. Types are compared, shown and dropped by recursion on whatever stack there is.
+const DEPTH_LIMIT: usize = 64;
+
+/// Returns the Arrow type in which a SQL type is stored; fails for types that are not supported, and for those that are
+/// nested too deeply.
 pub fn sql_type(sql: &ast::DataType) -> Result<DataType, PlanError> {
+    nested_type(sql, 0)
+}
+
+/// Returns the Arrow type of a SQL type that is inside `depth` others.
+fn nested_type(sql: &ast::DataType, depth: usize) -> Result<DataType, PlanError> {
     use ast::DataType as Sql;
+    if depth > DEPTH_LIMIT {
+        return Err(PlanError::schema(format!("the type is nested too deeply (limit {DEPTH_LIMIT})")));
+    }
     Ok(match sql {
         Sql::Bool | Sql::Boolean => DataType::Boolean,
         Sql::TinyInt(_) => DataType::Int8,
@@ -41,9 +53,9 @@ pub fn sql_type(sql: &ast::DataType) -> Result<DataType, PlanError> {
         Sql::Datetime(precision) => timestamp(*precision, &TimezoneInfo::None, sql)?,
         Sql::Interval { fields: None, precision: None } => DataType::Interval(IntervalUnit::MonthDayNano),
         Sql::Array(ArrayElemTypeDef::AngleBracket(item) | ArrayElemTypeDef::SquareBracket(item, None)) => {
-            DataType::List(Arc::new(Field::new_list_field(sql_type(item)?, true)))
+            DataType::List(Arc::new(Field::new_list_field(nested_type(item, depth + 1)?, true)))
         }
-        Sql::Struct(fields, _) => DataType::Struct(struct_fields(fields)?),
+        Sql::Struct(fields, _) => DataType::Struct(struct_fields(fields, depth + 1)?),
         Sql::Custom(name, arguments) if arguments.is_empty() => custom(name, sql)?,
         _ => return Err(unsupported(sql)),
     })
@@ -79,10 +91,10 @@ fn timestamp(precision: Option<u64>, zone: &TimezoneInfo, sql: &ast::DataType) -
     Ok(DataType::Timestamp(unit, zoned.then(|| UTC.into())))
 }
 
-fn struct_fields(fields: &[ast::StructField]) -> Result<Fields, PlanError> {
+fn struct_fields(fields: &[ast::StructField], depth: usize) -> Result<Fields, PlanError> {
     let field = |field: &ast::StructField| {
         let name = field.field_name.as_ref().ok_or_else(|| PlanError::schema("a field of a STRUCT needs a name"))?;
-        Ok(Field::new(super::Name::of(name).value, sql_type(&field.field_type)?, true))
+        Ok(Field::new(super::Name::of(name).value, nested_type(&field.field_type, depth)?, true))
     };
     fields.iter().map(field).collect()
 }

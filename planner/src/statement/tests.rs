@@ -26,6 +26,7 @@ fn refusal(error: &PlanError) -> String {
         PlanError::NotMaintainable { .. } => "not maintainable",
         PlanError::InvalidSchema { .. } => "schema",
         PlanError::Connector { .. } => "connector",
+        PlanError::Interrupted => "interrupted",
     };
     format!("{kind}: {error}")
 }

@@ -140,7 +140,8 @@ fn compare(engine: &Engine, views: &[(&str, ViewPlan)], contents: &Contents, ste
 /// Maintains all queries at once over several commits.
 fn maintain(workers: usize) {
     let workers = NonZeroUsize::new(workers).expect("some workers");
-    let engine = Engine::start(EngineConfig { workers }, Arc::new(NoSink)).expect("the engine starts");
+    let engine =
+        Engine::start(EngineConfig { workers, memory_limit: None }, Arc::new(NoSink)).expect("the engine starts");
     let ids = 1..=4u64;
     let relation = |id| rows_of(&rows(CollectionId::Relation(RelationId(id))));
     let mut contents = Contents(ids.map(|id| (id, relation(id))).collect());
@@ -179,7 +180,8 @@ fn two_workers_maintain_what_the_plans_mean() {
 #[test]
 fn failures_name_columns() {
     let workers = NonZeroUsize::new(1).expect("one is not zero");
-    let engine = Engine::start(EngineConfig { workers }, Arc::new(NoSink)).expect("the engine starts");
+    let engine =
+        Engine::start(EngineConfig { workers, memory_limit: None }, Arc::new(NoSink)).expect("the engine starts");
     let view = plan("SELECT a, CAST(c AS BIGINT) + b AS n FROM bag").expect("it can be maintained");
     let bag = rows(CollectionId::Relation(RelationId(3)));
     let inputs = vec![(RelationId(3), vec![(bag, Diffs::Same(1))])];

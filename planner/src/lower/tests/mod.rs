@@ -2,6 +2,7 @@
 
 pub(crate) mod context;
 mod engine;
+mod growth;
 pub(crate) mod interpret;
 
 use expect_test::{Expect, expect, expect_file};
@@ -259,13 +260,12 @@ fn outer_joins() {
               Union
                 Join on [k] = [tk]
                   Input t
-                  Filter tk IS NOT NULL
+                  Filter tk IS NOT NULL as part 1
                     Input u
                 Project [k, s, Int64(NULL) as w]
                   AntiJoin on [k] = [tk]
                     Input t
-                    Filter tk IS NOT NULL
-                      Input u
+                    Part 1
         "#]],
     );
     check(
@@ -288,17 +288,14 @@ fn outer_joins() {
             Output keeps=arrangement by [s, w]
               Union
                 Project [s, w]
-                  Join on [k] = [tk] where w > g
+                  Join on [k] = [tk] where w > g as part 1
                     Input t
                     Filter tk IS NOT NULL
                       Input u
                 Project [s, Int64(NULL) as w]
                   AntiJoin on [k, g, s] = [k, g, s]
                     Input t
-                    Join on [k] = [tk] where w > g
-                      Input t
-                      Filter tk IS NOT NULL
-                        Input u
+                    Part 1
         "#]],
     );
     check(
@@ -327,13 +324,12 @@ fn full_joins() {
                 Project [k, k as k:2, w]
                   Join on [k] = [tk]
                     Input t
-                    Filter tk IS NOT NULL
+                    Filter tk IS NOT NULL as part 1
                       Input u
                 Project [k, Int64(NULL) as k:2, Int64(NULL) as w]
                   AntiJoin on [k] = [tk]
                     Input t
-                    Filter tk IS NOT NULL
-                      Input u
+                    Part 1
                 Project [Int64(NULL) as k, tk as k:2, w]
                   AntiJoin on [tk] = [k]
                     Input u
@@ -452,12 +448,10 @@ fn equal_subtrees_are_planned_once() {
         expect![[r#"
             Output keeps=arrangement by [g]
               Join on [sum(t.k)] = [sum(t.k)]
-                Filter sum(t.k) IS NOT NULL
+                Filter sum(t.k) IS NOT NULL as part 1
                   Reduce by [g] [sum(k)]
                     Input t
-                Filter sum(t.k) IS NOT NULL
-                  Reduce by [g] [sum(k)]
-                    Input t
+                Part 1
         "#]],
     );
 }
