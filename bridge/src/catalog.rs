@@ -190,6 +190,18 @@ impl CatalogState {
         dropped.map(Arc::clone).collect()
     }
 
+    /// Returns whether both states have the same entries under `names`, and so under all that these stand on.
+    pub(crate) fn agrees_with(&self, other: &CatalogState, names: &[String]) -> bool {
+        let entry =
+            |state: &CatalogState, name: &str| state.by_name.get(name).map(|idx| Arc::clone(&state.entries[*idx]));
+        let same = |name: &String| match (entry(self, name), entry(other, name)) {
+            (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
+            (None, None) => true,
+            _ => false,
+        };
+        names.iter().all(same)
+    }
+
     /// Returns this state with one more relation.
     #[must_use]
     pub fn with(&self, entry: Entry) -> CatalogState {

@@ -4,7 +4,7 @@
 //! the form that users see.
 
 use laminardb_dataflow::cancel::Cancelled;
-use laminardb_dataflow::{DataflowError, short_text};
+use laminardb_dataflow::{DataflowError, OverLimit, ViewId, short_text};
 use laminardb_planner::PlanError;
 
 /// Failure of a call. The codes are part of the API.
@@ -97,6 +97,29 @@ pub enum Error {
     /// A wait exceeded its time limit (902).
     #[error("{}", short_text(.0))]
     Timeout(String),
+    /// What was asked for needs more memory than the limit allows (903).
+    #[error("{} too much memory: {over}; {MORE_MEMORY}", short_text(what))]
+    OverLimit {
+        /// What was refused or ended, with a verb: "the query needs".
+        what: String,
+        /// How much was in use.
+        over: OverLimit,
+    },
+    /// A view was ended because of its memory, or that of the view `cause` below it (903).
+    ///
+    /// `Database::ended_as` replaces it by [`Error::MemoryLimit`], with the names of the views.
+    #[error("{}", ended_text(&format!("{view:?}"), &format!("{cause:?}"), *over))]
+    Ended {
+        /// The view that was ended.
+        view: ViewId,
+        /// The view that had grown most.
+        cause: ViewId,
+        /// How much was in use.
+        over: OverLimit,
+    },
+    /// A view was ended because of its memory; the text has its name (903).
+    #[error("{}", short_text(.0))]
+    MemoryLimit(String),
     /// A call was cancelled, and nothing was changed. Has no code of its own: uses 402.
     #[error("interrupted")]
     Interrupted,
@@ -129,6 +152,21 @@ impl Error {
             Error::Internal(_) => (900, "Internal error"),
             Error::Shutdown => (901, "Shutdown"),
             Error::Timeout(_) => (902, "Timeout"),
+            Error::OverLimit { .. } | Error::Ended { .. } | Error::MemoryLimit(_) => (903, "Memory limit"),
+        }
+    }
+
+    /// Makes the error of what was refused or ended because of its memory; `what` ends with a verb, as "the query needs".
+    pub(crate) fn of_memory(what: impl Into<String>, over: OverLimit) -> Error {
+        Error::OverLimit { what: what.into(), over }
+    }
+
+    /// Returns the error as that of `what`, if it is one of memory.
+    #[must_use]
+    pub(crate) fn of_memory_in(self, what: impl FnOnce() -> String) -> Error {
+        match self {
+            Error::OverLimit { over, .. } => Error::of_memory(what(), over),
+            other => other,
         }
     }
 
@@ -173,12 +211,23 @@ impl Error {
     }
 }
 
+/// What a user can do when the memory limit is passed.
+const MORE_MEMORY: &str = "drop or delete what is not needed, or open the database with a higher memory_limit";
+
+/// Returns the text of the error of a view that was ended because it, or the view `cause` below it, had grown most.
+pub(crate) fn ended_text(view: &str, cause: &str, over: OverLimit) -> String {
+    let below = if view == cause { String::new() } else { format!("view {cause}, which it reads, was ended, since ") };
+    format!("view {view} was ended, since {below}it grew when the memory limit was passed: {over}; {MORE_MEMORY}")
+}
+
 impl From<DataflowError> for Error {
     fn from(error: DataflowError) -> Error {
         match error {
             DataflowError::ShutDown => Error::Shutdown,
             DataflowError::TimedOut => Error::Timeout(error.to_string()),
             DataflowError::Cancelled => Error::Interrupted,
+            DataflowError::OverLimit(over) => Error::of_memory("the call needs", over),
+            DataflowError::Ended { view, cause, over } => Error::Ended { view, cause, over },
             DataflowError::UnknownView(_) => Error::Dropped("a view of the query".to_owned()),
             // The engine stopped, or the session asked for something it must not ask for.
             other => Error::Internal(other.to_string()),
@@ -200,6 +249,7 @@ impl From<PlanError> for Error {
             PlanError::NotMaintainable { .. } => Error::StreamFailed(error.to_string()),
             PlanError::InvalidSchema { message } => Error::InvalidSchema(message),
             PlanError::Connector { message } => Error::ConnectorFailed(message),
+            PlanError::Interrupted => Error::Interrupted,
         }
     }
 }

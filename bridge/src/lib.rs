@@ -7,6 +7,7 @@ pub mod commit;
 pub mod database;
 pub mod error;
 pub mod ingest;
+pub mod memory;
 pub mod metrics;
 mod query;
 pub mod relation;

@@ -3,16 +3,20 @@
 //!
 //! ```text
 //! wait for room -> fit, encode keys -> [ lock: delta -> tables -> engine -> record -> sources ] -> done
+//! a long write:                        [ lock: lend ] delta -> tables [ lock: engine -> record -> sources ] -> done
 //! ```
+//!
+//! A long write changes its relations without the lock (see `long`), so that writes to others do not wait for it.
 //!
 //! Definitions, drops, restores and watermarks take the same lock, and every change of the database is passed to its
 //! [`History`] under it. Because the lock is held over store and engine, the times of the engine and the states of the
 //! store have the same order: what [`Committer::frozen`] sees in the store is exactly what was committed to the engine.
-//! A call waits for views while holding the lock only if it is an UPDATE or DELETE whose subquery reads a view.
+//! No call waits for a view while it holds the lock.
 //!
 //! In a transaction (see `transaction`), a write changes only the store. The engine receives the changes of all its
 //! writes when the transaction is committed; until then, other sessions see the store as the engine knows it.
 
+mod long;
 mod record;
 mod state;
 mod transaction;
@@ -23,16 +27,17 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use laminardb_dataflow::cancel::Monitor;
-use laminardb_dataflow::{CancelToken, DataflowError, Engine, RelationId, Time};
-use parking_lot::MutexGuard;
+use laminardb_dataflow::lock::{MutexGuard, Rank};
+use laminardb_dataflow::{CancelToken, DataflowError, Engine, MemoryLimit, RelationId, Time};
 
 use crate::error::Error;
 use crate::relation::{Operation, Spec};
-use crate::store::{Applied, Prepared, RelationLayout, Scan, Store};
+use crate::store::{Applied, Finder, Prepared, RelationLayout, Scan, Store};
 pub use record::{Change, History, Record};
 use state::CommitState;
 pub use state::TransactionInfo;
 pub(crate) use state::{Actor, Call};
+pub(crate) use transaction::WriteHold;
 
 /// A write to one relation, as a caller requests it.
 #[derive(Clone, Debug)]
@@ -83,6 +88,7 @@ pub struct Committer {
     buffer_size: u64,
     /// How long a call waits for a transaction of another session to end; `None` means without limit.
     lock_timeout: Option<Duration>,
+    memory_limit: Option<MemoryLimit>,
 }
 
 impl Committer {
@@ -102,8 +108,28 @@ impl Committer {
         buffer_size: u64,
         lock_timeout: Option<Duration>,
     ) -> Self {
-        let state = Monitor::new(CommitState::default());
-        Committer { engine, history, state, open: AtomicU64::new(0), buffer_size, lock_timeout }
+        let state = Monitor::new(Rank::Commit, CommitState::default());
+        Committer { engine, history, state, open: AtomicU64::new(0), buffer_size, lock_timeout, memory_limit: None }
+    }
+
+    /// Returns the committer with a limit of memory: writes of rows that would pass it are refused.
+    pub(crate) fn with_memory_limit(mut self, limit: Option<MemoryLimit>) -> Self {
+        self.memory_limit = limit;
+        self
+    }
+
+    /// Fails if there is no room for the rows of a write; those that it removes need none.
+    fn check_memory<'a>(&self, rows: impl IntoIterator<Item = &'a RecordBatch>) -> Result<(), Error> {
+        let Some(limit) = self.memory_limit else { return Ok(()) };
+        let bytes: usize = rows.into_iter().map(RecordBatch::get_array_memory_size).sum();
+        limit.check_write(bytes as u64).map_err(|over| Error::of_memory("the rows to write need", over))
+    }
+
+    /// Fails if there is no room for the rows that writes add.
+    fn check_memory_of(&self, writes: &[Write]) -> Result<(), Error> {
+        let adds = |write: &&Write| !matches!(write.operation, Operation::Delete | Operation::Truncate);
+        let mut added = writes.iter().filter(adds).flat_map(|write| &write.rows).peekable();
+        if added.peek().is_none() { Ok(()) } else { self.check_memory(added) }
     }
 
     /// Makes writes in order, at one time, all or none; when it returns, every later read sees them. Waits first while
@@ -111,14 +137,65 @@ impl Committer {
     /// under way; if such a wait is cancelled, nothing is written. Writes in the caller's own transaction become part
     /// of it and do not wait.
     pub(crate) fn commit(&self, actor: Actor, writes: Vec<Write>, cancel: &CancelToken) -> Result<Vec<Applied>, Error> {
-        let relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
+        let relations = relations_of(&writes);
         let room = || if self.is_open_for(&actor) { Ok(()) } else { self.wait_for_room(&relations, cancel) };
         room()?;
-        let layouts = self.layouts(&writes)?;
-        let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
-        let prepared = prepared.collect::<Result<_, Error>>()?;
+        let prepared = self.prepare(&writes)?;
         // The buffer may fill up again while the call waits for its turn.
-        self.turn(&actor, cancel, &room)?.apply(prepared)
+        let frozen = self.turn(&actor, &relations, cancel, &room)?;
+        Ok(frozen.apply_if(prepared, &|_| true)?.expect("there is no condition"))
+    }
+
+    /// Makes writes as [`Committer::commit`] does, if `condition` is true when they are made; otherwise returns `None`.
+    /// Does not wait for room in the buffer.
+    pub(crate) fn commit_if(
+        &self,
+        actor: Actor,
+        writes: &[Write],
+        cancel: &CancelToken,
+        condition: &dyn Fn(&Frozen<'_>) -> bool,
+    ) -> Result<Option<Vec<Applied>>, Error> {
+        let prepared = self.prepare(writes)?;
+        self.turn(&actor, &relations_of(writes), cancel, &|| Ok(()))?.apply_if(prepared, condition)
+    }
+
+    /// Makes the writes to a relation that `make` returns, at one time, all or none. `make` finds rows of the relation
+    /// by key, and no other write to it comes in between. `rows` says about how many rows that are. If `bounded`, waits
+    /// first while the relation has as many rows pending as the buffer holds; always waits for a transaction of another
+    /// session.
+    pub(crate) fn commit_found<T>(
+        &self,
+        actor: Actor,
+        relation: RelationId,
+        rows: usize,
+        bounded: bool,
+        cancel: &CancelToken,
+        make: impl FnOnce(&Finder<'_>) -> Result<(Vec<Write>, T), Error>,
+    ) -> Result<T, Error> {
+        let unbounded = || !bounded || self.is_open_for(&actor);
+        let room = || if unbounded() { Ok(()) } else { self.wait_for_room(&[relation], cancel) };
+        room()?;
+        // The buffer may fill up again while the call waits for its turn.
+        let mut frozen = self.turn(&actor, &[relation], cancel, &room)?;
+        if Store::is_long_change(rows) && frozen.may_lend() {
+            let make = |finder: &Finder<'_>| {
+                let (writes, made) = make(finder)?;
+                Ok((self.prepare(&writes)?, made))
+            };
+            let made = frozen.apply_lent(&[relation], make, &|_| true)?;
+            return Ok(made.expect("there is no condition").1);
+        }
+        let (writes, made) = make(&frozen.state.store.finder()?)?;
+        frozen.write(writes)?;
+        Ok(made)
+    }
+
+    /// Makes writes fit their relations. Fails if there is no memory for them or a relation does not exist.
+    fn prepare(&self, writes: &[Write]) -> Result<Vec<Prepared>, Error> {
+        self.check_memory_of(writes)?;
+        let layouts = self.layouts(writes)?;
+        let prepared = writes.iter().zip(&layouts).map(|(write, layout)| layout.prepare(write.operation, &write.rows));
+        prepared.collect()
     }
 
     /// Waits until each relation has fewer rows pending than the buffer holds.
@@ -132,12 +209,19 @@ impl Committer {
     }
 
     /// Stores rows in a relation that no other call knows of yet. Fails if a key occurs twice. This is not a write: it
-    /// takes no time, and neither the engine nor the history receives it. Must not be called while a transaction is
-    /// under way.
+    /// takes no time, neither the engine nor the history receives it, and it is part of no transaction.
     pub(crate) fn load(&self, relation: RelationId, rows: &[RecordBatch]) -> Result<(), Error> {
+        self.check_memory(rows)?;
         let layout = layout(&self.state.lock().store, relation)?;
-        let prepared = layout.prepare(Operation::InsertNew, rows)?;
-        self.state.lock().store.apply(vec![prepared], |_, _| Ok(())).map(|_| ())
+        // In pieces, so that no writer waits for all rows.
+        for rows in rows {
+            for start in (0..rows.num_rows()).step_by(LOADED_ROWS) {
+                let piece = rows.slice(start, LOADED_ROWS.min(rows.num_rows() - start));
+                let prepared = layout.prepare(Operation::InsertNew, &[piece])?;
+                self.state.lock().store.load(prepared)?;
+            }
+        }
+        Ok(())
     }
 
     /// Passes the changes of a write to the engine, and its record to the history. A write that changes nothing, such
@@ -169,7 +253,13 @@ impl Committer {
     /// Runs `look` under the commit lock, so that all it sees is of one time: the committed rows. It should be short,
     /// and must not call the committer, nor write while a transaction may be under way.
     pub fn frozen<T>(&self, look: impl FnOnce(&mut Frozen<'_>) -> T) -> T {
-        look(&mut self.lock(None))
+        let mut frozen = self.lock(None);
+        let seen = look(&mut frozen);
+        let dropped = frozen.state.store.take_dropped();
+        drop(frozen);
+        // To free the rows of a large table takes long.
+        drop(dropped);
+        seen
     }
 
     /// Runs `look` as [`Committer::frozen`] does; in a transaction of the caller, it sees the rows as they are inside.
@@ -178,35 +268,32 @@ impl Committer {
     }
 
     /// Runs `write` as [`Committer::frozen_for`] does, after waiting until no transaction of another session is under
-    /// way and writers are not held off. Fails if that wait is cancelled.
+    /// way, writers are not held off, and no long write to the relation is under way. Fails if that wait is cancelled.
     pub(crate) fn writing<T>(
-        &self,
-        actor: Actor,
-        cancel: &CancelToken,
-        write: impl FnOnce(&mut Frozen<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        write(&mut self.turn(&actor, cancel, &|| Ok(()))?)
-    }
-
-    /// Runs `write` as [`Committer::writing`] does, and waits before it, as [`Committer::commit`] does, while the
-    /// relation that it writes to has as many rows pending as the buffer holds.
-    pub(crate) fn writing_to<T>(
         &self,
         actor: Actor,
         relation: RelationId,
         cancel: &CancelToken,
         write: impl FnOnce(&mut Frozen<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let room = || if self.is_open_for(&actor) { Ok(()) } else { self.wait_for_room(&[relation], cancel) };
-        room()?;
-        // The buffer may fill up again while the call waits for its turn.
-        write(&mut self.turn(&actor, cancel, &room)?)
+        write(&mut self.turn(&actor, &[relation], cancel, &|| Ok(()))?)
     }
 
     /// Returns the memory that the relation's rows and indexes take, in bytes; 0 if there is no such relation.
     pub fn bytes(&self, relation: RelationId) -> u64 {
         self.state.lock().store.bytes(relation)
     }
+}
+
+/// Number of rows that are loaded at once.
+const LOADED_ROWS: usize = 1 << 13;
+
+/// Returns the relations that are written to, each once.
+fn relations_of(writes: &[Write]) -> Vec<RelationId> {
+    let mut relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
+    relations.sort_unstable();
+    relations.dedup();
+    relations
 }
 
 fn layout(store: &Store, relation: RelationId) -> Result<Arc<RelationLayout>, Error> {
@@ -227,17 +314,18 @@ impl Frozen<'_> {
         self.in_transaction
     }
 
-    /// Returns whether the call may write now, as [`CommitState::may_write`] does.
-    fn may_write(&self) -> bool {
-        !self.state.held && (self.state.open.is_none() || self.in_transaction)
+    /// Returns whether the call may write to the relations now, as [`CommitState::may_write`] does.
+    fn may_write(&self, relations: &[RelationId]) -> bool {
+        let has_turn = self.state.open.is_none() || self.in_transaction;
+        !self.state.held && has_turn && !self.state.store.is_lent(relations)
     }
 
-    /// Adds an empty relation. `id` must be new. Must not be called while a transaction is under way.
+    /// Adds an empty relation. `id` must be new.
     pub fn create(&mut self, id: RelationId, spec: Spec) -> Result<(), Error> {
         self.state.store.create(id, spec)
     }
 
-    /// Removes a relation and its rows. Must not be called while a transaction is under way.
+    /// Removes a relation and its rows. No transaction under way may have written to it.
     pub fn drop(&mut self, id: RelationId) {
         Store::drop(&mut self.state.store, id);
     }
@@ -257,11 +345,6 @@ impl Frozen<'_> {
         self.state.store.committed_scan(id)
     }
 
-    /// Finds rows of a keyed table by key, as the next write finds them; see [`Store::find`].
-    pub fn find(&self, id: RelationId, keys: &RecordBatch) -> Result<(Vec<u32>, RecordBatch), Error> {
-        self.state.store.find(id, keys)
-    }
-
     /// Returns the number of rows of the relation as the caller sees them; 0 if there is no such relation.
     pub fn rows(&self, id: RelationId) -> u64 {
         let store = &self.state.store;
@@ -276,6 +359,7 @@ impl Frozen<'_> {
 
     /// Makes writes in order, at one time, all or none. Does not wait for room in the buffer.
     pub fn write(&mut self, writes: Vec<Write>) -> Result<Vec<Applied>, Error> {
+        self.committer.check_memory_of(&writes)?;
         let store = &self.state.store;
         let prepare = |write: Write| layout(store, write.relation)?.prepare(write.operation, &write.rows);
         let prepared = writes.into_iter().map(prepare).collect::<Result<_, Error>>()?;
@@ -292,13 +376,6 @@ impl Frozen<'_> {
         let committer = self.committer;
         let ((), applied) = self.state.store.apply(prepared, |changes, given| committer.send(changes, &given))?;
         Ok(applied)
-    }
-
-    /// Stores the first rows of a relation that no other call knows of yet. Like [`Committer::load`], this is not a
-    /// write.
-    pub(crate) fn load(&mut self, relation: RelationId, rows: &[RecordBatch]) -> Result<(), Error> {
-        let prepared = layout(&self.state.store, relation)?.prepare(Operation::InsertNew, rows)?;
-        self.state.store.apply(vec![prepared], |_, _| Ok(())).map(|_| ())
     }
 
     /// Passes the record of a change that takes no time of its own to the history, with the time of the last commit.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use laminardb_dataflow::CancelToken;
+use laminardb_dataflow::{CancelToken, RelationId};
 
 use crate::store::Store;
 
@@ -79,8 +79,17 @@ pub(super) struct Line {
     pub(super) waiting: BTreeMap<u64, Waiting>,
 }
 
+impl Line {
+    /// Whether a call waits to begin a transaction.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.waiting.values().any(|waiting| waiting.begins)
+    }
+}
+
 /// A call that waits.
 pub(super) struct Waiting {
+    /// Whether it waits to begin a transaction.
+    pub(super) begins: bool,
     pub(super) session: u64,
     pub(super) since: SystemTime,
     pub(super) call: Call,
@@ -97,10 +106,10 @@ impl CommitState {
         self.open.as_ref().is_some_and(is_part)
     }
 
-    /// Returns whether a call may write now: writers are not held off, and no transaction of another session is under
-    /// way.
-    pub(super) fn may_write(&self, actor: &Actor) -> bool {
-        !self.held && (self.open.is_none() || self.is_open_for(actor))
+    /// Returns whether a call may write to `relations` now: writers are not held off, no transaction of another session
+    /// is under way, and no long write has one of the relations.
+    pub(super) fn may_write(&self, actor: &Actor, relations: &[RelationId]) -> bool {
+        !self.held && (self.open.is_none() || self.is_open_for(actor)) && !self.store.is_lent(relations)
     }
 
     /// Returns the transaction under way and the calls that wait for their turn, in order of arrival.

@@ -20,7 +20,6 @@ const TABLE: RelationId = RelationId(2);
 const BAG: RelationId = RelationId(3);
 
 /// An engine that keeps all changes; rows stay pending until the test calls `work_off`.
-#[derive(Default)]
 struct Recorder {
     state: Arc<Monitor<Recorded>>,
     broken: AtomicBool,
@@ -32,6 +31,13 @@ struct Recorder {
 struct Recorded {
     commits: Vec<Vec<Change>>,
     pending: BTreeMap<RelationId, u64>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let state = Monitor::new(Rank::Engine, Recorded::default());
+        Recorder { state, broken: AtomicBool::new(false), waits: None }
+    }
 }
 
 impl Recorder {
@@ -161,7 +167,7 @@ fn everything(relation: RelationId) -> Arc<DataflowPlan> {
 }
 
 fn start(workers: usize, sink: Arc<dyn ChangeSink>, buffer_size: usize) -> (Arc<Engine>, Committer) {
-    let config = EngineConfig { workers: workers.try_into().expect("not zero") };
+    let config = EngineConfig { workers: workers.try_into().expect("not zero"), memory_limit: None };
     let engine = Arc::new(Engine::start(config, sink).expect("threads start"));
     let committer = Committer::new(Arc::clone(&engine), Box::new(Nobody), buffer_size, None);
     create_relations(&committer);
@@ -561,7 +567,7 @@ fn a_write_during_whose_wait_its_session_begins_a_transaction_is_part_of_it() {
                 begin(&committer);
                 Ok(())
             };
-            committer.turn(&ALONE, &telling(&waits), &begun).map(|frozen| frozen.in_transaction())
+            committer.turn(&ALONE, &[], &telling(&waits), &begun).map(|frozen| frozen.in_transaction())
         });
         waiting.recv().expect("the writer waits");
         committer.rollback_transaction(8).expect("it is open");
@@ -574,7 +580,7 @@ fn a_write_during_whose_wait_its_session_begins_a_transaction_is_part_of_it() {
 fn writers_that_are_held_off_wait_while_others_read() {
     let committer = committer(Arc::new(Recorder::default()), 0);
     let (waits, waiting) = mpsc::channel();
-    let hold = committer.hold();
+    let hold = committer.hold(&never()).expect("nobody writes");
     let one = || vec![write(BAG, Operation::Insert, &[(1, 0)])];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| committer.commit(OTHER, one(), &telling(&waits)));
@@ -593,7 +599,7 @@ fn writers_that_are_held_off_wait_while_others_read() {
     committer.commit_transaction(TRANSACTION, &never()).expect("the engine takes it");
     assert_eq!(committer.frozen(|frozen| (frozen.rows(BAG), frozen.writes(BAG))), (3, 3));
     // The hold also ends when it is dropped.
-    drop(committer.hold());
+    drop(committer.hold(&never()).expect("nobody writes"));
     committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(4, 0)])], &never()).expect("nobody is held off");
 }
 
@@ -708,7 +714,7 @@ fn a_call_does_not_time_out_while_a_definition_holds_writers_off() {
     let timeout = Some(Duration::from_millis(1));
     let committer = Committer::over(Arc::new(Recorder::default()), Box::new(Nobody), 0, timeout);
     create_relations(&committer);
-    let hold = committer.hold();
+    let hold = committer.hold(&never()).expect("nobody writes");
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| committer.commit(OTHER, vec![write(BAG, Operation::Insert, &[(1, 0)])], &never()));
         let waits_long = |waiting: &TransactionInfo| waiting.since.elapsed().is_ok_and(|it| it.as_millis() > 5);
@@ -754,4 +760,141 @@ fn a_handler_that_runs_in_a_call_that_waits_begins_before_that_call() {
     assert!(!committer.begin(&late, 9));
     drop(late);
     assert!(token.check().is_err(), "the handler could begin");
+}
+
+/// Number of rows of the long writes of these tests.
+const LONG: i64 = 10;
+
+/// Makes a long write to `TABLE` that stores `LONG` rows; runs `meanwhile` after its relation was lent and before the
+/// rows are stored.
+fn write_long(committer: &Committer, meanwhile: impl FnOnce()) -> Result<(), Error> {
+    committer.commit_found(OTHER, TABLE, LONG as usize, false, &never(), |finder| {
+        let (found, _) = finder.find(TABLE, &rows(&[(1, 0), (100, 0)]))?;
+        assert_eq!(found, [0], "row 1 is there before");
+        meanwhile();
+        let values: Vec<(i64, i64)> = (0..LONG).map(|k| (k, 7)).collect();
+        Ok((vec![write(TABLE, Operation::Upsert, &values)], ()))
+    })
+}
+
+/// Returns a committer with a row in each relation.
+fn filled(engine: &Arc<Recorder>) -> Arc<Committer> {
+    let committer = committer(Arc::clone(engine), 0);
+    let one = [SOURCE, TABLE, BAG].map(|relation| write(relation, Operation::Insert, &[(1, 1)]));
+    committer.commit(ALONE, one.to_vec(), &never()).expect("fits");
+    committer
+}
+
+#[test]
+fn others_read_and_write_beside_a_long_write_and_find_it_whole_or_not_at_all() {
+    let engine = Arc::new(Recorder::default());
+    let committer = filled(&engine);
+    write_long(&committer, || {
+        committer.commit(ALONE, vec![write(BAG, Operation::Insert, &[(2, 2)])], &never()).expect("does not wait");
+        committer.commit(ALONE, vec![write(BAG, Operation::Delete, &[(1, 1)])], &never()).expect("does not wait");
+        assert_eq!(contents(&committer, TABLE), BTreeMap::from([((1, Some(1)), 1)]));
+        assert_eq!(committer.frozen(|frozen| (frozen.rows(TABLE), frozen.writes(TABLE))), (1, 1));
+        assert!(committer.bytes(TABLE) > 0 && committer.frozen(|frozen| frozen.layout(TABLE)).is_some());
+    })
+    .expect("nothing is in the way");
+    assert_eq!(count(&committer, TABLE), LONG as u64);
+    assert_eq!(contents(&committer, BAG), BTreeMap::from([((2, Some(2)), 1)]));
+    assert_eq!(contents(&committer, TABLE), engine.sum(TABLE));
+    assert_eq!(engine.state.lock().commits.len(), 4, "one commit for each write");
+}
+
+#[test]
+fn writes_to_the_same_relation_wait_for_a_long_write_and_are_not_lost() {
+    let engine = Arc::new(Recorder::default());
+    let committer = filled(&engine);
+    let (waits, waiting) = mpsc::channel();
+    let set = || vec![write(TABLE, Operation::Upsert, &[(3, 33)])];
+    std::thread::scope(|scope| {
+        let mut writer = None;
+        write_long(&committer, || {
+            writer = Some(scope.spawn(|| committer.commit(ALONE, set(), &telling(&waits))));
+            waiting.recv().expect("the writer waits");
+            assert_eq!(committer.commit(ALONE, set(), &cancelled()), Err(Error::Interrupted));
+        })
+        .expect("nothing is in the way");
+        writer.expect("begun").join().expect("no panic").expect("its turn came");
+    });
+    assert_eq!(contents(&committer, TABLE).get(&(3, Some(33))), Some(&1));
+    assert_eq!(contents(&committer, TABLE), engine.sum(TABLE));
+}
+
+#[test]
+fn transactions_and_holds_begin_after_a_long_write() {
+    let committer = filled(&Arc::new(Recorder::default()));
+    let (waits, waiting) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let (mut holder, mut place) = (None, None);
+        write_long(&committer, || {
+            let place = place.insert(committer.line_up(&ALONE, &never()));
+            assert!(!committer.begin(place, 8), "a long write is under way");
+            assert!(committer.hold(&cancelled()).is_err(), "a long write is under way");
+            holder = Some(scope.spawn(|| committer.hold(&telling(&waits)).map(drop)));
+            waiting.recv().expect("the hold waits");
+        })
+        .expect("nothing is in the way");
+        holder.expect("begun").join().expect("no panic").expect("its turn came");
+        let place = place.expect("taken");
+        assert!(committer.begin(&place, 9));
+        let mut writes = Vec::new();
+        committer.rollback_transaction(9).expect("it is open");
+        // While a call waits to begin a transaction, no relation is lent.
+        write_long(&committer, || writes.push(())).expect("nothing is in the way");
+        assert_eq!(writes.len(), 1);
+    });
+    assert_eq!(count(&committer, TABLE), LONG as u64);
+}
+
+#[test]
+fn a_long_write_to_a_relation_that_is_dropped_meanwhile_changes_nothing() {
+    let engine = Arc::new(Recorder::default());
+    let committer = filled(&engine);
+    let written = write_long(&committer, || committer.frozen(|frozen| frozen.drop(TABLE)));
+    assert!(matches!(written, Err(Error::Dropped(_))), "{written:?}");
+    assert_eq!(engine.state.lock().commits.len(), 1);
+    let after = committer.commit(ALONE, vec![write(TABLE, Operation::Insert, &[(1, 1)])], &never());
+    assert!(matches!(after, Err(Error::Dropped(_))), "{after:?}");
+}
+
+#[test]
+fn a_long_write_that_fails_or_comes_too_late_changes_nothing() {
+    let engine = Arc::new(Recorder::default());
+    let committer = filled(&engine);
+    let before = contents(&committer, TABLE);
+    let values: Vec<(i64, i64)> = (0..LONG).map(|k| (k, 7)).collect();
+    let twice = [values.clone(), vec![(3, 3)]].concat();
+    for refused in [&values, &twice] {
+        let written = committer.commit(ALONE, vec![write(TABLE, Operation::InsertNew, refused)], &never());
+        assert_eq!(written.expect_err("key 1 is there").code(), 400);
+        assert_eq!(contents(&committer, TABLE), before);
+    }
+    let missing = [write(BAG, Operation::Delete, &values)];
+    assert_eq!(committer.commit(ALONE, missing.to_vec(), &never()).expect_err("not there").code(), 300);
+    // The condition is true when the write begins, and false when its rows are stored.
+    let asked = std::cell::Cell::new(0);
+    let first = |_: &Frozen<'_>| asked.replace(asked.get() + 1) == 0;
+    let upsert = [write(TABLE, Operation::Upsert, &values)];
+    assert_eq!(committer.commit_if(ALONE, &upsert, &never(), &first), Ok(None));
+    assert_eq!((asked.get(), contents(&committer, TABLE)), (2, before.clone()));
+    engine.broken.store(true, Ordering::Relaxed);
+    assert_eq!(committer.commit(ALONE, upsert.to_vec(), &never()), Err(Error::Shutdown));
+    assert_eq!(contents(&committer, TABLE), before);
+    engine.broken.store(false, Ordering::Relaxed);
+    committer.commit(ALONE, upsert.to_vec(), &never()).expect("fits");
+    assert_eq!(contents(&committer, TABLE), engine.sum(TABLE));
+    let all = vec![Write { relation: TABLE, operation: Operation::Truncate, rows: Vec::new() }];
+    committer.commit(ALONE, all, &never()).expect("fits");
+    assert_eq!((count(&committer, TABLE), engine.sum(TABLE).len()), (0, 0));
+}
+
+#[test]
+fn a_long_write_fails_when_writing_has_ended() {
+    let engine = Arc::new(Recorder::default());
+    let committer = filled(&engine);
+    assert_eq!(write_long(&committer, || committer.end()), Err(Error::Shutdown));
+    assert_eq!(engine.state.lock().commits.len(), 1);
 }

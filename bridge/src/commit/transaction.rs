@@ -14,9 +14,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use arrow::temporal_conversions::timestamp_s_to_datetime;
-use laminardb_dataflow::CancelToken;
 use laminardb_dataflow::cancel::{Unready, deadline};
-use parking_lot::MutexGuard;
+use laminardb_dataflow::lock::MutexGuard;
+use laminardb_dataflow::{CancelToken, RelationId};
 
 use super::state::{Actor, CommitState, Open, Waiting};
 use super::{Committer, Frozen, TransactionInfo};
@@ -33,15 +33,17 @@ pub(crate) struct PlaceInLine<'a> {
 }
 
 impl PlaceInLine<'_> {
-    /// Returns whether a transaction can begin from this place: none is under way, and no call of another session has
-    /// an earlier place.
+    /// Returns whether a transaction can begin from this place: none is under way, nor a long write, and no call of
+    /// another session has an earlier place.
     fn can_begin(&self, state: &CommitState) -> bool {
         // A signal handler may begin a transaction while its thread waits to write: that earlier call would wait for
         // the handler, and the handler for the call. So earlier calls do not count if they are of the same session, or
         // are running such a handler at present.
         let mut before = state.line.waiting.range(..self.number).map(|(_, waiting)| waiting);
         let session = self.actor.session;
-        state.open.is_none() && before.all(|waiting| waiting.session == session || waiting.cancel.is_polling())
+        state.open.is_none()
+            && !state.store.is_any_lent()
+            && before.all(|waiting| waiting.session == session || waiting.cancel.is_polling())
     }
 
     /// Gives up the place; for a caller that holds the lock.
@@ -111,13 +113,20 @@ impl Committer {
         }
     }
 
-    /// Takes a place behind all calls that wait for a turn. `cancel` is the token of the call.
-    #[expect(clippy::disallowed_methods, reason = "people are told since when a call waits")]
+    /// Takes a place, for a call that begins a transaction, behind all calls that wait for a turn. `cancel` is the token
+    /// of the call.
     pub(crate) fn line_up(&self, actor: &Actor, cancel: &CancelToken) -> PlaceInLine<'_> {
+        self.take_place(actor, true, cancel)
+    }
+
+    /// Takes a place behind all calls that wait for a turn. `begins` says whether the call begins a transaction then.
+    #[expect(clippy::disallowed_methods, reason = "people are told since when a call waits")]
+    fn take_place(&self, actor: &Actor, begins: bool, cancel: &CancelToken) -> PlaceInLine<'_> {
         let mut state = self.state.lock();
         state.line.last += 1;
         let number = state.line.last;
         let waiting = Waiting {
+            begins,
             session: actor.session,
             since: SystemTime::now(),
             call: actor.call.clone(),
@@ -172,25 +181,31 @@ impl Committer {
         if !self.is_open() {
             return Ok(None);
         }
-        let place = self.line_up(&actor, cancel);
-        drop(self.wait_until(&place, cancel, |state| state.may_write(&actor))?);
+        let place = self.take_place(&actor, false, cancel);
+        drop(self.wait_until(&place, cancel, |state| state.may_write(&actor, &[]))?);
         Ok(Some(place))
     }
 
-    /// Holds off all writers, while reads go on and [`Committer::frozen`] can still write. The caller must make sure
-    /// that no transaction begins, and that no other hold exists.
-    pub(crate) fn hold(&self) -> WriteHold<'_> {
+    /// Holds off all writers, while reads go on and [`Committer::frozen`] can still write. Waits until the long writes
+    /// under way have ended; fails if that is cancelled. The caller must make sure that no transaction begins, and that
+    /// no other hold exists.
+    pub(crate) fn hold(&self, cancel: &CancelToken) -> Result<WriteHold<'_>, Error> {
         let mut state = self.state.lock();
         assert!(!state.held && state.open.is_none(), "somebody else has the turn");
         state.held = true;
-        WriteHold(self)
+        drop(state);
+        let hold = WriteHold(self);
+        let free = |state: &mut CommitState| (!state.store.is_any_lent()).then_some(());
+        let waited = self.state.wait_for(cancel, None, free).map(|_| hold);
+        waited.map_err(|_| Error::Interrupted)
     }
 
-    /// Returns the store under the commit lock, as soon as the caller may write to it. Runs `waited`, without the lock,
+    /// Returns the store under the commit lock, as soon as the caller may write to `relations`. Runs `waited`, without the lock,
     /// after each wait.
     pub(super) fn turn(
         &self,
         actor: &Actor,
+        relations: &[RelationId],
         cancel: &CancelToken,
         waited: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Frozen<'_>, Error> {
@@ -198,15 +213,15 @@ impl Committer {
         // Checks again after each wait: another call may have taken the turn while `waited` ran without the lock.
         loop {
             let mut frozen = self.lock(Some(actor));
-            if frozen.may_write() {
+            if frozen.may_write(relations) {
                 if let Some(place) = place {
                     place.leave(&mut frozen.state);
                 }
                 return Ok(frozen);
             }
             drop(frozen);
-            let place = place.get_or_insert_with(|| self.line_up(actor, cancel));
-            drop(self.wait_until(place, cancel, |state| state.may_write(actor))?);
+            let place = place.get_or_insert_with(|| self.take_place(actor, false, cancel));
+            drop(self.wait_until(place, cancel, |state| state.may_write(actor, relations))?);
             waited()?;
         }
     }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use laminardb_dataflow::lock::{Mutex, Rank};
 use laminardb_dataflow::{RelationId, Time};
-use parking_lot::Mutex;
 
 use crate::catalog::Entry;
 use crate::commit::{History, Record};
 
 /// Counts the accepted writes of a database, and the rows given in them.
-#[derive(Default)]
 pub(crate) struct Accepted(Mutex<Counters>);
+
+impl Default for Accepted {
+    fn default() -> Self {
+        Accepted(Mutex::new(Rank::Leaf, Counters::default()))
+    }
+}
 
 #[derive(Default)]
 struct Counters {

@@ -1,16 +1,16 @@
 //! Changes the relations and views of a database.
 //!
 //! Views are installed and the catalog is replaced under the commit lock, so no write comes in between. A view that is
-//! dropped leaves the catalog at once; it leaves the engine when all earlier writes have passed through it.
+//! dropped leaves the catalog and the engine at once, and nobody waits for what it has still to do. Only if it has
+//! subscribers does it stay in the engine until they have got the changes of all earlier writes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use laminardb_dataflow::plan::{DataflowPlan, OutputState};
-use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
+use laminardb_dataflow::{CancelToken, CollectionId, DataflowError, Diffs, Engine, RelationId, ViewId};
 use laminardb_planner::lower::ViewPlan;
 use laminardb_planner::statement::OnError;
-
-use laminardb_dataflow::CancelToken;
 
 use super::Database;
 use crate::catalog::{CatalogState, Entry, MaintainedView};
@@ -18,6 +18,9 @@ use crate::commit::{Frozen, Record};
 use crate::error::Error;
 use crate::store::Scan;
 use crate::subscription::{End, Shape, ViewSetup};
+
+/// How long a drop waits for views that have subscribers and take in their first contents.
+const NEARLY_DONE: Duration = Duration::from_millis(200);
 
 /// A planned view that is not installed yet.
 pub(crate) struct NewView {
@@ -29,13 +32,30 @@ pub(crate) struct NewView {
 pub(crate) struct Leaving {
     /// The views, each before all views that it reads, with the reason for which its subscriptions end.
     views: Vec<(ViewId, End)>,
-    /// Time of the last write before the removal; changes through it are still delivered.
-    through: Time,
+}
+
+/// Views that stay in the engine for their last subscribers; dropping it removes them.
+struct Kept {
+    /// Not owned, because the hub, which the engine owns, holds this.
+    engine: Weak<Engine>,
+    /// The views, each before all views that it reads.
+    views: Vec<ViewId>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.upgrade() {
+            for view in &self.views {
+                // An error means that the engine has ended; then nothing is left to remove.
+                let _ = engine.drop_view(*view);
+            }
+        }
+    }
 }
 
 impl Database {
     /// Prepares a view that is maintained by `plan` over the relations `reads`; `schema` has the columns as users see
-    /// them. Installs nothing. Fails if columns of these types cannot be maintained.
+    /// them, and `name` is the view's name in errors. Installs nothing. Fails if columns of these types cannot be maintained.
     pub(crate) fn new_view(
         &self,
         catalog: &CatalogState,
@@ -43,6 +63,7 @@ impl Database {
         schema: &arrow::datatypes::SchemaRef,
         reads: &[String],
         on_error: OnError,
+        name: &str,
     ) -> Result<NewView, Error> {
         let id = self.new_view_id();
         let dataflow = match on_error {
@@ -54,10 +75,23 @@ impl Database {
         let can_fail = dataflow.can_fail();
         let shape = Shape::new(Arc::clone(schema), plan.unique_key.clone())
             .map_err(|error| Error::StreamFailed(format!("columns of these types cannot be maintained: {error}")))?;
+        let name = name.to_owned();
         let under = catalog.strict_views(reads).into_iter().map(|(view, _)| view).collect();
-        let setup = ViewSetup { shape: Arc::new(shape), strict: can_fail && on_error == OnError::Fail, under };
+        let setup = ViewSetup { shape: Arc::new(shape), strict: can_fail && on_error == OnError::Fail, under, name };
         let unique_key = plan.unique_key.clone();
+        self.pick_contents(&dataflow);
         Ok(NewView { maintained: MaintainedView { id, plan: dataflow, unique_key, on_error, can_fail }, setup })
+    }
+
+    /// Has the tables that a plan reads leave out their deleted rows now, so that [`Database::install`] finds that done,
+    /// which has the commit lock, but for rows that are deleted in between.
+    fn pick_contents(&self, plan: &DataflowPlan) {
+        for input in plan.inputs() {
+            if let CollectionId::Relation(relation) = input {
+                let scan = self.committer.frozen(|frozen| frozen.committed_scan(relation));
+                scan.iter().flat_map(Scan::iter).for_each(drop);
+            }
+        }
     }
 
     /// Installs a view whose first contents are the committed rows of its relations, and returns the scans of these
@@ -77,19 +111,14 @@ impl Database {
         let contents = scans.iter().map(|(relation, scan)| (*relation, rows(scan))).collect();
         // The hub must know the view before the workers send it changes.
         self.hub.open(id, setup);
-        if let Err(error) = self.engine.install(id, plan, contents) {
-            self.hub.end(id, &End::Finished);
-            return Err(error.into());
+        match self.engine.install(id, plan, contents) {
+            Ok(opening) => self.hub.installed(id, opening),
+            Err(error) => {
+                self.hub.end(id, &End::Finished);
+                return Err(error.into());
+            }
         }
         Ok(scans)
-    }
-
-    /// Returns whether dropping `entries` removes a view from the engine: one of them is maintained, or the view of a
-    /// subscription reads one of them.
-    pub(crate) fn has_views(&self, entries: &[Arc<Entry>]) -> bool {
-        let anonymous = self.anonymous.lock();
-        let is_read = |entry: &Entry| anonymous.iter().any(|(_, reads)| reads.iter().any(|read| read == entry.name()));
-        entries.iter().any(|entry| entry.maintained.is_some() || is_read(entry))
     }
 
     /// Replaces the catalog by `new`, passes `record` to the history, and removes the relations among `gone` from the
@@ -111,7 +140,8 @@ impl Database {
     /// Removes relations that have just left the catalog from the store, so that a write that is already on its way to
     /// one of them fails. `entries` and `end` are those of [`Database::replace_catalog`]. Does not wait.
     fn leave(&self, frozen: &mut Frozen<'_>, entries: &[Arc<Entry>], end: impl Fn(&str) -> End) -> Leaving {
-        let mut leaving = Leaving { views: Vec::new(), through: self.engine.last_time() };
+        let mut leaving = Leaving { views: Vec::new() };
+        let last = self.engine.last_time();
         for entry in entries {
             let anonymous = self.take_anonymous(entry.name());
             let views = anonymous.into_iter().chain(entry.maintained.iter().map(|view| view.id));
@@ -120,34 +150,52 @@ impl Database {
                 frozen.drop(relation);
             }
         }
+        // Still under the commit lock, so no later write has passed through the views.
+        leaving.views.iter().for_each(|(view, _)| self.hub.close_at(*view, last));
         leaving
     }
 
-    /// Removes views from the engine after all earlier writes have passed through them. If this wait is cancelled or
-    /// fails, removes them at once and returns the error.
-    pub(crate) fn remove(&self, leaving: Leaving, cancel: &CancelToken) -> Result<(), Error> {
-        let Leaving { views, through } = leaving;
-        if views.is_empty() {
-            return Ok(());
+    /// Removes views from the engine: those with subscribers that have not got the changes of all earlier writes when
+    /// they have, with the views that these read, and all others at once. Waits for a moment for views with subscribers
+    /// that take in their first contents: mostly these are nearly done. If removing one fails, the others are removed,
+    /// and the first error is returned.
+    pub(crate) fn remove(&self, leaving: Leaving) -> Result<(), Error> {
+        let views = leaving.views.iter().map(|(view, _)| *view);
+        let hydrating: Vec<ViewId> = views.filter(|view| self.hub.is_hydrating_for_somebody(*view)).collect();
+        if !hydrating.is_empty()
+            && let Ok(mut pending) = self.engine.snapshot_errors(&hydrating)
+        {
+            // Those that take longer are not waited for.
+            drop(pending.wait(&CancelToken::new(), Some(NEARLY_DONE)));
         }
-        let mut removed = self.engine.wait_for_commits(through, cancel).map_err(Error::from);
-        for (view, end) in views {
-            // `and` evaluates its argument in any case: every view is removed, and the first error is returned.
-            removed = removed.and(self.uninstall(view, end));
+        let (mut kept, mut awaited) = (Vec::new(), Vec::new());
+        let mut removed = Ok(());
+        for (view, end) in leaving.views {
+            if self.hub.is_awaited(view) {
+                kept.push(view);
+                awaited.push((view, end));
+                continue;
+            }
+            self.hub.end(view, &end);
+            match self.engine.drop_view(view) {
+                // One that stays reads it.
+                Err(DataflowError::InUse(..)) if !kept.is_empty() => kept.push(view),
+                dropped => removed = removed.and(dropped.map_err(Error::from)),
+            }
         }
-        removed
+        let keeps = Arc::new(Kept { engine: Arc::downgrade(&self.engine), views: kept });
+        for (view, end) in awaited {
+            let keeps = Arc::clone(&keeps);
+            self.hub.leave(view, end, keeps);
+        }
+        // The writes that are awaited may not have been given to the workers yet.
+        removed.and(self.engine.send_through(self.engine.last_time()).map_err(Error::from))
     }
 
-    /// Removes a view that nothing reads from the engine. Its subscriptions end with `end` after they have delivered
-    /// the pending changes.
-    pub(crate) fn uninstall(&self, view: ViewId, end: End) -> Result<(), Error> {
-        self.hub.ending(view, end.clone());
-        let dropped = self.engine.drop_view(view);
-        // The engine will close no more times of the view, so its subscriptions end here.
-        if dropped.is_err() {
-            self.hub.end(view, &end);
-        }
-        Ok(dropped?)
+    /// Removes a view that nothing reads from the engine, and ends its subscriptions with `end`.
+    pub(crate) fn uninstall(&self, view: ViewId, end: &End) -> Result<(), Error> {
+        self.hub.end(view, end);
+        Ok(self.engine.drop_view(view)?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use laminardb_dataflow::Time;
 use laminardb_dataflow::cancel::{CancelToken, Monitor};
-use parking_lot::{Condvar, Mutex};
+use laminardb_dataflow::lock::{self, Condvar, Mutex, Rank};
 
 use crate::catalog::CatalogState;
 use crate::checkpoint::{Directory, ImageSource};
@@ -52,6 +52,7 @@ pub(crate) struct Keeper {
 pub(crate) struct Held<'a> {
     keeper: &'a Keeper,
     state: Option<Storage>,
+    _rank: lock::Held,
 }
 
 impl Held<'_> {
@@ -116,8 +117,8 @@ impl Checkpoints {
             let state = Storage { directory, uses: 0, last: Mark::default() };
             Arc::new(Keeper {
                 config,
-                state: Monitor::new(Some(state)),
-                timer: Mutex::default(),
+                state: Monitor::new(Rank::DirectoryState, Some(state)),
+                timer: Mutex::new(Rank::Leaf, Timer::default()),
                 wake: Condvar::new(),
                 over: CancelToken::new(),
             })
@@ -174,11 +175,12 @@ impl Keeper {
     /// Waits until no other checkpoint or restore uses the directory, then takes it. Fails if `cancel` is cancelled or
     /// the database is closed.
     pub(crate) fn hold(&self, cancel: &CancelToken) -> Result<Held<'_>, Error> {
+        let rank = lock::Held::new(Rank::Directory);
         let cancel = CancelToken::child_of([cancel, &self.over]);
         match self.state.wait_for(&cancel, None, Option::take) {
             Ok((_, mut state)) if !self.over.is_cancelled() => {
                 state.uses += 1;
-                Ok(Held { keeper: self, state: Some(state) })
+                Ok(Held { keeper: self, state: Some(state), _rank: rank })
             }
             Ok((mut none, state)) => {
                 *none = Some(state);

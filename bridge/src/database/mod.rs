@@ -30,13 +30,14 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use laminardb_dataflow::cancel::{CancelToken, Monitor};
-use laminardb_dataflow::{Engine, EngineConfig, EngineReport, RelationId, Time, ViewId};
+use laminardb_dataflow::lock::{Held, Mutex, Rank, RwLock};
+use laminardb_dataflow::{Engine, EngineConfig, EngineReport, MemoryLimit, RelationId, Time, ViewId};
 use laminardb_planner::catalog::RelationInfo;
-use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Committer, History, Record, TransactionInfo};
-use crate::error::Error;
+use crate::error::{Error, ended_text};
+use crate::memory::default_limit;
 use crate::query::Executor;
 use crate::subscription::{End, Hub};
 
@@ -59,6 +60,8 @@ pub struct DatabaseConfig {
     pub checkpoints: Option<CheckpointConfig>,
     /// How long a call waits for a transaction of another session to end; `None` means without limit.
     pub lock_timeout: Option<Duration>,
+    /// The memory that the process may use, in all its databases together; `None` means the default of the machine.
+    pub memory_limit: Option<MemoryLimit>,
 }
 
 /// Default of [`DatabaseConfig::lock_timeout`].
@@ -67,7 +70,13 @@ pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 impl Default for DatabaseConfig {
     fn default() -> Self {
         let lock_timeout = Some(DEFAULT_LOCK_TIMEOUT);
-        DatabaseConfig { workers: NonZeroUsize::MIN, buffer_size: 65_536, checkpoints: None, lock_timeout }
+        DatabaseConfig {
+            workers: NonZeroUsize::MIN,
+            buffer_size: 65_536,
+            checkpoints: None,
+            lock_timeout,
+            memory_limit: None,
+        }
     }
 }
 
@@ -107,6 +116,7 @@ pub struct Database {
     pub(crate) engine: Arc<Engine>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) executor: Executor,
+    pub(crate) memory_limit: Option<MemoryLimit>,
     /// Number of subscriptions of each view that has any.
     pub(crate) watched: Mutex<HashMap<ViewId, usize>>,
     /// Views that were installed for one subscription each, with the names of the relations they read.
@@ -135,12 +145,15 @@ impl History for Histories {
 }
 
 /// The right to change the set of relations, or to rely on it; released on drop.
-pub(crate) struct Definitions<'a>(&'a Monitor<bool>);
+pub(crate) struct Definitions<'a> {
+    taken: &'a Monitor<bool>,
+    _rank: Held,
+}
 
 impl Drop for Definitions<'_> {
     fn drop(&mut self) {
-        *self.0.lock() = false;
-        self.0.notify_all();
+        *self.taken.lock() = false;
+        self.taken.notify_all();
     }
 }
 
@@ -153,25 +166,28 @@ impl Database {
     /// Opens a new, empty database in memory; `history` receives its records.
     #[expect(clippy::disallowed_methods, reason = "uptime is a metric")]
     pub fn open_with(config: DatabaseConfig, history: Option<Arc<dyn History>>) -> Result<Arc<Database>, Error> {
+        let memory_limit = config.memory_limit.or_else(default_limit);
         let hub = Arc::new(Hub::new(config.workers.get()));
         let sink = Arc::clone(&hub);
-        let engine = Arc::new(Engine::start(EngineConfig { workers: config.workers }, sink)?);
+        let engine = Arc::new(Engine::start(EngineConfig { workers: config.workers, memory_limit }, sink)?);
         let accepted: Arc<Accepted> = Arc::default();
         let histories = Histories { accepted: Arc::clone(&accepted), other: history };
         let committer =
-            Committer::new(Arc::clone(&engine), Box::new(histories), config.buffer_size, config.lock_timeout);
+            Committer::new(Arc::clone(&engine), Box::new(histories), config.buffer_size, config.lock_timeout)
+                .with_memory_limit(memory_limit);
         Ok(Arc::new(Database {
             checkpoints: Checkpoints::new(config.checkpoints.clone()),
             config,
-            state: Mutex::new(DatabaseState::Created),
-            definitions: Monitor::new(false),
-            catalog: RwLock::default(),
+            state: Mutex::new(Rank::Leaf, DatabaseState::Created),
+            definitions: Monitor::new(Rank::DefinitionsState, false),
+            catalog: RwLock::new(Rank::Catalog, Arc::default()),
             committer: Arc::new(committer),
             engine,
             hub,
-            executor: Executor::new(),
-            watched: Mutex::default(),
-            anonymous: Mutex::default(),
+            executor: Executor::new(memory_limit)?,
+            memory_limit,
+            watched: Mutex::new(Rank::Watched, HashMap::new()),
+            anonymous: Mutex::new(Rank::SubscriptionViews, Vec::new()),
             queries: Arc::default(),
             accepted,
             ids: AtomicU64::new(1),
@@ -199,8 +215,9 @@ impl Database {
     }
 
     /// Brings all accepted writes through all views, lets subscriptions deliver them and end, and accepts nothing more.
-    /// An open transaction of any session is rolled back, since its writes were not accepted yet. Does nothing if the
-    /// database was shut down before; fails if it is closed before or meanwhile.
+    /// An open transaction of any session is rolled back, since its writes were not accepted yet. Views that still take
+    /// in their first contents are not waited for. Does nothing if the database was shut down before; fails if it is
+    /// closed before or meanwhile.
     pub fn shutdown(&self) -> Result<(), Error> {
         self.check_open()?;
         {
@@ -213,8 +230,10 @@ impl Database {
         self.checkpoints.stop();
         // Wakes the calls that wait for `definitions`; they fail, because the database is not usable any more.
         self.definitions.notify_of_other();
-        let _definitions = self.take_definitions(&CancelToken::new(), || Ok(()))?;
-        self.committer.end();
+        {
+            let _definitions = self.take_definitions(&CancelToken::new(), || Ok(()))?;
+            self.committer.end();
+        }
         self.engine.shutdown();
         self.hub.end_all(&End::Finished);
         // If the database was closed meanwhile, accepted writes may have been discarded.
@@ -248,6 +267,17 @@ impl Database {
     /// Returns the state of the database.
     pub fn state(&self) -> DatabaseState {
         *self.state.lock()
+    }
+
+    /// Returns the state of a maintained view as programs see it: that of the database, or why the view was ended.
+    pub(crate) fn state_of_view(&self, view: &Entry) -> &'static str {
+        let state = self.state();
+        let is_open = matches!(state, DatabaseState::Created | DatabaseState::Running);
+        match &view.maintained {
+            Some(view) if self.engine.why_ended(view.id).is_some() => "ended: memory limit",
+            Some(view) if is_open && !self.hub.is_hydrated(view.id) => "hydrating",
+            _ => state.name(),
+        }
     }
 
     /// Returns whether the database was closed.
@@ -340,15 +370,24 @@ impl Database {
     }
 
     /// Returns the result of a call. If the database was closed meanwhile, an error other than `Interrupted` becomes
-    /// `ConnectionClosed`: what the call found missing may be a consequence of the closing.
+    /// `ConnectionClosed`: what the call found missing may be a consequence of the closing. The error of a view that was
+    /// ended gets its name.
     pub(crate) fn ended_as<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match result {
             Ok(_) | Err(Error::Interrupted) => result,
             Err(error) => {
                 self.check_open()?;
-                Err(error)
+                Err(self.named_views(error))
             }
         }
+    }
+
+    /// Returns the error with the names of the views in it instead of their ids.
+    fn named_views(&self, error: Error) -> Error {
+        let Error::Ended { view, cause, over } = error else { return error };
+        let catalog = self.catalog();
+        let name = |view| catalog.view(view).map_or("of the subscription", |entry| entry.name()).to_owned();
+        Error::MemoryLimit(ended_text(&name(view), &name(cause), over))
     }
 
     /// Returns the current state of the catalog.
@@ -369,6 +408,7 @@ impl Database {
         cancel: &CancelToken,
         check: impl Fn() -> Result<(), Error>,
     ) -> Result<Definitions<'_>, Error> {
+        let rank = Held::new(Rank::Definitions);
         let free = |is_taken: &mut bool| match check() {
             Err(error) => Some(Err(error)),
             Ok(()) if *is_taken => None,
@@ -379,7 +419,7 @@ impl Database {
         };
         let (guard, taken) = self.definitions.wait_for(cancel, None, free).map_err(|_| Error::Interrupted)?;
         drop(guard);
-        taken.map(|()| Definitions(&self.definitions))
+        taken.map(|()| Definitions { taken: &self.definitions, _rank: rank })
     }
 
     /// Returns a new id for a relation.

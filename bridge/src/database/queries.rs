@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use laminardb_dataflow::CancelToken;
+use laminardb_dataflow::lock::{Mutex, Rank};
 
 use crate::error::Error;
 use crate::subscription::{Backlog, WatchedSubscription};
@@ -63,9 +62,14 @@ struct Listing {
 }
 
 /// The queries of a database: those running, and the last that finished.
-#[derive(Default)]
 pub(crate) struct Registry {
     listing: Mutex<Listing>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Registry { listing: Mutex::new(Rank::Leaf, Listing::default()) }
+    }
 }
 
 /// A running query; dropping it marks the query as finished.

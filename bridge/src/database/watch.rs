@@ -43,8 +43,10 @@ impl Database {
         let found = views.iter().position(|(other, _)| *other == view);
         if let Some(position) = found {
             views.remove(position);
-            drop(views);
+            // Still under the lock: a statement that drops what the view reads finds either the view in the list, or
+            // nothing of it in the engine.
             let _ = self.engine.drop_view(view);
+            drop(views);
             self.hub.end(view, &End::Finished);
         }
     }

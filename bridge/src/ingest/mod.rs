@@ -16,6 +16,7 @@ mod json_text;
 mod names;
 mod number;
 mod refused;
+mod room;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -48,9 +49,10 @@ pub use names::Extra;
 use names::match_columns;
 pub use refused::Why;
 use refused::{Refused, first_null, with_nulls};
+pub use room::{MOST_ROWS, Room};
 pub use text::from_utf8;
 pub use time::Moment;
-pub use valid::own;
+pub use valid::{Foreign, own};
 
 /// Converts rows to a relation's schema: columns are matched by name, in any order, and cast without loss; a missing
 /// column gets its default or NULL. `first_row` is the position of the batch's first row in the caller's data, for

@@ -17,6 +17,7 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Time64Micro
 
 use super::exact::MORE_DIGITS;
 use super::refused::{Reason, reencode};
+use super::room::Room;
 use super::time::is_of_day;
 
 const NOT_OF_DAY: Reason = "it is no time of day";
@@ -24,19 +25,34 @@ const NOT_OF_DAY: Reason = "it is no time of day";
 /// A row, and why it does not match its type.
 type Invalid = (usize, String);
 
-/// Returns a copy of `array`, or the first row that does not match its type and why.
+/// Why Arrow data cannot be taken over.
+#[derive(Debug)]
+pub enum Foreign {
+    /// The row does not match its type, and why.
+    Invalid(usize, String),
+    /// There is no room for the data, and why.
+    TooLarge(String),
+}
+
+/// Returns a copy of `array`, for which there must be `room`.
 ///
 /// Dictionaries and views are not copied, since they are cast later, which makes new arrays: no column has such a type.
-pub fn own(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
-    if let Some(invalid) = first_invalid(array) {
-        return Err(invalid);
+pub fn own(array: &ArrayRef, room: &Room) -> Result<ArrayRef, Foreign> {
+    // Only what is no longer than it says can be measured, and only what is small enough can be checked: the check writes
+    // out the encodings.
+    let malformed = if array.is_empty() { None } else { first_malformed(array) };
+    if malformed.is_none() {
+        room.take(array).map_err(Foreign::TooLarge)?;
+    }
+    if let Some((row, why)) = malformed.or_else(|| first_invalid(array)) {
+        return Err(Foreign::Invalid(row, why));
     }
     if matches!(array.data_type(), DataType::Dictionary(..) | DataType::Utf8View | DataType::BinaryView) {
         return Ok(Arc::clone(array));
     }
     let data = array.to_data();
     let mut copy = MutableArrayData::new(vec![&data], false, data.len());
-    copy.try_extend(0, 0, data.len()).map_err(|error| (0, error.to_string()))?;
+    copy.try_extend(0, 0, data.len()).map_err(|error| Foreign::Invalid(0, error.to_string()))?;
     Ok(make_array(copy.freeze()))
 }
 

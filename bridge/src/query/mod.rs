@@ -8,6 +8,8 @@
 mod distinct;
 mod equality;
 mod harden;
+mod memory;
+mod parts;
 mod projections;
 mod set_operation;
 mod ties;
@@ -42,11 +44,12 @@ use datafusion::prelude::SessionConfig;
 use futures::Stream;
 use hashbrown::HashMap;
 use laminardb_dataflow::CancelToken;
-use laminardb_dataflow::CollectionId;
 use laminardb_dataflow::cancel::Received;
+use laminardb_dataflow::{CollectionId, MemoryLimit};
 use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
 use laminardb_planner::panics::caught;
+use laminardb_planner::part::{self, Part};
 
 use crate::batch::relabel;
 use crate::error::Error;
@@ -56,6 +59,9 @@ pub(crate) type Plan = LogicalPlan;
 
 /// Rows of all collections that a query reads, as of one time.
 pub(crate) type Contents = HashMap<CollectionId, Vec<RecordBatch>>;
+
+/// The rows of the parts of a plan that have run, by their numbers.
+type PartRows = HashMap<u64, Vec<RecordBatch>>;
 
 /// Receives the batches of an answer; its error ends the query.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), Error>;
@@ -67,10 +73,12 @@ const STACK: usize = 8 << 20;
 #[derive(Clone)]
 pub(crate) struct Executor {
     state: Arc<SessionState>,
+    memory_limit: Option<MemoryLimit>,
 }
 
 impl Executor {
-    pub(crate) fn new() -> Self {
+    /// Makes an executor whose queries end when they pass `memory_limit`.
+    pub(crate) fn new(memory_limit: Option<MemoryLimit>) -> std::result::Result<Self, Error> {
         let mut config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
         let options = config.options_mut();
         options.execution.time_zone = Some("UTC".to_owned());
@@ -80,9 +88,12 @@ impl Executor {
         options.optimizer.enable_dynamic_filter_pushdown = false;
         options.optimizer.repartition_joins = false;
         options.optimizer.repartition_windows = false;
-        let state =
-            SessionStateBuilder::new().with_config(config).with_physical_optimizer_rules(physical_rules()).build();
-        Executor { state: Arc::new(state) }
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(memory::environment(memory_limit).map_err(query_error)?)
+            .with_physical_optimizer_rules(physical_rules(memory_limit))
+            .build();
+        Ok(Executor { state: Arc::new(state), memory_limit })
     }
 
     /// Runs an optimised plan on a thread of its own and returns its rows as batches of `schema`, none of them empty.
@@ -125,8 +136,12 @@ impl Executor {
         cancel: &CancelToken,
         take: Take<'_>,
     ) -> std::result::Result<(), Error> {
+        if let Some(limit) = self.memory_limit {
+            limit.keep_on_thread();
+        }
         let run = async {
-            let physical = self.plan(plan, contents).await.map_err(query_error)?;
+            let parts = self.rows_of_parts(&plan, contents, cancel).await?;
+            let physical = self.plan(plan, contents, &parts).await.map_err(|error| self.error(&error))?;
             let mut relabelled =
                 |batch: RecordBatch| take(relabel(&batch, schema).map_err(|error| query_error(error.into()))?);
             self.each(physical, cancel, &mut relabelled).await
@@ -140,18 +155,23 @@ impl Executor {
         let (sender, receiver) = bounded(1);
         let executor = self.clone();
         let check = move || {
-            let planned = on_runtime(|runtime| runtime.block_on(executor.plan(plan, &contents)).map_err(query_error));
-            sender.send(planned.map(drop)).expect("the caller waits");
+            let planned = on_runtime(|runtime| runtime.block_on(executor.check_here(plan, &contents)));
+            sender.send(planned).expect("the caller waits");
         };
         spawn("laminardb-query", check)?;
         receiver.recv().unwrap_or_else(|_| Err(ended_early()))
     }
 
-    async fn plan(&self, plan: LogicalPlan, contents: &Contents) -> Result<Arc<dyn ExecutionPlan>> {
+    /// Returns why a query failed.
+    fn error(&self, error: &DataFusionError) -> Error {
+        memory::over_limit(error, self.memory_limit).unwrap_or_else(|| Error::QueryFailed(bare_message(error)))
+    }
+
+    async fn plan(&self, plan: LogicalPlan, contents: &Contents, parts: &PartRows) -> Result<Arc<dyn ExecutionPlan>> {
         // The order matters: `make_cuts_total` adds sort keys and `as_grouping` adds groups, and `compare_as_sql` must
         // still see both.
         let plan = ties::make_cuts_total(plan)?;
-        let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents))?.data;
+        let plan = plan.transform_up_with_subqueries(|node| give_rows(node, contents, parts))?.data;
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
         let plan = plan.transform_up_with_subqueries(equality::compare_as_sql)?.data;
         let plan = plan.transform_up_with_subqueries(windows::over_columns)?.data;
@@ -166,7 +186,7 @@ impl Executor {
         cancel: &CancelToken,
         take: Take<'_>,
     ) -> std::result::Result<(), Error> {
-        let mut stream = pin!(execute_stream(physical, self.state.task_ctx()).map_err(query_error)?);
+        let mut stream = pin!(execute_stream(physical, self.state.task_ctx()).map_err(|error| self.error(&error))?);
         loop {
             // Not `cancel.check()`, which would also poll for signals: this thread cannot see them.
             let next = std::future::poll_fn(|context| match cancel.is_cancelled() {
@@ -176,7 +196,7 @@ impl Executor {
             match next.await? {
                 None => return Ok(()),
                 Some(batch) => {
-                    let batch = batch.map_err(query_error)?;
+                    let batch = batch.map_err(|error| self.error(&error))?;
                     if batch.num_rows() > 0 {
                         take(batch)?;
                     }
@@ -210,8 +230,8 @@ pub(crate) fn ended_early() -> Error {
 
 /// Returns the rules that improve a physical plan. They evaluate each expression on the same rows as the logical plan
 /// does: on others it could fail.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    vec![
+fn physical_rules(limit: Option<MemoryLimit>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![
         Arc::new(unions::ChainUnions),
         Arc::new(OutputRequirements::new_add_mode()),
         Arc::new(AggregateStatistics::new()),
@@ -225,15 +245,20 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         Arc::new(EnsureCooperative::new()),
         Arc::new(yielding::YieldInJoins),
         Arc::new(SanityCheckPlan::new()),
-    ]
+    ];
+    if let Some(limit) = limit {
+        rules.push(Arc::new(memory::LookAtMemory(limit)));
+    }
+    rules
 }
 
 /// Returns the collections that `plan` scans, each once, in order of first use. Fails if the executor cannot run
 /// `plan`.
 pub(crate) fn scanned(plan: &LogicalPlan) -> std::result::Result<Vec<(CollectionId, Arc<RelationInfo>)>, Error> {
     let mut found: Vec<(CollectionId, Arc<RelationInfo>)> = Vec::new();
-    let visited = plan.apply_with_subqueries(|node| {
+    let visited = part::apply_with_parts(plan, &mut |node| {
         match node {
+            LogicalPlan::TableScan(scan) if Part::of(scan).is_some() => {}
             LogicalPlan::TableScan(scan) => {
                 let (collection, relation) = scanned_relation(scan)?;
                 if !found.iter().any(|(other, _)| *other == collection) {
@@ -263,8 +288,13 @@ fn scanned_relation(scan: &TableScan) -> Result<(CollectionId, Arc<RelationInfo>
 }
 
 /// Replaces the source of a scan by its rows.
-fn give_rows(node: LogicalPlan, contents: &Contents) -> Result<Transformed<LogicalPlan>> {
+fn give_rows(node: LogicalPlan, contents: &Contents, parts: &PartRows) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+    if let Some(part) = Part::of(&scan) {
+        let rows = parts.get(&part.id).cloned().unwrap_or_default();
+        scan.source = provider_as_source(Arc::new(MemTable::try_new(Arc::clone(&part.schema), vec![rows])?));
+        return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
+    }
     if !scan.filters.is_empty() || scan.fetch.is_some() {
         return internal_err!("a scan of {} with a filter or limit inside", scan.table_name);
     }
@@ -358,7 +388,7 @@ mod tests {
         let plan = slow(enter, held);
         let entered = Mutex::new(entered);
         let given_up = CancelToken::polled(Duration::from_millis(1), move || entered.lock().try_recv().is_ok());
-        let answer = Executor::new().run(plan, Contents::new(), &schema(), &given_up);
+        let answer = Executor::new(None).expect("an executor").run(plan, Contents::new(), &schema(), &given_up);
         assert_eq!(answer, Err(Error::Interrupted));
         // The function still waits: the query had not ended when its caller returned, or this channel would be closed.
         let_go.send(()).expect("the query runs");
@@ -369,7 +399,12 @@ mod tests {
         let (enter, entered) = channel();
         let (_let_go, held) = channel();
         drop(entered);
-        let answer = Executor::new().run(slow(enter, held), Contents::new(), &schema(), &CancelToken::new());
+        let answer = Executor::new(None).expect("an executor").run(
+            slow(enter, held),
+            Contents::new(),
+            &schema(),
+            &CancelToken::new(),
+        );
         let Err(Error::QueryFailed(why)) = answer else { panic!("{answer:?}") };
         assert!(why.starts_with("the test goes on"), "{why}");
     }
@@ -380,7 +415,14 @@ mod tests {
         let (let_go, held) = channel();
         let_go.send(()).expect("the plan is not run yet");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let run = async { Executor::new().run(slow(enter, held), Contents::new(), &schema(), &CancelToken::new()) };
+        let run = async {
+            Executor::new(None).expect("an executor").run(
+                slow(enter, held),
+                Contents::new(),
+                &schema(),
+                &CancelToken::new(),
+            )
+        };
         let rows = runtime.block_on(run).expect("an answer");
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     }

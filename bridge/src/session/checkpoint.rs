@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! checkpoint: [ definitions, committer: catalog, scans, time ] -> write files
-//! restore:    read, verify
-//!             -> [ definitions: new relations, rows, new views beside the old -> swap the catalog -> drop the old ]
+//! restore:    read, verify -> new relations, rows, plans of the views
+//!             -> [ definitions: install the views beside the old -> swap the catalog ] -> drop the old
 //! ```
 //!
-//! No reader or writer waits for the disk. The lock of the storage directory is taken before `definitions`.
+//! No reader, writer or definition waits for the disk, nor for rows that are loaded. The lock of the storage directory is taken before `definitions`.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use laminardb_dataflow::{RelationId, Time, ViewId};
+use laminardb_planner::stack::on_big_stack;
 use laminardb_planner::statement::{CreateView, Name, RestoreFrom, parse_query};
 
 use super::Session;
@@ -32,11 +33,10 @@ impl Session {
     }
 
     /// Replaces the whole database by an image, or changes nothing; returns the id of the image. Subscriptions end when
-    /// the changes of all earlier writes are delivered. Only if the call is cancelled in its last step, while it waits
-    /// to remove the old views, is the image already in place.
+    /// the changes of all earlier writes are delivered, for which the call does not wait.
     pub fn restore(&self, which: RestoreFrom) -> Result<u64, Error> {
         self.database.check_usable()?;
-        self.database.ended_as(self.replace_by_image(which))
+        self.database.ended_as(on_big_stack(|| self.replace_by_image(which)))
     }
 }
 
@@ -56,21 +56,24 @@ impl Session {
             let mut held = keeper.hold(&self.cancel)?;
             keeper.work(&self.cancel, |cancel| held.storage().directory.read(which, cancel))?
         };
-        let _definitions = self.define()?;
         let time = image.time;
         let mut restored = Restored::default();
         let built = self.build(image, &mut restored);
-        let leaving = match built.and_then(|()| self.put_in_place(&mut restored, id, time)) {
-            Ok(leaving) => leaving,
+        let placed = built.and_then(|()| {
+            let _definitions = self.define()?;
+            self.database.remove(self.put_in_place(&mut restored, id, time)?)
+        });
+        match placed {
+            Ok(()) => Ok(id),
+            // The old relations have gone already; what failed is the removal of their views.
+            Err(error) if restored.is_placed => Err(error),
             Err(error) => {
                 self.discard(&restored);
                 // If the database has ended meanwhile, the image is not the cause of the failure.
                 self.database.check_usable()?;
-                return Err(unbuildable(id, error));
+                Err(unbuildable(id, error))
             }
-        };
-        self.database.remove(leaving, &self.cancel)?;
-        Ok(id)
+        }
     }
 
     /// Creates the relations of an image with their rows, and plans its views. No other call sees any of it yet.
@@ -123,8 +126,6 @@ impl Session {
     /// Installs the new views and replaces the catalog by that of the image, under the commit lock. Returns the views
     /// of the old catalog, which the caller must remove from the engine.
     fn put_in_place(&self, restored: &mut Restored, id: u64, time: Time) -> Result<Leaving, Error> {
-        // The changes of earlier writes are still delivered.
-        self.wait_for(self.database.engine.last_time(), None)?;
         self.database.committer.frozen(|frozen| {
             for view in std::mem::take(&mut restored.views) {
                 let view_id = view.maintained.id;
@@ -138,6 +139,7 @@ impl Session {
             // In reverse order of creation, each entry comes before all that it reads.
             let gone: Vec<_> = self.database.catalog().entries().iter().rev().map(Arc::clone).collect();
             let record = Record::Restore { checkpoint: id, relations: &restored.relations, gone: &gone };
+            restored.is_placed = true;
             Ok(self.database.replace_catalog(frozen, new, &record, &gone, |_| End::Restored(id)))
         })
     }
@@ -146,7 +148,7 @@ impl Session {
     fn discard(&self, restored: &Restored) {
         for view in restored.installed.iter().rev() {
             // An error means that the engine has ended; then nothing is left to remove.
-            let _ = self.database.uninstall(*view, End::Finished);
+            let _ = self.database.uninstall(*view, &End::Finished);
         }
         self.database
             .committer
@@ -164,6 +166,8 @@ struct Restored {
     views: Vec<NewView>,
     /// Views that are installed already, in the same order.
     installed: Vec<ViewId>,
+    /// Whether all of it is in the catalog.
+    is_placed: bool,
 }
 
 /// Returns a relation of an image as a new relation, with the watermark that it had.

@@ -1,7 +1,6 @@
 //! Writes: calls with Arrow data, and the statements INSERT, UPDATE, DELETE and TRUNCATE.
 //!
-//! UPDATE and DELETE read the rows concerned and write them under one commit lock, so no other write comes in between
-//! and is lost.
+//! UPDATE and DELETE write what they have read only if no other write came in between (`optimistic`), so none is lost.
 
 use std::sync::Arc;
 
@@ -18,10 +17,11 @@ use laminardb_planner::{BoundQuery, Params, RelationInfo};
 use super::Session;
 use super::outcome::QueryOutput;
 use crate::catalog::{CatalogState, Entry};
-use crate::commit::{Frozen, Write};
+use crate::commit::Write;
 use crate::error::Error;
 use crate::ingest::{self, Extra};
 use crate::relation::{Operation, Spec};
+use crate::store::Finder;
 
 impl Session {
     /// Stores rows and returns their number. In a keyed table they replace the rows with their keys. Columns are
@@ -117,10 +117,8 @@ impl Session {
             BoundConflict::DoNothing => Operation::InsertMissing,
             BoundConflict::DoUpdate { assignments, selection } => {
                 let change = DoUpdate { target: &bound.target, relation, assignments, selection };
-                let changed =
-                    self.database.committer.writing(self.actor(), &self.cancel, |frozen| change.run(frozen, &rows));
-                let changed = changed.map_err(Error::in_statement)?;
-                return Ok(changed);
+                let changed = change.run(self, &rows).map_err(|error| error.naming(&bound.target.name));
+                return changed.map_err(Error::in_statement);
             }
         };
         let written =
@@ -134,8 +132,7 @@ impl Session {
         let catalog = self.database.catalog();
         let bound = bind_update(update, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        let changed = self.database.committer.writing(self.actor(), &self.cancel, |frozen| {
-            let rows = self.run_frozen(frozen, &catalog, &bound.rows)?;
+        self.write_what_is_read(&catalog, &bound.rows, relation, |rows| {
             let width = bound.target.schema.fields().len();
             let mut old = Vec::with_capacity(rows.batches.len());
             let mut new = Vec::with_capacity(rows.batches.len());
@@ -148,26 +145,23 @@ impl Session {
                 }
                 new.push(loose_batch(&bound.target.schema, changed, batch.num_rows())?);
             }
-            replace(frozen, relation, old, new)?;
-            Ok(rows.num_rows() as u64)
-        })?;
-        Ok(changed)
+            Ok(vec![
+                Write { relation, operation: Operation::Delete, rows: old },
+                Write { relation, operation: Operation::InsertNew, rows: new },
+            ])
+        })
     }
 
     pub(super) fn delete_statement(&self, delete: &Delete, params: &Params) -> Result<u64, Error> {
         let catalog = self.database.catalog();
         let bound = bind_delete(delete, &*catalog, params)?;
         let relation = base_id(&bound.target)?;
-        let removed = self.database.committer.writing(self.actor(), &self.cancel, |frozen| {
-            let rows = self.run_frozen(frozen, &catalog, &bound.rows)?;
-            let count = rows.num_rows() as u64;
+        self.write_what_is_read(&catalog, &bound.rows, relation, |rows| {
             let target =
                 |batch: &RecordBatch| target_batch(&bound.target.schema, batch.columns().to_vec(), batch.num_rows());
             let rows = rows.batches.iter().map(target).collect::<Result<_, _>>()?;
-            frozen.write(vec![Write { relation, operation: Operation::Delete, rows }]).map_err(Error::in_statement)?;
-            Ok(count)
-        })?;
-        Ok(removed)
+            Ok(vec![Write { relation, operation: Operation::Delete, rows }])
+        })
     }
 
     pub(super) fn truncate_statement(&self, name: &Name) -> Result<u64, Error> {
@@ -186,16 +180,6 @@ impl Session {
     /// Returns the rows of the query of an INSERT. Other writes may come between reading these rows and storing them.
     fn run_unfrozen(&self, catalog: &CatalogState, query: &BoundQuery) -> Result<QueryOutput, Error> {
         self.run_bound(catalog, query, "INSERT", |taking| self.database.committer.frozen_for(self.actor(), taking))
-    }
-
-    /// Returns the rows of the query of an UPDATE or DELETE, as they are immediately before the statement's own commit.
-    fn run_frozen(
-        &self,
-        frozen: &mut Frozen<'_>,
-        catalog: &CatalogState,
-        query: &BoundQuery,
-    ) -> Result<QueryOutput, Error> {
-        self.run_bound(catalog, query, "UPDATE", |taking| taking(frozen))
     }
 }
 
@@ -225,18 +209,6 @@ fn writable_table(entry: &Entry) -> Result<RelationId, Error> {
         (RelationKind::Table, Some(id)) => Ok(id),
         (kind, _) => Err(Error::QueryFailed(format!("{} is a {}, not a table", entry.name(), kind.keyword()))),
     }
-}
-
-/// Replaces old rows by new ones, in one commit.
-fn replace(
-    frozen: &mut Frozen<'_>,
-    relation: RelationId,
-    old: Vec<RecordBatch>,
-    new: Vec<RecordBatch>,
-) -> Result<(), Error> {
-    let delete = Write { relation, operation: Operation::Delete, rows: old };
-    let insert = Write { relation, operation: Operation::InsertNew, rows: new };
-    frozen.write(vec![delete, insert]).map(|_| ()).map_err(Error::in_statement)
 }
 
 /// Returns the query's batches, their columns named after the target's columns that they are stored in.
@@ -274,8 +246,10 @@ struct DoUpdate<'a> {
 impl DoUpdate<'_> {
     /// Stores rows with new keys and changes those whose keys exist; returns the number of rows stored or changed.
     /// Fails if two of the rows given have the same key.
-    fn run(&self, frozen: &mut Frozen<'_>, rows: &[RecordBatch]) -> Result<u64, Error> {
-        let layout = frozen.layout(self.relation).ok_or_else(|| Error::Dropped(self.target.name.clone()))?;
+    fn run(&self, session: &Session, rows: &[RecordBatch]) -> Result<u64, Error> {
+        let committer = &session.database.committer;
+        let layout = committer.frozen(|frozen| frozen.layout(self.relation));
+        let layout = layout.ok_or_else(|| Error::Dropped(self.target.name.clone()))?;
         let mut given = Vec::with_capacity(rows.len());
         for batch in rows {
             given.push(ingest::conform(batch, layout.spec(), 0)?);
@@ -285,9 +259,17 @@ impl DoUpdate<'_> {
             let name = &self.target.name;
             return Err(Error::ConstraintViolated(format!("two rows for table {name} have the same key (row {row})")));
         }
-        let (matched, old_rows) = frozen.find(self.relation, &given)?;
+        let rows = given.num_rows();
+        committer.commit_found(session.actor(), self.relation, rows, false, &session.cancel, |finder| {
+            self.writes(finder, &given)
+        })
+    }
+
+    /// Returns the writes that store or change rows, and the number of these.
+    fn writes(&self, finder: &Finder<'_>, given: &RecordBatch) -> Result<(Vec<Write>, u64), Error> {
+        let (matched, old_rows) = finder.find(self.relation, given)?;
         let fresh: Vec<u32> = (0..given.num_rows() as u32).filter(|row| matched.binary_search(row).is_err()).collect();
-        let (fresh_rows, new_rows) = (take(&given, &fresh)?, take(&given, &matched)?);
+        let (fresh_rows, new_rows) = (take(given, &fresh)?, take(given, &matched)?);
         let (old, new) = self.changed(old_rows, &new_rows)?;
         let count = (fresh.len() + old.num_rows()) as u64;
         let writes = vec![
@@ -295,8 +277,7 @@ impl DoUpdate<'_> {
             Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![new] },
             Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![fresh_rows] },
         ];
-        frozen.write(writes)?;
-        Ok(count)
+        Ok((writes, count))
     }
 
     /// Returns the rows that the statement changes, as they are and as they become. `old` has existing rows, and `new`

@@ -6,7 +6,7 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use laminardb_planner::lower::plan_view;
 use laminardb_planner::statement::{Parsed, Statement};
-use laminardb_planner::{Params, PlanError, rewrite};
+use laminardb_planner::{Params, PlanError, budget, part, rewrite};
 
 use super::Session;
 use super::outcome::QueryOutput;
@@ -37,7 +37,7 @@ impl Session {
                 return Err(Error::QueryFailed(format!("only a query or a view has a plan to explain: {what}")));
             }
         };
-        self.explain_query(&self.bind(query, params)?)
+        budget::planning(&self.cancel, || self.explain_query(&self.bind(query, params)?))
     }
 
     /// Returns the maintained plan; if the query cannot be maintained, the reason and the plan by which it runs once.
@@ -58,7 +58,7 @@ impl Session {
             }
             Err(reason @ PlanError::NotMaintainable { .. }) => {
                 let plan = rewrite::optimise(&bound.query)?;
-                Ok(format!("Not maintainable: {reason}\n{}", plan.display_indent()))
+                Ok(format!("Not maintainable: {reason}\n{}", part::display(&plan)))
             }
             Err(other) => Err(other.into()),
         }

@@ -5,6 +5,7 @@ mod ddl;
 mod dml;
 mod explain;
 mod left_out;
+mod optimistic;
 mod outcome;
 mod read;
 mod show;
@@ -20,10 +21,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use laminardb_dataflow::{CancelToken, Time, short_text};
-use laminardb_planner::Params;
+use laminardb_dataflow::lock::{Mutex, Rank};
+use laminardb_dataflow::{CancelToken, Time, ViewId, short_text};
+use laminardb_planner::stack::on_big_stack;
 use laminardb_planner::statement::{Parsed, Statement, select_all};
-use parking_lot::Mutex;
+use laminardb_planner::{Params, budget};
 
 use crate::commit::{Actor, Call};
 use crate::database::Database;
@@ -37,6 +39,8 @@ pub use subscribe::Target;
 pub use writer::Writer;
 
 /// One user of a database: a connection or a part of one. Clones are the same session and may be used from any thread.
+/// Calls with SQL run on a stack of their own, since their threads may have small ones; so a token that runs code of
+/// Python when it is polled must not cancel them.
 ///
 /// While a transaction is open, every statement and call of the session is part of it.
 #[derive(Clone)]
@@ -54,7 +58,8 @@ impl Database {
     pub fn session(self: &Arc<Self>) -> Session {
         let database = Arc::clone(self);
         let cancel = CancelToken::new();
-        Session { id: self.new_id(), database, transaction: Arc::default(), cancel, call: Call::default() }
+        let transaction = Arc::new(Mutex::new(Rank::SessionTransaction, None));
+        Session { id: self.new_id(), database, transaction, cancel, call: Call::default() }
     }
 }
 
@@ -94,18 +99,20 @@ impl Session {
     /// Runs one or more statements of any kind and returns the outcome of the last. All are parsed before the first
     /// runs. The first error stops the run; what ran before it stays.
     pub fn execute(&self, sql: &str, params: &Params) -> Result<Outcome, Error> {
-        self.run_all(sql, params, |_| Ok(()))
+        on_big_stack(|| self.run_all(sql, params, |_| Ok(())))
     }
 
     /// Runs statements as [`Session::execute`] does, but begins a transaction before the first that writes rows, unless
     /// one is open. It stays open. If a statement fails, a transaction that this call began is rolled back.
     pub fn execute_beginning(&self, sql: &str, params: &Params) -> Result<Outcome, Error> {
         let mut begun = None;
-        let outcome = self.run_all(sql, params, |statement| {
-            if statement.writes_rows() && self.transaction().is_none() {
-                begun = Some(self.begin()?);
-            }
-            Ok(())
+        let outcome = on_big_stack(|| {
+            self.run_all(sql, params, |statement| {
+                if statement.writes_rows() && self.transaction().is_none() {
+                    begun = Some(self.begin()?);
+                }
+                Ok(())
+            })
         });
         if outcome.is_err()
             && let Some(begun) = begun
@@ -148,6 +155,10 @@ impl Session {
     /// Runs statements that only read, and returns the rows of the last. If any other statement is among them, none is
     /// run.
     pub fn query(&self, sql: &str, params: &Params) -> Result<QueryOutput, Error> {
+        on_big_stack(|| self.run_reads(sql, params))
+    }
+
+    fn run_reads(&self, sql: &str, params: &Params) -> Result<QueryOutput, Error> {
         self.database.check_usable()?;
         let statements = read_statements(sql, params)?;
         let mut last = None;
@@ -163,6 +174,10 @@ impl Session {
     /// Returns the rows of the relation that a name in a call refers to, or only those for which `filter`, one SQL
     /// expression, is true.
     pub fn query_relation(&self, name: &str, filter: Option<&str>) -> Result<QueryOutput, Error> {
+        on_big_stack(|| self.read_relation(name, filter))
+    }
+
+    fn read_relation(&self, name: &str, filter: Option<&str>) -> Result<QueryOutput, Error> {
         self.database.check_usable()?;
         let stored = match self.database.catalog().named(name) {
             Ok(entry) => entry.name().to_owned(),
@@ -179,6 +194,10 @@ impl Session {
     }
 
     fn run_statement(&self, parsed: &Parsed, params: &Params) -> Result<Outcome, Error> {
+        budget::planning(&self.cancel, || self.run_in_budget(parsed, params))
+    }
+
+    fn run_in_budget(&self, parsed: &Parsed, params: &Params) -> Result<Outcome, Error> {
         match &parsed.statement {
             Statement::Query(query) => self.answer(query, params, &parsed.text).map(Outcome::Query),
             Statement::CreateRelation(create) => self.create_relation_as(create),
@@ -210,11 +229,13 @@ impl Session {
     /// as it does in [`Session::query`].
     pub fn explain(&self, sql: &str, params: &Params) -> Result<String, Error> {
         self.database.check_usable()?;
-        let mut statements = parse(sql, params)?;
-        match (statements.pop(), statements.pop()) {
-            (Some(only), None) => self.explain_parsed(&only, params),
-            _ => Err(Error::QueryFailed("one statement can be explained at a time".to_owned())),
-        }
+        on_big_stack(|| {
+            let mut statements = parse(sql, params)?;
+            match (statements.pop(), statements.pop()) {
+                (Some(only), None) => self.explain_parsed(&only, params),
+                _ => Err(Error::QueryFailed("one statement can be explained at a time".to_owned())),
+            }
+        })
     }
 
     /// Waits until every view is complete up to the last write that returned before the call, and returns the time of
@@ -223,6 +244,30 @@ impl Session {
         self.database.check_usable()?;
         let time = self.database.engine.last_time();
         self.database.ended_as(self.wait_for(time, timeout))?;
+        Ok(time)
+    }
+
+    /// Waits until a view, or what a plain view stands on, is complete up to the last write that returned before the
+    /// call, first contents included, and returns the time of that write. Nobody waits for other views. Fails if there is
+    /// no relation `name`, if it is dropped, or if `timeout` passes first; `None` waits without limit.
+    pub fn wait_for_view(&self, name: &str, timeout: Option<Duration>) -> Result<Time, Error> {
+        self.database.check_usable()?;
+        self.database.ended_as(self.wait_for_views_of(name, timeout))
+    }
+
+    fn wait_for_views_of(&self, name: &str, timeout: Option<Duration>) -> Result<Time, Error> {
+        let catalog = self.database.catalog();
+        let entry = catalog.named(name)?;
+        let views = catalog.maintained_views(&[entry.name().to_owned()]);
+        let views: Vec<ViewId> =
+            views.iter().filter_map(|entry| entry.maintained.as_ref()).map(|view| view.id).collect();
+        let time = self.database.engine.last_time();
+        if !views.is_empty() {
+            // A read of their failures is answered as soon as these views are complete.
+            let waited = self.database.engine.snapshot_errors(&views);
+            let waited = waited.and_then(|mut pending| pending.wait(&self.cancel, timeout));
+            waited.map_err(|error| Error::from(error).naming(name))?;
+        }
         Ok(time)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
-use laminardb_dataflow::{CancelToken, Engine, LiveError, PendingSnapshot};
+use laminardb_dataflow::{CancelToken, Engine, LiveError, PendingSnapshot, short_value};
 use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_planner::bind::bind_query;
 use laminardb_planner::statement::Query;
@@ -19,7 +19,7 @@ use crate::store::Scan;
 use crate::subscription::repeat;
 
 /// Number of times that a query is bound without holding off definitions.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 /// A query, with the state of the catalog in which it was bound.
 pub(super) struct Bound {
@@ -51,9 +51,13 @@ pub(super) struct ReadSet {
 impl Session {
     /// Binds a query in the current state of the catalog.
     pub(super) fn bind(&self, query: &Query, params: &Params) -> Result<Bound, Error> {
-        let catalog = self.database.catalog();
-        let query = bind_query(query, &*catalog, params)?;
-        Ok(Bound { catalog, query })
+        self.bind_in(&self.database.catalog(), query, params)
+    }
+
+    /// Binds a query in a state of the catalog.
+    pub(super) fn bind_in(&self, catalog: &Arc<CatalogState>, query: &Query, params: &Params) -> Result<Bound, Error> {
+        let bound = bind_query(query, &**catalog, params)?;
+        Ok(Bound { catalog: Arc::clone(catalog), query: bound })
     }
 
     /// Holds the definitions while a query is bound and takes what it reads, if that was replaced in between in several
@@ -114,7 +118,7 @@ impl Session {
                 self.database.check_open()?;
                 Err(Error::QueryCancelled("the query was cancelled".to_owned()))
             }
-            Err(other) => Err(other),
+            Err(other) => Err(other.of_memory_in(|| format!("the query {} needs", short_value(text)))),
         }
     }
 }

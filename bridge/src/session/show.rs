@@ -41,8 +41,7 @@ impl Session {
             }
             ShowKind::MaterializedViews => {
                 let views = self.of_kinds(&[Stream, MaterializedView]);
-                let state = views.iter().map(|_| Some(self.database.state().name().to_owned())).collect();
-                table(vec![names("view_name", &views), definitions(&views), text("state", state)])
+                table(vec![names("view_name", &views), definitions(&views), self.states(&views)])
             }
             ShowKind::Views => {
                 let views = self.of_kinds(&[View]);
@@ -54,6 +53,12 @@ impl Session {
                 table(vec![column("sink_name"), column("input"), column("connector"), column("format")])
             }
         }
+    }
+
+    /// Returns the states of maintained views: that of the database, unless a view still takes in its first contents.
+    fn states(&self, views: &[Arc<Entry>]) -> (&'static str, ArrayRef) {
+        let state = |entry: &Arc<Entry>| Some(self.database.state_of_view(entry).to_owned());
+        text("state", views.iter().map(state).collect())
     }
 
     fn of_kinds(&self, kinds: &[RelationKind]) -> Vec<Arc<Entry>> {

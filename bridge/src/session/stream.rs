@@ -19,9 +19,10 @@ use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
 
 use laminardb_dataflow::CancelToken;
-use laminardb_planner::Params;
+use laminardb_dataflow::lock::{Mutex, Rank};
+use laminardb_planner::stack::on_big_stack;
 use laminardb_planner::statement::{Query, Statement};
-use parking_lot::Mutex;
+use laminardb_planner::{Params, budget};
 
 use super::Session;
 use super::outcome::{Outcome, QueryOutput};
@@ -55,7 +56,6 @@ pub struct QueryStream {
 }
 
 /// State shared by a stream, its thread and the list of queries.
-#[derive(Default)]
 struct Control {
     /// Cancelled when the stream was ended, by a reader or from outside, or a reader has reached its end.
     over: CancelToken,
@@ -71,6 +71,16 @@ struct Control {
 }
 
 impl Control {
+    fn new(open: Sender<Infallible>) -> Self {
+        Control {
+            over: CancelToken::new(),
+            is_read: AtomicBool::new(false),
+            is_complete: AtomicBool::new(false),
+            open: Mutex::new(Rank::Leaf, Some(open)),
+            listed: Mutex::new(Rank::Leaf, None),
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.over.is_cancelled()
     }
@@ -90,6 +100,10 @@ impl Session {
     /// Runs statements that only read, and returns the answer of the last one in batches. All batches are of one time:
     /// that of the call, or a later one if a view that the query reads is replaced before it has reached that time.
     pub fn stream(&self, sql: &str, params: &Params) -> Result<QueryStream, Error> {
+        on_big_stack(|| self.begin_stream(sql, params))
+    }
+
+    fn begin_stream(&self, sql: &str, params: &Params) -> Result<QueryStream, Error> {
         self.database.check_usable()?;
         let mut statements = read_statements(sql, params)?;
         let last = statements.pop().ok_or_else(empty_statement)?;
@@ -138,7 +152,7 @@ impl Session {
         text: &str,
     ) -> QueryStream {
         let (open, over) = bounded(0);
-        let control = Arc::new(Control { open: Mutex::new(Some(open)), ..Control::default() });
+        let control = Arc::new(Control::new(open));
         // Weak, because the control holds its entry in the list, which holds this function.
         let ended = Arc::downgrade(&control);
         let end = move || ended.upgrade().iter().for_each(|control| control.end());
@@ -234,8 +248,11 @@ impl Session {
         loop {
             let _definitions = self.settled(tries)?;
             tries += 1;
-            let bound = self.bind(query, params)?;
-            let (plan, mut reads) = reads_of(&bound.catalog, &bound.query)?;
+            let (bound, (plan, mut reads)) = budget::planning(&self.cancel, || {
+                let bound = self.bind(query, params)?;
+                let reads = reads_of(&bound.catalog, &bound.query)?;
+                Ok::<_, Error>((bound, reads))
+            })?;
             match self.database.committer.frozen_for(self.actor(), |frozen| reads.take(frozen, &self.database.engine)) {
                 Err(Error::Dropped(_)) if self.database.has_changed_since(&bound.catalog) => {}
                 taken => return Ok(Begun { bound, plan, taken: taken? }),

@@ -10,8 +10,9 @@ use laminardb_dataflow::{CollectionId, Diffs, RelationId, Time, ViewId};
 use laminardb_planner::bind::{ViewOrder, all_rows, bind_query};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::{ViewPlan, plan_view};
+use laminardb_planner::stack::on_big_stack;
 use laminardb_planner::statement::{OnError, Query, Statement};
-use laminardb_planner::{BoundQuery, Params, rewrite};
+use laminardb_planner::{BoundQuery, Params, budget, rewrite};
 
 use super::Session;
 use super::read::live_error_text;
@@ -22,7 +23,7 @@ use crate::database::{Cancel, Definitions, NewView};
 use crate::error::Error;
 use crate::query::Contents;
 use crate::store::Scan;
-use crate::subscription::{ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription, repeat};
+use crate::subscription::{Bounds, ChangeBatch, End, Shape, Starting, SubscribeOptions, Subscription, repeat};
 
 /// The object of a subscription.
 #[derive(Clone, Copy)]
@@ -43,10 +44,19 @@ struct Followed {
     query: Option<Arc<BoundQuery>>,
     /// The order of the rows that the view keeps.
     order: ViewOrder,
-    /// The view to install, with the relations it reads, if the subscription needs a view of its own.
-    new: Option<(NewView, Vec<String>)>,
+    /// Names of the relations that the query refers to.
+    reads: Vec<String>,
+    /// The view to install, if the subscription needs a view of its own.
+    new: Option<NewView>,
     /// Views whose failing rows end the subscription, with their names.
     strict: Vec<(ViewId, String)>,
+}
+
+/// What a subscription is to.
+enum Planned {
+    /// A query that reads no relation.
+    Constants(Arc<BoundQuery>),
+    View(Box<Followed>),
 }
 
 /// A followed view whose contents have been taken and may not have arrived yet.
@@ -73,7 +83,8 @@ impl Session {
     /// change.
     pub fn subscribe(&self, target: Target<'_>, options: SubscribeOptions) -> Result<Subscription, Error> {
         self.database.check_usable()?;
-        self.database.ended_as(self.subscribe_to(target, options))
+        let subscribed = || budget::planning(&self.cancel, || self.subscribe_to(target, options));
+        self.database.ended_as(on_big_stack(subscribed))
     }
 }
 
@@ -82,31 +93,36 @@ impl Session {
         if options.snapshot {
             self.refuse_in_transaction("a subscription cannot start with the rows there are")?;
         }
-        let definitions = self.definitions()?;
-        let catalog = self.database.catalog();
-        match target {
-            Target::Relation(name) => {
-                let entry = catalog.named(name)?;
-                self.subscribe_to_entry(definitions, &catalog, entry, name, options)
-            }
-            Target::Sql(text, params) => {
-                if let Ok(entry) = catalog.named(text.trim()) {
-                    return self.subscribe_to_entry(definitions, &catalog, entry, text, options);
+        let mut tries = 0;
+        loop {
+            // Planned without the definitions, because it may take long; only if what the query reads was replaced each
+            // time meanwhile do others have to wait.
+            let held = self.settled(tries)?;
+            tries += 1;
+            let catalog = self.database.catalog();
+            let (planned, text) = match target {
+                Target::Relation(name) => (self.plan_entry(&catalog, catalog.named(name)?)?, name),
+                Target::Sql(text, params) => match catalog.named(text.trim()) {
+                    Ok(entry) => (self.plan_entry(&catalog, entry)?, text),
+                    Err(_) => (self.plan_text(&catalog, text, params)?, text),
+                },
+            };
+            let followed = match planned {
+                Planned::Constants(query) => {
+                    drop(held);
+                    return self.subscribe_to_constants(&query, text, options);
                 }
-                self.subscribe_to_text(definitions, &catalog, text, params, options)
+                Planned::View(followed) => followed,
+            };
+            let definitions = held.map_or_else(|| self.definitions(), Ok)?;
+            if self.database.catalog().agrees_with(&catalog, &followed.reads) {
+                return self.follow(definitions, *followed, text, options);
             }
         }
     }
 
-    /// Subscribes to the one query of a text.
-    fn subscribe_to_text(
-        &self,
-        definitions: Definitions<'_>,
-        catalog: &CatalogState,
-        text: &str,
-        params: &Params,
-        options: SubscribeOptions,
-    ) -> Result<Subscription, Error> {
+    /// Plans a subscription to the one query of a text.
+    fn plan_text(&self, catalog: &CatalogState, text: &str, params: &Params) -> Result<Planned, Error> {
         let statements = parse(text, params)?;
         let [parsed] = &statements[..] else {
             return Err(Error::QueryFailed("a subscription needs one query".to_owned()));
@@ -115,18 +131,13 @@ impl Session {
             return Err(Error::QueryFailed(format!("only a query can be subscribed to: {}", first_words(text))));
         };
         let bound = bind_query(query, catalog, params)?;
-        self.subscribe_to_query(definitions, catalog, (Arc::new(bound), query), text, options)
+        self.plan_query(catalog, (Arc::new(bound), query))
     }
 
-    /// Subscribes to a relation or view: to its maintained view, or to one that is installed for the subscription.
-    fn subscribe_to_entry(
-        &self,
-        definitions: Definitions<'_>,
-        catalog: &CatalogState,
-        entry: &Entry,
-        text: &str,
-        options: SubscribeOptions,
-    ) -> Result<Subscription, Error> {
+    /// Plans a subscription to a relation or view: to its maintained view, or to one that is installed for the
+    /// subscription.
+    fn plan_entry(&self, catalog: &CatalogState, entry: &Entry) -> Result<Planned, Error> {
+        let reads = vec![entry.name().to_owned()];
         let followed = match (&entry.maintained, &entry.info.definition) {
             (Some(view), definition) => {
                 let query = match definition {
@@ -140,8 +151,9 @@ impl Session {
                     shape: new_shape(&entry.info.schema, view.unique_key.clone())?,
                     query,
                     order: entry.info.order.clone(),
+                    strict: catalog.strict_views(&reads),
+                    reads,
                     new: None,
-                    strict: catalog.strict_views(&[entry.name().to_owned()]),
                 }
             }
             (None, Definition::Inline { query, .. }) => {
@@ -150,46 +162,41 @@ impl Session {
                 };
                 let mut query = BoundQuery::clone(query);
                 query.schema = Arc::clone(&entry.info.schema);
-                query.relations = vec![entry.name().to_owned()];
-                let query = (Arc::new(query), &*made_from.create.query);
-                return self.subscribe_to_query(definitions, catalog, query, text, options);
+                query.relations = reads;
+                return self.plan_query(catalog, (Arc::new(query), &*made_from.create.query));
             }
             (None, Definition::Base(id)) => {
                 let key = &entry.info.primary_key;
                 let key = (!key.is_empty()).then(|| key.clone());
                 let plan = identity(*id, &entry.info.schema, key, entry.info.append_only);
-                self.new_followed(catalog, &plan, None, &entry.info.schema, vec![entry.name().to_owned()])?
+                self.new_followed(catalog, &plan, None, &entry.info.schema, reads)?
             }
             (None, Definition::Maintained(_)) => {
                 return Err(Error::Internal(format!("view {} is not in the engine", entry.name())));
             }
         };
-        self.follow(definitions, followed, text, options)
+        Ok(Planned::View(Box::new(followed)))
     }
 
-    /// Subscribes to a query by a view that is installed for the subscription. `written` is the query as it was parsed.
-    fn subscribe_to_query(
+    /// Plans a subscription to a query by a view that is installed for it. `written` is the query as it was parsed.
+    fn plan_query(
         &self,
-        definitions: Definitions<'_>,
         catalog: &CatalogState,
         (query, written): (Arc<BoundQuery>, &Query),
-        text: &str,
-        options: SubscribeOptions,
-    ) -> Result<Subscription, Error> {
+    ) -> Result<Planned, Error> {
         if let Some(function) = &query.volatile {
             let why = format!("{function} cannot be maintained: its value is not a function of the rows");
             return Err(Error::StreamFailed(why));
         }
         if query.inputs.is_empty() {
-            drop(definitions);
-            return self.subscribe_to_constants(&query, text, options);
+            return Ok(Planned::Constants(query));
         }
         let plan = plan_view(&query, catalog)?;
         let schema = Arc::clone(&query.schema);
         let reads = query.relations.clone();
         let order = if plan.linear { ViewOrder::default() } else { ViewOrder::of_view(written, &query)? };
         let followed = self.new_followed(catalog, &plan, Some(query), &schema, reads)?;
-        self.follow(definitions, Followed { order, ..followed }, text, options)
+        Ok(Planned::View(Box::new(Followed { order, ..followed })))
     }
 
     /// Subscribes to a query that reads no relation: the subscription delivers its rows, if wanted, and ends.
@@ -226,7 +233,7 @@ impl Session {
         schema: &SchemaRef,
         reads: Vec<String>,
     ) -> Result<Followed, Error> {
-        let new = self.database.new_view(catalog, plan, schema, &reads, OnError::Fail)?;
+        let new = self.database.new_view(catalog, plan, schema, &reads, OnError::Fail, "of the subscription")?;
         let id = new.maintained.id;
         let name = "of the subscription".to_owned();
         let mut strict = catalog.strict_views(&reads);
@@ -236,7 +243,7 @@ impl Session {
         let dataflow = Arc::clone(&new.maintained.plan);
         let shape = new_shape(schema, plan.unique_key.clone())?;
         let order = ViewOrder::default();
-        Ok(Followed { id, name, plan: dataflow, shape, query, order, new: Some((new, reads)), strict })
+        Ok(Followed { id, name, plan: dataflow, shape, query, order, reads, new: Some(new), strict })
     }
 
     /// Opens a followed view, waits for its contents without any lock, and starts the subscription. If the contents
@@ -281,14 +288,15 @@ impl Session {
     ) -> Result<Opening, Error> {
         let id = followed.id;
         let anonymous = followed.new.is_some();
-        if let Some((new, reads)) = followed.new.take() {
+        if let Some(new) = followed.new.take() {
             self.database.install(new, frozen)?;
-            self.database.anonymous.lock().push((id, reads));
+            self.database.anonymous.lock().push((id, followed.reads.clone()));
         }
         // The commit lock is held until this call returns, so no change is missed between watching and collecting.
         let time = self.database.watch(id)?;
         let schema = Arc::clone(followed.shape.schema());
-        let Some(starting) = Starting::new(&self.database.hub, id, schema, options.bounds) else {
+        let bounds = Bounds { memory: self.database.memory_limit, ..options.bounds };
+        let Some(starting) = Starting::new(&self.database.hub, id, schema, bounds) else {
             self.database.release(id, anonymous);
             return Err(Error::Internal(format!("view {} is not in the hub", followed.name)));
         };

@@ -1,6 +1,6 @@
 //! `Session::update`: changes the given columns of the rows of a keyed table whose keys are given.
 //!
-//! The rows are found and written under one commit lock, so no other write comes in between and is lost.
+//! No other write comes between finding the rows and writing them, so none is lost.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use laminardb_dataflow::RelationId;
 
 use super::Session;
 use crate::batch::with_columns;
-use crate::commit::{Frozen, Write};
+use crate::commit::Write;
 use crate::error::Error;
 use crate::ingest::{self, PartialRows};
 use crate::relation::Operation;
-use crate::store::RelationLayout;
+use crate::store::{Finder, RelationLayout};
 
 impl Session {
     /// Changes rows of a keyed table in one write and returns their number: of each row whose key is given, the other
@@ -28,9 +28,9 @@ impl Session {
             let layout = layout.ok_or_else(|| Error::Dropped(table.to_owned()))?;
             layout.spec().kind.check(Operation::Upsert, &layout.spec().name)?;
             let changes = Changes::new(relation, layout, data)?;
-            let committer = &self.database.committer;
-            let written =
-                committer.writing_to(session.actor(), relation, &session.cancel, |frozen| changes.apply(frozen, table));
+            let (committer, rows) = (&self.database.committer, changes.keys.num_rows());
+            let make = |finder: &Finder<'_>| changes.writes(finder);
+            let written = committer.commit_found(session.actor(), relation, rows, true, &session.cancel, make);
             self.database.ended_as(written)
         })
     }
@@ -60,12 +60,9 @@ impl Changes {
         Ok(Changes { relation, layout, batches, keys, places })
     }
 
-    /// Writes the rows as they become, and returns their number.
-    fn apply(&self, frozen: &mut Frozen<'_>, table: &str) -> Result<u64, Error> {
-        if frozen.layout(self.relation).is_none() {
-            return Err(Error::Dropped(table.to_owned()));
-        }
-        let (matched, old) = frozen.find(self.relation, &self.keys)?;
+    /// Returns the write of the rows as they become, and their number.
+    fn writes(&self, finder: &Finder<'_>) -> Result<(Vec<Write>, u64), Error> {
+        let (matched, old) = finder.find(self.relation, &self.keys)?;
         // Rows with one key are given the same old row; the first of them stands for all.
         let first_of = self.layout.first_of_each_key(&self.keys);
         let mut rows: Vec<usize> = Vec::new();
@@ -84,8 +81,7 @@ impl Changes {
         let new = with_columns(&self.layout.spec().schema, columns, rows.len());
         let count = rows.len() as u64;
         // Written also when nothing is there to change, so that a transaction that is closed meanwhile is an error.
-        frozen.write(vec![Write { relation: self.relation, operation: Operation::Upsert, rows: vec![new] }])?;
-        Ok(count)
+        Ok((vec![Write { relation: self.relation, operation: Operation::Upsert, rows: vec![new] }], count))
     }
 
     /// Returns one column of the rows as they become: `rows` has the place of each in `old`, and `given` the row and

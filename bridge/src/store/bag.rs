@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 use laminardb_dataflow::row_bytes::EncodedRows;
 
 use super::delta::Delta;
 use super::heap::{Heap, HeapChange, RowRef};
+use super::index::{Entry, HashIndex};
 use super::layout::RelationLayout;
 use crate::error::Error;
 
@@ -17,16 +17,20 @@ use crate::error::Error;
 pub(super) struct Bag {
     layout: Arc<RelationLayout>,
     heap: Heap,
-    index: Option<HashIndex>,
+    /// One slot for each hash: the rows that have it are nearly always equal rows.
+    index: Option<HashIndex<Slot>>,
 }
-
-/// Maps a hash to the positions of the rows that have it, which are nearly always equal rows.
-pub(super) type HashIndex = HashTable<Slot>;
 
 /// A hash and where the rows are that have it.
 pub(super) struct Slot {
     hash: u64,
     positions: RowRefs,
+}
+
+impl Entry for Slot {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
 }
 
 /// Where one row or several rows are.
@@ -45,48 +49,44 @@ impl RowRefs {
     }
 }
 
-fn add(index: &mut HashIndex, hash: u64, position: RowRef) {
-    match index.find_mut(hash, |slot| slot.hash == hash) {
-        None => {
-            index.insert_unique(hash, Slot { hash, positions: RowRefs::One(position) }, |slot| slot.hash);
-        }
+fn add(index: &mut HashIndex<Slot>, hash: u64, position: RowRef) {
+    match index.find_mut(hash, |_| true) {
+        None => index.insert(Slot { hash, positions: RowRefs::One(position) }),
         Some(Slot { positions: RowRefs::Many(positions), .. }) => positions.push(position),
         Some(Slot { positions, .. }) => *positions = RowRefs::Many(vec![positions.as_slice()[0], position]),
     }
 }
 
 /// Removes `position` from the index, which must contain it; fast for positions that were added late.
-fn remove(index: &mut HashIndex, hash: u64, position: RowRef) {
-    let Ok(mut slot) = index.find_entry(hash, |slot| slot.hash == hash) else {
-        unreachable!("every row is in the index")
-    };
-    if let RowRefs::Many(positions) = &mut slot.get_mut().positions
+fn remove(index: &mut HashIndex<Slot>, hash: u64, position: RowRef) {
+    let slot = index.find_mut(hash, |_| true).expect("every row is in the index");
+    if let RowRefs::Many(positions) = &mut slot.positions
         && positions.len() > 1
     {
         let at = positions.iter().rposition(|other| *other == position).expect("every row is in the index");
         positions.swap_remove(at);
     } else {
-        slot.remove();
+        index.remove(hash, |_| true);
     }
 }
 
 /// Removes all positions in `segment` of rows with these hashes, in one pass over each slot: a table may hold one row a
 /// million times.
-fn forget_segment(index: &mut HashIndex, segment: u32, hashes: &[u64]) {
+fn forget_segment(index: &mut HashIndex<Slot>, segment: u32, hashes: &[u64]) {
     let mut hashes = hashes.to_vec();
     hashes.sort_unstable();
     hashes.dedup();
     for hash in hashes {
-        let Ok(mut slot) = index.find_entry(hash, |slot| slot.hash == hash) else { continue };
-        if let RowRefs::Many(positions) = &mut slot.get_mut().positions {
+        let Some(slot) = index.find_mut(hash, |_| true) else { continue };
+        if let RowRefs::Many(positions) = &mut slot.positions {
             positions.retain(|position| position.segment != segment);
         }
-        let gone = match &slot.get().positions {
+        let gone = match &slot.positions {
             RowRefs::One(position) => position.segment == segment,
             RowRefs::Many(positions) => positions.is_empty(),
         };
         if gone {
-            slot.remove();
+            index.remove(hash, |_| true);
         }
     }
 }
@@ -95,7 +95,7 @@ fn forget_segment(index: &mut HashIndex, segment: u32, hashes: &[u64]) {
 pub(super) enum BagUndo {
     Inserted(Vec<RowRef>),
     Deleted(Vec<(u64, RowRef)>),
-    Truncated(Box<(Heap, Option<HashIndex>)>),
+    Truncated(Box<(Heap, Option<HashIndex<Slot>>)>),
 }
 
 impl BagUndo {
@@ -124,6 +124,11 @@ impl Bag {
         }
         let changes = if rows == 0 { Vec::new() } else { vec![(batch.clone(), Diffs::Same(1))] };
         (Delta { changes, given: rows, changed: rows }, BagUndo::Inserted(positions))
+    }
+
+    /// Whether rows can be found without building the index first.
+    pub(super) fn has_index(&self) -> bool {
+        self.index.is_some()
     }
 
     /// Builds the index if there is none.
@@ -176,7 +181,7 @@ impl Bag {
         let index = self.index.as_mut().expect("made before");
         let mut taken: Vec<(u64, RowRef)> = Vec::with_capacity(hashes.len());
         for &hash in hashes {
-            let Some(slot) = index.find(hash, |slot| slot.hash == hash) else { break };
+            let Some(slot) = index.find(hash, |_| true) else { break };
             let position = *slot.positions.as_slice().last().expect("never empty");
             remove(index, hash, position);
             taken.push((hash, position));
@@ -202,7 +207,7 @@ impl Bag {
         let mut taken = Vec::with_capacity(hashes.len());
         for (row, &hash) in hashes.iter().enumerate() {
             let index = self.index.as_ref().expect("made before");
-            let slot = index.find(hash, |slot| slot.hash == hash);
+            let slot = index.find(hash, |_| true);
             let candidates = slot.map_or(&[][..], |slot| slot.positions.as_slice());
             let equal = |position: &&RowRef| {
                 let old = self.layout.row.encode(&self.heap.gather(std::slice::from_ref(*position)));
@@ -276,11 +281,6 @@ impl Bag {
             // Released last, so that `push` cannot reuse the segment while the index still names it.
             self.heap.release(segment);
         }
-        if let Some(index) = &mut self.index
-            && index.len() * 4 < index.capacity()
-        {
-            index.shrink_to(index.len() * 2, |slot| slot.hash);
-        }
     }
 
     pub(super) fn heap(&mut self) -> &mut Heap {
@@ -292,6 +292,6 @@ impl Bag {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.heap.bytes() + self.index.as_ref().map_or(0, HashIndex::allocation_size)
+        self.heap.bytes() + self.index.as_ref().map_or(0, HashIndex::bytes)
     }
 }

@@ -12,7 +12,7 @@ pub(crate) type Given = Vec<(RelationId, u64)>;
 /// Returns the number of rows given for each relation that `writes` are made to.
 ///
 /// A statement that replaces rows removes the old ones and adds the new ones: the row counts once.
-pub(super) fn rows_given(writes: &[Prepared], applied: &[Applied]) -> Given {
+pub(crate) fn rows_given(writes: &[Prepared], applied: &[Applied]) -> Given {
     let mut given: Vec<(RelationId, u64, u64)> = Vec::with_capacity(1);
     for (write, applied) in writes.iter().zip(applied) {
         let relation = write.relation();

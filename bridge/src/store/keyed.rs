@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use hashbrown::HashTable;
 use laminardb_dataflow::Diffs;
 use laminardb_dataflow::row_bytes::EncodedRows;
 
 use super::delta::{Conflict, Delta};
 use super::heap::{Heap, HeapChange, RowRef};
+use super::index::{Entry, HashIndex};
 use super::keys::Keys;
 use super::layout::RelationLayout;
 use crate::error::Error;
@@ -19,11 +19,9 @@ use crate::error::Error;
 pub(super) struct Keyed {
     layout: Arc<RelationLayout>,
     heap: Heap,
-    index: HashIndex,
+    /// More than one slot has a hash if different keys share it.
+    index: HashIndex<Slot>,
 }
-
-/// Finds the slots of the rows whose keys have a hash: more than one if different keys share it.
-pub(super) type HashIndex = HashTable<Slot>;
 
 /// The hash of a key and where its row is.
 pub(super) struct Slot {
@@ -31,10 +29,16 @@ pub(super) struct Slot {
     position: RowRef,
 }
 
+impl Entry for Slot {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
 /// Describes one write, with enough detail to undo it.
 pub(super) enum KeyedUndo {
     Moves(Vec<Move>),
-    Truncated(Box<(Heap, HashIndex)>),
+    Truncated(Box<(Heap, HashIndex<Slot>)>),
 }
 
 impl KeyedUndo {
@@ -86,7 +90,7 @@ impl Keyed {
     fn find(&self, keys: &Keys, rows: &[u32]) -> Matches {
         let first = |&row: &u32| {
             let hash = keys.hashes[row as usize];
-            self.index.find(hash, |slot| slot.hash == hash).map(|slot| (row, slot.position))
+            self.index.find(hash, |_| true).map(|slot| (row, slot.position))
         };
         // Rows are compared in bulk: different keys with one hash are rare, and `find_colliding` handles them.
         let matches = self.fetch(rows.iter().filter_map(first).collect());
@@ -101,7 +105,7 @@ impl Keyed {
         let mut at = Vec::new();
         for &row in rows {
             let hash = keys.hashes[row as usize];
-            let candidates = self.index.iter_hash(hash).filter(|slot| slot.hash == hash);
+            let candidates = self.index.iter_hash(hash);
             let candidates = self.fetch(candidates.map(|slot| (row, slot.position)).collect());
             let found = (0..candidates.at.len()).find(|&i| candidates.has_key(i, keys));
             at.extend(found.map(|i| candidates.at[i]));
@@ -207,12 +211,9 @@ impl Keyed {
                 slot.position = new;
             }
             (Some(old), None) => {
-                let slot = index.find_entry(hash, |slot| slot.position == old);
-                slot.unwrap_or_else(|_| unreachable!("every row is in the index")).remove();
+                index.remove(hash, |slot| slot.position == old).expect("every row is in the index");
             }
-            (None, Some(position)) => {
-                index.insert_unique(hash, Slot { hash, position }, |slot| slot.hash);
-            }
+            (None, Some(position)) => index.insert(Slot { hash, position }),
             (None, None) => {}
         }
         if let Some(old) = old {
@@ -240,7 +241,7 @@ impl Keyed {
         let changes = self.heap.scan().iter().map(|rows| (rows, Diffs::Same(-1))).collect();
         let rows = self.heap.rows() as u64;
         let heap = std::mem::replace(&mut self.heap, Heap::new(Arc::clone(&self.layout.spec.schema)));
-        let index = std::mem::take(&mut self.index);
+        let index = std::mem::replace(&mut self.index, HashIndex::new());
         (Delta { changes, given: rows, changed: rows }, KeyedUndo::Truncated(Box::new((heap, index))))
     }
 
@@ -272,9 +273,6 @@ impl Keyed {
             // Released last, so that `push` cannot reuse the segment while the index still names it.
             self.heap.release(segment);
         }
-        if self.index.len() * 4 < self.index.capacity() {
-            self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
-        }
     }
 
     /// Makes the error for a key that exists or is given twice.
@@ -297,7 +295,7 @@ impl Keyed {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.heap.bytes() + self.index.allocation_size()
+        self.heap.bytes() + self.index.bytes()
     }
 }
 

@@ -82,6 +82,17 @@ impl Storage {
         }
     }
 
+    /// Returns how many rows a write of `rows` rows touches at least.
+    pub(super) fn work(&self, operation: Operation, rows: usize) -> usize {
+        match (self, operation) {
+            // Large batches are kept as they are.
+            (Storage::Append(_), _) => 0,
+            (_, Operation::Truncate) => self.rows(),
+            (Storage::Bag(bag), Operation::Delete) if rows > 0 && !bag.has_index() => rows + self.rows(),
+            _ => rows,
+        }
+    }
+
     /// Makes the changes of one batch of a write. Rows for a source are only described: they cannot be taken out again,
     /// so they are added at the end of the commit.
     pub(super) fn write(

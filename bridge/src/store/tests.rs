@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::encode::Encoder;
 use super::testing::{Random, random_batch, schema_of_all_types};
 use super::*;
-use crate::relation::StorageKind;
+use crate::relation::{Operation, StorageKind};
 
 /// Multiplicity of each row.
 type Contents = BTreeMap<Vec<u8>, i64>;
@@ -46,7 +46,7 @@ impl Harness {
         let layout = Arc::new(layout);
         let storage = Storage::new(&layout);
         let mut store = Store::default();
-        store.relations.insert(ID, StoredRelation { layout, storage, writes: 0 });
+        store.relations.0.insert(ID, StoredRelation { layout, storage, writes: 0 });
         let encoder = Encoder::new(&schema, (0..schema.fields().len()).collect()).expect("types of ours");
         Harness { store, sum: Contents::new(), encoder }
     }
@@ -489,11 +489,15 @@ fn rows_are_found_by_key() {
     let rows = numbers(&[(1, 10), (2, 20), (3, 30)]);
     let mut store = table(StorageKind::Keyed, &rows);
     write(&mut store, Operation::Insert, &rows).expect("fits");
-    let (found, old) = store.find(ID, &numbers(&[(3, 0), (4, 0), (1, 0), (3, 1)])).expect("a keyed table");
+    let (found, old) =
+        store.finder().expect("whole").find(ID, &numbers(&[(3, 0), (4, 0), (1, 0), (3, 1)])).expect("a keyed table");
     assert_eq!((found, old.column(1).as_primitive::<Int64Type>().values().to_vec()), (vec![0, 2, 3], vec![30, 10, 30]));
-    let (found, old) = store.find(ID, &numbers(&[(7, 0)])).expect("a keyed table");
+    let (found, old) = store.finder().expect("whole").find(ID, &numbers(&[(7, 0)])).expect("a keyed table");
     assert_eq!((found.len(), old.num_rows()), (0, 0));
-    assert_eq!(table(StorageKind::Bag, &rows).find(ID, &rows).expect_err("no key").code(), 202);
+    assert_eq!(
+        table(StorageKind::Bag, &rows).finder().expect("whole").find(ID, &rows).expect_err("no key").code(),
+        202
+    );
 }
 
 #[test]

@@ -33,14 +33,14 @@ impl Store {
         self.guarded(|store| {
             let rows: Vec<u64> = writes.iter().map(|write| store.rows(write.relation())).collect();
             let mut undo = Vec::new();
-            let (changes, applied) = match store.apply_to_tables(writes, &mut undo) {
+            let (changes, applied) = match store.relations.apply_to_tables(writes, &mut undo) {
                 Ok(done) => done,
                 Err(error) => {
-                    store.take_back(undo);
+                    store.relations.take_back(undo);
                     return Err(error);
                 }
             };
-            let is_source = |id| store.relations.get(&id).is_some_and(|relation| relation.storage.is_append());
+            let is_source = |id| store.relations.get(id).is_some_and(|relation| relation.storage.is_append());
             let open = store.open.as_mut().expect("the writes are part of a transaction");
             open.undo.append(&mut undo);
             open.changes.extend(changes);
@@ -67,22 +67,22 @@ impl Store {
         self.guarded(|store| match send(std::mem::take(&mut open.changes), std::mem::take(&mut open.given)) {
             Ok(done) => {
                 for (id, batches) in open.appended {
-                    let relation = store.relations.get_mut(&id).expect("no relation is dropped in a transaction");
+                    let relation = store.relations.get_mut(id).expect("no relation is dropped in a transaction");
                     let Storage::Append(rows) = &mut relation.storage else {
                         unreachable!("only sources wait for their rows")
                     };
                     batches.iter().for_each(|batch| rows.insert(batch));
                 }
                 for id in open.before.keys() {
-                    store.relations.get_mut(id).expect("no relation is dropped in a transaction").writes += 1;
-                    store.tidy(*id);
+                    store.relations.get_mut(*id).expect("no relation is dropped in a transaction").writes += 1;
+                    store.relations.tidy(*id);
                 }
                 open.reached.iter().for_each(|(watermark, reached)| watermark.advance(*reached));
                 Ok(done)
             }
             Err(error) => {
-                store.take_back(open.undo);
-                open.before.keys().for_each(|id| store.tidy(*id));
+                store.relations.take_back(open.undo);
+                open.before.keys().for_each(|id| store.relations.tidy(*id));
                 Err(error)
             }
         })
@@ -92,8 +92,8 @@ impl Store {
     pub(crate) fn rollback(&mut self) -> Result<(), Error> {
         let open = self.open.take().expect("there is a transaction to end");
         self.guarded(|store| {
-            store.take_back(open.undo);
-            open.before.keys().for_each(|id| store.tidy(*id));
+            store.relations.take_back(open.undo);
+            open.before.keys().for_each(|id| store.relations.tidy(*id));
             Ok(())
         })
     }
@@ -122,7 +122,7 @@ impl Store {
 
     /// Computes the rows before the transaction and caches them: they do not change until its end.
     fn scan_before(&mut self, id: RelationId) -> Option<Scan> {
-        let relation = self.relations.get_mut(&id)?;
+        let relation = self.relations.get_mut(id)?;
         let open = self.open.as_mut()?;
         let undo = open.undo.iter_mut().filter(|(of, _)| *of == id).map(|(_, undo)| undo);
         let scan = relation.storage.scan_before(undo);

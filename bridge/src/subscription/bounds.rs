@@ -1,10 +1,12 @@
-//! Bounds of what a subscription keeps for its reader: rows, memory and age.
+//! Bounds of what a subscription keeps for its reader: rows, bytes and age, and its part in the memory of the process.
 //!
 //! The engine never waits for a reader, so what nobody reads piles up. A subscription that meets a bound is ended: what
 //! is pending is discarded, and its reader is told.
 
 use std::fmt;
 use std::time::Duration;
+
+use laminardb_dataflow::{MemoryLimit, OverLimit};
 
 /// Maximum number of undelivered change rows unless the subscriber gives another one.
 ///
@@ -38,18 +40,20 @@ pub struct Bounds {
     pub bytes: usize,
     /// Maximum time since the oldest undelivered changes were closed.
     pub age: Duration,
+    /// The memory limit: when it is passed, the subscription must not hold a large part.
+    pub memory: Option<MemoryLimit>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds { rows: MAX_ROWS, bytes: MAX_BYTES, age: MAX_AGE }
+        Bounds { rows: MAX_ROWS, bytes: MAX_BYTES, age: MAX_AGE, memory: None }
     }
 }
 
 impl Bounds {
     /// Returns bounds of the number of rows alone.
     pub fn of_rows(rows: usize) -> Self {
-        Bounds { rows, bytes: usize::MAX, age: Duration::MAX }
+        Bounds { rows, bytes: usize::MAX, age: Duration::MAX, memory: None }
     }
 
     /// Returns the bound that is met by this many rows and bytes whose oldest have this age, if there is one.
@@ -61,7 +65,7 @@ impl Bounds {
         } else if age >= self.age {
             Some(Bound::Age(self.age))
         } else {
-            None
+            self.memory.and_then(|limit| limit.check_queue(bytes as u64).err()).map(Bound::Memory)
         }
     }
 }
@@ -75,6 +79,8 @@ pub(crate) enum Bound {
     Bytes(usize),
     /// The age of the oldest change.
     Age(Duration),
+    /// The memory limit of the process.
+    Memory(OverLimit),
 }
 
 impl fmt::Display for Bound {
@@ -82,6 +88,7 @@ impl fmt::Display for Bound {
         match self {
             Bound::Rows(rows) => write!(f, "more than {rows} undelivered rows"),
             Bound::Bytes(bytes) => write!(f, "more than {bytes} bytes of undelivered changes"),
+            Bound::Memory(over) => write!(f, "its undelivered changes need too much memory: {over}"),
             Bound::Age(age) => write!(f, "its oldest undelivered change waited for more than {} s", age.as_secs_f64()),
         }
     }

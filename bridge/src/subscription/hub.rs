@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use laminardb_dataflow::{ChangeSink, Diff, LiveError, Time, UpdateBatch, ViewId};
-use parking_lot::{Mutex, RwLock};
+use laminardb_dataflow::lock::{Mutex, Rank, RwLock};
+use laminardb_dataflow::{ChangeSink, DataflowError, Diff, LiveError, Time, UpdateBatch, ViewId};
 
 use super::bounds::Bounds;
 use super::change::Shape;
 use super::queue::{Call, ChangeQueue, Closed, End};
+use crate::error::ended_text;
 
 /// Number of left-out rows that stay listed per view.
 const KEPT: usize = 1000;
@@ -39,6 +40,8 @@ impl FailedRow {
 /// The hub's state for one view.
 struct Channel {
     shape: Arc<Shape>,
+    /// Name of the view, for messages.
+    name: String,
     /// Whether a failing row ends the view's subscriptions.
     strict: bool,
     /// The views that the view reads, whose failing rows end its subscriptions.
@@ -54,6 +57,8 @@ pub(crate) struct ViewSetup {
     pub(crate) strict: bool,
     /// The maintained views that it reads, directly or indirectly.
     pub(crate) under: Vec<ViewId>,
+    /// Name of the view, for messages.
+    pub(crate) name: String,
 }
 
 struct ChannelState {
@@ -63,8 +68,12 @@ struct ChannelState {
     closed_before: Time,
     pending: BTreeMap<Time, PendingTime>,
     subscribers: Vec<Arc<ChangeQueue>>,
-    /// Reason given to subscribers when the view's last time is closed.
-    ending: Option<End>,
+    /// The time of the contents over which the view was installed; `None` until the engine has accepted it.
+    opening: Option<Time>,
+    /// The last time whose changes are delivered, if the view has left the catalog.
+    last: Option<Time>,
+    /// What happens when the changes through `last` are delivered or nobody waits for them any more.
+    leaving: Option<Leaving>,
     /// Failing rows of each worker as of the last published time, with their counts.
     failures: Vec<Vec<(FailedRow, Diff)>>,
     /// The last rows that were left out, if the view leaves failing rows out.
@@ -72,6 +81,13 @@ struct ChannelState {
     left_out_ever: u64,
     emitted: u64,
     discarded: u64,
+}
+
+/// The end of a view that has left the catalog.
+struct Leaving {
+    end: End,
+    /// Keeps the view in the engine.
+    keeps: Arc<dyn Send + Sync>,
 }
 
 #[derive(Default)]
@@ -110,25 +126,33 @@ pub struct Hub {
 impl Hub {
     /// Makes a hub for an engine of `workers` workers.
     pub fn new(workers: usize) -> Self {
-        Hub { workers, views: RwLock::default(), discarded: Mutex::new(0), stopped: Mutex::new(None) }
+        Hub {
+            workers,
+            views: RwLock::new(Rank::HubViews, HashMap::new()),
+            discarded: Mutex::new(Rank::Leaf, 0),
+            stopped: Mutex::new(Rank::Leaf, None),
+        }
     }
 
     /// Registers `view`; must be called before the engine installs it.
     pub(crate) fn open(&self, view: ViewId, setup: ViewSetup) {
-        let ViewSetup { shape, strict, under } = setup;
+        let ViewSetup { shape, strict, under, name } = setup;
         let state = ChannelState {
             frontiers: vec![Time::ZERO; self.workers],
             closed_before: Time::ZERO,
             pending: BTreeMap::new(),
             subscribers: Vec::new(),
-            ending: None,
+            opening: None,
+            last: None,
+            leaving: None,
             failures: vec![Vec::new(); self.workers],
             left_out: VecDeque::new(),
             left_out_ever: 0,
             emitted: 0,
             discarded: 0,
         };
-        self.views.write().insert(view, Arc::new(Channel { shape, strict, under, state: Mutex::new(state) }));
+        let state = Mutex::new(Rank::HubView, state);
+        self.views.write().insert(view, Arc::new(Channel { shape, name, strict, under, state }));
     }
 
     /// Returns a queue that collects what is closed from now on; `ChangeQueue::start` then selects what is delivered.
@@ -145,14 +169,59 @@ impl Hub {
         let Some(channel) = self.channel(view) else { return 0 };
         let mut state = channel.state.lock();
         state.subscribers.retain(|other| !Arc::ptr_eq(other, queue));
-        state.subscribers.len()
+        let left = state.subscribers.len();
+        let leaves = left == 0 && state.leaving.is_some();
+        drop(state);
+        if leaves {
+            self.end(view, &End::Finished);
+        }
+        left
     }
 
-    /// Announces that the view will be dropped: when its last time is closed, its subscriptions end with `end`.
-    pub(crate) fn ending(&self, view: ViewId, end: End) {
+    /// Notes that the engine has accepted `view` over contents as of `opening`.
+    pub(crate) fn installed(&self, view: ViewId, opening: Time) {
         if let Some(channel) = self.channel(view) {
-            channel.state.lock().ending = Some(end);
+            channel.state.lock().opening = Some(opening);
         }
+    }
+
+    /// Returns whether `view` has taken in all its first contents.
+    pub(crate) fn is_hydrated(&self, view: ViewId) -> bool {
+        self.channel(view).is_some_and(|channel| channel.state.lock().is_hydrated())
+    }
+
+    /// Returns whether `view` has subscribers and still takes in its first contents.
+    pub(crate) fn is_hydrating_for_somebody(&self, view: ViewId) -> bool {
+        self.channel(view).is_some_and(|channel| {
+            let state = channel.state.lock();
+            !state.subscribers.is_empty() && !state.is_hydrated()
+        })
+    }
+
+    /// Delivers no changes of `view` after `last`, the time at which it leaves the catalog.
+    pub(crate) fn close_at(&self, view: ViewId, last: Time) {
+        if let Some(channel) = self.channel(view) {
+            channel.state.lock().last = Some(last);
+        }
+    }
+
+    /// Returns whether somebody waits for changes of a view that was closed by [`Hub::close_at`]: it has subscribers
+    /// and is hydrated, but has not reached its last time.
+    pub(crate) fn is_awaited(&self, view: ViewId) -> bool {
+        self.channel(view).is_some_and(|channel| channel.state.lock().is_awaited())
+    }
+
+    /// Ends the subscriptions of a view that was closed by [`Hub::close_at`] when they have got its last time, and then
+    /// drops `keeps`; both at once if nobody waits for that.
+    pub(crate) fn leave(&self, view: ViewId, end: End, keeps: Arc<dyn Send + Sync>) {
+        let Some(channel) = self.channel(view) else { return };
+        let mut state = channel.state.lock();
+        if state.is_awaited() {
+            state.leaving = Some(Leaving { end, keeps });
+            return;
+        }
+        drop(state);
+        self.end(view, &end);
     }
 
     /// Ends all subscriptions of `view` now; what was closed before is still delivered.
@@ -219,10 +288,15 @@ impl Hub {
     }
 
     fn finish(&self, channel: &Channel, end: &End) {
-        let subscribers = std::mem::take(&mut channel.state.lock().subscribers);
+        let mut state = channel.state.lock();
+        let subscribers = std::mem::take(&mut state.subscribers);
+        let leaving = state.leaving.take();
+        drop(state);
         for queue in subscribers {
             make(queue.end(end.clone()));
         }
+        // May drop views of the engine, whose lock comes after those of the hub.
+        drop(leaving.map(|leaving| leaving.keeps));
     }
 
     /// Takes one worker's changes at a time that it is about to close.
@@ -247,7 +321,7 @@ impl Hub {
         let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
         let published = state.publish(closed_before, &channel);
         let ended = closed_before == Time::MAX;
-        let dropped = state.ending.clone();
+        let left = if state.is_awaited() { None } else { state.leaving.as_ref().map(|leaving| leaving.end.clone()) };
         // The steps below lock this channel and others, so the lock must not be held.
         drop(state);
         make(published.calls);
@@ -257,31 +331,35 @@ impl Hub {
         if let Some((time, reason)) = published.failure {
             self.fail_dependents(view, time, &reason);
         }
-        match dropped {
-            _ if !ended => {}
+        match left {
             Some(end) => self.end(view, &end),
             // The engine has finished; the view stays registered, with its counters.
-            None => self.finish(&channel, &End::Finished),
+            None if ended => self.finish(&channel, &End::Finished),
+            None => {}
         }
     }
 
     /// Ends the subscriptions of all views that read `view`, since some of its rows are missing from `time` on.
     fn fail_dependents(&self, view: ViewId, time: Time, reason: &str) {
-        let dependents: Vec<Arc<Channel>> = {
+        let dependents: Vec<(ViewId, Arc<Channel>)> = {
             let views = self.views.read();
             let mut ids: Vec<&ViewId> = views.keys().collect();
             ids.sort();
             let reads = |id: &&&ViewId| views[**id].under.contains(&view);
-            ids.iter().filter(reads).map(|id| Arc::clone(&views[*id])).collect()
+            ids.iter().filter(reads).map(|id| (**id, Arc::clone(&views[*id]))).collect()
         };
-        for channel in dependents {
+        for (dependent, channel) in dependents {
             let mut state = channel.state.lock();
             let closed_before = state.frontiers.iter().copied().min().unwrap_or(Time::MAX);
             // A time that is still open must fail in its turn, after the earlier times have been delivered.
             if time < closed_before {
                 let calls = state.fail(reason);
+                let leaves = state.leaving.is_some();
                 drop(state);
                 make(calls);
+                if leaves {
+                    self.end(dependent, &End::Finished);
+                }
             } else {
                 state.pending.entry(time).or_default().failure.get_or_insert_with(|| reason.to_owned());
             }
@@ -322,9 +400,20 @@ enum Failure {
 }
 
 impl ChannelState {
+    /// Returns whether the view has taken in all its first contents.
+    fn is_hydrated(&self) -> bool {
+        self.opening.is_some_and(|opening| opening < self.closed_before)
+    }
+
+    /// Returns whether a subscriber waits for changes through the view's last time, and will get them.
+    fn is_awaited(&self) -> bool {
+        !self.subscribers.is_empty() && self.is_hydrated() && self.last.is_some_and(|last| last >= self.closed_before)
+    }
+
     /// Publishes the times before `frontier`, in order, and tells the subscribers that these are closed.
     fn publish(&mut self, frontier: Time, channel: &Channel) -> Published {
         let mut published = Published::default();
+        let frontier = self.last.map_or(frontier, |last| frontier.min(last + 1));
         if frontier <= self.closed_before {
             return published;
         }
@@ -459,6 +548,14 @@ impl ChangeSink for Hub {
             (FailedRow { expression, message, row }, count)
         };
         self.take_failures(worker, view, time, failures.into_iter().map(text).collect());
+    }
+
+    fn ended(&self, _worker: usize, view: ViewId, why: &DataflowError) {
+        let (Some(channel), DataflowError::Ended { cause, over, .. }) = (self.channel(view), why) else { return };
+        // The cause may be gone if another worker is faster; then only the view itself is named.
+        let cause = self.channel(*cause).map_or_else(|| channel.name.clone(), |cause| cause.name.clone());
+        let text = ended_text(&channel.name, &cause, *over);
+        self.end(view, &End::OverLimit(text));
     }
 
     fn stopped(&self, reason: &str) {

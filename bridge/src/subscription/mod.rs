@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use laminardb_dataflow::lock::{Mutex, Rank};
 use laminardb_dataflow::{Time, ViewId};
 
 use crate::error::Error;
@@ -64,7 +65,7 @@ pub struct Subscription(Arc<Inner>);
 struct Inner {
     schema: SchemaRef,
     queue: Arc<ChangeQueue>,
-    release: parking_lot::Mutex<Option<Release>>,
+    release: Mutex<Option<Release>>,
 }
 
 impl Drop for Inner {
@@ -160,7 +161,7 @@ impl WatchedSubscription {
 
 impl Subscription {
     fn over(schema: SchemaRef, queue: Arc<ChangeQueue>) -> Self {
-        Subscription(Arc::new(Inner { schema, queue, release: parking_lot::Mutex::new(None) }))
+        Subscription(Arc::new(Inner { schema, queue, release: Mutex::new(Rank::Leaf, None) }))
     }
 
     /// Returns the columns of the rows.
@@ -284,6 +285,7 @@ fn into_error(end: End) -> Option<Error> {
         End::Restored(id) => Some(Error::SubscriptionClosed(format!("the database was restored from checkpoint {id}"))),
         End::Lagged(bound) => Some(Error::SubscriptionLagged(format!("the reader was too slow: {bound}"))),
         End::Failed(reason) => Some(Error::StreamFailed(reason)),
+        End::OverLimit(reason) => Some(Error::MemoryLimit(reason)),
         End::Stopped(reason) => Some(Error::Internal(reason)),
     }
 }

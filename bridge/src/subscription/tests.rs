@@ -36,7 +36,7 @@ fn hub(workers: usize, key: Option<Vec<usize>>) -> Arc<Hub> {
 
 fn setup(key: Option<Vec<usize>>, under: Vec<ViewId>) -> ViewSetup {
     let shape = Arc::new(Shape::new(schema(), key).expect("types with a row encoding"));
-    ViewSetup { shape, strict: true, under }
+    ViewSetup { shape, strict: true, under, name: "v".to_owned() }
 }
 
 fn bad(count: Diff) -> Vec<(FailedRow, Diff)> {
@@ -161,11 +161,42 @@ fn a_dropped_view_delivers_what_is_pending_and_then_says_so_once() {
     let hub = hub(1, None);
     let subscription = subscribe(&hub, 100);
     hub.take_changes(0, VIEW, Time(1), &update(Time(1), &[(1, "a", 1)]));
-    hub.ending(VIEW, End::Dropped("v".into()));
-    hub.take_frontier(0, VIEW, Time::MAX);
+    hub.installed(VIEW, Time::ZERO);
+    hub.take_frontier(0, VIEW, Time(1));
+    hub.close_at(VIEW, Time(1));
+    let keeps = Arc::new(());
+    let kept = Arc::downgrade(&keeps);
+    hub.leave(VIEW, End::Dropped("v".into()), keeps);
+    assert!(kept.upgrade().is_some(), "the subscriber waits for time 1");
+    hub.take_changes(0, VIEW, Time(2), &update(Time(2), &[(2, "b", 1)]));
+    hub.take_frontier(0, VIEW, Time(3));
+    assert!(kept.upgrade().is_none());
     assert_eq!(lines(&batch(&subscription)), ["1 Insert 1 a"]);
     assert_eq!(subscription.try_next().expect_err("dropped").code(), 501);
     assert!(matches!(subscription.next(None), Ok(Next::Ended)));
+}
+
+#[test]
+fn a_dropped_view_is_kept_for_nobody_who_waits_for_its_contents_or_has_gone() {
+    let hub = hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    hub.installed(VIEW, Time(1));
+    hub.take_frontier(0, VIEW, Time(1));
+    hub.close_at(VIEW, Time(1));
+    assert!(!hub.is_hydrated(VIEW) && !hub.is_awaited(VIEW));
+    hub.leave(VIEW, End::Dropped("v".into()), Arc::new(()));
+    assert_eq!(subscription.try_next().expect_err("dropped").code(), 501);
+
+    let hub = self::hub(1, None);
+    let subscription = subscribe(&hub, 100);
+    hub.installed(VIEW, Time::ZERO);
+    hub.take_frontier(0, VIEW, Time(1));
+    hub.close_at(VIEW, Time(1));
+    let keeps = Arc::new(());
+    let kept = Arc::downgrade(&keeps);
+    hub.leave(VIEW, End::Dropped("v".into()), keeps);
+    drop(subscription);
+    assert!(kept.upgrade().is_none());
 }
 
 fn batch(subscription: &Subscription) -> ChangeBatch {
@@ -483,7 +514,7 @@ fn the_progress_stops_before_a_failing_time_and_at_the_last_time_of_a_view() {
 
 #[test]
 fn the_error_of_a_slow_reader_says_which_bound_it_met() {
-    let unbounded = Bounds { rows: usize::MAX, bytes: usize::MAX, age: Duration::MAX };
+    let unbounded = Bounds { rows: usize::MAX, bytes: usize::MAX, age: Duration::MAX, memory: None };
     let cases = [
         (Bounds { rows: 1, ..unbounded }, "more than 1 undelivered rows"),
         (Bounds { bytes: 1, ..unbounded }, "more than 1 bytes of undelivered changes"),

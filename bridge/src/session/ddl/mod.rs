@@ -71,19 +71,13 @@ impl Session {
     /// entry before all that it reads; nothing else may read them. If `make` fails, or the call is cancelled before
     /// that, nothing has changed.
     ///
-    /// Changes of earlier writes are still delivered to the subscribers of `gone`. The call waits for most of them
-    /// before the change and for the rest after it, because it must not wait while it holds the commit lock. If the
-    /// second wait is cancelled, the change has been made, and those subscribers receive no more.
+    /// Changes of earlier writes are still delivered to the subscribers of `gone`; the call does not wait for them.
     fn change_relations<'a>(
         &self,
         catalog: &CatalogState,
         gone: &[Arc<Entry>],
         make: impl FnOnce(&mut Frozen<'_>) -> Result<Option<Made<'a>>, Error>,
     ) -> Result<(), Error> {
-        // This also waits until the views in `gone` have all their first contents, which the second wait does not do.
-        if self.database.has_views(gone) {
-            self.wait_for(self.database.engine.last_time(), None)?;
-        }
         let leaving = self.database.committer.frozen(|frozen| -> Result<_, Error> {
             let made = make(frozen)?;
             let names: Vec<&str> = gone.iter().map(|entry| entry.name()).collect();
@@ -97,7 +91,7 @@ impl Session {
             let record = Record::Define { made: &made, rows, gone };
             Ok(self.database.replace_catalog(frozen, new, &record, gone, end))
         });
-        self.database.remove(leaving?, &self.cancel)
+        self.database.remove(leaving?)
     }
 }
 

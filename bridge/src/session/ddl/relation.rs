@@ -12,13 +12,13 @@ use laminardb_planner::statement::{ColumnDefinition, CreateRelation, CreateTable
 
 use super::{Existing, Made, existing};
 use crate::catalog::{CatalogState, Entry};
-use crate::commit::Frozen;
+use crate::commit::{Frozen, WriteHold};
 use crate::error::Error;
 use crate::ingest;
 use crate::relation::{Spec, StorageKind};
 use crate::session::Session;
 use crate::session::outcome::Outcome;
-use crate::session::read::Bound;
+use crate::session::read::TRIES;
 use crate::watermark::Follow;
 
 /// Definition of a new base relation.
@@ -33,27 +33,25 @@ pub(in crate::session) struct NewRelation {
     pub(in crate::session) follow: Option<Follow>,
 }
 
-/// A table to be created from the rows of a query.
-struct TableCopy<'a> {
-    name: &'a str,
-    schema: SchemaRef,
-    query: &'a Bound,
-    text: &'a str,
+/// A table with the rows of a query that no other call sees yet.
+struct TableMade<'a> {
+    entry: Entry,
+    rows: &'a [RecordBatch],
+    /// The table that the query reads and the statement replaces, with the number of writes that it had before.
+    read_again: Option<(&'a Arc<Entry>, u64)>,
 }
 
-impl TableCopy<'_> {
-    /// Returns the definition of the table: its columns have neither keys nor defaults.
-    fn base(&self) -> NewRelation {
-        NewRelation {
-            name: self.name.to_owned(),
-            kind: RelationKind::Table,
-            defaults: vec![None; self.schema.fields().len()],
-            schema: Arc::clone(&self.schema),
-            primary_key: Vec::new(),
-            json_columns: Vec::new(),
-            watermark_column: None,
-            follow: None,
-        }
+/// Returns the definition of a table that is made from a query: its columns have neither keys nor defaults.
+fn table(name: &str, schema: SchemaRef) -> NewRelation {
+    NewRelation {
+        name: name.to_owned(),
+        kind: RelationKind::Table,
+        defaults: vec![None; schema.fields().len()],
+        schema,
+        primary_key: Vec::new(),
+        json_columns: Vec::new(),
+        watermark_column: None,
+        follow: None,
     }
 }
 
@@ -89,7 +87,7 @@ impl Session {
             return Err(Error::TableExists(name.to_owned()));
         }
         self.change_relations(&catalog, &[], |frozen| {
-            self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry)))
+            self.new_base(frozen, base).map(|(_, entry)| Some(Made::empty(entry)))
         })
     }
 }
@@ -107,7 +105,7 @@ impl Session {
         let object = Some(base.name.clone());
         let gone = replaced.as_slice();
         self.change_relations(&catalog, gone, |frozen| {
-            self.add_base(frozen, base, &[]).map(|entry| Some(Made::empty(entry)))
+            self.new_base(frozen, base).map(|(_, entry)| Some(Made::empty(entry)))
         })?;
         Ok(Outcome::Ddl { ddl_type, object })
     }
@@ -119,63 +117,99 @@ impl Session {
         params: &Params,
     ) -> Result<Outcome, Error> {
         let ddl_type = "CREATE TABLE";
-        let _definitions = self.define()?;
-        let catalog = self.database.catalog();
         let kind = RelationKind::Table;
-        let replaced = match existing(&catalog, &create.name, kind, create.or_replace, create.if_not_exists)? {
-            Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Existing::Replaced(replaced) => replaced,
-        };
-        let bound = self.bind(&create.query, params)?;
-        let nullable = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
-        let schema = Arc::new(Schema::new(bound.query.schema.fields().iter().map(nullable).collect::<Vec<_>>()));
-        check_columns(&create.name.value, &schema)?;
-        let copy = TableCopy { name: &create.name.value, schema, query: &bound, text };
-        self.copy_rows(&copy, &catalog, replaced.as_slice())?;
-        Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
-    }
-
-    /// Creates a table from the rows of a query. If the query reads the table that it replaces, no write to that table
-    /// is lost: if one comes between reading and replacing it, the query runs again while writers are held off.
-    fn copy_rows(&self, copy: &TableCopy<'_>, catalog: &CatalogState, replaced: &[Arc<Entry>]) -> Result<(), Error> {
-        let reads = |entry: &&Arc<Entry>| copy.query.query.relations.iter().any(|read| read == entry.name());
-        // No view reads a relation that can be replaced, so the query reads it only if it names it.
-        let read_again = replaced.iter().find(reads).and_then(|entry| entry.relation_id());
-        let mut hold = None;
+        let found =
+            |catalog: &CatalogState| existing(catalog, &create.name, kind, create.or_replace, create.if_not_exists);
+        let mut tries = 0;
         loop {
-            let writes = read_again.map(|id| self.database.committer.frozen(|frozen| frozen.writes(id)));
-            let rows = self.run_query(copy.query, copy.text)?;
-            let mut is_late = false;
-            let changed = self.change_relations(catalog, replaced, |frozen| {
-                is_late = read_again.map(|id| frozen.writes(id)) != writes;
-                if is_late {
-                    return Err(Error::QueryFailed(format!("{} was written to meanwhile", copy.name)));
+            self.refuse_in_transaction("definitions cannot be changed")?;
+            // The query runs without the definitions, because it may take long. Only if it reads the table that it
+            // replaces, and that was written to each time meanwhile, do others have to wait.
+            let held = if tries < TRIES { None } else { Some(self.define()?) };
+            let hold = held.as_ref().map(|_| self.database.committer.hold(&self.cancel)).transpose()?;
+            tries += 1;
+            let catalog = self.database.catalog();
+            let replaced = match found(&catalog)? {
+                Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+                Existing::Replaced(replaced) => replaced,
+            };
+            let bound = self.bind_in(&catalog, &create.query, params)?;
+            let nullable = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
+            let schema = Arc::new(Schema::new(bound.query.schema.fields().iter().map(nullable).collect::<Vec<_>>()));
+            check_columns(&create.name.value, &schema)?;
+            // No view reads a relation that can be replaced, so the query reads it only if it names it.
+            let reads = |entry: &&Arc<Entry>| bound.query.relations.iter().any(|read| read == entry.name());
+            let read_again = replaced.as_ref().filter(reads);
+            let writes = read_again.map(|entry| self.writes_to(entry));
+            let rows = match self.run_query(&bound, text) {
+                Err(Error::Dropped(_)) if self.database.has_changed_since(&catalog) => continue,
+                rows => rows?,
+            };
+            let (id, entry) = self.filled_base(table(&create.name.value, schema), &rows.batches)?;
+            let made = TableMade { entry, rows: &rows.batches, read_again: read_again.zip(writes) };
+            let definitions = held.map_or_else(|| self.define(), Ok);
+            let placed = definitions.and_then(|_definitions| {
+                let current = self.database.catalog();
+                match found(&current)? {
+                    Existing::Kept(_) => Ok(false),
+                    Existing::Replaced(replaced) => self.put_table(&current, replaced.as_ref(), &made, hold),
                 }
-                let entry = self.add_base(frozen, copy.base(), &rows.batches)?;
-                // `change_relations` waits for views once more after the change, and writers need not wait for that.
-                if let Some(hold) = hold.take() {
-                    frozen.release(hold);
-                }
-                Ok(Some(Made { entry, rows: &rows.batches }))
             });
-            if !is_late || hold.is_some() {
-                return changed;
+            if placed != Ok(true) {
+                self.database.committer.frozen(|frozen| frozen.drop(id));
             }
-            hold = Some(self.database.committer.hold());
+            if placed? {
+                return Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) });
+            }
         }
     }
 
-    /// Creates a base relation with its first rows, and returns its entry for the catalog. If the rows cannot be
-    /// stored, the relation is removed again.
-    fn add_base(&self, frozen: &mut Frozen<'_>, base: NewRelation, rows: &[RecordBatch]) -> Result<Entry, Error> {
-        let (id, entry) = self.new_base(frozen, base)?;
-        if !rows.is_empty()
-            && let Err(error) = frozen.load(id, rows)
+    /// Returns how many writes a relation has had.
+    fn writes_to(&self, entry: &Entry) -> u64 {
+        let writes = |id| self.database.committer.frozen(|frozen| frozen.writes(id));
+        entry.relation_id().map_or(0, writes)
+    }
+
+    /// Puts a new table with its rows into the catalog in place of `replaced`. Returns false, and has changed nothing,
+    /// if the table that its query reads again was replaced or written to meanwhile.
+    fn put_table(
+        &self,
+        catalog: &CatalogState,
+        replaced: Option<&Arc<Entry>>,
+        made: &TableMade<'_>,
+        hold: Option<WriteHold<'_>>,
+    ) -> Result<bool, Error> {
+        if let Some((read, _)) = &made.read_again
+            && !replaced.is_some_and(|replaced| Arc::ptr_eq(replaced, read))
         {
-            frozen.drop(id);
+            return Ok(false);
+        }
+        let mut is_late = false;
+        let changed = self.change_relations(catalog, replaced.map_or(&[], std::slice::from_ref), |frozen| {
+            if let Some((read, writes)) = &made.read_again {
+                is_late = read.relation_id().map_or(0, |id| frozen.writes(id)) != *writes;
+            }
+            if is_late {
+                return Err(Error::QueryFailed(format!("{} was written to meanwhile", made.entry.name())));
+            }
+            // Dropping it would take the lock again.
+            if let Some(hold) = hold {
+                frozen.release(hold);
+            }
+            Ok(Some(Made { entry: made.entry.clone(), rows: made.rows }))
+        });
+        if is_late { Ok(false) } else { changed.map(|()| true) }
+    }
+
+    /// Creates a base relation with its first rows, which no other call sees yet, and returns its id and its entry for
+    /// the catalog. If the rows cannot be stored, the relation is removed again.
+    fn filled_base(&self, base: NewRelation, rows: &[RecordBatch]) -> Result<(RelationId, Entry), Error> {
+        let (id, entry) = self.database.committer.frozen(|frozen| self.new_base(frozen, base))?;
+        if let Err(error) = self.database.committer.load(id, rows) {
+            self.database.committer.frozen(|frozen| frozen.drop(id));
             return Err(error.in_statement());
         }
-        Ok(entry)
+        Ok((id, entry))
     }
 
     /// Creates an empty base relation, and returns its id and its entry for the catalog.

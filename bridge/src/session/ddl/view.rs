@@ -7,7 +7,7 @@ use laminardb_planner::bind::{ViewOrder, bind_query};
 use laminardb_planner::catalog::{Definition, RelationInfo, RelationKind};
 use laminardb_planner::lower::plan_view;
 use laminardb_planner::statement::{CreateView, Name, OnError, Parsed};
-use laminardb_planner::{BoundQuery, Params};
+use laminardb_planner::{BoundQuery, Params, budget};
 
 use super::relation::first_duplicate;
 use super::{Existing, Made, existing};
@@ -16,7 +16,7 @@ use crate::database::NewView;
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::outcome::Outcome;
-use crate::session::read::reads_of;
+use crate::session::read::{TRIES, reads_of};
 
 impl Session {
     pub(in crate::session) fn create_view(
@@ -30,29 +30,54 @@ impl Session {
             RelationKind::MaterializedView => "CREATE MATERIALIZED VIEW",
             _ => "CREATE VIEW",
         };
-        let _definitions = self.define()?;
-        let catalog = self.database.catalog();
-        let replaced = match existing(&catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)? {
-            Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
-            Existing::Replaced(replaced) => replaced,
-        };
-        let visible = match &replaced {
-            Some(old) => catalog.without(&[old.name()]),
-            None => CatalogState::clone(&catalog),
-        };
         let made_from = Arc::new(ViewDefinition { create: create.clone(), params: params.used_by(statement) });
-        let (entry, view) = self.define_view(&made_from, &visible, params)?;
-        self.change_relations(&catalog, replaced.as_slice(), |frozen| {
-            if let Some(view) = view {
-                self.database.install(view, frozen)?;
+        let found = |catalog: &CatalogState| {
+            existing(catalog, &create.name, create.kind, create.or_replace, create.if_not_exists)
+        };
+        let mut tries = 0;
+        loop {
+            self.refuse_in_transaction("definitions cannot be changed")?;
+            // Planned without the definitions, because it may take long; only if what the view reads was replaced each
+            // time meanwhile do others have to wait.
+            let held = if tries < TRIES { None } else { Some(self.define()?) };
+            tries += 1;
+            let catalog = self.database.catalog();
+            let visible = match found(&catalog)? {
+                Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+                Existing::Replaced(replaced) => without(&catalog, replaced.as_ref()),
+            };
+            let (entry, view) = self.define_view(&made_from, &visible, params)?;
+            let _definitions = held.map_or_else(|| self.define(), Ok)?;
+            let current = self.database.catalog();
+            let replaced = match found(&current)? {
+                Existing::Kept(name) => return Ok(Outcome::Ddl { ddl_type, object: Some(name) }),
+                Existing::Replaced(replaced) => replaced,
+            };
+            if !without(&current, replaced.as_ref()).agrees_with(&visible, &entry.reads) {
+                continue;
             }
-            Ok(Some(Made::empty(entry)))
-        })?;
-        Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) })
+            self.change_relations(&current, replaced.as_slice(), |frozen| {
+                if let Some(view) = view {
+                    self.database.install(view, frozen)?;
+                }
+                Ok(Some(Made::empty(entry)))
+            })?;
+            return Ok(Outcome::Ddl { ddl_type, object: Some(create.name.value.clone()) });
+        }
     }
 
     /// Plans a view; returns its entry for the catalog, and the view to install if it is maintained. Installs nothing.
     pub(in crate::session) fn define_view(
+        &self,
+        made_from: &Arc<ViewDefinition>,
+        catalog: &CatalogState,
+        params: &Params,
+    ) -> Result<(Entry, Option<NewView>), Error> {
+        // Each view has a budget of its own, because restoring a checkpoint defines many.
+        budget::planning(&self.cancel, || self.define_in_budget(made_from, catalog, params))
+    }
+
+    fn define_in_budget(
         &self,
         made_from: &Arc<ViewDefinition>,
         catalog: &CatalogState,
@@ -74,7 +99,7 @@ impl Session {
             (Definition::Inline { query: Arc::new(query), view: None }, None, false)
         } else {
             let plan = plan_view(&query, catalog)?;
-            let view = self.database.new_view(catalog, &plan, &schema, &reads, create.on_error)?;
+            let view = self.database.new_view(catalog, &plan, &schema, &reads, create.on_error, name)?;
             let id = view.maintained.id;
             let definition = if plan.linear && create.on_error == OnError::Fail {
                 Definition::Inline { query: Arc::new(query), view: Some(id) }
@@ -118,6 +143,14 @@ impl Session {
             Err(Error::QueryFailed(_)) | Ok(()) => Ok(()),
             Err(other) => Err(other),
         }
+    }
+}
+
+/// Returns the catalog as the query of a view sees it: without the view that is replaced.
+fn without(catalog: &CatalogState, replaced: Option<&Arc<Entry>>) -> CatalogState {
+    match replaced {
+        Some(old) => catalog.without(&[old.name()]),
+        None => catalog.clone(),
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
 use arrow::datatypes::DataType;
+use laminardb_dataflow::lock::{Mutex, Rank};
 use laminardb_dataflow::{Time, UpdateBatch};
 use laminardb_planner::panics::caught;
-use parking_lot::Mutex;
 
 use crate::subscription::change::{ChangeBatch, Shape};
 
@@ -41,7 +41,7 @@ impl Closed {
             at,
             is_balanced,
             shape,
-            shards: Mutex::new(shards),
+            shards: Mutex::new(Rank::Changes, shards),
             decoded: OnceLock::new(),
             bytes: OnceLock::new(),
         }

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use laminardb_dataflow::lock::{Condvar, Mutex, MutexGuard, Rank};
 use laminardb_dataflow::{LOOK_FOR, Time};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::bounds::{Bound, Bounds};
 use super::change::ChangeBatch;
@@ -36,6 +36,8 @@ pub(crate) enum End {
     Lagged(Bound),
     /// The view has rows that cannot be computed; holds the reason.
     Failed(String),
+    /// The view was ended because of its memory; holds the reason.
+    OverLimit(String),
     /// A broken invariant stopped the engine; holds the reason.
     Stopped(String),
 }
@@ -148,7 +150,7 @@ impl ChangeQueue {
             awaited: Vec::new(),
             last_awaited: 0,
         };
-        ChangeQueue { bounds, state: Mutex::new(state), changed: Condvar::new(), advanced: Condvar::new() }
+        ChangeQueue { bounds, state: Mutex::new(Rank::Queue, state), changed: Condvar::new(), advanced: Condvar::new() }
     }
 
     pub(super) fn bounds(&self) -> &Bounds {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use laminardb_dataflow::Time;
-use parking_lot::MutexGuard;
+use laminardb_dataflow::lock::MutexGuard;
 
 use super::closed::Closed;
 use super::{Awaited, Call, ChangeQueue, End, Phase, QueueState};

@@ -1,6 +1,7 @@
 //! Drives one queue by hand, as the hub and its readers would.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray};
@@ -59,8 +60,18 @@ fn who_asks_while_a_time_is_decoded_is_called_when_another_reader_has_taken_it()
     end(&queue, End::Finished);
     let called = Arc::new(AtomicBool::new(false));
     thread::scope(|scope| {
-        // The reader decodes until it gets the shards.
-        let shards = first.shards.lock();
+        // The reader decodes until it gets the shards, which another thread holds: their lock comes after the queue's.
+        let (held, holding) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let shards = &first.shards;
+        scope.spawn(move || {
+            let shards = shards.lock();
+            held.send(()).expect("the test waits");
+            // Fails when the sender is dropped, which is the sign to go on.
+            let _ = released.recv();
+            drop(shards);
+        });
+        holding.recv().expect("it is held");
         let reader = scope.spawn(|| queue.take(None));
         while !queue.state.lock().decoding {
             thread::yield_now();
@@ -68,7 +79,7 @@ fn who_asks_while_a_time_is_decoded_is_called_when_another_reader_has_taken_it()
         let call = Arc::clone(&called);
         queue.on_ready(Box::new(move || call.store(true, Ordering::SeqCst)));
         assert!(!called.load(Ordering::SeqCst), "nothing can be taken while a time is decoded");
-        drop(shards);
+        drop(release);
         assert!(matches!(reader.join().expect("the reader gets the time"), Polled::Batch(_)));
     });
     assert!(called.load(Ordering::SeqCst), "the end can be taken, and nothing else will come");
@@ -279,7 +290,7 @@ fn readers_are_not_woken_by_idle_times() {
 
 #[test]
 fn each_bound_ends_a_queue_when_another_time_closes_and_the_first_time_does_not_count() {
-    let unbounded = Bounds { rows: usize::MAX, bytes: usize::MAX, age: Duration::MAX };
+    let unbounded = Bounds { rows: usize::MAX, bytes: usize::MAX, age: Duration::MAX, memory: None };
     let cases = [
         // The second time reaches the bound of rows or bytes, so the third exceeds it.
         (Bounds { rows: 1, ..unbounded }, 3, Bound::Rows(1)),
@@ -301,7 +312,7 @@ fn each_bound_ends_a_queue_when_another_time_closes_and_the_first_time_does_not_
 
 #[test]
 fn what_was_read_does_not_count_towards_the_bound_of_bytes() {
-    let queue = bounded(Bounds { rows: usize::MAX, bytes: 17, age: Duration::MAX });
+    let queue = bounded(Bounds { rows: usize::MAX, bytes: 17, age: Duration::MAX, memory: None });
     for time in 1..100 {
         push(&queue, &one(time));
         if time > 2 {
