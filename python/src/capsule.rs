@@ -8,20 +8,21 @@ use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use laminardb_bridge::Error;
-use laminardb_bridge::ingest::own;
+use laminardb_bridge::ingest::{Foreign, Room, own};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList, PyString};
+use pyo3_arrow::PySchema;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
-use pyo3_arrow::{PyArray, PySchema};
 
 use crate::error::{optional, raised};
-use crate::foreign::ForeignStream;
+use crate::foreign::{self, ForeignStream};
 use crate::value::{invalid, library_error};
 
-/// Copies the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`; `None` if it has neither.
-pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordBatch>>> {
+/// Copies the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`, for which there must be `room`;
+/// `None` if it has neither.
+pub(crate) fn batches_of(data: &Bound<'_, PyAny>, room: &Room) -> PyResult<Option<Vec<RecordBatch>>> {
     let py = data.py();
     let Some(input) = input_of(data)? else { return Ok(None) };
     if let DataType::Struct(fields) = input.field.data_type() {
@@ -38,11 +39,11 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
             let detail = "a struct that is NULL is no row".to_owned();
             return Err(raised(py, &Error::IngestionFailed(detail)));
         }
-        let columns = rows
-            .fields()
-            .iter()
-            .zip(rows.columns())
-            .map(|(field, column)| own(column).map_err(|(row, why)| invalid(py, field.name(), before + row, &why)));
+        if rows.columns().is_empty() {
+            room.take_rows(rows.len()).map_err(|why| raised(py, &Error::IngestionFailed(why)))?;
+        }
+        let columns = rows.fields().iter().zip(rows.columns());
+        let columns = columns.map(|(field, column)| owned(py, column, room, field.name(), before));
         let columns = columns.collect::<PyResult<Vec<_>>>()?;
         let schema = Arc::new(Schema::new(rows.fields().clone()));
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -54,21 +55,46 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<RecordB
     Ok(Some(batches))
 }
 
+/// An Arrow array, or a chunked array, which is one of many.
+pub(crate) struct Chunks {
+    pub(crate) field: FieldRef,
+    chunks: Vec<ArrayRef>,
+}
+
 /// Returns the values of an Arrow array or chunked array; `None` if the object is neither.
-pub(crate) fn array_of(values: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
+pub(crate) fn chunks_of(values: &Bound<'_, PyAny>) -> PyResult<Option<Chunks>> {
     let py = values.py();
     let Some(input) = input_of(values)? else { return Ok(None) };
     known(py, &input.field)?;
-    let chunks: Vec<ArrayRef> = input.arrays.collect::<Result<_, _>>().map_err(|error| unreadable(py, &error))?;
-    let array = match chunks.as_slice() {
-        [] => new_empty_array(input.field.data_type()),
-        [only] => ArrayRef::clone(only),
-        many => {
-            let many: Vec<&dyn Array> = many.iter().map(AsRef::as_ref).collect();
-            concat(&many).map_err(|error| unreadable(py, &error))?
+    let chunks = input.arrays.collect::<Result<_, _>>().map_err(|error| unreadable(py, &error))?;
+    Ok(Some(Chunks { field: input.field, chunks }))
+}
+
+impl Chunks {
+    /// Copies the values to one array, for which there must be `room`. Messages name the column.
+    pub(crate) fn owned(&self, py: Python<'_>, room: &Room, column: &str) -> PyResult<ArrayRef> {
+        let (mut arrays, mut before) = (Vec::with_capacity(self.chunks.len()), 0);
+        for chunk in &self.chunks {
+            arrays.push(owned(py, chunk, room, column, before)?);
+            before += chunk.len();
         }
-    };
-    Ok(Some(array))
+        match arrays.as_slice() {
+            [] => Ok(new_empty_array(self.field.data_type())),
+            [only] => Ok(ArrayRef::clone(only)),
+            many => {
+                let many: Vec<&dyn Array> = many.iter().map(AsRef::as_ref).collect();
+                concat(&many).map_err(|error| unreadable(py, &error))
+            }
+        }
+    }
+}
+
+/// Copies the values of a column; `before` rows come before them.
+fn owned(py: Python<'_>, array: &ArrayRef, room: &Room, column: &str, before: usize) -> PyResult<ArrayRef> {
+    own(array, room).map_err(|error| match error {
+        Foreign::Invalid(row, why) => invalid(py, column, before + row, &why),
+        Foreign::TooLarge(why) => raised(py, &Error::IngestionFailed(why)),
+    })
 }
 
 /// Returns the schema of an object with `__arrow_c_schema__`; `None` if it has no such method.
@@ -77,9 +103,10 @@ pub(crate) fn schema_of(object: &Bound<'_, PyAny>) -> PyResult<Option<SchemaRef>
     if !object.hasattr(intern!(py, "__arrow_c_schema__"))? {
         return Ok(None);
     }
-    let schema = object.call_method0(intern!(py, "__arrow_c_schema__"))?.cast_into()?;
-    let schema = PySchema::from_arrow_pycapsule(&schema).map_err(|error| foreign(py, error, Error::InvalidSchema))?;
-    Ok(Some(schema.into_inner()))
+    let capsule = object.call_method0(intern!(py, "__arrow_c_schema__"))?.cast_into()?;
+    let schema = foreign::schema(&capsule).map_err(|error| other_kind(py, error, Error::InvalidSchema))?;
+    let schema = schema.map_err(|error| malformed(py, &error, Error::InvalidSchema))?;
+    Ok(Some(Arc::new(schema)))
 }
 
 /// Returns `schema` as a `pyarrow.Schema`.
@@ -146,15 +173,15 @@ fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
         refuse_objects(data)?;
         let capsule = exported(data, intern!(py, "__arrow_c_stream__"))?.cast_into()?;
         let stream = ForeignStream::take(&capsule)
-            .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?
-            .map_err(|error| foreign_arrow(py, &error))?;
+            .map_err(|error| other_kind(py, error, Error::BatchSchemaMismatch))?
+            .map_err(|error| malformed(py, &error, Error::BatchSchemaMismatch))?;
         Ok(Some(Input { field: stream.field(), arrays: Box::new(stream) }))
     } else if data.hasattr(intern!(py, "__arrow_c_array__"))? {
         let (schema, array): (Bound<'_, PyCapsule>, Bound<'_, PyCapsule>) =
             exported(data, intern!(py, "__arrow_c_array__"))?.extract()?;
-        let array = PyArray::from_arrow_pycapsule(&schema, &array)
-            .map_err(|error| foreign(py, error, Error::BatchSchemaMismatch))?;
-        let (array, field) = array.into_inner();
+        let (field, array) = foreign::array(&schema, &array)
+            .map_err(|error| other_kind(py, error, Error::BatchSchemaMismatch))?
+            .map_err(|error| malformed(py, &error, Error::BatchSchemaMismatch))?;
         Ok(Some(Input { field, arrays: Box::new(once(Ok(array))) }))
     } else {
         Ok(None)
@@ -167,8 +194,8 @@ fn exported<'py>(data: &Bound<'py, PyAny>, method: &Bound<'py, PyString>) -> PyR
     data.call_method0(method).map_err(|error| library_error(py, error, "the Arrow data cannot be read"))
 }
 
-/// Converts the error for a capsule whose type is not valid Arrow or not supported here.
-fn foreign(py: Python<'_>, error: PyErr, kind: fn(String) -> Error) -> PyErr {
+/// Converts the error for a capsule that holds something else.
+fn other_kind(py: Python<'_>, error: PyErr, kind: fn(String) -> Error) -> PyErr {
     if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py) {
         raised(py, &kind(format!("the Arrow data cannot be read: {}", error.value(py))))
     } else {
@@ -176,8 +203,9 @@ fn foreign(py: Python<'_>, error: PyErr, kind: fn(String) -> Error) -> PyErr {
     }
 }
 
-fn foreign_arrow(py: Python<'_>, error: &ArrowError) -> PyErr {
-    raised(py, &Error::BatchSchemaMismatch(format!("the Arrow data cannot be read: {error}")))
+/// Converts the error for data that are no valid Arrow, or of a type that is not supported here.
+fn malformed(py: Python<'_>, error: &ArrowError, kind: fn(String) -> Error) -> PyErr {
+    raised(py, &kind(format!("the Arrow data cannot be read: {error}")))
 }
 
 fn unreadable(py: Python<'_>, error: &ArrowError) -> PyErr {

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use laminardb_bridge::DEFAULT_LOCK_TIMEOUT;
+use laminardb_bridge::memory::MemoryLimit;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
 
 use crate::argument::seconds;
+use crate::memory_limit::MemorySize;
 
 /// The settings of a connection.
 #[pyclass(frozen, module = "laminardb", name = "LaminarConfig")]
@@ -30,6 +32,7 @@ pub(crate) struct LaminarConfig {
     /// Seconds that a write waits for the transaction of another; None is no bound.
     #[pyo3(get)]
     lock_timeout: Option<f64>,
+    memory_limit: Option<MemorySize>,
 }
 
 /// A count given from Python: an int that is neither a bool nor negative.
@@ -58,9 +61,9 @@ const LOCK_TIMEOUT: f64 = DEFAULT_LOCK_TIMEOUT.as_secs() as f64;
 impl LaminarConfig {
     #[new]
     #[pyo3(signature = (*, buffer_size=Count(65536), storage_dir=None, checkpoint_interval_ms=None,
-        table_spill_threshold=Count(1_000_000), workers=Count(1), lock_timeout=Some(LOCK_TIMEOUT)),
+        table_spill_threshold=Count(1_000_000), workers=Count(1), lock_timeout=Some(LOCK_TIMEOUT), memory_limit=None),
         text_signature = "(*, buffer_size=65536, storage_dir=None, checkpoint_interval_ms=None, \
-        table_spill_threshold=1000000, workers=1, lock_timeout=30.0)")]
+        table_spill_threshold=1000000, workers=1, lock_timeout=30.0, memory_limit=None)")]
     fn new(
         buffer_size: Count,
         storage_dir: Option<PathBuf>,
@@ -68,6 +71,7 @@ impl LaminarConfig {
         table_spill_threshold: Count,
         workers: Count,
         lock_timeout: Option<f64>,
+        memory_limit: Option<MemorySize>,
     ) -> PyResult<Self> {
         if workers.0 == 0 || workers.0 > MOST_WORKERS {
             return Err(PyValueError::new_err(format!("workers must be from 1 to {MOST_WORKERS}, not {}", workers.0)));
@@ -80,6 +84,7 @@ impl LaminarConfig {
             table_spill_threshold: table_spill_threshold.0,
             workers: usize::try_from(workers.0).expect("at most 256"),
             lock_timeout,
+            memory_limit,
         })
     }
 
@@ -90,6 +95,15 @@ impl LaminarConfig {
         path.to_str().map(Some).ok_or_else(|| PyValueError::new_err("storage_dir is not valid UTF-8"))
     }
 
+    /// The memory that the process may use, in bytes or as text; None: the default.
+    #[getter]
+    fn memory_limit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.memory_limit {
+            Some(size) => size.written(py),
+            None => Ok(py.None().into_bound(py)),
+        }
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let dir = self.storage_dir()?.into_pyobject(py)?.repr()?;
         let interval = self.checkpoint_interval_ms.map_or("None".to_owned(), |ms| ms.to_string());
@@ -97,9 +111,13 @@ impl LaminarConfig {
             Some(LOCK_TIMEOUT) => String::new(),
             other => format!(", lock_timeout={}", other.into_pyobject(py)?.repr()?),
         };
+        let memory_limit = match &self.memory_limit {
+            Some(size) => format!(", memory_limit={}", size.written(py)?.repr()?),
+            None => String::new(),
+        };
         Ok(format!(
             "LaminarConfig(buffer_size={}, storage_dir={dir}, checkpoint_interval_ms={interval}, \
-             table_spill_threshold={}, workers={}{lock_timeout})",
+             table_spill_threshold={}, workers={}{lock_timeout}{memory_limit})",
             self.buffer_size, self.table_spill_threshold, self.workers
         ))
     }
@@ -115,6 +133,11 @@ impl LaminarConfig {
     pub(crate) fn lock_timeout(&self) -> Option<Duration> {
         // A time too long to be represented means no limit.
         self.lock_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+
+    /// Returns the memory that the process may use; `None` means the default.
+    pub(crate) fn limit_of_memory(&self) -> Option<MemoryLimit> {
+        self.memory_limit.as_ref().map(MemorySize::limit)
     }
 
     /// Returns the maximum number of pending rows per base relation; 0 means no bound.
@@ -142,6 +165,7 @@ impl Default for LaminarConfig {
             table_spill_threshold: 1_000_000,
             workers: 1,
             lock_timeout: Some(LOCK_TIMEOUT),
+            memory_limit: None,
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | must run to its end, even if nobody waits for it any more | [`abandonable`] |
 #![expect(clippy::disallowed_methods, reason = "this is where the lock is released, and where waits have deadlines")]
 
+use std::cell::Cell;
+use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -41,6 +43,12 @@ const STACK: usize = 8 << 20;
 
 /// Number of rows that a loop handles while attached before it checks for signals.
 const ROWS: usize = 1 << 14;
+
+thread_local! {
+    /// Whether this is the main thread, once that is known, and the process in which it is: the thread that forks is the
+    /// main one of the child.
+    static IS_MAIN: Cell<Option<(bool, u32)>> = const { Cell::new(None) };
+}
 
 /// Checks for signals and cancellation once every [`ROWS`] rows; `rows` is the number handled by a loop that makes or
 /// reads Python values.
@@ -185,6 +193,13 @@ pub(crate) fn abandonable<T: Send + 'static>(py: Python<'_>, work: impl FnOnce()
 
 /// Returns whether this is the thread on which Python handles signals.
 pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
+    // Asked once for each thread: Python code runs for the answer, and a thread that is in such code when the interpreter
+    // ends is ended by versions before 3.14, which unwinds it through this frame and aborts the process.
+    match IS_MAIN.get() {
+        Some((true, _)) => return Ok(true),
+        Some((false, process)) if process == process::id() => return Ok(false),
+        _ => {}
+    }
     // The functions are cached rather than the thread's id, since after a fork another thread may be the main one.
     static THREADS: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
     let [main_thread, get_ident] = THREADS.get_or_try_init(py, || {
@@ -192,5 +207,7 @@ pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
         Ok::<_, PyErr>([threading.getattr("main_thread")?.unbind(), threading.getattr("get_ident")?.unbind()])
     })?;
     let main = main_thread.bind(py).call0()?.getattr(intern!(py, "ident"))?;
-    get_ident.bind(py).call0()?.eq(main)
+    let is_main = get_ident.bind(py).call0()?.eq(main)?;
+    IS_MAIN.set(Some((is_main, process::id())));
+    Ok(is_main)
 }

@@ -22,7 +22,7 @@ create_exception!(laminardb, CheckpointError, LaminarError, "A checkpoint cannot
 create_exception!(laminardb, ConnectorError, LaminarError, "An external connector is asked for or fails.");
 
 /// The constants of `laminardb.codes`.
-const CODES: [(&str, u16); 23] = [
+const CODES: [(&str, u16); 24] = [
     ("CONNECTION_FAILED", 100),
     ("CONNECTION_CLOSED", 101),
     ("CONNECTION_IN_USE", 102),
@@ -46,6 +46,7 @@ const CODES: [(&str, u16); 23] = [
     ("INTERNAL_ERROR", 900),
     ("SHUTDOWN", 901),
     ("TIMEOUT", 902),
+    ("MEMORY_LIMIT", 903),
 ];
 
 /// Converts `error` into an exception.

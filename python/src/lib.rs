@@ -15,6 +15,7 @@ mod error;
 mod foreign;
 mod fork;
 mod functions;
+mod memory_limit;
 mod metrics;
 mod open;
 mod params;
@@ -30,10 +31,11 @@ mod value;
 mod visible;
 mod writer;
 
+use laminardb_bridge::memory::Counting;
 use pyo3::prelude::*;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 /// The native module.
 #[pymodule(gil_used = false)]

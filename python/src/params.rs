@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::detach::look;
 use crate::error::{checked, raised};
-use crate::value::{Nan, Refusal, SHOWN, Scalar, column_of, decimal, recognise, unfit};
+use crate::value::{Nan, Refusal, SHOWN, Scalar, column_of, decimal, recognise, too_deep, unfit};
 use crate::visible;
 
 /// Maximum nesting of lists and dicts; one that contains itself is nested without end.
@@ -53,6 +53,7 @@ fn array(value: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     let mut column = column_of(&data_type, 1, Nan::Value)?;
     column.append(value).map_err(|refusal| match refusal {
         Refusal::Unfit => refused(&unfit(value, &type_name(&data_type))),
+        Refusal::TooDeep(limit) => refused(&too_deep(limit)),
         Refusal::Raised(error) => error,
     })?;
     Ok(column.finish())
@@ -88,7 +89,7 @@ fn data_type(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Result<DataType
             Some(DataType::Timestamp(unit, instant.zoned.then(|| "UTC".into())))
         }
         Scalar::Sequence(_) | Scalar::Mapping(_) if depth == 0 => {
-            return Ok(Err(format!("lists and dicts lie in each other more than {DEEPEST} deep")));
+            return Ok(Err(too_deep(DEEPEST)));
         }
         Scalar::Sequence(values) => return list_type(values, depth - 1),
         Scalar::Mapping(members) => return struct_type(members, depth - 1),

@@ -25,6 +25,7 @@ OPTIONS: dict[str, type[Any]] = {
     "buffer_size": int,
     "checkpoint_interval_ms": int,
     "lock_timeout": float,
+    "memory_limit": str,
     "storage_dir": str,
     "table_spill_threshold": int,
     "workers": int,

@@ -225,9 +225,13 @@ impl Connection {
     /// ...     return await conn.wait_async(timeout=60)
     /// >>> asyncio.run(main())
     /// 1
-    #[pyo3(signature = (timeout=None))]
-    fn wait_async<'py>(slf: &Bound<'py, Self>, timeout: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (view=None, timeout=None))]
+    fn wait_async<'py>(
+        slf: &Bound<'py, Self>,
+        view: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let none = slf.py().None().into_bound(slf.py());
-        awaitable(slf, "wait", [timeout.unwrap_or(&none)], None)
+        awaitable(slf, "wait", [view.unwrap_or(&none), timeout.unwrap_or(&none)], None)
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use laminardb_bridge::{Database, DatabaseConfig, Error, Session};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use crate::argument::seconds;
 use crate::config::LaminarConfig;
@@ -59,7 +59,13 @@ impl Connection {
         let workers = NonZeroUsize::new(config.workers()).expect("checked to be at least 1");
         let buffer_size = usize::try_from(config.buffer_size()).unwrap_or(usize::MAX);
         let checkpoints = crate::checkpoint::settings(config, path)?;
-        let settings = DatabaseConfig { workers, buffer_size, checkpoints, lock_timeout: config.lock_timeout() };
+        let settings = DatabaseConfig {
+            workers,
+            buffer_size,
+            checkpoints,
+            lock_timeout: config.lock_timeout(),
+            memory_limit: config.limit_of_memory(),
+        };
         let database = checked(py, detached(py, || Database::open(settings)))?;
         Ok(Self { handle: Owned::new(Handle::new(database)), listening: Arc::default() })
     }
@@ -169,21 +175,32 @@ impl Connection {
         Ok(self.database(py)?.state().name())
     }
 
-    /// Waits until every view holds all writes that returned before the call; gives that logical time.
+    /// Waits until every view, or only `view`, holds all writes that returned before the call; gives that logical time.
     ///
-    /// `timeout` is in seconds, None waits for ever; when it passes, `LaminarError` 902 is raised. `ValueError` when it
-    /// is negative.
+    /// A view that was created before the call also has all its first contents then. With `view`, a name, no other view
+    /// is waited for. A number alone, as in `wait(60)`, is the timeout. `timeout` is in seconds, None waits for ever; when it passes, `LaminarError` 902 is raised.
+    /// `ValueError` when it is negative, `SchemaError` 200 when there is no relation `view` or it is dropped meanwhile.
     ///
     /// >>> conn.create_table("t", {"a": "int64"})
     /// >>> conn.insert("t", {"a": [1, 2]})
     /// 2
     /// >>> conn.wait(timeout=60)
     /// 1
-    #[pyo3(signature = (timeout=None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
+    /// >>> result = conn.execute("CREATE MATERIALIZED VIEW total AS SELECT sum(a) AS a FROM t")
+    /// >>> conn.wait("total", timeout=60)
+    /// 1
+    #[pyo3(signature = (view=None, timeout=None))]
+    fn wait(&self, py: Python<'_>, view: Option<&Bound<'_, PyAny>>, timeout: Option<f64>) -> PyResult<u64> {
         let session = self.session(py)?;
+        let (view, timeout) = match view {
+            Some(seconds) if timeout.is_none() && !seconds.is_instance_of::<PyString>() => (None, seconds.extract()?),
+            view => (view.map(|view| view.extract::<String>()).transpose()?, timeout),
+        };
         let timeout = seconds("timeout", timeout)?;
-        let time = attentive(py, |cancel| session.with_cancel(cancel).wait(timeout))?;
+        let time = attentive(py, |cancel| match (session.with_cancel(cancel), &view) {
+            (session, Some(view)) => session.wait_for_view(view, timeout),
+            (session, None) => session.wait(timeout),
+        })?;
         checked(py, time.map(|time| time.0))
     }
 

@@ -10,7 +10,7 @@ use pyo3::types::PyString;
 use super::Connection;
 use super::handle::Writes;
 use crate::capsule::pyarrow_schema;
-use crate::detach::{attentive, detached, interruptible};
+use crate::detach::interruptible;
 use crate::error::checked;
 use crate::params;
 use crate::result::{ExecuteResult, QueryResult};
@@ -21,7 +21,7 @@ impl Connection {
     /// Runs statements that only read, and returns the rows of the last.
     fn run_query(&self, py: Python<'_>, sql: &str, params: Params) -> PyResult<QueryResult> {
         let session = self.session(py)?;
-        let answer = attentive(py, |cancel| session.with_cancel(cancel).query(sql, &params))?;
+        let answer = interruptible(py, |cancel| session.with_cancel(cancel).query(sql, &params))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }
@@ -146,7 +146,8 @@ impl Connection {
     ) -> PyResult<Bound<'py, PyAny>> {
         let session = self.session(py)?;
         let params = params::from_python(params)?;
-        let plan = checked(py, detached(py, || session.explain(query, &params)))?;
+        let explained = interruptible(py, |cancel| session.with_cancel(cancel).explain(query, &params))?;
+        let plan = checked(py, explained)?;
         picture(PyString::new(py, &plan).as_any(), "Plan")
     }
 
@@ -164,7 +165,7 @@ impl Connection {
     #[pyo3(signature = (name, filter=None))]
     fn query_stream(&self, py: Python<'_>, name: &str, filter: Option<&str>) -> PyResult<QueryResult> {
         let session = self.session(py)?;
-        let answer = attentive(py, |cancel| session.with_cancel(cancel).query_relation(name, filter))?;
+        let answer = interruptible(py, |cancel| session.with_cancel(cancel).query_relation(name, filter))?;
         let output = checked(py, answer)?;
         Ok(QueryResult::new(output.schema, output.batches))
     }

@@ -48,6 +48,8 @@ fn without_values(data_type: &DataType) -> Option<&DataType> {
 pub(crate) enum Refusal {
     /// The column's type cannot hold the value. The message shows value and type, which say why.
     Unfit,
+    /// The value holds values within each other, more than this many deep.
+    TooDeep(usize),
     /// Python code of the value's class raised an exception.
     Raised(PyErr),
 }
@@ -180,7 +182,8 @@ impl Cells for PythonCells {
             Scalar::Null => Ok(None),
             Scalar::Date(value) => {
                 let ordinal: i64 = value.call_method0(intern!(value.py(), "toordinal"))?.extract()?;
-                Ok(Some(Moment::Date(ordinal - EPOCH_ORDINAL)))
+                // A derived class may say anything.
+                Ok(Some(Moment::Date(ordinal.checked_sub(EPOCH_ORDINAL).ok_or(Refusal::Unfit)?)))
             }
             Scalar::Instant(Instant { nanos, zoned }) => {
                 Ok(Some(Moment::Timestamp { nanos, is_finer: false, is_zoned: zoned }))

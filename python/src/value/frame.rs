@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, TimestampMicrosecondArray,
     TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -15,6 +15,8 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
+use laminardb_bridge::Error;
+use laminardb_bridge::ingest::MOST_ROWS;
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -22,11 +24,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
 
 use super::cells::Nan;
-use super::rows::{assembled, not_a_name};
+use super::rows::{PIECE, assembled, not_a_name};
 use super::scalar::{array_values, is_array, is_masked_array, is_pandas, numpy_unit};
 use super::target::Target;
-use crate::capsule;
+use crate::capsule::{self, Chunks};
 use crate::detach::look;
+use crate::error::raised;
 
 /// Converts one column of a dict of columns.
 pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResult<ArrayRef> {
@@ -41,8 +44,8 @@ pub(crate) fn column(values: &Bound<'_, PyAny>, idx: usize, target: &Target) -> 
     if is_pandas(class.module()?.to_str()?) && values.hasattr(intern!(values.py(), "dtype"))? {
         return from_series(values, idx, target);
     }
-    match capsule::array_of(values)? {
-        Some(array) => target.own(values.py(), idx, &array),
+    match capsule::chunks_of(values)? {
+        Some(chunks) => target.own(values.py(), idx, &chunks),
         None => by_value(values, idx, target, Nan::Value),
     }
 }
@@ -116,8 +119,8 @@ fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResu
     }
     // Extension types (nullable integers, categories of text, zoned times, Arrow-backed): pyarrow converts them as a
     // whole.
-    if let Some(array) = by_pyarrow(series)? {
-        return target.own(py, idx, &array);
+    if let Some(chunks) = by_pyarrow(series)? {
+        return target.own(py, idx, &chunks);
     }
     let values =
         series.call_method1(intern!(py, "astype"), ("object",)).and_then(|values| values.call_method0("tolist"));
@@ -125,7 +128,7 @@ fn from_series(series: &Bound<'_, PyAny>, idx: usize, target: &Target) -> PyResu
 }
 
 /// Converts a Series with pyarrow; `None` without pyarrow, or if no column can be made from the result.
-fn by_pyarrow(series: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
+fn by_pyarrow(series: &Bound<'_, PyAny>) -> PyResult<Option<Chunks>> {
     let py = series.py();
     let Ok(pyarrow) = py.import(intern!(py, "pyarrow")) else { return Ok(None) };
     let options = PyDict::new(py);
@@ -141,7 +144,7 @@ fn by_pyarrow(series: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     if array.getattr(intern!(py, "type"))?.is_instance(&extension)? {
         return Ok(None);
     }
-    Ok(capsule::array_of(&array)?.filter(|array| match array.data_type() {
+    Ok(capsule::chunks_of(&array)?.filter(|chunks| match chunks.field.data_type() {
         DataType::Dictionary(_, values) => is_text(values),
         _ => true,
     }))
@@ -153,6 +156,7 @@ fn is_text(data_type: &DataType) -> bool {
 
 fn from_numpy(array: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -> PyResult<ArrayRef> {
     let py = array.py();
+    check_size(array, target)?;
     let nan = nan.within(target.field(idx).data_type());
     if !is_masked_array(&array.get_type())? {
         return match plain(array, nan)? {
@@ -170,6 +174,22 @@ fn from_numpy(array: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -
         // Where there is no value, the elements are numpy's masked constant or `None`.
         None => by_value(&array_values(array)?, idx, target, nan),
     }
+}
+
+/// Refuses an array of more values than a column can have, and one that repeats a value for which there is no room.
+fn check_size(array: &Bound<'_, PyAny>, target: &Target) -> PyResult<()> {
+    let py = array.py();
+    let count: usize = array.getattr(intern!(py, "size"))?.extract()?;
+    let refused = |why: String| raised(py, &Error::IngestionFailed(why));
+    if count > MOST_ROWS {
+        return Err(refused(format!("an array has {count} values, more than the {MOST_ROWS} that one can")));
+    }
+    let strides: Vec<isize> = array.getattr(intern!(py, "strides"))?.extract()?;
+    if count > 1 && strides.contains(&0) {
+        let bytes: u64 = array.getattr(intern!(py, "nbytes"))?.extract()?;
+        target.room().count(bytes).map_err(refused)?;
+    }
+    Ok(())
 }
 
 /// Copies the array's numbers, booleans or instants as they are in memory; `None` if it holds anything else.
@@ -258,7 +278,12 @@ fn instants(array: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<Opti
 
 /// Converts any iterable value by value.
 fn by_value(values: &Bound<'_, PyAny>, idx: usize, target: &Target, nan: Nan) -> PyResult<ArrayRef> {
-    let mut column = target.column(idx, values.len()?, nan)?;
+    // The length that a class of its own says may be any number.
+    let length = match values.cast::<PyList>() {
+        Ok(list) => list.len(),
+        Err(_) => values.len()?.min(PIECE),
+    };
+    let mut column = target.column(idx, length, nan)?;
     let mut add = |row: usize, value: &Bound<'_, PyAny>| {
         look(value.py(), row)?;
         column.append(value).map_err(|refusal| target.refused(idx, row, value, refusal))

@@ -20,7 +20,7 @@ pub(super) fn json_text(value: &Bound<'_, PyAny>) -> Result<String, Refusal> {
 
 fn write(out: &mut String, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
     if depth > DEEPEST {
-        return Err(Refusal::Unfit);
+        return Err(Refusal::TooDeep(DEEPEST));
     }
     match recognise(value)? {
         Scalar::Null => out.push_str("null"),

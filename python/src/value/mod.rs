@@ -28,7 +28,7 @@ use pyo3::types::{PyDict, PyIterator, PyList};
 
 pub(crate) use self::cells::{Nan, Refusal, column_of};
 pub(crate) use self::scalar::{Scalar, recognise};
-pub(crate) use self::target::{SHOWN, Target, invalid, library_error, unfit};
+pub(crate) use self::target::{SHOWN, Target, invalid, library_error, too_deep, unfit};
 use crate::capsule;
 use crate::error::raised;
 use crate::subscription::ChangeBatch;
@@ -51,7 +51,7 @@ pub(crate) fn batches(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<
     if frame::is_pandas_frame(data)? {
         return frame::from_pandas(data, target);
     }
-    if let Some(batches) = capsule::batches_of(data)? {
+    if let Some(batches) = capsule::batches_of(data, target.room())? {
         return known_columns(data.py(), batches, target);
     }
     if let Some(batches) = rows::from_object(data, target)? {

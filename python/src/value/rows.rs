@@ -21,8 +21,9 @@ use crate::detach::look;
 use crate::error::raised;
 use crate::visible;
 
-/// Number of rows after which the rows of an iterator begin a new batch.
-const PIECE: usize = 8192;
+/// Number of rows after which the rows of an iterator begin a new batch, and for which a column of unknown length has
+/// room.
+pub(super) const PIECE: usize = 8192;
 
 /// Converts a dict that is one row or, if its values are sequences, columns.
 pub(crate) fn from_dict(dict: &Bound<'_, PyDict>, target: &Target) -> PyResult<Vec<RecordBatch>> {
@@ -287,6 +288,9 @@ pub(crate) fn assembled(
     rows: usize,
     before: usize,
 ) -> PyResult<RecordBatch> {
+    if columns.is_empty() {
+        target.room().take_rows(rows).map_err(|why| raised(py, &Error::IngestionFailed(why)))?;
+    }
     let schema = target.schema();
     let whole = columns.len() == schema.fields().len()
         && columns.iter().zip(schema.fields()).all(|((_, column), field)| column.data_type() == field.data_type());

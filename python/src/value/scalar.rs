@@ -40,8 +40,16 @@ pub(crate) struct Instant {
 /// Nanoseconds in a day.
 pub(crate) const DAY_NANOS: i128 = 86_400_000_000_000;
 
+/// How often a value may give another one that it stands for, as an array without dimensions gives what it holds. A class
+/// may give values without end.
+const MOST_STEPS: usize = 8;
+
 /// Recognises `value`. An error means that Python code of the value's class raised it.
 pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+    recognise_within(value, MOST_STEPS)
+}
+
+fn recognise_within<'py>(value: &Bound<'py, PyAny>, steps: usize) -> PyResult<Scalar<'py>> {
     if value.is_none() {
         return Ok(Scalar::Null);
     }
@@ -71,7 +79,7 @@ pub(crate) fn recognise<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>>
     } else if value.is_instance_of::<PyMemoryView>() {
         Ok(Scalar::Bytes(value.call_method0(intern!(value.py(), "tobytes"))?.extract()?))
     } else {
-        by_class(value)
+        by_class(value, steps)
     }
 }
 
@@ -107,8 +115,9 @@ fn descends(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
 }
 
 /// Recognises classes by name, so that their modules need not be imported.
-fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+fn by_class<'py>(value: &Bound<'py, PyAny>, steps: usize) -> PyResult<Scalar<'py>> {
     let py = value.py();
+    let Some(steps) = steps.checked_sub(1) else { return Ok(Scalar::Other) };
     let class = value.get_type();
     let (module, name) = (class.module()?, class.name()?);
     match (module.to_str()?, name.to_str()?) {
@@ -124,20 +133,20 @@ fn by_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
         // A masked array holds this where it has no value.
         (module, "MaskedConstant") if is_of("numpy", module) => Ok(Scalar::Null),
         (module, "NAType") if is_pandas(module) => Ok(Scalar::Null),
-        _ if is_array(&class)? => of_array(value),
+        _ if is_array(&class)? => of_array(value, steps),
         // A record is not a list, although numpy converts it to a tuple.
         _ if descends(&class, "void")? => Ok(Scalar::Other),
         ("numpy", _) => {
             let item = value.call_method0(intern!(py, "item"))?;
             // A type without a Python equivalent, such as longdouble, returns itself.
-            if item.get_type().is(&class) { Ok(Scalar::Other) } else { recognise(&item) }
+            if item.get_type().is(&class) { Ok(Scalar::Other) } else { recognise_within(&item, steps) }
         }
         _ => Ok(Scalar::Other),
     }
 }
 
 /// Recognises an array: a sequence of its values, or the one value of an array without dimensions.
-fn of_array<'py>(array: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
+fn of_array<'py>(array: &Bound<'py, PyAny>, steps: usize) -> PyResult<Scalar<'py>> {
     let values = array_values(array)?;
     if values.is_instance_of::<PyList>() {
         Ok(Scalar::Sequence(values))
@@ -145,7 +154,7 @@ fn of_array<'py>(array: &Bound<'py, PyAny>) -> PyResult<Scalar<'py>> {
         // An array without dimensions that holds an array, perhaps itself.
         Ok(Scalar::Other)
     } else {
-        recognise(&values)
+        recognise_within(&values, steps)
     }
 }
 

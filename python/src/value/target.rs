@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
-use laminardb_bridge::ingest::{Extra, own};
+use laminardb_bridge::ingest::{Extra, Room};
 use laminardb_bridge::{Error, RelationInfo};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PySlice, PyString, PyTuple};
 
 use super::cells::{Column, Nan, Refusal, column_of, json_column};
+use crate::capsule::Chunks;
 use crate::error::{LaminarError, raised};
 use crate::visible;
 
@@ -18,12 +20,13 @@ use crate::visible;
 pub(crate) struct Target {
     relation: Arc<RelationInfo>,
     extra: Extra,
+    room: Room,
 }
 
 impl Target {
     /// Makes the target for `relation`; `extra` says what happens to columns that it does not have.
     pub(crate) fn new(relation: Arc<RelationInfo>, extra: Extra) -> Self {
-        Self { relation, extra }
+        Self { relation, extra, room: Room::default() }
     }
 
     /// Returns the schema of all columns.
@@ -91,9 +94,14 @@ impl Target {
         raised(py, &Error::BatchSchemaMismatch(detail))
     }
 
-    /// Copies the foreign array `array` for the column at `idx`; fails if it does not match its type.
-    pub(crate) fn own(&self, py: Python<'_>, idx: usize, array: &ArrayRef) -> PyResult<ArrayRef> {
-        own(array).map_err(|(row, why)| invalid(py, self.field(idx).name(), row, &why))
+    /// Returns the room for the Arrow data of the call.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Copies foreign values for the column at `idx`; fails if they do not match their type.
+    pub(crate) fn own(&self, py: Python<'_>, idx: usize, chunks: &Chunks) -> PyResult<ArrayRef> {
+        chunks.owned(py, &self.room, self.field(idx).name())
     }
 
     /// Returns the error for a column whose own library fails to return its values; signals are passed on unchanged.
@@ -116,6 +124,10 @@ impl Target {
     pub(crate) fn refused(&self, idx: usize, row: usize, value: &Bound<'_, PyAny>, refusal: Refusal) -> PyErr {
         match refusal {
             Refusal::Raised(error) => error,
+            Refusal::TooDeep(limit) => {
+                let detail = format!("column '{}', row {row}: {}", self.field(idx).name(), too_deep(limit));
+                raised(value.py(), &Error::BatchSchemaMismatch(detail))
+            }
             Refusal::Unfit => {
                 let unfit = unfit(value, &self.relation.type_name(idx));
                 let detail = format!("column '{}', row {row}: {unfit}", self.field(idx).name());
@@ -149,9 +161,28 @@ pub(crate) const SHOWN: usize = 80;
 /// Maximum number of characters of another library's message that ours shows.
 const SHOWN_MESSAGE: usize = 300;
 
+/// Returns the message for a value that holds values more than `limit` deep.
+pub(crate) fn too_deep(limit: usize) -> String {
+    format!("the value is nested too deeply (limit {limit})")
+}
+
+/// Returns as much of a value as a message shows, since the whole of a long one may not fit into memory once more.
+fn beginning<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let is_long = value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyList>()
+        || value.is_exact_instance_of::<PyTuple>();
+    if is_long && value.len()? > SHOWN {
+        value.get_item(PySlice::new(value.py(), 0, SHOWN as isize, 1))
+    } else {
+        Ok(value.clone())
+    }
+}
+
 /// Returns the message that a column of the type called `data_type` cannot hold `value`.
 pub(crate) fn unfit(value: &Bound<'_, PyAny>, data_type: &str) -> String {
-    let text = value.repr().map_or_else(|_| "value".to_owned(), |text| text.to_string_lossy().into_owned());
+    let text = beginning(value).and_then(|value| value.repr());
+    let text = text.map_or_else(|_| "value".to_owned(), |text| text.to_string_lossy().into_owned());
     let shown = visible::start(&text, SHOWN);
     let class = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
     format!("{shown} ({class}) cannot be stored as {data_type}")
