@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -192,3 +192,11 @@ def forked() -> Forked:
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def recursion() -> Iterator[Callable[[int], None]]:
+    """Sets the limit of recursion of Python itself, for tests that build deep values."""
+    limit = sys.getrecursionlimit()
+    yield sys.setrecursionlimit
+    sys.setrecursionlimit(limit)

@@ -13,7 +13,7 @@ from laminardb import codes
 
 Calls = dict[str, Callable[[laminardb.Connection], Any]]
 
-# Calls of one group are made at once: those that change the relations wait for each other, too.
+# Calls of one group are made at once.
 WAITING: dict[str, Calls] = {
     "reads and writes": {
         "wait": lambda conn: conn.wait(),
@@ -27,14 +27,6 @@ WAITING: dict[str, Calls] = {
         "insert select": lambda conn: conn.execute("INSERT INTO t SELECT s, n FROM sums"),
     },
     "transaction": {"commit": lambda conn: conn.execute("BEGIN; INSERT INTO t VALUES (1, 1); COMMIT")},
-    "drop": {"drop": lambda conn: conn.execute("DROP STREAM y"), "wait": lambda conn: conn.wait()},
-    "replace": {"replace": lambda conn: conn.execute("CREATE OR REPLACE STREAM y AS SELECT a + 1 AS a FROM u")},
-    "restore": {"restore": lambda conn: conn.restore()},
-    "definitions": {
-        "drop": lambda conn: conn.execute("DROP STREAM y"),
-        "other drop": lambda conn: conn.execute("DROP STREAM z"),
-        "restore": lambda conn: conn.restore(),
-    },
 }
 
 

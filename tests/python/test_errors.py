@@ -44,6 +44,7 @@ CODES = {
     "INTERNAL_ERROR": 900,
     "SHUTDOWN": 901,
     "TIMEOUT": 902,
+    "MEMORY_LIMIT": 903,
 }
 
 

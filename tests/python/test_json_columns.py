@@ -121,7 +121,7 @@ REFUSED: list[Any] = [
 @pytest.mark.parametrize("value", REFUSED, ids=lambda value: type(value).__name__)
 def test_what_json_lacks_is_refused(docs: laminardb.Connection, value: Any) -> None:
     for data in ([{"id": 1, "doc": value}], {"id": [1], "doc": [value]}, iter([{"doc": value}])):
-        with pytest.raises(laminardb.IngestionError, match=r"'doc', row 0: .* as JSON") as error:
+        with pytest.raises(laminardb.IngestionError, match=r"'doc', row 0: .*( as JSON|nested too deeply)") as error:
             docs.insert("d", data)
         assert error.value.code == codes.BATCH_SCHEMA_MISMATCH
     assert stored(docs) == []

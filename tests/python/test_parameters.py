@@ -112,9 +112,9 @@ REFUSED: list[tuple[Any, str]] = [
     ({1, 2}, "class set"),
     (range(3), "class range"),
     (10**40, "class int"),
-    (nested(1000), "more than 32 deep"),
-    (endless()[0], "more than 32 deep"),
-    (endless()[1], "more than 32 deep"),
+    (nested(1000), "nested too deeply (limit 32)"),
+    (endless()[0], "nested too deeply (limit 32)"),
+    (endless()[1], "nested too deeply (limit 32)"),
 ]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +81,52 @@ def test_a_benchmark_compares_with_a_rival() -> None:
 
 def test_a_benchmark_refuses_a_senseless_size() -> None:
     assert "--rows must be at least 1" in run("benchmarks/bench_query.py", "--rows", "0").stderr
+
+
+# One of each kind; a join of 60 tables takes long to be planned without optimisation.
+STALLS = ("idle", "over_view", "runaway_drop", "writes_1m_views", "checkpoint", "many_views")
+
+
+def stalls(figures: Path, scenarios: str, *arguments: str) -> list[dict[str, Any]]:
+    done = run("benchmarks/stalls.py", "--scenarios", scenarios, "--json", str(figures), *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    results: list[dict[str, Any]] = json.loads(figures.read_text())["results"]
+    assert len(done.stdout.splitlines()) == len(results) + 2, done.stdout
+    return results
+
+
+@pytest.mark.usefixtures("np", "pa")
+def test_stalls_are_measured_beside_each_kind_of_scenario(tmp_path: Path) -> None:
+    results = stalls(tmp_path / "figures.json", ",".join(STALLS), "--rows", "500", "--workers", "2")
+    assert {row["scenario"] for row in results} == set(STALLS)
+    for row in results:
+        assert (row["ended"], row["workers"]) == ("done", 2), row
+        assert row["seconds"] > 0, row
+        # A runaway is looked at for some moments only, whatever the bystanders do.
+        runaway = row["step"].startswith("create runaway")
+        kinds = () if runaway else ("insert", "delivery", "read", "definition", "sleep")
+        for kind in kinds:
+            assert row[kind]["worst"] >= row[kind]["p99"] > 0, row
+
+
+@pytest.mark.usefixtures("np", "pa")
+def test_a_step_that_takes_too_long_is_told_with_the_waits_up_to_then(tmp_path: Path) -> None:
+    arguments = ("--timeout", "0.5", "--rows", "5000000", "--workers", "1")
+    (row,) = stalls(tmp_path / "figures.json", "idle", *arguments)
+    assert (row["ended"], row["seconds"]) == ("> 0.5 s", None)
+    assert row["delivery"]["worst"] > 0
+
+
+@pytest.mark.usefixtures("np", "pa")
+def test_figures_of_stalls_are_shown_side_by_side(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    (row,) = stalls(figures, "idle", "--rows", "500", "--workers", "1")
+    shown = run("benchmarks/stalls.py", "--compare", str(figures), str(figures)).stdout.splitlines()[-1]
+    delivery = f"{row['delivery']['worst'] * 1e3:,.1f}"
+    assert shown.startswith("| idle | nothing | 1 | ")
+    assert f" | {delivery} → {delivery} | " in shown
+
+
+@pytest.mark.usefixtures("np", "pa")
+def test_stalls_refuses_scenarios_that_there_are_not() -> None:
+    assert "no scenario is called nothing" in run("benchmarks/stalls.py", "--scenarios", "idle,nothing").stderr

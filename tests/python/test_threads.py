@@ -518,6 +518,28 @@ def test_the_process_ends_while_threads_write_and_read() -> None:
     )
 
 
+def test_calls_of_threads_run_no_python_code_in_which_the_end_of_the_interpreter_could_meet_them() -> None:
+    conn = laminardb.open(":memory:")
+    conn.create_table("t", {"x": "int64"})
+    sub = conn.subscribe_stream("t")
+    calls = [lambda: conn.insert("t", {"x": 1}), lambda: conn.sql("SELECT * FROM t"), sub.try_next, conn.wait]
+    ran: list[str] = []
+
+    def run() -> None:
+        for call in calls:
+            call()
+        sys.setprofile(lambda frame, event, _: ran.append(frame.f_code.co_filename) if event == "call" else None)
+        for call in calls:
+            call()
+        sys.setprofile(None)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    conn.close()
+    assert set(ran) == {__file__}
+
+
 INHERITED = """
 conn = laminardb.open(":memory:")
 conn.create_table("t", {"x": "int64"})

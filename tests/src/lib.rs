@@ -1,4 +1,5 @@
-//! Shared parts of the end-to-end tests: databases that tests use by text, the oracle, and the sources of the workspace.
+//! Shared parts of the end-to-end tests: databases that tests use by text, the oracle, directories for
+//! checkpoints, and the sources of the workspace.
 //!
 //! The oracle defines what is right: a view equals the same SELECT run from scratch, and a subscription's snapshot plus
 //! all changes delivered equals the view.
@@ -6,6 +7,7 @@
 pub mod oracle;
 pub mod random;
 pub mod sources;
+pub mod storage;
 pub mod text;
 
 use std::num::NonZeroUsize;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use laminardb_bridge::{CancelToken, DatabaseConfig, Error, Outcome, Params, Session};
 
 pub use oracle::{Bag, Follower};
+pub use storage::Storage;
 
 /// A database with a session; a failure of a call fails the test.
 pub struct Database {

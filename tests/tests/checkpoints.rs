@@ -1,43 +1,9 @@
 //! Checkpoints and restore, as a Rust program sees them.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::mpsc;
 
-use laminardb_bridge::{
-    CancelToken, CheckpointConfig, DatabaseConfig, Next, Outcome, Params, RestoreFrom, SubscribeOptions, Target,
-};
-use laminardb_tests::{Bag, Database};
-
-/// A storage directory that nobody else has.
-struct Storage(PathBuf);
-
-impl Storage {
-    fn new() -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Storage(std::env::temp_dir().join(format!("laminardb-restore-{}-{number}", std::process::id())))
-    }
-
-    fn open(&self, workers: usize) -> Database {
-        let workers = NonZeroUsize::new(workers).expect("at least one worker");
-        let checkpoints = CheckpointConfig {
-            directory: self.0.clone(),
-            interval: Duration::ZERO,
-            on_failure: Arc::new(|error| panic!("no checkpoint is timed: {error}")),
-        };
-        Database::open(DatabaseConfig { workers, checkpoints: Some(checkpoints), ..DatabaseConfig::default() })
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        // What was never made need not be removed.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use laminardb_bridge::{CancelToken, Next, Outcome, Params, RestoreFrom, SubscribeOptions, Target};
+use laminardb_tests::{Bag, Database, Storage};
 
 const DEFINITIONS: &str = "
     CREATE SOURCE trades (symbol VARCHAR NOT NULL, amount BIGINT DEFAULT 7, ts TIMESTAMP,

@@ -9,13 +9,16 @@ from typing import Any
 import laminardb
 import pytest
 
-FIELDS = ("buffer_size", "storage_dir", "checkpoint_interval_ms", "table_spill_threshold", "workers", "lock_timeout")
+FIELDS = (
+    *("buffer_size", "storage_dir", "checkpoint_interval_ms", "table_spill_threshold", "workers", "lock_timeout"),
+    "memory_limit",
+)
 COUNTS = ("buffer_size", "checkpoint_interval_ms", "table_spill_threshold", "workers")
 
 
 def test_signature_and_defaults() -> None:
     config = laminardb.LaminarConfig()
-    assert [getattr(config, name) for name in FIELDS] == [65536, None, None, 1_000_000, 1, 30.0]
+    assert [getattr(config, name) for name in FIELDS] == [65536, None, None, 1_000_000, 1, 30.0, None]
     parameters = inspect.signature(laminardb.LaminarConfig).parameters
     assert tuple(parameters) == FIELDS
     assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
