@@ -148,7 +148,8 @@ impl Ours {
     pub(crate) fn start(plan: DataflowPlan, workers: usize) -> Ours {
         let workers = NonZeroUsize::new(workers).expect("at least one worker");
         let (sender, closed) = unbounded();
-        let engine = Engine::start(EngineConfig { workers }, Arc::new(Frontiers(sender))).expect("threads start");
+        let engine = Engine::start(EngineConfig { workers, memory_limit: None }, Arc::new(Frontiers(sender)))
+            .expect("threads start");
         let contents = (0..plan.inputs().len() as u64).map(|input| (RelationId(input), Vec::new())).collect();
         engine.install(VIEW, Arc::new(plan), contents).expect("the plan is well formed");
         engine.watch(VIEW, true).expect("the view is installed");
