@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use laminardb_dataflow::plan::{DataflowPlan, OutputState};
-use laminardb_dataflow::{CancelToken, CollectionId, DataflowError, Diffs, Engine, RelationId, ViewId};
+use laminardb_dataflow::{CancelToken, CollectionId, Diffs, Engine, RelationId, ViewId};
 use laminardb_planner::lower::ViewPlan;
 use laminardb_planner::statement::OnError;
 
@@ -47,7 +47,7 @@ impl Drop for Kept {
         if let Some(engine) = self.engine.upgrade() {
             for view in &self.views {
                 // An error means that the engine has ended; then nothing is left to remove.
-                let _ = engine.drop_view(*view);
+                let _ = engine.drop_when_unread(*view);
             }
         }
     }
@@ -177,11 +177,8 @@ impl Database {
                 continue;
             }
             self.hub.end(view, &end);
-            match self.engine.drop_view(view) {
-                // One that stays reads it.
-                Err(DataflowError::InUse(..)) if !kept.is_empty() => kept.push(view),
-                dropped => removed = removed.and(dropped.map_err(Error::from)),
-            }
+            // One that stays may read it, also one that an earlier statement has let stay.
+            removed = removed.and(self.engine.drop_when_unread(view).map_err(Error::from));
         }
         let keeps = Arc::new(Kept { engine: Arc::downgrade(&self.engine), views: kept });
         for (view, end) in awaited {

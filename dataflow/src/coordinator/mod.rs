@@ -59,6 +59,7 @@ impl Coordinator {
             status: Status::Running,
             commands,
             views: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             ended: BTreeMap::new(),
             open: None,
             sealed: Time::ZERO,
@@ -295,6 +296,8 @@ pub(crate) struct CoordinatorState {
     status: Status,
     commands: Vec<Sender<Command>>,
     pub(crate) views: BTreeMap<ViewId, Arc<DataflowPlan>>,
+    /// The views among `views` that are dropped as soon as no other one reads them.
+    pub(crate) leaving: BTreeSet<ViewId>,
     /// The views among `views` that the workers do not have any more, with the reason.
     pub(crate) ended: BTreeMap<ViewId, DataflowError>,
     /// Changes of the time after `sealed`, if that time has been given to a commit.
@@ -425,6 +428,22 @@ impl CoordinatorState {
         self.sealed = time;
         let mut shares = divide(group(changes), time, self.workers()).into_iter();
         self.send(|_| Command::Commit { time, changes: shares.next().expect("one share a worker") });
+    }
+
+    /// Drops the views that leave and that no other view reads, until there are none.
+    pub(crate) fn drop_unread(&mut self) {
+        let is_unread = |state: &Self, view: ViewId| {
+            state.views.values().all(|plan| !plan.inputs().contains(&CollectionId::View(view)))
+        };
+        while let Some(view) = self.leaving.iter().copied().find(|view| is_unread(self, *view)) {
+            self.leaving.remove(&view);
+            self.views.remove(&view);
+            // A view that was ended the workers have removed, or are told to already.
+            if self.ended.remove(&view).is_none() {
+                self.seal_open();
+                self.send(|_| Command::Drop(view));
+            }
+        }
     }
 
     /// Seals the open time, and closes the later times through `time`, which have no changes.

@@ -166,13 +166,21 @@ impl Engine {
         if let Some((reader, _)) = state.views.iter().find(|(_, plan)| read(plan)) {
             return Err(DataflowError::InUse(view, *reader));
         }
-        state.views.remove(&view);
-        if state.ended.remove(&view).is_some() {
-            // The workers have removed it, or are told to already.
-            return Ok(());
+        state.leaving.insert(view);
+        state.drop_unread();
+        drop(state);
+        self.coordinator.unpark();
+        Ok(())
+    }
+
+    /// Drops a view as [`Engine::drop_view`] does as soon as no other view reads it, which may be at once.
+    pub fn drop_when_unread(&self, view: ViewId) -> Result<(), DataflowError> {
+        let mut state = self.coordinator.running()?;
+        if !state.views.contains_key(&view) {
+            return Err(DataflowError::UnknownView(view));
         }
-        state.seal_open();
-        state.send(|_| Command::Drop(view));
+        state.leaving.insert(view);
+        state.drop_unread();
         drop(state);
         self.coordinator.unpark();
         Ok(())

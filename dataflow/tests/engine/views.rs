@@ -324,6 +324,20 @@ fn a_view_that_is_read_by_another_cannot_be_dropped() {
 }
 
 #[test]
+fn a_view_that_leaves_is_dropped_with_the_last_view_that_reads_it() {
+    let mut bench = Bench::new(2);
+    bench.install(1, grouped());
+    bench.install(2, on_a_view());
+    bench.engine.drop_when_unread(ViewId(1)).expect("installed");
+    let installed = |bench: &Bench| bench.engine.report().expect("a report").views.len();
+    assert_eq!(installed(&bench), 2, "view 2 reads view 1");
+    bench.engine.drop_view(ViewId(2)).expect("nothing reads it");
+    assert_eq!(installed(&bench), 0);
+    let gone = laminardb_dataflow::DataflowError::UnknownView(ViewId(1));
+    assert_eq!(bench.engine.drop_when_unread(ViewId(1)), Err(gone));
+}
+
+#[test]
 fn snapshots_of_several_views_agree_while_many_commit() {
     for workers in [1, 2, 4] {
         let bench = {
