@@ -9,6 +9,7 @@
 //! the lock. Transactions begin, and writers are held off, only when no relation is lent.
 
 use laminardb_dataflow::RelationId;
+use laminardb_planner::panics::caught;
 
 use super::Frozen;
 use crate::error::Error;
@@ -51,7 +52,9 @@ impl Frozen<'_> {
         let committer = self.committer;
         let mut loan = self.state.store.lend(relations)?;
         drop(self);
-        let made = make(&loan.finder()).and_then(|(prepared, made)| {
+        // A panic must not keep the relations lent: their next writers would wait for ever.
+        let prepared = caught(|| make(&loan.finder())).unwrap_or_else(|panic| Err(Error::Internal(panic)));
+        let made = prepared.and_then(|(prepared, made)| {
             let (changes, applied) = loan.apply(&prepared)?;
             let given = rows_given(&prepared, &applied);
             let mut frozen = committer.lock(None);

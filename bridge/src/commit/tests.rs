@@ -898,3 +898,12 @@ fn a_long_write_fails_when_writing_has_ended() {
     assert_eq!(write_long(&committer, || committer.end()), Err(Error::Shutdown));
     assert_eq!(engine.state.lock().commits.len(), 1);
 }
+
+#[test]
+fn a_long_write_that_panics_gives_its_relation_back() {
+    let committer = filled(&Arc::new(Recorder::default()));
+    let failed = write_long(&committer, || panic!("a cast breaks"));
+    assert!(matches!(failed, Err(Error::Internal(_))), "{failed:?}");
+    write_long(&committer, || {}).expect("nothing is in the way");
+    assert_eq!(count(&committer, TABLE), LONG as u64);
+}
