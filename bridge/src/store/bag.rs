@@ -47,27 +47,52 @@ impl RowRefs {
             RowRefs::Many(positions) => positions,
         }
     }
+
+    fn push(&mut self, position: RowRef) {
+        match self {
+            RowRefs::One(first) => *self = RowRefs::Many(vec![*first, position]),
+            RowRefs::Many(positions) => positions.push(position),
+        }
+    }
+
+    /// Removes the row at `at`, unless it is the only one; returns whether it is.
+    fn swap_remove(&mut self, at: usize) -> bool {
+        match self {
+            RowRefs::Many(positions) if positions.len() > 1 => {
+                positions.swap_remove(at);
+                false
+            }
+            _ => true,
+        }
+    }
 }
 
 fn add(index: &mut HashIndex<Slot>, hash: u64, position: RowRef) {
-    match index.find_mut(hash, |_| true) {
-        None => index.insert(Slot { hash, positions: RowRefs::One(position) }),
-        Some(Slot { positions: RowRefs::Many(positions), .. }) => positions.push(position),
-        Some(Slot { positions, .. }) => *positions = RowRefs::Many(vec![positions.as_slice()[0], position]),
-    }
+    let new = || Slot { hash, positions: RowRefs::One(position) };
+    index.change_or_insert(hash, |slot| slot.positions.push(position), new);
 }
 
 /// Removes `position` from the index, which must contain it; fast for positions that were added late.
 fn remove(index: &mut HashIndex<Slot>, hash: u64, position: RowRef) {
-    let slot = index.find_mut(hash, |_| true).expect("every row is in the index");
-    if let RowRefs::Many(positions) = &mut slot.positions
-        && positions.len() > 1
-    {
-        let at = positions.iter().rposition(|other| *other == position).expect("every row is in the index");
-        positions.swap_remove(at);
-    } else {
-        index.remove(hash, |_| true);
-    }
+    let mut is_removed = false;
+    index.change_or_remove(hash, |slot| {
+        let at = slot.positions.as_slice().iter().rposition(|other| *other == position);
+        is_removed = at.is_some();
+        at.is_some_and(|at| slot.positions.swap_remove(at))
+    });
+    assert!(is_removed, "every row is in the index");
+}
+
+/// Removes the position that was added last of those of `hash`, and returns it.
+fn take_last(index: &mut HashIndex<Slot>, hash: u64) -> Option<RowRef> {
+    let mut taken = None;
+    index.change_or_remove(hash, |slot| {
+        let positions = slot.positions.as_slice();
+        taken = positions.last().copied();
+        let last = positions.len() - 1;
+        slot.positions.swap_remove(last)
+    });
+    taken
 }
 
 /// Removes all positions in `segment` of rows with these hashes, in one pass over each slot: a table may hold one row a
@@ -181,9 +206,7 @@ impl Bag {
         let index = self.index.as_mut().expect("made before");
         let mut taken: Vec<(u64, RowRef)> = Vec::with_capacity(hashes.len());
         for &hash in hashes {
-            let Some(slot) = index.find(hash, |_| true) else { break };
-            let position = *slot.positions.as_slice().last().expect("never empty");
-            remove(index, hash, position);
+            let Some(position) = take_last(index, hash) else { break };
             taken.push((hash, position));
         }
         // Rows are compared in bulk: different rows with one hash are rare, and `take_colliding` handles them.

@@ -2,9 +2,11 @@
 //! others have been moved.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
 
 /// Number of entries from which on the index has [`PARTS`] parts.
 const SPLIT: usize = 1 << 12;
+/// A power of two.
 const PARTS: usize = 1 << 6;
 /// Number of entries for which a part always keeps its memory: the least that a table has room for.
 const SMALL: usize = 3;
@@ -39,7 +41,7 @@ impl<E: Entry> HashIndex<E> {
     /// Returns the part with the entries that have `hash`.
     fn part(&self, hash: u64) -> usize {
         // A table of hashbrown uses the lowest and the highest bits itself.
-        (hash >> 40) as usize % self.parts.len()
+        (hash >> 40) as usize & (self.parts.len() - 1)
     }
 
     /// Returns an entry with `hash` that `is` accepts.
@@ -62,6 +64,22 @@ impl<E: Entry> HashIndex<E> {
     pub(super) fn insert(&mut self, entry: E) {
         let part = self.part(entry.hash());
         self.parts[part].insert_unique(entry.hash(), entry, E::hash);
+        self.split_if_full();
+    }
+
+    /// Changes an entry with `hash`, or adds a `new` one if there is none.
+    pub(super) fn change_or_insert(&mut self, hash: u64, change: impl FnOnce(&mut E), new: impl FnOnce() -> E) {
+        let part = self.part(hash);
+        match self.parts[part].entry(hash, |entry| entry.hash() == hash, E::hash) {
+            Place::Occupied(mut entry) => change(entry.get_mut()),
+            Place::Vacant(place) => {
+                place.insert(new());
+                self.split_if_full();
+            }
+        }
+    }
+
+    fn split_if_full(&mut self) {
         if self.parts.len() == 1 && self.parts[0].len() == SPLIT {
             let whole = std::mem::take(&mut self.parts);
             self.parts = (0..PARTS).map(|_| HashTable::new()).collect();
@@ -74,15 +92,32 @@ impl<E: Entry> HashIndex<E> {
         let part = self.part(hash);
         let part = &mut self.parts[part];
         let (entry, _) = part.find_entry(hash, |entry| entry.hash() == hash && is(entry)).ok()?.remove();
-        if part.capacity() > SMALL && part.len() * 4 < part.capacity() {
-            part.shrink_to(part.len() * 2, E::hash);
-        }
+        give_back_memory(part);
         Some(entry)
+    }
+
+    /// Passes an entry with `hash`, if there is one, to `change`, and removes it if `change` returns `true`.
+    pub(super) fn change_or_remove(&mut self, hash: u64, change: impl FnOnce(&mut E) -> bool) {
+        let part = self.part(hash);
+        let part = &mut self.parts[part];
+        if let Ok(mut entry) = part.find_entry(hash, |entry| entry.hash() == hash)
+            && change(entry.get_mut())
+        {
+            entry.remove();
+            give_back_memory(part);
+        }
     }
 
     /// Returns the memory that the index takes, in bytes, without what entries point to.
     pub(super) fn bytes(&self) -> usize {
         self.parts.iter().map(HashTable::allocation_size).sum()
+    }
+}
+
+/// Shrinks a part that has become nearly empty.
+fn give_back_memory<E: Entry>(part: &mut HashTable<E>) {
+    if part.capacity() > SMALL && part.len() * 4 < part.capacity() {
+        part.shrink_to(part.len() * 2, E::hash);
     }
 }
 
