@@ -53,6 +53,16 @@ pub trait Accumulator: Send {
     /// Returns the aggregate of each of `groups`. Errors give the position in `groups`.
     fn evaluate(&self, groups: &[u32]) -> Evaluated;
 
+    /// Whether the states hold what `function` of the same arguments needs, too.
+    fn holds(&self, _function: AggregateFunction) -> bool {
+        false
+    }
+
+    /// Returns a function that the states hold, as [`Accumulator::evaluate`] does. Panics for another function.
+    fn evaluate_as(&self, function: AggregateFunction, _groups: &[u32]) -> Evaluated {
+        panic!("the states do not hold {}", function.name())
+    }
+
     /// Forgets all rows of `group`, which can then be assigned again.
     fn free(&mut self, group: u32);
 

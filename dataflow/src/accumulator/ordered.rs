@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hint::black_box;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::DataType;
@@ -10,6 +11,7 @@ use arrow::datatypes::DataType;
 use super::selection::Selection;
 use super::value::{Decimals, Form, Intervals, Strings, Words};
 use super::{Accumulator, Retractions};
+use crate::plan::AggregateFunction;
 use crate::segments::Segments;
 use crate::{Diff, Diffs, Evaluated};
 
@@ -18,6 +20,17 @@ use crate::{Diff, Diffs, Evaluated};
 pub(super) enum End {
     Least,
     Greatest,
+}
+
+impl End {
+    /// Returns the end that is the result of `function`; `None` if that is neither MIN nor MAX.
+    fn of(function: AggregateFunction) -> Option<End> {
+        match function {
+            AggregateFunction::Min => Some(End::Least),
+            AggregateFunction::Max => Some(End::Greatest),
+            _ => None,
+        }
+    }
 }
 
 /// Creates MIN or MAX, if values of the type have an order; the result must have the argument's type.
@@ -50,6 +63,9 @@ pub(super) fn make(
     Strings::of(argument).map(|form| with_form(end, form, retractions))
 }
 
+/// How many rows ahead of the current one its group is read, and twice as far where that is.
+const AHEAD: usize = 8;
+
 struct Ordered<F: Form> {
     end: End,
     form: F,
@@ -73,24 +89,26 @@ impl<F: Form> Accumulator for Ordered<F> {
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
         let batch = self.form.encode(argument.expect("the aggregate has an argument"));
         Selection::new(groups.len(), argument, diffs, filter).for_each(|row, diff| {
+            // Memory serves these reads, of which nothing is used, while the row is added: later rows need not wait.
+            if let (Some(near), Some(far)) = (groups.get(row + AHEAD), groups.get(row + 2 * AHEAD)) {
+                black_box(self.groups[*near as usize].first_diff());
+                black_box(self.groups[*far as usize].len());
+            }
             let values = &mut self.groups[groups[row] as usize];
             values.add(F::value(&batch, row), diff, &mut self.held, F::held_bytes);
         });
     }
 
     fn evaluate(&self, groups: &[u32]) -> Evaluated {
-        let values: Vec<Option<&F::Value>> = groups
-            .iter()
-            .map(|group| {
-                let values = &self.groups[*group as usize];
-                let value = match self.end {
-                    End::Least => values.least(),
-                    End::Greatest => values.greatest(),
-                };
-                value.map(Borrow::borrow)
-            })
-            .collect();
-        Evaluated { values: self.form.decode(&values), errors: Vec::new() }
+        self.ends(self.end, groups)
+    }
+
+    fn holds(&self, function: AggregateFunction) -> bool {
+        End::of(function).is_some()
+    }
+
+    fn evaluate_as(&self, function: AggregateFunction, groups: &[u32]) -> Evaluated {
+        self.ends(End::of(function).expect("only the ends are held"), groups)
     }
 
     fn free(&mut self, group: u32) {
@@ -118,6 +136,22 @@ impl<F: Form> Accumulator for Ordered<F> {
     fn bytes(&self) -> usize {
         // Lists and the nodes of trees are two thirds full after random insertions.
         self.groups.bytes() + self.held.values * size_of::<(F::Held, Diff)>() * 3 / 2 + self.held.heap
+    }
+}
+
+impl<F: Form> Ordered<F> {
+    /// Returns the values of `groups` at one end.
+    fn ends(&self, end: End, groups: &[u32]) -> Evaluated {
+        let value = |group: &u32| {
+            let values = &self.groups[*group as usize];
+            let value = match end {
+                End::Least => values.least(),
+                End::Greatest => values.greatest(),
+            };
+            value.map(Borrow::borrow)
+        };
+        let values: Vec<Option<&F::Value>> = groups.iter().map(value).collect();
+        Evaluated { values: self.form.decode(&values), errors: Vec::new() }
     }
 }
 
@@ -252,6 +286,14 @@ impl<K: Ord> Multiset<K> {
         match self {
             Multiset::Few(few) => few.len(),
             Multiset::Many(many) => many.len(),
+        }
+    }
+
+    /// Returns the multiplicity of the first value of a list.
+    fn first_diff(&self) -> Option<Diff> {
+        match self {
+            Multiset::Few(few) => few.first().map(|(_, diff)| *diff),
+            Multiset::Many(_) => None,
         }
     }
 

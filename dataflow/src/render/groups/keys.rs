@@ -2,6 +2,17 @@
 
 use crate::segments::{LENGTH, Segments, place};
 
+/// Returns whether two keys are equal.
+#[inline]
+pub(super) fn are_equal(a: &[u8], b: &[u8]) -> bool {
+    // Most keys are one column of eight bytes and the byte that tells NULL; two words are compared faster than a slice.
+    let is_short = a.len() == b.len() && a.len() <= 2 * size_of::<u64>();
+    match (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+        (Some(first), Some(other)) if is_short => first == other && a.last_chunk::<8>() == b.last_chunk::<8>(),
+        _ => a == b,
+    }
+}
+
 /// Key bytes by id.
 pub(super) enum KeyBytes {
     /// Keys of one length, stored one after another, in segments.

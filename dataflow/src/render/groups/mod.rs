@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use crate::id_table::IdTable;
 use crate::row_bytes::{EncodedRows, KeyCodec, hash_bytes};
 use crate::segments::Segments;
-use keys::KeyBytes;
+use keys::{KeyBytes, are_equal};
 
 /// Number of rows that are looked up together.
 const BLOCK: usize = 64;
@@ -72,7 +72,7 @@ impl Groups {
             let key = keys.row(row);
             // A candidate has part of the hash in common; only its key bytes prove it.
             groups.push(match candidate {
-                Some(id) if self.keys.get(id) == key => id,
+                Some(id) if are_equal(self.keys.get(id), key) => id,
                 _ => self.id_of(key, *hash),
             });
         }
@@ -85,7 +85,7 @@ impl Groups {
 
     fn id_of(&mut self, key: &[u8], hash: u64) -> u32 {
         let keys = &self.keys;
-        if let Some(id) = self.table.find(hash, |id| keys.get(id) == key) {
+        if let Some(id) = self.table.find(hash, |id| are_equal(keys.get(id), key)) {
             return id;
         }
         let next = u32::try_from(self.keys.len()).expect("a worker has less than 2^32 groups");
@@ -101,7 +101,7 @@ impl Groups {
         let encoded = self.key.codec().encode(keys.columns(), keys.num_rows());
         let find = |row: usize| {
             let key = encoded.row(row);
-            self.table.find(hash_bytes(key), |id| self.keys.get(id) == key)
+            self.table.find(hash_bytes(key), |id| are_equal(self.keys.get(id), key))
         };
         (0..encoded.len()).filter_map(find).collect()
     }

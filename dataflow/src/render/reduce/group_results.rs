@@ -4,9 +4,9 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{and, concat, interleave, take};
 
-use crate::accumulator::Accumulator;
+use super::aggregates::Aggregates;
 
-/// What the accumulators of some groups evaluate to.
+/// What the aggregates of some groups evaluate to.
 pub(super) struct GroupResults {
     /// The groups that have a row, each once.
     pub(super) groups: Vec<u32>,
@@ -18,11 +18,10 @@ pub(super) struct GroupResults {
 
 impl GroupResults {
     /// Evaluates `groups`; a group with a failure has no row.
-    pub(super) fn of(groups: Vec<u32>, accumulators: &[Box<dyn Accumulator>]) -> GroupResults {
-        let (mut columns, mut failures) = (Vec::with_capacity(accumulators.len()), Vec::new());
+    pub(super) fn of(groups: Vec<u32>, aggregates: &Aggregates) -> GroupResults {
+        let (mut columns, mut failures) = (Vec::new(), Vec::new());
         let mut has_row = vec![true; groups.len()];
-        for (aggregate, accumulator) in accumulators.iter().enumerate() {
-            let evaluated = accumulator.evaluate(&groups);
+        for (aggregate, evaluated) in aggregates.evaluate(&groups).enumerate() {
             for error in evaluated.errors {
                 has_row[error.row] = false;
                 failures.push((groups[error.row], aggregate, error.message));

@@ -7,6 +7,7 @@
 //! Each touched group sends one retraction and one insertion, or neither if its row is unchanged. Groups without rows
 //! are freed. A group whose aggregates do not fit their types has no row but a failure, which is retracted like a row.
 
+mod aggregates;
 mod group_results;
 mod groups_state;
 mod state;

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
+use super::aggregates::Aggregates;
 use super::group_results::{GroupResults, pick, unchanged};
-use crate::accumulator::{Accumulator, Retractions, for_planned};
+use crate::accumulator::Retractions;
 use crate::failure::{RowFailure, failure};
-use crate::plan::{Aggregate, Reduce};
+use crate::plan::Reduce;
 use crate::render::allowance::Allowance;
 use crate::render::by_time::{Changes, TimedState};
 use crate::render::groups::Groups;
 use crate::report::StateSize;
-use crate::row_bytes::{KeyCodec, column_type};
+use crate::row_bytes::KeyCodec;
 use crate::segments::Segments;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs};
@@ -27,10 +28,7 @@ const LIST: usize = if cfg!(test) { 7 } else { BATCH / 4 };
 /// Groups, their accumulators, and what the current time has touched.
 pub(crate) struct ReduceState {
     groups: Groups,
-    accumulators: Vec<Box<dyn Accumulator>>,
-    inputs: Vec<AggregateInput>,
-    /// Number of rows of each group.
-    rows: Segments<Diff>,
+    aggregates: Aggregates,
     /// Whether one group exists even without rows: aggregates without a key, on the worker that holds their group.
     holds_all: bool,
     /// Whether the row of that group has been sent.
@@ -55,37 +53,15 @@ struct Touched {
     before: Vec<GroupResults>,
 }
 
-/// The columns an aggregate reads, and its text.
-struct AggregateInput {
-    argument: Option<usize>,
-    filter: Option<usize>,
-    text: String,
-}
-
 impl ReduceState {
     /// Creates a state without groups. Fails if the plan does not fit the schemas, or has an aggregate without an
     /// accumulator.
     pub(crate) fn new(plan: &Reduce, input: &SchemaRef, schema: &SchemaRef) -> Result<Self, DataflowError> {
         let key = KeyCodec::new(input, &plan.key)?;
         let retractions = if plan.monotonic { Retractions::Never } else { Retractions::Possible };
-        let (mut accumulators, mut inputs) = (Vec::new(), Vec::new());
+        let aggregates = Aggregates::new(&plan.aggregates, input, retractions)?;
         let mut types = key.codec().types().to_vec();
-        for aggregate in &plan.aggregates {
-            let argument = aggregate.argument.map(|column| column_type(input, column)).transpose()?;
-            if let Some(filter) = aggregate.filter
-                && column_type(input, filter)? != DataType::Boolean
-            {
-                return Err(DataflowError::MalformedPlan(format!("column {filter} filters and is not a boolean")));
-            }
-            let accumulator = for_planned(aggregate, argument.as_ref(), retractions);
-            accumulators.push(accumulator.map_err(|error| DataflowError::MalformedPlan(error.to_string()))?);
-            inputs.push(AggregateInput {
-                argument: aggregate.argument,
-                filter: aggregate.filter,
-                text: text(aggregate, input),
-            });
-            types.push(aggregate.data_type.clone());
-        }
+        types.extend(plan.aggregates.iter().map(|aggregate| aggregate.data_type.clone()));
         let found: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         if found != types {
             let message = format!("an aggregation gives columns of types {types:?}, not {found:?}");
@@ -94,9 +70,7 @@ impl ReduceState {
         let key_fields: Vec<_> = schema.fields()[..plan.key.len()].to_vec();
         Ok(ReduceState {
             groups: Groups::new(key),
-            accumulators,
-            inputs,
-            rows: Segments::default(),
+            aggregates,
             holds_all: false,
             announced: false,
             marks: Segments::default(),
@@ -149,7 +123,7 @@ impl ReduceState {
         assert!(self.touched.is_empty() || !self.announced && self.holds_all, "groups are read between times");
         let existing: Vec<u32> = groups.into_iter().filter(|group| self.existed(*group)).collect();
         let batch = |groups: &[u32]| {
-            let GroupResults { groups, columns, .. } = GroupResults::of(groups.to_vec(), &self.accumulators);
+            let GroupResults { groups, columns, .. } = GroupResults::of(groups.to_vec(), &self.aggregates);
             (self.batch(&groups, columns), PerRow::Same(1))
         };
         existing.chunks(BATCH).map(batch).filter(|(rows, _)| rows.num_rows() > 0).collect()
@@ -157,20 +131,19 @@ impl ReduceState {
 
     /// Whether a group was in the output before the current time; must be called before its rows change.
     fn existed(&self, group: u32) -> bool {
-        if self.holds_all { self.announced } else { self.rows[group as usize] > 0 }
+        if self.holds_all { self.announced } else { self.aggregates.rows(group) > 0 }
     }
 
     fn exists(&self, group: u32) -> bool {
-        self.holds_all || self.rows[group as usize] > 0
+        self.holds_all || self.aggregates.rows(group) > 0
     }
 
     /// Makes room for the states of new groups.
     fn make_room(&mut self) {
         let capacity = self.groups.capacity();
-        if capacity > self.rows.len() {
-            self.rows.grow(capacity, || 0);
+        if capacity > self.marks.len() {
             self.marks.grow(capacity, || false);
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(capacity));
+            self.aggregates.resize(capacity);
         }
     }
 
@@ -193,7 +166,7 @@ impl ReduceState {
         self.touches += fresh.len();
         let existing: Vec<u32> = fresh.iter().copied().filter(|group| self.existed(*group)).collect();
         if !existing.is_empty() {
-            touched.before.push(GroupResults::of(existing, &self.accumulators));
+            touched.before.push(GroupResults::of(existing, &self.aggregates));
         }
         if !touched.groups.is_empty() {
             self.touched.push_back(touched);
@@ -247,17 +220,17 @@ impl ReduceState {
             let options = RecordBatchOptions::new().with_row_count(Some(1));
             let key = RecordBatch::try_new_with_options(Arc::clone(&self.key_schema), key, &options);
             let key = key.expect("the key of a group fits its schema");
-            *net.entry(failure(&self.inputs[*aggregate].text, message.clone(), &key, 0)).or_default() += diff;
+            *net.entry(failure(self.aggregates.text(*aggregate), message.clone(), &key, 0)).or_default() += diff;
         }
     }
 
     /// Adds what the current time changed in some of the touched groups to `changes`.
     fn close_groups(&mut self, touched: Touched, changes: &mut Changes) {
         let Touched { groups, before } = touched;
-        let none = || GroupResults::of(Vec::new(), &self.accumulators);
+        let none = || GroupResults::of(Vec::new(), &self.aggregates);
         let old = GroupResults::concatenate(before).unwrap_or_else(none);
         let existing = groups.iter().copied().filter(|group| self.exists(*group)).collect();
-        let new = GroupResults::of(existing, &self.accumulators);
+        let new = GroupResults::of(existing, &self.aggregates);
         changes.rows.extend(self.changed_rows(&groups, &old, &new));
         let mut failures = BTreeMap::new();
         self.add_failures(&old, -1, &mut failures);
@@ -270,10 +243,10 @@ impl ReduceState {
     fn settle(&mut self, groups: &[u32]) {
         for group in groups {
             self.marks[*group as usize] = false;
-            assert!(self.rows[*group as usize] >= 0, "a row was taken back that was not there");
+            assert!(self.aggregates.rows(*group) >= 0, "a row was taken back that was not there");
             if !self.exists(*group) {
                 self.groups.remove(*group);
-                self.accumulators.iter_mut().for_each(|accumulator| accumulator.free(*group));
+                self.aggregates.free(*group);
             }
         }
     }
@@ -302,14 +275,7 @@ impl TimedState for ReduceState {
         self.make_room();
         // What groups were before must be saved before their counts and accumulators change.
         self.touch(&groups);
-        for (row, group) in groups.iter().enumerate() {
-            self.rows[*group as usize] += diffs.at(row);
-        }
-        for (accumulator, input) in self.accumulators.iter_mut().zip(&self.inputs) {
-            let argument = input.argument.map(|column| rows.column(column));
-            let filter: Option<&BooleanArray> = input.filter.map(|column| rows.column(column).as_boolean());
-            accumulator.update(&groups, argument, diffs, filter);
-        }
+        self.aggregates.update(&groups, rows, diffs);
         self.assigned = groups;
         allowance.spend(rows.num_rows());
         rows.num_rows()
@@ -333,14 +299,14 @@ impl TimedState for ReduceState {
 
     fn free(&mut self, allowance: &mut Allowance) -> bool {
         while allowance.left() > 0 {
-            let freed = match self.accumulators.last_mut() {
-                Some(last) => last.discard(allowance.left()),
-                None => match self.groups.discard(allowance.left()) {
-                    0 => self.rows.free(allowance.left()) + self.marks.free(allowance.left()),
+            let freed = match self.aggregates.discard(allowance.left()) {
+                0 => match self.groups.discard(allowance.left()) {
+                    0 => self.marks.free(allowance.left()),
                     freed => freed,
                 },
+                freed => freed,
             };
-            if freed == 0 && self.accumulators.pop().is_none() {
+            if freed == 0 {
                 return false;
             }
             allowance.spend(freed);
@@ -349,16 +315,7 @@ impl TimedState for ReduceState {
     }
 
     fn size(&self) -> StateSize {
-        let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
-        let beside =
-            self.rows.bytes() + self.marks.bytes() + (self.touches + self.assigned.capacity()) * size_of::<u32>();
-        StateSize::new(self.groups.len(), self.groups.bytes() + accumulators + beside)
+        let beside = self.marks.bytes() + (self.touches + self.assigned.capacity()) * size_of::<u32>();
+        StateSize::new(self.groups.len(), self.groups.bytes() + self.aggregates.bytes() + beside)
     }
-}
-
-/// Returns the text by which failures name an aggregate.
-fn text(aggregate: &Aggregate, input: &SchemaRef) -> String {
-    let distinct = if aggregate.distinct { "distinct " } else { "" };
-    let argument = aggregate.argument.map_or("*", |column| input.field(column).name().as_str());
-    format!("{}({distinct}{argument})", aggregate.function.name())
 }

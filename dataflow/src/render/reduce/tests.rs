@@ -10,6 +10,7 @@ use super::*;
 use crate::accumulator::{Retractions, for_planned};
 use crate::failure::Failures;
 use crate::plan::{Aggregate, AggregateFunction as F, NodeId};
+use crate::render::allowance::Allowance;
 use crate::render::by_time::TimedState;
 use crate::testing::{
     Fragment, Random, Row, Rows, Script, Shape, Value, accumulate, apply_all, assert_same_history, changes_of,
@@ -155,9 +156,9 @@ fn enlarge(script: &mut Script) {
     }
 }
 
-fn check(seed: u64) {
+fn check(seed: u64, plan: impl FnOnce(&mut Random) -> Reduce) {
     let mut random = Random::new(seed);
-    let mut plan = random_plan(&mut random);
+    let mut plan = plan(&mut random);
     let domain = *random.pick(&[2, 12, 100]);
     let shape = Shape { inputs: vec![INPUT.to_vec()], times: 6, step: *random.pick(&[2, 10, 10, 80, 80, 400]), domain };
     let mut script = random_script(&mut random, &shape);
@@ -189,7 +190,47 @@ fn check(seed: u64) {
 
 #[test]
 fn groups_are_those_of_the_rows_there_are() {
-    seeds(200).into_iter().for_each(check);
+    seeds(200).into_iter().for_each(|seed| check(seed, random_plan));
+}
+
+/// Returns aggregates of which several can be computed from one state, and others that differ in one thing.
+fn related_aggregates() -> Vec<Aggregate> {
+    let mut related = vec![
+        aggregate(F::Max, Some(4), Int64),
+        aggregate(F::Count, None, Int64),
+        aggregate(F::Min, Some(4), Int64),
+        aggregate(F::Min, Some(1), Utf8),
+        aggregate(F::Count, Some(1), Int64),
+        aggregate(F::Max, Some(1), Utf8),
+    ];
+    let mut filtered = related.clone();
+    filtered.iter_mut().for_each(|aggregate| aggregate.filter = Some(3));
+    related.extend(filtered);
+    related
+}
+
+#[test]
+fn aggregates_that_share_a_state_are_those_of_the_rows_there_are() {
+    let plan = |random: &mut Random| Reduce { aggregates: related_aggregates(), ..random_plan(random) };
+    seeds(60).into_iter().for_each(|seed| check(seed, plan));
+}
+
+#[test]
+fn min_and_max_of_a_column_keep_its_values_once() {
+    let bytes = |aggregates: Vec<Aggregate>| {
+        let plan = Reduce { input: NodeId(0), key: vec![0], aggregates, monotonic: false };
+        let mut state = ReduceState::new(&plan, &schema(&INPUT), &output_schema(&plan)).expect("the plan fits");
+        let text = || Value::Text("a".to_owned());
+        let row = |i: i64| vec![Value::Int(i % 3), text(), Value::Null, Value::Bool(true), Value::Int(i)];
+        let rows: Vec<Row> = (0..200).map(row).collect();
+        let rows = to_batch(&schema(&INPUT), &rows.iter().collect::<Vec<_>>());
+        state.apply(0, &rows, &PerRow::Same(1), &mut Allowance::new(200));
+        state.size().bytes
+    };
+    let (min, max) = (aggregate(F::Min, Some(4), Int64), aggregate(F::Max, Some(4), Int64));
+    let filtered = Aggregate { filter: Some(3), ..max.clone() };
+    assert_eq!(bytes(vec![min.clone()]), bytes(vec![min.clone(), max]));
+    assert!(bytes(vec![min.clone()]) < bytes(vec![min, filtered]), "other rows have a state of their own");
 }
 
 /// Delays updates and joins their batches, so that a batch has several times.
