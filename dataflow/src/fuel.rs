@@ -9,17 +9,20 @@
 //! rows, keeps its place and activates itself. What it leaves is its backlog: nothing more enters its dataflow until
 //! the backlog is gone, so the operators upstream cannot pile up rows before one that is slower. The dataflows that have
 //! a backlog share what a worker may process in a round, and so do the operators of one dataflow, so that many of them
-//! take no longer than one. A change passes through a dataflow in several rounds: while a short one is under way, the
-//! rounds are *hurried*, and dataflows that take long process small pieces.
+//! take no longer than one. Where rows take long, pieces have fewer of them, so that a round takes a bounded time. A
+//! change passes through a dataflow in several rounds: while a short one is under way, the rounds are *hurried*, and
+//! dataflows that take long process small pieces.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::gate::Gate;
 use crate::memory::{Account, Accounts};
+use crate::stopwatch::{self, Stopwatch};
 
-/// Number of rows that an operator processes in one activation, and that enter an input before the worker looks at its
-/// commands again. Small in tests, so that tests meet operators that stop in the middle.
+/// Greatest number of rows that an operator processes in one activation, and that enter an input before the worker looks
+/// at its commands again. Small in tests, so that tests meet operators that stop in the middle, and so that what pieces
+/// touch depends on no clock.
 pub(crate) const PIECE_ROWS: usize = if cfg!(test) { 100 } else { 1 << 13 };
 
 /// Number of rows that all dataflows of a worker together may process before it looks at its commands, roughly: an
@@ -29,6 +32,9 @@ const ROUND_ROWS: usize = 4 * PIECE_ROWS;
 /// Number of rows that an operator may process when its dataflow has used up its part of the round, or the round is
 /// hurried.
 const SMALL_PIECE: usize = PIECE_ROWS / 32;
+
+/// How many nanoseconds all dataflows of a worker together may work before it looks at its commands, roughly.
+const ROUND_NANOS: u64 = 2_000_000;
 
 /// Number of rows of backlog above which operators that multiply rows stop producing.
 const FULL: usize = 4 * PIECE_ROWS;
@@ -82,13 +88,23 @@ impl Meter {
     }
 }
 
+/// What the operators of a dataflow have done in a round.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    rows: usize,
+    /// Nanoseconds, of the operators that are measured.
+    nanos: u64,
+}
+
 /// The fuel of one dataflow on one worker, shared by its operators.
 #[derive(Debug, Default)]
 pub(crate) struct Fuel {
     /// Rows that operators hold and could process if they had more fuel.
     backlog: Cell<usize>,
-    /// The last round in which operators have processed rows, and how many.
-    spent: Cell<(u64, usize)>,
+    /// The last round in which operators have processed rows, and how much.
+    spent: Cell<(u64, Spent)>,
+    /// Nanoseconds that its operators without fuel take for a row that passes all of them.
+    unfueled: Cell<u64>,
     /// Whether the dataflow takes long.
     is_slow: Cell<bool>,
     meter: Rc<Meter>,
@@ -125,8 +141,13 @@ impl Fuel {
 
     /// Returns how many rows may enter the dataflow when rows enter `entering` dataflows.
     pub(crate) fn room(&self, entering: usize) -> usize {
-        let is_hurried = self.meter.is_hurried.get() && self.is_slow.get();
-        if is_hurried { SMALL_PIECE } else { (PIECE_ROWS / entering.max(1)).max(SMALL_PIECE) }
+        if self.meter.is_hurried.get() && self.is_slow.get() {
+            return SMALL_PIECE;
+        }
+        let entering = entering.max(1);
+        // Operators without fuel process at once what enters.
+        let in_time = ROUND_NANOS / entering as u64 / self.unfueled.get().max(1);
+        usize::try_from(in_time).unwrap_or(usize::MAX).min(PIECE_ROWS / entering).max(SMALL_PIECE)
     }
 
     /// Says whether the dataflow takes long, so that it does less in hurried rounds.
@@ -134,10 +155,17 @@ impl Fuel {
         self.is_slow.set(is_slow);
     }
 
-    /// Returns how many rows its operators have processed since the worker last looked at its commands.
-    fn spent(&self) -> usize {
-        let (round, rows) = self.spent.get();
-        if round == self.meter.round.get() { rows } else { 0 }
+    /// Returns what its operators have done since the worker last looked at its commands.
+    fn spent(&self) -> Spent {
+        let (round, spent) = self.spent.get();
+        if round == self.meter.round.get() { spent } else { Spent::default() }
+    }
+
+    /// Adds to what its operators have done.
+    fn spend(&self, rows: usize, nanos: u64) {
+        let Spent { rows: rows_before, nanos: nanos_before } = self.spent();
+        let spent = Spent { rows: rows_before + rows, nanos: nanos_before + nanos };
+        self.spent.set((self.meter.round.get(), spent));
     }
 
     /// Sets how many rows of backlog there are.
@@ -154,12 +182,14 @@ pub(crate) struct Tank {
     fuel: Rc<Fuel>,
     /// The operator's part of the backlog.
     left: Cell<usize>,
+    /// Measures activations that begin with a backlog: in others, few rows are processed.
+    watch: Stopwatch,
 }
 
 impl Tank {
     /// Returns the access of a new operator.
     pub(crate) fn new(fuel: &Rc<Fuel>) -> Self {
-        Tank { fuel: Rc::clone(fuel), left: Cell::new(0) }
+        Tank { fuel: Rc::clone(fuel), left: Cell::new(0), watch: Stopwatch::default() }
     }
 
     /// Records that the operator begins to work.
@@ -170,13 +200,35 @@ impl Tank {
     /// Returns how many rows the operator may process in this activation; at least one.
     pub(crate) fn grant(&self) -> usize {
         self.fuel.works();
+        if self.left.get() > 0 {
+            self.watch.begin();
+        }
         let meter = &self.fuel.meter;
         if meter.is_hurried.get() && self.fuel.is_slow.get() {
             return SMALL_PIECE;
         }
-        let part = (ROUND_ROWS / meter.busy.get().max(1)).saturating_sub(self.fuel.spent());
+        let (busy, spent) = (meter.busy.get().max(1), self.fuel.spent());
+        let part = (ROUND_ROWS / busy).saturating_sub(spent.rows);
         let whole = ROUND_ROWS.saturating_sub(usize::try_from(meter.touched.get()).unwrap_or(usize::MAX));
-        part.min(whole).clamp(SMALL_PIECE, PIECE_ROWS)
+        let nanos = (ROUND_NANOS / busy as u64).saturating_sub(spent.nanos);
+        let in_time = self.watch.rows_in(nanos).unwrap_or(PIECE_ROWS);
+        part.min(whole).min(in_time).clamp(SMALL_PIECE, PIECE_ROWS)
+    }
+
+    /// Runs `work`, in which an operator without fuel processes `rows` rows. How long it takes bounds what enters.
+    pub(crate) fn process_all<R>(&self, rows: usize, work: impl FnOnce() -> R) -> R {
+        self.touched(rows);
+        if rows < stopwatch::LEAST {
+            return work();
+        }
+        let before = self.watch.nanos_per_row();
+        self.watch.begin();
+        self.watch.count(rows);
+        let done = work();
+        self.fuel.spend(0, self.watch.end());
+        let unfueled = &self.fuel.unfueled;
+        unfueled.set(unfueled.get() + self.watch.nanos_per_row() - before);
+        done
     }
 
     /// Returns the gate of the dataflow's states.
@@ -192,11 +244,13 @@ impl Tank {
     /// Records that the operator has processed rows.
     pub(crate) fn touched(&self, rows: usize) {
         self.fuel.meter.touched(rows);
-        self.fuel.spent.set((self.fuel.meter.round.get(), self.fuel.spent() + rows));
+        self.fuel.spend(rows, 0);
+        self.watch.count(rows);
     }
 
-    /// Sets the operator's backlog: how many rows it could process at once, if it had the fuel.
+    /// Ends an activation, and sets the operator's backlog: how many rows it could process at once, if it had the fuel.
     pub(crate) fn leaves(&self, rows: usize) {
+        self.fuel.spend(0, self.watch.end());
         let others = self.fuel.backlog.get() - self.left.replace(rows);
         self.fuel.set_backlog(others + rows);
     }

@@ -78,6 +78,7 @@ mod sink;
 mod spread;
 mod state;
 mod steps;
+mod stopwatch;
 mod time;
 pub mod update;
 pub mod work;

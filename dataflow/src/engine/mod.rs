@@ -27,8 +27,8 @@ use timely::communication::{Allocator, WorkerGuards};
 use crate::cancel::CancelToken;
 use crate::check::check_plan;
 use crate::command::{Command, Install, Reading};
-use crate::coordinator::{Coordinator, share};
-use crate::lock::{Mutex, Rank};
+use crate::coordinator::{Coordinator, CoordinatorState, share};
+use crate::lock::{Mutex, MutexGuard, Rank};
 use crate::memory::MemoryLimit;
 use crate::plan::{DataflowPlan, OutputState};
 use crate::report::EngineReport;
@@ -158,24 +158,20 @@ impl Engine {
 
     /// Drops a view that no other view reads, together with its operators and the indexes that only it reads.
     pub fn drop_view(&self, view: ViewId) -> Result<(), DataflowError> {
-        let mut state = self.coordinator.running()?;
-        if !state.views.contains_key(&view) {
-            return Err(DataflowError::UnknownView(view));
-        }
+        let state = self.coordinator.running()?;
         let read = |plan: &DataflowPlan| plan.inputs().contains(&CollectionId::View(view));
         if let Some((reader, _)) = state.views.iter().find(|(_, plan)| read(plan)) {
             return Err(DataflowError::InUse(view, *reader));
         }
-        state.leaving.insert(view);
-        state.drop_unread();
-        drop(state);
-        self.coordinator.unpark();
-        Ok(())
+        self.leave(state, view)
     }
 
     /// Drops a view as [`Engine::drop_view`] does as soon as no other view reads it, which may be at once.
     pub fn drop_when_unread(&self, view: ViewId) -> Result<(), DataflowError> {
-        let mut state = self.coordinator.running()?;
+        self.leave(self.coordinator.running()?, view)
+    }
+
+    fn leave(&self, mut state: MutexGuard<'_, CoordinatorState>, view: ViewId) -> Result<(), DataflowError> {
         if !state.views.contains_key(&view) {
             return Err(DataflowError::UnknownView(view));
         }

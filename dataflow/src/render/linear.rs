@@ -36,9 +36,9 @@ pub(crate) fn linear<'s>(
             input.for_each(|capability, batch| {
                 let batch = std::mem::take(batch);
                 aside.work.received(batch.len());
-                aside.work.tank().touched(batch.len());
                 let mut failed = Vec::new();
-                if let Some(out) = apply(&steps, batch, &mut failed) {
+                let passed = aside.work.tank().process_all(batch.len(), || apply(&steps, batch, &mut failed));
+                if let Some(out) = passed {
                     let mut out = out.with_schema(&schema);
                     aside.work.sent(out.len());
                     output.session_with_builder(&capability).give_container(&mut out);

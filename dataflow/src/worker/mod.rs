@@ -45,8 +45,12 @@ pub use idle::LOOK_FOR;
 use line::Line;
 use pending::{FlowHold, PendingRead};
 
-/// Number of dataflows that begin in a round. A dataflow takes a few microseconds to pass on a row.
+/// Greatest number of dataflows that begin in a round. A dataflow takes a few microseconds to pass on a row.
 const FLOWS: usize = 32;
+/// Number of dataflows under way up to which others begin; beyond, only [`FEW`] begin in a round. A row passes through a
+/// dataflow in several rounds, each of which takes as long as all those under way.
+const UNDER_WAY: usize = 64;
+const FEW: usize = 4;
 
 /// Number of hurried rounds in a row. After them comes one that is not, so that dataflows that take long go on although
 /// there is always a short one.
@@ -278,7 +282,8 @@ impl<'t> Worker<'t> {
     /// Only so many flows begin that the step which follows is short: half of them those that were woken last, so that a
     /// change that reaches few does not wait for one that reaches many.
     fn pump(&mut self) -> bool {
-        self.awake.extend(self.line.take(FLOWS));
+        let begin = UNDER_WAY.saturating_sub(self.awake.len()).clamp(FEW, FLOWS);
+        self.awake.extend(self.line.take(begin));
         let mut more = !self.line.is_empty();
         let waiting = |id: &FlowId| self.flows[id].has_events();
         let entering: Vec<FlowId> = self.awake.iter().copied().filter(waiting).collect();
