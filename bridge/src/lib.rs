@@ -6,6 +6,7 @@ mod checkpoint;
 pub mod commit;
 pub mod database;
 pub mod error;
+pub mod foreign;
 pub mod ingest;
 pub mod memory;
 pub mod metrics;

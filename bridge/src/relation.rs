@@ -8,6 +8,19 @@ use laminardb_planner::statement::type_name;
 use crate::error::Error;
 use crate::watermark::Follow;
 
+/// Maximum number of bytes in the name of a relation, or of a column of a source or table: the names of many fit into
+/// one column of an answer.
+pub const MOST_BYTES_OF_NAME: usize = 65_535;
+
+/// Fails if `name` is too long.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let length = name.len();
+    if length <= MOST_BYTES_OF_NAME {
+        return Ok(());
+    }
+    Err(Error::InvalidSchema(format!("a name of {length} bytes is too long: {MOST_BYTES_OF_NAME} are the most")))
+}
+
 /// How a relation keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageKind {

@@ -11,6 +11,9 @@ const LONGEST_TEXT: usize = 1_000;
 /// Number of characters kept from the end of a text that is too long: the end says what was wrong, or where.
 const KEPT_END: usize = 300;
 
+/// Number of bytes at each end of a text that are looked at: little of them is kept, and nothing of what is between.
+const LOOKED_AT: usize = 1 << 14;
+
 /// Marks the place where something was left out.
 const ELLIPSIS: char = '…';
 
@@ -20,8 +23,9 @@ pub fn short_text(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_VALUE {
         return Cow::Borrowed(text);
     }
+    let ends = ends_of(text);
     let mut short = String::new();
-    let mut rest = text;
+    let mut rest = &*ends;
     let mut before = None;
     while let Some(first) = rest.chars().next() {
         let (part, after) = rest.split_at(part_length(rest, first, before));
@@ -49,6 +53,17 @@ pub fn short_value(text: &str) -> Cow<'_, str> {
         Some((end, _)) => Cow::Owned(format!("{}{ELLIPSIS}", &text[..end])),
         None => Cow::Borrowed(text),
     }
+}
+
+/// Returns a text of the first and the last [`LOOKED_AT`] bytes.
+fn ends_of(text: &str) -> Cow<'_, str> {
+    if text.len() <= 2 * LOOKED_AT {
+        return Cow::Borrowed(text);
+    }
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let start = (0..=LOOKED_AT).rev().find(is_boundary).unwrap_or(0);
+    let end = (text.len() - LOOKED_AT..).find(is_boundary).unwrap_or(text.len());
+    Cow::Owned(format!("{}{}", &text[..start], &text[end..]))
 }
 
 /// Returns the length in bytes of the first part of `text`: a quoted string, a word or white space. A quote within a
@@ -117,6 +132,15 @@ mod tests {
         let short = short_text(&text).into_owned();
         assert_eq!(short.chars().count(), 1_000);
         assert!(short.starts_with("columns column ") && short.ends_with("column are unknown at line 7"), "{short}");
+    }
+
+    #[test]
+    fn only_the_ends_of_a_long_text_are_looked_at() {
+        let text = "ä".repeat(LOOKED_AT) + &"ö".repeat(LOOKED_AT);
+        let half = LOOKED_AT / 2;
+        assert_eq!(ends_of(&text), "ä".repeat(half) + &"ö".repeat(half));
+        let text = format!("a{}b", &text);
+        assert_eq!(ends_of(&text).len(), 2 * (LOOKED_AT - 1), "no character is split");
     }
 
     proptest! {

@@ -17,13 +17,13 @@ use pyo3_arrow::PySchema;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
 use crate::error::{optional, raised};
-use crate::foreign::{self, ForeignStream};
-use crate::value::{invalid, library_error};
+use crate::foreign;
+use crate::value::{Target, invalid, library_error};
 
-/// Copies the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`, for which there must be `room`;
-/// `None` if it has neither.
-pub(crate) fn batches_of(data: &Bound<'_, PyAny>, room: &Room) -> PyResult<Option<Vec<RecordBatch>>> {
-    let py = data.py();
+/// Copies the batches of an object with `__arrow_c_stream__` or `__arrow_c_array__`, for which `target` must have
+/// room; `None` if it has neither.
+pub(crate) fn batches_of(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<Option<Vec<RecordBatch>>> {
+    let (py, room) = (data.py(), target.room());
     let Some(input) = input_of(data)? else { return Ok(None) };
     if let DataType::Struct(fields) = input.field.data_type() {
         fields.iter().try_for_each(|field| known(py, field))?;
@@ -33,6 +33,7 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>, room: &Room) -> PyResult<Optio
     let (mut batches, mut before) = (Vec::new(), 0);
     // The producer may be Python code, so this thread stays attached to the interpreter.
     for array in input.arrays {
+        target.may_go_on(py)?;
         let array = array.map_err(|error| unreadable(py, &error))?;
         let rows = array.as_any().downcast_ref::<StructArray>().expect("checked to be a struct");
         if rows.null_count() > 0 {
@@ -172,7 +173,7 @@ fn input_of(data: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
     if data.hasattr(intern!(py, "__arrow_c_stream__"))? {
         refuse_objects(data)?;
         let capsule = exported(data, intern!(py, "__arrow_c_stream__"))?.cast_into()?;
-        let stream = ForeignStream::take(&capsule)
+        let stream = foreign::stream(&capsule)
             .map_err(|error| other_kind(py, error, Error::BatchSchemaMismatch))?
             .map_err(|error| malformed(py, &error, Error::BatchSchemaMismatch))?;
         Ok(Some(Input { field: stream.field(), arrays: Box::new(stream) }))

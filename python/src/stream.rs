@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use laminardb_bridge::{NextRows, QueryStream};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::detach::{detached, waited};
@@ -15,14 +16,11 @@ use crate::subscription::Listening;
 ///
 /// Iterating gives a `QueryResult` per batch.
 #[pyclass(frozen, module = "laminardb._laminardb", name = "_QueryStreamIter")]
-pub(crate) struct QueryStreamIter(
-    Owned<QueryStream>,
-    #[expect(dead_code, reason = "it is held, not read")] Arc<Listening>,
-);
+pub(crate) struct QueryStreamIter(Owned<QueryStream>, Listening);
 
 impl QueryStreamIter {
     /// Makes the iterator over `stream`.
-    pub(crate) fn new(stream: QueryStream, listening: Arc<Listening>) -> Self {
+    pub(crate) fn new(stream: QueryStream, listening: Listening) -> Self {
         Self(Owned::new(stream), listening)
     }
 }
@@ -36,6 +34,10 @@ fn handed(stream: &QueryStream, next: NextRows) -> Option<QueryResult> {
 
 #[pymethods]
 impl QueryStreamIter {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.1.traverse(&visit)
+    }
+
     /// Whether more may come: True until the last batch was taken, or it was cancelled.
     #[getter]
     fn is_active(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use laminardb_bridge::{self as engine, Session};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -23,13 +24,13 @@ use crate::visible;
 pub(crate) struct Writer {
     writer: Owned<engine::Writer>,
     handle: Owned<Arc<Handle>>,
-    _listening: Arc<Listening>,
+    listening: Listening,
 }
 
 impl Writer {
     /// Makes the Python object for a writer.
-    pub(crate) fn new(writer: engine::Writer, handle: Arc<Handle>, listening: Arc<Listening>) -> Self {
-        Self { writer: Owned::new(writer), handle: Owned::new(handle), _listening: listening }
+    pub(crate) fn new(writer: engine::Writer, handle: Arc<Handle>, listening: Listening) -> Self {
+        Self { writer: Owned::new(writer), handle: Owned::new(handle), listening }
     }
 
     /// Returns the session of a call; raises an exception if it belongs to another process, or if the transaction that
@@ -41,6 +42,10 @@ impl Writer {
 
 #[pymethods]
 impl Writer {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.listening.traverse(&visit)
+    }
+
     /// Stores rows at once, all or none. `data`, `extra` and errors are those of `Connection.insert()`.
     ///
     /// >>> conn.create_table("t", {"a": "int64"})
@@ -52,8 +57,8 @@ impl Writer {
         let extra = argument::extra(extra)?;
         let writer = self.writer.get(py)?;
         let relation = checked(py, writer.relation())?;
-        let batches = value::batches(data, &Target::new(Arc::clone(relation), extra))?;
         let session = self.session(py)?;
+        let batches = value::batches(data, &Target::new(session.clone(), Arc::clone(relation), extra))?;
         checked(py, attentive(py, |cancel| writer.insert(&session.with_cancel(cancel), batches))?).map(|_| ())
     }
 

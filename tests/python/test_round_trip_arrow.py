@@ -346,3 +346,43 @@ def test_invalid_text_of_a_pandas_column(conn: laminardb.Connection) -> None:
     assert error.value.code == codes.BATCH_SCHEMA_MISMATCH
     assert conn.insert("t", pl.DataFrame({"v": ["ä"]})) == 1
     assert conn.sql("SELECT v FROM t").fetchall() == [("ä",)]
+
+
+PAIRS = pa.StructArray.from_arrays(
+    [pa.array(range(12)), pa.array([str(i) if i % 3 else None for i in range(12)])],
+    ["b", "s"],
+    mask=pa.array([i % 5 == 4 for i in range(12)]),
+)
+NESTINGS: dict[str, tuple[str, pa.Array]] = {
+    "structs in structs": (
+        "STRUCT(a STRUCT(b BIGINT, s VARCHAR), n BIGINT)",
+        pa.StructArray.from_arrays([PAIRS.slice(2), pa.array(range(10))], ["a", "n"]),
+    ),
+    "structs in structs in structs": (
+        "STRUCT(c STRUCT(a STRUCT(b BIGINT, s VARCHAR)))",
+        pa.StructArray.from_arrays([pa.StructArray.from_arrays([PAIRS], ["a"]).slice(1, 10)], ["c"]),
+    ),
+    "structs in lists of fixed size": (
+        "STRUCT(b BIGINT, s VARCHAR)[]",
+        pa.FixedSizeListArray.from_arrays(PAIRS.slice(2), 2),
+    ),
+    "lists of fixed size in structs": (
+        "STRUCT(l STRUCT(b BIGINT, s VARCHAR)[])",
+        pa.StructArray.from_arrays([pa.FixedSizeListArray.from_arrays(PAIRS, 2).slice(1)], ["l"]),
+    ),
+    "structs in lists": (
+        "STRUCT(b BIGINT, s VARCHAR)[]",
+        pa.ListArray.from_arrays([0, 2, 2, 3, 7, 10], PAIRS.slice(2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+@pytest.mark.parametrize("name", NESTINGS)
+def test_rows_cut_out_of_nested_arrays_are_those(conn: laminardb.Connection, name: str, start: int) -> None:
+    column, whole = NESTINGS[name]
+    conn.execute(f"CREATE TABLE t (x {column})")
+    some = whole.slice(start, 3)
+    conn.insert("t", pa.table({"x": some}))
+    conn.insert("t", pa.record_batch({"x": whole}).slice(start, 3))
+    assert conn.sql("SELECT x FROM t").arrow()["x"].to_pylist() == 2 * some.to_pylist()

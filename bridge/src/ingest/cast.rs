@@ -16,6 +16,11 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, Refu
     match array.data_type() {
         source if source == target => return Ok(Arc::clone(array)),
         DataType::Null => return Ok(new_null_array(target, array.len())),
+        // Of no values the type does not matter, and Arrow cannot undo every encoding.
+        _ if array.is_empty() => return Ok(new_null_array(target, 0)),
+        DataType::Dictionary(_, values) if matches!(**values, DataType::Union(..)) => {
+            return refuse_all(array, target, "no union can be");
+        }
         DataType::Dictionary(_, values) => return cast(&reencode(array, values)?, target),
         DataType::RunEndEncoded(_, values) => return cast(&reencode(array, values.data_type())?, target),
         _ => {}

@@ -308,8 +308,10 @@ impl<C: Cells> ColumnBuilder<C> for Structs<C> {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let columns = self.columns.iter_mut().map(|column| column.finish()).collect();
-        Arc::new(StructArray::new(self.schema.fields().clone(), columns, self.nulls.finish()))
+        let (columns, rows) = (self.columns.iter_mut().map(|column| column.finish()).collect(), self.nulls.len());
+        let structs =
+            StructArray::try_new_with_length(self.schema.fields().clone(), columns, self.nulls.finish(), rows);
+        Arc::new(structs.expect("every column has a value or NULL for each struct"))
     }
 }
 
@@ -351,6 +353,17 @@ mod tests {
             assert!(matches!(column_builder(TextCells, &of(false), 0).append(&value), Err(Why::Null)), "{value:?}");
             assert!(matches!(column_builder(TextCells, &of(false), 0).append(&Value::Null), Ok(false)), "{value:?}");
         }
+    }
+
+    #[test]
+    fn structs_without_fields_are_counted() {
+        let mut column = column_builder(TextCells, &DataType::Struct(Fields::empty()), 0);
+        for (value, is_value) in [(Value::Object("{}"), true), (Value::Null, false)] {
+            assert_eq!(column.append(&value).expect("fits"), is_value);
+        }
+        assert!(column.append(&Value::Object(r#"{"a": 1}"#)).is_err());
+        let structs = column.finish();
+        assert_eq!((structs.len(), structs.is_null(0), structs.is_null(1)), (2, false, true));
     }
 
     #[test]

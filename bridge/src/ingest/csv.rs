@@ -11,17 +11,16 @@ use arrow::array::RecordBatch;
 
 use super::names::{Extra, Unmatched, match_name};
 use super::rows::RowBuilder;
-use super::text::{Pace, place, unmarked};
+use super::text::{MayGoOn, Pace, place, unmarked};
 use super::value::Value;
 use crate::error::Error;
 use crate::relation::Spec;
-use laminardb_dataflow::CancelToken;
 
 /// Reads the rows of a CSV text for a relation, in batches; `extra` says what happens to columns that it does not have.
-/// Fails when `cancel` is cancelled.
+/// Fails with the error of `may_go_on`, which is called after each megabyte.
 ///
 /// If the header names one column, an empty line is a row whose field is NULL; otherwise it is skipped.
-pub fn from_csv(text: &str, spec: &Spec, extra: Extra, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
+pub fn from_csv(text: &str, spec: &Spec, extra: Extra, may_go_on: MayGoOn<'_>) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
     let mut lines = Lines { text, at: 0, line: 1 };
     let mut fields = Vec::new();
@@ -35,7 +34,7 @@ pub fn from_csv(text: &str, spec: &Spec, extra: Extra, cancel: &CancelToken) -> 
     }
     let columns = columns_of(&fields, spec, extra).map_err(|why| why.in_relation(&spec.name))?;
     let mut rows = RowBuilder::new(spec, extra)?;
-    let mut pace = Pace::new(cancel);
+    let mut pace = Pace::new(may_go_on);
     while let Some(line) = lines.next(&mut fields)? {
         if fields.len() != columns.len() {
             if is_blank(&fields) {

@@ -14,17 +14,16 @@ use serde_json::Deserializer;
 
 use super::names::Extra;
 use super::rows::{Problem, RowBuilder};
-use super::text::{Pace, place, unmarked};
+use super::text::{MayGoOn, Pace, place, unmarked};
 use super::walk::{Walk, byte, skip_space, unescaped};
 use crate::error::Error;
 use crate::relation::Spec;
-use laminardb_dataflow::CancelToken;
 
 /// Reads the rows of a JSON text for a relation, in batches; `extra` says what happens to members that are no columns
-/// of it. Fails when `cancel` is cancelled.
-pub fn from_json(text: &str, spec: &Spec, extra: Extra, cancel: &CancelToken) -> Result<Vec<RecordBatch>, Error> {
+/// of it. Fails with the error of `may_go_on`, which is called after each megabyte.
+pub fn from_json(text: &str, spec: &Spec, extra: Extra, may_go_on: MayGoOn<'_>) -> Result<Vec<RecordBatch>, Error> {
     let text = unmarked(text);
-    let mut reader = Reader { text, rows: RowBuilder::new(spec, extra)?, keys: Vec::new(), pace: Pace::new(cancel) };
+    let mut reader = Reader { text, rows: RowBuilder::new(spec, extra)?, keys: Vec::new(), pace: Pace::new(may_go_on) };
     let start = skip_space(text, 0);
     match byte(text, start) {
         None => {}
@@ -171,7 +170,7 @@ mod tests {
             follow: None,
         };
         let mut rows = Vec::new();
-        for batch in from_json(text, &spec, Extra::Refuse, &CancelToken::new())? {
+        for batch in from_json(text, &spec, Extra::Refuse, &|| Ok(()))? {
             let (a, b) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
             let row = |row| (a.iter().nth(row).flatten(), b.is_valid(row).then(|| b.value(row).to_owned()));
             rows.extend((0..batch.num_rows()).map(row));

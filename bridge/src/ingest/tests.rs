@@ -6,10 +6,10 @@ use arrow::array::{
     Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, NullArray, RunArray, StringArray,
     StringViewArray, StructArray, Time32MillisecondArray, Time32SecondArray, Time64MicrosecondArray,
     Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-    TimestampSecondArray, UInt8Array, UInt64Array,
+    TimestampSecondArray, UInt8Array, UInt64Array, new_empty_array,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{Fields, Int32Type, Int64Type, TimeUnit, i256};
+use arrow::datatypes::{Fields, Int32Type, Int64Type, TimeUnit, UnionFields, UnionMode, i256};
 
 use super::*;
 use crate::relation::StorageKind;
@@ -297,6 +297,15 @@ fn null_in_a_not_null_element_or_field_is_300() {
     assert_eq!(stored.null_count(), 2);
     let shown = StructArray::new(fields, vec![x], Some(vec![false, true, true].into()));
     assert_eq!(store(shown, &target).expect_err("NULL inside").code(), 300);
+}
+
+#[test]
+fn no_values_of_a_type_that_cannot_be_cast_are_taken() {
+    let fields = UnionFields::try_new([0], [Field::new("a", DataType::Int64, true)]).expect("one field");
+    let coded = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Union(fields, UnionMode::Dense)));
+    let none = batch(vec![("c", new_empty_array(&coded))]);
+    let stored = conform(&none, &spec(vec![Field::new("c", DataType::Utf8, true)]), 0).expect("there is nothing");
+    assert_eq!((stored.num_rows(), stored.column(0).data_type()), (0, &DataType::Utf8));
 }
 
 #[test]

@@ -1,28 +1,29 @@
-//! What the readers of JSON and CSV share: positions in a text for messages, and checks for cancellation.
-
-use laminardb_dataflow::CancelToken;
+//! What the readers of JSON and CSV share: positions in a text for messages, and checks whether to go on.
 
 use crate::error::Error;
 
-/// Checks after each megabyte of a text whether the caller has cancelled the work.
+/// What is asked whether to go on; it fails with the reason if not.
+pub(super) type MayGoOn<'a> = &'a dyn Fn() -> Result<(), Error>;
+
+/// Asks after each megabyte of a text whether to go on.
 pub(super) struct Pace<'a> {
-    cancel: &'a CancelToken,
+    may_go_on: MayGoOn<'a>,
     next: usize,
 }
 
 impl<'a> Pace<'a> {
-    pub(super) fn new(cancel: &'a CancelToken) -> Self {
-        Pace { cancel, next: 0 }
+    pub(super) fn new(may_go_on: MayGoOn<'a>) -> Self {
+        Pace { may_go_on, next: 0 }
     }
 
-    /// Must be called as the work advances: `at` is how far it has come in the text. Fails if it was cancelled.
+    /// Must be called as the work advances: `at` is how far it has come in the text. Fails if it must not go on.
     pub(super) fn at(&mut self, at: usize) -> Result<(), Error> {
         const BYTES: usize = 1 << 20;
         if at < self.next {
             return Ok(());
         }
         self.next = at + BYTES;
-        Ok(self.cancel.check()?)
+        (self.may_go_on)()
     }
 }
 

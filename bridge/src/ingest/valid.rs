@@ -13,10 +13,11 @@ use arrow::array::{
     AnyDictionaryArray, Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, MutableArrayData,
     OffsetSizeTrait, PrimitiveArray, make_array,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Time64MicrosecondType, TimeUnit};
 
 use super::exact::MORE_DIGITS;
-use super::refused::{Reason, reencode};
+use super::refused::{Reason, reencode, with_nulls};
 use super::room::Room;
 use super::time::is_of_day;
 
@@ -36,7 +37,8 @@ pub enum Foreign {
 
 /// Returns a copy of `array`, for which there must be `room`.
 ///
-/// Dictionaries and views are not copied, since they are cast later, which makes new arrays: no column has such a type.
+/// Of dictionaries and views only what says which are NULL is copied, since they are cast later: no column has such a
+/// type, and casts make all else anew.
 pub fn own(array: &ArrayRef, room: &Room) -> Result<ArrayRef, Foreign> {
     // Only what is no longer than it says can be measured, and only what is small enough can be checked: the check writes
     // out the encodings.
@@ -48,7 +50,8 @@ pub fn own(array: &ArrayRef, room: &Room) -> Result<ArrayRef, Foreign> {
         return Err(Foreign::Invalid(row, why));
     }
     if matches!(array.data_type(), DataType::Dictionary(..) | DataType::Utf8View | DataType::BinaryView) {
-        return Ok(Arc::clone(array));
+        let nulls = array.nulls().map(|nulls| NullBuffer::new(nulls.iter().collect()));
+        return Ok(with_nulls(array, nulls));
     }
     let data = array.to_data();
     let mut copy = MutableArrayData::new(vec![&data], false, data.len());
@@ -148,7 +151,7 @@ fn in_dictionary(array: &dyn AnyDictionaryArray) -> Option<Invalid> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        ArrayData, Decimal128Array, DictionaryArray, Int32Array, ListArray, StringArray, StructArray,
+        ArrayData, Decimal128Array, DictionaryArray, Int32Array, ListArray, StringArray, StringViewArray, StructArray,
         Time64MicrosecondArray, make_array,
     };
     use arrow::buffer::{Buffer, OffsetBuffer};
@@ -196,6 +199,18 @@ mod tests {
         assert_eq!(row(&(Arc::new(StructArray::from(vec![(field, times)])) as ArrayRef)), Some(2));
         let digits = Decimal128Array::from(vec![999, 1000]).with_precision_and_scale(3, 1).expect("a decimal type");
         assert_eq!(row(&(Arc::new(digits) as ArrayRef)), Some(1));
+    }
+
+    #[test]
+    fn nulls_of_dictionaries_and_views_are_copied() {
+        let coded: DictionaryArray<Int32Type> = [Some("a"), None].into_iter().collect();
+        let arrays: [ArrayRef; 2] = [Arc::new(coded), Arc::new(StringViewArray::from(vec![Some("a"), None]))];
+        for array in arrays {
+            let owned = own(&array, &Room::default()).expect("is valid");
+            assert_eq!(&owned, &array);
+            let place = |array: &ArrayRef| array.nulls().expect("one is NULL").buffer().as_ptr();
+            assert_ne!(place(&owned), place(&array), "{array:?}");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) fn batches(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<Vec<
     if frame::is_pandas_frame(data)? {
         return frame::from_pandas(data, target);
     }
-    if let Some(batches) = capsule::batches_of(data, target.room())? {
+    if let Some(batches) = capsule::batches_of(data, target)? {
         return known_columns(data.py(), batches, target);
     }
     if let Some(batches) = rows::from_object(data, target)? {

@@ -70,6 +70,7 @@ pub(crate) fn from_iterator(iterator: &Bound<'_, PyIterator>, target: &Target) -
         rows.add_any(row, &value?)?;
         if rows.rows == PIECE {
             rows.close(py, PIECE)?;
+            target.may_go_on(py)?;
         }
     }
     rows.finish(py)
@@ -188,6 +189,7 @@ impl<'py, 'a> Rows<'py, 'a> {
         if self.rows > 0 && !self.has_columns_of(cells)? {
             // If rows differ once they may keep differing, so the next batches do not reserve room for all rows.
             self.close(py, 1)?;
+            self.target.may_go_on(py)?;
         }
         self.rows += 1;
         for (place, (key, value)) in cells.iter().enumerate() {

@@ -6,14 +6,15 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use laminardb_bridge::ingest::{Extra, Room};
-use laminardb_bridge::{Error, RelationInfo};
+use laminardb_bridge::{Error, RelationInfo, Session};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySlice, PyString, PyTuple};
 
 use super::cells::{Column, Nan, Refusal, column_of, json_column};
 use crate::capsule::Chunks;
-use crate::error::{LaminarError, raised};
+use crate::detach::heard;
+use crate::error::{LaminarError, checked, raised};
 use crate::visible;
 
 /// The relation whose columns values are converted for.
@@ -21,12 +22,21 @@ pub(crate) struct Target {
     relation: Arc<RelationInfo>,
     extra: Extra,
     room: Room,
+    session: Session,
 }
 
 impl Target {
-    /// Makes the target for `relation`; `extra` says what happens to columns that it does not have.
-    pub(crate) fn new(relation: Arc<RelationInfo>, extra: Extra) -> Self {
-        Self { relation, extra, room: Room::default() }
+    /// Makes the target for `relation`, to which `session` is to write; `extra` says what happens to columns that it does
+    /// not have.
+    pub(crate) fn new(session: Session, relation: Arc<RelationInfo>, extra: Extra) -> Self {
+        Self { relation, extra, room: Room::default(), session }
+    }
+
+    /// Raises the exception of a signal, and one if memory has no room for any write; to be called with each batch, since
+    /// a source of rows may have no end.
+    pub(crate) fn may_go_on(&self, py: Python<'_>) -> PyResult<()> {
+        heard(py)?;
+        checked(py, self.session.may_go_on())
     }
 
     /// Returns the schema of all columns.

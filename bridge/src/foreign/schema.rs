@@ -9,7 +9,7 @@ use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use arrow::ffi::FFI_ArrowSchema;
 
-use super::{failure, parts};
+use super::part::{failure, part, parts};
 
 /// How deep types may lie in each other. Reading a type takes stack for each level.
 const DEEPEST: usize = 64;
@@ -51,15 +51,6 @@ fn check(schema: &FFI_ArrowSchema, depth: usize, types: &mut usize) -> Result<()
         check(values, depth + 1, types)?;
     }
     Ok(())
-}
-
-/// Returns what a pointer to a single struct points to.
-pub(super) fn part<'a, T>(pointer: *mut T) -> Result<Option<&'a T>, ArrowError> {
-    if pointer.is_null() {
-        Ok(None)
-    } else {
-        parts(&raw const pointer, 1, 1, "dictionary").map(|all| all.first().copied())
-    }
 }
 
 /// Returns a text; `None` if it is not there.

@@ -10,14 +10,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use arrow::array::{ArrayData, ArrayDataBuilder, layout};
-use arrow::buffer::Buffer;
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::{DataType, UnionMode};
 use arrow::error::ArrowError;
 use arrow::ffi::FFI_ArrowArray;
-use laminardb_bridge::ingest::MOST_ROWS;
 
-use super::schema::part;
-use super::{failure, parts};
+use super::cut::{Parts, children_by_place};
+use super::part::{failure, part, parts};
+use crate::ingest::MOST_ROWS;
 
 /// No buffer is longer: it is the size of the address space.
 const MOST_BYTES: usize = 1 << 47;
@@ -59,6 +59,11 @@ impl Part<'_> {
         let buffers = self.buffers(pointers, end)?;
         let mut children = self.children(end)?;
         children.extend(self.dictionary()?);
+        if let Some(by) = children_by_place(self.data_type) {
+            let nulls = nulls.map(|nulls| NullBuffer::new(BooleanBuffer::new(nulls, offset, length)));
+            let parts = Parts { by, nulls, type_ids: buffers.into_iter().next(), children };
+            return Ok(parts.cut(self.data_type, offset, length));
+        }
         let data = ArrayDataBuilder::new(self.data_type.clone()).len(length).offset(offset).null_bit_buffer(nulls);
         let data = data.buffers(buffers).child_data(children);
         // SAFETY: all buffers and children are there and long enough. That their contents are valid is checked before
