@@ -4,6 +4,7 @@
 //! The oracle defines what is right: a view equals the same SELECT run from scratch, and a subscription's snapshot plus
 //! all changes delivered equals the view.
 
+pub mod fuzz;
 pub mod oracle;
 pub mod random;
 pub mod sources;
