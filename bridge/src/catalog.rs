@@ -13,6 +13,7 @@ use laminardb_planner::statement::{CreateView, OnError};
 use laminardb_planner::{Params, PlanError};
 
 use crate::error::Error;
+use crate::relation::MOST_BYTES_OF_NAME;
 use crate::watermark::Watermark;
 
 /// A view that the engine maintains.
@@ -103,6 +104,10 @@ impl CatalogState {
     /// Returns the relation that a name in a call refers to: the one spelt the same, or else the only one that differs
     /// just in case. Fails if there is none, or if several differ just in case.
     pub fn named(&self, name: &str) -> Result<&Arc<Entry>, Error> {
+        // Not looked up, since that would take long.
+        if name.len() > MOST_BYTES_OF_NAME {
+            return Err(Error::TableNotFound(format!("a name of {} bytes", name.len())));
+        }
         if let Some(idx) = self.by_name.get(name) {
             return Ok(&self.entries[*idx]);
         }

@@ -33,7 +33,12 @@ async def next_batch(subscription: AsyncSubscription | AsyncStreamSubscription) 
             raise StopAsyncIteration
         future: asyncio.Future[None] = loop.create_future()
         subscription._wake(loop, future)
-        await future
+        try:
+            await future
+        except BaseException:
+            # Who waits no more is forgotten at once, since the next change may never come.
+            subscription._unwake(future)
+            raise
 
 
 def resolve(future: asyncio.Future[None]) -> None:

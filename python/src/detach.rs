@@ -50,10 +50,17 @@ thread_local! {
     static IS_MAIN: Cell<Option<(bool, u32)>> = const { Cell::new(None) };
 }
 
-/// Checks for signals and cancellation once every [`ROWS`] rows; `rows` is the number handled by a loop that makes or
+/// Does what [`heard`] does once every [`ROWS`] rows; `rows` is the number handled by a loop that makes or
 /// reads Python values.
 pub(crate) fn look(py: Python<'_>, rows: usize) -> PyResult<()> {
-    if rows % ROWS == ROWS - 1 { interruption(py) } else { Ok(()) }
+    if rows % ROWS == ROWS - 1 { heard(py) } else { Ok(()) }
+}
+
+/// Checks for signals and cancellation, and lets other threads run; for a loop with few steps that may each take long.
+pub(crate) fn heard(py: Python<'_>) -> PyResult<()> {
+    // Native code that makes or reads values never gives the interpreter away by itself, as Python code does.
+    py.detach(|| ());
+    interruption(py)
 }
 
 /// Raises the exception of a signal handler on the main thread, and [`Error::Interrupted`] in a cancelled call of an

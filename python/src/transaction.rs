@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use laminardb_bridge as engine;
 use parking_lot::Mutex;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -58,6 +59,10 @@ impl Transaction {
 
 #[pymethods]
 impl Transaction {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)
+    }
+
     fn __enter__(&self, py: Python<'_>) -> PyResult<Connection> {
         let entered = self.entered.get(py)?;
         if entered.lock().is_some() {

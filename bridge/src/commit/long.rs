@@ -11,7 +11,7 @@
 use laminardb_dataflow::RelationId;
 use laminardb_planner::panics::caught;
 
-use super::Frozen;
+use super::{Frozen, each_once};
 use crate::error::Error;
 use crate::store::{Applied, Finder, Prepared, rows_given};
 
@@ -26,9 +26,7 @@ impl Frozen<'_> {
             return Ok(None);
         }
         if self.may_lend() && self.state.store.is_long(&prepared) {
-            let mut relations: Vec<RelationId> = prepared.iter().map(Prepared::relation).collect();
-            relations.sort_unstable();
-            relations.dedup();
+            let relations = each_once(prepared.iter().map(Prepared::relation));
             let made = self.apply_lent(&relations, |_| Ok((prepared, ())), condition)?;
             return Ok(made.map(|(applied, ())| applied));
         }

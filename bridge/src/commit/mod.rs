@@ -125,6 +125,11 @@ impl Committer {
         limit.check_write(bytes as u64).map_err(|over| Error::of_memory("the rows to write need", over))
     }
 
+    /// Fails if there is no room for any write.
+    pub(crate) fn check_room(&self) -> Result<(), Error> {
+        self.check_memory([])
+    }
+
     /// Fails if there is no room for the rows that writes add.
     fn check_memory_of(&self, writes: &[Write]) -> Result<(), Error> {
         let adds = |write: &&Write| !matches!(write.operation, Operation::Delete | Operation::Truncate);
@@ -137,7 +142,7 @@ impl Committer {
     /// under way; if such a wait is cancelled, nothing is written. Writes in the caller's own transaction become part
     /// of it and do not wait.
     pub(crate) fn commit(&self, actor: Actor, writes: Vec<Write>, cancel: &CancelToken) -> Result<Vec<Applied>, Error> {
-        let relations = relations_of(&writes);
+        let relations = each_once(writes.iter().map(|write| write.relation));
         let room = || if self.is_open_for(&actor) { Ok(()) } else { self.wait_for_room(&relations, cancel) };
         room()?;
         let prepared = self.prepare(&writes)?;
@@ -156,7 +161,8 @@ impl Committer {
         condition: &dyn Fn(&Frozen<'_>) -> bool,
     ) -> Result<Option<Vec<Applied>>, Error> {
         let prepared = self.prepare(writes)?;
-        self.turn(&actor, &relations_of(writes), cancel, &|| Ok(()))?.apply_if(prepared, condition)
+        self.turn(&actor, &each_once(writes.iter().map(|write| write.relation)), cancel, &|| Ok(()))?
+            .apply_if(prepared, condition)
     }
 
     /// Makes the writes to a relation that `make` returns, at one time, all or none. `make` finds rows of the relation
@@ -288,9 +294,9 @@ impl Committer {
 /// Number of rows that are loaded at once.
 const LOADED_ROWS: usize = 1 << 13;
 
-/// Returns the relations that are written to, each once.
-fn relations_of(writes: &[Write]) -> Vec<RelationId> {
-    let mut relations: Vec<RelationId> = writes.iter().map(|write| write.relation).collect();
+/// Returns the relations in order, each once.
+fn each_once(relations: impl Iterator<Item = RelationId>) -> Vec<RelationId> {
+    let mut relations: Vec<RelationId> = relations.collect();
     relations.sort_unstable();
     relations.dedup();
     relations

@@ -44,12 +44,19 @@ impl Session {
     /// Stores the rows of a JSON text, as [`Session::insert`] does. The text is an array of objects, one object, or one
     /// object per line; `extra` says what happens to members that are no columns.
     pub fn insert_json(&self, table: &str, text: &str, extra: Extra) -> Result<u64, Error> {
-        self.insert_text(table, |spec| ingest::from_json(text, spec, extra, &self.cancel))
+        self.insert_text(table, |spec| ingest::from_json(text, spec, extra, &|| self.may_go_on()))
     }
 
     /// Stores the rows of a CSV text with a header line, as [`Session::insert`] does.
     pub fn insert_csv(&self, table: &str, text: &str, extra: Extra) -> Result<u64, Error> {
-        self.insert_text(table, |spec| ingest::from_csv(text, spec, extra, &self.cancel))
+        self.insert_text(table, |spec| ingest::from_csv(text, spec, extra, &|| self.may_go_on()))
+    }
+
+    /// Fails if the call is cancelled, or if memory has no room for any write. To be called now and then by who makes
+    /// the rows of a write: they may be too many, or have no end.
+    pub fn may_go_on(&self) -> Result<(), Error> {
+        self.cancel.check()?;
+        self.database.committer.check_room()
     }
 
     /// Stores the rows that `read` makes from a text for the columns of the relation.
@@ -103,13 +110,32 @@ impl Session {
 }
 
 impl Session {
+    /// Runs `write`, which binds a statement that writes to `table` in the state of the catalog that it is given. If a
+    /// relation of the statement is dropped before anything was written, runs it again on what exists by then, as if
+    /// the statement had come later. Errors are those of statements.
+    fn with_catalog(&self, table: &Name, write: impl Fn(&CatalogState) -> Result<u64, Error>) -> Result<u64, Error> {
+        loop {
+            let catalog = self.database.catalog();
+            let error = match write(&catalog) {
+                Ok(rows) => return Ok(rows),
+                Err(Error::Dropped(_)) if self.database.has_changed_since(&catalog) => continue,
+                Err(error) => error,
+            };
+            let found = catalog.find(&table.value, table.quoted).ok().flatten();
+            return Err(error.naming(found.map_or(&table.value, |entry| entry.name())).in_statement());
+        }
+    }
+
     pub(super) fn insert_statement(&self, insert: &Insert, params: &Params) -> Result<u64, Error> {
-        let catalog = self.database.catalog();
-        let bound = bind_insert(insert, &*catalog, params)?;
+        self.with_catalog(&insert.table, |catalog| self.insert_into(insert, catalog, params))
+    }
+
+    fn insert_into(&self, insert: &Insert, catalog: &CatalogState, params: &Params) -> Result<u64, Error> {
+        let bound = bind_insert(insert, catalog, params)?;
         let relation = base_id(&bound.target)?;
         // Waits for a transaction of another session first: it may be about to write what the query reads.
         drop(self.database.committer.wait_for_turn(self.actor(), &self.cancel)?);
-        let rows = self.run_unfrozen(&catalog, &bound.rows)?;
+        let rows = self.run_unfrozen(catalog, &bound.rows)?;
         let rows = named_columns(&rows, &bound.target, &bound.columns)?;
         let operation = match bound.conflict {
             BoundConflict::Fail => Operation::InsertNew,
@@ -117,22 +143,23 @@ impl Session {
             BoundConflict::DoNothing => Operation::InsertMissing,
             BoundConflict::DoUpdate { assignments, selection } => {
                 let change = DoUpdate { target: &bound.target, relation, assignments, selection };
-                let changed = change.run(self, &rows).map_err(|error| error.naming(&bound.target.name));
-                return changed.map_err(Error::in_statement);
+                return change.run(self, &rows);
             }
         };
-        let written =
-            self.database.committer.commit(self.actor(), vec![Write { relation, operation, rows }], &self.cancel);
-        let applied = written.map_err(|error| error.naming(&bound.target.name)).map_err(Error::in_statement)?;
+        let write = Write { relation, operation, rows };
+        let applied = self.database.committer.commit(self.actor(), vec![write], &self.cancel)?;
         let counts_given = operation == Operation::InsertNew;
         Ok(applied.iter().map(|a| if counts_given { a.given } else { a.changed }).sum())
     }
 
     pub(super) fn update_statement(&self, update: &Update, params: &Params) -> Result<u64, Error> {
-        let catalog = self.database.catalog();
-        let bound = bind_update(update, &*catalog, params)?;
+        self.with_catalog(&update.table, |catalog| self.update_in(update, catalog, params))
+    }
+
+    fn update_in(&self, update: &Update, catalog: &CatalogState, params: &Params) -> Result<u64, Error> {
+        let bound = bind_update(update, catalog, params)?;
         let relation = base_id(&bound.target)?;
-        self.write_what_is_read(&catalog, &bound.rows, relation, |rows| {
+        self.write_what_is_read(catalog, &bound.rows, relation, |rows| {
             let width = bound.target.schema.fields().len();
             let mut old = Vec::with_capacity(rows.batches.len());
             let mut new = Vec::with_capacity(rows.batches.len());
@@ -153,10 +180,13 @@ impl Session {
     }
 
     pub(super) fn delete_statement(&self, delete: &Delete, params: &Params) -> Result<u64, Error> {
-        let catalog = self.database.catalog();
-        let bound = bind_delete(delete, &*catalog, params)?;
+        self.with_catalog(&delete.table, |catalog| self.delete_in(delete, catalog, params))
+    }
+
+    fn delete_in(&self, delete: &Delete, catalog: &CatalogState, params: &Params) -> Result<u64, Error> {
+        let bound = bind_delete(delete, catalog, params)?;
         let relation = base_id(&bound.target)?;
-        self.write_what_is_read(&catalog, &bound.rows, relation, |rows| {
+        self.write_what_is_read(catalog, &bound.rows, relation, |rows| {
             let target =
                 |batch: &RecordBatch| target_batch(&bound.target.schema, batch.columns().to_vec(), batch.num_rows());
             let rows = rows.batches.iter().map(target).collect::<Result<_, _>>()?;
@@ -165,16 +195,15 @@ impl Session {
     }
 
     pub(super) fn truncate_statement(&self, name: &Name) -> Result<u64, Error> {
-        let catalog = self.database.catalog();
-        let Some(entry) = catalog.find(&name.value, name.quoted)? else {
-            return Err(Error::QueryFailed(format!("table {name} does not exist")));
-        };
-        let relation = writable_table(entry)?;
-        let write = Write { relation, operation: Operation::Truncate, rows: Vec::new() };
-        let written = self.database.committer.commit(self.actor(), vec![write], &self.cancel);
-        let applied = written.map_err(|error| error.naming(entry.name())).map_err(Error::in_statement)?;
-        let removed = applied.iter().map(|a| a.changed).sum();
-        Ok(removed)
+        self.with_catalog(name, |catalog| {
+            let Some(entry) = catalog.find(&name.value, name.quoted)? else {
+                return Err(Error::QueryFailed(format!("table {name} does not exist")));
+            };
+            let relation = writable_table(entry)?;
+            let write = Write { relation, operation: Operation::Truncate, rows: Vec::new() };
+            let applied = self.database.committer.commit(self.actor(), vec![write], &self.cancel)?;
+            Ok(applied.iter().map(|a| a.changed).sum())
+        })
     }
 
     /// Returns the rows of the query of an INSERT. Other writes may come between reading these rows and storing them.

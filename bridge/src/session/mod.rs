@@ -132,7 +132,7 @@ impl Session {
     ) -> Result<Outcome, Error> {
         self.database.check_usable()?;
         let mut last = None;
-        for parsed in &parse(sql, params)? {
+        for parsed in &self.parsed(|| parse(sql, params, self.database.memory_limit))? {
             before(&parsed.statement)?;
             let session = self.doing(|| parsed.text.clone());
             last = Some(self.database.ended_as(session.run_statement(parsed, params))?);
@@ -160,7 +160,7 @@ impl Session {
 
     fn run_reads(&self, sql: &str, params: &Params) -> Result<QueryOutput, Error> {
         self.database.check_usable()?;
-        let statements = read_statements(sql, params)?;
+        let statements = self.parsed(|| read_statements(sql, params, self.database.memory_limit))?;
         let mut last = None;
         for parsed in &statements {
             match self.database.ended_as(self.run_statement(parsed, params))? {
@@ -186,11 +186,16 @@ impl Session {
             }
             Err(other) => return Err(other),
         };
-        let parsed = select_all(&stored, filter)?;
+        let parsed = budget::planning(&self.cancel, || select_all(&stored, filter))?;
         match self.database.ended_as(self.run_statement(&parsed, &Params::none()))? {
             Outcome::Query(output) => Ok(output),
             other => unreachable!("a query gives rows, not {other:?}"),
         }
+    }
+
+    /// Returns what `parse` gives; it ends soon after the call was cancelled.
+    fn parsed<T>(&self, parse: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        budget::planning(&self.cancel, parse)
     }
 
     fn run_statement(&self, parsed: &Parsed, params: &Params) -> Result<Outcome, Error> {
@@ -230,7 +235,7 @@ impl Session {
     pub fn explain(&self, sql: &str, params: &Params) -> Result<String, Error> {
         self.database.check_usable()?;
         on_big_stack(|| {
-            let mut statements = parse(sql, params)?;
+            let mut statements = self.parsed(|| parse(sql, params, self.database.memory_limit))?;
             match (statements.pop(), statements.pop()) {
                 (Some(only), None) => self.explain_parsed(&only, params),
                 _ => Err(Error::QueryFailed("one statement can be explained at a time".to_owned())),

@@ -105,7 +105,7 @@ impl Session {
 
     fn begin_stream(&self, sql: &str, params: &Params) -> Result<QueryStream, Error> {
         self.database.check_usable()?;
-        let mut statements = read_statements(sql, params)?;
+        let mut statements = read_statements(sql, params, self.database.memory_limit)?;
         let last = statements.pop().ok_or_else(empty_statement)?;
         for parsed in &statements {
             self.database.ended_as(self.run_statement(parsed, params))?;

@@ -123,7 +123,7 @@ impl Session {
 
     /// Plans a subscription to the one query of a text.
     fn plan_text(&self, catalog: &CatalogState, text: &str, params: &Params) -> Result<Planned, Error> {
-        let statements = parse(text, params)?;
+        let statements = parse(text, params, self.database.memory_limit)?;
         let [parsed] = &statements[..] else {
             return Err(Error::QueryFailed("a subscription needs one query".to_owned()));
         };

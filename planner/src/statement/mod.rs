@@ -5,6 +5,7 @@
 mod ddl;
 mod dialect;
 mod dml;
+mod length;
 mod parser;
 mod position;
 mod select;
@@ -16,6 +17,7 @@ use sqlparser::ast;
 use crate::catalog::RelationKind;
 
 pub(crate) use dml::single_name;
+pub use length::{MOST_MEMORY_OF_BYTE, memory_to_read};
 pub use parser::{parse, parse_query};
 pub(crate) use select::all_rows;
 pub use select::{parse_condition, select_all};

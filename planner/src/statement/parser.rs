@@ -7,8 +7,10 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::LaminarDialect;
+use super::length;
 use super::position::Lines;
 use super::{Parsed, RestoreFrom, ShowKind, Statement};
+use crate::budget;
 use crate::error::PlanError;
 use crate::stack;
 
@@ -93,6 +95,7 @@ pub(super) fn parse_part<T>(
     text: &str,
     read: impl for<'p> Fn(StatementParser<'p>) -> ParseResult<T>,
 ) -> Result<T, PlanError> {
+    length::refuse(text)?;
     let lines = Lines::of(text);
     let tokens = tokenized(text, 0)?;
     stack::on_big_stack(|| read_tokens(&tokens, &lines, read))
@@ -107,6 +110,7 @@ fn tokenized(sql: &str, placeholders_before: usize) -> Result<Vec<TokenWithSpan>
 }
 
 fn parse_after(sql: &str, placeholders_before: usize) -> Result<Vec<Parsed>, PlanError> {
+    length::refuse(sql)?;
     let lines = Lines::of(sql);
     let tokens = tokenized(sql, placeholders_before)?;
     let parts: Vec<_> = tokens
@@ -174,6 +178,7 @@ fn read_tokens<T>(
         let dialect = LaminarDialect::with_steps(FEWEST_STEPS.max(tokens.len() * STEPS_PER_TOKEN));
         match read(StatementParser::new(tokens, lines, &dialect, depth)) {
             Ok(read) => Ok(read),
+            Err(_) if budget::spend(0).is_err() => Err(PlanError::Interrupted),
             Err(_) if dialect.is_exhausted() => Err(PlanError::invalid(TOO_MANY_STEPS)),
             Err(Failure::Plan(error)) => Err(error),
             Err(Failure::TooDeep) => Err(too_deep(DEPTH_LIMIT)),

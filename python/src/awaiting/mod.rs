@@ -11,7 +11,8 @@ use std::{io, process};
 
 use laminardb_bridge::{CancelToken, Error};
 use parking_lot::Mutex;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyBaseException, PyRuntimeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -52,6 +53,8 @@ pub(crate) struct Job {
 /// What the thread shares with the coroutine.
 struct Call {
     cancel: CancelToken,
+    /// Locked by threads that are attached to the interpreter and run no Python code meanwhile, so never while the
+    /// garbage collector runs.
     state: Mutex<State>,
 }
 
@@ -59,7 +62,7 @@ enum State {
     /// The call goes on; the future is to be resolved in the event loop.
     Running { event_loop: Py<PyAny>, future: Py<PyAny> },
     /// The call has ended, and its result was not taken yet.
-    Ended(PyResult<Py<PyAny>>),
+    Ended(Result<Py<PyAny>, Py<PyBaseException>>),
     /// The result was taken.
     Taken,
 }
@@ -86,7 +89,9 @@ impl Call {
         };
         // Dropped before the event loop is told, so that the awaiting task holds the last references.
         drop(function);
-        let before = std::mem::replace(&mut *self.state.lock(), State::Ended(result));
+        // Made an object before the lock is taken, since that may run Python code.
+        let ended = State::Ended(result.map_err(|error| error.into_value(py)));
+        let before = std::mem::replace(&mut *self.state.lock(), ended);
         if let State::Running { event_loop, future } = before {
             // An event loop that is closed has nothing left to wake.
             let _told = resolve(py, event_loop.bind(py), future.bind(py));
@@ -106,6 +111,23 @@ fn resolve(py: Python<'_>, event_loop: &Bound<'_, PyAny>, future: &Bound<'_, PyA
 
 #[pymethods]
 impl Job {
+    /// Shows the garbage collector what the call has left for the coroutine. A call that goes on is held by its thread.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.call.state.try_lock().as_deref() {
+            Some(State::Ended(Ok(value))) => visit.call(value),
+            Some(State::Ended(Err(error))) => visit.call(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let mut state = self.call.state.lock();
+        let left = matches!(*state, State::Ended(_)).then(|| std::mem::replace(&mut *state, State::Taken));
+        // Dropped without the lock, since it may run Python code.
+        drop(state);
+        drop(left);
+    }
+
     #[new]
     #[pyo3(signature = (event_loop, future, function, args, kwargs, /))]
     fn new(
@@ -147,10 +169,10 @@ impl Job {
     }
 
     /// What the function has returned, or raises what it has raised; to be called once, after the end.
-    fn result(&self) -> PyResult<Py<PyAny>> {
+    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut state = self.call.state.lock();
         match std::mem::replace(&mut *state, State::Taken) {
-            State::Ended(result) => result,
+            State::Ended(result) => result.map_err(|error| PyErr::from_value(error.into_bound(py).into_any())),
             other => {
                 *state = other;
                 Err(PyRuntimeError::new_err("the call has not ended, or its result was taken already"))

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use laminardb_bridge::{Database, DatabaseConfig, Error, Session};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -48,7 +49,7 @@ pub(crate) use self::handle::Handle;
 #[pyclass(frozen, module = "laminardb._laminardb", name = "Connection")]
 pub(crate) struct Connection {
     handle: Owned<Arc<Handle>>,
-    listening: Arc<Listening>,
+    listening: Listening,
 }
 
 impl Connection {
@@ -67,7 +68,7 @@ impl Connection {
             memory_limit: config.limit_of_memory(),
         };
         let database = checked(py, detached(py, || Database::open(settings)))?;
-        Ok(Self { handle: Owned::new(Handle::new(database)), listening: Arc::default() })
+        Ok(Self { handle: Owned::new(Handle::new(database)), listening: Listening::new(py)? })
     }
 
     /// Returns the handle; raises an exception if the connection is closed or belongs to another process.
@@ -90,6 +91,10 @@ impl Connection {
 
 #[pymethods]
 impl Connection {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.listening.traverse(&visit)
+    }
+
     /// Whether the connection was closed.
     #[getter]
     fn is_closed(&self) -> bool {

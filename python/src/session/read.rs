@@ -1,7 +1,5 @@
 //! Runs SQL, and reads relations by name.
 
-use std::sync::Arc;
-
 use laminardb_bridge::Params;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -123,7 +121,7 @@ impl Connection {
         let session = self.session(py)?;
         let params = params::from_python(params)?;
         let stream = interruptible(py, |cancel| session.with_cancel(cancel).stream(sql, &params))?;
-        Ok(QueryStreamIter::new(checked(py, stream)?, Arc::clone(&self.listening)))
+        Ok(QueryStreamIter::new(checked(py, stream)?, self.listening.clone_ref(py)))
     }
 
     /// The plan that would keep a query up to date, as indented text.

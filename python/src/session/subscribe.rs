@@ -17,7 +17,7 @@ fn feed(py: Python<'_>, connection: &Connection, target: Target<'_>, options: Su
     let session = connection.session(py)?;
     let subscribed = interruptible(py, |cancel| session.with_cancel(cancel).subscribe(target, options))?;
     let subscription = checked(py, subscribed)?;
-    Ok(Feed::new(subscription, Arc::clone(session.database()), Arc::clone(&connection.listening)))
+    Ok(Feed::new(subscription, Arc::clone(session.database()), connection.listening.clone_ref(py)))
 }
 
 /// Returns the options of a subscription: `max_pending` bounds the rows alone, `None` means the default bounds.
@@ -77,9 +77,8 @@ impl Connection {
     ) -> PyResult<Bound<'py, PyAny>> {
         slf.get().live(slf.py())?;
         let params = params::from_python(params)?;
-        let connection = slf.clone().unbind();
-        Opening::awaitable(slf.py(), false, move |py| {
-            feed(py, connection.get(), Target::Sql(&sql, &params), options(snapshot, max_pending))
+        Opening::awaitable(slf, false, move |py, connection| {
+            feed(py, connection, Target::Sql(&sql, &params), options(snapshot, max_pending))
         })
     }
 
@@ -155,9 +154,8 @@ impl Connection {
         max_pending: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
         slf.get().live(slf.py())?;
-        let connection = slf.clone().unbind();
-        Opening::awaitable(slf.py(), true, move |py| {
-            feed(py, connection.get(), Target::Relation(&name), options(snapshot, max_pending))
+        Opening::awaitable(slf, true, move |py, connection| {
+            feed(py, connection, Target::Relation(&name), options(snapshot, max_pending))
         })
     }
 

@@ -15,13 +15,13 @@ impl Connection {
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<(Arc<Held>, Self)> {
         let handle = self.live(py)?;
         let held = handle.enter(py)?;
-        let bound = self.with(handle.with_own(Some(Arc::clone(&held)), Without::Fail));
+        let bound = self.with(py, handle.with_own(Some(Arc::clone(&held)), Without::Fail));
         Ok((held, bound))
     }
 
     /// Makes another connection object with `handle`.
-    fn with(&self, handle: Arc<Handle>) -> Self {
-        Self { handle: Owned::new(handle), listening: Arc::clone(&self.listening) }
+    fn with(&self, py: Python<'_>, handle: Arc<Handle>) -> Self {
+        Self { handle: Owned::new(handle), listening: self.listening.clone_ref(py) }
     }
 }
 
@@ -121,6 +121,6 @@ impl Connection {
     #[pyo3(signature = (joins=true))]
     fn _session(&self, py: Python<'_>, joins: bool) -> PyResult<Self> {
         let without = if joins { Without::Join } else { Without::Alone };
-        Ok(self.with(self.live(py)?.with_own(None, without)))
+        Ok(self.with(py, self.live(py)?.with_own(None, without)))
     }
 }

@@ -21,7 +21,7 @@ impl Connection {
     fn target(&self, py: Python<'_>, table: &str, operation: Operation, extra: Extra) -> PyResult<(Session, Target)> {
         let session = self.session(py)?;
         let relation = checked(py, session.writable(table, operation))?;
-        Ok((session, Target::new(relation, extra)))
+        Ok((session.clone(), Target::new(session, relation, extra)))
     }
 }
 
@@ -165,6 +165,6 @@ impl Connection {
     fn writer(&self, py: Python<'_>, table: &str) -> PyResult<Writer> {
         let handle = self.live(py)?;
         let writer = checked(py, handle.session(py)?.writer(table))?;
-        Ok(Writer::new(writer, Arc::clone(handle), Arc::clone(&self.listening)))
+        Ok(Writer::new(writer, Arc::clone(handle), self.listening.clone_ref(py)))
     }
 }

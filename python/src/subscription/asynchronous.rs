@@ -7,11 +7,13 @@ use std::sync::Arc;
 use laminardb_bridge::Time;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::notify::Waiters;
 use super::{ChangeBatch, Feed, aio};
+use crate::session::Connection;
 
 /// A feed whose batches event loops can wait for.
 pub(crate) struct Waited {
@@ -24,13 +26,26 @@ impl Waited {
         Self { feed, waiters: Arc::default() }
     }
 
+    /// Shows the garbage collector what the feed holds. The futures that wait for a batch are not shown: the engine will
+    /// resolve them, so a task that waits is in use, even if nobody else holds it.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.feed.traverse(visit)
+    }
+
     fn wake(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<()> {
         let subscription = self.feed.subscription.get(py)?;
-        if self.waiters.add(py, event_loop, future)? {
+        if self.waiters.add(event_loop, future) {
             let waiters = Arc::clone(&self.waiters);
             subscription.on_ready(move || waiters.wake());
         }
         Ok(())
+    }
+
+    fn unwake(&self, future: &Bound<'_, PyAny>) {
+        // A forked child must leave alone the lock that it inherited.
+        if self.feed.subscription.here().is_some() {
+            self.waiters.remove(future);
+        }
     }
 
     /// Resolves `future` in `event_loop` when there is something new about `time`, unless the returned number is
@@ -44,7 +59,7 @@ impl Waited {
     ) -> PyResult<u64> {
         let subscription = self.feed.subscription.get(py)?;
         let waiters = Arc::<Waiters>::default();
-        waiters.add(py, event_loop, future)?;
+        waiters.add(event_loop, future);
         Ok(subscription.on_reached(time, move || waiters.wake()))
     }
 }
@@ -68,6 +83,10 @@ pub(crate) struct AsyncSubscription(pub(super) Waited);
 
 #[pymethods]
 impl AsyncSubscription {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(&visit)
+    }
+
     /// Whether more may come: True until it is cancelled, or the reader has met the end.
     #[getter]
     fn is_active(&self) -> bool {
@@ -95,6 +114,11 @@ impl AsyncSubscription {
         self.0.wake(py, event_loop, future)
     }
 
+    /// Ends what `_wake()` began, for a future that is not awaited any more.
+    fn _unwake(&self, future: &Bound<'_, PyAny>) {
+        self.0.unwake(future);
+    }
+
     fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
@@ -116,6 +140,10 @@ pub(crate) struct AsyncStreamSubscription(pub(super) Waited);
 
 #[pymethods]
 impl AsyncStreamSubscription {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(&visit)
+    }
+
     /// Whether more may come: True until it is cancelled, or the reader has met the end.
     #[getter]
     fn is_active(&self) -> bool {
@@ -159,6 +187,11 @@ impl AsyncStreamSubscription {
         self.0.wake(py, event_loop, future)
     }
 
+    /// Ends what `_wake()` began, for a future that is not awaited any more.
+    fn _unwake(&self, future: &Bound<'_, PyAny>) {
+        self.0.unwake(future);
+    }
+
     fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
@@ -172,33 +205,40 @@ impl AsyncStreamSubscription {
     }
 }
 
-type Make = Box<dyn FnOnce(Python<'_>) -> PyResult<Feed> + Send>;
+type Make = Box<dyn FnOnce(Python<'_>, &Connection) -> PyResult<Feed> + Send>;
 
 /// A subscription still to be made, by a call on a thread where it may wait for the snapshot.
 #[pyclass(frozen, module = "laminardb._laminardb")]
 pub(crate) struct Opening {
+    connection: Py<Connection>,
     make: Mutex<Option<Make>>,
     of_relation: bool,
 }
 
 impl Opening {
-    /// Returns an awaitable that makes the subscription on a thread.
-    pub(crate) fn awaitable(
-        py: Python<'_>,
+    /// Returns an awaitable that makes a subscription of `connection` on a thread.
+    pub(crate) fn awaitable<'py>(
+        connection: &Bound<'py, Connection>,
         of_relation: bool,
-        make: impl FnOnce(Python<'_>) -> PyResult<Feed> + Send + 'static,
-    ) -> PyResult<Bound<'_, PyAny>> {
-        let opening = Self { make: Mutex::new(Some(Box::new(make))), of_relation };
+        make: impl FnOnce(Python<'_>, &Connection) -> PyResult<Feed> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = connection.py();
+        let make: Make = Box::new(make);
+        let opening = Self { connection: connection.clone().unbind(), make: Mutex::new(Some(make)), of_relation };
         aio(py)?.call_method1(intern!(py, "on_thread"), (opening,))
     }
 }
 
 #[pymethods]
 impl Opening {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)
+    }
+
     fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let make = self.make.lock().take();
         let make = make.ok_or_else(|| PyRuntimeError::new_err("the subscription was made already"))?;
-        let waited = Waited::new(make(py)?);
+        let waited = Waited::new(make(py, self.connection.get())?);
         if self.of_relation {
             Ok(Py::new(py, AsyncStreamSubscription(waited))?.into_any())
         } else {

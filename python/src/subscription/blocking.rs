@@ -1,5 +1,6 @@
 //! `Subscription` and `StreamSubscription`: readers that wait for their batches.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::{ChangeBatch, Feed};
@@ -21,6 +22,10 @@ pub(crate) struct Subscription(pub(crate) Feed);
 
 #[pymethods]
 impl Subscription {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(&visit)
+    }
+
     /// Whether more may come: True until it is cancelled, or the reader has met the end.
     #[getter]
     fn is_active(&self) -> bool {
@@ -112,6 +117,10 @@ pub(crate) struct StreamSubscription(pub(crate) Feed);
 
 #[pymethods]
 impl StreamSubscription {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(&visit)
+    }
+
     /// Whether more may come: True until it is cancelled, or the reader has met the end.
     #[getter]
     fn is_active(&self) -> bool {

@@ -8,10 +8,12 @@ use laminardb_bridge::subscription::Next;
 use laminardb_bridge::{Error, subscription as engine};
 use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use super::listening::{Callback, Listener};
 use super::{ChangeBatch, Feed, Handle};
 use crate::detach::waited;
 use crate::entrance::entered;
@@ -30,8 +32,9 @@ pub(crate) enum Source {
 /// Changes handed to a function by a thread of its own, one batch at a time.
 ///
 /// The connection keeps it alive, whether or not the object is kept: it ends by `cancel()`, with the connection, or by
-/// its own end. What the function raises goes to `on_error` as text; without `on_error` it ends the subscription, with
-/// a line and the traceback on standard error.
+/// its own end. A connection that nothing but the functions of its callbacks can reach ends when Python collects
+/// garbage. What the function raises goes to `on_error` as text; without `on_error` it ends the subscription, with a
+/// line and the traceback on standard error.
 ///
 /// The end of a `with` block cancels it and waits for a call that is under way, so that after the block the function
 /// runs no more. On the callback's own thread it does not wait. Whoever holds a lock there that the function takes waits
@@ -43,7 +46,7 @@ pub(crate) struct CallbackSubscription {
     thread: ThreadId,
     /// Keeps the database open while the object exists. The thread has no handle: it could never be ended if it had the
     /// last.
-    _handle: Option<Handle>,
+    handle: Handle,
 }
 
 /// State shared by the thread and the object.
@@ -52,12 +55,6 @@ pub(super) struct Delivery {
     stopped: AtomicBool,
     done: Mutex<bool>,
     changed: Condvar,
-}
-
-/// The functions that the thread calls.
-struct Functions {
-    on_data: Py<PyAny>,
-    on_error: Option<Py<PyAny>>,
 }
 
 impl CallbackSubscription {
@@ -82,54 +79,56 @@ impl CallbackSubscription {
             done: Mutex::new(false),
             changed: Condvar::new(),
         });
-        if let Some(handle) = &handle {
-            handle.listening.add(&delivery);
-        }
-        let functions = Functions {
-            on_data: on_data.clone().unbind(),
-            on_error: on_error.map(|function| function.clone().unbind()),
-        };
+        let callback = Bound::new(py, Callback::new(on_data, on_error, Arc::clone(&delivery)))?;
+        let listener = handle.listening.add(&callback)?;
         let shared = Arc::clone(&delivery);
-        let thread = thread::Builder::new()
-            .name("laminardb-callback".to_owned())
-            .spawn(move || shared.run(functions))
-            .map_err(|error| raised(py, &Error::SubscriptionFailed(format!("no thread for the callback: {error}"))))?;
-        Ok(Self { source, delivery, thread: thread.thread().id(), _handle: handle })
+        let started = thread::Builder::new().name("laminardb-callback".to_owned()).spawn(move || shared.run(listener));
+        match started {
+            Ok(thread) => Ok(Self { source, delivery, thread: thread.thread().id(), handle }),
+            Err(error) => {
+                handle.listening.remove(&callback)?;
+                Err(raised(py, &Error::SubscriptionFailed(format!("no thread for the callback: {error}"))))
+            }
+        }
     }
 }
 
 impl Delivery {
     /// Delivers until the subscription ends.
-    fn run(&self, functions: Functions) {
+    fn run(&self, listener: Listener) {
         // The feed was made in this process, by the thread that started this one.
         if let Some(subscription) = self.feed.subscription.here() {
-            while self.deliver(&functions, subscription, subscription.next(None)) {}
+            while self.deliver(&listener, subscription, subscription.next(None)) {}
             // Nobody reads any more, so nothing may be kept, and who waits for a time must learn it.
             subscription.give_up();
         }
         self.stopped.store(true, Ordering::Release);
-        // Drops what the functions hold now, instead of when another thread happens to attach to the interpreter.
-        let _entered = entered(|_| drop(functions));
+        // Drops the functions as well: who waits for the end may rely on it. If a set of Python fails, or the interpreter
+        // has ended, they are dropped with the last handle.
+        let _left = entered(|py| listener.leave(py));
         *self.done.lock() = true;
         self.changed.notify_all();
     }
 
     /// Delivers what came; returns whether more may come.
-    fn deliver(&self, functions: &Functions, subscription: &engine::Subscription, next: Result<Next, Error>) -> bool {
+    fn deliver(&self, listener: &Listener, subscription: &engine::Subscription, next: Result<Next, Error>) -> bool {
         let going_on = match next {
             Ok(Next::TimedOut) => Some(true),
             Ok(Next::Ended) => Some(false),
             // When the interpreter ends, there is nothing to call.
             Ok(Next::Batch(batch)) => {
-                let handled = entered(|py| functions.call(py, batch));
+                let handled =
+                    entered(|py| listener.callback(py).is_some_and(|callback| callback.get().call(py, batch)));
                 if handled == Some(true) {
                     subscription.confirm();
                 }
                 handled
             }
             Err(error) => entered(|py| {
-                // An end that the engine reports was not raised by Python code, so there is no traceback.
-                functions.report(py, &error.message(), None);
+                if let Some(callback) = listener.callback(py) {
+                    // An end that the engine reports was not raised by Python code, so there is no traceback.
+                    callback.get().report(py, &error.message(), None);
+                }
                 false
             }),
         };
@@ -137,8 +136,15 @@ impl Delivery {
     }
 
     /// Ends the subscription at once; may be called repeatedly.
-    pub(super) fn cancel(&self) {
+    fn cancel(&self) {
         self.feed.cancel();
+    }
+
+    /// Ends the subscription, unless it has ended by itself, because nobody can reach its functions any more.
+    pub(super) fn abandon(&self) {
+        if !self.stopped.load(Ordering::Acquire) {
+            self.cancel();
+        }
     }
 
     fn is_active(&self) -> bool {
@@ -147,7 +153,7 @@ impl Delivery {
     }
 }
 
-impl Functions {
+impl Callback {
     fn call(&self, py: Python<'_>, batch: engine::ChangeBatch) -> bool {
         let called = ChangeBatch::create(py, batch).and_then(|batch| self.on_data.call1(py, (batch,)));
         match called {
@@ -198,6 +204,10 @@ fn warn(py: Python<'_>, text: &str, error: Option<&PyErr>) {
 
 #[pymethods]
 impl CallbackSubscription {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handle.traverse(&visit)
+    }
+
     /// Whether more calls may come.
     #[getter]
     fn is_active(&self) -> bool {

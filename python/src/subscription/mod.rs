@@ -18,6 +18,7 @@ use std::time::Duration;
 use laminardb_bridge::subscription::{self as engine, Next};
 use laminardb_bridge::{Database, Error};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -34,7 +35,14 @@ use crate::fork::Owned;
 /// Keeps a database open.
 pub(crate) struct Handle {
     _database: Owned<Arc<Database>>,
-    listening: Arc<Listening>,
+    listening: Listening,
+}
+
+impl Handle {
+    /// Shows the garbage collector what the handle holds.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.listening.traverse(visit)
+    }
 }
 
 /// A subscription and the database that it belongs to.
@@ -47,7 +55,7 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Makes a feed of `subscription`.
-    pub(crate) fn new(subscription: engine::Subscription, database: Arc<Database>, listening: Arc<Listening>) -> Self {
+    pub(crate) fn new(subscription: engine::Subscription, database: Arc<Database>, listening: Listening) -> Self {
         Self {
             subscription: Owned::new(subscription),
             handle: Some(Handle { _database: Owned::new(database), listening }),
@@ -55,9 +63,14 @@ impl Feed {
         }
     }
 
-    /// Passes the handle to the caller, who then must keep the database open.
-    fn parted(mut self) -> (Self, Option<Handle>) {
-        let handle = self.handle.take();
+    /// Shows the garbage collector what the feed holds, which must not change once Python has the feed's object.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handle.as_ref().map_or(Ok(()), |handle| handle.traverse(visit))
+    }
+
+    /// Passes the handle of a new feed to the caller, who then must keep the database open.
+    fn parted(mut self) -> (Self, Handle) {
+        let handle = self.handle.take().expect("a new feed has its handle");
         (self, handle)
     }
 

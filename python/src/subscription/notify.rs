@@ -13,45 +13,36 @@ use pyo3::prelude::*;
 
 use crate::entrance::entered;
 
-/// Futures that wait for one subscription, each with its event loop.
+/// Futures that wait for one subscription.
 #[derive(Default)]
 pub(super) struct Waiters {
-    futures: Mutex<Vec<(Py<PyAny>, Py<PyAny>)>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Each with its event loop.
+    futures: Vec<(Py<PyAny>, Py<PyAny>)>,
+    /// Whether the engine was asked to notify them.
+    is_asked: bool,
 }
 
 /// The channel to the thread, and the process that the thread lives in.
 static NOTES: Mutex<Option<(u32, Sender<Arc<Waiters>>)>> = Mutex::new(None);
 
 impl Waiters {
-    /// Adds a future; returns whether there was none before, so that the caller must ask the engine to be notified.
-    pub(super) fn add(&self, py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>) -> PyResult<bool> {
-        // Added in the same step that looks whether there was one: what happens in between could not be told of it, and
-        // two threads could both find none.
-        let earlier: Vec<_> = {
-            let mut futures = self.futures.lock();
-            let earlier = futures.iter().map(|(_, future)| future.clone_ref(py)).collect();
-            futures.push((event_loop, future));
-            earlier
-        };
-        self.forget_done(py, &earlier)?;
-        Ok(earlier.is_empty())
+    /// Adds a future; returns whether the caller must ask the engine to be notified.
+    pub(super) fn add(&self, event_loop: Py<PyAny>, future: Py<PyAny>) -> bool {
+        let mut waiting = self.waiting.lock();
+        waiting.futures.push((event_loop, future));
+        !std::mem::replace(&mut waiting.is_asked, true)
     }
 
-    /// Removes those of `futures` that are done, so that the waits of repeated timeouts do not accumulate.
-    fn forget_done(&self, py: Python<'_>, futures: &[Py<PyAny>]) -> PyResult<()> {
-        // Python code runs outside the lock.
-        let mut done = Vec::new();
-        for future in futures {
-            if future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
-                done.push(future);
-            }
-        }
-        if !done.is_empty() {
-            let is_done = |(_, future): &mut (_, Py<PyAny>)| done.iter().any(|done| done.is(&*future));
-            let forgotten: Vec<_> = self.futures.lock().extract_if(.., is_done).collect();
-            drop(forgotten);
-        }
-        Ok(())
+    /// Removes a future that is not awaited any more.
+    pub(super) fn remove(&self, future: &Bound<'_, PyAny>) {
+        let removed: Vec<_> = self.waiting.lock().futures.extract_if(.., |(_, known)| known.is(future)).collect();
+        // Dropped without the lock, since it may run Python code.
+        drop(removed);
     }
 
     /// Makes the thread wake all waiting futures. Never waits itself.
@@ -69,7 +60,7 @@ impl Waiters {
     }
 
     fn resolve(&self, py: Python<'_>) -> PyResult<()> {
-        let waiting = std::mem::take(&mut *self.futures.lock());
+        let waiting = std::mem::take(&mut *self.waiting.lock()).futures;
         let resolve = py.import(intern!(py, "laminardb._aio"))?.getattr(intern!(py, "resolve"))?;
         for (event_loop, future) in waiting {
             let told = event_loop.bind(py).call_method1(intern!(py, "call_soon_threadsafe"), (&resolve, future));

@@ -17,6 +17,7 @@ use super::outcome::Outcome;
 use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, Record};
 use crate::error::Error;
+use crate::relation::check_name;
 use crate::subscription::End;
 
 /// What a CREATE statement finds under its name.
@@ -104,6 +105,7 @@ fn existing(
     or_replace: bool,
     if_not_exists: bool,
 ) -> Result<Existing, Error> {
+    check_name(&name.value)?;
     let Some(entry) = catalog.find(&name.value, name.quoted)? else { return Ok(Existing::Replaced(None)) };
     if if_not_exists {
         return Ok(Existing::Kept(entry.name().to_owned()));

@@ -15,7 +15,7 @@ use crate::catalog::{CatalogState, Entry};
 use crate::commit::{Frozen, WriteHold};
 use crate::error::Error;
 use crate::ingest;
-use crate::relation::{Spec, StorageKind};
+use crate::relation::{Spec, StorageKind, check_name};
 use crate::session::Session;
 use crate::session::outcome::Outcome;
 use crate::session::read::TRIES;
@@ -301,6 +301,8 @@ fn follow_of(watermark: &WatermarkDefinition, columns: &[ColumnDefinition]) -> R
 
 /// Fails if a base relation cannot have these columns: none, unnamed, repeated, or of a type that cannot be stored.
 pub(in crate::session) fn check_columns(relation: &str, schema: &SchemaRef) -> Result<(), Error> {
+    check_name(relation)?;
+    schema.fields().iter().try_for_each(|field| check_name(field.name()))?;
     if schema.fields().is_empty() {
         return Err(Error::InvalidSchema(format!("{relation} needs at least one column")));
     }

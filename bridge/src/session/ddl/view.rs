@@ -135,7 +135,7 @@ impl Session {
 
     /// Fails if the query of a plain view can be neither run nor maintained.
     fn check_usable_query(&self, view: &str, query: &BoundQuery, catalog: &CatalogState) -> Result<(), Error> {
-        let checked = reads_of(catalog, query).and_then(|(plan, _)| self.database.executor.check(plan));
+        let checked = reads_of(catalog, query).and_then(|(plan, _)| self.database.executor.check(plan, &self.cancel));
         match checked {
             Err(Error::QueryFailed(why)) if plan_view(query, catalog).is_err() => {
                 Err(Error::QueryFailed(format!("view {view} could not be read: {why}")))
