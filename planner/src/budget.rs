@@ -1,7 +1,9 @@
 //! The bound on the work of planning a statement, and how planning notices that its call was cancelled.
 //!
-//! Planning counts its steps: a rule that looks at a node of the plan, a node that is lowered or made. It takes longer
-//! than linear in the length of the statement only by making more steps, so the bound on steps bounds the time.
+//! Planning counts its steps: an expression that is resolved or coerced, a rule that looks at a node of the plan, a node
+//! that is lowered or made. It takes longer than linear in the length of the statement only by making more steps, so the
+//! bound on steps bounds the time. Steps that take no time to speak of, literals above all, are not counted; they hear
+//! of a cancelled call all the same.
 
 use std::cell::RefCell;
 
@@ -16,6 +18,8 @@ const MOST_STEPS: usize = 1_000_000;
 struct Planning {
     cancel: CancelToken,
     steps: usize,
+    /// The steps of other planning inside this one, which has a budget of its own.
+    inside: usize,
     most: usize,
 }
 
@@ -28,7 +32,13 @@ struct Outer(Option<Planning>);
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        PLANNING.set(self.0.take());
+        let mut outer = self.0.take();
+        PLANNING.with_borrow_mut(|planning| {
+            if let (Some(outer), Some(done)) = (&mut outer, &planning) {
+                outer.inside += done.steps + done.inside;
+            }
+            *planning = outer;
+        });
     }
 }
 
@@ -42,7 +52,7 @@ pub fn planning<R>(cancel: &CancelToken, work: impl FnOnce() -> R) -> R {
 /// Does the same as [`planning`] with `most` as the bound on steps, of `work` and of each planning inside it.
 #[doc(hidden)]
 pub fn within<R>(most: usize, cancel: &CancelToken, work: impl FnOnce() -> R) -> R {
-    let new = Planning { cancel: cancel.clone(), steps: 0, most };
+    let new = Planning { cancel: cancel.clone(), steps: 0, inside: 0, most };
     let _outer = Outer(PLANNING.replace(Some(new)));
     work()
 }
@@ -52,13 +62,14 @@ pub fn within<R>(most: usize, cancel: &CancelToken, work: impl FnOnce() -> R) ->
 pub fn counted<R>(work: impl FnOnce() -> R) -> (R, usize) {
     planning(&CancelToken::new(), || {
         let result = work();
-        (result, PLANNING.with_borrow(|planning| planning.as_ref().map_or(0, |planning| planning.steps)))
+        let steps = |planning: &Planning| planning.steps + planning.inside;
+        (result, PLANNING.with_borrow(|planning| planning.as_ref().map_or(0, steps)))
     })
 }
 
-/// Counts `steps` more steps. Fails if they are too many or the call was cancelled; outside of [`planning`] it never
-/// does.
-pub(crate) fn spend(steps: usize) -> Result<(), PlanError> {
+/// Counts `steps` more steps; 0 only looks whether planning must end. Fails if there were too many steps or the call was
+/// cancelled; outside of [`planning`] it never fails.
+pub fn spend(steps: usize) -> Result<(), PlanError> {
     PLANNING.with_borrow_mut(|planning| {
         let Some(planning) = planning else { return Ok(()) };
         planning.steps = planning.steps.saturating_add(steps);
@@ -89,5 +100,7 @@ mod tests {
         cancel.cancel();
         assert_eq!(planning(&cancel, || spend(1)), Err(PlanError::Interrupted));
         assert_eq!(counted(|| spend(3)), (Ok(()), 3));
+        let other = CancelToken::new();
+        assert_eq!(counted(|| spend(3).and(planning(&other, || spend(4)))), (Ok(()), 7));
     }
 }

@@ -74,6 +74,14 @@ impl PlanError {
 }
 
 impl PlanError {
+    /// Returns the error that was passed through DataFusion as `error`, if it is one of ours.
+    pub fn inside(error: &DataFusionError) -> Option<&PlanError> {
+        match error.find_root() {
+            DataFusionError::External(inner) => inner.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Rewords the error for a query that runs once: a construct is "not supported" instead of "cannot be maintained".
     #[must_use]
     pub fn of_query(self) -> Self {
@@ -89,12 +97,7 @@ impl PlanError {
 impl From<DataFusionError> for PlanError {
     /// Converts a DataFusion error. A `PlanError` that was passed through DataFusion is returned unchanged.
     fn from(error: DataFusionError) -> Self {
-        if let DataFusionError::External(inner) = error.find_root()
-            && let Some(ours) = inner.downcast_ref::<PlanError>()
-        {
-            return ours.clone();
-        }
-        PlanError::invalid(bare_message(&error))
+        PlanError::inside(&error).cloned().unwrap_or_else(|| PlanError::invalid(bare_message(&error)))
     }
 }
 

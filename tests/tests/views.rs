@@ -162,6 +162,24 @@ fn nested_queries_and_common_tables() {
     );
 }
 
+/// DataFusion's texts of these expressions are the same in each pair, and equal nodes of a plan are found by texts.
+#[test]
+fn expressions_that_differ_in_parentheses_are_two() {
+    let database = Database::new(1);
+    database.run("CREATE TABLE t (x BIGINT, v BIGINT, b BOOLEAN)");
+    database.run("INSERT INTO t VALUES (4, 2, true), (1, 7, NULL), (8, 3, false)");
+    for (one, other) in [
+        ("x & (v | 1)", "(x & v) | 1"),
+        ("x << (v << 1)", "(x << v) << 1"),
+        ("(b = (x > 2)) IS NULL", "b = ((x > 2) IS NULL)"),
+    ] {
+        let half = |of: &str| format!("SELECT {of} AS a, count(*) AS n FROM t GROUP BY 1");
+        let query = format!("{} UNION ALL {}", half(one), half(other));
+        database.run(&format!("CREATE OR REPLACE MATERIALIZED VIEW w AS {query}"));
+        assert_eq!(database.bag("SELECT * FROM w"), database.bag(&query), "{query}");
+    }
+}
+
 #[test]
 fn views_on_views() {
     for workers in [1, 2, 4] {

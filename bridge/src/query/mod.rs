@@ -5,13 +5,18 @@
 //! executor runs on one thread, in one partition. An operator may work for seconds before it checks whether it should
 //! stop, so a caller who cancels does not wait for the thread: it holds no lock, and its result is dropped.
 
+mod bounded;
+mod deep;
 mod distinct;
 mod equality;
 mod harden;
 mod memory;
+mod one_order;
 mod parts;
 mod projections;
 mod set_operation;
+mod stack;
+mod statistics;
 mod ties;
 mod unions;
 mod windows;
@@ -23,7 +28,7 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err, not_impl_err};
 use datafusion::datasource::{MemTable, provider_as_source};
@@ -46,6 +51,8 @@ use hashbrown::HashMap;
 use laminardb_dataflow::CancelToken;
 use laminardb_dataflow::cancel::Received;
 use laminardb_dataflow::{CollectionId, MemoryLimit};
+use laminardb_planner::PlanError;
+use laminardb_planner::budget;
 use laminardb_planner::catalog::{CatalogSource, RelationInfo};
 use laminardb_planner::error::bare_message;
 use laminardb_planner::panics::caught;
@@ -119,11 +126,7 @@ impl Executor {
             drop(sender.send(done.map(|()| batches)));
         };
         spawn("laminardb-query", run)?;
-        match cancel.receive(&receiver, None) {
-            Received::Message(done) => done,
-            Received::Disconnected => Err(ended_early()),
-            Received::Cancelled | Received::TimedOut => Err(Error::Interrupted),
-        }
+        received(&receiver, cancel)
     }
 
     /// Runs an optimised plan and passes each batch to `take` before the next one is made; batches have `schema` and
@@ -139,6 +142,7 @@ impl Executor {
         if let Some(limit) = self.memory_limit {
             limit.keep_on_thread();
         }
+        let is_deep = stack::is_deep(&plan).map_err(query_error)?;
         let run = async {
             let parts = self.rows_of_parts(&plan, contents, cancel).await?;
             let physical = self.plan(plan, contents, &parts).await.map_err(|error| self.error(&error))?;
@@ -146,25 +150,30 @@ impl Executor {
                 |batch: RecordBatch| take(relabel(&batch, schema).map_err(|error| query_error(error.into()))?);
             self.each(physical, cancel, &mut relabelled).await
         };
-        on_runtime(|runtime| runtime.block_on(run))
+        on_runtime(|runtime| stack::for_plan(is_deep, || budget::planning(cancel, || runtime.block_on(run))))
     }
 
-    /// Checks that an optimised plan can be run; fails if it cannot, whatever the rows are.
-    pub(crate) fn check(&self, plan: LogicalPlan) -> std::result::Result<(), Error> {
+    /// Checks that an optimised plan can be run; fails if it cannot, whatever the rows are. If `cancel` is cancelled,
+    /// returns [`Error::Interrupted`] at once; the thread ends later.
+    pub(crate) fn check(&self, plan: LogicalPlan, cancel: &CancelToken) -> std::result::Result<(), Error> {
         let contents: Contents = scanned(&plan)?.into_iter().map(|(id, _)| (id, Vec::new())).collect();
         let (sender, receiver) = bounded(1);
-        let executor = self.clone();
+        let (executor, unwanted, is_deep) = (self.clone(), cancel.child(), stack::is_deep(&plan).map_err(query_error)?);
         let check = move || {
-            let planned = on_runtime(|runtime| runtime.block_on(executor.check_here(plan, &contents)));
-            sender.send(planned).expect("the caller waits");
+            let planned = on_runtime(|runtime| {
+                let check = async { executor.check_here(plan, &contents).await };
+                stack::for_plan(is_deep, || budget::planning(&unwanted, || runtime.block_on(check)))
+            });
+            // Fails if the caller was cancelled, and nobody needs the result then.
+            drop(sender.send(planned));
         };
         spawn("laminardb-query", check)?;
-        receiver.recv().unwrap_or_else(|_| Err(ended_early()))
+        received(&receiver, cancel)
     }
 
     /// Returns why a query failed.
     fn error(&self, error: &DataFusionError) -> Error {
-        memory::over_limit(error, self.memory_limit).unwrap_or_else(|| Error::QueryFailed(bare_message(error)))
+        memory::over_limit(error, self.memory_limit).unwrap_or_else(|| failed(error))
     }
 
     async fn plan(&self, plan: LogicalPlan, contents: &Contents, parts: &PartRows) -> Result<Arc<dyn ExecutionPlan>> {
@@ -175,8 +184,11 @@ impl Executor {
         let plan = plan.transform_up_with_subqueries(distinct::as_grouping)?.data;
         let plan = plan.transform_up_with_subqueries(equality::compare_as_sql)?.data;
         let plan = plan.transform_up_with_subqueries(windows::over_columns)?.data;
-        let planner =
-            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(set_operation::SetOperationPlanner)]);
+        let plan = plan.transform_up_with_subqueries(deep::compile_deep)?.data;
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![
+            Arc::new(set_operation::SetOperationPlanner),
+            Arc::new(one_order::OneOrderPlanner),
+        ]);
         planner.create_physical_plan(&plan, &*self.state).await
     }
 
@@ -203,6 +215,18 @@ impl Executor {
                 }
             }
         }
+    }
+}
+
+/// Waits for the result of a query's thread, or until the call is cancelled.
+fn received<T>(
+    receiver: &Receiver<std::result::Result<T, Error>>,
+    cancel: &CancelToken,
+) -> std::result::Result<T, Error> {
+    match cancel.receive(receiver, None) {
+        Received::Message(done) => done,
+        Received::Disconnected => Err(ended_early()),
+        Received::Cancelled | Received::TimedOut => Err(Error::Interrupted),
     }
 }
 
@@ -235,8 +259,9 @@ fn physical_rules(limit: Option<MemoryLimit>) -> Vec<Arc<dyn PhysicalOptimizerRu
         Arc::new(unions::ChainUnions),
         Arc::new(OutputRequirements::new_add_mode()),
         Arc::new(AggregateStatistics::new()),
-        Arc::new(JoinSelection::new()),
+        Arc::new(statistics::WithStatistics(JoinSelection::new())),
         Arc::new(EnsureRequirements::new()),
+        Arc::new(statistics::WithoutStatistics),
         Arc::new(CombinePartialFinalAggregate::new()),
         Arc::new(OutputRequirements::new_remove_mode()),
         Arc::new(LimitPushdown::new()),
@@ -249,7 +274,7 @@ fn physical_rules(limit: Option<MemoryLimit>) -> Vec<Arc<dyn PhysicalOptimizerRu
     if let Some(limit) = limit {
         rules.push(Arc::new(memory::LookAtMemory(limit)));
     }
-    rules
+    rules.into_iter().map(|rule| Arc::new(bounded::Bounded(rule)) as _).collect()
 }
 
 /// Returns the collections that `plan` scans, each once, in order of first use. Fails if the executor cannot run
@@ -310,7 +335,15 @@ fn give_rows(node: LogicalPlan, contents: &Contents, parts: &PartRows) -> Result
 }
 
 fn query_error(error: DataFusionError) -> Error {
-    Error::QueryFailed(bare_message(&error))
+    failed(&error)
+}
+
+/// Returns why a query failed, its planning included.
+fn failed(error: &DataFusionError) -> Error {
+    match PlanError::inside(error) {
+        Some(error) => error.clone().into(),
+        None => Error::QueryFailed(bare_message(error)),
+    }
 }
 
 #[cfg(test)]

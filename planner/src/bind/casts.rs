@@ -1,4 +1,5 @@
-//! Checks CAST by DuckDB's rules: which types can be cast, and what replaces a cast that DataFusion lacks.
+//! Checks CAST by DuckDB's rules: which types can be cast, and what replaces a cast that DataFusion lacks. Also replaces
+//! what the syntax tree alone calls.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -8,7 +9,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, lit};
 
 use crate::error::PlanError;
-use crate::function::in_cast;
+use crate::function::{in_cast, map_written_out};
 use crate::scope::scope_of;
 use crate::statement::type_name;
 
@@ -19,7 +20,9 @@ pub(super) fn check(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);
-            Ok(expr.transform_up(|expr| checked(expr, &schema))?.update_data(|expr| name.restore(expr)))
+            let checked = expr
+                .transform_up(|expr| map_written_out(expr, &schema)?.transform_data(|expr| checked(expr, &schema)))?;
+            Ok(checked.update_data(|expr| name.restore(expr)))
         })
     })?;
     Ok(checked.data)

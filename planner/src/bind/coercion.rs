@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::{Case, InSubquery, ScalarFunction, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, Union, Values, cast,
 };
 
+use crate::budget;
 use crate::common_type::{Wider, wider, wider_column, widest};
 use crate::error::PlanError;
 use crate::function::in_cell;
@@ -26,7 +27,7 @@ const UNIFORM: [(&str, usize); 5] = [("coalesce", 0), ("ifnull", 0), ("make_arra
 /// Adds the casts in `plan` and its subqueries.
 pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let mut any = false;
-    let coerced = plan.transform_up_with_subqueries(|node| {
+    let coerced = plan.transform_up_with_subqueries(flat_union)?.data.transform_up_with_subqueries(|node| {
         let coerced = match node {
             LogicalPlan::Union(union) => of_union(union),
             LogicalPlan::Values(values) => of_values(values),
@@ -87,6 +88,21 @@ fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(plan))
 }
 
+/// Makes one union of a union and of those among its inputs: the types of all inputs are compared in the order in which
+/// they are written, however the unions are nested.
+fn flat_union(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Union(union) if union.inputs.iter().any(|input| matches!(**input, LogicalPlan::Union(_))) => {
+            let inputs = union.inputs.into_iter().flat_map(|input| match Arc::unwrap_or_clone(input) {
+                LogicalPlan::Union(inner) => inner.inputs,
+                other => vec![Arc::new(other)],
+            });
+            Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs.collect())?)))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
 /// Casts the columns of a union's inputs to their common types.
 fn of_union(mut union: Union) -> Result<Transformed<LogicalPlan>> {
     let types = |column: usize| -> Vec<DataType> {
@@ -99,7 +115,12 @@ fn of_union(mut union: Union) -> Result<Transformed<LogicalPlan>> {
     let common: Vec<Option<DataType>> =
         (0..union.schema.fields().len()).map(|column| widest(&types(column), wider_column)).collect();
     if common.iter().all(Option::is_none) {
-        return Ok(Transformed::no(LogicalPlan::Union(union)));
+        // The types of the union are those that the first input had when the union was made.
+        let first = types_of(union.inputs[0].schema());
+        if first.eq(types_of(&union.schema)) {
+            return Ok(Transformed::no(LogicalPlan::Union(union)));
+        }
+        return Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)));
     }
     for input in &mut union.inputs {
         let columns = input.schema().iter().zip(input.schema().columns()).zip(&common);
@@ -115,6 +136,10 @@ fn of_union(mut union: Union) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)))
 }
 
+fn types_of(schema: &DFSchema) -> impl Iterator<Item = &DataType> {
+    schema.fields().iter().map(|field| field.data_type())
+}
+
 fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(binary) => Ok(of_operator(binary, schema)),
@@ -127,7 +152,7 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let any = unify(std::iter::once(list.expr.as_mut()).chain(&mut list.list), wider, schema);
             Ok(changed(Expr::InList(list), any))
         }
-        Expr::Case(case) => Ok(of_case(case, schema)),
+        Expr::Case(case) => of_case(case, schema),
         Expr::ScalarFunction(mut call) => {
             refuse_text_of_nested(&call, schema)?;
             let first = UNIFORM.iter().find(|(name, _)| *name == call.func.name()).map(|(_, first)| *first);
@@ -147,11 +172,13 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 /// Coerces a CASE. If its WHENs have several types, the operand is compared with each in the common type of these two.
-fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
+fn of_case(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut any = false;
     // The operand is repeated in each WHEN, so it must not be volatile.
     if let Some(operand) = case.expr.take_if(|operand| !operand.is_volatile() && differ(&case.when_then_expr, schema)) {
+        let size = size(&operand)?;
         for (when, _) in &mut case.when_then_expr {
+            budget::spend(size)?;
             let equal = BinaryExpr::new(operand.clone(), Operator::Eq, std::mem::take(when));
             **when = of_operator(equal, schema).data;
         }
@@ -162,7 +189,17 @@ fn of_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
     }
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
     any |= unify(thens.chain(case.else_expr.iter_mut().map(AsMut::as_mut)), wider_column, schema);
-    changed(Expr::Case(case), any)
+    Ok(changed(Expr::Case(case), any))
+}
+
+/// Returns the number of operations in an expression.
+fn size(expr: &Expr) -> Result<usize> {
+    let mut size = 0;
+    expr.apply(|_| {
+        size += 1;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(size)
 }
 
 /// Returns whether the WHENs have more than one type.

@@ -15,6 +15,7 @@ use sqlparser::ast;
 
 use super::set_operation::SetOperationPlanner;
 use super::with_query::WithQueryPlanner;
+use crate::budget;
 use crate::catalog::{Catalog, CatalogSource, WorkTable};
 use crate::error::PlanError;
 use crate::function::{self, Registry};
@@ -57,6 +58,7 @@ impl<'a> Context<'a> {
 
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        budget::spend(1)?;
         match self.catalog.relation(name.table(), true)? {
             Some(relation) => Ok(Arc::new(CatalogSource::new(relation))),
             None => plan_err!("table {} does not exist", name.table()),
@@ -83,8 +85,12 @@ impl ContextProvider for Context<'_> {
         Some(Arc::new(SqlTypes))
     }
 
+    /// Also returns `None` if planning must end, because this method has no error; what it ends with is asked for
+    /// afterwards.
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        function::of_syntax(name).or_else(|| self.registry.scalar(name))
+        let ours = function::of_syntax(name);
+        budget::spend(usize::from(ours.is_none())).ok()?;
+        ours.or_else(|| self.registry.scalar(name))
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -143,6 +149,7 @@ impl ExprPlanner for OperatorPlanner {
     /// or minus a number of days it is a date.
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         use ast::BinaryOperator::{Minus, PGExp, Plus, StringConcat};
+        budget::spend(1)?;
         if expr.op == PGExp {
             let RawBinaryExpr { left, right, .. } = expr;
             return Ok(PlannerResult::Planned(called("power", vec![left, right])?));

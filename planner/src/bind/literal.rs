@@ -13,6 +13,16 @@ use crate::error::PlanError;
 use crate::numeral::{MOST_DIGITS, Numeral, Rounding};
 use crate::statement::type_name;
 
+/// Returns whether `expr` is a literal, with at most a sign or a type. Such an expression is no step of planning: a
+/// statement may have many, and each takes little time.
+pub(super) fn is_plain(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(_) | ast::Expr::TypedString(_) => true,
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Cast { expr, .. } => matches!(**expr, ast::Expr::Value(_)),
+        _ => false,
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LiteralKind {
     Integer,

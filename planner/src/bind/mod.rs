@@ -1,10 +1,13 @@
 //! Binds statements to logical plans: resolves names, coerces types, and replaces DataFusion's semantics by ours.
 
+mod brief;
+mod callee;
 mod casts;
 mod coercion;
 mod context;
 mod dml;
 mod expansion;
+mod growth;
 mod literal;
 mod modifier;
 mod names;
@@ -36,7 +39,7 @@ use self::names::Names;
 use self::place::Places;
 use crate::catalog::{Catalog, CatalogSource};
 use crate::error::PlanError;
-use crate::{part, stack};
+use crate::{budget, part, stack};
 
 pub use context::config_options;
 pub use dml::{BoundConflict, BoundDelete, BoundInsert, BoundUpdate, bind_delete, bind_insert, bind_update};
@@ -86,10 +89,12 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
 
 /// Adds the casts that make types equal, and applies our semantics.
 fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    // Our casts come first, so that DataFusion's coercion finds equal types; our semantics need coerced types.
-    let plan = coercion::apply(casts::check(plan)?)?;
-    let plan = TypeCoercion::new().analyze(plan, &config_options())?;
-    order::apply(semantics::apply(expansion::apply(plan)?)?)
+    let coerced = brief::with_marks(plan, |plan| {
+        // Our casts come first, so that DataFusion's coercion finds equal types; our semantics need coerced types.
+        let plan = coercion::apply(casts::check(plan)?)?;
+        Ok(TypeCoercion::new().analyze(plan, &config_options())?)
+    })?;
+    order::apply(semantics::apply(expansion::apply(coerced)?)?)
 }
 
 /// Turns a resolved query into a coerced plan, with `values` in place of its parameters.
@@ -97,6 +102,7 @@ fn plan_query(mut query: ast::Query, catalog: &dyn Catalog, values: &[ScalarValu
     set_operation::set_apart(&mut query)?;
     with_query::set_apart(&mut query)?;
     operator::write_as_calls(&mut query);
+    growth::spend(&query)?;
     let planned = plan_prepared(query.clone(), catalog, values);
     // DataFusion calls a cast what it calls its argument, so that `min(x)` and `min(CAST(x AS DATE))` cannot stand side
     // by side. Marked casts are planned otherwise in many places, so only queries that need it have them.
@@ -124,8 +130,11 @@ fn plan_prepared(
     let types = values.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect();
     let mut planner_context = PlannerContext::new().with_prepare_param_data_types(types);
     let statement = ast::Statement::Query(Box::new(query));
-    let plan = SqlToRel::new_with_options(&context, options)
-        .sql_statement_to_plan_with_context(statement, &mut planner_context)?;
+    let planned = SqlToRel::new_with_options(&context, options)
+        .sql_statement_to_plan_with_context(statement, &mut planner_context);
+    // If planning has run out of steps or was cancelled, the binder's error is only what came of that.
+    budget::spend(0)?;
+    let plan = planned?;
     let with_values = |plan: LogicalPlan| match values.is_empty() {
         true => Ok(plan),
         false => plan.replace_params_with_values(&ParamValues::from(values.to_vec())),

@@ -4,14 +4,15 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, ObjectName, Query, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut,
-    visit_expressions_mut,
+    FunctionArguments, Ident, Interval, ObjectName, ObjectNamePart, Query, SetExpr, UnaryOperator, Value, VisitMut,
+    VisitorMut, visit_expressions_mut,
 };
 
+use super::callee;
 use crate::function::{CAST, CELL};
 
 /// Rewrites, at any depth, `x AT TIME ZONE z` to `timezone(z, x)`, `mod(x, y)` to `x % y`, `+NULL` to NULL and
-/// `INTERVAL '1' DAY` to a cast of `'1 DAY'`; also marks the cells of VALUES.
+/// `INTERVAL '1' DAY` to a cast of `'1 DAY'`; also marks the cells of VALUES, and calls functions by their own names.
 pub(super) fn write_as_calls(query: &mut Query) {
     let visited = VisitMut::visit(query, &mut Operators);
     debug_assert!(visited.is_continue(), "the visitor does not end early");
@@ -45,6 +46,9 @@ impl VisitorMut for Operators {
         if let Some(written) = written(expr) {
             *expr = written;
         }
+        if let Expr::Function(function) = expr {
+            callee::rename(function);
+        }
         ControlFlow::Continue(())
     }
 }
@@ -66,6 +70,11 @@ fn mark_values(body: &mut SetExpr) {
         }
         _ => {}
     }
+}
+
+/// Returns whether a call is the mark of a cell of VALUES.
+pub(super) fn is_cell(function: &Function) -> bool {
+    matches!(function.name.0.as_slice(), [ObjectNamePart::Identifier(ident)] if ident.value == CELL)
 }
 
 fn written(expr: &mut Expr) -> Option<Expr> {

@@ -51,8 +51,8 @@ impl VisitorMut for SetApart {
         // The terms of a recursive query must stay where DataFusion looks for them.
         let with = query.with.iter_mut().filter(|with| !with.recursive);
         for cte in with.flat_map(|with| &mut with.cte_tables) {
-            match marked(&cte.query) {
-                Ok(marked) => *cte.query = marked,
+            match select_all() {
+                Ok(all) => mark(&mut cte.query, all),
                 Err(error) => return ControlFlow::Break(Box::new(error)),
             }
         }
@@ -60,15 +60,13 @@ impl VisitorMut for SetApart {
     }
 }
 
-/// Returns `SELECT * FROM` the marked query.
-fn marked(query: &Query) -> std::result::Result<Query, PlanError> {
-    let mut all = select_all()?;
-    let inner = Expr::Nested(Box::new(Expr::Subquery(Box::new(query.clone()))));
+/// Makes `query` `SELECT * FROM` the marked query; `all` must be such a SELECT.
+fn mark(query: &mut Query, all: Query) {
+    let inner = Expr::Nested(Box::new(Expr::Subquery(Box::new(std::mem::replace(query, all)))));
     let relation = TableFactor::TableFunction { expr: inner, alias: None };
-    if let SetExpr::Select(select) = all.body.as_mut() {
+    if let SetExpr::Select(select) = query.body.as_mut() {
         select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
     }
-    Ok(all)
 }
 
 /// Plans what [`set_apart`] moved into FROM.
@@ -82,13 +80,13 @@ impl RelationPlanner for WithQueryPlanner {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         // A table function that the user wrote never gets here: resolving names refuses it.
-        let TableFactor::TableFunction { expr: Expr::Nested(inner), .. } = &relation else {
-            return Ok(RelationPlanning::Original(Box::new(relation)));
+        let inner = match relation {
+            TableFactor::TableFunction { expr: Expr::Nested(inner), .. } if matches!(*inner, Expr::Subquery(_)) => {
+                inner
+            }
+            other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
-        let Expr::Subquery(query) = inner.as_ref() else {
-            return Ok(RelationPlanning::Original(Box::new(relation)));
-        };
-        let subquery = query.clone();
+        let Expr::Subquery(subquery) = *inner else { unreachable!("it is a subquery") };
         let plan = context.plan(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None })?;
         // What refers to an outer query must be seen to do so.
         let plan = if references(&plan)?.is_empty() { hidden(plan) } else { plan };

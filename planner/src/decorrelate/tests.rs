@@ -69,7 +69,7 @@ fn not_in_minds_nulls() {
             Output unique_key=[k] keeps=arrangement by [k]
               Union
                 Project [k]
-                Filter g IS NULL IS DISTINCT FROM true
+                Filter (g IS NULL) IS DISTINCT FROM true
                   AntiJoin on [] = [] as part 1
                     AntiJoin on [g] = [tk]
                       Input t

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod list;
+mod map;
 mod mark;
 mod moment;
 mod number;
@@ -21,7 +22,10 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 pub use aggregate::maintained;
 pub(crate) use list::joins_lists;
-pub(crate) use mark::{CAST, CELL, divisor, in_cast, in_cell, is_divisor, may_be_null, of_syntax, without_may_be_null};
+pub(crate) use map::{MAP, map_written_out};
+pub(crate) use mark::{
+    CAST, CELL, brief, divisor, in_brief, in_cast, in_cell, is_divisor, may_be_null, of_syntax, without_may_be_null,
+};
 
 /// DataFusion's functions that are left out: they are about DataFusion itself or its files, or about types and metadata
 /// that we do not have.
@@ -149,6 +153,19 @@ impl Registry {
     /// Returns the window function with this name, which must be in lower case.
     pub fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
         self.windows.get(name).cloned()
+    }
+
+    /// Returns the own name of the function that `name` calls, if `name` is only an alias of it; `is_window` says whether
+    /// the call has OVER.
+    pub(crate) fn own_name(&self, name: &str, is_window: bool) -> Option<String> {
+        let own = if let Some(function) = self.scalars.get(name) {
+            function.name()
+        } else if let Some(function) = self.aggregates.get(name) {
+            function.name()
+        } else {
+            self.windows.get(name).filter(|_| is_window)?.name()
+        };
+        (own != name).then(|| own.to_owned())
     }
 
     /// Returns all names of scalar functions.

@@ -381,6 +381,22 @@ fn undeclared(function: &ScalarUDF, args: &[&ArrayRef]) -> Option<String> {
 }
 
 #[test]
+fn an_own_name_calls_the_same_function() {
+    for name in registry().scalar_names() {
+        let own = registry().own_name(&name, false).unwrap_or_else(|| name.clone());
+        assert_eq!(registry().scalar(&own), registry().scalar(&name), "{name} {own}");
+    }
+    for name in registry().aggregate_names() {
+        let own = registry().own_name(&name, true).unwrap_or_else(|| name.clone());
+        assert_eq!(registry().aggregate(&own), registry().aggregate(&name), "{name} {own}");
+    }
+    for name in registry().window_names() {
+        let own = registry().own_name(&name, true).unwrap_or_else(|| name.clone());
+        assert_eq!(registry().window(&own), registry().window(&name), "{name} {own}");
+    }
+}
+
+#[test]
 fn every_function_gives_the_type_that_it_declares() {
     let samples = samples();
     let mut wrong = Vec::new();

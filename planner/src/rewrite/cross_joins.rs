@@ -5,7 +5,8 @@
 //! NOT DISTINCT FROM lose those rows. A projection of all columns between two such joins separates them.
 //!
 //! The rule tries all keys for each pair of inputs of each join, which takes the fifth power of the number of joins if
-//! all tables are equated with each other. So many joins are left as they are if each has keys.
+//! all tables are equated with each other. So many joins are left as they are if each has keys, or else taken apart by
+//! ours (see `join_chain`).
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use super::join_chain;
 
 /// The optimiser rule; it wraps DataFusion's.
 #[derive(Debug, Default)]
@@ -25,8 +28,10 @@ impl OptimizerRule for CrossJoins {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if is_long_and_keyed(&plan)? {
-            return Ok(Transformed::no(plan));
+        match long(&plan)? {
+            Some(Long::Keyed) => return Ok(Transformed::no(plan)),
+            Some(Long::Cross) => return join_chain::with_keys(plan),
+            None => {}
         }
         let parted = plan.transform_up(part)?;
         let was_parted = parted.transformed;
@@ -38,8 +43,16 @@ impl OptimizerRule for CrossJoins {
 /// The number of joins that are always rewritten.
 const FEW: usize = 12;
 
-/// Returns whether `plan` has more than [`FEW`] inner joins, none of them without keys.
-fn is_long_and_keyed(plan: &LogicalPlan) -> Result<bool> {
+/// What a plan of more than [`FEW`] inner joins needs.
+enum Long {
+    /// Nothing: each has keys.
+    Keyed,
+    /// Keys for some.
+    Cross,
+}
+
+/// Returns what `plan` needs if it has more than [`FEW`] inner joins.
+fn long(plan: &LogicalPlan) -> Result<Option<Long>> {
     let (mut joins, mut cross) = (0, 0);
     plan.apply(|node| {
         if let Some(join) = inner_join(node) {
@@ -48,7 +61,7 @@ fn is_long_and_keyed(plan: &LogicalPlan) -> Result<bool> {
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(joins > FEW && cross == 0)
+    Ok((joins > FEW).then_some(if cross == 0 { Long::Keyed } else { Long::Cross }))
 }
 
 /// Inserts a projection above an inner join whose parent compares in another way.

@@ -20,6 +20,7 @@ mod factor_disjunction;
 mod fold_constants;
 mod gather_in_list;
 mod guard_aggregate;
+mod join_chain;
 mod push_down_filter;
 mod scope_check;
 mod share_expression;

@@ -8,6 +8,7 @@ mod beneath;
 mod cast;
 mod comparison;
 mod logic;
+mod pieces;
 mod proof;
 mod show;
 mod text;
@@ -21,35 +22,30 @@ use arrow::compute::concat;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, NegativeExpr, TryCastExpr,
 };
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use laminardb_dataflow::{Evaluated, RowError, Scalar};
 
 use self::arithmetic::{Arithmetic, Negate};
 use self::cast::Cast;
 use self::logic::{Coalesce, Logic};
 use self::unary::Unary;
-use crate::bind::config_options;
 use crate::error::{PlanError, bare_message};
 use crate::panics;
 
 pub(crate) use arithmetic::without_zeros;
 pub use cast::{OnFailure, cast_array};
 pub use comparison::{compared, compared_type, grouped};
+pub use pieces::height;
 
 /// Compiles a bound expression over the columns of `schema`, by position. Fails if the expression computes another type
 /// than it states.
 pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Scalar>, PlanError> {
-    let mut props = ExecutionProps::new();
-    props.config_options = Some(Arc::new(config_options()));
-    let physical = create_physical_expr(expr, schema, &props, &PhysicalPlanningContext::default())?;
-    let data_type = physical.data_type(schema.as_arrow())?;
-    let expr = harden(physical);
+    pieces::spend_size(expr)?;
+    let (expr, data_type) = pieces::physical(expr, schema)?;
     let text = text::canonical(&expr);
     let column = expr.downcast_ref::<Column>().map(Column::index);
     if column.is_none() {

@@ -497,6 +497,11 @@ fn guards_decide_for_their_own_row() {
     ]);
 }
 
+/// Returns an operand with so many levels that the operators around it are in pieces of their own.
+fn deep(before: &str, after: &str) -> String {
+    format!("{before}{}x{}{after}", "abs(".repeat(7), ")".repeat(7))
+}
+
 #[test]
 fn texts_tell_expressions_apart() {
     let text = |expr: &str| scalar(&format!("SELECT {expr} AS y FROM log")).text().to_owned();
@@ -512,6 +517,12 @@ fn texts_tell_expressions_apart() {
         ("list_contains([[1, 2]], [x])", "list_contains([[1], [2]], [x])"),
         ("array_to_string(['a, b'], CAST(x AS VARCHAR))", "array_to_string(['a', 'b'], CAST(x AS VARCHAR))"),
         ("[{'a': 'x,b:y', 'b': 'z'}]", "[{'a': 'x', 'b': 'y,b:z'}]"),
+        ("x & (tk | 1)", "(x & tk) | 1"),
+        ("x << (tk << 1)", "(x << tk) << 1"),
+        ("(x > 1) = ((x > 2) IS NULL)", "((x > 1) = (x > 2)) IS NULL"),
+        ("((x > 1) = (x > 2)) = (x > 3)", "(x > 1) = ((x > 2) = (x > 3))"),
+        ("NOT ((x > 1) IN (x > 2, NULL))", "(NOT (x > 1)) IN (x > 2, NULL)"),
+        (&deep("x & (", " | 1)"), &deep("(x & ", ") | 1")),
     ] {
         assert_ne!(text(one), text(other));
     }

@@ -3,30 +3,55 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+};
 
-/// Returns the text of `expr`, with columns by position and literals with their types.
+use super::pieces;
+use super::unary::{Operation, Unary};
+
+/// Returns the text of `expr`, with columns by position, literals with their types, and parentheses around every
+/// operator that is an operand of another.
 ///
-/// DataFusion's own text does not distinguish the number 1 from the string '1', and contains column names, which can be
-/// changed by renaming.
+/// DataFusion's own text does not distinguish the number 1 from the string '1', nor `a & (b | c)` from `(a & b) | c`, and
+/// contains column names, which can be changed by renaming.
 pub(super) fn canonical(expr: &Arc<dyn PhysicalExpr>) -> String {
     let shown = Arc::clone(expr).transform_up(|expr| {
         let text = if let Some(column) = expr.downcast_ref::<Column>() {
             format!("#{}", column.index())
         } else if let Some(literal) = expr.downcast_ref::<Literal>() {
             literal_text(literal.value())?
+        } else if let Some(inside) = pieces::inside(&expr) {
+            return Ok(Transformed::yes(Arc::clone(inside)));
+        } else if is_bare(&*expr) {
+            let operand = |operand: &Arc<dyn PhysicalExpr>| match is_bare(&**operand) {
+                true => Unary::of(Parenthesised, operand),
+                false => Arc::clone(operand),
+            };
+            let operands = expr.children().into_iter().map(operand).collect();
+            return Ok(Transformed::yes(expr.with_new_children(operands)?));
         } else {
             return Ok(Transformed::no(expr));
         };
         Ok(Transformed::yes(Arc::new(Leaf(text)) as Arc<dyn PhysicalExpr>))
     });
     shown.map_or_else(|_| format!("{expr:?}"), |shown| shown.data.to_string())
+}
+
+/// Returns whether `expr` is an operator whose text has no end of its own, as that of a call or a CASE has.
+pub(super) fn is_bare(expr: &dyn PhysicalExpr) -> bool {
+    expr.is::<BinaryExpr>()
+        || expr.is::<InListExpr>()
+        || expr.is::<IsNotNullExpr>()
+        || expr.is::<IsNullExpr>()
+        || expr.is::<LikeExpr>()
+        || expr.is::<NotExpr>()
 }
 
 /// Returns the text of a value with its type, including the values inside lists and structs.
@@ -60,6 +85,20 @@ fn literal_text(value: &ScalarValue) -> Result<String> {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Prints its operand in parentheses, and cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Parenthesised;
+
+impl Operation for Parenthesised {
+    fn apply(&self, _values: &ArrayRef) -> Result<ArrayRef> {
+        internal_err!("a text cannot be evaluated")
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, operand: &dyn PhysicalExpr) -> fmt::Result {
+        write!(f, "({operand})")
+    }
 }
 
 /// A leaf expression that only prints its text and cannot be evaluated.

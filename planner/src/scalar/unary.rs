@@ -10,6 +10,8 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::text::is_bare;
+
 /// What such an expression does with the values of its operand.
 pub(super) trait Operation: fmt::Debug + Clone + Eq + Hash + Send + Sync + 'static {
     /// Returns the type of the result for an operand of this type.
@@ -25,9 +27,9 @@ pub(super) trait Operation: fmt::Debug + Clone + Eq + Hash + Send + Sync + 'stat
     /// Computes the results.
     fn apply(&self, values: &ArrayRef) -> Result<ArrayRef>;
 
-    /// Writes the expression; an operation that changes nothing that SQL knows writes the operand alone.
+    /// Writes the expression; an operation that changes nothing that SQL knows writes the operand alone, as one whole.
     fn write(&self, f: &mut fmt::Formatter<'_>, operand: &dyn PhysicalExpr) -> fmt::Result {
-        write!(f, "{operand}")
+        if is_bare(operand) { write!(f, "({operand})") } else { write!(f, "{operand}") }
     }
 }
 

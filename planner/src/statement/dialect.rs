@@ -9,6 +9,8 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use crate::budget;
+
 /// Precedence of the power operator: higher than that of a product, which is 40.
 const POWER: u8 = 43;
 
@@ -40,7 +42,8 @@ pub(super) struct LaminarDialect {
 }
 
 impl LaminarDialect {
-    /// Makes a dialect whose parser may begin `steps` expressions. It fails at every one after them, so it ends soon.
+    /// Makes a dialect whose parser may begin `steps` expressions, and none after the call was cancelled. It fails at
+    /// every one after them, so it ends soon.
     pub(super) fn with_steps(steps: usize) -> Self {
         LaminarDialect { steps: Cell::new(steps) }
     }
@@ -154,9 +157,10 @@ impl Dialect for LaminarDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        match self.steps.get().checked_sub(1) {
-            Some(left) => self.steps.set(left),
-            None => return Some(Err(ParserError::RecursionLimitExceeded)),
+        let left = self.steps.get().checked_sub(1).filter(|_| budget::spend(0).is_ok());
+        self.steps.set(left.unwrap_or(0));
+        if left.is_none() {
+            return Some(Err(ParserError::RecursionLimitExceeded));
         }
         let op = match parser.peek_token_ref().token {
             Token::Minus => UnaryOperator::Minus,

@@ -23,6 +23,8 @@ use sqlparser::ast::{
 
 use self::order_by::{put_into, written_items};
 use self::scope::{Column, Columns, Scope, at, exact, field_access, resolve, unknown};
+use crate::bind::literal::is_plain;
+use crate::budget;
 use crate::catalog::{Catalog, RelationInfo};
 use crate::error::PlanError;
 use crate::statement::Name;
@@ -345,6 +347,9 @@ impl VisitorMut for ExprNames<'_, '_> {
         self.depth += 1;
         if self.depth > DEPTH_LIMIT {
             return ControlFlow::Break(Box::new(too_deep()));
+        }
+        if let Err(error) = budget::spend(usize::from(!is_plain(expr))) {
+            return ControlFlow::Break(Box::new(error));
         }
         if self.inside_query == 0
             && let Expr::CompoundFieldAccess { root, access_chain } = expr

@@ -8,15 +8,19 @@
 //! (a, b) = (S)       (SELECT a = x AND b = y FROM S)
 //! ```
 
+use std::ops::ControlFlow;
+
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     Query, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
+    visit_expressions,
 };
 
 use super::from::invented_alias;
 use super::scope::{exact, qualified};
 use crate::bind::set_operation::select_all;
+use crate::budget;
 use crate::error::PlanError;
 
 /// Rewrites `expr` if it compares row values, whose parts must be resolved. `invent` must return unused names.
@@ -26,7 +30,13 @@ pub(super) fn write_out(expr: &mut Expr, invent: impl FnMut() -> String) -> Resu
     }
     let taken = std::mem::replace(expr, literal(Value::Null));
     *expr = RowRewriter { invent }.written_out(taken)?;
-    Ok(())
+    // A part that is repeated, as `a` in `(a, b) < (c, d)`, may be such a comparison itself.
+    let mut size = 0;
+    let _: ControlFlow<()> = visit_expressions(expr, |_| {
+        size += 1;
+        ControlFlow::Continue(())
+    });
+    budget::spend(size)
 }
 
 /// Returns the values of a row, or `None` if `expr` is not a row value.
