@@ -229,6 +229,19 @@ def test_a_write_beyond_the_limit_is_refused_and_stores_nothing() -> None:
     )
 
 
+def test_a_write_of_many_batches_counts_the_memory_that_they_share_once() -> None:
+    run(
+        """
+        conn = opened(limit="256MB")
+        conn.execute("CREATE TABLE many (id BIGINT, v BIGINT)")
+        conn.insert("many", {"id": list(range(500_000)), "v": [1] * 500_000})
+        assert conn.execute("UPDATE many SET v = id").rows_affected == 500_000
+        assert conn.sql("SELECT sum(v) FROM many").fetchone() == (124_999_750_000,)
+        works(conn)
+        """
+    )
+
+
 def test_text_of_any_size_is_refused_by_its_size() -> None:
     run(
         """

@@ -32,7 +32,7 @@ use laminardb_dataflow::{CancelToken, DataflowError, Engine, MemoryLimit, Relati
 
 use crate::error::Error;
 use crate::relation::{Operation, Spec};
-use crate::store::{Applied, Finder, Prepared, RelationLayout, Scan, Store};
+use crate::store::{Applied, Finder, Prepared, RelationLayout, Scan, Store, batch_bytes};
 pub use record::{Change, History, Record};
 use state::CommitState;
 pub use state::TransactionInfo;
@@ -121,7 +121,8 @@ impl Committer {
     /// Fails if there is no room for the rows of a write; those that it removes need none.
     fn check_memory<'a>(&self, rows: impl IntoIterator<Item = &'a RecordBatch>) -> Result<(), Error> {
         let Some(limit) = self.memory_limit else { return Ok(()) };
-        let bytes: usize = rows.into_iter().map(RecordBatch::get_array_memory_size).sum();
+        // The batches of a query share buffers, of which each holds a part.
+        let bytes: usize = rows.into_iter().map(batch_bytes).sum();
         limit.check_write(bytes as u64).map_err(|over| Error::of_memory("the rows to write need", over))
     }
 

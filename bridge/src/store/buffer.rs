@@ -45,7 +45,7 @@ fn variable_bytes(array: &ArrayRef) -> usize {
 }
 
 /// Returns the bytes that the rows of `batch` take, excluding unused parts of its buffers.
-pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     let of =
         |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
     batch.columns().iter().map(of).sum()

@@ -47,6 +47,7 @@ pub use scan::Scan;
 
 use crate::error::Error;
 use crate::relation::Spec;
+pub(crate) use buffer::batch_bytes;
 pub(crate) use given::{Given, rows_given};
 use open::OpenTransaction;
 use relations::{Lent, Relations, StoredRelation, stopped};
