@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The updates of a small step are sorted once, when they are sealed. For a large step, a run is encoded and sorted as
-//! soon as enough rows have arrived, which spreads the work over the arrivals. A [`Seal`] merges all runs at once, one
+//! soon as enough rows have arrived, which spreads the work over the arrivals. A [`Seal`] merges many runs at once, one
 //! range of rows after another, and each run frees its memory as it is used up. Both are done in pieces, so that an
 //! operator can stop after any of them.
 
@@ -30,6 +30,9 @@ use crate::{Time, UpdateBatch};
 /// Number of rows in a run: few enough that the buffers for sorting stay in the cache and are reused by the next run.
 /// Small in tests, so that tests meet several runs.
 const RUN: usize = if cfg!(test) { 100 } else { 1 << 14 };
+
+/// Greatest number of runs that are merged at once: each step of a merge looks at all of them.
+const FAN: usize = if cfg!(test) { 3 } else { 64 };
 
 /// A sorted run and its least times.
 type Run<T> = (Antichain<T>, VecDeque<Chunk<T>>);
@@ -141,7 +144,14 @@ enum Stage<T> {
     Sort,
     /// The last of the runs is split.
     Split(SplitRun<T>),
-    Merge(Box<RunMerge<T>>, Packer<T>),
+    Merge(Box<RunMerge<T>>, Merged<T>),
+}
+
+/// What a merge makes.
+enum Merged<T> {
+    /// A run that is merged with others afterwards.
+    Run(VecDeque<Chunk<T>>),
+    Batch(Packer<T>),
 }
 
 /// The parts of a run that is being split.
@@ -204,10 +214,15 @@ impl<T: ArrangementTime> Seal<T> {
             let rows = match self.stage {
                 Stage::Sort => batcher.sort_pending(self.upper.borrow()),
                 Stage::Split(_) => self.split(batcher),
-                Stage::Merge(ref mut merge, ref mut packer) => {
+                Stage::Merge(ref mut merge, ref mut merged) => {
                     let rows = merge.step();
-                    packer.staged.extend(merge.take_full());
-                    packer.settle(false);
+                    match merged {
+                        Merged::Run(run) => run.extend(merge.take_full()),
+                        Merged::Batch(packer) => {
+                            packer.staged.extend(merge.take_full());
+                            packer.settle(false);
+                        }
+                    }
                     batcher.work.tank().touched(rows);
                     rows
                 }
@@ -260,28 +275,40 @@ impl<T: ArrangementTime> Seal<T> {
 
     /// Goes to the next stage.
     fn next(mut self, batcher: &mut UpdateBatcher<T>) -> Sealed<T> {
-        self.stage = match self.stage {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Sort) {
             Stage::Sort => {
                 let upper = self.upper.borrow();
                 self.split = batcher.runs.extract_if(.., |(least, _)| has_before(least, upper)).collect();
                 self.left = self.split.iter().flat_map(|(_, run)| run).map(|chunk| chunk.range().len()).sum();
                 Stage::Split(SplitRun::new())
             }
-            Stage::Split(_) => {
-                self.left = rows_of(&self.shipped);
-                if self.shipped.len() > 1 {
-                    let runs = std::mem::take(&mut self.shipped);
-                    Stage::Merge(Box::new(RunMerge::new(runs)), Packer::new())
-                } else {
-                    let packer = Packer { staged: self.shipped.pop().unwrap_or_default(), settled: VecDeque::new() };
-                    return Sealed::Whole(packer.batch());
+            Stage::Split(_) => return self.merge(),
+            Stage::Merge(merge, Merged::Run(mut run)) => {
+                run.extend(merge.finish());
+                if !run.is_empty() {
+                    self.shipped.push(run);
                 }
+                return self.merge();
             }
-            Stage::Merge(merge, mut packer) => {
+            Stage::Merge(merge, Merged::Batch(mut packer)) => {
                 packer.staged.extend(merge.finish());
                 return Sealed::Whole(packer.batch());
             }
         };
+        Sealed::Unfinished(self)
+    }
+
+    /// Merges the shipped runs: all of them into the batch, or if they are too many the first into one run.
+    fn merge(mut self) -> Sealed<T> {
+        self.left = rows_of(&self.shipped);
+        if self.shipped.len() <= 1 {
+            let staged = self.shipped.pop().unwrap_or_default();
+            return Sealed::Whole(Packer { staged, settled: VecDeque::new() }.batch());
+        }
+        let is_last = self.shipped.len() <= FAN;
+        let runs = self.shipped.drain(..self.shipped.len().min(FAN)).collect();
+        let merged = if is_last { Merged::Batch(Packer::new()) } else { Merged::Run(VecDeque::new()) };
+        self.stage = Stage::Merge(Box::new(RunMerge::new(runs)), merged);
         Sealed::Unfinished(self)
     }
 }

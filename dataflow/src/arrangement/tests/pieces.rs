@@ -41,6 +41,29 @@ fn a_large_step_is_sealed_and_merged_in_pieces() {
 }
 
 #[test]
+fn a_step_of_a_seal_moves_many_rows_however_many_runs_there_are() {
+    let count = 10_000;
+    let rows: Vec<Row> = (0..count).map(|i| row(i, &i.to_string())).collect();
+    let rows = to_batch(&schema(&[Int64, Utf8, Float64]), &rows.iter().collect::<Vec<_>>());
+    let mut batcher = UpdateBatcher::new(layout(), Work::new("arrange"));
+    batcher.insert(UpdateBatch::insert(rows, Time(1)));
+    while batcher.has_run() {
+        batcher.sort_run();
+    }
+    let mut seal = batcher.seal(Antichain::from_elem(Time(2)));
+    let mut steps = 0;
+    let batch = loop {
+        seal = match seal.work(&mut batcher, &mut 1) {
+            Sealed::Unfinished(seal) => seal,
+            Sealed::Whole(batch) => break batch.expect("there are updates"),
+        };
+        steps += 1;
+    };
+    assert_eq!(batch.chunks.iter().map(|chunk| chunk.range().len()).sum::<usize>(), count);
+    assert!(steps < count / 4, "{steps} steps");
+}
+
+#[test]
 fn a_snapshot_is_read_in_pieces() {
     // All rows have one key, so that a piece cannot end between two hashes.
     let mut changes: Vec<Change> = (0..2000).map(|i| (row(i, "k"), Time(1), 1)).collect();
