@@ -243,6 +243,7 @@ MALFORMED: dict[str, tuple[str, Callable[[], Node]]] = {
     "a decimal of 99 digits after the point": ("decimals", lambda: Node(b"d:5,99", 1, [None, bytes(16)])),
     "a decimal of a huge scale": ("decimals", lambda: Node(b"d:5,-128", 1, [None, bytes(16)])),
     "a decimal of 77 bits": ("decimals", lambda: Node(b"d:5,2,77", 1, [None, bytes(16)])),
+    "bytes of no width": ("bytes", lambda: Node(b"w:0", 1, [None, None])),
     "a time in an unknown zone": ("stamps", lambda: Node(b"tsu:Nowhere/At_all", 1, [None, bytes(8)])),
 }
 
@@ -448,7 +449,6 @@ BOMBS: dict[str, tuple[str, Callable[[], Node], int]] = {
         2**30,
     ),
     "structs of nothing": ("structs", lambda: Node(b"+s", 2**30, [None], []), 2**30),
-    "bytes of no width": ("bytes", lambda: Node(b"w:0", 2**30, [None, None]), 2**30),
     "a union of runs": (
         "numbers",
         lambda: Node(b"+us:0", 2**40, [bytes(8)], [run_ends(2**40, values=ints(7), length=2**40, format="q")]),

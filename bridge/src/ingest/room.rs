@@ -73,7 +73,7 @@ fn is_encoded(data_type: &DataType) -> bool {
         DataType::List(field) | DataType::LargeList(field) | DataType::Map(field, _) => is_encoded(field.data_type()),
         DataType::FixedSizeList(field, _) => is_encoded(field.data_type()),
         DataType::Struct(fields) => fields.is_empty() || fields.iter().any(|field| is_encoded(field.data_type())),
-        DataType::FixedSizeBinary(width) => *width == 0,
+        DataType::FixedSizeBinary(_) => false,
         other => {
             other.primitive_width().is_none()
                 && !matches!(
@@ -137,7 +137,7 @@ fn before(data: &ArrayData) -> Before<'_> {
         },
         DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(..) => summed(data),
         DataType::ListView(_) | DataType::LargeListView(_) => summed(data),
-        DataType::FixedSizeBinary(width) if *width > 0 => Box::new(|count| *width as u64 * count as u64),
+        DataType::FixedSizeBinary(width) => Box::new(|count| *width as u64 * count as u64),
         other => {
             let width = other.primitive_width().map_or(SMALLEST, |width| width as u64);
             Box::new(move |count| width.saturating_mul(count as u64))
