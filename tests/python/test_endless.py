@@ -182,8 +182,7 @@ def test_a_signal_ends_an_insert_of_rows_without_end(
     if source == "generator":
         data: Any = rows()
     elif source == "iterator":
-        data = itertools.repeat({"a": 1})
-        begun.set()
+        data = itertools.chain(itertools.islice(rows(), 1), itertools.repeat({"a": 1}))
     else:
         data = pa.RecordBatchReader.from_batches(pa.schema({"a": pa.int64()}), batches())
     pressing = threading.Thread(target=press_later)
