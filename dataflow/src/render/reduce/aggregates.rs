@@ -1,8 +1,9 @@
 //! The aggregates of groups: what they read, the states they keep, and which of them share a state.
 
+use std::sync::Arc;
+
 use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use std::sync::Arc;
 
 use crate::accumulator::{Accumulator, Retractions, for_planned};
 use crate::plan::{Aggregate, AggregateFunction};
