@@ -182,7 +182,7 @@ pub(crate) struct Tank {
     fuel: Rc<Fuel>,
     /// The operator's part of the backlog.
     left: Cell<usize>,
-    /// Measures activations that begin with a backlog: in others, few rows are processed.
+    /// Measures activations that begin with a backlog, so that small changes do not ask the clock.
     watch: Stopwatch,
 }
 
