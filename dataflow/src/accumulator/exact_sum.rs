@@ -35,19 +35,17 @@ pub(super) fn make(finish: Finish, argument: &DataType, data_type: &DataType) ->
         (Sums::Whole { scale, .. }, ResultType::Decimal(_, to), _) => *scale <= to,
         (Sums::Whole { .. }, ResultType::Double, _) => true,
         (Sums::Whole { .. }, ResultType::Real, _) => false,
-        (Sums::Float(_), ResultType::Double | ResultType::Real, _) => true,
-        (Sums::Float(_), _, _) => false,
+        (Sums::Float { .. }, ResultType::Double | ResultType::Real, _) => true,
+        (Sums::Float { .. }, _, _) => false,
     };
     supported.then(|| {
-        let state = ExactSum { finish, counts: Segments::default(), sums, result, data_type: data_type.clone() };
+        let state = ExactSum { finish, sums, result, data_type: data_type.clone() };
         Box::new(state) as Box<dyn Accumulator>
     })
 }
 
 struct ExactSum {
     finish: Finish,
-    /// Number of arguments of each group.
-    counts: Segments<Diff>,
     sums: Sums,
     result: ResultType,
     data_type: DataType,
@@ -55,18 +53,21 @@ struct ExactSum {
 
 enum Sums {
     /// Integers, and decimals as integers without their decimal point.
-    Whole {
-        sums: WholeSums,
-        scale: i8,
+    Whole { sums: WholeSums, scale: i8 },
+    Float {
+        /// Number of arguments of each group.
+        counts: Segments<Diff>,
+        sums: Superaccumulators<1>,
     },
-    Float(Superaccumulators<1>),
 }
 
 impl Sums {
     fn of(argument: &DataType) -> Option<Sums> {
         let scale = match argument {
             DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => *scale,
-            DataType::Float32 | DataType::Float64 => return Some(Sums::Float(Superaccumulators::new(VALUES))),
+            DataType::Float32 | DataType::Float64 => {
+                return Some(Sums::Float { counts: Segments::default(), sums: Superaccumulators::new(VALUES) });
+            }
             integer if integer.is_integer() => 0,
             _ => return None,
         };
@@ -109,32 +110,33 @@ impl ResultType {
 
 impl Accumulator for ExactSum {
     fn resize(&mut self, groups: usize) {
-        self.counts.grow(groups, || 0);
         match &mut self.sums {
             Sums::Whole { sums, .. } => sums.resize(groups),
-            Sums::Float(sums) => sums.resize(groups),
+            Sums::Float { counts, sums } => {
+                counts.grow(groups, || 0);
+                sums.resize(groups);
+            }
         }
     }
 
     fn update(&mut self, groups: &[u32], argument: Option<&ArrayRef>, diffs: &Diffs, filter: Option<&BooleanArray>) {
         let arguments = Arguments::new(groups, argument, diffs, filter);
-        let counts = &mut self.counts;
         match &mut self.sums {
             Sums::Whole { sums, .. } => match arguments.data_type() {
-                DataType::Int8 => add_short::<Int8Type>(&arguments, counts, sums),
-                DataType::Int16 => add_short::<Int16Type>(&arguments, counts, sums),
-                DataType::Int32 => add_short::<Int32Type>(&arguments, counts, sums),
-                DataType::Int64 => add_short::<Int64Type>(&arguments, counts, sums),
-                DataType::UInt8 => add_short::<UInt8Type>(&arguments, counts, sums),
-                DataType::UInt16 => add_short::<UInt16Type>(&arguments, counts, sums),
-                DataType::UInt32 => add_short::<UInt32Type>(&arguments, counts, sums),
-                DataType::UInt64 => add_long::<UInt64Type>(&arguments, counts, sums),
-                DataType::Decimal32(..) => add_short::<Decimal32Type>(&arguments, counts, sums),
-                DataType::Decimal64(..) => add_short::<Decimal64Type>(&arguments, counts, sums),
-                DataType::Decimal128(..) => add_long::<Decimal128Type>(&arguments, counts, sums),
+                DataType::Int8 => add_short::<Int8Type>(&arguments, sums),
+                DataType::Int16 => add_short::<Int16Type>(&arguments, sums),
+                DataType::Int32 => add_short::<Int32Type>(&arguments, sums),
+                DataType::Int64 => add_short::<Int64Type>(&arguments, sums),
+                DataType::UInt8 => add_short::<UInt8Type>(&arguments, sums),
+                DataType::UInt16 => add_short::<UInt16Type>(&arguments, sums),
+                DataType::UInt32 => add_short::<UInt32Type>(&arguments, sums),
+                DataType::UInt64 => add_long::<UInt64Type>(&arguments, sums),
+                DataType::Decimal32(..) => add_short::<Decimal32Type>(&arguments, sums),
+                DataType::Decimal64(..) => add_short::<Decimal64Type>(&arguments, sums),
+                DataType::Decimal128(..) => add_long::<Decimal128Type>(&arguments, sums),
                 other => panic!("an argument of type {other} to a sum of whole numbers"),
             },
-            Sums::Float(sums) => match arguments.data_type() {
+            Sums::Float { counts, sums } => match arguments.data_type() {
                 DataType::Float32 => add_floats::<Float32Type>(&arguments, counts, sums),
                 DataType::Float64 => add_floats::<Float64Type>(&arguments, counts, sums),
                 other => panic!("an argument of type {other} to a sum of floats"),
@@ -158,27 +160,30 @@ impl Accumulator for ExactSum {
     }
 
     fn free(&mut self, group: u32) {
-        self.counts[group as usize] = 0;
         match &mut self.sums {
             Sums::Whole { sums, .. } => sums.free(group),
-            Sums::Float(sums) => sums.free(group),
+            Sums::Float { counts, sums } => {
+                counts[group as usize] = 0;
+                sums.free(group);
+            }
         }
     }
 
     fn discard(&mut self, rows: usize) -> usize {
-        match (self.counts.free(rows), &mut self.sums) {
-            (0, Sums::Whole { sums, .. }) => sums.discard(rows),
-            (0, Sums::Float(sums)) => sums.discard(rows),
-            (freed, _) => freed,
+        match &mut self.sums {
+            Sums::Whole { sums, .. } => sums.discard(rows),
+            Sums::Float { counts, sums } => match counts.free(rows) {
+                0 => sums.discard(rows),
+                freed => freed,
+            },
         }
     }
 
     fn bytes(&self) -> usize {
-        let sums = match &self.sums {
+        match &self.sums {
             Sums::Whole { sums, .. } => sums.bytes(),
-            Sums::Float(sums) => sums.bytes(),
-        };
-        sums + self.counts.bytes()
+            Sums::Float { counts, sums } => counts.bytes() + sums.bytes(),
+        }
     }
 }
 
@@ -187,7 +192,7 @@ impl ExactSum {
     fn results<T: ArrowPrimitiveType>(&self, groups: &[u32], result: impl Fn(u32) -> Option<T::Native>) -> Evaluated {
         let mut errors = Vec::new();
         let of_group = |(row, group): (usize, &u32)| {
-            if self.counts[*group as usize] <= 0 {
+            if self.count(*group) <= 0 {
                 return None;
             }
             let value = result(*group);
@@ -200,10 +205,19 @@ impl ExactSum {
         Evaluated { values: Arc::new(values.with_data_type(self.data_type.clone())), errors }
     }
 
+    /// Returns the number of arguments of a group.
+    #[inline]
+    fn count(&self, group: u32) -> Diff {
+        match &self.sums {
+            Sums::Whole { sums, .. } => sums.count(group),
+            Sums::Float { counts, .. } => counts[group as usize],
+        }
+    }
+
     fn whole(&self, group: u32) -> Option<i128> {
         match &self.sums {
             Sums::Whole { sums, .. } => sums.sum(group),
-            Sums::Float(_) => unreachable!("sums of floats are floats"),
+            Sums::Float { .. } => unreachable!("sums of floats are floats"),
         }
     }
 
@@ -216,12 +230,12 @@ impl ExactSum {
     }
 
     fn double(&self, group: u32) -> f64 {
-        let count = self.counts[group as usize] as f64;
+        let count = self.count(group) as f64;
         match (&self.sums, self.finish) {
             (Sums::Whole { sums, scale }, Finish::Sum) => sums.float(group) / 10f64.powi(i32::from(*scale)),
             (Sums::Whole { sums, scale }, Finish::Mean) => sums.float(group) / (count * 10f64.powi(i32::from(*scale))),
-            (Sums::Float(sums), Finish::Sum) => sums.float(group),
-            (Sums::Float(sums), Finish::Mean) => {
+            (Sums::Float { sums, .. }, Finish::Sum) => sums.float(group),
+            (Sums::Float { sums, .. }, Finish::Mean) => {
                 let sum = sums.float(group);
                 if sum.is_finite() { sum / count } else { float_mean(sums.total(group), count) }
             }
@@ -230,7 +244,7 @@ impl ExactSum {
 
     fn real(&self, group: u32) -> f32 {
         match (&self.sums, self.finish) {
-            (Sums::Float(sums), Finish::Sum) => match sums.total(group) {
+            (Sums::Float { sums, .. }, Finish::Sum) => match sums.total(group) {
                 Total::Special(special) => special as f32,
                 Total::Finite(exact) => {
                     // Rounds once, to the 24 bits of a REAL.
@@ -248,11 +262,11 @@ impl ExactSum {
         let scaled = sums.sum(group).and_then(|sum| sum.checked_mul(factor));
         let value = match (self.finish, scaled) {
             (Finish::Sum, scaled) => scaled?,
-            (Finish::Mean, Some(scaled)) => divide(scaled, i128::from(self.counts[group as usize])),
+            (Finish::Mean, Some(scaled)) => divide(scaled, i128::from(self.count(group))),
             (Finish::Mean, None) => {
                 // The scaled sum exceeds an i128, but the mean may fit.
                 let scaled = sums.wide(group).checked_mul(i256::from_i128(factor))?;
-                divide_wide(scaled, i256::from_i128(i128::from(self.counts[group as usize])))?
+                divide_wide(scaled, i256::from_i128(i128::from(self.count(group))))?
             }
         };
         let limit = 10u128.checked_pow(u32::from(precision))?;
@@ -291,12 +305,8 @@ fn divide_wide(value: i256, by: i256) -> Option<i128> {
 }
 
 /// Adds numbers of at most 64 bits, of which single ones are added in a shorter way.
-fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(
-    arguments: &Arguments<'_>,
-    counts: &mut Segments<Diff>,
-    sums: &mut WholeSums,
-) {
-    arguments.for_each::<T>(counts, |group, value, diff| {
+fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(arguments: &Arguments<'_>, sums: &mut WholeSums) {
+    arguments.for_each::<T>(|group, value, diff| {
         if diff == 1 {
             sums.add_short(group, value.into());
         } else {
@@ -305,12 +315,8 @@ fn add_short<T: ArrowPrimitiveType<Native: Into<i64>>>(
     });
 }
 
-fn add_long<T: ArrowPrimitiveType<Native: Into<i128>>>(
-    arguments: &Arguments<'_>,
-    counts: &mut Segments<Diff>,
-    sums: &mut WholeSums,
-) {
-    arguments.for_each::<T>(counts, |group, value, diff| sums.add(group, value.into(), diff));
+fn add_long<T: ArrowPrimitiveType<Native: Into<i128>>>(arguments: &Arguments<'_>, sums: &mut WholeSums) {
+    arguments.for_each::<T>(|group, value, diff| sums.add(group, value.into(), diff));
 }
 
 fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
@@ -318,5 +324,5 @@ fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(
     counts: &mut Segments<Diff>,
     sums: &mut Superaccumulators<1>,
 ) {
-    arguments.for_each::<T>(counts, |group, value, diff| sums.add_value(group, value.into(), diff));
+    arguments.count_each::<T>(counts, |group, value, diff| sums.add_value(group, value.into(), diff));
 }

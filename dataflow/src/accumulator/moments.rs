@@ -125,7 +125,7 @@ impl Accumulator for Moments {
 impl Moments {
     fn add_floats<T: ArrowPrimitiveType<Native: Into<f64>>>(&mut self, arguments: &Arguments<'_>) {
         let Moments { counts, sums, squares, .. } = self;
-        arguments.for_each::<T>(counts, |group, value, diff| {
+        arguments.count_each::<T>(counts, |group, value, diff| {
             let value = value.into();
             sums.add_value(group, value, diff);
             squares.add_square(group, value, diff);
@@ -134,7 +134,7 @@ impl Moments {
 
     fn add_whole<T: ArrowPrimitiveType<Native: Into<i128>>>(&mut self, arguments: &Arguments<'_>) {
         let Moments { counts, sums, squares, .. } = self;
-        arguments.for_each::<T>(counts, |group, value, diff| {
+        arguments.count_each::<T>(counts, |group, value, diff| {
             let value = value.into();
             sums.add_whole(group, value, diff);
             squares.add_whole_square(group, value, diff);

@@ -73,19 +73,23 @@ impl<'a> Arguments<'a> {
         self.values.data_type()
     }
 
-    /// Counts the numbers of each group in `counts`, and calls `add` with the group, value and diff of each. `T` must be
-    /// their type.
+    /// Calls `add` with the group, value and diff of each number. `T` must be their type.
     #[inline(always)]
-    pub(super) fn for_each<T: ArrowPrimitiveType>(
+    pub(super) fn for_each<T: ArrowPrimitiveType>(&self, mut add: impl FnMut(u32, T::Native, Diff)) {
+        let values = self.values.as_primitive::<T>().values();
+        self.selection.for_each(|row, diff| add(self.groups[row], values[row], diff));
+    }
+
+    /// Does the same, and counts the numbers of each group in `counts`.
+    #[inline(always)]
+    pub(super) fn count_each<T: ArrowPrimitiveType>(
         &self,
         counts: &mut Segments<Diff>,
         mut add: impl FnMut(u32, T::Native, Diff),
     ) {
-        let values = self.values.as_primitive::<T>().values();
-        self.selection.for_each(|row, diff| {
-            let group = self.groups[row];
+        self.for_each::<T>(|group, value, diff| {
             counts[group as usize] = counts[group as usize].wrapping_add(diff);
-            add(group, values[row], diff);
+            add(group, value, diff);
         });
     }
 }
