@@ -212,15 +212,15 @@ impl<T: ArrangementTime> Spine<T> {
 
     /// Returns the position of the merge that comes next, or of the older of two parts to be merged next.
     ///
-    /// A spine that is `idle` has nothing better to do than to go on until the other parts are small compared with the
-    /// largest: merging everything into one part would copy all rows for every small change.
+    /// A spine that is `idle` has nothing better to do than to go on until the other parts are at most half as large as
+    /// the largest: merging everything into one part would copy all rows for every small change.
     fn due(&self, idle: bool) -> Option<usize> {
         let (mut total, mut largest) = (0, 0);
         for part in &self.parts {
             total += part.rows();
             largest = largest.max(part.rows());
         }
-        let all = idle && (total - largest) * 4 > largest;
+        let all = idle && (total - largest) * 2 > largest;
         let (mut best, mut following) = (None, 0);
         for (at, part) in self.parts.iter().enumerate().rev() {
             let rows = match (part, self.parts.get(at + 1)) {
