@@ -33,6 +33,9 @@ const ROUND_ROWS: usize = 4 * PIECE_ROWS;
 /// hurried.
 const SMALL_PIECE: usize = PIECE_ROWS / 32;
 
+/// Number of rows that an operator may process in any case, however long they take.
+const LEAST_PIECE: usize = if cfg!(test) { SMALL_PIECE } else { 16 };
+
 /// How many nanoseconds all dataflows of a worker together may work before it looks at its commands, roughly.
 const ROUND_NANOS: u64 = 2_000_000;
 
@@ -182,37 +185,44 @@ pub(crate) struct Tank {
     fuel: Rc<Fuel>,
     /// The operator's part of the backlog.
     left: Cell<usize>,
-    /// Measures activations that begin with a backlog, so that small changes do not ask the clock.
+    /// Rows that have arrived since the last grant.
+    arrived: Cell<usize>,
+    /// Measures activations that have many rows to process, so that small changes do not ask the clock.
     watch: Stopwatch,
 }
 
 impl Tank {
     /// Returns the access of a new operator.
     pub(crate) fn new(fuel: &Rc<Fuel>) -> Self {
-        Tank { fuel: Rc::clone(fuel), left: Cell::new(0), watch: Stopwatch::default() }
+        Tank { fuel: Rc::clone(fuel), left: Cell::new(0), arrived: Cell::new(0), watch: Stopwatch::default() }
     }
 
-    /// Records that the operator begins to work.
-    pub(crate) fn works(&self) {
+    /// Records that the operator begins to work, and that rows have arrived.
+    pub(crate) fn arrived(&self, rows: usize) {
         self.fuel.works();
+        self.arrived.set(self.arrived.get() + rows);
     }
 
-    /// Returns how many rows the operator may process in this activation; at least one.
+    /// Returns how many rows the operator may process in this activation, or in the part of it that begins; at least
+    /// one.
     pub(crate) fn grant(&self) -> usize {
         self.fuel.works();
-        if self.left.get() > 0 {
+        let goes_on = self.watch.is_running();
+        self.fuel.spend(0, self.watch.end());
+        if self.arrived.take() >= stopwatch::LEAST || self.left.get() > 0 || goes_on {
             self.watch.begin();
         }
         let meter = &self.fuel.meter;
+        let rows_in = |nanos| self.watch.rows_in(nanos).unwrap_or(PIECE_ROWS);
+        let least = rows_in(ROUND_NANOS / 4).clamp(LEAST_PIECE, SMALL_PIECE);
         if meter.is_hurried.get() && self.fuel.is_slow.get() {
-            return SMALL_PIECE;
+            return least;
         }
         let (busy, spent) = (meter.busy.get().max(1), self.fuel.spent());
         let part = (ROUND_ROWS / busy).saturating_sub(spent.rows);
         let whole = ROUND_ROWS.saturating_sub(usize::try_from(meter.touched.get()).unwrap_or(usize::MAX));
         let nanos = (ROUND_NANOS / busy as u64).saturating_sub(spent.nanos);
-        let in_time = self.watch.rows_in(nanos).unwrap_or(PIECE_ROWS);
-        part.min(whole).min(in_time).clamp(SMALL_PIECE, PIECE_ROWS)
+        part.min(whole).min(rows_in(nanos)).clamp(least, PIECE_ROWS)
     }
 
     /// Runs `work`, in which an operator without fuel processes `rows` rows. How long it takes bounds what enters.

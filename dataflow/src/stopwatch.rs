@@ -6,8 +6,11 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-/// Number of rows of the shortest piece that is measured: below, what does not depend on rows counts too much.
+/// Number of rows of a piece that is measured however short it is: below, what does not depend on rows counts too much.
 pub(crate) const LEAST: usize = 256;
+
+/// How many nanoseconds a piece takes that is measured however few rows it has.
+const LONG: u64 = 200_000;
 
 /// The time that one operator takes for a row.
 #[derive(Debug, Default)]
@@ -26,6 +29,11 @@ impl Stopwatch {
         self.began.set(Some(Instant::now()));
     }
 
+    /// Whether a piece is being measured.
+    pub(crate) fn is_running(&self) -> bool {
+        self.began.get().is_some()
+    }
+
     /// Counts rows of the piece.
     pub(crate) fn count(&self, rows: usize) {
         self.rows.set(self.rows.get() + rows);
@@ -36,7 +44,7 @@ impl Stopwatch {
         let Some(began) = self.began.take() else { return 0 };
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let rows = self.rows.get();
-        if rows >= LEAST {
+        if rows >= LEAST || (rows > 0 && nanos >= LONG) {
             self.learn(nanos / rows as u64);
         }
         nanos

@@ -37,7 +37,7 @@ impl Work {
 
     /// Adds `rows` to the rows received.
     pub(crate) fn received(&self, rows: usize) {
-        self.tank.works();
+        self.tank.arrived(rows);
         self.received.set(self.received.get() + rows as u64);
     }
 

@@ -215,7 +215,7 @@ impl<T: ArrangementTime> Seal<T> {
                 Stage::Sort => batcher.sort_pending(self.upper.borrow()),
                 Stage::Split(_) => self.split(batcher),
                 Stage::Merge(ref mut merge, ref mut merged) => {
-                    let rows = merge.step();
+                    let rows = merge.step(*fuel);
                     match merged {
                         Merged::Run(run) => run.extend(merge.take_full()),
                         Merged::Batch(packer) => {

@@ -186,9 +186,10 @@ impl<T: ChunkTime> RunMerge<T> {
         RunMerge { runs, merged: RunBuilder::new(rows, bytes / rows.max(1)) }
     }
 
-    /// Merges about a chunk's rows. Returns their number; 0 if there are no more.
-    pub(super) fn step(&mut self) -> usize {
-        let range = take_range(&mut self.runs, TARGET);
+    /// Merges about `rows` rows, but not less than a quarter of a chunk nor more than a whole one. Returns their number;
+    /// 0 if there are no more.
+    pub(super) fn step(&mut self, rows: usize) -> usize {
+        let range = take_range(&mut self.runs, rows.clamp(TARGET / 4, TARGET));
         merge_range(&range, &mut self.merged);
         range.iter().map(|chunk| chunk.range().len()).sum()
     }
@@ -224,13 +225,25 @@ pub(super) fn merge_chunks<T: ChunkTime>(chunks: &[Chunk<T>]) -> VecDeque<Chunk<
 /// Ranges end between two rows and not between two hashes, because all rows of an arrangement can have one hash.
 pub(super) fn take_range<T: ChunkTime>(runs: &mut Vec<VecDeque<Chunk<T>>>, rows: usize) -> Vec<Chunk<T>> {
     let share = rows / runs.len().max(1);
-    let ends = runs.iter().filter_map(|run| run.front()).map(|chunk| (chunk, (chunk.start + share).min(chunk.end - 1)));
+    let ends = runs.iter().filter_map(|run| place_of(run, share));
     let least = ends.min_by(|(a, i), (b, j)| compare_rows(a.updates(), *i, b.updates(), *j));
-    let Some((chunk, end)) = least else { return Vec::new() };
+    let Some((chunk, end)) = least else { return runs.drain(..).flatten().collect() };
     let last = chunk.slice(end, end + 1);
     let range = runs.iter_mut().flat_map(|run| take_through(run, &last)).collect();
     runs.retain(|run| !run.is_empty());
     range
+}
+
+/// Returns the chunk that has the row `at` of a run, and the position there; `None` if the run has not so many rows.
+fn place_of<T: ChunkTime>(run: &VecDeque<Chunk<T>>, mut at: usize) -> Option<(&Chunk<T>, usize)> {
+    for chunk in run {
+        let rows = chunk.range().len();
+        if at < rows {
+            return Some((chunk, chunk.start + at));
+        }
+        at -= rows;
+    }
+    None
 }
 
 /// Compares two updates without their times.

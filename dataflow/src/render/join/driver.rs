@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::trace::implementations::spine_fueled::SpineBatch as _;
 use differential_dataflow::trace::{Span, TraceReader};
 use timely::PartialOrder;
 use timely::container::NoopBuilder;
@@ -57,6 +58,7 @@ where
             left_input.for_each(|capability, spans| {
                 let (capabilities, meet) = held(&capability);
                 for batch in spans.drain(..).filter_map(|span| left.acknowledge(span)) {
+                    queues.work.tank().arrived(batch.len());
                     let matcher = Matcher::new(vec![batch], right.acknowledged_batches(), meet);
                     queues.left.push_back((capabilities.clone(), matcher));
                 }
@@ -64,6 +66,7 @@ where
             right_input.for_each(|capability, spans| {
                 let (capabilities, meet) = held(&capability);
                 for batch in spans.drain(..).filter_map(|span| right.acknowledge(span)) {
+                    queues.work.tank().arrived(batch.len());
                     let matcher = Matcher::new(left.acknowledged_batches(), vec![batch], meet);
                     queues.right.push_back((capabilities.clone(), matcher));
                 }
