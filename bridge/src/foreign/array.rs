@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayData, ArrayDataBuilder, layout};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::{DataType, UnionMode};
+use arrow::datatypes::{DataType, IntervalUnit, UnionMode};
 use arrow::error::ArrowError;
 use arrow::ffi::FFI_ArrowArray;
 
@@ -34,6 +34,11 @@ pub(super) fn read(array: FFI_ArrowArray, data_type: &DataType) -> Result<ArrayD
     let mut data = Part { array: &owner, data_type, owner: &owner }.read()?;
     data.align_buffers();
     Ok(data)
+}
+
+/// Returns a buffer that begins at a multiple of `to` bytes, copied if it did not.
+fn aligned(buffer: Buffer, to: usize) -> Buffer {
+    if buffer.as_ptr().align_offset(to) == 0 { buffer } else { Buffer::from_slice_ref(&buffer) }
 }
 
 /// An array, or one that is a part of it.
@@ -152,7 +157,13 @@ impl Part<'_> {
                 None => Vec::new(),
             },
         };
-        pointers.into_iter().zip(lengths).map(|(pointer, length)| self.buffer(pointer, length)).collect()
+        let buffers = pointers.into_iter().zip(lengths).map(|(pointer, length)| self.buffer(pointer, length));
+        let buffers = buffers.collect::<Result<Vec<_>, _>>()?;
+        // Arrow aligns these to 4 bytes, as their fields are, but copies them as numbers of 8.
+        if *self.data_type == DataType::Interval(IntervalUnit::DayTime) {
+            return Ok(buffers.into_iter().map(|buffer| aligned(buffer, align_of::<i64>())).collect());
+        }
+        Ok(buffers)
     }
 
     /// Returns the size of `count` values of `width` bytes.

@@ -83,9 +83,16 @@ fn check_format(format: &str, children: &[&FFI_ArrowSchema]) -> Result<(), Arrow
         "w" if argument.parse() == Ok(0) => Err(failure("bytes of the fixed length 0 cannot be read")),
         "d" if !is_decimal(argument) => Err(wrong()),
         "+ud" | "+us" if !is_union(argument, children.len()) => Err(wrong()),
+        "+r" if part(children[0].dictionary)?.is_some() => Err(wrong()),
         "+r" if !matches!(text(children[0].format, "format")?, Some("s" | "i" | "l")) => Err(wrong()),
         "+m" => match text(children[0].format, "format")? {
-            Some("+s") if children[0].n_children == 2 => Ok(()),
+            Some("+s") if children[0].n_children == 2 => {
+                let entries = parts(children[0].children, children[0].n_children, MOST_TYPES, "schema")?;
+                if children[0].nullable() || entries[0].nullable() {
+                    return Err(failure("a map has entries or keys that may be NULL"));
+                }
+                Ok(())
+            }
             _ => Err(wrong()),
         },
         _ => Ok(()),

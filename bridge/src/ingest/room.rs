@@ -110,23 +110,23 @@ fn before(data: &ArrayData) -> Before<'_> {
         DataType::Boolean => Box::new(|count| count.div_ceil(8) as u64),
         DataType::Utf8 | DataType::Binary => {
             let end = integers::<i32>(data.buffers(), start);
-            Box::new(move |count| end(count).saturating_sub(end(0)).saturating_add(4 * count as u64))
+            Box::new(move |count| end(count).saturating_sub(end(0)).saturating_add(4_u64.saturating_mul(count as u64)))
         }
         DataType::LargeUtf8 | DataType::LargeBinary => {
             let end = integers::<i64>(data.buffers(), start);
-            Box::new(move |count| end(count).saturating_sub(end(0)).saturating_add(8 * count as u64))
+            Box::new(move |count| end(count).saturating_sub(end(0)).saturating_add(8_u64.saturating_mul(count as u64)))
         }
         DataType::List(_) | DataType::Map(..) => in_lists(integers::<i32>(data.buffers(), start), &children[0]),
         DataType::LargeList(_) => in_lists(integers::<i64>(data.buffers(), start), &children[0]),
         DataType::FixedSizeList(_, size) => {
             let (size, items) = (usize::try_from(*size).unwrap_or_default(), before(&children[0]));
             let end = move |row: usize| row.saturating_mul(size);
-            Box::new(move |count| items(end(start + count)).saturating_sub(items(end(start))))
+            Box::new(move |count| items(end(start.saturating_add(count))).saturating_sub(items(end(start))))
         }
         DataType::Struct(fields) if !fields.is_empty() => {
             let columns: Vec<Before<'_>> = children.iter().map(before).collect();
             Box::new(move |count| {
-                let size = |column: &Before<'_>| column(start + count).saturating_sub(column(start));
+                let size = |column: &Before<'_>| column(start.saturating_add(count)).saturating_sub(column(start));
                 columns.iter().fold(0, |sum, column| sum.saturating_add(size(column)))
             })
         }
@@ -137,7 +137,7 @@ fn before(data: &ArrayData) -> Before<'_> {
         },
         DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(..) => summed(data),
         DataType::ListView(_) | DataType::LargeListView(_) => summed(data),
-        DataType::FixedSizeBinary(width) => Box::new(|count| *width as u64 * count as u64),
+        DataType::FixedSizeBinary(width) => Box::new(|count| (*width as u64).saturating_mul(count as u64)),
         other => {
             let width = other.primitive_width().map_or(SMALLEST, |width| width as u64);
             Box::new(move |count| width.saturating_mul(count as u64))
@@ -216,7 +216,7 @@ fn in_lists<'a>(end: Before<'a>, child: &'a ArrayData) -> Before<'a> {
     let items = before(child);
     Box::new(move |count| {
         let size = items(end(count) as usize).saturating_sub(items(end(0) as usize));
-        size.saturating_add(4 * count as u64)
+        size.saturating_add(4_u64.saturating_mul(count as u64))
     })
 }
 
