@@ -244,6 +244,7 @@ MALFORMED: dict[str, tuple[str, Callable[[], Node]]] = {
     "a decimal of a huge scale": ("decimals", lambda: Node(b"d:5,-128", 1, [None, bytes(16)])),
     "a decimal of 77 bits": ("decimals", lambda: Node(b"d:5,2,77", 1, [None, bytes(16)])),
     "bytes of no width": ("bytes", lambda: Node(b"w:0", 1, [None, None])),
+    "lists of no width": ("lists", lambda: Node(b"+w:0", 1, [None], [ints()])),
     "a time in an unknown zone": ("stamps", lambda: Node(b"tsu:Nowhere/At_all", 1, [None, bytes(8)])),
 }
 

@@ -79,8 +79,9 @@ fn check_format(format: &str, children: &[&FFI_ArrowSchema]) -> Result<(), Arrow
     let wrong = || failure(&format!("a schema has the format '{format}', which is no type"));
     match kind {
         "w" | "+w" if argument.parse::<i32>().is_ok_and(|size| size < 0) => Err(wrong()),
-        // Arrow takes the number of such values from that of their bytes, and finds none where there are some.
+        // Arrow takes the number of such values from what they hold, and finds none where there are some.
         "w" if argument.parse() == Ok(0) => Err(failure("bytes of the fixed length 0 cannot be read")),
+        "+w" if argument.parse() == Ok(0) => Err(failure("lists of the fixed length 0 cannot be read")),
         "d" if !is_decimal(argument) => Err(wrong()),
         "+ud" | "+us" if !is_union(argument, children.len()) => Err(wrong()),
         "+r" if part(children[0].dictionary)?.is_some() => Err(wrong()),
