@@ -124,6 +124,8 @@ pub(crate) struct Worker<'t> {
     meter: Rc<Meter>,
     /// Number of hurried rounds in a row.
     hurried: u32,
+    /// Whether there is work that takes many rounds.
+    works_long: bool,
     /// Whether so much memory was in use at the last look that the limit was near.
     is_near_limit: bool,
     ending: bool,
@@ -159,6 +161,7 @@ impl<'t> Worker<'t> {
             idle: Idle::default(),
             meter: Meter::new(),
             hurried: 0,
+            works_long: false,
             is_near_limit: false,
             ending: false,
         }
@@ -205,6 +208,10 @@ impl<'t> Worker<'t> {
             busy |= self.debris.free_piece(&self.meter);
             let park = self.idle.park(busy);
             self.timely.step_or_park(park);
+            if self.works_long {
+                // Whoever waits for a short change may wait for this core, too: without this, for several milliseconds.
+                std::thread::yield_now();
+            }
         }
     }
 
@@ -272,8 +279,8 @@ impl<'t> Worker<'t> {
             short |= !is_slow;
             slow |= is_slow;
         }
-        let more = slow || !self.debris.is_empty() || !self.reads.is_empty();
-        self.hurried = if short && more && self.hurried < HURRIED { self.hurried + 1 } else { 0 };
+        self.works_long = slow || !self.debris.is_empty() || !self.reads.is_empty();
+        self.hurried = if short && self.works_long && self.hurried < HURRIED { self.hurried + 1 } else { 0 };
         self.meter.hurry(self.hurried > 0);
     }
 
