@@ -385,8 +385,8 @@ def test_a_schema_that_holds_itself_is_refused(conn: laminardb.Connection) -> No
 
 
 def test_a_schema_of_shared_types_is_not_read_for_ever(conn: laminardb.Connection) -> None:
-    node = ints().c_schema()
-    kept = [node]
+    inner = ints()  # what its schema points to is gone with it
+    kept: list[Any] = [inner.c_schema()]
     for _ in range(60):
         pointers = (ctypes.c_void_p * 2)(ctypes.addressof(kept[-1]), ctypes.addressof(kept[-1]))
         outer = Node(b"+s", 0, [None], schema={"n_children": 2, "children": ctypes.addressof(pointers)})
