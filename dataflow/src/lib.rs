@@ -66,6 +66,7 @@ mod input;
 pub mod interval;
 pub mod lock;
 pub mod memory;
+mod ordered;
 mod output;
 pub mod plan;
 mod render;

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use super::{Accumulator, Retractions, Unsupported, boolean, count, distinct, exact_sum, moments, ordered};
+use super::{Accumulator, Retractions, Unsupported, boolean, count, distinct, exact_sum, min_max, moments};
 use crate::plan::{Aggregate, AggregateFunction};
 
 /// Creates the accumulator of `function` over arguments of `argument_type`, with results of type `data_type`.
@@ -21,8 +21,8 @@ pub fn for_aggregate(
         (F::Count, argument) => count::make(argument, data_type),
         (F::Sum, Some(argument)) => exact_sum::make(exact_sum::Finish::Sum, argument, data_type),
         (F::Avg, Some(argument)) => exact_sum::make(exact_sum::Finish::Mean, argument, data_type),
-        (F::Min, Some(argument)) => ordered::make(ordered::End::Least, argument, data_type, retractions),
-        (F::Max, Some(argument)) => ordered::make(ordered::End::Greatest, argument, data_type, retractions),
+        (F::Min, Some(argument)) => min_max::make(min_max::End::Least, argument, data_type, retractions),
+        (F::Max, Some(argument)) => min_max::make(min_max::End::Greatest, argument, data_type, retractions),
         (F::VarPop, Some(argument)) => moments::make(moments::VAR_POP, argument, data_type),
         (F::VarSamp, Some(argument)) => moments::make(moments::VAR_SAMP, argument, data_type),
         (F::StddevPop, Some(argument)) => moments::make(moments::STDDEV_POP, argument, data_type),

@@ -12,7 +12,7 @@
 //!                ├─ exact_sum.rs   sum and avg  ─┬─ whole.rs             integers and decimals, i128 and more
 //!                ├─ moments.rs     var, stddev ──┴─ superaccumulator.rs  floats, every bit kept ── exact.rs
 //!                ├─ boolean.rs     bool_and, bool_or
-//!                ├─ ordered.rs     min and max ──┬─ value.rs             values as ordered keys
+//!                ├─ min_max.rs     min and max ──┬─ value.rs             values as ordered keys
 //!                └─ distinct.rs    any of them ──┘  over each value once
 //! ```
 
@@ -22,8 +22,8 @@ mod count;
 mod distinct;
 mod exact;
 mod exact_sum;
+mod min_max;
 mod moments;
-mod ordered;
 mod selection;
 mod superaccumulator;
 mod value;

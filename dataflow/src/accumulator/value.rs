@@ -18,6 +18,7 @@ use arrow::datatypes::{
 use arrow_row::{RowConverter, Rows, SortField};
 
 use crate::interval;
+use crate::ordered::{Bytes, Keys, Plain};
 use crate::row_bytes::{EncodedRows, RowCodec};
 
 /// How the values of one column are held as keys.
@@ -28,6 +29,8 @@ pub(super) trait Form: Send {
     type Held: Borrow<Self::Value> + Ord + Clone + Debug + Send;
     /// The encoded values of an array.
     type Batch;
+    /// How ordered multisets keep the values.
+    type Kept: Keys<Key = Self::Value>;
 
     /// Encodes all values of an array of the form's type; NULLs get an arbitrary encoding.
     fn encode(&self, array: &ArrayRef) -> Self::Batch;
@@ -97,6 +100,7 @@ impl Form for Words {
     type Value = u64;
     type Held = u64;
     type Batch = Vec<u64>;
+    type Kept = Plain<u64>;
 
     fn encode(&self, array: &ArrayRef) -> Vec<u64> {
         macro_rules! encode {
@@ -153,6 +157,7 @@ impl Form for Decimals {
     type Value = i128;
     type Held = i128;
     type Batch = arrow::buffer::ScalarBuffer<i128>;
+    type Kept = Plain<i128>;
 
     fn encode(&self, array: &ArrayRef) -> Self::Batch {
         array.as_primitive::<Decimal128Type>().values().clone()
@@ -188,6 +193,7 @@ impl Form for Intervals {
     type Value = (i128, IntervalMonthDayNano);
     type Held = (i128, IntervalMonthDayNano);
     type Batch = Vec<(i128, IntervalMonthDayNano)>;
+    type Kept = Plain<(i128, IntervalMonthDayNano)>;
 
     fn encode(&self, array: &ArrayRef) -> Self::Batch {
         let intervals = array.as_primitive::<IntervalMonthDayNanoType>();
@@ -228,6 +234,7 @@ impl Form for Strings {
     type Value = [u8];
     type Held = Vec<u8>;
     type Batch = Rows;
+    type Kept = Bytes;
 
     fn encode(&self, array: &ArrayRef) -> Rows {
         let columns = [Arc::clone(array)];
@@ -270,6 +277,7 @@ impl Form for Nested {
     type Value = [u8];
     type Held = Vec<u8>;
     type Batch = EncodedRows;
+    type Kept = Bytes;
 
     fn encode(&self, array: &ArrayRef) -> EncodedRows {
         self.codec.encode(&[Arc::clone(array)], array.len())

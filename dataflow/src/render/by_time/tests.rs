@@ -135,7 +135,9 @@ fn top_k_plan(group: &[usize], limit: Option<u64>, offset: u64) -> TopK {
 
 #[test]
 fn a_top_k_processes_a_piece_at_a_time() {
-    for (group, limit, offset) in [(&[0][..], Some(1), 0), (&[], Some(20), 5), (&[], None, 3), (&[], Some(1), 60)] {
+    for (group, limit, offset) in
+        [(&[0][..], Some(1), 0), (&[], Some(20), 5), (&[], None, 3), (&[], Some(1), 60), (&[], Some(MANY as u64), 0)]
+    {
         let largest = largest_piece(large_times(), move |streams, aside| {
             let input = streams.into_iter().next().expect("two inputs");
             top_k(input, &top_k_plan(group, limit, offset), &schema(&INPUT), aside).expect("plain types").0

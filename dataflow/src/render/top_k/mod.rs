@@ -1,16 +1,17 @@
 //! The first rows of each group in an order: rows are kept as ordered bytes, and a page of them is the output.
 //!
 //! ```text
-//! rows --> group of each row --> its rows in order ; at the close of a time: old and new page of each touched group
+//! rows --> group of each row --> its rows in order ; at the close of a time: what changed in each touched group's page
 //! ```
 //!
 //! A row's bytes are those of its order columns, with directions applied, followed by those of all its columns: byte
 //! order is the requested order, with ties always broken the same way.
 
+mod closing;
 mod page;
+mod run;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, btree_map};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,13 +26,16 @@ use super::by_time::{Changes, Input, TimedState, by_time};
 use super::groups::Groups;
 use crate::arrangement::exchange_by;
 use crate::fuel::PIECE_ROWS;
+use crate::ordered::{Bytes, Held};
 use crate::plan::TopK;
 use crate::report::StateSize;
 use crate::row_bytes::{KeyCodec, RowCodec, column_type};
 use crate::segments::Segments;
 use crate::update::PerRow;
 use crate::{DataflowError, Diff, Diffs, Time, UpdateBatch};
-use page::{Held, Ordered, Page};
+use closing::{Closing, Rows, Touched};
+use page::Page;
+use run::Run;
 
 /// Maximum number of rows in an output batch.
 const BATCH: usize = 8192;
@@ -59,31 +63,63 @@ pub(crate) struct TopKState {
     groups: Groups,
     order: Vec<usize>,
     codec: RowCodec,
-    ordered: Segments<Ordered>,
-    /// What `ordered` holds altogether.
+    ordered: Segments<Group>,
+    /// What the rows of all groups take.
     held: Held,
     /// For each group, its position in `touched` plus 1; 0 if it is not touched.
     marks: Segments<u32>,
     touched: Segments<Touched>,
-    /// Number of groups of `touched` that have been closed.
+    /// What the notes of `touched` take.
+    noted: Held,
+    /// Number of groups of `touched` whose close has begun.
     closed: usize,
-    /// What is still to be sent of the changes of the group closed last; a diff may be 0.
-    unsent: btree_map::IntoIter<Box<[u8]>, Diff>,
+    /// The group that is being closed.
+    closing: Option<Closing>,
     /// How many rows are encoded at once: as many as the allowance of an activation usually suffices for.
     stride: usize,
     /// The groups of the rows of the current batch; kept to reuse the allocation.
     assigned: Vec<u32>,
+    /// The bytes of a row that is dropped; kept to reuse the allocation.
+    dropped: Vec<u8>,
     schema: SchemaRef,
 }
 
-/// A group that has changes at the current time.
+/// The rows of a group.
 #[derive(Default)]
-struct Touched {
-    group: u32,
-    /// Its first rows before these changes.
-    head: Vec<(Box<[u8]>, Diff)>,
-    /// The changes of its rows; used only without a limit.
-    changes: BTreeMap<Box<[u8]>, Diff>,
+struct Group {
+    rows: Rows,
+    /// The last row that decided the output when a time was last closed, if there were enough of them: changes after it
+    /// do not affect the output.
+    boundary: Option<Box<[u8]>>,
+}
+
+impl Group {
+    /// Whether `row` cannot affect the output, as long as no row up to the boundary changes.
+    fn is_beyond(&self, row: &[u8]) -> bool {
+        self.boundary.as_ref().is_some_and(|boundary| row > &boundary[..])
+    }
+
+    /// Returns how many rows decided the output at the last close.
+    fn head(&self, page: Page) -> Diff {
+        if self.boundary.is_some() { page.end } else { self.rows.total().min(page.end) }
+    }
+
+    /// Saves the boundary at the close of a time.
+    fn settle(&mut self, page: Page) {
+        // Without a limit the rows after the page's start are all in the output.
+        let is_full = page.is_bounded() && self.rows.total() >= page.end;
+        let last = is_full.then(|| self.rows.from(page.end - 1).next()).flatten().map(|entry| entry.key);
+        if self.boundary.as_deref() != last {
+            self.boundary = last.map(Box::from);
+        }
+    }
+
+    /// Asserts that no row has been retracted more often than inserted; release builds check only the total.
+    fn assert_settled(&self) {
+        let rows = &self.rows;
+        let settled = rows.total() >= 0 && (!cfg!(debug_assertions) || rows.entries().all(|entry| entry.count > 0));
+        assert!(settled, "a row was taken back that was not there");
+    }
 }
 
 impl TopKState {
@@ -97,7 +133,7 @@ impl TopKState {
         types.extend(schema.fields().iter().map(|field| field.data_type().clone()));
         options.resize(types.len(), SortOptions::default());
         Ok(TopKState {
-            page: Page { offset: plan.offset, limit: plan.limit },
+            page: Page::new(plan.offset, plan.limit),
             monotonic: plan.monotonic,
             groups: Groups::new(KeyCodec::new(schema, &plan.group)?),
             order,
@@ -106,70 +142,89 @@ impl TopKState {
             held: Held::default(),
             marks: Segments::default(),
             touched: Segments::default(),
+            noted: Held::default(),
             closed: 0,
-            unsent: btree_map::IntoIter::default(),
+            closing: None,
             stride: PIECE_ROWS,
             assigned: Vec::new(),
+            dropped: Vec::new(),
             schema: Arc::clone(schema),
         })
     }
 
-    /// Returns the position of a group in `touched`; on its first touch, adds it and saves its first rows.
+    /// Returns the position of a group in `touched`; on its first touch, notes what it was.
     fn touch(&mut self, group: u32, allowance: &mut Allowance) -> usize {
         let mark = &mut self.marks[group as usize];
         if *mark == 0 {
-            let head = self.ordered[group as usize].head(&self.page);
-            allowance.spend(head.len());
-            self.touched.push(Touched { group, head, changes: BTreeMap::new() });
+            let ordered = &self.ordered[group as usize];
+            let before = self.noted.values;
+            self.touched.push(Touched::new(group, &ordered.rows, ordered.head(self.page), &mut self.noted));
+            allowance.spend(self.noted.values - before);
             *mark = u32::try_from(self.touched.len()).expect("a worker has less than 2^32 groups");
         }
         *mark as usize - 1
-    }
-
-    /// Ends the current time for a touched group; returns the changes of its output, which may have diffs of 0.
-    fn close_group(&mut self, touched: Touched, allowance: &mut Allowance) -> BTreeMap<Box<[u8]>, Diff> {
-        let group = touched.group;
-        let ordered = &mut self.ordered[group as usize];
-        ordered.assert_settled();
-        let head = ordered.head(&self.page);
-        allowance.spend(1 + touched.head.len() + head.len());
-        ordered.settle(&self.page, &head);
-        self.marks[group as usize] = 0;
-        if ordered.is_empty() {
-            *ordered = Ordered::default();
-            self.groups.remove(group);
-        }
-        self.page.changes(&touched.head, &head, touched.changes)
     }
 
     /// Applies one row of a group.
     fn apply_row(&mut self, group: u32, bytes: &[u8], diff: Diff, allowance: &mut Allowance) {
         assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
         allowance.spend(1);
-        // The row cannot change the page. If the input never retracts, it never will, so it is not even kept.
-        if self.marks[group as usize] == 0 && self.ordered[group as usize].is_beyond(bytes) {
+        let ordered = &mut self.ordered[group as usize];
+        if ordered.is_beyond(bytes) {
+            // The row cannot change the page. If the input never retracts, it never will, so it is not even kept.
             if !self.monotonic {
-                self.ordered[group as usize].add(bytes, diff, &mut self.held);
+                ordered.rows.add(bytes, diff, &mut self.held);
             }
             return;
         }
         let touched = self.touch(group, allowance);
-        self.ordered[group as usize].add(bytes, diff, &mut self.held);
-        if self.page.limit.is_none() {
-            *self.touched[touched].changes.entry(bytes.into()).or_default() += diff;
-        } else if self.monotonic {
-            self.ordered[group as usize].trim(&self.page, &mut self.held);
+        let (ordered, touched) = (&mut self.ordered[group as usize], &mut self.touched[touched]);
+        ordered.rows.add(bytes, diff, &mut self.held);
+        if touched.has_changes() {
+            touched.note(bytes, diff, &mut self.noted);
+        }
+        while self.monotonic && ordered.rows.total() > self.page.end {
+            // The page cannot reach the last rows.
+            let Some((last, count)) = ordered.rows.last() else { return };
+            let excess = (ordered.rows.total() - self.page.end).min(count);
+            self.dropped.clear();
+            self.dropped.extend_from_slice(last);
+            ordered.rows.add(&self.dropped, -excess, &mut self.held);
+            if touched.has_changes() {
+                touched.note(&self.dropped, -excess, &mut self.noted);
+            }
         }
     }
 
+    /// Does a part of the close of a group, and appends what changes in its page to `run`. Returns whether more is left.
+    fn close_group(&mut self, closing: &mut Closing, run: &mut Run, allowance: &mut Allowance) -> bool {
+        if !closing.is_done() {
+            let group = closing.touched.group as usize;
+            let ordered = &mut self.ordered[group];
+            closing.advance(&ordered.rows, self.page, run, BATCH, allowance);
+            if !closing.is_done() {
+                return true;
+            }
+            ordered.settle(self.page);
+            self.marks[group] = 0;
+            if ordered.rows.is_empty() {
+                *ordered = Group::default();
+                self.groups.remove(group as u32);
+            }
+        }
+        let most = allowance.left().max(1);
+        let freed = closing.touched.discard(most);
+        allowance.spend(freed);
+        freed == most
+    }
+
     /// Decodes rows to a batch, leaving out their order columns.
-    fn batch(&self, changes: &[(Box<[u8]>, Diff)]) -> (RecordBatch, Diffs) {
-        let mut columns: Vec<ArrayRef> = self.codec.decode(changes.iter().map(|(bytes, _)| &bytes[..]));
+    fn batch(&self, run: Run) -> (RecordBatch, Diffs) {
+        let mut columns: Vec<ArrayRef> = self.codec.decode(run.rows());
         columns.drain(..self.order.len());
-        let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(run.len()));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
-        let diffs = PerRow::from_vec(changes.iter().map(|(_, diff)| *diff).collect());
-        (rows.expect("rows fit the schema they came under"), diffs)
+        (rows.expect("rows fit the schema they came under"), PerRow::from_vec(run.into_diffs()))
     }
 }
 
@@ -178,7 +233,7 @@ impl TimedState for TopKState {
         let rows = rows.slice(0, rows.num_rows().min(self.stride));
         let mut groups = std::mem::take(&mut self.assigned);
         self.groups.assign(&rows, &mut groups);
-        self.ordered.grow(self.groups.capacity(), Ordered::default);
+        self.ordered.grow(self.groups.capacity(), Group::default);
         self.marks.grow(self.groups.capacity(), || 0);
         let mut columns: Vec<ArrayRef> = self.order.iter().map(|column| Arc::clone(rows.column(*column))).collect();
         columns.extend_from_slice(rows.columns());
@@ -196,41 +251,52 @@ impl TimedState for TopKState {
     }
 
     fn close(&mut self, allowance: &mut Allowance) -> Changes {
-        let mut run = Vec::new();
+        let mut run = Run::default();
         while run.len() < BATCH && allowance.left() > 0 {
-            if self.unsent.len() > 0 {
-                let room = self.unsent.len().min(BATCH - run.len()).min(allowance.left());
-                allowance.spend(room);
-                run.extend(self.unsent.by_ref().take(room).filter(|(_, diff)| *diff != 0));
+            if let Some(mut closing) = self.closing.take() {
+                if self.close_group(&mut closing, &mut run, allowance) {
+                    self.closing = Some(closing);
+                }
             } else if let Some(touched) = self.touched.get_mut(self.closed) {
                 self.closed += 1;
                 let touched = std::mem::take(touched);
-                self.unsent = self.close_group(touched, allowance).into_iter();
+                allowance.spend(1);
+                self.ordered[touched.group as usize].assert_settled();
+                self.closing = Some(Closing::new(touched));
             } else {
                 break;
             }
         }
-        let left = self.unsent.len() + self.touched.len() - self.closed;
+        let of_group = |closing: &Closing| closing.left(&self.ordered[closing.touched.group as usize].rows, self.page);
+        let left = self.closing.as_ref().map_or(0, of_group) + self.touched.len() - self.closed;
         if left == 0 {
             self.touched = Segments::default();
+            self.noted = Held::default();
             self.closed = 0;
         }
-        let rows = if run.is_empty() { Vec::new() } else { vec![self.batch(&run)] };
+        let rows = if run.len() == 0 { Vec::new() } else { vec![self.batch(run)] };
         Changes { rows, failures: Vec::new(), left }
     }
 
     fn free(&mut self, allowance: &mut Allowance) -> bool {
         while allowance.left() > 0 {
-            if let Some(last) = self.ordered.last_mut() {
-                let more = last.free(allowance);
-                if !more {
+            let freed = if let Some(last) = self.ordered.last_mut() {
+                let freed = last.rows.discard(allowance.left());
+                if last.rows.is_empty() {
                     self.ordered.pop();
                 }
-                continue;
-            }
-            let freed = match self.groups.discard(allowance.left()) {
-                0 => self.marks.free(allowance.left()),
-                freed => freed,
+                1 + freed
+            } else if let Some(last) = self.touched.last_mut() {
+                let freed = last.discard(allowance.left());
+                if freed == 0 {
+                    self.touched.pop();
+                }
+                1 + freed
+            } else {
+                match self.groups.discard(allowance.left()) {
+                    0 => self.marks.free(allowance.left()),
+                    freed => freed,
+                }
             };
             if freed == 0 {
                 return false;
@@ -241,14 +307,13 @@ impl TimedState for TopKState {
     }
 
     fn size(&self) -> StateSize {
-        // B-tree nodes are two thirds full after random insertions.
         let bytes = self.groups.bytes()
-            + self.held.bytes
-            + self.held.rows * size_of::<(Box<[u8]>, Diff)>() * 3 / 2
+            + self.held.bytes::<Bytes>()
+            + self.noted.bytes::<Bytes>()
             + self.ordered.bytes()
             + self.marks.bytes()
             + self.assigned.capacity() * size_of::<u32>();
-        StateSize::new(self.held.rows, bytes)
+        StateSize::new(self.held.values, bytes)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use arrow::array::{ArrayRef, BooleanArray};
@@ -11,9 +10,10 @@ use arrow::datatypes::DataType;
 use super::selection::Selection;
 use super::value::{Decimals, Form, Intervals, Strings, Words};
 use super::{Accumulator, Retractions};
+use crate::ordered::{Held, Multiset};
 use crate::plan::AggregateFunction;
 use crate::segments::Segments;
-use crate::{Diff, Diffs, Evaluated};
+use crate::{Diffs, Evaluated};
 
 /// Which end of the order is the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +69,9 @@ const AHEAD: usize = 8;
 struct Ordered<F: Form> {
     end: End,
     form: F,
-    groups: Segments<Multiset<F::Held>>,
+    groups: Segments<Multiset<F::Kept>>,
+    /// What the multisets hold altogether.
     held: Held,
-}
-
-/// What the multisets hold altogether.
-#[derive(Default)]
-struct Held {
-    values: usize,
-    /// Heap bytes that the values refer to.
-    heap: usize,
 }
 
 impl<F: Form> Accumulator for Ordered<F> {
@@ -91,11 +84,10 @@ impl<F: Form> Accumulator for Ordered<F> {
         Selection::new(groups.len(), argument, diffs, filter).for_each(|row, diff| {
             // Memory serves these reads, of which nothing is used, while the row is added: later rows need not wait.
             if let (Some(near), Some(far)) = (groups.get(row + AHEAD), groups.get(row + 2 * AHEAD)) {
-                black_box(self.groups[*near as usize].first_diff());
-                black_box(self.groups[*far as usize].len());
+                black_box(self.groups[*near as usize].warm());
+                black_box(self.groups[*far as usize].is_empty());
             }
-            let values = &mut self.groups[groups[row] as usize];
-            values.add(F::value(&batch, row), diff, &mut self.held, F::held_bytes);
+            self.groups[groups[row] as usize].add(F::value(&batch, row), diff, &mut self.held);
         });
     }
 
@@ -112,7 +104,7 @@ impl<F: Form> Accumulator for Ordered<F> {
     }
 
     fn free(&mut self, group: u32) {
-        std::mem::take(&mut self.groups[group as usize]).leave(&mut self.held, F::held_bytes);
+        self.held.forget(&std::mem::take(&mut self.groups[group as usize]));
     }
 
     fn discard(&mut self, rows: usize) -> usize {
@@ -120,22 +112,17 @@ impl<F: Form> Accumulator for Ordered<F> {
         while freed < rows
             && let Some(last) = self.groups.last_mut()
         {
-            let left = rows - freed;
-            match last {
-                Multiset::Many(many) if many.len() > left => {
-                    (0..left).for_each(|_| drop(many.pop_first()));
-                    return rows;
-                }
-                values => freed += 1 + values.len(),
+            freed += last.discard(rows - freed);
+            if last.is_empty() {
+                self.groups.pop();
+                freed += 1;
             }
-            self.groups.pop();
         }
         freed
     }
 
     fn bytes(&self) -> usize {
-        // Lists and the nodes of trees are two thirds full after random insertions.
-        self.groups.bytes() + self.held.values * size_of::<(F::Held, Diff)>() * 3 / 2 + self.held.heap
+        self.groups.bytes() + self.held.bytes::<F::Kept>()
     }
 }
 
@@ -145,10 +132,10 @@ impl<F: Form> Ordered<F> {
         let value = |group: &u32| {
             let values = &self.groups[*group as usize];
             let value = match end {
-                End::Least => values.least(),
-                End::Greatest => values.greatest(),
+                End::Least => values.first(),
+                End::Greatest => values.last(),
             };
-            value.map(Borrow::borrow)
+            value.map(|(value, _)| value)
         };
         let values: Vec<Option<&F::Value>> = groups.iter().map(value).collect();
         Evaluated { values: self.form.decode(&values), errors: Vec::new() }
@@ -204,110 +191,5 @@ impl<F: Form> Accumulator for Best<F> {
 
     fn bytes(&self) -> usize {
         self.groups.bytes() + self.heap
-    }
-}
-
-/// Number of distinct values up to which a group keeps a sorted list; beyond it keeps a tree.
-const FEW: usize = 32;
-
-/// Values with their multiplicities, none of which is 0. Negative ones occur only within a time.
-enum Multiset<K> {
-    Few(Vec<(K, Diff)>),
-    Many(BTreeMap<K, Diff>),
-}
-
-impl<K> Default for Multiset<K> {
-    fn default() -> Self {
-        Multiset::Few(Vec::new())
-    }
-}
-
-impl<K: Ord> Multiset<K> {
-    /// Adds `value` `diff` times, and counts in `held` what is then held.
-    fn add<Q>(&mut self, value: &Q, diff: Diff, held: &mut Held, heap: impl Fn(&K) -> usize)
-    where
-        Q: ?Sized + Ord + ToOwned<Owned = K>,
-        K: Borrow<Q>,
-    {
-        let mut own = || {
-            let value = value.to_owned();
-            held.values += 1;
-            held.heap += heap(&value);
-            value
-        };
-        let removed = match self {
-            Multiset::Few(few) => match few.binary_search_by(|(held, _)| held.borrow().cmp(value)) {
-                Ok(at) => {
-                    few[at].1 += diff;
-                    (few[at].1 == 0).then(|| few.remove(at).0)
-                }
-                Err(_) if few.len() == FEW => {
-                    let mut many: BTreeMap<K, Diff> = std::mem::take(few).into_iter().collect();
-                    many.insert(own(), diff);
-                    *self = Multiset::Many(many);
-                    None
-                }
-                Err(at) => {
-                    few.insert(at, (own(), diff));
-                    None
-                }
-            },
-            Multiset::Many(many) => match many.get_mut(value) {
-                None => {
-                    many.insert(own(), diff);
-                    None
-                }
-                Some(count) => {
-                    *count += diff;
-                    let is_gone = *count == 0;
-                    is_gone.then(|| many.remove_entry(value)).flatten().map(|(value, _)| value)
-                }
-            },
-        };
-        if let Some(removed) = removed {
-            held.values -= 1;
-            held.heap -= heap(&removed);
-            if self.len() == 0 {
-                *self = Multiset::default();
-            }
-        }
-    }
-
-    /// Takes the values out of the count `held`.
-    fn leave(self, held: &mut Held, heap: impl Fn(&K) -> usize) {
-        held.values -= self.len();
-        held.heap -= match &self {
-            Multiset::Few(few) => few.iter().map(|(value, _)| heap(value)).sum::<usize>(),
-            Multiset::Many(many) => many.keys().map(heap).sum::<usize>(),
-        };
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Multiset::Few(few) => few.len(),
-            Multiset::Many(many) => many.len(),
-        }
-    }
-
-    /// Returns the multiplicity of the first value of a list.
-    fn first_diff(&self) -> Option<Diff> {
-        match self {
-            Multiset::Few(few) => few.first().map(|(_, diff)| *diff),
-            Multiset::Many(_) => None,
-        }
-    }
-
-    fn least(&self) -> Option<&K> {
-        match self {
-            Multiset::Few(few) => few.first().map(|(value, _)| value),
-            Multiset::Many(many) => many.first_key_value().map(|(value, _)| value),
-        }
-    }
-
-    fn greatest(&self) -> Option<&K> {
-        match self {
-            Multiset::Few(few) => few.last().map(|(value, _)| value),
-            Multiset::Many(many) => many.last_key_value().map(|(value, _)| value),
-        }
     }
 }
