@@ -292,7 +292,7 @@ impl Bag {
         }
     }
 
-    /// Compacts sparse segments; earlier writes cannot be undone afterwards.
+    /// Compacts sparse segments and the index; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
         while let Some((segment, _, rows)) = self.heap.next_sparse() {
             let new = self.heap.push(&rows);
@@ -303,6 +303,9 @@ impl Bag {
             }
             // Released last, so that `push` cannot reuse the segment while the index still names it.
             self.heap.release(segment);
+        }
+        if let Some(index) = &mut self.index {
+            index.give_back_memory();
         }
     }
 

@@ -21,21 +21,23 @@ pub(super) trait Entry {
 pub(super) struct HashIndex<E> {
     /// One part, or [`PARTS`], each with the entries whose hashes agree in some bits.
     parts: Vec<HashTable<E>>,
+    /// Number of entries that were removed since memory was last given back.
+    removed: usize,
 }
 
 impl<E: Entry> HashIndex<E> {
     pub(super) fn new() -> Self {
-        HashIndex { parts: vec![HashTable::new()] }
+        HashIndex { parts: vec![HashTable::new()], removed: 0 }
     }
 
     /// Returns an empty index with room for `entries`.
     pub(super) fn with_capacity(entries: usize) -> Self {
         if entries < SPLIT {
-            return HashIndex { parts: vec![HashTable::with_capacity(entries)] };
+            return HashIndex { parts: vec![HashTable::with_capacity(entries)], removed: 0 };
         }
         // Hashes spread evenly, but for an eighth at most.
         let room = entries / PARTS + entries / PARTS / 8;
-        HashIndex { parts: (0..PARTS).map(|_| HashTable::with_capacity(room)).collect() }
+        HashIndex { parts: (0..PARTS).map(|_| HashTable::with_capacity(room)).collect(), removed: 0 }
     }
 
     /// Returns the part with the entries that have `hash`.
@@ -45,6 +47,7 @@ impl<E: Entry> HashIndex<E> {
     }
 
     /// Returns an entry with `hash` that `is` accepts.
+    #[inline]
     pub(super) fn find(&self, hash: u64, mut is: impl FnMut(&E) -> bool) -> Option<&E> {
         self.parts[self.part(hash)].find(hash, |entry| entry.hash() == hash && is(entry))
     }
@@ -88,36 +91,43 @@ impl<E: Entry> HashIndex<E> {
     }
 
     /// Removes an entry with `hash` that `is` accepts, and returns it.
+    #[inline]
     pub(super) fn remove(&mut self, hash: u64, mut is: impl FnMut(&E) -> bool) -> Option<E> {
         let part = self.part(hash);
-        let part = &mut self.parts[part];
-        let (entry, _) = part.find_entry(hash, |entry| entry.hash() == hash && is(entry)).ok()?.remove();
-        give_back_memory(part);
-        Some(entry)
+        let found = self.parts[part].find_entry(hash, |entry| entry.hash() == hash && is(entry));
+        self.removed += 1;
+        Some(found.ok()?.remove().0)
     }
 
     /// Passes an entry with `hash`, if there is one, to `change`, and removes it if `change` returns `true`.
     pub(super) fn change_or_remove(&mut self, hash: u64, change: impl FnOnce(&mut E) -> bool) {
         let part = self.part(hash);
-        let part = &mut self.parts[part];
-        if let Ok(mut entry) = part.find_entry(hash, |entry| entry.hash() == hash)
+        if let Ok(mut entry) = self.parts[part].find_entry(hash, |entry| entry.hash() == hash)
             && change(entry.get_mut())
         {
             entry.remove();
-            give_back_memory(part);
+            self.removed += 1;
+        }
+    }
+
+    /// Gives back the memory of parts that have become nearly empty. Called at the end of a write: one that removes rows
+    /// often adds others in their place.
+    pub(super) fn give_back_memory(&mut self) {
+        // A part is looked at for each entry that was removed, so that few removals cost little.
+        if self.removed < self.parts.len() {
+            return;
+        }
+        self.removed = 0;
+        for part in &mut self.parts {
+            if part.capacity() > SMALL && part.len() * 4 < part.capacity() {
+                part.shrink_to(part.len() * 2, E::hash);
+            }
         }
     }
 
     /// Returns the memory that the index takes, in bytes, without what entries point to.
     pub(super) fn bytes(&self) -> usize {
         self.parts.iter().map(HashTable::allocation_size).sum()
-    }
-}
-
-/// Shrinks a part that has become nearly empty.
-fn give_back_memory<E: Entry>(part: &mut HashTable<E>) {
-    if part.capacity() > SMALL && part.len() * 4 < part.capacity() {
-        part.shrink_to(part.len() * 2, E::hash);
     }
 }
 
@@ -156,6 +166,7 @@ mod tests {
             assert_eq!(index.remove(hash(number), |entry| entry.1 == number), None);
         }
         assert!(index.find(hash(0), |_| true).is_none());
+        index.give_back_memory();
         assert!(index.bytes() * 10 < full, "{} bytes are left of {full}", index.bytes());
     }
 }

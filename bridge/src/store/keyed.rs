@@ -63,12 +63,19 @@ pub(super) struct Move {
 struct Matches {
     /// For each match, the row of the write and the position in the table, ascending by row.
     at: Vec<(u32, RowRef)>,
-    /// The table's rows, in the order of `at`, and their bytes; `None` if there are no matches.
+    /// The table's rows, in the order of `at`, and their bytes, or those of their keys; `None` if there are no matches.
     old: Option<(RecordBatch, EncodedRows)>,
 }
 
+/// Which bytes of the rows that are found are needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Keys,
+    Rows,
+}
+
 impl Matches {
-    /// Returns the bytes of the table's row of match `i`.
+    /// Returns the bytes of the table's row of match `i`, or of its key.
     fn bytes(&self, i: usize) -> &[u8] {
         let (_, bytes) = self.old.as_ref().expect("there are matches");
         bytes.row(i)
@@ -87,45 +94,50 @@ impl Keyed {
     }
 
     /// Finds the table's rows with the keys of the given rows of a write.
-    fn find(&self, keys: &Keys, rows: &[u32]) -> Matches {
-        let first = |&row: &u32| {
-            let hash = keys.hashes[row as usize];
-            self.index.find(hash, |_| true).map(|slot| (row, slot.position))
-        };
+    fn find(&self, keys: &Keys, rows: &[u32], need: Need) -> Matches {
+        let mut first = Vec::with_capacity(rows.len());
+        for &row in rows {
+            if let Some(slot) = self.index.find(keys.hashes[row as usize], |_| true) {
+                first.push((row, slot.position));
+            }
+        }
         // Rows are compared in bulk: different keys with one hash are rare, and `find_colliding` handles them.
-        let matches = self.fetch(rows.iter().filter_map(first).collect());
+        let matches = self.fetch(first, need);
         if (0..matches.at.len()).all(|i| matches.has_key(i, keys)) {
             return matches;
         }
-        self.find_colliding(keys, rows)
+        self.find_colliding(keys, rows, need)
     }
 
     /// Does the same when different keys share a hash: compares every candidate.
-    fn find_colliding(&self, keys: &Keys, rows: &[u32]) -> Matches {
+    fn find_colliding(&self, keys: &Keys, rows: &[u32], need: Need) -> Matches {
         let mut at = Vec::new();
         for &row in rows {
             let hash = keys.hashes[row as usize];
             let candidates = self.index.iter_hash(hash);
-            let candidates = self.fetch(candidates.map(|slot| (row, slot.position)).collect());
+            let candidates = self.fetch(candidates.map(|slot| (row, slot.position)).collect(), Need::Keys);
             let found = (0..candidates.at.len()).find(|&i| candidates.has_key(i, keys));
             at.extend(found.map(|i| candidates.at[i]));
         }
-        self.fetch(at)
+        self.fetch(at, need)
     }
 
-    fn fetch(&self, at: Vec<(u32, RowRef)>) -> Matches {
+    fn fetch(&self, at: Vec<(u32, RowRef)>, need: Need) -> Matches {
         if at.is_empty() {
             return Matches::default();
         }
         let positions: Vec<RowRef> = at.iter().map(|(_, position)| *position).collect();
         let old = self.heap.gather(&positions);
-        let bytes = self.layout.row.encode(&old);
+        let bytes = match need {
+            Need::Keys => self.layout.key.encode(&old),
+            Need::Rows => self.layout.row.encode(&old),
+        };
         Matches { at, old: Some((old, bytes)) }
     }
 
     /// Returns the rows of `keys` whose key exists, ascending, and the table's rows for them.
     pub(super) fn lookup(&self, keys: &Keys) -> (Vec<u32>, RecordBatch) {
-        let matches = self.find(keys, &keys.rows());
+        let matches = self.find(keys, &keys.rows(), Need::Keys);
         let rows = matches.old.map(|(rows, _)| rows);
         let rows = rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&self.layout.spec.schema)));
         (matches.at.into_iter().map(|(row, _)| row).collect(), rows)
@@ -144,7 +156,8 @@ impl Keyed {
             return Err(self.duplicate(batch, row));
         }
         let rows = keys.rows();
-        let matches = self.find(keys, &rows);
+        let need = if conflict == Conflict::Replace { Need::Rows } else { Need::Keys };
+        let matches = self.find(keys, &rows, need);
         let (stored, replaced) = match conflict {
             Conflict::Refuse => match matches.at.first() {
                 Some((row, _)) => return Err(self.duplicate(batch, *row)),
@@ -161,7 +174,7 @@ impl Keyed {
         Ok(self.store(batch, keys, &stored, &matches, &replaced))
     }
 
-    /// Returns, for each match, whether the write's row equals the table's.
+    /// Returns, for each match, whether the write's row equals the table's, whose bytes must have been found.
     fn unchanged(&self, batch: &RecordBatch, matches: &Matches) -> Vec<bool> {
         if matches.at.is_empty() {
             return Vec::new();
@@ -223,7 +236,7 @@ impl Keyed {
 
     /// Removes the rows with these keys; absent keys are skipped.
     pub(super) fn delete(&mut self, keys: &Keys) -> (Delta, KeyedUndo) {
-        let matches = self.find(keys, &keys.rows());
+        let matches = self.find(keys, &keys.rows(), Need::Keys);
         let given = keys.hashes.len() as u64;
         let mut delta = Delta { given, changed: matches.at.len() as u64, ..Delta::default() };
         let mut moves = Vec::with_capacity(matches.at.len());
@@ -261,8 +274,9 @@ impl Keyed {
         }
     }
 
-    /// Compacts sparse segments; earlier writes cannot be undone afterwards.
+    /// Compacts sparse segments and the index; earlier writes cannot be undone afterwards.
     pub(super) fn settle(&mut self) {
+        self.index.give_back_memory();
         while let Some((segment, old, rows)) = self.heap.next_sparse() {
             let hashes = self.layout.key.hashes(&self.layout.key.encode(&rows));
             let new = self.heap.push(&rows);
