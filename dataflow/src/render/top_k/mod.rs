@@ -63,7 +63,7 @@ pub(crate) struct TopKState {
     groups: Groups,
     order: Vec<usize>,
     codec: RowCodec,
-    ordered: Segments<Group>,
+    by_group: Segments<Group>,
     /// What the rows of all groups take.
     held: Held,
     /// For each group, its position in `touched` plus 1; 0 if it is not touched.
@@ -138,7 +138,7 @@ impl TopKState {
             groups: Groups::new(KeyCodec::new(schema, &plan.group)?),
             order,
             codec: RowCodec::ordered(types, options, plan.order.len())?,
-            ordered: Segments::default(),
+            by_group: Segments::default(),
             held: Held::default(),
             marks: Segments::default(),
             touched: Segments::default(),
@@ -156,9 +156,9 @@ impl TopKState {
     fn touch(&mut self, group: u32, allowance: &mut Allowance) -> usize {
         let mark = &mut self.marks[group as usize];
         if *mark == 0 {
-            let ordered = &self.ordered[group as usize];
+            let kept = &self.by_group[group as usize];
             let before = self.noted.values;
-            self.touched.push(Touched::new(group, &ordered.rows, ordered.head(self.page), &mut self.noted));
+            self.touched.push(Touched::new(group, &kept.rows, kept.head(self.page), &mut self.noted));
             allowance.spend(self.noted.values - before);
             *mark = u32::try_from(self.touched.len()).expect("a worker has less than 2^32 groups");
         }
@@ -169,27 +169,27 @@ impl TopKState {
     fn apply_row(&mut self, group: u32, bytes: &[u8], diff: Diff, allowance: &mut Allowance) {
         assert!(diff > 0 || !self.monotonic, "a row was taken back from an input that only grows");
         allowance.spend(1);
-        let ordered = &mut self.ordered[group as usize];
-        if ordered.is_beyond(bytes) {
+        let kept = &mut self.by_group[group as usize];
+        if kept.is_beyond(bytes) {
             // The row cannot change the page. If the input never retracts, it never will, so it is not even kept.
             if !self.monotonic {
-                ordered.rows.add(bytes, diff, &mut self.held);
+                kept.rows.add(bytes, diff, &mut self.held);
             }
             return;
         }
         let touched = self.touch(group, allowance);
-        let (ordered, touched) = (&mut self.ordered[group as usize], &mut self.touched[touched]);
-        ordered.rows.add(bytes, diff, &mut self.held);
+        let (kept, touched) = (&mut self.by_group[group as usize], &mut self.touched[touched]);
+        kept.rows.add(bytes, diff, &mut self.held);
         if touched.has_changes() {
             touched.note(bytes, diff, &mut self.noted);
         }
-        while self.monotonic && ordered.rows.total() > self.page.end {
+        while self.monotonic && kept.rows.total() > self.page.end {
             // The page cannot reach the last rows.
-            let Some((last, count)) = ordered.rows.last() else { return };
-            let excess = (ordered.rows.total() - self.page.end).min(count);
+            let Some((last, count)) = kept.rows.last() else { return };
+            let excess = (kept.rows.total() - self.page.end).min(count);
             self.dropped.clear();
             self.dropped.extend_from_slice(last);
-            ordered.rows.add(&self.dropped, -excess, &mut self.held);
+            kept.rows.add(&self.dropped, -excess, &mut self.held);
             if touched.has_changes() {
                 touched.note(&self.dropped, -excess, &mut self.noted);
             }
@@ -200,15 +200,15 @@ impl TopKState {
     fn close_group(&mut self, closing: &mut Closing, run: &mut Run, allowance: &mut Allowance) -> bool {
         if !closing.is_done() {
             let group = closing.touched.group as usize;
-            let ordered = &mut self.ordered[group];
-            closing.advance(&ordered.rows, self.page, run, BATCH, allowance);
+            let kept = &mut self.by_group[group];
+            closing.advance(&kept.rows, self.page, run, BATCH, allowance);
             if !closing.is_done() {
                 return true;
             }
-            ordered.settle(self.page);
+            kept.settle(self.page);
             self.marks[group] = 0;
-            if ordered.rows.is_empty() {
-                *ordered = Group::default();
+            if kept.rows.is_empty() {
+                *kept = Group::default();
                 self.groups.remove(group as u32);
             }
         }
@@ -233,7 +233,7 @@ impl TimedState for TopKState {
         let rows = rows.slice(0, rows.num_rows().min(self.stride));
         let mut groups = std::mem::take(&mut self.assigned);
         self.groups.assign(&rows, &mut groups);
-        self.ordered.grow(self.groups.capacity(), Group::default);
+        self.by_group.grow(self.groups.capacity(), Group::default);
         self.marks.grow(self.groups.capacity(), || 0);
         let mut columns: Vec<ArrayRef> = self.order.iter().map(|column| Arc::clone(rows.column(*column))).collect();
         columns.extend_from_slice(rows.columns());
@@ -261,13 +261,13 @@ impl TimedState for TopKState {
                 self.closed += 1;
                 let touched = std::mem::take(touched);
                 allowance.spend(1);
-                self.ordered[touched.group as usize].assert_settled();
+                self.by_group[touched.group as usize].assert_settled();
                 self.closing = Some(Closing::new(touched));
             } else {
                 break;
             }
         }
-        let of_group = |closing: &Closing| closing.left(&self.ordered[closing.touched.group as usize].rows, self.page);
+        let of_group = |closing: &Closing| closing.left(&self.by_group[closing.touched.group as usize].rows, self.page);
         let left = self.closing.as_ref().map_or(0, of_group) + self.touched.len() - self.closed;
         if left == 0 {
             self.touched = Segments::default();
@@ -280,10 +280,10 @@ impl TimedState for TopKState {
 
     fn free(&mut self, allowance: &mut Allowance) -> bool {
         while allowance.left() > 0 {
-            let freed = if let Some(last) = self.ordered.last_mut() {
+            let freed = if let Some(last) = self.by_group.last_mut() {
                 let freed = last.rows.discard(allowance.left());
                 if last.rows.is_empty() {
-                    self.ordered.pop();
+                    self.by_group.pop();
                 }
                 1 + freed
             } else if let Some(last) = self.touched.last_mut() {
@@ -310,7 +310,7 @@ impl TimedState for TopKState {
         let bytes = self.groups.bytes()
             + self.held.bytes::<Bytes>()
             + self.noted.bytes::<Bytes>()
-            + self.ordered.bytes()
+            + self.by_group.bytes()
             + self.marks.bytes()
             + self.assigned.capacity() * size_of::<u32>();
         StateSize::new(self.held.values, bytes)
