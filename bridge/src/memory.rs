@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use laminardb_dataflow::memory::{Counting, MemoryLimit, used};
+pub use laminardb_dataflow::memory::{Counting, MemoryLimit, memory_is_given_back, used, wait_for_freed};
 
 /// Returns the limit of a database that is given none; `None` if nothing is known of the machine.
 pub fn default_limit() -> Option<MemoryLimit> {

@@ -15,6 +15,7 @@ mod error;
 mod foreign;
 mod fork;
 mod functions;
+mod give_back;
 mod memory_limit;
 mod metrics;
 mod open;

@@ -30,14 +30,14 @@ pytestmark = pytest.mark.skipif(not TASKS.exists(), reason="counts threads in /p
 def threads() -> list[str]:
     """The names of this process's threads that are ours.
 
-    Those for calls that are awaited are left out, since all connections share them.
+    Those for calls that are awaited and for memory are left out, since all connections share them.
     """
     names = []
     for task in TASKS.iterdir():
         with suppress(OSError):
             names.append((task / "comm").read_text().strip())
     ours = [name for name in names if name.startswith(("laminardb-", "timely:"))]
-    return sorted(name for name in ours if name not in ("laminardb-await", "laminardb-notif"))
+    return sorted(name for name in ours if name not in ("laminardb-await", "laminardb-notif", "laminardb-memor"))
 
 
 @pytest.fixture(autouse=True)

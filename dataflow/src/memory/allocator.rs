@@ -8,6 +8,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::freed;
+
 /// Passes every call on to `A` and counts the bytes. It is made the global allocator of a program by its author; without
 /// it nothing is counted, and no limit is ever passed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +39,7 @@ impl Drop for AtEnd {
     fn drop(&mut self) {
         // What is freed by the destructors after this one passes itself on, because `FIRST` is there again.
         let kept = THREAD.with(|thread| thread.kept.replace(FIRST));
-        TOTAL.fetch_add(kept, Ordering::Relaxed);
+        add(kept);
     }
 }
 
@@ -81,7 +83,13 @@ fn pass_on(thread: &Thread, kept: i64) {
         thread.kept.set(0);
     }
     thread.passed.set(thread.passed.get() + sum);
-    TOTAL.fetch_add(sum, Ordering::Relaxed);
+    add(sum);
+}
+
+/// Adds to the bytes that all threads hold.
+fn add(sum: i64) {
+    let total = TOTAL.fetch_add(sum, Ordering::Relaxed) + sum;
+    freed::changed(total, sum > 0);
 }
 
 /// Returns a size as a difference; no allocation is larger than `isize::MAX`.

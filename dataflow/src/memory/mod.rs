@@ -6,6 +6,7 @@
 
 mod account;
 mod allocator;
+mod freed;
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,6 +23,17 @@ pub fn used() -> u64 {
 /// two results say what was allocated between them.
 pub fn of_thread() -> i64 {
     allocator::of_thread()
+}
+
+/// Waits until the bytes in use are 64 MiB less than at some moment since [`memory_is_given_back`] was called. At most
+/// one thread of a process may wait.
+pub fn wait_for_freed() {
+    freed::wait(allocator::total);
+}
+
+/// Has [`wait_for_freed`] wait for what is freed from now on.
+pub fn memory_is_given_back() {
+    freed::looked(allocator::total());
 }
 
 thread_local! {

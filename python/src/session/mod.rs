@@ -68,6 +68,7 @@ impl Connection {
             memory_limit: config.limit_of_memory(),
         };
         let database = checked(py, detached(py, || Database::open(settings)))?;
+        crate::give_back::start();
         Ok(Self { handle: Owned::new(Handle::new(database)), listening: Listening::new(py)? })
     }
 
