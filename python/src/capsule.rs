@@ -16,6 +16,7 @@ use pyo3::types::{PyCapsule, PyList, PyString};
 use pyo3_arrow::PySchema;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
+use crate::detach::detached;
 use crate::error::{optional, raised};
 use crate::foreign;
 use crate::value::{Target, invalid, library_error};
@@ -33,27 +34,40 @@ pub(crate) fn batches_of(data: &Bound<'_, PyAny>, target: &Target) -> PyResult<O
     let (mut batches, mut before) = (Vec::new(), 0);
     // The producer may be Python code, so this thread stays attached to the interpreter.
     for array in input.arrays {
-        target.may_go_on(py)?;
         let array = array.map_err(|error| unreadable(py, &error))?;
         let rows = array.as_any().downcast_ref::<StructArray>().expect("checked to be a struct");
         if rows.null_count() > 0 {
             let detail = "a struct that is NULL is no row".to_owned();
             return Err(raised(py, &Error::IngestionFailed(detail)));
         }
-        if rows.columns().is_empty() {
-            room.take_rows(rows.len()).map_err(|why| raised(py, &Error::IngestionFailed(why)))?;
+        for rows in pieces(rows) {
+            target.may_go_on(py)?;
+            batches.push(batch_of(py, &rows, room, before)?);
+            before += rows.len();
         }
-        let columns = rows.fields().iter().zip(rows.columns());
-        let columns = columns.map(|(field, column)| owned(py, column, room, field.name(), before));
-        let columns = columns.collect::<PyResult<Vec<_>>>()?;
-        let schema = Arc::new(Schema::new(rows.fields().clone()));
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        before += rows.len();
-        batches.push(
-            RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| unreadable(py, &error))?,
-        );
     }
     Ok(Some(batches))
+}
+
+/// Cuts rows into pieces that are copied one after the other, so that no other thread waits long for the interpreter.
+fn pieces(rows: &StructArray) -> impl Iterator<Item = StructArray> {
+    let is_short = rows.columns().iter().all(|column| may_change(column.data_type()));
+    let bytes = if is_short { 0 } else { rows.get_buffer_memory_size() };
+    let len = (rows.len() / (bytes / PIECE + 1)).max(MANY);
+    (0..rows.len().max(1)).step_by(len).map(move |start| rows.slice(start, len.min(rows.len() - start)))
+}
+
+/// Copies rows; `before` rows come before them.
+fn batch_of(py: Python<'_>, rows: &StructArray, room: &Room, before: usize) -> PyResult<RecordBatch> {
+    if rows.columns().is_empty() {
+        room.take_rows(rows.len()).map_err(|why| raised(py, &Error::IngestionFailed(why)))?;
+    }
+    let columns = rows.fields().iter().zip(rows.columns());
+    let columns = columns.map(|(field, column)| owned(py, column, room, field.name(), before));
+    let columns = columns.collect::<PyResult<Vec<_>>>()?;
+    let schema = Arc::new(Schema::new(rows.fields().clone()));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| unreadable(py, &error))
 }
 
 /// An Arrow array, or a chunked array, which is one of many.
@@ -90,12 +104,28 @@ impl Chunks {
     }
 }
 
+/// Number of values from which on it pays to let other threads run while they are copied, and of the least pieces.
+const MANY: usize = 1 << 12;
+/// Number of bytes that are checked and copied without a pause.
+const PIECE: usize = 1 << 23;
+
 /// Copies the values of a column; `before` rows come before them.
 fn owned(py: Python<'_>, array: &ArrayRef, room: &Room, column: &str, before: usize) -> PyResult<ArrayRef> {
-    own(array, room).map_err(|error| match error {
+    let owned = if array.len() >= MANY && may_change(array.data_type()) {
+        detached(py, || own(array, &Room::default()))
+    } else {
+        own(array, room)
+    };
+    owned.map_err(|error| match error {
         Foreign::Invalid(row, why) => invalid(py, column, before + row, &why),
         Foreign::TooLarge(why) => raised(py, &Error::IngestionFailed(why)),
     })
+}
+
+/// Whether the values of an array of this type may change while it is copied: every value is valid, so that there is
+/// nothing to check before. All values have one size, so `Room` does not count them.
+fn may_change(data_type: &DataType) -> bool {
+    data_type.is_primitive() && !data_type.is_decimal() && !matches!(data_type, DataType::Time64(_))
 }
 
 /// Returns the schema of an object with `__arrow_c_schema__`; `None` if it has no such method.
