@@ -37,7 +37,7 @@ const SMALL_PIECE: usize = PIECE_ROWS / 32;
 const LEAST_PIECE: usize = if cfg!(test) { SMALL_PIECE } else { 16 };
 
 /// How many nanoseconds all dataflows of a worker together may work before it looks at its commands, roughly.
-const ROUND_NANOS: u64 = 2_000_000;
+const ROUND_NANOS: u64 = 1_200_000;
 
 /// Number of rows of backlog above which operators that multiply rows stop producing.
 const FULL: usize = 4 * PIECE_ROWS;
