@@ -172,10 +172,7 @@ impl Session {
                 }
                 new.push(loose_batch(&bound.target.schema, changed, batch.num_rows())?);
             }
-            Ok(vec![
-                Write { relation, operation: Operation::Delete, rows: old },
-                Write { relation, operation: Operation::InsertNew, rows: new },
-            ])
+            Ok(replacements(&bound.target, relation, &bound.columns, old, new))
         })
     }
 
@@ -264,6 +261,25 @@ fn loose_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Resul
     target_batch(&Arc::new(Schema::new(fields)), columns, rows)
 }
 
+/// Returns the writes that replace the rows `old` by `new`, which differ in `columns`.
+fn replacements(
+    target: &RelationInfo,
+    relation: RelationId,
+    columns: &[usize],
+    old: Vec<RecordBatch>,
+    new: Vec<RecordBatch>,
+) -> Vec<Write> {
+    let key = &target.primary_key;
+    if !key.is_empty() && !columns.iter().any(|column| key.contains(column)) {
+        // The keys stay, so each row is found once and replaced in its place.
+        return vec![Write { relation, operation: Operation::Upsert, rows: new }];
+    }
+    vec![
+        Write { relation, operation: Operation::Delete, rows: old },
+        Write { relation, operation: Operation::InsertNew, rows: new },
+    ]
+}
+
 /// The assignments and the condition of INSERT ... ON CONFLICT DO UPDATE.
 struct DoUpdate<'a> {
     target: &'a RelationInfo,
@@ -301,11 +317,9 @@ impl DoUpdate<'_> {
         let (fresh_rows, new_rows) = (take(given, &fresh)?, take(given, &matched)?);
         let (old, new) = self.changed(old_rows, &new_rows)?;
         let count = (fresh.len() + old.num_rows()) as u64;
-        let writes = vec![
-            Write { relation: self.relation, operation: Operation::Delete, rows: vec![old] },
-            Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![new] },
-            Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![fresh_rows] },
-        ];
+        let columns: Vec<usize> = self.assignments.iter().map(|(column, _)| *column).collect();
+        let mut writes = replacements(self.target, self.relation, &columns, vec![old], vec![new]);
+        writes.push(Write { relation: self.relation, operation: Operation::InsertNew, rows: vec![fresh_rows] });
         Ok((writes, count))
     }
 
