@@ -50,17 +50,11 @@ impl<K: Keys, V> Page<K, V> {
             Err(Ordering::Less) => return Err(self.len()),
             Err(_) => return Err(0),
         };
-        let mut at = self.lower(head);
-        while let Some((slot, _)) = self.entries.get(at)
-            && K::head(slot) == head
-        {
-            match K::compare_rest(&self.slab, slot, key) {
-                Ordering::Less => at += 1,
-                Ordering::Equal => return Ok(at),
-                Ordering::Greater => return Err(at),
-            }
-        }
-        Err(at)
+        let from = self.lower(head);
+        let same = self.entries[from..].iter().take_while(|(slot, _)| K::head(slot) == head).count();
+        let found =
+            self.entries[from..from + same].binary_search_by(|(slot, _)| K::compare_rest(&self.slab, slot, key));
+        found.map(|at| from + at).map_err(|at| from + at)
     }
 
     /// Returns the place of the first key whose head is not less than `head`.
