@@ -217,7 +217,8 @@ impl Keys for Bytes {
 
     #[inline(always)]
     fn head_of(slab: &BytesSlab, key: &[u8]) -> Result<u64, Ordering> {
-        // A key that is too short has zeros there and in its head, and is at most equal to those that have them, too.
+        // A key that is too short counts as if zeros followed it. It is never put after a greater key by that, and keys
+        // with equal heads are compared whole.
         match slab.start.cmp(&common_start(key, slab.common as usize)) {
             Ordering::Equal => Ok(slab.head(key)),
             order => Err(order),
@@ -242,7 +243,7 @@ impl Keys for Bytes {
 
     fn put<'a>(slab: &mut BytesSlab, key: &[u8], slots: impl Iterator<Item = &'a mut BytesSlot>) -> BytesSlot {
         let common = slab.common as usize;
-        if slab.start != common_start(key, common) || key.len() < common {
+        if slab.start != common_start(key, common) {
             let bytes = [slab.start[0].to_be_bytes(), slab.start[1].to_be_bytes()].concat();
             slab.set_common(key, shared(&bytes[..common], key), slots);
         }
