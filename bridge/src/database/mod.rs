@@ -23,6 +23,7 @@ mod keeper;
 mod queries;
 mod watch;
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,7 +111,7 @@ pub struct Database {
     config: DatabaseConfig,
     state: Mutex<DatabaseState>,
     /// True while a [`Definitions`] exists: a call changes the set of relations or installed views, or relies on it.
-    definitions: Arc<Monitor<bool>>,
+    definitions: Arc<Monitor<Turns>>,
     pub(crate) catalog: RwLock<Arc<CatalogState>>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) engine: Arc<Engine>,
@@ -146,14 +147,53 @@ impl History for Histories {
 
 /// The right to change the set of relations, or to rely on it; released on drop.
 pub(crate) struct Definitions<'a> {
-    taken: &'a Monitor<bool>,
+    turns: &'a Monitor<Turns>,
     _rank: Held,
+}
+
+/// Who has the right to change the set of relations, and who waits for it.
+///
+/// They get it in the order in which they came: a thread that takes it again and again would otherwise have it nearly
+/// always, because the others must first wake up.
+#[derive(Default)]
+struct Turns {
+    is_taken: bool,
+    /// The numbers of those who wait.
+    waiting: VecDeque<u64>,
+    /// The number of the next one who has to wait.
+    next: u64,
+}
+
+impl Turns {
+    /// Takes the right if it is free and nobody waits longer; else waits under a `number`, which is set at first.
+    fn take(&mut self, number: &mut Option<u64>) -> bool {
+        let is_first = match number {
+            Some(number) => self.waiting.front() == Some(number),
+            None => self.waiting.is_empty(),
+        };
+        if is_first && !self.is_taken {
+            self.leave(*number);
+            self.is_taken = true;
+            return true;
+        }
+        if number.is_none() {
+            self.waiting.push_back(self.next);
+            *number = Some(self.next);
+            self.next += 1;
+        }
+        false
+    }
+
+    /// Takes a number out of the line.
+    fn leave(&mut self, number: Option<u64>) {
+        self.waiting.retain(|waiting| Some(*waiting) != number);
+    }
 }
 
 impl Drop for Definitions<'_> {
     fn drop(&mut self) {
-        *self.taken.lock() = false;
-        self.taken.notify_all();
+        self.turns.lock().is_taken = false;
+        self.turns.notify_all();
     }
 }
 
@@ -179,7 +219,7 @@ impl Database {
             checkpoints: Checkpoints::new(config.checkpoints.clone()),
             config,
             state: Mutex::new(Rank::Leaf, DatabaseState::Created),
-            definitions: Monitor::new(Rank::DefinitionsState, false),
+            definitions: Monitor::new(Rank::DefinitionsState, Turns::default()),
             catalog: RwLock::new(Rank::Catalog, Arc::default()),
             committer: Arc::new(committer),
             engine,
@@ -400,7 +440,7 @@ impl Database {
         self.committer.frozen(|_| !Arc::ptr_eq(catalog, &self.catalog()))
     }
 
-    /// Waits until no other [`Definitions`] exists, and takes it: the set of relations stays as it is until the result
+    /// Waits until no other [`Definitions`] exists and whoever waited before has had it, and takes it: the set of relations stays as it is until the result
     /// is dropped. `check` runs at first and whenever the wait is woken. Fails with its error, or if `cancel` is
     /// cancelled.
     pub(crate) fn take_definitions(
@@ -409,17 +449,20 @@ impl Database {
         check: impl Fn() -> Result<(), Error>,
     ) -> Result<Definitions<'_>, Error> {
         let rank = Held::new(Rank::Definitions);
-        let free = |is_taken: &mut bool| match check() {
+        let mut number = None;
+        let turn = |turns: &mut Turns| match check() {
             Err(error) => Some(Err(error)),
-            Ok(()) if *is_taken => None,
-            Ok(()) => {
-                *is_taken = true;
-                Some(Ok(()))
-            }
+            Ok(()) => turns.take(&mut number).then_some(Ok(())),
         };
-        let (guard, taken) = self.definitions.wait_for(cancel, None, free).map_err(|_| Error::Interrupted)?;
-        drop(guard);
-        taken.map(|()| Definitions { taken: &self.definitions, _rank: rank })
+        let taken = match self.definitions.wait_for(cancel, None, turn) {
+            Ok((_, taken)) => taken,
+            Err(_) => Err(Error::Interrupted),
+        };
+        if taken.is_err() {
+            self.definitions.lock().leave(number);
+            self.definitions.notify_all();
+        }
+        taken.map(|()| Definitions { turns: &self.definitions, _rank: rank })
     }
 
     /// Returns a new id for a relation.

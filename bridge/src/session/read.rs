@@ -1,9 +1,10 @@
 //! Ad-hoc queries: what a query reads is taken at one moment, under the commit lock, and read afterwards.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Session;
-use laminardb_dataflow::{CancelToken, Engine, LiveError, PendingSnapshot, short_value};
+use laminardb_dataflow::{CancelToken, DataflowError, Engine, LiveError, PendingSnapshot, short_value};
 use laminardb_dataflow::{CollectionId, ViewId};
 use laminardb_planner::bind::bind_query;
 use laminardb_planner::statement::Query;
@@ -20,6 +21,9 @@ use crate::subscription::repeat;
 
 /// Number of times that a query is bound without holding off definitions.
 pub(super) const TRIES: usize = 3;
+
+/// How long definitions wait for the views that such a query reads.
+const HOLD: Duration = Duration::from_millis(100);
 
 /// A query, with the state of the catalog in which it was bound.
 pub(super) struct Bound {
@@ -75,9 +79,9 @@ impl Session {
             tries += 1;
             let bound = self.bind(query, params)?;
             let freeze = |taking: &mut dyn FnMut(&mut Frozen<'_>) -> Result<ReadSet, Error>| {
-                let taken = self.database.committer.frozen_for(self.actor(), taking);
-                drop(definitions);
-                taken
+                let mut taken = self.database.committer.frozen_for(self.actor(), taking)?;
+                taken.hold(definitions, &self.cancel)?;
+                Ok(taken)
             };
             match self.run_bound(&bound.catalog, &bound.query, text, freeze) {
                 // What the query was to read was replaced after it was bound, so it is bound to what exists by then.
@@ -166,6 +170,20 @@ impl Reads {
 }
 
 impl ReadSet {
+    /// Waits a while for the views before others may replace them, if `definitions` are held, and drops these.
+    pub(super) fn hold(&mut self, definitions: Option<Definitions<'_>>, cancel: &CancelToken) -> Result<(), Error> {
+        if definitions.is_some() {
+            for pending in [&mut self.rows, &mut self.errors].into_iter().flatten() {
+                match pending.arrive(cancel, Some(HOLD)) {
+                    // A view that takes so long must not keep others from being defined or dropped.
+                    Ok(()) | Err(DataflowError::TimedOut) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the views have reached the moment, and returns the rows. Fails if a strict view has failing rows.
     pub(super) fn wait(self, cancel: &CancelToken) -> Result<Contents, Error> {
         let mut contents = Contents::new();

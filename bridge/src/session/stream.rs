@@ -246,7 +246,7 @@ impl Session {
     fn begin_query(&self, query: &Query, params: &Params) -> Result<Begun, Error> {
         let mut tries = 0;
         loop {
-            let _definitions = self.settled(tries)?;
+            let definitions = self.settled(tries)?;
             tries += 1;
             let (bound, (plan, mut reads)) = budget::planning(&self.cancel, || {
                 let bound = self.bind(query, params)?;
@@ -255,7 +255,11 @@ impl Session {
             })?;
             match self.database.committer.frozen_for(self.actor(), |frozen| reads.take(frozen, &self.database.engine)) {
                 Err(Error::Dropped(_)) if self.database.has_changed_since(&bound.catalog) => {}
-                taken => return Ok(Begun { bound, plan, taken: taken? }),
+                taken => {
+                    let mut taken = taken?;
+                    taken.hold(definitions, &self.cancel)?;
+                    return Ok(Begun { bound, plan, taken });
+                }
             }
         }
     }

@@ -68,13 +68,19 @@ impl PendingSnapshot {
         cancel: &CancelToken,
         timeout: Option<Duration>,
     ) -> Result<Vec<ViewSnapshot>, DataflowError> {
+        self.arrive(cancel, timeout)?;
+        Ok(self.finish())
+    }
+
+    /// Waits as [`PendingSnapshot::wait`] does, which then has nothing left to wait for.
+    pub fn arrive(&mut self, cancel: &CancelToken, timeout: Option<Duration>) -> Result<(), DataflowError> {
         let deadline = deadline(timeout);
         while self.missing > 0 {
             let reply = self.coordinator.answer_of(&self.replies, cancel, deadline)?;
             self.shards.push(reply?);
             self.missing -= 1;
         }
-        Ok(self.finish())
+        Ok(())
     }
 
     fn finish(&mut self) -> Vec<ViewSnapshot> {
