@@ -440,9 +440,9 @@ impl Database {
         self.committer.frozen(|_| !Arc::ptr_eq(catalog, &self.catalog()))
     }
 
-    /// Waits until no other [`Definitions`] exists and whoever waited before has had it, and takes it: the set of relations stays as it is until the result
-    /// is dropped. `check` runs at first and whenever the wait is woken. Fails with its error, or if `cancel` is
-    /// cancelled.
+    /// Waits until no other [`Definitions`] exists and whoever waited before has had it, and takes it: the set of
+    /// relations stays as it is until the result is dropped. `check` runs at first and whenever the wait is woken. Fails
+    /// with its error, or if `cancel` is cancelled.
     pub(crate) fn take_definitions(
         &self,
         cancel: &CancelToken,

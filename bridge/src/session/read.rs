@@ -22,8 +22,8 @@ use crate::subscription::repeat;
 /// Number of times that a query is bound without holding off definitions.
 pub(super) const TRIES: usize = 3;
 
-/// How long definitions wait for the views that such a query reads.
-const HOLD: Duration = Duration::from_millis(100);
+/// How long definitions wait for the rows of the views that such a query reads, and for their errors.
+const HOLD: Duration = Duration::from_millis(50);
 
 /// A query, with the state of the catalog in which it was bound.
 pub(super) struct Bound {

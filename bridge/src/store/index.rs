@@ -94,9 +94,9 @@ impl<E: Entry> HashIndex<E> {
     #[inline]
     pub(super) fn remove(&mut self, hash: u64, mut is: impl FnMut(&E) -> bool) -> Option<E> {
         let part = self.part(hash);
-        let found = self.parts[part].find_entry(hash, |entry| entry.hash() == hash && is(entry));
+        let (entry, _) = self.parts[part].find_entry(hash, |entry| entry.hash() == hash && is(entry)).ok()?.remove();
         self.removed += 1;
-        Some(found.ok()?.remove().0)
+        Some(entry)
     }
 
     /// Passes an entry with `hash`, if there is one, to `change`, and removes it if `change` returns `true`.
