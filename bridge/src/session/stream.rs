@@ -116,7 +116,7 @@ impl Session {
                 Outcome::Ddl { .. } | Outcome::Rows(_) => unreachable!("reads give rows"),
             };
         };
-        let begun = self.database.ended_as(self.begin_query(query, params))?;
+        let begun = self.database.ended_as(self.begin_query(query, params, 0))?;
         let (sender, receiver) = bounded(1);
         let stream = self.listed_stream(Arc::clone(&begun.bound.query.schema), receiver, &last.text);
         let producer = Producer {
@@ -239,12 +239,14 @@ struct Begun {
     bound: Bound,
     plan: Plan,
     taken: ReadSet,
+    /// Number of times that the query was bound.
+    tries: usize,
 }
 
 impl Session {
-    /// Binds a query and takes what it reads. If that was replaced after the query was bound, binds it again.
-    fn begin_query(&self, query: &Query, params: &Params) -> Result<Begun, Error> {
-        let mut tries = 0;
+    /// Binds a query, which was bound in `tries` before, and takes what it reads. If that was replaced after the query
+    /// was bound, binds it again.
+    fn begin_query(&self, query: &Query, params: &Params, mut tries: usize) -> Result<Begun, Error> {
         loop {
             let definitions = self.settled(tries)?;
             tries += 1;
@@ -258,7 +260,7 @@ impl Session {
                 taken => {
                     let mut taken = taken?;
                     taken.hold(definitions, &self.cancel)?;
-                    return Ok(Begun { bound, plan, taken });
+                    return Ok(Begun { bound, plan, taken, tries });
                 }
             }
         }
@@ -296,7 +298,7 @@ impl Producer {
     /// query again and reads what exists by then.
     fn contents(&self, mut begun: Begun) -> Result<(Plan, Contents), Error> {
         loop {
-            let Begun { bound, plan, taken } = begun;
+            let Begun { bound, plan, taken, tries } = begun;
             let failed = match taken.wait(&self.session.cancel) {
                 Ok(contents) => return Ok((plan, contents)),
                 Err(failed) => failed,
@@ -304,7 +306,7 @@ impl Producer {
             if !matches!(failed, Error::Dropped(_)) || !self.session.database.has_changed_since(&bound.catalog) {
                 return Err(failed);
             }
-            begun = self.session.begin_query(&self.query, &self.params)?;
+            begun = self.session.begin_query(&self.query, &self.params, tries)?;
             if begun.bound.query.schema != self.schema {
                 // The stream has announced other columns to its reader.
                 return Err(failed);
