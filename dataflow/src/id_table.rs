@@ -1,8 +1,9 @@
 //! `IdTable`: a hash table of ids by the hash of their keys, made for looking up many at once.
 //!
-//! It uses open addressing with linear probing, in parts that split one after another as the table grows. A slot holds an id and half its hash, so that a probe almost never
-//! reads the bytes of another key. A batch is looked up in passes over a block of its rows, each pass reading from one
-//! place: the reads of a pass do not wait for each other, and memory serves them in parallel.
+//! It uses open addressing with linear probing, in parts that split one after another as the table grows. A slot holds an
+//! id and half its hash. That half alone decides where an id belongs, so that slots move without a look at their keys,
+//! and a probe almost never reads the bytes of another key. A batch is looked up in passes over a block of its rows, each
+//! pass reading from one place: the reads of a pass do not wait for each other, and memory serves them in parallel.
 
 use crate::spread::Spread;
 
@@ -18,7 +19,7 @@ const PART_IDS: usize = PART_SLOTS * 11 / 32;
 const MOST_EIGHTHS: usize = 6;
 const LEAST_SLOTS: usize = 16;
 
-/// An id and the upper half of its hash; the lower half decides on its part and where its slot should be.
+/// An id and its tag.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     tag: u32,
@@ -41,6 +42,8 @@ struct Part {
     used: usize,
 }
 
+/// Returns the half of a hash that the table uses: the lowest bits are its home in its part, the others decide on the
+/// part. The other half decides on the worker that has a key, so that part of it is the same for all.
 #[inline]
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
@@ -63,17 +66,17 @@ impl IdTable {
         self.parts.iter().map(|part| size_of::<Part>() + part.slots.len() * size_of::<Slot>()).sum()
     }
 
-    /// Returns the number of the part of a hash.
+    /// Returns the number of the part of a tag.
     #[inline(always)]
-    fn number(&self, hash: u64) -> usize {
-        self.parts.number(hash >> PART_BITS)
+    fn number(&self, tag: u32) -> usize {
+        self.parts.number(u64::from(tag >> PART_BITS))
     }
 
     /// Returns the slot where a search for `hash` begins.
     #[inline]
     pub(crate) fn first(&self, hash: u64) -> Slot {
-        let part = self.parts.part(self.number(hash));
-        part.slots[part.home(hash)]
+        let part = self.parts.part(self.number(tag(hash)));
+        part.slots[part.home(tag(hash))]
     }
 
     /// Returns the first id that may have this hash, given the slot where the search begins: the first with an equal
@@ -92,41 +95,43 @@ impl IdTable {
     /// Returns the id with this hash for which `is_it` is true.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.parts.part(self.number(hash)).find(hash, is_it)
+        let tag = tag(hash);
+        self.parts.part(self.number(tag)).find(tag, is_it)
     }
 
-    /// Adds an id that is not in the table. `hash_of` must return the hash of any id in the table.
-    pub(crate) fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds an id that is not in the table.
+    pub(crate) fn insert(&mut self, hash: u64, id: u32) {
         if self.used >= PART_IDS * self.parts.len() {
             let from = self.parts.split(Part::new(PART_SLOTS));
             let old = std::mem::replace(self.parts.part_mut(from), Part::new(PART_SLOTS));
-            self.place(old, &hash_of);
+            self.place(&old);
         }
-        let number = self.number(hash);
-        self.parts.part_mut(number).insert(hash, id, &hash_of);
+        let tag = tag(hash);
+        let number = self.number(tag);
+        self.parts.part_mut(number).insert(Slot { tag, id });
         self.used += 1;
     }
 
     /// Removes an id that is in the table.
-    pub(crate) fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
-        let number = self.number(hash);
-        self.parts.part_mut(number).remove(hash, id, &hash_of);
+    pub(crate) fn remove(&mut self, hash: u64, id: u32) {
+        let tag = tag(hash);
+        let number = self.number(tag);
+        self.parts.part_mut(number).remove(Slot { tag, id });
         self.used -= 1;
         if 2 * self.used < PART_IDS * self.parts.len() {
             if let Some((part, _)) = self.parts.merge() {
-                self.place(part, hash_of);
+                self.place(&part);
             } else {
-                self.parts.part_mut(0).shrink(hash_of);
+                self.parts.part_mut(0).shrink();
             }
         }
     }
 
     /// Adds ids that are not in the table.
-    fn place(&mut self, part: Part, hash_of: impl Fn(u32) -> u64) {
+    fn place(&mut self, part: &Part) {
         for slot in part.slots.iter().filter(|slot| slot.id != NONE) {
-            let hash = hash_of(slot.id);
-            let number = self.number(hash);
-            self.parts.part_mut(number).insert(hash, slot.id, &hash_of);
+            let number = self.number(slot.tag);
+            self.parts.part_mut(number).insert(*slot);
         }
     }
 
@@ -141,9 +146,10 @@ impl Part {
         Part { slots: vec![EMPTY; slots].into(), used: 0 }
     }
 
+    /// Returns where the slot of a tag should be.
     #[inline]
-    fn home(&self, hash: u64) -> usize {
-        hash as usize & (self.slots.len() - 1)
+    fn home(&self, tag: u32) -> usize {
+        tag as usize & (self.slots.len() - 1)
     }
 
     #[inline]
@@ -152,38 +158,38 @@ impl Part {
     }
 
     #[inline]
-    fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut at = self.home(hash);
+    fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut at = self.home(tag);
         loop {
             let slot = self.slots[at];
             if slot.id == NONE {
                 return None;
             }
-            if slot.tag == tag(hash) && is_it(slot.id) {
+            if slot.tag == tag && is_it(slot.id) {
                 return Some(slot.id);
             }
             at = self.next(at);
         }
     }
 
-    fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    fn insert(&mut self, slot: Slot) {
         if (self.used + 1) * 8 > self.slots.len() * MOST_EIGHTHS {
-            self.resize(self.slots.len() * 2, hash_of);
+            self.resize(self.slots.len() * 2);
         }
-        self.place(hash, id);
+        self.place(slot);
         self.used += 1;
     }
 
-    fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
-        let mut gap = self.home(hash);
-        while self.slots[gap].id != id {
+    fn remove(&mut self, slot: Slot) {
+        let mut gap = self.home(slot.tag);
+        while self.slots[gap].id != slot.id {
             assert!(self.slots[gap].id != NONE, "only ids that are there get removed");
             gap = self.next(gap);
         }
         // Entries that a later search could no longer reach across the gap move into it.
         let mut at = self.next(gap);
         while self.slots[at].id != NONE {
-            let home = self.home(hash_of(self.slots[at].id));
+            let home = self.home(self.slots[at].tag);
             let mask = self.slots.len() - 1;
             // True if the gap lies between the entry's home and its slot.
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
@@ -197,24 +203,24 @@ impl Part {
     }
 
     /// Gives back memory if few slots are used.
-    fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
+    fn shrink(&mut self) {
         if self.slots.len() > LEAST_SLOTS && self.used * 16 < self.slots.len() {
-            self.resize((self.slots.len() / 4).max(LEAST_SLOTS), hash_of);
+            self.resize((self.slots.len() / 4).max(LEAST_SLOTS));
         }
     }
 
-    fn place(&mut self, hash: u64, id: u32) {
-        let mut at = self.home(hash);
+    fn place(&mut self, slot: Slot) {
+        let mut at = self.home(slot.tag);
         while self.slots[at].id != NONE {
             at = self.next(at);
         }
-        self.slots[at] = Slot { tag: tag(hash), id };
+        self.slots[at] = slot;
     }
 
-    fn resize(&mut self, slots: usize, hash_of: impl Fn(u32) -> u64) {
+    fn resize(&mut self, slots: usize) {
         let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots].into());
         for slot in old.iter().filter(|slot| slot.id != NONE) {
-            self.place(hash_of(slot.id), slot.id);
+            self.place(*slot);
         }
     }
 }
@@ -232,7 +238,9 @@ mod tests {
         for seed in 0..30 {
             let mut random = Random::new(seed);
             let bits = [2, 6, 20][seed as usize % 3];
-            let hash = |key: usize| (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits) << (seed % 40);
+            let hash = |key: usize| {
+                (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits) << (32 + seed % (33 - bits))
+            };
             let (mut table, mut keys, mut map) = (IdTable::new(), Vec::new(), BTreeMap::new());
             for _ in 0..3000 {
                 let key = random.below(200);
@@ -240,16 +248,15 @@ mod tests {
                 assert_eq!(found, map.get(&key).copied(), "seed {seed}");
                 let candidate = table.candidate(hash(key), table.first(hash(key)));
                 assert!(found.is_none() || candidate.is_some(), "seed {seed}");
-                let hash_of = |id: u32| hash(keys[id as usize]);
                 match found {
                     None => {
                         let id = keys.len() as u32;
-                        table.insert(hash(key), id, hash_of);
+                        table.insert(hash(key), id);
                         keys.push(key);
                         map.insert(key, id);
                     }
                     Some(id) if random.below(3) > 0 => {
-                        table.remove(hash(key), id, hash_of);
+                        table.remove(hash(key), id);
                         map.remove(&key);
                     }
                     Some(_) => {}
@@ -265,9 +272,9 @@ mod tests {
     fn a_table_that_empties_gives_back_its_memory() {
         let mut table = IdTable::new();
         let hash = |id: u32| u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (0..10_000).for_each(|id| table.insert(hash(id), id, hash));
+        (0..10_000).for_each(|id| table.insert(hash(id), id));
         let full = table.bytes();
-        (0..9_990).for_each(|id| table.remove(hash(id), id, hash));
+        (0..9_990).for_each(|id| table.remove(hash(id), id));
         assert!(table.bytes() * 50 < full, "{} of {full} bytes", table.bytes());
         assert!((9_990..10_000).all(|id| table.find(hash(id), |other| other == id) == Some(id)));
     }

@@ -209,7 +209,7 @@ impl Net {
                 continue;
             }
             let id = u32::try_from(at).ok().filter(|id| *id != u32::MAX).expect("a time has less than 2^32 rows");
-            first.insert(hash, id, |id| hash_bytes(bytes_of(id)));
+            first.insert(hash, id);
             rows.push((diff, number));
         }
     }

@@ -91,8 +91,7 @@ impl Groups {
         let next = u32::try_from(self.keys.len()).expect("a worker has less than 2^32 groups");
         let id = self.free.pop().unwrap_or(next);
         self.keys.set(id, key);
-        let keys = &self.keys;
-        self.table.insert(hash, id, |id| hash_bytes(keys.get(id)));
+        self.table.insert(hash, id);
         id
     }
 
@@ -113,8 +112,7 @@ impl Groups {
 
     /// Removes a group, so that its id can be assigned again.
     pub(crate) fn remove(&mut self, id: u32) {
-        let keys = &self.keys;
-        self.table.remove(hash_bytes(keys.get(id)), id, |id| hash_bytes(keys.get(id)));
+        self.table.remove(hash_bytes(self.keys.get(id)), id);
         self.keys.clear(id);
         self.free.push(id);
     }
