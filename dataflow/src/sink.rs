@@ -28,6 +28,10 @@ pub trait ChangeSink: Send + Sync {
     /// The engine ends a view by itself, because of its memory. Called before `frontier` says that the view has ended.
     fn ended(&self, _worker: usize, _view: ViewId, _why: &DataflowError) {}
 
+    /// The engine shuts down and will not finish the first contents of a view. Called once, before `frontier` says that
+    /// the view has ended.
+    fn given_up(&self, _view: ViewId) {}
+
     /// The engine has stopped on a broken invariant. Called once.
     fn stopped(&self, reason: &str);
 }

@@ -1,4 +1,4 @@
-"""close() discards what is accepted and not through the views: every call that waits ends at once (API section 5.1)."""
+"""close() discards what is accepted and not through the views, and shutdown() finishes it (API section 5.1)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 import laminardb
 import pytest
 from laminardb import codes
+
+# As many pairs are made as the rows of one key have.
+PAIRS = "SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k GROUP BY a.v + b.v"
 
 Calls = dict[str, Callable[[laminardb.Connection], Any]]
 
@@ -39,10 +42,7 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[laminardb.C
     with laminardb.open(":memory:", config=config) as conn:
         conn.execute("CREATE SOURCE u (a BIGINT); CREATE SOURCE t (k BIGINT, v BIGINT)")
         conn.execute("CREATE STREAM y AS SELECT a FROM u; CREATE STREAM z AS SELECT a FROM u")
-        conn.execute(
-            "CREATE MATERIALIZED VIEW sums AS SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k"
-            " GROUP BY a.v + b.v"
-        )
+        conn.execute(f"CREATE MATERIALIZED VIEW sums AS {PAIRS}")
         conn.checkpoint()
         conn.insert("t", {"k": [1] * 15_000, "v": list(range(15_000))})
         yield conn
@@ -86,6 +86,33 @@ def test_a_shutdown_that_works_through_its_backlog_ends(busy: laminardb.Connecti
         ended = shutdown.exception(60)
     assert isinstance(ended, laminardb.ConnectionError), ended
     assert ended.code == codes.CONNECTION_CLOSED
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_follows_a_new_view_got_its_first_contents_and_nothing_more(workers: int) -> None:
+    """It ended as if that were all, if the database was shut down before the view had taken in its first contents."""
+    with laminardb.open(":memory:", config=laminardb.LaminarConfig(workers=workers, buffer_size=0)) as conn:
+        conn.execute("CREATE TABLE t (v BIGINT)")
+        conn.insert("t", {"v": range(1_000_000)})
+        subscriptions = [conn.subscribe("SELECT v FROM t", snapshot=snapshot) for snapshot in (True, False) * 2]
+        conn.insert("t", {"v": -1})
+        conn.shutdown()
+        assert [list(subscription)[-1].fetchall() for subscription in subscriptions] == [[(-1,)]] * 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_follows_a_view_that_a_shutdown_gives_up_is_told(workers: int) -> None:
+    with laminardb.open(":memory:", config=laminardb.LaminarConfig(workers=workers)) as conn:
+        conn.execute("CREATE TABLE t (v BIGINT)")
+        conn.insert("t", {"v": range(100_000)})
+        # No row fails in it, so the call does not wait to know those that do.
+        pairs = "SELECT a.v AS v, count(b.v) AS n FROM t a CROSS JOIN t b GROUP BY a.v"
+        subscription = conn.subscribe(pairs, snapshot=False)
+        conn.shutdown()
+        with pytest.raises(laminardb.SubscriptionError, match="shut down before the view") as error:
+            list(subscription)
+        assert error.value.code == codes.SUBSCRIPTION_CLOSED
+        assert list(subscription) == []
 
 
 def test_shutdown_alone_finishes_its_backlog() -> None:

@@ -21,6 +21,8 @@ use crate::subscription::{End, Shape, ViewSetup};
 
 /// How long a drop waits for views that have subscribers and take in their first contents.
 const NEARLY_DONE: Duration = Duration::from_millis(200);
+/// How long a shutdown waits for them: what they get before is all that they get.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// A planned view that is not installed yet.
 pub(crate) struct NewView {
@@ -162,12 +164,7 @@ impl Database {
     pub(crate) fn remove(&self, leaving: Leaving) -> Result<(), Error> {
         let views = leaving.views.iter().map(|(view, _)| *view);
         let hydrating: Vec<ViewId> = views.filter(|view| self.hub.is_hydrating_for_somebody(*view)).collect();
-        if !hydrating.is_empty()
-            && let Ok(mut pending) = self.engine.snapshot_errors(&hydrating)
-        {
-            // Those that take longer are not waited for.
-            drop(pending.wait(&CancelToken::new(), Some(NEARLY_DONE)));
-        }
+        self.wait_a_while_for(&hydrating, NEARLY_DONE);
         let (mut kept, mut awaited) = (Vec::new(), Vec::new());
         let mut removed = Ok(());
         for (view, end) in leaving.views {
@@ -187,6 +184,22 @@ impl Database {
         }
         // The writes that are awaited may not have been given to the workers yet.
         removed.and(self.engine.send_through(self.engine.last_time()).map_err(Error::from))
+    }
+
+    /// Gives views that have subscribers and take in their first contents the time to do so, before the engine is shut
+    /// down. It gives up those that take longer.
+    pub(super) fn finish_first_contents(&self) {
+        self.wait_a_while_for(&self.hub.hydrating_for_somebody(), LAST_CHANCE);
+    }
+
+    /// Waits until `views` have all accepted writes, if there are any, but not longer than `most`.
+    fn wait_a_while_for(&self, views: &[ViewId], most: Duration) {
+        if !views.is_empty()
+            && let Ok(mut pending) = self.engine.snapshot_errors(views)
+        {
+            // Those that take longer are not waited for.
+            drop(pending.wait(&CancelToken::new(), Some(most)));
+        }
     }
 
     /// Removes a view that nothing reads from the engine, and ends its subscriptions with `end`.

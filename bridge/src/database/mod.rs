@@ -274,6 +274,7 @@ impl Database {
             let _definitions = self.take_definitions(&CancelToken::new(), || Ok(()))?;
             self.committer.end();
         }
+        self.finish_first_contents();
         self.engine.shutdown();
         self.hub.end_all(&End::Finished);
         // If the database was closed meanwhile, accepted writes may have been discarded.

@@ -198,6 +198,12 @@ impl Hub {
         })
     }
 
+    /// Returns the views that have subscribers and still take in their first contents.
+    pub(crate) fn hydrating_for_somebody(&self) -> Vec<ViewId> {
+        let views: Vec<ViewId> = self.views.read().keys().copied().collect();
+        views.into_iter().filter(|view| self.is_hydrating_for_somebody(*view)).collect()
+    }
+
     /// Delivers no changes of `view` after `last`, the time at which it leaves the catalog.
     pub(crate) fn close_at(&self, view: ViewId, last: Time) {
         if let Some(channel) = self.channel(view) {
@@ -556,6 +562,10 @@ impl ChangeSink for Hub {
         let cause = self.channel(*cause).map_or_else(|| channel.name.clone(), |cause| cause.name.clone());
         let text = ended_text(&channel.name, &cause, *over);
         self.end(view, &End::OverLimit(text));
+    }
+
+    fn given_up(&self, view: ViewId) {
+        self.end(view, &End::ShutDown);
     }
 
     fn stopped(&self, reason: &str) {

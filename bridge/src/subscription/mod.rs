@@ -281,6 +281,9 @@ fn into_progress(time: Time, reached: Reached) -> Result<Option<Time>, Error> {
 fn into_error(end: End) -> Option<Error> {
     match end {
         End::Finished | End::Cancelled => None,
+        End::ShutDown => Some(Error::SubscriptionClosed(
+            "the database was shut down before the view had taken in its first contents".to_owned(),
+        )),
         End::Dropped(name) => Some(Error::SubscriptionClosed(format!("{name} was dropped"))),
         End::Restored(id) => Some(Error::SubscriptionClosed(format!("the database was restored from checkpoint {id}"))),
         End::Lagged(bound) => Some(Error::SubscriptionLagged(format!("the reader was too slow: {bound}"))),

@@ -222,10 +222,10 @@ impl Coordinator {
 
     /// Drops a view that no other view reads, unless that has happened.
     pub(crate) fn give_up(&self, view: ViewId) {
-        let mut state = self.state.lock();
-        if state.views.remove(&view).is_some() {
-            state.send(|_| Command::Drop(view));
-            drop(state);
+        if self.state.lock().views.remove(&view).is_some() {
+            // Before a worker can drop the view, and without the lock, since it may wake subscribers.
+            self.sink.given_up(view);
+            self.state.lock().send(|_| Command::Drop(view));
             self.unpark();
         }
     }

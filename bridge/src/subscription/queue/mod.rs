@@ -28,6 +28,8 @@ pub(crate) enum End {
     Finished,
     /// The subscriber cancelled it.
     Cancelled,
+    /// The database was shut down before the view had taken in its first contents.
+    ShutDown,
     /// The relation was dropped or replaced; holds its name.
     Dropped(String),
     /// The database was restored; holds the id of the checkpoint.
