@@ -108,6 +108,9 @@ VIEWS = [
     "SELECT k, g, d FROM e ORDER BY g DESC NULLS LAST, d NULLS LAST, k NULLS LAST LIMIT 4",
     "SELECT k, d FROM e x WHERE EXISTS (SELECT 1 FROM e y WHERE y.d = x.d AND y.t <> x.t)",
     "SELECT k, count(*) AS n, sum(f) AS t, max(x) AS hi FROM c GROUP BY k",
+    "SELECT k, s, count(*) AS n, sum(v) AS t, grouping(k, s) AS g FROM a GROUP BY ROLLUP (k, s)",
+    "SELECT k, g, max(d) AS hi, count(DISTINCT n) AS c FROM e GROUP BY t, CUBE (k, g)",
+    "SELECT a.k, b.s, count(*) AS n FROM a LEFT JOIN b ON a.k = b.k GROUP BY GROUPING SETS ((a.k, b.s), (b.s), ())",
 ]
 
 ON_VIEWS = [

@@ -347,7 +347,7 @@ fn joins_know_one_nan_and_one_zero() {
         let groups = database.bag(&format!("SELECT count(*) AS n FROM t GROUP BY {key}"));
         assert_eq!(groups, Bag::of(["1", "2", "2"]), "{key}");
     }
-    assert_eq!(database.refused("SELECT count(*) FROM t GROUP BY ROLLUP (a)").0, 400);
+    assert_eq!(database.bag("SELECT count(*) AS n FROM t GROUP BY ROLLUP (x)"), Bag::of(["1", "2", "2", "5"]));
     assert_eq!(database.rows("SELECT count(*) AS n FROM (SELECT DISTINCT x, y FROM t) AS s"), ["3"]);
     assert_eq!(database.rows("SELECT count(DISTINCT x) AS n FROM t"), ["3"]);
     assert_eq!(database.rows("SELECT a FROM t ORDER BY x DESC, a"), ["1", "3", "5", "2", "4"]);
@@ -508,7 +508,8 @@ fn a_plain_view_that_could_never_be_read_is_refused_when_it_is_made() {
         let left = database.session.execute("DROP VIEW IF EXISTS never", &Params::none());
         assert!(left.is_ok(), "{query}");
     }
-    assert!(database.query("SELECT k, sum(v) AS s FROM t GROUP BY ROLLUP (k)").is_err(), "one of them is refused");
+    let several = "SELECT k, (SELECT x.v FROM t AS x WHERE x.k = t.k) AS v FROM t";
+    assert!(database.query(several).is_err(), "one of them is refused");
 }
 
 #[test]

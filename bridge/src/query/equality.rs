@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::{
     Aggregate, ColumnarValue, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -82,7 +82,6 @@ fn group_as_sql(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let mut changed = false;
     for key in &mut aggregate.group_expr {
         match key {
-            Expr::GroupingSet(_) => return plan_err!("GROUPING SETS, ROLLUP and CUBE are not supported"),
             Expr::Column(column) => grouped.push(column.clone()),
             other => {
                 let (relation, name) = other.qualified_name();

@@ -65,10 +65,6 @@ fn is_plain(expr: &Expr) -> bool {
 /// uppermost marks.
 fn of_expr(expr: Expr, marks: &Cell<usize>) -> Result<(Transformed<Expr>, usize)> {
     budget::spend(usize::from(!is_plain(&expr)))?;
-    // The names of grouping keys are those of columns.
-    if matches!(expr, Expr::GroupingSet(_)) {
-        return Ok((Transformed::no(expr), 0));
-    }
     // A branch is not named for its type; and a mark there would be asked for it twice.
     let is_case = matches!(expr, Expr::Case(_));
     let mut height = 0;

@@ -7,6 +7,7 @@ mod coercion;
 mod context;
 mod dml;
 mod expansion;
+mod grouping_sets;
 mod growth;
 mod literal;
 mod modifier;
@@ -89,6 +90,7 @@ fn bind_here(mut query: ast::Query, catalog: &dyn Catalog, params: &Params) -> R
 
 /// Adds the casts that make types equal, and applies our semantics.
 fn coerced(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let plan = grouping_sets::apply(plan, &coerced)?;
     let coerced = brief::with_marks(plan, |plan| {
         // Our casts come first, so that DataFusion's coercion finds equal types; our semantics need coerced types.
         let plan = coercion::apply(casts::check(plan)?)?;

@@ -95,9 +95,6 @@ impl Visitor for Places {
                 }
                 self.add(format!("{name}("), span);
             }
-            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
-                self.add("GROUPING SETS, ROLLUP or CUBE", expr.span());
-            }
             Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => self.add("ANY or ALL of a subquery", left.span()),
             _ => {}
         }

@@ -35,12 +35,17 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
             let name = names.save(&expr);
             Ok(expr.transform_up(mark)?.update_data(|expr| name.restore(expr)))
         })?;
-        marked.map_data(|node| match node {
-            LogicalPlan::Union(union) => union_of(union),
-            other => other.recompute_schema(),
-        })
+        marked.transform_data(with_new_schema)
     })?;
     Ok(marked.data)
+}
+
+/// Returns the node with the schema that it has over its inputs as they are now.
+pub(super) fn with_new_schema(node: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
+    Ok(Transformed::yes(match node {
+        LogicalPlan::Union(union) => union_of(union)?,
+        other => other.recompute_schema()?,
+    }))
 }
 
 /// The union with columns that are nullable where those of an input are; DataFusion keeps them as they were planned.

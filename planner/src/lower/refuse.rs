@@ -95,7 +95,6 @@ pub(super) fn expression(expr: &Expr) -> Result<(), PlanError> {
             Expr::OuterReferenceColumn(_, column) => {
                 Err(construct(format!("a subquery that refers to {} of the outer query here", column.name)))
             }
-            Expr::GroupingSet(_) => Err(construct("GROUPING SETS, ROLLUP or CUBE")),
             Expr::Unnest(_) => Err(construct("UNNEST")),
             Expr::WindowFunction(_) => Err(construct("OVER")),
             Expr::Placeholder(_) => Err(construct("a parameter")),

@@ -174,13 +174,10 @@ fn below_alias(alias: &SubqueryAlias, conditions: &[Expr]) -> Result<Transformed
 
 fn below_aggregate(mut aggregate: Aggregate, conditions: Vec<Expr>) -> Result<Transformed<LogicalPlan>> {
     let groups = aggregate.group_expr.len();
-    let plain = !aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
     let goes = |condition: &Expr| {
-        plain
-            && reads_only(condition, &aggregate.schema, |at| {
-                at < groups && !has_subquery_or_volatile(&aggregate.group_expr[at])
-            })
-            && is_blind(condition, &aggregate.schema)
+        reads_only(condition, &aggregate.schema, |at| {
+            at < groups && !has_subquery_or_volatile(&aggregate.group_expr[at])
+        }) && is_blind(condition, &aggregate.schema)
     };
     let (down, rest) = split_by(conditions, goes);
     let any = !down.is_empty();

@@ -7,6 +7,7 @@
 //! written.
 
 mod from;
+mod grouping;
 mod order_by;
 mod rows;
 mod scope;

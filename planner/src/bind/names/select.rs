@@ -6,8 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::from::only_ident;
-use super::order_by::{SelectColumn, position};
-use super::rows::row_of;
+use super::order_by::SelectColumn;
 use super::scope::{Column, Columns, Scope, ScopeColumn, at, exact, qualified, unknown};
 use super::{Names, item_expr, shown, sort_exprs};
 use crate::catalog::find_name;
@@ -99,10 +98,7 @@ impl Names<'_> {
             if !modifiers.is_empty() {
                 return Err(PlanError::invalid("GROUP BY ... WITH is not supported; use GROUPING SETS"));
             }
-            *exprs = std::mem::take(exprs).into_iter().flat_map(|key| row_of(&key).unwrap_or(vec![key])).collect();
-            for key in exprs {
-                self.group_key(key, outputs)?;
-            }
+            self.group_by(exprs, outputs)?;
         }
         if let Some(expr) = &mut select.having {
             self.expr(expr)?;
@@ -127,21 +123,6 @@ impl Names<'_> {
             self.expr(expr)?;
         }
         Ok(())
-    }
-
-    /// Replaces a name of the SELECT list by its position: if the name stood for a number, that would be taken for one.
-    fn group_key(&mut self, key: &mut Expr, outputs: &[SelectColumn]) -> Result<(), PlanError> {
-        if let Expr::Identifier(ident) = key
-            && self.innermost().column(ident)?.is_none()
-        {
-            let name = Name::of(ident);
-            let shown = outputs.iter().map(|output| output.column.shown.as_str());
-            if let Ok(Some(idx)) = find_name(shown, &name.value, name.quoted) {
-                *key = position(idx);
-                return Ok(());
-            }
-        }
-        self.expr(key)
     }
 
     /// Expands every `*` of the SELECT list; returns the list itself as `Err` if one cannot be expanded.

@@ -118,3 +118,6 @@ SELECT sum((SELECT max(w) FROM u WHERE u.tk = t.k)) AS s, count(*) FILTER (WHERE
 SELECT EXISTS (SELECT 1 FROM u WHERE u.tk = t.k) AS e, count(*) AS n FROM t GROUP BY e
 SELECT a, count(DISTINCT (b, c)) AS n FROM bag GROUP BY a
 SELECT -k AS k FROM u ORDER BY u.k LIMIT 3
+SELECT g, a, count(*) AS n, grouping(g, a) AS i FROM t JOIN bag ON t.k = bag.b GROUP BY ROLLUP (g, a)
+SELECT a + 1 AS x, max(b) AS hi FROM bag GROUP BY CUBE (x, c)
+SELECT b FROM bag WHERE b > 100 GROUP BY GROUPING SETS ((b), (), ())
