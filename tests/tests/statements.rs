@@ -214,6 +214,7 @@ fn lists_and_descriptions() {
          CREATE STREAM st AS SELECT v FROM s WHERE v > 1;
          INSERT INTO t VALUES (1, 'a')",
     );
+    database.session.wait(None).expect("the view takes in that there are no rows");
     assert_eq!(metadata(&database, "SHOW SOURCES"), ["s | NULL | NULL | ts"]);
     assert_eq!(metadata(&database, "SHOW TABLES"), ["t | id | 1 | NULL"]);
     assert_eq!(metadata(&database, "SHOW STREAMS"), ["st | SELECT v FROM s WHERE v > 1"]);
