@@ -11,9 +11,6 @@ import laminardb
 import pytest
 from laminardb import codes
 
-# As many pairs are made as the rows of one key have.
-PAIRS = "SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k GROUP BY a.v + b.v"
-
 Calls = dict[str, Callable[[laminardb.Connection], Any]]
 
 # Calls of one group are made at once.
@@ -42,7 +39,10 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[laminardb.C
     with laminardb.open(":memory:", config=config) as conn:
         conn.execute("CREATE SOURCE u (a BIGINT); CREATE SOURCE t (k BIGINT, v BIGINT)")
         conn.execute("CREATE STREAM y AS SELECT a FROM u; CREATE STREAM z AS SELECT a FROM u")
-        conn.execute(f"CREATE MATERIALIZED VIEW sums AS {PAIRS}")
+        conn.execute(
+            "CREATE MATERIALIZED VIEW sums AS SELECT a.v + b.v AS s, count(*) AS n FROM t a JOIN t b ON a.k = b.k"
+            " GROUP BY a.v + b.v"
+        )
         conn.checkpoint()
         conn.insert("t", {"k": [1] * 15_000, "v": list(range(15_000))})
         yield conn

@@ -90,7 +90,8 @@ def test_changes_of_a_cube_add_up_to_its_rows(conn: laminardb.Connection) -> Non
             while (batch := changes.try_next()) is not None:
                 for kind, row in zip(batch.ops, batch, strict=True):
                     held[tuple(row)] += 1 if kind in ("Insert", "UpdateInsert") else -1
-            assert +held == Counter(conn.query(query).fetchall()), step
+            there = {row: count for row, count in held.items() if count != 0}
+            assert there == Counter(conn.query(query).fetchall()), step
 
 
 @pytest.mark.parametrize("query", REFUSED)

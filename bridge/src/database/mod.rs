@@ -110,7 +110,8 @@ impl DatabaseState {
 pub struct Database {
     config: DatabaseConfig,
     state: Mutex<DatabaseState>,
-    /// True while a [`Definitions`] exists: a call changes the set of relations or installed views, or relies on it.
+    /// Who has a [`Definitions`], because a call changes the set of relations or installed views or relies on it, and who
+    /// waits for one.
     definitions: Arc<Monitor<Turns>>,
     pub(crate) catalog: RwLock<Arc<CatalogState>>,
     pub(crate) committer: Arc<Committer>,
@@ -256,8 +257,8 @@ impl Database {
 
     /// Brings all accepted writes through all views, lets subscriptions deliver them and end, and accepts nothing more.
     /// An open transaction of any session is rolled back, since its writes were not accepted yet. Views that still take
-    /// in their first contents are not waited for. Does nothing if the database was shut down before; fails if it is
-    /// closed before or meanwhile.
+    /// in their first contents are waited for if they have subscribers, for a second at most; subscriptions to those that
+    /// take longer fail. Does nothing if the database was shut down before; fails if it is closed before or meanwhile.
     pub fn shutdown(&self) -> Result<(), Error> {
         self.check_open()?;
         {

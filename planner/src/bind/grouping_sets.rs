@@ -101,7 +101,8 @@ fn branch(input: &Arc<LogicalPlan>, set: &[Expr], keys: &[Expr], aggregates: &[E
             None => next(),
         });
     }
-    let values = values.into_iter().enumerate().map(|(at, value)| value.alias(format!("key{at}"))).collect();
+    // Not `c0`, `c1`, ...: these names have the columns of outer queries that a correlated subquery gets here.
+    let values = values.into_iter().enumerate().map(|(at, value)| value.alias(format!("set{at}"))).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(values, Arc::new(grouped))?))
 }
 

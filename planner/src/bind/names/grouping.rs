@@ -55,7 +55,7 @@ impl Names<'_> {
     fn resolved(&mut self, mut sets: Vec<Vec<Expr>>, outputs: &[SelectColumn]) -> Result<Vec<Vec<Expr>>, PlanError> {
         for key in sets.iter_mut().flatten() {
             let item = match position_of(key) {
-                Some(position) => Some(item_at(&position, outputs.len())?),
+                Some(position) => Some(item_at(position, outputs.len())?),
                 None => self.named_item(key, outputs)?,
             };
             match item {
@@ -79,10 +79,10 @@ impl Names<'_> {
 }
 
 /// Returns the digits of a key that is a number, and so a position of the SELECT list.
-fn position_of(key: &Expr) -> Option<String> {
+fn position_of(key: &Expr) -> Option<&str> {
     match key {
         Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => Some(digits.clone()),
+            Value::Number(digits, _) => Some(digits),
             _ => None,
         },
         _ => None,
