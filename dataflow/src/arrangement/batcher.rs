@@ -32,7 +32,7 @@ use crate::{Time, UpdateBatch};
 const RUN: usize = if cfg!(test) { 100 } else { 1 << 14 };
 
 /// Greatest number of runs that are merged at once: each step of a merge looks at all of them.
-const FAN: usize = if cfg!(test) { 3 } else { 64 };
+const FAN: usize = if cfg!(test) { 3 } else { 256 };
 
 /// A sorted run and its least times.
 type Run<T> = (Antichain<T>, VecDeque<Chunk<T>>);
@@ -298,7 +298,8 @@ impl<T: ArrangementTime> Seal<T> {
         Sealed::Unfinished(self)
     }
 
-    /// Merges the shipped runs: all of them into the batch, or if they are too many the first into one run.
+    /// Merges the shipped runs: all of them into the batch, or if they are too many the first into one run, no more than
+    /// must be so that the others can be merged at once.
     fn merge(mut self) -> Sealed<T> {
         self.left = rows_of(&self.shipped);
         if self.shipped.len() <= 1 {
@@ -306,7 +307,8 @@ impl<T: ArrangementTime> Seal<T> {
             return Sealed::Whole(Packer { staged, settled: VecDeque::new() }.batch());
         }
         let is_last = self.shipped.len() <= FAN;
-        let runs = self.shipped.drain(..self.shipped.len().min(FAN)).collect();
+        let count = if is_last { self.shipped.len() } else { (self.shipped.len() - FAN + 1).min(FAN) };
+        let runs = self.shipped.drain(..count).collect();
         let merged = if is_last { Merged::Batch(Packer::new()) } else { Merged::Run(VecDeque::new()) };
         self.stage = Stage::Merge(Box::new(RunMerge::new(runs)), merged);
         Sealed::Unfinished(self)

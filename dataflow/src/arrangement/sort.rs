@@ -82,6 +82,7 @@ impl<T: ChunkTime> Unsorted<T> {
             layout.append(&mut rows, &batch.rows);
             layout.key_lengths(&batch.rows, &rows, first, &mut key_lengths);
         }
+        let rows = layout.row().packed(rows);
         hashes.extend((0..count).map(|row| hash_bytes(&rows.row(row)[..key_lengths[row] as usize])));
         let times = concatenated(batches, |b| (&b.times, b.len()));
         let diffs = concatenated(batches, |b| (&b.diffs, b.len()));
@@ -219,19 +220,49 @@ pub(super) fn merge_chunks<T: ChunkTime>(chunks: &[Chunk<T>]) -> VecDeque<Chunk<
     merged.finish()
 }
 
-/// Removes the updates of the next rows from the front of all runs: about `rows` updates, and all updates of each row.
-/// Drops runs that are used up.
+/// Removes the updates of the next rows from the front of all runs: about `rows` updates, at most twice as many, and all
+/// updates of each row. Drops runs that are used up.
 ///
 /// Ranges end between two rows and not between two hashes, because all rows of an arrangement can have one hash.
 pub(super) fn take_range<T: ChunkTime>(runs: &mut Vec<VecDeque<Chunk<T>>>, rows: usize) -> Vec<Chunk<T>> {
     let share = rows / runs.len().max(1);
-    let ends = runs.iter().filter_map(|run| place_of(run, share));
-    let least = ends.min_by(|(a, i), (b, j)| compare_rows(a.updates(), *i, b.updates(), *j));
-    let Some((chunk, end)) = least else { return runs.drain(..).flatten().collect() };
-    let last = chunk.slice(end, end + 1);
+    let mut ends: Vec<(&Chunk<T>, usize)> = runs.iter().filter_map(|run| place_of(run, share)).collect();
+    if ends.is_empty() {
+        return runs.drain(..).flatten().collect();
+    }
+    // Hashes are spread evenly, so that half of the runs have more rows up to the median and half have less. Where it is
+    // not so, the least end is safe: up to there no run has more than its share.
+    let middle = ends.len() / 2;
+    ends.select_nth_unstable_by(middle, |(a, i), (b, j)| compare_rows(a.updates(), *i, b.updates(), *j));
+    let through = |(chunk, end): &(&Chunk<T>, usize)| chunk.slice(*end, end + 1);
+    let median = through(&ends[middle]);
+    let last = if has_more_than(runs, 2 * rows, &median) {
+        let least = ends[..=middle].iter().min_by(|(a, i), (b, j)| compare_rows(a.updates(), *i, b.updates(), *j));
+        through(least.expect("there are ends"))
+    } else {
+        median
+    };
     let range = runs.iter_mut().flat_map(|run| take_through(run, &last)).collect();
     runs.retain(|run| !run.is_empty());
     range
+}
+
+/// Whether the runs have more than `rows` updates of rows up to that of `last`.
+fn has_more_than<T: ChunkTime>(runs: &[VecDeque<Chunk<T>>], rows: usize, last: &Chunk<T>) -> bool {
+    let mut left = rows;
+    for run in runs {
+        for chunk in run {
+            let end = end_through(chunk, last);
+            if end - chunk.start > left {
+                return true;
+            }
+            left -= end - chunk.start;
+            if end < chunk.end {
+                break;
+            }
+        }
+    }
+    false
 }
 
 /// Returns the chunk that has the row `at` of a run, and the position there; `None` if the run has not so many rows.
@@ -275,9 +306,8 @@ fn end_through<T: ChunkTime>(chunk: &Chunk<T>, last: &Chunk<T>) -> usize {
     if chunk.last_hash < hash {
         return chunk.end;
     }
-    let hashes = &updates.hashes[chunk.range()];
-    let (mut from, mut to) =
-        (chunk.start + hashes.partition_point(|h| *h < hash), chunk.start + hashes.partition_point(|h| *h <= hash));
+    let mut from = gallop(&updates.hashes[..chunk.end], chunk.start, |h| *h < hash);
+    let mut to = gallop(&updates.hashes[..chunk.end], from, |h| *h <= hash);
     // Updates before `from` are not after the row, those at `to` are.
     while from < to {
         let middle = from + (to - from) / 2;
@@ -288,6 +318,18 @@ fn end_through<T: ChunkTime>(chunk: &Chunk<T>, last: &Chunk<T>) -> usize {
         }
     }
     from
+}
+
+/// Returns the first position from `start` on where `is_before` does not hold; it must hold for all those before and
+/// none of those after. Looks near `start` first: the end of a range is there, and what is near is in the cache.
+fn gallop(hashes: &[u64], start: usize, is_before: impl Fn(&u64) -> bool) -> usize {
+    let (mut from, mut step) = (start, 1);
+    while hashes.get(from + step - 1).is_some_and(&is_before) {
+        from += step;
+        step *= 2;
+    }
+    let end = hashes.len().min(from + step - 1);
+    from + hashes[from..end].partition_point(is_before)
 }
 
 /// Sorts and consolidates the updates of several chunks.

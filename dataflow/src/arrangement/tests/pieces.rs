@@ -1,6 +1,10 @@
 //! Arrangements of many rows, which must be made and read in pieces.
 
+use std::collections::VecDeque;
+
 use super::*;
+use crate::arrangement::chunk::Chunk;
+use crate::arrangement::sort::{sort, take_range};
 use crate::fuel::PIECE_ROWS;
 use crate::testing::{FueledFragment, Script, Value, run_in_pieces};
 
@@ -84,4 +88,31 @@ fn a_snapshot_is_read_in_pieces() {
         let keys = to_batch(&schema(&[Utf8]), &[&row(0, "k")[1..2].to_vec()]);
         assert_eq!(pieces(Snapshot::of_keys(trace, &layout(), &keys, now)), all, "at {now}");
     });
+}
+
+/// With the least of the runs' ends as the end of the range, a range had the fewer rows the more runs there were.
+#[test]
+fn a_range_of_many_runs_has_about_the_rows_asked_for() {
+    const RUNS: usize = 30;
+    let runs_of = |key: &dyn Fn(usize) -> String| -> Vec<VecDeque<Chunk>> {
+        let run = |run: usize| {
+            let rows: Vec<Row> = (0..100).map(|i| row(run * 100 + i, &key(run * 100 + i))).collect();
+            let rows = to_batch(&schema(&[Int64, Utf8, Float64]), &rows.iter().collect::<Vec<_>>());
+            sort(&layout(), &[UpdateBatch::insert(rows, Time(1))])
+        };
+        (0..RUNS).map(run).collect()
+    };
+    let ranges = |mut runs: Vec<VecDeque<Chunk>>, rows: usize| -> Vec<usize> {
+        let range = || (!runs.is_empty()).then(|| take_range(&mut runs, rows));
+        std::iter::from_fn(range).map(|range| range.iter().map(|chunk| chunk.range().len()).sum()).collect()
+    };
+    let even = ranges(runs_of(&|i| i.to_string()), 2 * RUNS);
+    assert_eq!(even.iter().sum::<usize>(), 100 * RUNS);
+    assert!(even.len() <= 100, "{} ranges of at most {} rows", even.len(), 4 * RUNS);
+    // The rows of a key can be in as many runs as there are, each after the other.
+    let apart = ranges(runs_of(&|_| "k".to_owned()), 2 * RUNS);
+    assert_eq!(apart.iter().sum::<usize>(), 100 * RUNS);
+    for rows in even.iter().chain(&apart) {
+        assert!((1..=4 * RUNS).contains(rows), "{rows} rows");
+    }
 }
