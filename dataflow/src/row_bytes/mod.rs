@@ -15,7 +15,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, GenericListArray,
     OffsetSizeTrait, PrimitiveArray, RecordBatch, StructArray, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, IntervalUnit, Schema};
 use arrow::error::ArrowError;
@@ -103,14 +103,22 @@ impl RowCodec {
 
     /// Creates an empty buffer with room for `rows` rows of `bytes` bytes altogether.
     pub fn buffer(&self, rows: usize, bytes: usize) -> EncodedRows {
-        let encoded = (!self.types.is_empty()).then(|| self.converter.empty_rows(rows, bytes));
+        let encoded = if self.types.is_empty() {
+            Encoded::Nothing
+        } else {
+            Encoded::Rows(self.converter.empty_rows(rows, bytes))
+        };
         EncodedRows { encoded, rows: 0 }
     }
 
-    /// Appends `rows` rows of `columns`, which must have the codec's types.
+    /// Appends `rows` rows of `columns`, which must have the codec's types, to a buffer that is not packed.
     pub fn append(&self, to: &mut EncodedRows, columns: &[ArrayRef], rows: usize) {
         to.rows += rows;
-        let Some(encoded) = &mut to.encoded else { return };
+        let encoded = match &mut to.encoded {
+            Encoded::Nothing => return,
+            Encoded::Rows(encoded) => encoded,
+            Encoded::Packed { .. } => panic!("no rows are appended to packed ones"),
+        };
         if self.is_plain {
             self.converter.append(encoded, columns).expect("columns have the codec's types");
             return;
@@ -127,7 +135,22 @@ impl RowCodec {
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> EncodedRows {
         let mut encoded = self.buffer(rows, 0);
         self.append(&mut encoded, columns, rows);
-        encoded
+        self.packed(encoded)
+    }
+
+    /// Returns the same rows in the form in which each is found fastest. None can be appended to it.
+    pub fn packed(&self, rows: EncodedRows) -> EncodedRows {
+        let EncodedRows { encoded, rows: count } = rows;
+        let encoded = match (encoded, self.width) {
+            (Encoded::Rows(encoded), Some(width))
+                if count.checked_mul(width).is_some_and(|b| b <= i32::MAX as usize) =>
+            {
+                let binary = encoded.try_into_binary().expect("arrays of binaries hold as many bytes");
+                Encoded::Packed { bytes: binary.into_parts().1, width }
+            }
+            (encoded, _) => encoded,
+        };
+        EncodedRows { encoded, rows: count }
     }
 
     /// Decodes the columns of rows that a codec of the same types encoded.
@@ -179,9 +202,20 @@ impl RowCodec {
 /// Rows as bytes, in the order they were appended.
 #[derive(Debug)]
 pub struct EncodedRows {
-    /// `None` if the rows have no columns.
-    encoded: Option<Rows>,
+    encoded: Encoded,
     rows: usize,
+}
+
+#[derive(Debug)]
+enum Encoded {
+    /// The rows have no columns.
+    Nothing,
+    Rows(Rows),
+    /// Rows of one width, one after another.
+    Packed {
+        bytes: Buffer,
+        width: usize,
+    },
 }
 
 impl EncodedRows {
@@ -199,8 +233,9 @@ impl EncodedRows {
     #[inline]
     pub fn row(&self, row: usize) -> &[u8] {
         match &self.encoded {
-            Some(rows) => rows.row(row).data(),
-            None => &[],
+            Encoded::Packed { bytes, width } => &bytes[row * width..][..*width],
+            Encoded::Rows(rows) => rows.row(row).data(),
+            Encoded::Nothing => &[],
         }
     }
 
@@ -211,7 +246,11 @@ impl EncodedRows {
 
     /// Returns the number of bytes of all rows together.
     pub fn byte_len(&self) -> usize {
-        self.encoded.as_ref().map_or(0, |rows| rows.lengths().sum())
+        match &self.encoded {
+            Encoded::Packed { bytes, .. } => bytes.len(),
+            Encoded::Rows(rows) => rows.lengths().sum(),
+            Encoded::Nothing => 0,
+        }
     }
 }
 
